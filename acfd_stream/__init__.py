@@ -1,0 +1,1 @@
+"""acfd_stream: animation video becomes cartoon-face tracks."""

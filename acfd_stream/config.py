@@ -1,0 +1,96 @@
+"""Every setting and cap, with its unit and range; the only module that reads the environment.
+
+A config is a frozen dataclass that checks itself. ``from_mapping`` refuses unknown keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from acfd_stream.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def require(condition: bool, name: str, got: object, allowed: str) -> None:
+    """Raise ConfigError(name, got, allowed) unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(f"{name} must be {allowed}, got {got!r}")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of the config dataclass ``cls`` from ``values``; unknown keys are errors."""
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    return cls(**values)
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """How a picture becomes boxes. The numbers are those of the ACFD paper, section 4.1."""
+
+    size: int = 640
+    """Longer side of the network's view, pixels, used when ``scales`` is empty; 64 … 4096."""
+    scales: tuple[int, ...] = ()
+    """Shorter sides of a multi-scale test; the longer side is bounded by 1.34375 of it (480×645)."""
+    score_threshold: float = 0.08
+    """Lowest score that enters NMS, [0, 1]."""
+    candidates: int = 1000
+    """Best candidates a scale that enter NMS, >= 1."""
+    nms_iou: float = 0.55
+    """Boxes that overlap a better one by more are dropped, [0, 1]."""
+    faces: int = 100
+    """Most faces of a picture, >= 1."""
+    batch: int = 4
+    """Pictures the network sees at once, 1 … 64."""
+    threads: int = 0
+    """CPU threads of the network; 0: as many as there are cores."""
+
+    def __post_init__(self) -> None:
+        require(64 <= self.size <= 4096, "size", self.size, "in 64 … 4096")
+        for scale in self.scales:
+            require(64 <= scale <= 4096, "scales", self.scales, "each in 64 … 4096")
+        require(0.0 <= self.score_threshold <= 1.0, "score_threshold", self.score_threshold, "in [0, 1]")
+        require(0.0 <= self.nms_iou <= 1.0, "nms_iou", self.nms_iou, "in [0, 1]")
+        require(self.candidates >= 1, "candidates", self.candidates, ">= 1")
+        require(self.faces >= 1, "faces", self.faces, ">= 1")
+        require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
+        require(self.threads >= 0, "threads", self.threads, ">= 0")
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """How a container becomes frames."""
+
+    threads: int = 0
+    """Decoder threads; 0: the decoder chooses."""
+    queue_bytes: int = 64 * 2**20
+    """Most bytes of decoded frames that wait for the network, >= 1 MiB."""
+    start_seconds: float | None = None
+    """Frames presented before this are skipped; None: from the beginning."""
+    end_seconds: float | None = None
+    """Frames presented at or after this are not read; None: to the end."""
+    frame_pixels: int = 8192 * 8192
+    """Largest frame that is accepted, pixels."""
+
+    def __post_init__(self) -> None:
+        require(self.threads >= 0, "threads", self.threads, ">= 0")
+        require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
+        require(self.frame_pixels >= 1, "frame_pixels", self.frame_pixels, ">= 1")
+        if self.start_seconds is not None and self.end_seconds is not None:
+            require(self.start_seconds < self.end_seconds, "end_seconds", self.end_seconds, f"> {self.start_seconds}")
+
+
+def cache_dir() -> Path:
+    """Folder for compiled models: ``ACFD_CACHE_DIR``, else ``$XDG_CACHE_HOME/acfd_stream``, else ~/.cache/acfd_stream."""
+    explicit = os.environ.get("ACFD_CACHE_DIR")
+    if explicit:
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acfd_stream"

@@ -1,0 +1,149 @@
+"""What a frame wears on its way: Frame, then Detections, then Face and FrameResult.
+
+Every room speaks in these; the module imports nothing of ours. Boxes are always
+``[x1, y1, x2, y2]`` float32 in pixels; a box's frame of reference stands in its name or docstring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IndexArray = NDArray[np.int64]
+PlaneArray = NDArray[Any]  # uint8, or uint16 holding more than 8 bits
+
+
+class PixelFormat(Enum):
+    """How the planes of a frame are laid out in memory."""
+
+    YUV420P = "yuv420p"  # three planes: Y [H, W], U and V [ceil(H/2), ceil(W/2)]
+    NV12 = "nv12"  # two planes: Y [H, W], UV [ceil(H/2), ceil(W/2), 2]
+    RGB24 = "rgb24"  # one plane: [H, W, 3]
+
+
+class ColorMatrix(Enum):
+    """Coefficients that take YCbCr to RGB."""
+
+    BT601 = "bt601"
+    BT709 = "bt709"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Pixels as a decoder left them, and what is needed to see them upright.
+
+    ``planes`` may have any row stride; samples of more than 8 bits are uint16 in the low bits.
+    The stored picture is first turned by ``rotation`` degrees clockwise, then stretched to
+    ``display_size``, which is where boxes live.
+    """
+
+    planes: tuple[PlaneArray, ...]  # see PixelFormat
+    pixel_format: PixelFormat
+    display_size: tuple[int, int]  # (height, width) after rotation and pixel aspect
+    bit_depth: int = 8  # 8 … 16
+    color_matrix: ColorMatrix = ColorMatrix.BT601
+    is_full_range: bool = False
+    rotation: int = 0  # 0, 90, 180 or 270 degrees clockwise
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) of the first plane, before rotation."""
+        height, width = self.planes[0].shape[:2]
+        return int(height), int(width)
+
+    @classmethod
+    def from_rgb(cls, image: NDArray[np.uint8]) -> Picture:
+        """A picture over ``image``, uint8 [H, W, 3] RGB, without a copy."""
+        return cls((image,), PixelFormat.RGB24, (image.shape[0], image.shape[1]), is_full_range=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame: a picture with its place in time."""
+
+    index: int  # 0, 1, 2 … in display order, counted from where reading began
+    pts: int  # in units of time_base, as the container says; may be negative
+    time_base: Fraction  # seconds
+    picture: Picture
+    is_pts_filled: bool = False  # the container had none: pts was worked out from the frame rate
+
+    @property
+    def pts_seconds(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Faces of one picture, best first, in display pixels."""
+
+    boxes_xyxy: FloatArray  # [N, 4]
+    scores: FloatArray  # [N], in [0, 1]
+    is_truncated: bool = False  # a cap (candidates or faces) cut something off
+
+    def __len__(self) -> int:
+        return int(self.scores.shape[0])
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No faces."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+
+class FaceState(Enum):
+    """Where a face's box comes from."""
+
+    DETECTED = "detected"  # the detector saw it in this frame
+    FILLED = "filled"  # seen before and after this frame, placed in between
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face of one frame."""
+
+    track_id: int  # from 1, never used twice in a stream
+    box_xyxy: tuple[float, float, float, float]  # display pixels
+    score: float  # in [0, 1]; of a filled face the lower of its neighbours'
+    state: FaceState = FaceState.DETECTED
+
+
+class ShotChange(Enum):
+    """Why a shot began at a frame."""
+
+    CUT = "cut"
+    FADE = "fade"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """What is said of one frame."""
+
+    index: int
+    pts: int
+    time_base: Fraction
+    pts_seconds: float
+    faces: tuple[Face, ...]  # by rising track_id
+    shot: int = 0  # number of the shot, from 0
+    is_pts_filled: bool = False
+    reused: bool = False  # the detections are the previous drawing's
+    is_truncated: bool = False  # a cap cut off some faces of this frame
+    timings: dict[str, float] = field(default_factory=dict, compare=False)  # stage → seconds
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a container says of its video stream before a frame is decoded."""
+
+    source: str  # file name or URL as given, "<stream>" for bytes
+    display_size: tuple[int, int]  # (height, width)
+    time_base: Fraction
+    frame_rate: Fraction | None  # average, where known
+    frame_count: int | None  # as the header claims; may be wrong
+    duration_seconds: float | None
+    codec: str
