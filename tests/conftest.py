@@ -1,0 +1,64 @@
+"""What every room's tests stand on: the real media, the marker of GPU tests, a cache of their own."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@lru_cache(maxsize=1)
+def cuda_devices() -> int:
+    """Number of CUDA devices that the driver can start; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    is_usable = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if is_usable else 0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a GPU test where there is no GPU; ``FAIL_WITHOUT_GPU=1`` makes that a failure."""
+    if item.get_closest_marker("gpu") is None or cuda_devices() > 0:
+        return
+    reason = "needs a CUDA device, and the driver of this machine offers none"
+    if os.environ.get("FAIL_WITHOUT_GPU") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cuda_device_count() -> int:
+    """Number of usable CUDA devices."""
+    return cuda_devices()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real media: ``ACFD_SHARED``, else ``../shared`` beside the checkout.
+
+    Without it a test is skipped, and fails when ``CI=true``.
+    """
+    folder = Path(os.environ.get("ACFD_SHARED") or ROOT.parent / "shared")
+    if folder.is_dir():
+        return folder
+    reason = f"no real media: {folder} is not a folder (ACFD_SHARED says where it is)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled models go to a folder of this run, never to the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACFD_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield

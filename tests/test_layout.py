@@ -1,0 +1,195 @@
+"""The shape of the tree: who may import whom, what files are called and how long they are."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOOR = {"types", "errors", "config"}
+# A room, and the rooms it may import besides itself. A new room is a new line here.
+MAY_IMPORT: dict[str, set[str]] = {
+    "types": set(),
+    "errors": set(),
+    "config": {"types", "errors"},
+    "ops": FLOOR | {"_C"},
+    "video": FLOOR | {"ops"},
+    "detect": FLOOR | {"ops"},
+    "track": FLOOR | {"ops"},
+    "pipeline": FLOOR | {"ops", "video", "detect", "track"},
+    "outputs": FLOOR,
+    "v1": set(),
+    "cli": FLOOR | {"ops", "video", "detect", "track", "pipeline", "outputs", "model"},
+    "model": FLOOR | {"ops"},
+    "__init__": FLOOR | {"detect", "pipeline"},
+}
+RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy")  # each in one file, inside a function
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 40  # without its docstring
+LONGEST_TEST = 30
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, by its full name."""
+
+    path: Path
+    line: int
+    module: str
+    is_lazy: bool  # inside a function, or for the type checker only
+
+    @property
+    def where(self) -> str:
+        """file:line for messages."""
+        return f"{self.path.relative_to(ROOT)}:{self.line} imports {self.module}"
+
+
+def python_files(*folders: str) -> list[Path]:
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for path in found if "_pb2" not in path.name)
+
+
+def module_name(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(["acfd_stream", *parts] if parts[0] == "model" else parts)
+
+
+def imported_names(node: ast.AST, package: str) -> list[str]:
+    """Full module names of an import statement; ``from acfd_stream import x`` counts as acfd_stream.x."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args:
+        return [name.value for name in node.args[:1] if isinstance(name, ast.Constant)]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = package.rsplit(".", node.level - 1)[0] if node.level else ""
+    module = ".".join(part for part in (base, node.module) if part)
+    return [f"{module}.{alias.name}" for alias in node.names] if module == "acfd_stream" else [module]
+
+
+def imports_below(node: ast.AST, path: Path, package: str, is_lazy: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        is_guard = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        is_deferred = is_lazy or is_guard or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for name in imported_names(child, package):
+            yield Import(path, child.lineno, name, is_deferred)  # type: ignore[attr-defined]
+        yield from imports_below(child, path, package, is_deferred)
+
+
+@lru_cache(maxsize=1)
+def all_imports() -> tuple[Import, ...]:
+    found: list[Import] = []
+    for path in python_files("acfd_stream", "model"):
+        name = module_name(path)
+        package = name.removesuffix(".__init__") if path.stem == "__init__" else name.rpartition(".")[0]
+        found += imports_below(ast.parse(path.read_text()), path, package, is_lazy=False)
+    return tuple(found)
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def own_imports() -> list[Import]:
+    return [entry for entry in all_imports() if entry.module.split(".")[0] == "acfd_stream"]
+
+
+def test_every_room_has_a_line_in_the_table() -> None:
+    rooms = {room_of(module_name(path)) for path in python_files("acfd_stream", "model")}
+    assert rooms <= set(MAY_IMPORT)
+    assert FLOOR | {"ops", "model", "__init__"} <= rooms  # the reading itself works
+
+
+def test_rooms_import_only_what_the_table_allows() -> None:
+    wrong = []
+    for entry in own_imports():
+        room, target = room_of(module_name(entry.path)), room_of(entry.module)
+        if target not in MAY_IMPORT[room] | {room}:
+            wrong.append(entry.where)
+    assert wrong == []
+
+
+def test_nobody_inside_imports_from_the_package_root() -> None:
+    rooms = set(MAY_IMPORT) - {"__init__"} | {"_C"}
+    assert [entry.where for entry in own_imports() if room_of(entry.module) not in rooms] == []
+
+
+@pytest.mark.parametrize("front", ["cli", "__init__"])
+def test_the_front_loads_nothing_before_it_is_used(front: str) -> None:
+    eager = [entry for entry in own_imports() if room_of(module_name(entry.path)) == front and not entry.is_lazy]
+    assert [entry.where for entry in eager if room_of(entry.module) not in FLOOR | {front}] == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_library_is_imported_in_one_file_inside_a_function(runtime: str) -> None:
+    inside = ROOT / "acfd_stream"
+    uses = [entry for entry in all_imports() if entry.module.split(".")[0] == runtime and inside in entry.path.parents]
+    assert len({entry.path for entry in uses}) <= 1
+    assert [entry.where for entry in uses if not entry.is_lazy] == []
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    heavy = ["av", "cv2", "openvino", "scipy", "torch", "grpc"]
+    code = f"import sys, acfd_stream, acfd_stream.model; print([name for name in {heavy} if name in sys.modules])"
+    assert run_python(code).strip() == "[]"
+
+
+def test_drawing_and_scoring_need_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import acfd_stream.model.toon, acfd_stream.model.scoring; print(1)"
+    assert run_python(code).strip() == "1"
+
+
+def test_no_top_level_package_but_ours_is_installed() -> None:
+    top_level = metadata.distribution("acfd-stream").read_text("top_level.txt")
+    assert top_level is not None
+    assert top_level.split() == ["acfd_stream"]
+
+
+def source_files() -> list[Path]:
+    native = [path for folder in ("csrc", "protos") for path in (ROOT / folder).rglob("*.*")]
+    return python_files("acfd_stream", "model", "tests", "benchmarks") + native
+
+
+def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
+    parts = {(path, part) for path in source_files() for part in path.relative_to(ROOT).with_suffix("").parts}
+    assert [str(path) for path, part in parts if part in VAGUE_NAMES] == []
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in source_files()}
+    assert {str(path): lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and length of every function of a file, decorators and docstring not counted."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            is_documented = ast.get_docstring(node) is not None and first.end_lineno is not None
+            start = first.end_lineno - first.lineno + 1 if is_documented else 0  # type: ignore[operator]
+            yield f"{path.name}:{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1 - start
+
+
+def test_no_function_is_too_long() -> None:
+    found = [entry for path in python_files("acfd_stream", "model", "benchmarks") for entry in functions(path)]
+    assert [entry for entry in found if entry[1] > LONGEST_FUNCTION] == []
+
+
+def test_no_test_is_too_long() -> None:
+    found = [entry for path in python_files("tests") for entry in functions(path)]
+    assert [entry for entry in found if entry[1] > LONGEST_TEST] == []

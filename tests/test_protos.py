@@ -1,0 +1,50 @@
+"""The messages are built, say what types.py says, and every name of them is explained."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from acfd_stream import types
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, types_pb2
+
+PROTOS = sorted((Path(__file__).resolve().parent.parent / "protos").rglob("*.proto"))
+DECLARATION = re.compile(r"^\s*(message|enum|service|rpc|oneof)\s|^\s*[\w. ]+ = \d+;")
+
+
+def test_a_result_survives_the_wire() -> None:
+    face = types_pb2.Face(track_id=7, box={"x1": 1, "y1": 2, "x2": 3.5, "y2": 4}, score=0.5, state="FACE_STATE_FILLED")
+    sent = face_track_pb2.TrackResponse(results={"frames": [{"index": 3, "pts": -5, "shot": 1, "faces": [face]}]})
+    received = face_track_pb2.TrackResponse.FromString(sent.SerializeToString())
+    assert received == sent
+    assert received.WhichOneof("response") == "results"
+
+
+def test_a_frame_result_carries_the_fields_of_the_python_type() -> None:
+    on_the_wire = set(types_pb2.FrameResult.DESCRIPTOR.fields_by_name)
+    elsewhere = {"time_base", "pts_seconds", "timings"}  # of the stream, worked out, stage_times
+    assert {field.name for field in fields(types.FrameResult)} - elsewhere == on_the_wire - {"stage_times"}
+
+
+def test_face_states_are_the_same_in_both() -> None:
+    assert set(types_pb2.FaceState.keys()) - {"FACE_STATE_UNSPECIFIED"} == {
+        f"FACE_STATE_{state.name}" for state in types.FaceState
+    }
+
+
+def test_the_service_offers_its_two_calls() -> None:
+    methods = face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"].methods_by_name
+    assert set(methods) == {"Detect", "Track"}
+    assert hasattr(face_track_pb2_grpc, "FaceTrackServiceServicer")
+
+
+@pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
+def test_every_declaration_has_a_comment_above_it(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    bare = [line for above, line in pairwise(lines) if DECLARATION.match(line) and "//" not in above]
+    assert bare == []
+    assert any(DECLARATION.match(line) for line in lines)
