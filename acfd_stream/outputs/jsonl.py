@@ -1,0 +1,151 @@
+"""Results as JSON lines, streamed: a header, a line a frame, a closing line.
+
+Rounding is part of the format, so that the same input, model and settings give the same bytes: boxes to 2 decimals
+of a pixel, scores to 4, seconds to 6. ``pts_filled`` and ``truncated`` stand in a frame line only when true,
+``error`` and ``warnings`` in the closing line only when there are any. Text is UTF-8; a byte of a file name
+that is not text comes as a lone surrogate escape, as ``os.fsdecode`` gives it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from acfd_stream.errors import OutputError
+from acfd_stream.outputs.target import Target
+from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.types import Face, FrameResult
+
+FORMAT_VERSION = 1
+BOX_DECIMALS = 2
+SCORE_DECIMALS = 4
+SECONDS_DECIMALS = 6
+
+
+def rounded(value: float, decimals: int) -> float:
+    """``value`` rounded to ``decimals``, never minus zero."""
+    return round(float(value), decimals) + 0.0
+
+
+def rounded_box(box_xyxy: tuple[float, float, float, float]) -> list[float]:
+    """[x1, y1, x2, y2] as it stands in a result line, pixels."""
+    return [rounded(value, BOX_DECIMALS) for value in box_xyxy]
+
+
+def json_line(values: Mapping[str, Any]) -> bytes:
+    """One UTF-8 line with its newline."""
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+class JsonlWriter:
+    """Writes to the final name as frames come, one whole line at a time.
+
+    Without its closing line a file is unfinished: that is how ``abort``, a kill or a power cut leaves it.
+    """
+
+    def __init__(self, place: str | Path | BinaryIO, header: ResultHeader) -> None:
+        """Open ``place`` and write the header line.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._header = header
+        self._frames = 0
+        self._first_pts: int | None = None
+        self._last_pts = 0
+        self._target = Target(place, is_streamed=True)
+        self._target.write(json_line(_header_values(header)))
+
+    def write(self, result: FrameResult) -> None:
+        """Write the frame's line.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if not self._target.is_open:
+            raise OutputError(f"cannot write {self._target.name}: it is closed")
+        self._target.write(json_line(_frame_values(result)))
+        self._frames += 1
+        self._last_pts = result.pts
+        if self._first_pts is None:
+            self._first_pts = result.pts
+
+    def close(self, end: ResultEnd) -> None:
+        """Write the closing line; an input that broke closes with ``"complete": false``.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if not self._target.is_open:
+            return
+        self._target.write(json_line(self._end_values(end)))
+        self._target.finish()
+
+    def abort(self) -> None:
+        """Stop without the closing line; whole lines stay under the final name."""
+        self._target.leave()
+
+    def _end_values(self, end: ResultEnd) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "type": "end",
+            "frames": self._frames,
+            "tracks": end.tracks,
+            "duration": rounded(float(self._duration()), SECONDS_DECIMALS),
+            "complete": end.is_complete,
+        }
+        if end.error is not None:
+            values["error"] = end.error
+        if end.warnings:
+            values["warnings"] = list(end.warnings)
+        return values
+
+    def _duration(self) -> Fraction:
+        """Seconds from the first frame to the last, and one frame more where the rate is known."""
+        if self._first_pts is None:
+            return Fraction(0)
+        shown = (self._last_pts - self._first_pts) * self._header.time_base
+        return shown + (1 / self._header.frame_rate if self._header.frame_rate else 0)
+
+
+def _header_values(header: ResultHeader) -> dict[str, Any]:
+    height, width = header.display_size
+    return {
+        "type": "header",
+        "version": FORMAT_VERSION,
+        "source": header.source,
+        "width": width,
+        "height": height,
+        "time_base": f"{header.time_base.numerator}/{header.time_base.denominator}",
+        "model": dict(header.model),
+        "settings": dict(header.settings),
+    }
+
+
+def _frame_values(result: FrameResult) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "type": "frame",
+        "index": result.index,
+        "pts": result.pts,
+        "time": rounded(result.pts_seconds, SECONDS_DECIMALS),
+        "shot": result.shot,
+        "reused": result.reused,
+        "faces": [_face_values(face) for face in result.faces],
+    }
+    if result.is_pts_filled:
+        values["pts_filled"] = True
+    if result.is_truncated:
+        values["truncated"] = True
+    return values
+
+
+def _face_values(face: Face) -> dict[str, Any]:
+    return {
+        "id": face.track_id,
+        "box": rounded_box(face.box_xyxy),
+        "score": rounded(face.score, SCORE_DECIMALS),
+        "state": face.state.value,
+    }

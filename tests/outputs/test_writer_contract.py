@@ -1,0 +1,187 @@
+"""What every writer must do; a new format is one more parameter."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from acfd_stream.errors import ConfigError, OutputError
+from acfd_stream.outputs import FORMATS, ResultEnd, ResultHeader, Writer, open_writer
+from acfd_stream.types import Face, FrameResult
+
+HEADER = ResultHeader(
+    "clip.mp4", (360, 640), Fraction(1, 24), {"name": "acfd-n", "version": "1"}, frame_rate=Fraction(24)
+)
+END = ResultEnd(tracks=1)
+
+every_format = pytest.mark.parametrize("format", FORMATS)
+
+
+def frame(index: int, *faces: Face) -> FrameResult:
+    return FrameResult(index, index, Fraction(1, 24), index / 24, faces)
+
+
+def face(track_id: int = 1, x: float = 10.0) -> Face:
+    return Face(track_id, (x, 20.0, x + 30.0, 60.0), 0.75)
+
+
+def write_frames(writer: Writer, count: int) -> None:
+    for index in range(count):
+        writer.write(frame(index, face(1, index)))
+
+
+@every_format
+def test_frames_stand_in_the_order_they_came(format: str, tmp_path: Path) -> None:
+    writer = open_writer(tmp_path / "out", format, HEADER)
+    write_frames(writer, 12)
+    writer.close(END)
+    lines = [line for line in (tmp_path / "out").read_text().splitlines() if "header" not in line and "end" not in line]
+    positions = [line.split('"pts": ')[1].split(",")[0] if format == "jsonl" else line.split(",")[2] for line in lines]
+    assert [float(position) for position in positions] == list(range(12))
+
+
+@every_format
+def test_same_results_give_same_bytes(format: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        writer = open_writer(tmp_path / name, format, HEADER)
+        write_frames(writer, 5)
+        writer.close(END)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != b""
+
+
+@every_format
+def test_frames_without_faces_are_no_error(format: str, tmp_path: Path) -> None:
+    writer = open_writer(tmp_path / "out", format, HEADER)
+    writer.write(frame(0))
+    writer.close(ResultEnd(tracks=0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+@every_format
+def test_file_names_need_not_be_ascii(format: str, tmp_path: Path) -> None:
+    place = tmp_path / "Папка" / "顔 – 第1話.out"
+    place.parent.mkdir()
+    writer = open_writer(place, format, HEADER)
+    write_frames(writer, 1)
+    writer.close(END)
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+@every_format
+def test_an_older_result_is_replaced(format: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("older\n" * 1000)
+    writer = open_writer(tmp_path / "out", format, HEADER)
+    write_frames(writer, 1)
+    writer.close(END)
+    assert "older" not in (tmp_path / "out").read_text()
+
+
+@every_format
+def test_a_link_stays_a_link(format: str, tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("older")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    writer = open_writer(tmp_path / "link", format, HEADER)
+    write_frames(writer, 1)
+    writer.close(END)
+    assert (tmp_path / "link").is_symlink()
+    assert "older" not in (tmp_path / "real").read_text()
+
+
+@every_format
+def test_a_stream_is_written_and_left_open(format: str, tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    for place in (stream, tmp_path / "out"):
+        writer = open_writer(place, format, HEADER)
+        write_frames(writer, 3)
+        writer.close(END)
+    assert stream.getvalue() == (tmp_path / "out").read_bytes()
+
+
+@every_format
+def test_a_reader_that_goes_away_is_a_broken_pipe(format: str) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as stream:
+        writer = open_writer(stream, format, HEADER)
+        os.close(reading)
+        with pytest.raises(BrokenPipeError):
+            writer.write(frame(0, face()))
+
+
+@every_format
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_second_end_does_nothing(format: str, end: str, tmp_path: Path) -> None:
+    writer = open_writer(tmp_path / "out", format, HEADER)
+    write_frames(writer, 2)
+    writer.abort() if end == "abort" else writer.close(END)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    writer.close(END)
+    writer.abort()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@every_format
+def test_nothing_can_be_written_after_the_end(format: str, tmp_path: Path) -> None:
+    writer = open_writer(tmp_path / "out", format, HEADER)
+    writer.close(END)
+    with pytest.raises(OutputError, match="closed"):
+        writer.write(frame(0, face()))
+
+
+@every_format
+def test_a_missing_folder_is_named(format: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"no/out: No such file or directory; choose another place"):
+        open_writer(tmp_path / "no" / "out", format, HEADER)
+
+
+@every_format
+def test_a_folder_is_not_a_place(format: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="directory"):
+        open_writer(tmp_path, format, HEADER)
+
+
+@every_format
+@pytest.mark.skipif(os.name != "posix", reason="/dev/full")
+def test_a_full_device_is_said_and_left_alone(format: str) -> None:
+    with pytest.raises(OutputError, match=r"cannot write /dev/full: No space left on device; make room"):
+        write_frames(open_writer("/dev/full", format, HEADER), 1)
+    assert os.path.exists("/dev/full")
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+sys.path.insert(0, sys.argv[3])
+from test_writer_contract import HEADER, open_writer, write_frames
+from acfd_stream.errors import OutputError
+try:
+    write_frames(open_writer(sys.argv[1], sys.argv[2], HEADER), 100)
+except OutputError as error:
+    print(error)
+"""
+
+
+@every_format
+def test_a_full_disk_leaves_whole_lines_in_part_and_nothing_under_the_name(format: str, tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    command = [sys.executable, "-B", "-c", LIMITED, str(place), format, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == (
+        f"cannot write {place}: File too large; make room or choose another place; "
+        f"what was written so far is in {place}.part\n"
+    ), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.part"]
+    kept = (tmp_path / "out.part").read_bytes()
+    assert 1000 < len(kept) <= 1500
+    assert kept.endswith(b"\n")
+
+
+def test_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="format must be one of jsonl, mot, got 'xml'"):
+        open_writer(tmp_path / "out", "xml", HEADER)
+    assert not list(tmp_path.iterdir())
