@@ -1,0 +1,98 @@
+# Nothing has to be installed by hand: the first target that needs it makes a virtual environment in $(VENV).
+#
+#   PYTHON=python3.12   the interpreter it is made from
+#   VENV=.venv          where it lies
+#   TORCH=torch==2.13.0 the torch of `make test`; its CPU build is taken where the package index has one
+#   VIDEO=film.mkv      what `make demo` tracks instead of a drawn clip
+#   FILM=long.mp4       what `make bench` watches the memory on
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-gpu check bench clean
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+VIDEO ?=
+FILM ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+PACKAGE := $(VENV)/.package-installed
+TESTING := $(VENV)/.test-extras-installed
+TOOLS := $(VENV)/.dev-extras-installed
+BUILD_INPUTS := pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*.cu protos/acfd_stream/v1/*.proto)
+RESULT := out/$(if $(VIDEO),video,demo)
+
+help:
+	@echo "make demo       draw a cartoon, track its faces, score the tracks (VIDEO=file: track that file)"
+	@echo "make test       every test but those that need a GPU"
+	@echo "make test-gpu   the tests that need a GPU; fails where there is none"
+	@echo "make check      ruff, mypy and clang-format"
+	@echo "make bench      measure, and write benchmarks/results and the table of README.md"
+	@echo "make clean      remove what was built and written"
+
+demo: $(PACKAGE)
+	@mkdir -p out
+ifeq ($(VIDEO),)
+	$(BIN)/python -m acfd_stream.model.toon demo out/demo.mp4 --truth out/demo.truth.json
+	$(BIN)/acfd-stream track out/demo.mp4 -o out/demo.jsonl --overlay out/demo.overlay.mp4
+	$(BIN)/python -m acfd_stream.model.scoring out/demo.jsonl out/demo.truth.json --least-idf1 0.90 --least-recall 0.95
+else
+	$(BIN)/acfd-stream track "$(VIDEO)" -o $(RESULT).jsonl --overlay $(RESULT).overlay.mp4
+endif
+	@echo "$(RESULT).jsonl"
+	@echo "$(RESULT).overlay.mp4"
+	@tail -n 1 $(RESULT).jsonl | $(BIN)/python -c \
+	  'import json, sys; end = json.load(sys.stdin); print(end["tracks"], "tracks in", end["frames"], "frames")'
+
+test: $(TESTING)
+	$(BIN)/python -m pytest
+
+test-gpu: $(TESTING)
+	FAIL_WITHOUT_GPU=1 $(BIN)/python -m pytest -m gpu
+
+check: $(TOOLS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(wildcard csrc/*.cpp csrc/*.h csrc/*.cu)
+
+bench: $(TOOLS)
+	$(BIN)/python benchmarks/bench_ops.py
+	$(BIN)/python benchmarks/bench_stream.py
+ifneq ($(FILM),)
+	$(BIN)/python benchmarks/memory.py "$(FILM)"
+endif
+	$(BIN)/python benchmarks/readme_table.py
+
+clean:
+	rm -rf build dist out *.egg-info acfd_stream/*.so acfd_stream/v1/*_pb2* .pytest_cache .mypy_cache .ruff_cache
+	rm -f $(PACKAGE) $(TESTING) $(TOOLS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "acfd_stream needs Python 3.11 or newer; say which with make PYTHON=…" >&2; exit 1; }
+	@command -v c++ g++ clang++ > /dev/null \
+	  || { echo "acfd_stream needs a C++17 compiler (Debian, Ubuntu: apt-get install g++)" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
+	  || { echo "the headers of Python are missing (Debian, Ubuntu: apt-get install python3-dev)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "python3 -m venv failed (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+
+$(PACKAGE): $(BUILD_INPUTS) | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+# torch goes first, so that the extras find it there and do not fetch a build for GPUs.
+$(TESTING): $(PACKAGE)
+	$(PIP) "$(TORCH)+cpu" 2> /dev/null || $(PIP) "$(TORCH)"
+	$(PIP) --editable ".[test,train]"
+	@touch $@
+
+$(TOOLS): $(PACKAGE)
+	$(PIP) --editable ".[dev,test]"
+	@touch $@
