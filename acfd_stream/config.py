@@ -88,9 +88,48 @@ class VideoConfig:
             require(self.start_seconds < self.end_seconds, "end_seconds", self.end_seconds, f"> {self.start_seconds}")
 
 
+def is_debug() -> bool:
+    """Whether a fault of the program shows its traceback: ``ACFD_DEBUG=1``."""
+    return os.environ.get("ACFD_DEBUG", "") not in ("", "0")
+
+
 def cache_dir() -> Path:
     """Folder for compiled models: ``ACFD_CACHE_DIR``, else ``$XDG_CACHE_HOME/acfd_stream``, else ~/.cache/acfd_stream."""
     explicit = os.environ.get("ACFD_CACHE_DIR")
     if explicit:
         return Path(explicit)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acfd_stream"
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """How detections become tracks."""
+
+    start_score: float = 0.5
+    """Lowest score that starts a track and takes part in the first pass, [0, 1]."""
+    keep_score: float = 0.15
+    """Lowest score that goes on with a track, in the second pass, [0, start_score]."""
+    least_iou: float = 0.15
+    """Least overlap of a detection with where a track is expected, (0, 1]."""
+    reach: float = 1.5
+    """Furthest jump of a face between drawings, in box sides; 0: overlapping boxes only; 0 … 8."""
+    duplicate_cover: float = 0.7
+    """A box that shares more of the smaller one's area with a better box starts no track, (0, 1]."""
+    confirm_hits: int = 4
+    """Detections before a track is believed and shown, >= 1."""
+    max_gap_frames: int = 12
+    """Most frames in a row that are filled between two detections of a face, 0 … 1000."""
+
+    def __post_init__(self) -> None:
+        require(0.0 <= self.start_score <= 1.0, "start_score", self.start_score, "in [0, 1]")
+        require(0.0 <= self.keep_score <= self.start_score, "keep_score", self.keep_score, "in [0, start_score]")
+        require(0.0 < self.least_iou <= 1.0, "least_iou", self.least_iou, "in (0, 1]")
+        require(0.0 <= self.reach <= 8.0, "reach", self.reach, "in 0 … 8")
+        require(0.0 < self.duplicate_cover <= 1.0, "duplicate_cover", self.duplicate_cover, "in (0, 1]")
+        require(self.confirm_hits >= 1, "confirm_hits", self.confirm_hits, ">= 1")
+        require(0 <= self.max_gap_frames <= 1000, "max_gap_frames", self.max_gap_frames, "in 0 … 1000")
+
+    @property
+    def delay_frames(self) -> int:
+        """A frame is settled at the latest when this many further frames have come."""
+        return max(self.max_gap_frames, self.confirm_hits - 1)
