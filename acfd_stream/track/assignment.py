@@ -1,0 +1,105 @@
+"""Which detection belongs to which track, in one frame.
+
+Overlap decides. Where boxes do not meet, as when a drawing jumps further than its own width,
+near faces of the same size may still be joined, at a cost above that of any overlap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from acfd_stream.track.kalman import DoubleArray
+
+REFUSED = 2.0
+"""Cost of a pair that may not be joined; an admissible pair costs less."""
+SIZE_WEIGHT = 0.2
+"""Share of the size ratio in the cost of an overlap."""
+_TIE = 1e-9
+
+
+def iou_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
+    """Intersection over union of every pair, float64 [N, M], in [0, 1]; no area, no overlap."""
+    shared = _shared_area(first_xyxy, second_xyxy)
+    total = _areas(first_xyxy)[:, None] + _areas(second_xyxy)[None, :] - shared
+    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+
+
+def cover_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
+    """Intersection over the smaller box of every pair, float64 [N, M], in [0, 1]."""
+    shared = _shared_area(first_xyxy, second_xyxy)
+    smaller = np.minimum(_areas(first_xyxy)[:, None], _areas(second_xyxy)[None, :])
+    return np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
+
+
+def size_ratio_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
+    """Smaller over larger area of every pair, float64 [N, M], in [0, 1]."""
+    first, second = _areas(first_xyxy)[:, None], _areas(second_xyxy)[None, :]
+    larger = np.maximum(first, second)
+    return np.divide(np.minimum(first, second), larger, out=np.zeros_like(larger), where=larger > 0)
+
+
+def distance_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
+    """Distance of the centres of every pair in mean box sides, float64 [N, M]."""
+    first_center = (first_xyxy[:, :2] + first_xyxy[:, 2:]) / 2
+    second_center = (second_xyxy[:, :2] + second_xyxy[:, 2:]) / 2
+    step = first_center[:, None, :] - second_center[None, :, :]
+    side = (np.sqrt(_areas(first_xyxy))[:, None] + np.sqrt(_areas(second_xyxy))[None, :]) / 2
+    return np.hypot(step[..., 0], step[..., 1]) / np.maximum(side, 1.0)
+
+
+def pair_costs(
+    expected_xyxy: DoubleArray,  # [T, 4]
+    seen_xyxy: DoubleArray,  # [N, 4]
+    least_iou: float,
+    reach: float,
+    least_size_ratio: float,
+) -> DoubleArray:
+    """Cost of joining each track with each detection, float64 [T, N], in [0, REFUSED].
+
+    Below 1 for pairs that overlap by ``least_iou`` or more, in [1, REFUSED) for pairs whose
+    centres lie within ``reach`` box sides, ``REFUSED`` otherwise or where the areas are further
+    apart than ``least_size_ratio``.
+    """
+    overlap = iou_matrix(expected_xyxy, seen_xyxy)
+    ratio = size_ratio_matrix(expected_xyxy, seen_xyxy)
+    costs = np.full(overlap.shape, REFUSED)
+    if reach > 0:
+        distance = distance_matrix(expected_xyxy, seen_xyxy)
+        is_near = (distance < reach) & (ratio >= least_size_ratio)
+        costs[is_near] = 1.0 + distance[is_near] / reach
+    is_over = (overlap >= least_iou) & (ratio >= least_size_ratio / 2)
+    blended = (1.0 - SIZE_WEIGHT) * (1.0 - overlap) + SIZE_WEIGHT * (1.0 - ratio)
+    costs[is_over] = blended[is_over]
+    return costs
+
+
+def assign(costs: DoubleArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs of least total cost: rows and columns, int64 [K] each, rows rising.
+
+    A row or column left alone costs as much as a refused pair, so a good pair is not broken up
+    to make two poor ones. Of equal solutions the one that keeps rows and columns in the same
+    order is taken.
+
+    Args:
+        costs: float64 [T, N], at most ``REFUSED``, which stands for a pair that may not be.
+    """
+    if costs.size == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    order = np.arange(costs.shape[0])[:, None] * np.arange(costs.shape[1])[None, :]
+    rows, columns = linear_sum_assignment(costs - _TIE * order)
+    is_allowed = costs[rows, columns] < REFUSED
+    return rows[is_allowed].astype(np.int64), columns[is_allowed].astype(np.int64)
+
+
+def _areas(boxes_xyxy: DoubleArray) -> DoubleArray:
+    sides = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0.0)
+    return np.asarray(sides[:, 0] * sides[:, 1])
+
+
+def _shared_area(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
+    low = np.maximum(first_xyxy[:, None, :2], second_xyxy[None, :, :2])
+    high = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
+    sides = np.maximum(high - low, 0.0)
+    return np.asarray(sides[..., 0] * sides[..., 1])

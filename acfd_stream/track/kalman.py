@@ -1,0 +1,118 @@
+"""Where each live track is expected next: constant velocity, all tracks in one step.
+
+Centre and size move independently, so the covariance of a track is four 2×2 blocks (value,
+velocity) and every step is plain arithmetic on [T, 4] arrays.
+
+Source: noise relative to the box size as in SORT's successors (ByteTrack, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DoubleArray = NDArray[np.float64]
+
+POSITION_NOISE = 0.05
+"""Standard deviation of a measured value and of a step, in box sizes."""
+VELOCITY_NOISE = 0.02
+"""Standard deviation of a change of velocity, in box sizes a frame."""
+FIRST_VELOCITY_NOISE = 0.1
+"""Standard deviation of the unknown velocity of a new track, in box sizes a frame."""
+VELOCITY_DECAY = 0.95
+"""What is left of a velocity after a frame: a face that is not seen comes to rest."""
+_FIELDS = ("value", "velocity", "var_value", "covariance", "var_velocity")
+
+
+def to_center(boxes_xyxy: DoubleArray) -> DoubleArray:
+    """[N, 4] centre x, centre y, width, height of [N, 4] corners."""
+    size = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    return np.concatenate([boxes_xyxy[:, :2] + size / 2, size], axis=1)
+
+
+def to_corners(boxes_cxcywh: DoubleArray) -> DoubleArray:
+    """[N, 4] corners of [N, 4] centre x, centre y, width, height."""
+    half = boxes_cxcywh[:, 2:] / 2
+    return np.concatenate([boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half], axis=1)
+
+
+class KalmanBank:
+    """The motion of T tracks, a row each; rows are in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, DoubleArray] = {name: np.zeros((0, 4)) for name in _FIELDS}
+
+    def __len__(self) -> int:
+        return len(self._rows["value"])
+
+    @property
+    def boxes_xyxy(self) -> DoubleArray:
+        """Expected boxes, float64 [T, 4], pixels; never thinner than a pixel."""
+        value = self._rows["value"].copy()
+        value[:, 2:] = np.maximum(value[:, 2:], 1.0)
+        return to_corners(value)
+
+    @property
+    def velocities(self) -> DoubleArray:
+        """Expected change a frame of centre x, centre y, width, height, float64 [T, 4], pixels."""
+        return self._rows["velocity"].copy()
+
+    def add(self, boxes_xyxy: DoubleArray) -> None:
+        """Append a resting track for each of the boxes, float64 [N, 4], pixels."""
+        value = to_center(boxes_xyxy)
+        size = _sizes(value)
+        fresh = {
+            "value": value,
+            "velocity": np.zeros_like(value),
+            "var_value": np.repeat((2 * POSITION_NOISE * size) ** 2, 4, axis=1),
+            "covariance": np.zeros_like(value),
+            "var_velocity": np.repeat((FIRST_VELOCITY_NOISE * size) ** 2, 4, axis=1),
+        }
+        self._rows = {name: np.concatenate([self._rows[name], fresh[name]]) for name in _FIELDS}
+
+    def predict(self) -> None:
+        """Move every track on by one frame."""
+        rows = self._rows
+        size = _sizes(rows["value"])
+        rows["value"] = rows["value"] + rows["velocity"]
+        rows["velocity"] = rows["velocity"] * VELOCITY_DECAY
+        rows["var_value"] = (
+            rows["var_value"] + 2 * rows["covariance"] + rows["var_velocity"] + (POSITION_NOISE * size) ** 2
+        )
+        rows["covariance"] = (rows["covariance"] + rows["var_velocity"]) * VELOCITY_DECAY
+        rows["var_velocity"] = rows["var_velocity"] * VELOCITY_DECAY**2 + (VELOCITY_NOISE * size) ** 2
+
+    def update(self, indices: NDArray[np.int64], boxes_xyxy: DoubleArray) -> None:
+        """Correct the rows ``indices`` ([M]) by what was seen there, float64 [M, 4], pixels."""
+        rows = self._rows
+        seen = to_center(boxes_xyxy)
+        surprise = seen - rows["value"][indices]
+        variance = rows["var_value"][indices]
+        covariance = rows["covariance"][indices]
+        total = variance + (POSITION_NOISE * _sizes(seen)) ** 2
+        rows["value"][indices] += variance / total * surprise
+        rows["velocity"][indices] += covariance / total * surprise
+        rows["var_velocity"][indices] -= covariance**2 / total
+        rows["covariance"][indices] -= variance * covariance / total
+        rows["var_value"][indices] -= variance**2 / total
+
+    def keep(self, is_kept: NDArray[np.bool_]) -> None:
+        """Drop the rows where ``is_kept`` ([T]) is False."""
+        self._rows = {name: values[is_kept] for name, values in self._rows.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything there is to know, as lists of floats."""
+        return {name: values.tolist() for name, values in self._rows.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what ``state`` was taken from."""
+        self._rows = {name: np.array(state[name], np.float64).reshape(-1, 4) for name in _FIELDS}
+
+
+def _sizes(boxes_cxcywh: DoubleArray) -> DoubleArray:
+    """[N, 1] side of the square of the same area, at least a pixel."""
+    sides = np.maximum(boxes_cxcywh[:, 2:], 1.0)
+    return np.asarray(np.sqrt(sides[:, :1] * sides[:, 1:]))

@@ -1,0 +1,109 @@
+"""Frames that still wait for the verdict on one of their tracks, and the ids that are given out.
+
+A frame leaves when nothing in it can change any more: no track of it is still tentative and no
+gap over it may still be closed. Ids are given here, so they rise in order of first appearance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from acfd_stream.types import Face, FaceState
+
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A track's face in one frame."""
+
+    key: int  # the tracker's own number of the track
+    box_xyxy: Box
+    score: float
+    state: FaceState = FaceState.DETECTED
+
+
+def between(before: Sighting, after: Sighting, share: float) -> Sighting:
+    """The filled sighting at ``share`` (0 … 1) of the way between two."""
+    first, second = before.box_xyxy, after.box_xyxy
+    values = [a + (b - a) * share for a, b in zip(first, second, strict=True)]
+    box = (values[0], values[1], values[2], values[3])
+    return Sighting(before.key, box, min(before.score, after.score), FaceState.FILLED)
+
+
+class Timeline:
+    """Sightings by frame, from the oldest frame that is not settled."""
+
+    def __init__(self) -> None:
+        self._first_frame = 0  # index of _frames[0]
+        self._frames: list[list[Sighting]] = []
+        self._confirmed: set[int] = set()  # keys that may appear
+        self._ids: dict[int, int] = {}  # key → id, of tracks that have appeared and live
+        self.ids_given = 0
+
+    @property
+    def next_frame(self) -> int:
+        """Index of the frame that ``open_frame`` opens."""
+        return self._first_frame + len(self._frames)
+
+    def open_frame(self) -> int:
+        """Begin a frame; its index."""
+        self._frames.append([])
+        return self.next_frame - 1
+
+    def add(self, frame: int, sighting: Sighting) -> None:
+        """Note a sighting in a frame that is not settled."""
+        self._frames[frame - self._first_frame].append(sighting)
+
+    def confirm(self, key: int) -> None:
+        """From now on the track's sightings, past ones included, are shown."""
+        self._confirmed.add(key)
+
+    def settle(self, end: int) -> list[tuple[Face, ...]]:
+        """Faces of the frames before index ``end`` that have not left yet, each by rising id."""
+        count = max(0, end - self._first_frame)
+        done, self._frames = self._frames[:count], self._frames[count:]
+        self._first_frame += len(done)
+        return [self._faces(sightings) for sightings in done]
+
+    def forget(self, live_keys: set[int]) -> None:
+        """Let go of tracks that have ended and stand in no waiting frame."""
+        needed = live_keys.union(sighting.key for frame in self._frames for sighting in frame)
+        self._confirmed &= needed
+        self._ids = {key: track_id for key, track_id in self._ids.items() if key in needed}
+
+    def _faces(self, sightings: list[Sighting]) -> tuple[Face, ...]:
+        shown = sorted((s for s in sightings if s.key in self._confirmed), key=lambda s: s.key)
+        for sighting in shown:
+            if sighting.key not in self._ids:
+                self.ids_given += 1
+                self._ids[sighting.key] = self.ids_given
+        return tuple(Face(self._ids[s.key], s.box_xyxy, s.score, s.state) for s in shown)
+
+    def state(self) -> dict[str, Any]:
+        """Everything there is to know, for JSON."""
+        return {
+            "first_frame": self._first_frame,
+            "frames": [[[s.key, list(s.box_xyxy), s.score, s.state.value] for s in frame] for frame in self._frames],
+            "confirmed": sorted(self._confirmed),
+            "ids": sorted(self._ids.items()),
+            "ids_given": self.ids_given,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what ``state`` was taken from."""
+        self._first_frame = int(state["first_frame"])
+        self._frames = [
+            [Sighting(key, _box(box), score, FaceState(value)) for key, box, score, value in frame]
+            for frame in state["frames"]
+        ]
+        self._confirmed = set(state["confirmed"])
+        self._ids = {int(key): int(track_id) for key, track_id in state["ids"]}
+        self.ids_given = int(state["ids_given"])
+
+
+def _box(values: list[float]) -> Box:
+    x1, y1, x2, y2 = values
+    return x1, y1, x2, y2

@@ -1,0 +1,214 @@
+"""Faces of one stream, joined over time: detections of a frame in, settled frames out.
+
+Two passes a frame as in ByteTrack: first the sure detections against all tracks, then the unsure
+ones against the tracks that are left. A detection is compared with where the motion says a face
+should be and with where it was last seen, for drawings stand still for two or three frames
+and then jump.
+
+Source: Zhang et al., ByteTrack, algorithm 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.config import TrackConfig
+from acfd_stream.errors import ConfigError
+from acfd_stream.track.assignment import REFUSED, assign, cover_matrix, pair_costs, size_ratio_matrix
+from acfd_stream.track.kalman import DoubleArray, KalmanBank
+from acfd_stream.track.timeline import Box, Sighting, Timeline, between
+from acfd_stream.types import Detections, Face
+
+STATE_FORMAT = 1
+HOLD_FRAMES = 4
+"""A face may be looked for where it was last seen for so many frames: a drawing on fours."""
+LEAST_SIZE_RATIO = 0.4
+"""Faces whose areas differ by more are not joined by nearness."""
+AGE_COST = 0.01
+"""Added to the cost of an overlap for every frame for which a track has not been seen, 20 at most."""
+DUPLICATE_SIZE_RATIO = 0.2
+"""A smaller box than this share of the better one is a face in front of it, not its double."""
+
+
+@dataclass(slots=True)
+class _Track:
+    key: int
+    first_frame: int
+    last_frame: int
+    last: Sighting
+    hits: int = 1
+    is_confirmed: bool = False
+
+
+class FaceTracker:
+    """Tracks of one stream. Deterministic; knows no time but the count of frames."""
+
+    def __init__(self, config: TrackConfig | None = None) -> None:
+        self._config = config or TrackConfig()
+        self._bank = KalmanBank()
+        self._tracks: list[_Track] = []  # a row of the bank each
+        self._timeline = Timeline()
+        self._next_key = 1
+
+    @property
+    def tracks_started(self) -> int:
+        """Ids given out so far."""
+        return self._timeline.ids_given
+
+    def push(self, detections: Detections, *, is_new_shot: bool) -> list[tuple[Face, ...]]:
+        """Take the next frame; the faces of the frames that are settled now, in order.
+
+        Args:
+            detections: faces found in this frame, in any pixels; none is normal.
+            is_new_shot: this frame opens a shot: every track ended with the frame before.
+
+        Returns:
+            One tuple a settled frame, faces by rising id. A frame is settled at the latest when
+            ``TrackConfig.delay_frames`` further frames have come.
+        """
+        settled = self._end_shot() if is_new_shot else []
+        frame = self._timeline.open_frame()
+        boxes, scores = self._wanted(detections)
+        self._bank.predict()
+        columns = self._join(frame, boxes, scores)
+        self._start(frame, boxes, scores, columns)
+        self._drop_ended(frame)
+        settled += self._timeline.settle(self._first_open_frame(frame))
+        self._timeline.forget({track.key for track in self._tracks})
+        return settled
+
+    def flush(self) -> list[tuple[Face, ...]]:
+        """End all tracks; the faces of the frames that were still waiting, in order."""
+        return self._end_shot()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that later faces depend on, ready for ``json.dumps``."""
+        tracks = [
+            [t.key, t.first_frame, t.last_frame, list(t.last.box_xyxy), t.last.score, t.hits, t.is_confirmed]
+            for t in self._tracks
+        ]
+        return {
+            "format": STATE_FORMAT,
+            "config": dataclasses.asdict(self._config),
+            "next_key": self._next_key,
+            "tracks": tracks,
+            "motion": self._bank.state(),
+            "timeline": self._timeline.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``, taken from a tracker with the same config.
+
+        Raises:
+            ConfigError: the state is of another format or another config.
+        """
+        if state.get("format") != STATE_FORMAT:
+            raise ConfigError(f"tracker state must be of format {STATE_FORMAT}, got {state.get('format')!r}")
+        own = dataclasses.asdict(self._config)
+        if state["config"] != own:
+            raise ConfigError(f"tracker state must be of the same config {own}, got {state['config']}")
+        self._next_key = int(state["next_key"])
+        self._bank.restore(state["motion"])
+        self._timeline.restore(state["timeline"])
+        self._tracks = [
+            _Track(key, first, last, Sighting(key, (box[0], box[1], box[2], box[3]), score), hits, is_confirmed)
+            for key, first, last, box, score, hits, is_confirmed in state["tracks"]
+        ]
+
+    def _wanted(self, detections: Detections) -> tuple[DoubleArray, DoubleArray]:
+        """Boxes [N, 4] and scores [N] that take part, best first."""
+        scores = detections.scores.astype(np.float64)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= self._config.keep_score]
+        return detections.boxes_xyxy[order].astype(np.float64), scores[order]
+
+    def _join(self, frame: int, boxes: DoubleArray, scores: DoubleArray) -> NDArray[np.int64]:
+        """Go on with tracks that are seen again; the columns of the detections that did so."""
+        split = int(np.count_nonzero(scores >= self._config.start_score))
+        costs = self._costs(frame, boxes)
+        rows, columns = assign(costs[:, :split])
+        left = np.setdiff1d(np.arange(len(self._tracks)), rows)
+        low_rows, low_columns = assign(costs[left, split:])
+        rows = np.concatenate([rows, left[low_rows]])
+        columns = np.concatenate([columns, low_columns + split])
+        if rows.size:
+            self._bank.update(rows, boxes[columns])
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            track = self._tracks[row]
+            self._see(track, frame, Sighting(track.key, _box(boxes[column]), float(scores[column])))
+        return columns
+
+    def _costs(self, frame: int, boxes: DoubleArray) -> DoubleArray:
+        """Cost of each track with each detection, float64 [T, N]."""
+        if not self._tracks or not len(boxes):
+            return np.full((len(self._tracks), len(boxes)), REFUSED)
+        config = self._config
+        missed = np.array([frame - track.last_frame for track in self._tracks], np.float64)[:, None]
+        last = np.array([track.last.box_xyxy for track in self._tracks])
+        limits = (config.least_iou, config.reach, LEAST_SIZE_RATIO)
+        moved = pair_costs(self._bank.boxes_xyxy, boxes, *limits)
+        held = pair_costs(last, boxes, *limits)
+        costs = np.where(missed <= HOLD_FRAMES, np.minimum(moved, held), moved)
+        return np.where(costs < 1.0, costs + AGE_COST * np.minimum(missed - 1, 20), costs)
+
+    def _see(self, track: _Track, frame: int, sighting: Sighting) -> None:
+        steps = frame - track.last_frame
+        for step in range(1, steps):
+            self._timeline.add(track.last_frame + step, between(track.last, sighting, step / steps))
+        self._timeline.add(frame, sighting)
+        track.last_frame, track.last, track.hits = frame, sighting, track.hits + 1
+        if track.hits >= self._config.confirm_hits and not track.is_confirmed:
+            track.is_confirmed = True
+            self._timeline.confirm(track.key)
+
+    def _start(self, frame: int, boxes: DoubleArray, scores: DoubleArray, joined: NDArray[np.int64]) -> None:
+        """Begin a tentative track for each sure detection that no track and no better one explains."""
+        cover = cover_matrix(boxes, boxes)
+        is_double = (cover > self._config.duplicate_cover) & (size_ratio_matrix(boxes, boxes) > DUPLICATE_SIZE_RATIO)
+        taken = joined.tolist()
+        fresh: list[int] = []
+        for column in np.setdiff1d(np.flatnonzero(scores >= self._config.start_score), joined).tolist():
+            if not is_double[column, taken].any():
+                taken.append(column)
+                fresh.append(column)
+        self._bank.add(boxes[fresh])
+        for column in fresh:
+            sighting = Sighting(self._next_key, _box(boxes[column]), float(scores[column]))
+            track = _Track(self._next_key, frame, frame, sighting, hits=0)
+            self._tracks.append(track)
+            self._next_key += 1
+            self._see(track, frame, sighting)
+
+    def _drop_ended(self, frame: int) -> None:
+        is_kept = np.array([not self._has_ended(track, frame) for track in self._tracks], bool)
+        if not is_kept.all():
+            self._bank.keep(is_kept)
+            self._tracks = [track for track, keep in zip(self._tracks, is_kept, strict=True) if keep]
+
+    def _has_ended(self, track: _Track, frame: int) -> bool:
+        if track.is_confirmed:
+            return frame - track.last_frame > self._config.max_gap_frames
+        return frame - track.first_frame >= self._config.delay_frames
+
+    def _first_open_frame(self, frame: int) -> int:
+        """The first frame whose faces may still change."""
+        opened = [t.last_frame + 1 if t.is_confirmed else t.first_frame for t in self._tracks]
+        return min([*opened, frame + 1])
+
+    def _end_shot(self) -> list[tuple[Face, ...]]:
+        self._tracks = []
+        self._bank = KalmanBank()
+        settled = self._timeline.settle(self._timeline.next_frame)
+        self._timeline.forget(set())
+        return settled
+
+
+def _box(values: DoubleArray) -> Box:
+    x1, y1, x2, y2 = values.tolist()
+    return x1, y1, x2, y2
