@@ -1,0 +1,187 @@
+"""What a network is to the rest: a spec from its own file, and pictures in, scores and deltas out.
+
+A model file describes itself in its metadata; whatever runs it, ``ModelSpec`` is read and
+checked the same way before any runtime is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.config import DetectConfig
+from acfd_stream.detect.model_file import read_metadata
+from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
+from acfd_stream.ops.anchors import AnchorSpec
+from acfd_stream.types import FloatArray
+
+METADATA_KEY = "acfd_stream"
+FORMAT = 1
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model file says of itself; trainer and server meet here and nowhere else."""
+
+    name: str
+    version: str
+    anchors: AnchorSpec
+    mean: tuple[float, float, float]  # RGB, 0 … 255
+    std: tuple[float, float, float]  # RGB, > 0
+    pad: tuple[int, int, int]  # RGB of the letterbox's padding
+    size: int  # longer side it was trained for, pixels
+    score_threshold: float  # in [0, 1]
+    classes: tuple[str, ...]
+    training_data: str
+    date: str
+
+    @classmethod
+    def from_metadata(cls, values: Mapping[str, Any]) -> ModelSpec:
+        """A checked spec.
+
+        Args:
+            values: the parsed JSON of the metadata entry ``acfd_stream``.
+
+        Raises:
+            ValueError: an entry is missing or outside its range; the message names it.
+        """
+        _require(values.get("format") == FORMAT, "format", values.get("format"), str(FORMAT))
+        known = {field.name for field in fields(cls)} - {"anchors"}
+        missing = sorted((known | {"strides", "anchor_scale", "variances"}) - set(values))
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        variances = _numbers(values, "variances", 2)
+        return cls(
+            name=str(values["name"]),
+            version=str(values["version"]),
+            anchors=AnchorSpec(_strides(values), _number(values, "anchor_scale"), (variances[0], variances[1])),
+            mean=_rgb(values, "mean", lowest=0.0),
+            std=_rgb(values, "std", lowest=1e-3),
+            pad=_pad(values),
+            size=int(_number(values, "size")),
+            score_threshold=_number(values, "score_threshold", highest=1.0),
+            classes=tuple(str(name) for name in values["classes"]),
+            training_data=str(values["training_data"]),
+            date=str(values["date"]),
+        )
+
+
+class Runner(Protocol):
+    """A network on a device. ``run`` may be called from several threads at once."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model file says of itself."""
+
+    @property
+    def description(self) -> str:
+        """Runtime, device, precision and threads, for logs."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls of ``run`` at once keep the device busy, >= 1."""
+
+    def run(self, images: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        """Scores and deltas of every anchor; a picture's do not depend on its neighbours.
+
+        Args:
+            images: uint8 [B, H, W, 3] RGB, H and W multiples of 32.
+
+        Returns:
+            scores float32 [B, A] in [0, 1] and deltas float32 [B, A, 4].
+
+        Raises:
+            ShapeError: ``images`` is not as said.
+            RunnerError: the runtime failed, or the runner is closed.
+        """
+
+    def close(self) -> None:
+        """Free the device; a second call does nothing."""
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The checked spec of the model file at ``path``.
+
+    Raises:
+        RunnerError: no such file, no ONNX model, or a description that is missing or wrong.
+    """
+    text = read_metadata(path).get(METADATA_KEY)
+    if text is None:
+        raise RunnerError(
+            f"model file {path} does not describe itself: metadata entry {METADATA_KEY!r} is missing; "
+            "export it with `acfd-stream export`"
+        )
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"it must be a JSON object, got {type(values).__name__}")
+        return ModelSpec.from_metadata(values)
+    except (TypeError, ValueError) as error:
+        raise RunnerError(f"model file {path}: metadata entry {METADATA_KEY!r} is refused: {error}") from error
+
+
+def open_runner(path: Path, device: str = "auto", config: DetectConfig | None = None) -> Runner:
+    """The network of the file at ``path`` on ``device``.
+
+    Args:
+        path: an ONNX file that describes itself.
+        device: "auto" (the best there is), "cpu" or "cuda".
+        config: threads and batch; the default config if None.
+
+    Raises:
+        ConfigError: no such device.
+        BackendUnavailable: the device was asked for by name and cannot be used.
+        RunnerError: the file is refused or the runtime cannot load it.
+    """
+    if device not in DEVICES:
+        raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if device == "cuda":
+        raise BackendUnavailable("device 'cuda' cannot be used: this version runs networks on the CPU only; use 'cpu'")
+    spec = read_spec(path)
+    from acfd_stream.detect.openvino_runner import OpenVinoRunner
+
+    return OpenVinoRunner(path, spec, config or DetectConfig())
+
+
+def _require(condition: bool, name: str, got: object, allowed: str) -> None:
+    if not condition:
+        raise ValueError(f"{name} must be {allowed}, got {got!r}")
+
+
+def _number(values: Mapping[str, Any], name: str, highest: float = float("inf")) -> float:
+    value = values[name]
+    _require(isinstance(value, int | float) and 0 < value <= highest, name, value, f"a number in (0, {highest}]")
+    return float(value)
+
+
+def _numbers(values: Mapping[str, Any], name: str, count: int, lowest: float = 1e-6) -> tuple[float, ...]:
+    got = values[name]
+    fits = isinstance(got, list) and len(got) == count
+    fits = fits and all(isinstance(value, int | float) and lowest <= value < float("inf") for value in got)
+    _require(fits, name, got, f"{count} numbers >= {lowest}")
+    return tuple(float(value) for value in got)
+
+
+def _rgb(values: Mapping[str, Any], name: str, lowest: float) -> tuple[float, float, float]:
+    red, green, blue = _numbers(values, name, 3, lowest)
+    return red, green, blue
+
+
+def _pad(values: Mapping[str, Any]) -> tuple[int, int, int]:
+    pad = _rgb(values, "pad", lowest=0.0)
+    _require(max(pad) <= 255, "pad", values["pad"], "3 numbers in [0, 255]")
+    return round(pad[0]), round(pad[1]), round(pad[2])
+
+
+def _strides(values: Mapping[str, Any]) -> tuple[int, ...]:
+    got = values["strides"]
+    fits = isinstance(got, list) and bool(got) and all(isinstance(stride, int) and stride >= 1 for stride in got)
+    _require(fits, "strides", got, "a list of whole numbers >= 1")
+    return tuple(got)

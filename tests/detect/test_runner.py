@@ -1,0 +1,134 @@
+"""What every ``Runner`` keeps; a new implementation is one more parameter of the fixture."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acfd_stream.config import DetectConfig
+from acfd_stream.detect.runner import Runner, open_runner
+from acfd_stream.errors import RunnerError, ShapeError
+from acfd_stream.ops.anchors import anchor_count, anchor_grid
+from tests.detect.tiny_model import ALIGNED_SCORE, white_square, write_tiny_model
+
+SCORE_TOLERANCE = 0.01  # bf16 keeps 8 bits
+
+
+@pytest.fixture(params=["cpu"])
+def runner(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Runner]:
+    opened = open_runner(tiny_model, request.param, DetectConfig(threads=2))
+    yield opened
+    opened.close()
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_a_square_that_fills_an_anchor_scores_highest_there(runner: Runner) -> None:
+    scores, deltas = runner.run(white_square((96, 160), left=36, top=28, side=32)[None])
+    assert scores.shape == (1, anchor_count((96, 160), runner.spec.anchors))
+    best = int(scores[0].argmax())
+    assert anchor_grid((96, 160), runner.spec.anchors)[best].tolist() == [52, 44, 32, 32]
+    assert scores[0, best] == pytest.approx(ALIGNED_SCORE, abs=SCORE_TOLERANCE)
+    assert deltas.shape == (*scores.shape, 4)
+    assert not deltas.any()
+
+
+def test_channels_are_red_green_blue(tmp_path: Path) -> None:
+    red_only = open_runner(write_tiny_model(tmp_path / "red.onnx", channel_weights=(1.0, 0.0, 0.0)))
+    square = white_square((64, 64), 12, 12, 32)
+    best = [float(red_only.run((square * np.uint8(mask))[None])[0].max()) for mask in np.eye(3, dtype=np.uint8)]
+    assert best[0] > 0.9
+    assert max(best[1:]) < 0.01
+    red_only.close()
+
+
+def test_mean_and_deviation_are_applied_by_channel(tmp_path: Path, runner: Runner) -> None:
+    shifted = write_tiny_model(tmp_path / "shifted.onnx", mean=[10.0, 20.0, 30.0], std=[51.0, 102.0, 204.0])
+    other = open_runner(shifted)
+    images = (white_square((64, 64), 12, 12, 32) // 255 * np.array([51, 102, 204]) + [10, 20, 30]).astype(np.uint8)
+    plain = runner.run(white_square((64, 64), 12, 12, 32)[None])[0]
+    assert other.run(images[None])[0] == pytest.approx(plain, abs=2 * SCORE_TOLERANCE)
+    other.close()
+
+
+@pytest.mark.parametrize("batch", [2, 7])
+def test_a_picture_does_not_depend_on_its_neighbours(runner: Runner, batch: int) -> None:
+    images = noise(batch, 64, 96, 3)
+    together = runner.run(images)
+    for index, image in enumerate(images):
+        alone = runner.run(image[None])
+        assert np.array_equal(alone[0][0], together[0][index])
+        assert np.array_equal(alone[1][0], together[1][index])
+
+
+def test_the_number_of_threads_changes_no_bit(runner: Runner, tiny_model: Path) -> None:
+    single = open_runner(tiny_model, "cpu", DetectConfig(threads=1))
+    images = noise(3, 64, 64, 3)
+    assert np.array_equal(single.run(images)[0], runner.run(images)[0])
+    assert (single.concurrency, runner.concurrency) == (1, 2)
+    single.close()
+
+
+def test_no_pictures_give_no_scores(runner: Runner) -> None:
+    scores, deltas = runner.run(np.zeros((0, 64, 64, 3), np.uint8))
+    assert scores.shape[0] == deltas.shape[0] == 0
+
+
+def test_a_picture_need_not_be_contiguous(runner: Runner) -> None:
+    image = noise(64, 128, 3)[:, ::2]
+    assert np.array_equal(runner.run(image[None])[0], runner.run(image[None].copy())[0])
+
+
+def test_many_sizes_in_turn_give_what_they_gave_before(runner: Runner) -> None:
+    sizes = [(32, 32 * width) for width in range(1, 11)]  # more than stay compiled
+    first = [runner.run(noise(1, *size, 3))[0] for size in sizes]
+    again = [runner.run(noise(1, *size, 3))[0] for size in sizes]
+    assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
+
+
+def test_threads_may_share_a_runner(runner: Runner) -> None:
+    images = noise(12, 64, 64, 3)
+    expected = runner.run(images)[0]
+    got: dict[int, np.ndarray] = {}
+    work = [
+        threading.Thread(target=lambda part=part: got.update({part: runner.run(images[part::4])[0]}))  # type: ignore[misc]
+        for part in range(4)
+    ]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert all(np.array_equal(got[part], expected[part::4]) for part in range(4))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((64, 64, 3), np.uint8), r"images must be uint8 \[B, H, W, 3\], got uint8 \[64, 64, 3\]"),
+        (np.zeros((1, 64, 64, 3), np.float32), "got float32"),
+        (np.zeros((1, 64, 64, 4), np.uint8), "images must be uint8"),
+        (np.zeros((1, 64, 65, 3), np.uint8), "images must be a multiple of 32 pixels high and wide, got 64×65"),
+        (np.zeros((1, 0, 64, 3), np.uint8), "got 0×64"),
+    ],
+)
+def test_wrong_pictures_are_refused(runner: Runner, images: np.ndarray, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        runner.run(images)
+
+
+def test_a_closed_runner_says_so(runner: Runner) -> None:
+    runner.close()
+    runner.close()
+    with pytest.raises(RunnerError, match="model tiny is closed"):
+        runner.run(noise(1, 64, 64, 3))
+
+
+def test_it_says_what_it_runs_on(runner: Runner) -> None:
+    assert "2 threads" in runner.description
+    assert "cpu" in runner.description
