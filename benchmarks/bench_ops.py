@@ -1,0 +1,143 @@
+"""The CPU ops against what people use instead: swscale + NumPy, OpenCV's NMS, ONNX Runtime's NMS.
+
+Results are compared with ``ops/reference.py``, and the indices of all NMS with each other, before a clock runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import av
+import cv2
+import numpy as np
+import onnxruntime
+from measure import Row, in_turn, ratio_row, row, save
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from acfd_stream import ops
+from acfd_stream.ops import reference
+from acfd_stream.ops.anchors import fit
+from acfd_stream.types import ColorMatrix, FloatArray, Picture, PixelFormat
+
+PAD = (114, 114, 114)
+IOU_THRESHOLD = 0.55
+SEED = 20
+
+
+def drawn_picture(height: int, width: int) -> tuple[Picture, NDArray[np.uint8]]:
+    """A YUV 4:2:0 picture of flat shapes, BT.709, and the same planes in one array for PyAV."""
+    rng = np.random.default_rng(SEED)
+    image = np.full((height, width, 3), 200, np.uint8)
+    for _ in range(60):
+        x, y, radius = (int(value) for value in rng.integers(0, (width, height, height // 6)))
+        cv2.circle(image, (x, y), radius, rng.integers(0, 256, 3).tolist(), -1, cv2.LINE_AA)
+    yuv = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+    chroma = yuv[height:].reshape(2, height // 2, width // 2)
+    planes = (yuv[:height], chroma[0], chroma[1])
+    return Picture(planes, PixelFormat.YUV420P, (height, width), color_matrix=ColorMatrix.BT709), yuv
+
+
+def bench_letterbox(rounds: int) -> list[Row]:
+    """1080p YUV to the RGB view of the network: one pass of ours, and swscale with a copy into the padded view."""
+    picture, yuv = drawn_picture(1080, 1920)
+    place = fit(picture.display_size, 640)
+    (height, width), content = place.network_size, place.content_size
+
+    def ours() -> NDArray[np.uint8]:
+        return ops.letterbox(picture, content, (height, width), PAD)
+
+    def swscale() -> NDArray[np.uint8]:
+        frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
+        small = frame.reformat(content[1], content[0], "rgb24", src_colorspace="ITU709", interpolation="BILINEAR")
+        view = np.empty((height, width, 3), np.uint8)
+        view[:] = PAD
+        view[: content[0], : content[1]] = small.to_ndarray()
+        return view
+
+    settings = (picture.bit_depth, picture.color_matrix.value, picture.is_full_range, picture.rotation)
+    law = reference.letterbox(picture.planes, "yuv420p", *settings, content, (height, width), PAD)
+    demand(np.array_equal(ours(), law), "letterbox differs from the reference")
+    difference = float(np.abs(swscale().astype(np.int16) - law).mean())
+    samples = in_turn({"ours": ours, "swscale": swscale}, rounds)
+    about = {"source": "1080p yuv420p", "view": f"{height}x{width}"}
+    return [
+        row("letterbox", samples["ours"], **about),
+        row("letterbox_swscale", samples["swscale"], **about, mean_difference_levels=round(difference, 2)),
+        ratio_row("letterbox_ratio", samples["swscale"], samples["ours"], **about),
+    ]
+
+
+def clustered_boxes(count: int) -> tuple[FloatArray, FloatArray]:
+    """Boxes as a detector gives them: many about each of a few faces; all scores different."""
+    rng = np.random.default_rng(SEED)
+    faces = rng.uniform((0, 0, 30, 30), (560, 320, 120, 120), (max(1, count // 16), 4))
+    x, y, w, h = (faces[rng.integers(0, len(faces), count)] * rng.normal(1, 0.08, (count, 4))).T
+    boxes = np.stack([x, y, x + w, y + h], axis=1).astype(np.float32)
+    scores = rng.permutation(np.linspace(0.08, 0.99, count)).astype(np.float32)
+    return boxes, scores
+
+
+def onnxruntime_nms(count: int) -> onnxruntime.InferenceSession:
+    """A session whose graph is one NonMaxSuppression."""
+    names = ["boxes", "scores", "most", "iou"]
+    node = helper.make_node("NonMaxSuppression", names, ["selected"])
+    inputs = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, count, 4]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 1, count]),
+    ]
+    constants = [
+        helper.make_tensor("most", TensorProto.INT64, [1], [count]),
+        helper.make_tensor("iou", TensorProto.FLOAT, [1], [IOU_THRESHOLD]),
+    ]
+    output = helper.make_tensor_value_info("selected", TensorProto.INT64, [None, 3])
+    graph = helper.make_graph([node], "nms", inputs, [output], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def bench_nms(count: int, rounds: int) -> list[Row]:
+    """NMS of ``count`` boxes by us, OpenCV and ONNX Runtime; every one in the form of input it likes best."""
+    boxes, scores = clustered_boxes(count)
+    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    session = onnxruntime_nms(count)
+    feed = {"boxes": boxes[None], "scores": scores[None, None]}
+    calls = {
+        "ours": lambda: ops.nms(boxes, scores, IOU_THRESHOLD),
+        "opencv": lambda: np.asarray(cv2.dnn.NMSBoxes(xywh, scores, 0.0, IOU_THRESHOLD)),
+        "onnxruntime": lambda: session.run(None, feed)[0][:, 2],
+    }
+    law = reference.nms(boxes, scores, IOU_THRESHOLD)
+    for name, call in calls.items():
+        demand(np.array_equal(call(), law), f"nms of {name} differs from the reference at {count} boxes")
+    samples = in_turn(calls, rounds)
+    suffix = "" if count == 1000 else f"_{count}"
+    rows = [row(f"nms_{name}{suffix}", taken, boxes=count, kept=len(law)) for name, taken in samples.items()]
+    for rival in ("opencv", "onnxruntime"):
+        name = f"nms_vs_{rival}_ratio{suffix}"
+        rows.append(ratio_row(name, samples[rival], samples["ours"], boxes=count, kept=len(law)))
+    return rows
+
+
+def demand(is_equal: bool, complaint: str) -> None:
+    """End the run, without a figure, unless the results agree."""
+    if not is_equal:
+        sys.exit(f"bench_ops: {complaint}; nothing was timed")
+
+
+def main() -> None:
+    """Time every op and write benchmarks/results/ops.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200, help="samples of each figure")
+    rounds = parser.parse_args().rounds
+    rows = bench_letterbox(rounds)
+    for count in (64, 1000, 4741):
+        rows += bench_nms(count, rounds)
+    save("ops", rows)
+
+
+if __name__ == "__main__":
+    main()
