@@ -85,9 +85,12 @@ class JsonlWriter:
         self._target.write(json_line(self._end_values(end)))
         self._target.finish()
 
-    def abort(self) -> None:
-        """Stop without the closing line; whole lines stay under the final name."""
-        self._target.leave()
+    def abort(self, *, is_failure: bool = False) -> None:
+        """Stop without the closing line; whole lines stay, under the final name unless ``is_failure``."""
+        if is_failure:
+            self._target.set_aside()
+        else:
+            self._target.leave()
 
     def _end_values(self, end: ResultEnd) -> dict[str, Any]:
         values: dict[str, Any] = {

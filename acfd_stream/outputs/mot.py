@@ -49,7 +49,7 @@ class MotWriter:
         else:
             self._target.leave()
 
-    def abort(self) -> None:
+    def abort(self, *, is_failure: bool = False) -> None:
         """Stop here; the rows so far stay in ``NAME.part``."""
         self._target.leave()
 

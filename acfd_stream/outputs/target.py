@@ -90,6 +90,11 @@ class Target:
             with contextlib.suppress(OSError):
                 self._raw.close()
 
+    def set_aside(self) -> None:
+        """Close, and leave what was written as ``NAME.part``. Never raises."""
+        if self.is_open:
+            self._fail()
+
     def _write_all(self, piece: bytes) -> None:
         if self._stream is not None:
             self._stream.write(piece)

@@ -56,5 +56,9 @@ class Writer(Protocol):
             OutputError: it cannot be written.
         """
 
-    def abort(self) -> None:
-        """Stop here without a closing word. Never raises."""
+    def abort(self, *, is_failure: bool = False) -> None:
+        """Stop here without a closing word. Never raises.
+
+        Args:
+            is_failure: as after an OutputError, leave nothing under the final name.
+        """

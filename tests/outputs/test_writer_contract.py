@@ -181,6 +181,15 @@ def test_a_full_disk_leaves_whole_lines_in_part_and_nothing_under_the_name(forma
     assert kept.endswith(b"\n")
 
 
+@every_format
+def test_an_abort_for_a_failure_leaves_nothing_under_the_name(format: str, tmp_path: Path) -> None:
+    writer = open_writer(tmp_path / "out", format, HEADER)
+    write_frames(writer, 2)
+    writer.abort(is_failure=True)
+    writer.abort(is_failure=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.part"]
+
+
 def test_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="format must be one of jsonl, mot, got 'xml'"):
         open_writer(tmp_path / "out", "xml", HEADER)
