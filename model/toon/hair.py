@@ -1,0 +1,291 @@
+"""Hair, ears and hats: what surrounds a face and is not part of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .canvas import Canvas, Points, ellipse, scaled, smooth
+from .design import BLACK
+
+if TYPE_CHECKING:
+    from .heads import Head
+
+_ANIMAL_EARS = ("cat", "bear", "rabbit", "floppy", "mouse", "horns")
+
+
+def draw_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
+    """The ears in front of (``is_near``) or behind the head."""
+    features = head.design.features
+    if features.ear in _ANIMAL_EARS:
+        if is_near == (features.ear == "floppy"):
+            _top_ears(canvas, head)
+        return
+    if features.ear == "none" or head.design.kind == "thing":
+        return
+    for side in (-1.0, 1.0):
+        x, y, facing = head.at(side * 1.57, 0.05)
+        in_front = facing > 0.25
+        if in_front != is_near or facing < -0.75:
+            continue
+        size = features.ear_size
+        rx = size * (0.65 + 0.3 * abs(facing))
+        points = ellipse(x + side * (0.4 if not is_near else 0.0) * size, y, rx, size * 1.15)
+        if features.ear == "pointed":
+            points = smooth([(x, y + size), (x + side * 0.2, y - size * 0.2), (x + side * 2.2 * size, y - size * 1.8), (x, y - size * 0.6)])
+        head.style.shape(canvas, head.px(points), head.design.skin, head.line_width * 0.8)
+        if is_near:
+            canvas.stroke(head.px(ellipse(x, y, rx * 0.45, size * 0.6)[6:22]), head.style.line(head.design.skin), head.line_width * 0.5)
+
+
+def _top_ears(canvas: Canvas, head: Head) -> None:
+    features, design = head.design.features, head.design
+    size = features.ear_size
+    turn = float(np.sin(head.pose.yaw))
+    for side in (-1.0, 1.0):
+        x = side * (0.62 * design.head[1]) * (1 - 0.45 * abs(turn)) - 0.25 * turn
+        outer, inner = _ear_shape(features.ear, x, side, size)
+        color = (225, 215, 190) if features.ear == "horns" else design.skin if design.kind == "animal" else design.hair.color
+        if features.ear in ("bear", "mouse") and features.patches:
+            color = (45, 42, 45)
+        head.style.shape(canvas, head.px(outer), color, head.line_width)
+        if inner is not None:
+            head.style.shape(canvas, head.px(inner), scaled(design.skin_light, 0.92), 0)
+
+
+def _ear_shape(kind: str, x: float, side: float, size: float) -> tuple[Points, Points | None]:
+    if kind == "cat":
+        outer = np.array([(x - side * size * 0.7, -0.75), (x + side * size * 0.5, -0.9 - size * 1.3), (x + side * size * 0.75, -0.4)])
+        return outer, (outer - outer.mean(0)) * 0.55 + outer.mean(0)
+    if kind == "rabbit":
+        tip = -1.0 - size * 3.2
+        outer = smooth([(x - 0.5 * size, -0.8), (x - 0.3 * size, tip), (x + side * 0.35 * size + 0.2 * size, tip), (x + 0.5 * size, -0.8)])
+        return outer, (outer - outer.mean(0)) * (0.5, 0.8) + outer.mean(0)
+    if kind == "floppy":
+        outer = smooth([(x, -0.92), (x + side * size * 1.1, -0.7), (x + side * size * 1.3, 0.35), (x + side * size * 0.5, 0.5), (x + side * 0.2 * size, -0.4)])
+        return outer, None
+    if kind == "horns":
+        return smooth([(x - side * 0.1, -0.8), (x + side * size * 0.3, -1.1), (x + side * size * 0.2, -1.1 - size), (x + side * size * 0.7, -1.0)]), None
+    wide = size * (0.75 if kind == "bear" else 1.25)
+    centre = (x + side * wide * 0.4, -0.85 - wide * 0.35)
+    return ellipse(*centre, wide, wide), ellipse(*centre, wide * 0.6, wide * 0.6) if kind == "bear" else None
+
+
+def draw_back(canvas: Canvas, head: Head) -> None:
+    """The hair behind the head."""
+    design = head.design.hair
+    canvas.tag = 0
+    color, yaw = scaled(design.color, 0.8), float(np.sin(head.pose.yaw))
+    width = max(head.reach(-0.36, True), head.reach(-0.36, False)) + design.volume
+    if design.kind in ("long", "bangs", "side", "bun", "tails", "pony") and design.length > 0.3:
+        flow = head.design.wobble[:6] * 0.12
+        low = design.length
+        points = [(-width * 0.8, -0.8), (width * 0.8, -0.8), (width, 0.0), (width * (0.95 + flow[0]), low * 0.6), (width * (0.8 + flow[1]), low),
+                  (0.3 + flow[2], low * 0.95), (-0.3 + flow[3], low * 1.02), (-width * (0.8 + flow[4]), low), (-width * (0.95 + flow[5]), low * 0.6), (-width, 0.0)]  # fmt: skip
+        back = smooth(np.array(points) - (yaw * 0.35, 0.0))
+        head.style.shape(canvas, head.px(back), color, head.line_width)
+    if design.kind == "tails":
+        for side in (-1.0, 1.0):
+            x = side * width * (1 - 0.5 * abs(yaw)) - yaw * 0.4
+            strand = smooth([(x, -0.5), (x + side * 0.55, -0.4), (x + side * 0.7, design.length * 0.6), (x + side * 0.3, design.length)])
+            head.style.shape(canvas, head.px(strand), design.color, head.line_width)
+    if design.kind == "pony":
+        x = -yaw * (width + 0.2)
+        strand = smooth([(x, -0.8), (x - yaw * 0.7 + 0.2, -0.7), (x - yaw * 0.8, design.length * 0.7), (x - yaw * 0.2, design.length)])
+        head.style.shape(canvas, head.px(strand), design.color, head.line_width)
+    if design.kind in ("afro", "curly"):
+        grow = 1.3 + design.volume if design.kind == "afro" else 1.1
+        head.style.shape(canvas, head.px(_cloud(0.0 - yaw * 0.2, -0.35, width * grow, 0.95 * grow, head)), color, head.line_width)
+    if design.kind == "bun":
+        for x in ([-0.7, 0.7] if head.design.wobble[9] > 0 else [-yaw * 0.9]):
+            head.style.shape(canvas, head.disc(x * width, -1.05, 0.4, 0.38), design.color, head.line_width)
+
+
+def _cloud(x: float, y: float, rx: float, ry: float, head: Head) -> Points:
+    angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    bumps = 1 + 0.09 * np.abs(np.sin(angle * (4 + int(2 * abs(head.design.wobble[8])))))
+    return np.stack([x + rx * bumps * np.cos(angle), y + ry * bumps * np.sin(angle)], 1)
+
+
+def _cap_top(head: Head, volume: float, spikes: float) -> Points:
+    """The outer edge of the hair from the left temple over the crown to the right one."""
+    wobble = head.design.wobble
+    count = 15 if spikes > 0 else 13
+    angle = np.linspace(np.pi * 1.02, np.pi * 1.98, count)
+    rx = np.where(np.cos(angle) > 0, head.reach(-0.3, True), head.reach(-0.3, False)) + volume * 0.7
+    rise = np.ones(count)
+    if spikes > 0:
+        rise[1::2] += spikes * (0.6 + 0.5 * np.abs(wobble[10 : 10 + count // 2]))
+    points = np.stack([rx * np.cos(angle) * rise, -0.25 + (0.78 + volume) * np.sin(angle) * rise], 1)
+    return points if spikes > 0 else smooth(points, closed=False)
+
+
+def _fringe(head: Head, hairline: float, kind: str) -> Points:
+    """The inner edge of the hair from the right temple along the brow to the left one."""
+    wobble, is_anime = head.design.wobble, head.style.kind == "anime"
+    count = 17
+    points = []
+    for index, lon in enumerate(np.linspace(1.35, -1.35, count)):
+        angle = float(np.clip(lon + head.pose.yaw, -1.57, 1.57))
+        rise = hairline + 0.28 * (lon / 1.35) ** 2 * (1 if kind != "bangs" else 0.4)
+        if kind in ("spikes", "bangs") or is_anime:
+            depth = 0.3 if is_anime else 0.16
+            rise += (depth * (0.5 + 0.4 * wobble[24 + index]) if index % 2 else -depth * 0.4) * (kind != "bangs" or is_anime)
+        if kind == "side":
+            rise += 0.25 * (lon / 1.35) * np.sign(wobble[5])
+        y = rise + head.drop
+        x = head.reach(y, angle >= 0) * np.sin(angle) * (1.02 if abs(angle) > 1.5 else 1.0)
+        points.append((x, min(y, 0.6)))
+    fringe = np.array(points)
+    return fringe if kind == "spikes" or is_anime else smooth(fringe, closed=False, steps=3)
+
+
+def _sideburns(head: Head) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Points where the cap comes down before the ears, right and left; the back of a turned head is covered to the nape."""
+    low_right = 0.62 if np.sin(head.pose.yaw) < -0.5 else 0.1
+    low_left = 0.62 if np.sin(head.pose.yaw) > 0.5 else 0.1
+    right = head.reach(low_right, True) * (1.0 if low_right > 0.5 else 1.03)
+    left = head.reach(low_left, False) * (1.0 if low_left > 0.5 else 1.03)
+    inner_right = min(right, head.at(1.35, 0.0)[0]) if head.pose.yaw < 0 else right * 0.97
+    inner_left = max(-left, head.at(-1.35, 0.0)[0]) if head.pose.yaw > 0 else -left * 0.97
+    return [(right, low_right), (inner_right, low_right)], [(inner_left, low_left), (-left, low_left)]
+
+
+def draw_front(canvas: Canvas, head: Head) -> None:
+    """The hair on the head: cap and fringe."""
+    design = head.design.hair
+    if design.kind == "none":
+        return
+    if design.kind == "tuft":
+        _tuft(canvas, head)
+        return
+    if head.is_back:
+        grown = head.outline * (1 + design.volume * 0.6) - (0, 0.05)
+        grown = grown[grown[:, 1] < 0.75]
+        head.style.shape(canvas, head.px(grown), design.color, head.line_width)
+        return
+    if design.kind == "bald":
+        _side_hair(canvas, head)
+        return
+    spikes = {"spikes": 0.12 + design.volume, "afro": 0.05, "curly": 0.08}.get(design.kind, 0.0)
+    right, left = _sideburns(head)
+    hairline = design.hairline
+    cap = np.concatenate([_cap_top(head, design.volume, spikes), right, _fringe(head, hairline, design.kind), left])
+    head.style.shape(canvas, head.px(cap), design.color, head.line_width)
+    if head.style.kind == "anime" and head.unit > 18:
+        t = np.linspace(-0.55, 0.55, 9)
+        shine = np.stack([t + head.pose.yaw * 0.2, -0.78 + 0.25 * t**2], 1)
+        canvas.taper(head.px(shine), scaled(head.style.tone(design.color), 1.35), 0.09 * head.unit, (0.1, 0.1))
+
+
+def _tuft(canvas: Canvas, head: Head) -> None:
+    for index in range(3):
+        lean = head.design.wobble[12 + index] * 0.4
+        x = (index - 1) * 0.12
+        blade = smooth([(x - 0.08, -0.9), (x + lean * 0.5, -1.2), (x + lean, -1.4), (x + lean * 0.5 + 0.08, -1.15), (x + 0.08, -0.9)])
+        head.style.shape(canvas, head.px(blade), head.design.hair.color, head.line_width * 0.8)
+
+
+def _side_hair(canvas: Canvas, head: Head) -> None:
+    for side in (-1.0, 1.0):
+        x, y, facing = head.at(side * 1.5, -0.05)
+        if facing < -0.3:
+            continue
+        reach = 0.12 + 0.25 * abs(float(np.sin(head.pose.yaw)))
+        head.style.shape(canvas, head.px(_cloud(x, y, reach, 0.3, head)), head.design.hair.color, head.line_width * 0.8)
+
+
+def draw_hat(canvas: Canvas, head: Head) -> None:
+    """Whatever is worn on top."""
+    hair = head.design.hair
+    if hair.hat == "none":
+        return
+    width = max(head.reach(-0.4, True), head.reach(-0.4, False)) + hair.volume * 0.7 + 0.05
+    brim = -0.52 if hair.kind not in ("none", "bald") else -0.6
+    _HATS[hair.hat](canvas, head, width, brim)
+
+
+def _dome(width: float, brim: float, height: float) -> Points:
+    angle = np.linspace(np.pi, 2 * np.pi, 17)
+    return np.stack([width * np.cos(angle), brim + height * np.sin(angle)], 1)
+
+
+def _cap(c: Canvas, head: Head, width: float, brim: float) -> None:
+    color, turn = head.design.hair.hat_color, float(np.sin(head.pose.yaw))
+    head.style.shape(c, head.px(_dome(width, brim, 0.72)), color, head.line_width)
+    peak = smooth([(-width * 0.7 + turn * 0.7, brim - 0.05), (turn * width * 1.3, brim + 0.16), (width * 0.7 + turn * 0.7, brim - 0.05), (turn, brim - 0.1)])
+    head.style.shape(c, head.px(peak), scaled(color, 0.75), head.line_width)
+
+
+def _top(c: Canvas, head: Head, width: float, brim: float) -> None:
+    color = head.design.hair.hat_color if head.design.wobble[2] > 0 else BLACK
+    tall = 0.7 + 0.5 * abs(head.design.wobble[1])
+    head.style.shape(c, head.px([(-width * 0.75, brim), (-width * 0.7, brim - tall), (width * 0.7, brim - tall), (width * 0.75, brim)]), color, head.line_width)
+    c.fill(head.px([(-width * 0.75, brim), (-width * 0.75, brim - 0.18), (width * 0.75, brim - 0.18), (width * 0.75, brim)]), head.style.tone(scaled(color, 0.6)))
+    head.style.shape(c, head.disc(0, brim, width * 1.3, 0.12), color, head.line_width)
+
+
+def _beanie(c: Canvas, head: Head, width: float, brim: float) -> None:
+    color = head.design.hair.hat_color
+    head.style.shape(c, head.px(_dome(width, brim, 0.8)), color, head.line_width)
+    head.style.shape(c, head.disc(0, brim, width * 1.03, 0.13, 4.0), scaled(color, 1.25), head.line_width)
+    head.style.shape(c, head.disc(0, brim - 0.8, 0.18, 0.18), (240, 240, 240), head.line_width * 0.7)
+
+
+def _cone(c: Canvas, head: Head, width: float, brim: float) -> None:
+    color, lean = head.design.hair.hat_color, head.design.wobble[4] * 0.5
+    head.style.shape(c, head.px([(-width * 0.85, brim), (lean, brim - 1.7), (width * 0.85, brim)]), color, head.line_width)
+    head.style.shape(c, head.disc(0, brim, width * 1.35, 0.13), scaled(color, 0.8), head.line_width)
+
+
+def _helmet(c: Canvas, head: Head, width: float, brim: float) -> None:
+    color = head.design.hair.hat_color
+    dome = _dome(width * 1.1, brim + 0.1, 0.85)
+    sides = [(width * 1.1, 0.2), (width * 0.92, 0.2), (width * 0.88, brim + 0.1), (-width * 0.88, brim + 0.1), (-width * 0.92, 0.2), (-width * 1.1, 0.2)]
+    head.style.shape(c, head.px(np.concatenate([dome, sides])), color, head.line_width)
+
+
+def _crown(c: Canvas, head: Head, width: float, brim: float) -> None:
+    x = np.linspace(-width * 0.8, width * 0.8, 9)
+    top = np.stack([x, brim - 0.35 - 0.25 * (np.arange(9) % 2)], 1)
+    head.style.shape(c, head.px(np.concatenate([top, [(width * 0.8, brim), (-width * 0.8, brim)]])), (245, 200, 50), head.line_width)
+
+
+def _bow(c: Canvas, head: Head, width: float, brim: float) -> None:
+    x, y = 0.5 * np.sign(head.design.wobble[6]), -0.95
+    for side in (-1, 1):
+        wing = smooth([(x, y), (x + side * 0.45, y - 0.28), (x + side * 0.5, y + 0.2)])
+        head.style.shape(c, head.px(wing), head.design.hair.hat_color, head.line_width * 0.8)
+    head.style.shape(c, head.disc(x, y, 0.1, 0.1), scaled(head.design.hair.hat_color, 0.8), head.line_width * 0.8)
+
+
+def _band(c: Canvas, head: Head, width: float, brim: float) -> None:
+    low = head.design.hair.hairline - 0.1
+    x = np.linspace(-1, 1, 11)
+    top = np.stack([x * width, low - 0.16 + 0.1 * (1 - x**2)], 1)
+    head.style.shape(c, head.px(np.concatenate([top, (top + (0, 0.17))[::-1]])), head.design.hair.hat_color, head.line_width * 0.7)
+
+
+def _headphones(c: Canvas, head: Head, width: float, brim: float) -> None:
+    color = head.style.tone(head.design.hair.hat_color)
+    c.stroke(head.px(_dome(width * 1.05, -0.05, 1.1)), color, 0.12 * head.unit)
+    for side in (-1, 1):
+        if head.at(side * 1.57, 0.0)[2] > -0.5:
+            head.style.shape(c, head.disc(side * width * 0.98 * abs(np.cos(head.pose.yaw)), 0.0, 0.2, 0.32), head.design.hair.hat_color, head.line_width)
+
+
+def _hood(c: Canvas, head: Head, width: float, brim: float) -> None:
+    turn = float(np.sin(head.pose.yaw))
+    outer = ellipse(-0.15 * turn, -0.1, width * 1.3, 1.3, 40)
+    inner = ellipse(turn * 0.3, 0.08, width * 0.86, 0.98, 40)[::-1]
+    ring = np.concatenate([outer, outer[:1], inner[-1:], inner])
+    head.style.shape(c, head.px(ring), head.design.body.top, 0, plain=True)
+    c.stroke(head.px(inner), head.style.line(head.design.body.top), head.line_width, closed=True)
+    c.stroke(head.px(outer), head.style.line(head.design.body.top), head.line_width, closed=True)
+
+
+_HATS = {
+    "cap": _cap, "top": _top, "beanie": _beanie, "cone": _cone, "helmet": _helmet, "crown": _crown, "bow": _bow,
+    "band": _band, "headphones": _headphones, "hood": _hood,
+}  # fmt: skip
