@@ -31,10 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": FLOOR | {"ops"},
     "__init__": FLOOR | {"detect", "pipeline"},
 }
+# One program of the trainer scores model files the way a user runs them; it loads the room when it is called.
+LAZY_EXCEPTIONS = {("acfd_stream.model.evaluate", "detect")}
 RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy")  # each in one file, inside a function
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
 LONGEST_FILE = 400
-LONGEST_FUNCTION = 40  # without its docstring
+LONGEST_FUNCTION = 40  # without signature and docstring
 LONGEST_TEST = 30
 
 
@@ -114,7 +116,8 @@ def test_rooms_import_only_what_the_table_allows() -> None:
     wrong = []
     for entry in own_imports():
         room, target = room_of(module_name(entry.path)), room_of(entry.module)
-        if target not in MAY_IMPORT[room] | {room}:
+        is_excepted = entry.is_lazy and (module_name(entry.path), target) in LAZY_EXCEPTIONS
+        if target not in MAY_IMPORT[room] | {room} and not is_excepted:
             wrong.append(entry.where)
     assert wrong == []
 
@@ -176,13 +179,12 @@ def test_no_file_is_too_long() -> None:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Name and length of every function of a file, decorators and docstring not counted."""
+    """Name and length of every function of a file; its signature and docstring are not counted."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0]
-            is_documented = ast.get_docstring(node) is not None and first.end_lineno is not None
-            start = first.end_lineno - first.lineno + 1 if is_documented else 0  # type: ignore[operator]
-            yield f"{path.name}:{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1 - start
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            yield f"{path.relative_to(ROOT)}:{node.name}", lines
 
 
 def test_no_function_is_too_long() -> None:
