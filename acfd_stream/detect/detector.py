@@ -25,7 +25,7 @@ from acfd_stream.ops.anchors import Letterbox, fit, fit_scale
 from acfd_stream.types import Detections, FloatArray, Picture
 
 StageSeconds = dict[str, float]
-"""Stage → seconds: preprocess, infer, decode_boxes, nms."""
+"""Stage → seconds: queue (waiting for a thread), preprocess, infer, decode_boxes, nms."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,11 @@ class Detector:
 
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """As ``detect_batch``, with the seconds each picture spent in every stage, summed over its scales."""
+        called = time.perf_counter()
         views = [self._letterboxes(picture.display_size) for picture in pictures]
         jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
         try:
-            pending = [self._pool.submit(self._see, *job) for job in jobs]
+            pending = [self._pool.submit(self._see, *job, called) for job in jobs]
         except RuntimeError as error:  # what a closed pool raises
             raise RunnerError(f"model {self.spec.name} is closed") from error
         seen = iter([future.result() for future in pending])
@@ -141,7 +142,7 @@ class Detector:
             return [fit_scale(display_size, scale) for scale in self.config.scales]
         return [fit(display_size, self.config.size)]
 
-    def _see(self, picture: Picture, view: Letterbox) -> _View:
+    def _see(self, picture: Picture, view: Letterbox, called: float) -> _View:
         """One scale of one picture, from pixels to boxes."""
         begin = time.perf_counter()
         image = ops.letterbox(picture, view.content_size, view.network_size, self.spec.pad)
@@ -159,7 +160,12 @@ class Detector:
         )
         boxes = _clipped(view.to_display(found.boxes_xyxy), view.display_size)
         decoded = time.perf_counter()
-        seconds = {"preprocess": prepared - begin, "infer": inferred - prepared, "decode_boxes": decoded - inferred}
+        seconds = {
+            "queue": begin - called,
+            "preprocess": prepared - begin,
+            "infer": inferred - prepared,
+            "decode_boxes": decoded - inferred,
+        }
         return _View(boxes, found.scores, found.is_truncated, seconds)
 
     def _merged(self, views: list[_View]) -> tuple[Detections, StageSeconds]:
@@ -170,6 +176,7 @@ class Detector:
         if any(view.is_truncated for view in views):
             found = replace(found, is_truncated=True)
         seconds = {stage: sum(view.seconds[stage] for view in views) for stage in views[0].seconds}
+        seconds["queue"] = min(view.seconds["queue"] for view in views)
         return found, seconds | {"nms": time.perf_counter() - begin}
 
 
