@@ -79,11 +79,14 @@ class VideoConfig:
     """Frames presented at or after this are not read; None: to the end."""
     frame_pixels: int = 8192 * 8192
     """Largest frame that is accepted, pixels."""
+    url_timeout_seconds: float = 30.0
+    """Longest silence of a URL, seconds, > 0."""
 
     def __post_init__(self) -> None:
         require(self.threads >= 0, "threads", self.threads, ">= 0")
         require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
         require(self.frame_pixels >= 1, "frame_pixels", self.frame_pixels, ">= 1")
+        require(self.url_timeout_seconds > 0, "url_timeout_seconds", self.url_timeout_seconds, "> 0")
         if self.start_seconds is not None and self.end_seconds is not None:
             require(self.start_seconds < self.end_seconds, "end_seconds", self.end_seconds, f"> {self.start_seconds}")
 
@@ -109,7 +112,7 @@ class TrackConfig:
     """Lowest score that starts a track and takes part in the first pass, [0, 1]."""
     keep_score: float = 0.15
     """Lowest score that goes on with a track, in the second pass, [0, start_score]."""
-    least_iou: float = 0.15
+    least_iou: float = 0.25
     """Least overlap of a detection with where a track is expected, (0, 1]."""
     reach: float = 1.5
     """Furthest jump of a face between drawings, in box sides; 0: overlapping boxes only; 0 … 8."""
@@ -133,3 +136,26 @@ class TrackConfig:
     def delay_frames(self) -> int:
         """A frame is settled at the latest when this many further frames have come."""
         return max(self.max_gap_frames, self.confirm_hits - 1)
+
+
+@dataclass(frozen=True)
+class ShotConfig:
+    """When a new shot begins. Differences are shares of the pictures' own contrast."""
+
+    lookahead_frames: int = 5
+    """Frames that are awaited before a verdict; flashes up to so many frames are seen as such; 1 … 48."""
+    least_difference: float = 0.08
+    """Least difference, beyond what small motion explains, of two pictures from different shots, (0, 1]."""
+    least_rearrangement: float = 0.45
+    """Least change of the outlines, 1 - correlation, of two pictures from different shots, (0, 1]."""
+    outstanding: float = 2.5
+    """How often a cut's difference must be that of the frames around it, >= 1."""
+    blank_deviation: float = 4.0
+    """Standard deviation below which a picture is blank, 8-bit levels, 0 … 64."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.lookahead_frames <= 48, "lookahead_frames", self.lookahead_frames, "in 1 … 48")
+        for name in ("least_difference", "least_rearrangement"):
+            require(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "in (0, 1]")
+        require(self.outstanding >= 1.0, "outstanding", self.outstanding, ">= 1")
+        require(0.0 <= self.blank_deviation <= 64.0, "blank_deviation", self.blank_deviation, "in 0 … 64")

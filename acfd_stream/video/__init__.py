@@ -1,0 +1,8 @@
+"""Media in, frames out: ``open_video`` reads anything FFmpeg knows, ``read_ahead`` decodes beside the network."""
+
+from __future__ import annotations
+
+from acfd_stream.video.bytestream import ByteStream
+from acfd_stream.video.source import Source, VideoSource, open_video, read_ahead
+
+__all__ = ["ByteStream", "Source", "VideoSource", "open_video", "read_ahead"]

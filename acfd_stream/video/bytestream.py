@@ -1,0 +1,106 @@
+"""Bytes from elsewhere (a network stream, another thread) in the shape of a file that the decoder reads."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from acfd_stream.config import require
+from acfd_stream.errors import MediaError
+
+
+class ByteStream:
+    """A pipe in memory between the one who feeds bytes and the one decoder that reads them.
+
+    Holds at most ``capacity_bytes``; ``feed`` waits while it is full. Every method may be called from any thread.
+    It cannot be rewound, so a container whose index stands at its end (MP4 without "fast start") cannot be read.
+    """
+
+    def __init__(self, capacity_bytes: int = 8 * 2**20) -> None:
+        require(capacity_bytes >= 1, "capacity_bytes", capacity_bytes, ">= 1")
+        self.capacity_bytes = capacity_bytes
+        self._changed = threading.Condition()
+        self._chunks: deque[memoryview] = deque()
+        self._waiting_bytes = 0
+        self._is_closed = False
+        self._abort_reason: str | None = None
+        self._is_reader_gone = False
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes fed and not yet read."""
+        with self._changed:
+            return self._waiting_bytes
+
+    def feed(self, data: bytes) -> bool:
+        """Put ``data`` behind what was fed before, waiting while there is no room.
+
+        Returns:
+            True when all of it was taken; False when nobody will read it: the video was closed, or ``abort`` called.
+
+        Raises:
+            MediaError: ``close`` was called before.
+        """
+        rest = memoryview(bytes(data))
+        while rest:
+            with self._changed:
+                self._changed.wait_for(self._may_feed)
+                if self._is_reader_gone or self._abort_reason is not None:
+                    return False
+                if self._is_closed:
+                    raise MediaError("bytes were fed to a stream after its end; open a new ByteStream")
+                room = self.capacity_bytes - self._waiting_bytes
+                chunk, rest = rest[:room], rest[room:]
+                self._chunks.append(chunk)
+                self._waiting_bytes += len(chunk)
+                self._changed.notify_all()
+        return True
+
+    def _may_feed(self) -> bool:
+        is_over = self._is_closed or self._is_reader_gone or self._abort_reason is not None
+        return is_over or self._waiting_bytes < self.capacity_bytes
+
+    def close(self) -> None:
+        """No more bytes will come: the reader gets what is there, then the end."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def abort(self, reason: str = "the stream of bytes was broken off") -> None:
+        """Wake and stop both sides at once; the reader gets ``reason`` as a MediaError, bytes not read are dropped."""
+        with self._changed:
+            self._abort_reason = self._abort_reason or reason
+            self._chunks.clear()
+            self._waiting_bytes = 0
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        """The reader will not come back: whoever waits in ``feed`` goes on, and gets False."""
+        with self._changed:
+            self._is_reader_gone = True
+            self._chunks.clear()
+            self._waiting_bytes = 0
+            self._changed.notify_all()
+
+    def read(self, size: int = -1) -> bytes:
+        """Between 1 and ``size`` bytes, waiting for the first of them; ``b""`` at the end.
+
+        Raises:
+            MediaError: ``abort`` was called.
+        """
+        with self._changed:
+            self._changed.wait_for(self._may_read)
+            if self._abort_reason is not None:
+                raise MediaError(self._abort_reason)
+            if not self._chunks:
+                return b""
+            chunk = self._chunks.popleft()
+            if 0 <= size < len(chunk):
+                self._chunks.appendleft(chunk[size:])
+                chunk = chunk[:size]
+            self._waiting_bytes -= len(chunk)
+            self._changed.notify_all()
+            return bytes(chunk)
+
+    def _may_read(self) -> bool:
+        return bool(self._chunks) or self._is_closed or self._is_reader_gone or self._abort_reason is not None

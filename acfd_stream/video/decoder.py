@@ -1,0 +1,242 @@
+"""A container's video stream becomes decoded frames; the only file that reads with PyAV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av import VideoFrame
+from av.container import InputContainer
+from av.error import ExitError, FFmpegError, InvalidDataError
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from acfd_stream.config import VideoConfig
+from acfd_stream.errors import MediaError
+from acfd_stream.video.losses import LossWatch
+from acfd_stream.video.origin import BytesReader
+
+_RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are a container's placeholder, not a rate
+_SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time that a seek lands behind the wanted frame
+_READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
+
+
+class Decoder:
+    """The best video stream of a container, with its decoder.
+
+    Args:
+        target: URL or ``file:…`` name; a reader for bytes.
+        name: what messages call it.
+        config: threads and caps.
+
+    Raises:
+        MediaError: no container that FFmpeg knows, no video stream in it, or no decoder for that.
+    """
+
+    def __init__(self, target: str | BytesReader, name: str, config: VideoConfig) -> None:
+        self.name = name
+        self.error: str | None = None
+        self._seconds = 0.0  # where the last frame began
+        self._reader = None if isinstance(target, str) else target
+        self._container: InputContainer | None = _open_container(target, name, config)
+        try:
+            self._raise_interrupt()
+            self._stream = _best_stream(self._container, name)
+            self._set_up(config)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, config: VideoConfig) -> None:
+        stream, codec = self._stream, self._stream.codec_context
+        if codec.width * codec.height > config.frame_pixels:
+            raise MediaError(
+                f"{self.name}: its frames of {codec.width}×{codec.height} pixels are above the limit of "
+                f"{config.frame_pixels}; raise frame_pixels or scale the video down"
+            )
+        codec.thread_type = "AUTO"
+        codec.thread_count = config.threads
+        for other in stream.container.streams:
+            if other.index != stream.index:
+                other.discard = Discard.all
+        self.time_base: Fraction = stream.time_base or Fraction(1, 90_000)
+        self.start_pts = stream.start_time
+        self.codec = codec.codec.canonical_name
+        self.frame_count = stream.frames or None
+        self.duration_seconds = self._duration_seconds()
+        self.reformatter = VideoReformatter()
+        is_matroska = "matroska" in stream.container.format.name  # others estimate it, or count frames
+        self.losses = LossWatch(stream.frames, self.duration_seconds if is_matroska else None)
+
+    def _duration_seconds(self) -> float | None:
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self.time_base)
+        duration = None if self._container is None else self._container.duration
+        return None if duration is None else duration / av.time_base
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Average frames a second, where known; of a bare stream the rate that its headers give."""
+        stream = self._stream
+        rates = [stream.average_rate, stream.guessed_rate]
+        if stream.duration is None and not stream.frames:
+            rates.reverse()
+        return next((rate for rate in rates if rate is not None and _RATES[0] <= rate <= _RATES[1]), None)
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel by its height, 1 where the stream does not say."""
+        aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
+        return aspect if aspect is not None and aspect > 0 else Fraction(1)
+
+    def close(self) -> None:
+        """Give the container and the decoder's threads back; may be called twice."""
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
+        if hasattr(self, "_stream"):
+            del self._stream  # the decoder ends with the last name that holds it
+
+    # Reading
+
+    def frames(self, start_seconds: float | None) -> Iterator[VideoFrame]:
+        """Frames in display order, from the beginning or from a keyframe at or before ``start_seconds``.
+
+        Ends at the first break and sets ``error``. With a start, some frames before it may come.
+        """
+        frames = self._decoded()
+        first = next(frames, None)
+        if first is None:
+            return
+        if start_seconds is not None and self._is_before(first, start_seconds):
+            first, frames = self._sought(start_seconds, first, frames)
+        yield first
+        yield from frames
+
+    def _is_before(self, frame: VideoFrame, seconds: float) -> bool:
+        """Whether ``frame`` says that it stands at or before ``seconds``."""
+        return frame.pts is not None and float(frame.pts * self.time_base) <= seconds
+
+    def _sought(
+        self, seconds: float, first: VideoFrame, frames: Iterator[VideoFrame]
+    ) -> tuple[VideoFrame, Iterator[VideoFrame]]:
+        """The first frame from which ``seconds`` can be reached, and those behind it.
+
+        A source that cannot seek is read on from where it is.
+        """
+        container = self._container
+        if container is None or first.pts is None or (self._reader is not None and not self._reader.is_seekable):
+            return first, frames
+        wanted = math.floor(Fraction(seconds) / self.time_base)
+        targets = [wanted - math.ceil(back / self.time_base) for back in _SEEK_BACK_SECONDS]
+        for target in [*(target for target in targets if target > first.pts), first.pts]:
+            try:
+                container.seek(target, stream=self._stream)
+            except FFmpegError:
+                return first, frames  # nothing has moved
+            self.losses.restart()
+            found = self._decoded()
+            landed = next(found, None)
+            if landed is not None and not landed.is_corrupt and self._is_before(landed, seconds):
+                return landed, found
+        raise MediaError(f"{self.name}: cannot seek to {seconds} s in it; leave the start out")
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        for packet in self._packets():
+            yield from self._decode(packet)
+            if self.error is not None:
+                return
+        if self.losses.is_end_lost:
+            self.break_off("damaged data")
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        """Packets with something in them; then None, upon which the decoder gives out what it still holds."""
+        if self._container is None:
+            return
+        reason: str | None = None
+        self._seconds = 0.0
+        try:
+            for packet in self._container.demux(self._stream):
+                self._raise_interrupt()
+                if packet.size == 0:
+                    is_end = packet.pts is None and packet.dts is None
+                    reason = None if is_end else "a packet without a picture"
+                    break
+                self.losses.note_packet(packet.pts, packet.is_discard)
+                yield packet
+        except _READ_ERRORS as error:
+            reason = _reason(error)
+        self._raise_interrupt()
+        yield None
+        if reason is not None:
+            self.break_off(reason)
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        try:
+            frames = self._stream.decode(packet)
+        except _READ_ERRORS as error:
+            if self.losses.frames:
+                self.break_off(_reason(error))
+            else:  # a recording may begin in the middle: what comes before its first keyframe cannot be decoded
+                self.losses.note_refused()
+            return
+        for frame in frames:
+            if frame.pts is not None:
+                self._seconds = float(frame.pts * self.time_base)
+            span = (self._seconds, self._seconds + float(frame.duration * self.time_base))
+            self.losses.note_frame(frame.pts, span, frame.is_corrupt, frame.interlaced_frame)
+            yield frame
+
+    def break_off(self, reason: str) -> None:
+        """Say that the video is broken here; the first reason stands."""
+        self.error = self.error or f"{self.name}: breaks off after {self._seconds:.3f} s: {reason}"
+
+    def _raise_interrupt(self) -> None:
+        """A Ctrl-C that came while the decoder was reading from a Python object."""
+        if self._reader is not None and self._reader.interrupt is not None:
+            raise self._reader.interrupt
+
+
+def _open_container(target: str | BytesReader, name: str, config: VideoConfig) -> InputContainer:
+    # Only a URL can keep silent for ever: a file answers, and bytes are aborted by the one who feeds them.
+    is_remote = isinstance(target, str) and not target.startswith("file:")
+    timeout = config.url_timeout_seconds if is_remote else None
+    try:
+        return av.open(target, mode="r", timeout=timeout, metadata_errors="replace")
+    except MediaError as error:
+        raise MediaError(f"{name}: {error}") from error
+    except InvalidDataError as error:
+        raise MediaError(f"{name}: is not a video that can be read; it may be damaged or cut off") from error
+    except ExitError as error:
+        raise MediaError(f"{name}: no answer within {timeout} s; check the address, or try later") from error
+    except _READ_ERRORS as error:
+        raise MediaError(f"{name}: cannot be opened ({_reason(error)}); check that it is a whole video") from error
+
+
+def _best_stream(container: InputContainer, name: str) -> VideoStream:
+    """The stream FFmpeg holds for the main one; a cover picture is none."""
+    moving = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
+    if not moving:
+        others = sorted({stream.type for stream in container.streams} - {"video"})
+        held = " and ".join(others) or "nothing"
+        cover = " and a cover picture" if container.streams.video else ""
+        raise MediaError(f"{name}: has no video stream, only {held}{cover}; give a file with pictures")
+    decodable = [stream for stream in moving if stream.codec_context is not None]
+    if not decodable:
+        raise MediaError(f"{name}: there is no decoder for its video stream; convert it, to H.264 for example")
+    best = container.streams.best("video")
+    return best if best in decodable else decodable[0]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, InvalidDataError):
+        return "damaged data"
+    if isinstance(error, ExitError):
+        return "the source does not answer any more"
+    if isinstance(error, FFmpegError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

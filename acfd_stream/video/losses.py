@@ -1,0 +1,97 @@
+"""What a decoder lost without a word: packets that gave no frame, and frames that the header promised."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+_PENDING_PACKETS = 256  # more than any decoder holds back
+_TOLERATED_FRAMES = 2  # headers count a little differently from container to container
+_TOLERATED_SHARE = 0.005
+
+
+class LossWatch:
+    """Compares the packets that went into a decoder with the frames that came out.
+
+    Args:
+        promised_frames: as the header claims; 0 if it does not say.
+        promised_seconds: time of the end as the header claims, on the frames' clock; None if it does not say.
+    """
+
+    def __init__(self, promised_frames: int, promised_seconds: float | None) -> None:
+        self._promised_frames = promised_frames
+        self._promised_seconds = promised_seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything: the container was sought, and frames are counted anew."""
+        self.packets = 0
+        self.frames = 0
+        self.last_seconds = 0.0  # where the last frame begins
+        self._pending: OrderedDict[int, int] = OrderedDict()  # pts → number of the packet
+        self._last_matched = -1
+        self._is_one_to_one = True
+        self._refused = 0
+        self._damaged = 0
+        self._end_seconds = 0.0
+
+    def note_packet(self, pts: int | None, is_discarded: bool) -> None:
+        """A packet goes into the decoder."""
+        self.packets += 1
+        if pts is None or is_discarded:
+            return
+        self._pending[pts] = self.packets
+        if len(self._pending) > _PENDING_PACKETS:  # a field, or a packet without a picture, as some codecs have
+            self._pending.popitem(last=False)
+            self._is_one_to_one = False
+
+    def note_refused(self) -> None:
+        """The decoder refuses a packet before its first frame, as at the start of a recording."""
+        self._refused += 1
+
+    def note_frame(self, pts: int | None, seconds: tuple[float, float], is_damaged: bool, is_interlaced: bool) -> None:
+        """A frame comes out of the decoder; ``seconds`` is where it begins and ends."""
+        self.frames += 1
+        self._damaged += is_damaged
+        self.last_seconds, self._end_seconds = seconds
+        if is_interlaced:
+            self._is_one_to_one = False
+        if pts is not None:
+            self._last_matched = max(self._last_matched, self._pending.pop(pts, -1))
+
+    @property
+    def is_end_lost(self) -> bool:
+        """Whether the last packets gave no frame while all before them did.
+
+        A decoder with many threads ends in silence on a broken packet near the end, one with few reports it; with
+        this the result does not depend on the number of cores.
+        """
+        if not self._is_one_to_one or self._last_matched < 0 or not self._pending:
+            return False
+        return min(self._pending.values()) > self._last_matched
+
+    def warnings(self, is_whole: bool) -> list[str]:
+        """Sentences for the user, after the last frame.
+
+        Args:
+            is_whole: the video was read from its beginning to its end, so that the header's promise can be judged.
+        """
+        found = []
+        if self._refused:
+            found.append(f"packets at the beginning that could not be decoded and were left out: {self._refused}")
+        if self._damaged:
+            found.append(f"damaged frames that the decoder patched up: {self._damaged}")
+        if is_whole:
+            found += self._shortness()
+        return found
+
+    def _shortness(self) -> list[str]:
+        tolerated = max(_TOLERATED_FRAMES, self._promised_frames * _TOLERATED_SHARE)
+        if self.packets < self._promised_frames - tolerated:
+            return [
+                f"the file is cut short: its header promises {self._promised_frames} frames, {self.packets} are there"
+            ]
+        promised = self._promised_seconds
+        if promised is not None and self._end_seconds < promised - max(2.0, promised * 0.05):
+            end = self._end_seconds
+            return [f"the file is cut short: its header promises {promised:.1f} s, its frames end at {end:.1f} s"]
+        return []

@@ -1,0 +1,114 @@
+"""Where a video's bytes come from: paths, URLs, file objects and ByteStreams, checked before the decoder sees them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import BinaryIO
+
+from acfd_stream.errors import MediaError
+from acfd_stream.video.bytestream import ByteStream
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
+
+
+def is_url(source: object) -> bool:
+    """Whether ``source`` is text that begins with a scheme, ``http://…`` or ``file:…``."""
+    return isinstance(source, str) and _URL.match(source) is not None
+
+
+def source_name(source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream) -> str:
+    """What messages and results call ``source``: the path or URL as given, without a password; else "<stream>"."""
+    if isinstance(source, str | bytes | os.PathLike):
+        return _CREDENTIALS.sub("", os.fsdecode(source)) if is_url(source) else os.fsdecode(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else "<stream>"
+
+
+def checked_path(path: str) -> str:
+    """``path`` in the form in which the decoder takes it for a file, whatever signs are in it.
+
+    Raises:
+        MediaError: there is no file that can be read.
+    """
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise MediaError(f"{path}: is a folder, not a video; name a file in it")
+        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            raise MediaError(f"{path}: is empty (0 bytes); copy or download it again")
+        if not os.access(path, os.R_OK):
+            raise PermissionError
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: no such file; check the name and the folder") from error
+    except PermissionError as error:
+        raise MediaError(f"{path}: permission denied; make the file readable for this user") from error
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{path!a}: cannot be opened ({error}); check the name") from error
+    return f"file:{path}"
+
+
+class BytesReader:
+    """A file object or ByteStream as the decoder reads it: forward only.
+
+    The decoder calls ``read`` from inside C code, which would swallow a KeyboardInterrupt: it is kept in
+    ``interrupt``, to be raised when that code has returned.
+    """
+
+    is_seekable = False
+
+    def __init__(self, source: BinaryIO | ByteStream) -> None:
+        self._source = source
+        self.interrupt: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most ``size``; ``b""`` at the end."""
+        if self.interrupt is not None:
+            return b""
+        try:
+            data = self._source.read(size)
+        except Exception:
+            raise
+        except BaseException as error:
+            self.interrupt = error
+            return b""
+        if not isinstance(data, bytes):
+            raise MediaError(f"read() of the source must give bytes, got {type(data).__name__}; open it in binary mode")
+        return data
+
+    def leave(self) -> None:
+        """No more will be read: a ByteStream lets its feeder go, a file object is left as it is."""
+        if isinstance(self._source, ByteStream):
+            self._source.leave()
+
+
+class SeekableReader(BytesReader):
+    """A file object that can be rewound."""
+
+    is_seekable = True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to ``offset``, as files do."""
+        file: BinaryIO = self._source  # type: ignore[assignment]
+        return file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        file: BinaryIO = self._source  # type: ignore[assignment]
+        return file.tell()
+
+
+def bytes_reader(source: BinaryIO | ByteStream) -> BytesReader:
+    """A reader of ``source``, which can seek if the source can.
+
+    Raises:
+        MediaError: the source has no ``read``.
+    """
+    if not callable(getattr(source, "read", None)):
+        raise MediaError(f"source must be a path, a URL, a binary file or a ByteStream, got {type(source).__name__}")
+    if isinstance(source, ByteStream):
+        return BytesReader(source)
+    can_seek = getattr(source, "seekable", None)
+    return SeekableReader(source) if can_seek is not None and can_seek() else BytesReader(source)

@@ -1,0 +1,121 @@
+"""A decoder's frame becomes a Picture: views of its memory where we know the layout, else one conversion."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acfd_stream.types import ColorMatrix, Picture, PixelFormat, PlaneArray
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.video.format import VideoFormat
+    from av.video.plane import VideoPlane
+    from av.video.reformatter import VideoReformatter
+
+_BYTE_ORDER = "le" if sys.byteorder == "little" else "be"
+_PLANAR_DEPTHS = (9, 10, 12, 14, 16)
+_NATIVE = {
+    "yuv420p": PixelFormat.YUV420P,
+    "yuvj420p": PixelFormat.YUV420P,
+    "nv12": PixelFormat.NV12,
+    "rgb24": PixelFormat.RGB24,
+    **{f"yuv420p{depth}{_BYTE_ORDER}": PixelFormat.YUV420P for depth in _PLANAR_DEPTHS},
+}
+_GRAY = {"gray", *(f"gray{depth}{_BYTE_ORDER}" for depth in _PLANAR_DEPTHS)}
+# Values of AVColorSpace and AVColorRange, which are those of ITU-T H.273.
+_BT709_LIKE = {1, 7, 9, 10}  # BT.709, SMPTE 240M, BT.2020: the nearest of the two matrices we have
+_BT601_LIKE = {4, 5, 6}  # FCC, BT.470BG, SMPTE 170M
+_LIMITED, _FULL = 1, 2
+_HD_HEIGHT = 720
+
+
+def pixel_format_name(format: VideoFormat) -> str:
+    """Name of the layout a frame of ``format`` is given out in: its own if we know it, else the nearest we know.
+
+    Alpha is dropped, not blended: the colour under a transparent pixel is what the file holds there.
+    """
+    if format.name in _NATIVE or format.name in _GRAY:
+        return format.name
+    if format.is_rgb or format.has_palette or len(format.components) < 3:
+        return "rgb24"
+    depth = next((depth for depth in _PLANAR_DEPTHS if depth >= format.components[0].bits), 16)
+    return "yuv420p" if format.components[0].bits <= 8 else f"yuv420p{depth}{_BYTE_ORDER}"
+
+
+def to_picture(frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoReformatter) -> Picture:
+    """The picture of ``frame``; its planes keep the decoder's memory alive and cannot be written to.
+
+    Args:
+        frame: a decoded frame in host memory.
+        pixel_aspect: width of a stored pixel by its height, > 0; the width is stretched by it, as players do.
+        reformatter: of the stream, so that a conversion is set up once.
+    """
+    is_full_range = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
+    rotation = -round(frame.rotation / 90) % 4 * 90  # FFmpeg counts counterclockwise
+    name = pixel_format_name(frame.format)
+    stored = frame
+    if name != frame.format.name:
+        kept_range = _FULL if is_full_range else _LIMITED
+        stored = reformatter.reformat(frame, format=name, src_color_range=kept_range, dst_color_range=kept_range)
+    is_gray = name in _GRAY
+    return Picture(
+        planes=_gray_planes(stored) if is_gray else _planes(stored),
+        pixel_format=_NATIVE.get(name, PixelFormat.YUV420P),
+        display_size=display_size(frame.height, frame.width, pixel_aspect, rotation),
+        bit_depth=stored.format.components[0].bits,
+        color_matrix=_color_matrix(frame),
+        # Gray without a word about its range is full, as everywhere in FFmpeg.
+        is_full_range=is_full_range or name == "rgb24" or (is_gray and frame.color_range != _LIMITED),
+        rotation=rotation,
+    )
+
+
+def display_size(height: int, width: int, pixel_aspect: Fraction, rotation: int) -> tuple[int, int]:
+    """(height, width) on the screen of a stored picture: first stretched by ``pixel_aspect``, then turned."""
+    stretched = max(1, round(width * pixel_aspect))
+    return (stretched, height) if rotation in (90, 270) else (height, stretched)
+
+
+def picture_bytes(picture: Picture) -> int:
+    """Bytes of memory that the planes of ``picture`` keep alive, row padding included."""
+    return sum(plane.shape[0] * abs(plane.strides[0]) for plane in picture.planes)
+
+
+def _color_matrix(frame: VideoFrame) -> ColorMatrix:
+    if frame.colorspace in _BT709_LIKE:
+        return ColorMatrix.BT709
+    if frame.colorspace in _BT601_LIKE:
+        return ColorMatrix.BT601
+    return ColorMatrix.BT709 if frame.height >= _HD_HEIGHT else ColorMatrix.BT601
+
+
+def _planes(frame: VideoFrame) -> tuple[PlaneArray, ...]:
+    if frame.format.name == "rgb24":
+        return (_view(frame.planes[0], np.uint8, channels=3),)
+    if frame.format.name == "nv12":
+        return (_view(frame.planes[0], np.uint8), _view(frame.planes[1], np.uint8, channels=2))
+    dtype = np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
+    return tuple(_view(plane, dtype) for plane in frame.planes[:3])
+
+
+def _gray_planes(frame: VideoFrame) -> tuple[PlaneArray, ...]:
+    bits = frame.format.components[0].bits
+    luma = _view(frame.planes[0], np.uint8 if bits <= 8 else np.uint16)
+    chroma = np.full(((luma.shape[0] + 1) // 2, (luma.shape[1] + 1) // 2), 1 << (bits - 1), luma.dtype)
+    chroma.flags.writeable = False
+    return luma, chroma, chroma
+
+
+def _view(plane: VideoPlane, dtype: type[np.generic], channels: int = 1) -> PlaneArray:
+    # The buffer belongs to the plane object, which holds the frame: the view keeps both alive.
+    flat: np.ndarray[Any, Any] = np.frombuffer(plane, dtype)  # type: ignore[call-overload]
+    flat.flags.writeable = False  # the decoder still predicts from this memory
+    rows = flat.reshape(plane.height, -1)[:, : plane.width * channels]
+    if plane.line_size < 0:  # stored bottom row first; the buffer begins at its lowest address
+        rows = rows[::-1]
+    # Splitting the last axis of a row-strided view needs no copy.
+    return rows if channels == 1 else rows.reshape(plane.height, plane.width, channels)
