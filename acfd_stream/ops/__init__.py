@@ -1,0 +1,196 @@
+"""The arithmetic on both sides of the network: picture to input, outputs to boxes.
+
+Every function takes ``backend``: ``"cpp"`` is the compiled one, ``"reference"`` the law in NumPy. They give
+the same result to the last bit and index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.errors import ShapeError
+from acfd_stream.ops import _checks
+from acfd_stream.ops._backend import available_backends, load_backend
+from acfd_stream.ops.anchors import AnchorSpec
+from acfd_stream.types import Detections, FloatArray, IndexArray, Picture
+
+__all__ = [
+    "Candidates",
+    "available_backends",
+    "decode_anchors",
+    "letterbox",
+    "merge_scales",
+    "nms",
+    "thumbnail",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes of one scale that may enter NMS, best first."""
+
+    boxes_xyxy: FloatArray  # [K, 4], network pixels, inside the content
+    scores: FloatArray  # [K]
+    indices: IndexArray  # [K], of the anchors
+    is_truncated: bool  # more anchors passed the threshold than were let through
+
+    def __len__(self) -> int:
+        return int(self.scores.shape[0])
+
+
+def letterbox(
+    picture: Picture,
+    content_size: tuple[int, int],
+    network_size: tuple[int, int],
+    pad: tuple[int, int, int] = (0, 0, 0),
+    *,
+    backend: str = "cpp",
+) -> NDArray[np.uint8]:
+    """The picture as the network sees it: upright, scaled, RGB, padded on the right and below.
+
+    Planes are sampled straight to the content's size with an antialiasing triangle filter (half-width
+    max(scale, 1), pixel centres aligned, chroma samples taken to stand amid their four pixels) and only then
+    turned into RGB; rotation and pixel aspect are part of the sampling. RGB24 is always full range.
+    A plane whose samples are not side by side in memory, or run backwards, is copied first.
+
+    Args:
+        picture: planes of 1 … 65535 samples a side with any row stride; see ``Picture``.
+        content_size: (height, width) of the upright picture, pixels, within ``network_size``.
+        network_size: (height, width) of the result, pixels, at most 16384 a side.
+        pad: red, green, blue of what the picture does not cover, 0 … 255.
+        backend: one of ``available_backends()``.
+
+    Returns:
+        uint8 [H, W, 3] RGB, C-contiguous.
+
+    Raises:
+        ShapeError: planes do not fit the format, bit depth or each other, or a size is out of bounds.
+        BackendUnavailable: the backend is not on this machine.
+    """
+    return load_backend(backend).letterbox(
+        picture.planes,
+        picture.pixel_format.value,
+        picture.bit_depth,
+        picture.color_matrix.value,
+        picture.is_full_range,
+        picture.rotation,
+        content_size,
+        network_size,
+        pad,
+    )
+
+
+def thumbnail(picture: Picture, size: tuple[int, int], *, backend: str = "cpp") -> NDArray[np.uint8]:
+    """The upright picture scaled to ``size`` (height, width): ``letterbox`` without padding."""
+    return letterbox(picture, size, size, backend=backend)
+
+
+def decode_anchors(
+    scores: FloatArray,
+    deltas: FloatArray,
+    network_size: tuple[int, int],
+    content_size: tuple[int, int],
+    spec: AnchorSpec,
+    score_threshold: float,
+    candidates: int,
+    *,
+    backend: str = "cpp",
+) -> Candidates:
+    """Boxes of the anchors that score at least ``score_threshold``, best first, ties by lower index.
+
+    Anchors are chosen first and only the chosen are decoded. A delta that is NaN gives a box without
+    width or height, never a NaN. float32 in every backend, the threshold too.
+
+    Args:
+        scores: float32 [A], A anchors of ``network_size``; NaN never passes.
+        deltas: float32 [A, 4] dx, dy, dw, dh in units of ``spec.variances``.
+        network_size: (height, width), pixels.
+        content_size: (height, width), pixels; boxes are clipped to it.
+        spec: strides, scale and variances of the anchors.
+        score_threshold: in [0, 1].
+        candidates: most boxes that come back, >= 1.
+        backend: one of ``available_backends()``.
+
+    Returns:
+        At most ``candidates`` boxes in network pixels; ``is_truncated`` when more passed.
+
+    Raises:
+        ShapeError: scores or deltas are not [A] and [A, 4], or a setting is out of bounds.
+        BackendUnavailable: the backend is not on this machine.
+
+    Source: ACFD paper, section 4.1; SSD (Liu et al., 2016), eq. 2 for the encoding of boxes.
+    """
+    chosen = load_backend(backend).decode_anchors(
+        scores,
+        deltas,
+        network_size,
+        content_size,
+        spec.strides,
+        spec.scale,
+        spec.variances,
+        score_threshold,
+        candidates,
+    )
+    return Candidates(*chosen)
+
+
+def nms(boxes_xyxy: FloatArray, scores: FloatArray, iou_threshold: float, *, backend: str = "cpp") -> IndexArray:
+    """Indices of the boxes that survive greedy suppression, best first.
+
+    Visits boxes by falling score, ties by lower index, NaN last; drops a box whose IoU with a kept one is
+    strictly above ``iou_threshold``. A box without area (or turned inside out, or with a NaN) overlaps
+    nothing. float32 in every backend, the threshold too.
+
+    Args:
+        boxes_xyxy: float32 [N, 4], pixels, x1 <= x2 and y1 <= y2.
+        scores: float32 [N].
+        iou_threshold: in [0, 1].
+        backend: one of ``available_backends()``.
+
+    Returns:
+        int64 [K], K <= N, indices into ``boxes_xyxy``.
+
+    Raises:
+        ShapeError: sizes disagree, or the threshold is out of bounds.
+        BackendUnavailable: the backend is not on this machine.
+    """
+    return load_backend(backend).nms(boxes_xyxy, scores, iou_threshold)
+
+
+def merge_scales(
+    scales: Sequence[tuple[FloatArray, FloatArray]],
+    iou_threshold: float,
+    faces: int,
+    *,
+    backend: str = "cpp",
+) -> Detections:
+    """The best faces of one picture that was seen at several scales.
+
+    Args:
+        scales: (boxes_xyxy float32 [N, 4], scores float32 [N]) of each scale, all in display pixels.
+        iou_threshold: in [0, 1], see ``nms``.
+        faces: most faces that come back, >= 1.
+        backend: one of ``available_backends()``.
+
+    Returns:
+        Faces, best first, ties in the order of ``scales``; ``is_truncated`` when ``faces`` cut some off.
+
+    Raises:
+        ShapeError: sizes disagree, or a setting is out of bounds.
+        BackendUnavailable: the backend is not on this machine.
+    """
+    if faces < 1:
+        raise ShapeError(f"faces must be >= 1, got {faces}")
+    if not scales:
+        return Detections.empty()
+    for boxes, scores in scales:
+        _checks.check_boxes(boxes, scores)
+    boxes = np.concatenate([boxes for boxes, _ in scales])
+    scores = np.concatenate([scores for _, scores in scales])
+    kept = nms(boxes, scores, iou_threshold, backend=backend)
+    best = kept[:faces]
+    return Detections(boxes[best], scores[best], is_truncated=len(kept) > faces)

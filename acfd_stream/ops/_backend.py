@@ -1,0 +1,74 @@
+"""Finds the implementations of the ops, and loads the compiled one only when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.errors import BackendUnavailable
+from acfd_stream.types import FloatArray, IndexArray, PlaneArray
+
+_MODULES = {"reference": "acfd_stream.ops.reference", "cpp": "acfd_stream._C"}
+
+
+class Backend(Protocol):
+    """What every implementation offers; the law is ``ops/reference.py``."""
+
+    def letterbox(
+        self,
+        planes: tuple[PlaneArray, ...],
+        pixel_format: str,
+        bit_depth: int,
+        color_matrix: str,
+        is_full_range: bool,
+        rotation: int,
+        content_size: tuple[int, int],
+        network_size: tuple[int, int],
+        pad: tuple[int, int, int],
+    ) -> NDArray[np.uint8]: ...
+
+    def decode_anchors(
+        self,
+        scores: FloatArray,
+        deltas: FloatArray,
+        network_size: tuple[int, int],
+        content_size: tuple[int, int],
+        strides: tuple[int, ...],
+        scale: float,
+        variances: tuple[float, float],
+        score_threshold: float,
+        candidates: int,
+    ) -> tuple[FloatArray, FloatArray, IndexArray, bool]: ...
+
+    def nms(self, boxes_xyxy: FloatArray, scores: FloatArray, iou_threshold: float) -> IndexArray: ...
+
+
+@cache
+def load_backend(name: str) -> Backend:
+    """The backend ``name``.
+
+    Raises:
+        BackendUnavailable: there is no such backend, or it is not built on this machine.
+    """
+    if name not in _MODULES:
+        raise BackendUnavailable(f"backend must be one of {', '.join(_MODULES)}, got {name!r}")
+    try:
+        return cast(Backend, importlib.import_module(_MODULES[name]))
+    except ImportError as error:
+        raise BackendUnavailable(f"backend {name} cannot be loaded ({error}); build it with: pip install .") from error
+
+
+def available_backends() -> tuple[str, ...]:
+    """Names of the backends that load on this machine, the law first."""
+    names = []
+    for name in _MODULES:
+        try:
+            load_backend(name)
+        except BackendUnavailable:
+            continue
+        names.append(name)
+    return tuple(names)

@@ -1,0 +1,246 @@
+"""The law of the ops in plain NumPy: readable and slow; every other backend gives exactly its results.
+
+The public functions here (``letterbox``, ``decode_anchors``, ``nms``) and their parameters are what a
+backend offers; ``acfd_stream.ops`` wraps and documents them for callers.
+
+Two habits make equality to the last bit possible: sampling and colour are integer arithmetic, and what is
+float is float32 with one rounding an operation, in the order written here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.ops import _checks
+from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
+from acfd_stream.types import FloatArray, IndexArray, PlaneArray
+
+WEIGHT_BITS = 14
+"""Weights of the sampling filter are multiples of 1 / 2^14."""
+SAMPLE_BITS = 14
+"""Samples between the steps have 14 bits whatever the source has: 8-bit 255 is 16320."""
+COLOR_BITS = 19
+"""Coefficients of the colour matrix are multiples of 1 / 2^19 of a level."""
+LUMA_SHARES = {"bt601": (2990, 1140), "bt709": (2126, 722)}
+"""Kr and Kb of the standards, in 1 / 10000."""
+LOG_RATIO_MAX = np.float32(4.135166556742356)
+"""log 62.5: no box is wider than 62.5 anchors."""
+LOG_RATIO_MIN = np.float32(-80.0)
+
+
+def letterbox(
+    planes: tuple[PlaneArray, ...],
+    pixel_format: str,
+    bit_depth: int,
+    color_matrix: str,
+    is_full_range: bool,
+    rotation: int,
+    content_size: tuple[int, int],
+    network_size: tuple[int, int],
+    pad: tuple[int, int, int],
+) -> NDArray[np.uint8]:
+    """The picture, upright, in the top-left corner of a padded uint8 [H, W, 3]."""
+    _checks.check_picture(planes, pixel_format, bit_depth, color_matrix, rotation)
+    _checks.check_sizes(content_size, network_size)
+    _checks.check_pad(pad)
+    height, width = content_size if rotation in (0, 180) else content_size[::-1]
+    stored_height, stored_width = planes[0].shape[:2]
+    samples = [
+        _resample(
+            plane,
+            filter_weights(stored_height, subsampling, height),
+            filter_weights(stored_width, subsampling, width),
+            bit_depth,
+        )
+        for plane, subsampling in _channels(planes, pixel_format)
+    ]
+    if pixel_format == "rgb24":
+        rgb = _rounded(np.stack(samples, axis=-1) * _luma_gain(True, bit_depth))
+    else:
+        rgb = _ycbcr_to_rgb(samples, color_matrix, is_full_range, bit_depth)
+    image = np.empty((network_size[0], network_size[1], 3), np.uint8)
+    image[:] = pad
+    image[: content_size[0], : content_size[1]] = np.rot90(rgb, -(rotation // 90))
+    return image
+
+
+def _channels(planes: tuple[PlaneArray, ...], pixel_format: str) -> list[tuple[PlaneArray, int]]:
+    """(samples [h, w], subsampling) of the three channels."""
+    if pixel_format == "yuv420p":
+        return [(planes[0], 1), (planes[1], 2), (planes[2], 2)]
+    if pixel_format == "nv12":
+        return [(planes[0], 1), (planes[1][..., 0], 2), (planes[1][..., 1], 2)]
+    return [(planes[0][..., channel], 1) for channel in range(3)]
+
+
+def filter_weights(length: int, subsampling: int, outputs: int) -> IndexArray:
+    """Weights of the triangle filter that brings one axis of a plane to ``outputs`` pixels.
+
+    Its half-width is max(scale, 1) samples around the centre of an output, as in Pillow's BILINEAR.
+
+    Args:
+        length: samples of the first plane along the axis.
+        subsampling: 1, or 2 for a plane with ceil(length / 2) samples, sample k covering [2k, 2k + 2).
+        outputs: content pixels along the axis.
+
+    Returns:
+        int64 [outputs, samples]; each row adds up to 2^WEIGHT_BITS.
+    """
+    samples = -(-length // subsampling)
+    # In units of 1 / (2 * pitch) of a sample every position is a whole number.
+    pitch = outputs * subsampling
+    centres = (2 * np.arange(outputs, dtype=np.int64)[:, None] + 1) * length
+    positions = (2 * np.arange(samples, dtype=np.int64)[None, :] + 1) * pitch
+    heights = np.maximum(2 * max(length, pitch) - np.abs(positions - centres), 0)
+    # The running sum is rounded, not the single weight: so the total stays exact.
+    sums = np.cumsum(heights, axis=1)
+    totals = sums[:, -1:]
+    rounded = ((sums << (WEIGHT_BITS + 1)) + totals) // (2 * totals)
+    weights: IndexArray = np.diff(rounded, axis=1, prepend=0)
+    return weights
+
+
+def _resample(plane: PlaneArray, vertical: IndexArray, horizontal: IndexArray, bit_depth: int) -> IndexArray:
+    """14-bit samples of a plane at its new size: down the columns, rounded, then along the rows, rounded."""
+    rows = vertical @ plane.astype(np.int64)
+    rows = np.minimum((rows + (1 << (bit_depth - 1))) >> bit_depth, 1 << SAMPLE_BITS)
+    samples: IndexArray = (rows @ horizontal.T + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
+    return samples
+
+
+def _gain(is_full_range: bool, bit_depth: int, limited_steps: int) -> tuple[int, int]:
+    """What one 14-bit step is worth in 1 / 2^COLOR_BITS of a level: (numerator, denominator)."""
+    white = 255 << COLOR_BITS
+    if is_full_range:  # 2^b - 1 steps, each 2^14 / 2^b
+        return (white >> SAMPLE_BITS) << bit_depth, (1 << bit_depth) - 1
+    return white >> (SAMPLE_BITS - 8), limited_steps
+
+
+def _luma_gain(is_full_range: bool, bit_depth: int) -> int:
+    return _nearest(*_gain(is_full_range, bit_depth, limited_steps=219))
+
+
+def _nearest(numerator: int, denominator: int) -> int:
+    """The quotient to the nearest whole number, halves up."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _ycbcr_to_rgb(
+    samples: list[IndexArray], color_matrix: str, is_full_range: bool, bit_depth: int
+) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] of 14-bit Y, U and V [H, W] (ITU-R BT.601 and BT.709)."""
+    one = 10000
+    kr, kb = LUMA_SHARES[color_matrix]
+    kg = one - kr - kb
+    numerator, denominator = _gain(is_full_range, bit_depth, limited_steps=224)
+    red_v = _nearest(numerator * 2 * (one - kr), denominator * one)
+    green_u = _nearest(numerator * 2 * kb * (one - kb), denominator * kg * one)
+    green_v = _nearest(numerator * 2 * kr * (one - kr), denominator * kg * one)
+    blue_u = _nearest(numerator * 2 * (one - kb), denominator * one)
+    level = 1 << (SAMPLE_BITS - 8)
+    gray = _luma_gain(is_full_range, bit_depth) * (samples[0] - (0 if is_full_range else 16 * level))
+    u, v = samples[1] - 128 * level, samples[2] - 128 * level
+    return _rounded(np.stack([gray + red_v * v, gray - green_u * u - green_v * v, gray + blue_u * u], axis=-1))
+
+
+def _rounded(sums: IndexArray) -> NDArray[np.uint8]:
+    """Levels 0 … 255 of sums in 1 / 2^COLOR_BITS of a level."""
+    levels: NDArray[np.uint8] = np.clip((sums + (1 << (COLOR_BITS - 1))) >> COLOR_BITS, 0, 255).astype(np.uint8)
+    return levels
+
+
+def decode_anchors(
+    scores: FloatArray,  # [A]
+    deltas: FloatArray,  # [A, 4]
+    network_size: tuple[int, int],
+    content_size: tuple[int, int],
+    strides: tuple[int, ...],
+    scale: float,
+    variances: tuple[float, float],
+    score_threshold: float,
+    candidates: int,
+) -> tuple[FloatArray, FloatArray, IndexArray, bool]:
+    """(boxes_xyxy [K, 4], scores [K], indices [K], whether more passed than ``candidates``), best first."""
+    spec = AnchorSpec(strides, scale, variances)
+    _checks.check_sizes(content_size, network_size)
+    _checks.check_ratio("score_threshold", score_threshold)
+    _checks.check_outputs(scores, deltas, network_size, spec, candidates)
+    passed = np.flatnonzero(scores >= np.float32(score_threshold))  # NaN never passes
+    order = passed[np.argsort(-scores[passed], kind="stable")]
+    indices = order[:candidates].astype(np.int64)
+    boxes = _decode_boxes(anchor_grid(network_size, spec)[indices], deltas[indices], variances, content_size)
+    return boxes, scores[indices], indices, len(passed) > candidates
+
+
+def _decode_boxes(
+    anchors: FloatArray,  # [K, 4] centre x, centre y, width, height
+    deltas: FloatArray,  # [K, 4]
+    variances: tuple[float, float],
+    content_size: tuple[int, int],
+) -> FloatArray:
+    """float32 [K, 4] xyxy, clipped to the content; a NaN ends on the left or upper border."""
+    limit = np.array(content_size[::-1], np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        centres = anchors[:, :2] + (deltas[:, :2] * np.float32(variances[0])) * anchors[:, 2:]
+        ratios = exp_bounded(_clamp_or_low(deltas[:, 2:] * np.float32(variances[1]), LOG_RATIO_MIN, LOG_RATIO_MAX))
+        halves = (anchors[:, 2:] * ratios) * np.float32(0.5)
+        corners = [_clamp_or_low(corner, np.float32(0), limit) for corner in (centres - halves, centres + halves)]
+    return np.concatenate(corners, axis=1)
+
+
+def _clamp_or_low(values: FloatArray, low: np.float32, high: np.float32 | FloatArray) -> FloatArray:
+    """``values`` kept in [low, high]; NaN becomes ``low``."""
+    return np.where(values > low, np.where(values < high, values, high), low).astype(np.float32)
+
+
+def exp_bounded(x: FloatArray) -> FloatArray:
+    """e^x in float32, within 2 ulp, the same bits on every machine; x in [LOG_RATIO_MIN, LOG_RATIO_MAX].
+
+    x = n ln 2 + r with abs(r) <= ln 2 / 2, e^r by its Taylor polynomial of degree 7. ln 2 is taken in two parts, the
+    first with so few bits that n times it is exact.
+    """
+    f = np.float32
+    shift = f(1.5 * 2**23)  # a float32 this large has no fraction bits
+    n = (x * f(1.44269504) + shift) - shift
+    r = (x - n * f(0.693359375)) - n * f(-2.12194440e-4)
+    p = np.full_like(x, f(1) / f(5040))
+    for factorial in (720, 120, 24, 6, 2, 1, 1):
+        p = p * r + f(1) / f(factorial)
+    power: FloatArray = ((n.astype(np.int32) + 127) << 23).view(np.float32)
+    return p * power
+
+
+def nms(boxes_xyxy: FloatArray, scores: FloatArray, iou_threshold: float) -> IndexArray:
+    """int64 [K]: the boxes that survive greedy suppression, best first."""
+    _checks.check_boxes(boxes_xyxy, scores)
+    _checks.check_ratio("iou_threshold", iou_threshold)
+    threshold = np.float32(iou_threshold)
+    order = np.argsort(-scores, kind="stable")  # NaN last
+    is_dropped = np.zeros(len(scores), bool)
+    kept = []
+    for place, index in enumerate(order):
+        if is_dropped[index]:
+            continue
+        kept.append(index)
+        rest = order[place + 1 :]
+        is_dropped[rest] |= overlaps_above(boxes_xyxy[index], boxes_xyxy[rest], threshold)
+    return np.array(kept, np.int64)
+
+
+def overlaps_above(box: FloatArray, others: FloatArray, threshold: np.float32) -> NDArray[np.bool_]:
+    """Whether the IoU of ``box`` [4] with ``others`` [N, 4] is strictly above, bool [N].
+
+    Boxes that have no area, are turned inside out or hold a NaN overlap nothing. There is no division, since a
+    quotient may be rounded onto the threshold.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        side, sides = box[2:] - box[:2], others[:, 2:] - others[:, :2]
+        has_area = np.all(side > 0) & np.all(sides > 0, axis=1)
+        shared_sides = np.maximum(
+            np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), np.float32(0)
+        )
+        shared = shared_sides[:, 0] * shared_sides[:, 1]
+        union = (side[0] * side[1] + sides[:, 0] * sides[:, 1]) - shared
+        overlaps: NDArray[np.bool_] = has_area & (shared > threshold * union)
+    return overlaps

@@ -1,0 +1,47 @@
+// The one macro that lets a header serve the C++ build, nvcc and NVRTC alike.
+//
+// Headers that include this one hold arithmetic only: no standard library, no allocation, no Python.
+// Two rules keep every backend equal to the last bit: fixed-point arithmetic is done in integers that
+// cannot overflow, and float arithmetic is built without contraction to FMA
+// (-ffp-contract=off here, --fmad=false on the device).
+#pragma once
+
+#if defined(__CUDACC__)
+#define ACFD_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define ACFD_HOST_DEVICE inline
+#endif
+
+#if !defined(__CUDACC_RTC__)
+#include <string.h>  // memcpy, which NVRTC has built in
+#endif
+
+#if defined(__FAST_MATH__)
+#error "acfd_stream must not be built with -ffast-math: the backends would no longer agree"
+#endif
+
+namespace acfd {
+
+ACFD_HOST_DEVICE unsigned bits_of(float value) {
+  unsigned bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+ACFD_HOST_DEVICE float float_of(unsigned bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+template <typename T>
+ACFD_HOST_DEVICE T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+
+template <typename T>
+ACFD_HOST_DEVICE T larger(T a, T b) {
+  return a > b ? a : b;
+}
+
+}  // namespace acfd

@@ -1,0 +1,81 @@
+// The ops on the CPU: what ext.cpp calls once arguments are checked. None of them touches Python.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "preprocess.h"
+
+// Marks a function that is compiled for several instruction sets and chosen when the module loads, so
+// that one portable binary uses what the machine has. Needs ifunc, hence glibc.
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#define ACFD_MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define ACFD_MULTIVERSION
+#endif
+
+// For bodies that must become part of their multiversioned caller.
+#if defined(__GNUC__)
+#define ACFD_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define ACFD_ALWAYS_INLINE inline
+#endif
+
+namespace acfd {
+
+enum class PixelFormat { kYuv420p, kNv12, kRgb24 };
+
+struct Size {
+  int height, width;
+};
+
+// Samples of one or more interleaved channels; each row is contiguous.
+struct Plane {
+  const unsigned char* data;
+  std::ptrdiff_t row_bytes;  // from one row to the next, any sign
+};
+
+struct LetterboxJob {
+  Plane planes[3];
+  PixelFormat format;
+  int bit_depth;  // 8: bytes, more: 16-bit words
+  Size stored_size;
+  ColorTransform color;
+  int rotation;  // degrees clockwise: 0, 90, 180, 270
+  Size content_size, network_size;
+  unsigned char pad[3];
+};
+
+// Fills `image`, [network height, network width, 3].
+void letterbox_cpu(const LetterboxJob& job, unsigned char* image);
+
+struct AnchorLevel {
+  int stride;
+  float side;
+  Size size;  // places
+};
+
+struct DecodeJob {
+  const float* scores;  // [A]
+  const float* deltas;  // [A, 4]
+  std::vector<AnchorLevel> levels;
+  Size content_size;
+  float centre_variance, size_variance;
+  float score_threshold;
+  std::int64_t candidates;
+};
+
+struct DecodedBoxes {
+  std::vector<float> boxes;  // [K, 4]
+  std::vector<float> scores;
+  std::vector<std::int64_t> indices;
+  bool is_truncated;
+};
+
+DecodedBoxes decode_anchors_cpu(const DecodeJob& job);
+
+// Indices of the kept among `count` boxes [count, 4], best first.
+std::vector<std::int64_t> nms_cpu(const float* boxes, const float* scores, std::int64_t count, float iou_threshold);
+
+}  // namespace acfd
