@@ -40,7 +40,7 @@ class Target:
             return
         self.name = os.fspath(place)
         self._final = Path(os.path.realpath(place)) if os.path.isfile(place) else Path(place)
-        self._part = self._final.with_name(self._final.name + PART_SUFFIX)
+        self._part = Path(f"{self._final}{PART_SUFFIX}")
         is_special = os.path.exists(place) and not os.path.isfile(place)
         self._opened = self._final if is_streamed or is_special else self._part
         try:

@@ -1,0 +1,9 @@
+"""``python -m acfd_stream.cli`` is ``acfd-stream``."""
+
+from __future__ import annotations
+
+import sys
+
+from acfd_stream.cli.app import main
+
+sys.exit(main())

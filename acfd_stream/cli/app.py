@@ -1,0 +1,211 @@
+"""The commands and their options. Nothing runs here: a command checks its call and hands it to its own module."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain, end_on_sigterm, run_guarded
+from acfd_stream.config import DetectConfig, VideoConfig
+
+app = typer.Typer(
+    help="Animation video becomes face tracks: which cartoon faces are where, and which is the same face as before.",
+    epilog="Exit codes: 0 done, 1 the input or the place for the output is at fault, 2 the call is.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(StrEnum):
+    """What ``--format`` takes: acfd_stream.outputs.FORMATS."""
+
+    JSONL = "jsonl"
+    MOT = "mot"
+
+
+class Device(StrEnum):
+    """What ``--device`` takes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def parse_scales(text: str) -> tuple[int, ...]:
+    """The scales of ``480,640,800``; empty text means none."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers like 480,640,800") from None
+
+
+def _check_seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is not a time in seconds")
+    return seconds
+
+
+Model = Annotated[
+    str, typer.Option(metavar="NAME|PATH", help="A shipped model or an .onnx file that describes itself.")
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
+Size = Annotated[int, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")]
+Scales = Annotated[
+    str, typer.Option(metavar="S,S,…", help="Shorter sides of a multi-scale test, as 480,640,800; replaces --size.")
+]
+Batch = Annotated[int, typer.Option(help="Pictures the network sees at once, 1 to 64; never changes results.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0: as many as there are cores.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings and errors still show.")
+]
+DEFAULTS = DetectConfig()
+
+
+def _print_version(is_asked: bool) -> None:
+    if not is_asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        typer.echo(f"{PROGRAM} {version('acfd-stream')}")
+    except PackageNotFoundError:
+        typer.echo(f"{PROGRAM} (not installed)")
+    raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    """Animation video becomes face tracks: which cartoon faces are where, and which is the same face as before."""
+
+
+@app.command()
+def track(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file or URL.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Result file, replaced if it exists; '-' is stdout. "
+            "Without it: INPUT's name with the ending of the format, in the current folder.",
+        ),
+    ] = None,
+    result_format: Annotated[Format, typer.Option("--format", help="JSON lines, or MOTChallenge text.")] = Format.JSONL,
+    overlay: Annotated[
+        Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, ids and times drawn in.")
+    ] = None,
+    model: Model = "acfd-n",
+    device: DeviceOption = Device.AUTO,
+    size: Size = DEFAULTS.size,
+    scales: Scales = "",
+    start: Annotated[
+        float | None, typer.Option(metavar="S", callback=_check_seconds, help="First second of the video that counts.")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(metavar="S", callback=_check_seconds, help="Second of the video to stop before.")
+    ] = None,
+    batch: Batch = DEFAULTS.batch,
+    threads: Threads = DEFAULTS.threads,
+    is_quiet: Quiet = False,
+) -> int:
+    """Find the faces of a video and follow them: a line a frame, written as it is known."""
+    from acfd_stream.cli.track import TrackCall, run_track
+
+    call = TrackCall(
+        source=source,
+        output=output,
+        format=result_format.value,
+        overlay=overlay,
+        model=model,
+        device=device.value,
+        detect=DetectConfig(size=size, scales=parse_scales(scales), batch=batch, threads=threads),
+        video=VideoConfig(start_seconds=start, end_seconds=end),
+        is_quiet=is_quiet,
+    )
+    return run_track(call)
+
+
+@app.command()
+def detect(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP and others.")],
+    model: Model = "acfd-n",
+    device: DeviceOption = Device.AUTO,
+    size: Size = DEFAULTS.size,
+    scales: Scales = "",
+    threads: Threads = DEFAULTS.threads,
+) -> int:
+    """Find the faces of pictures: one JSON object a line on stdout."""
+    from acfd_stream.cli.detect import run_detect
+
+    config = DetectConfig(size=size, scales=parse_scales(scales), threads=threads)
+    return run_detect(images, model, device.value, config)
+
+
+@app.command()
+def models(is_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> int:
+    """List the models that are shipped."""
+    from acfd_stream.cli.models import run_models
+
+    return run_models(is_json)
+
+
+def _add_training_command(name: str, help_text: str) -> None:
+    """A command whose options, --help included, are those of ``acfd_stream.model.NAME``."""
+
+    @app.command(
+        name,
+        help=help_text,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    )
+    def run(
+        arguments: Annotated[list[str] | None, typer.Argument(metavar="[OPTIONS]", show_default=False)] = None,
+    ) -> int:
+        from acfd_stream.cli.training import run_training
+
+        return run_training(name, arguments or [])
+
+
+_add_training_command("train", "Train a detector (needs the extra 'train').")
+_add_training_command("evaluate", "Score a detector on pictures whose faces are known (needs the extra 'train').")
+_add_training_command("export", "Turn a trained checkpoint into a model file (needs the extra 'train').")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; see ``exits`` for what the codes mean."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+        end_on_sigterm()
+    return run_guarded(lambda: _invoke(list(arguments)))
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Parse and run; the call's own faults become one line instead of the library's box."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context(PROGRAM, arguments) as context:
+            return cast("int | None", command.invoke(context)) or 0
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.TyperException as error:
+        return _refuse(error)
+
+
+def _refuse(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    complain(f"{message.strip().rstrip('.')}; see '{path} --help'")
+    return CALL_AT_FAULT

@@ -1,0 +1,48 @@
+"""``models``: what is shipped, as every model file says of itself."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from acfd_stream.cli.exits import DONE
+
+if TYPE_CHECKING:
+    from acfd_stream.detect.detector import ModelFile
+
+
+def run_models(is_json: bool) -> int:
+    """Print the shipped models: a table for a person, a JSON object a line for a program."""
+    from acfd_stream.detect import detector
+    from acfd_stream.outputs.jsonl import json_line
+
+    models = detector.models()
+    if is_json:
+        for model in models:
+            sys.stdout.buffer.write(json_line(model_values(model)))
+    else:
+        _print_table(models)
+    return DONE
+
+
+def model_values(model: ModelFile) -> dict[str, Any]:
+    """What a person chooses a model by."""
+    return {
+        "name": model.name,
+        "version": model.spec.version,
+        "size": model.spec.size,
+        "strides": list(model.spec.anchors.strides),
+        "classes": list(model.spec.classes),
+        "date": model.spec.date,
+        "training_data": model.spec.training_data,
+    }
+
+
+def _print_table(models: list[ModelFile]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "version", "size", "date", "training data")
+    for model in models:
+        table.add_row(model.name, model.spec.version, str(model.spec.size), model.spec.date, model.spec.training_data)
+    Console().print(table if models else "no models are shipped")

@@ -1,0 +1,93 @@
+"""What a person sees while a video is tracked: a bar when stderr is a terminal, one line at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from acfd_stream.config import VideoConfig
+from acfd_stream.types import FrameResult, MediaInfo
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class TrackProgress:
+    """Counts frames and tracks, and shows them on stderr while somebody watches."""
+
+    def __init__(self, expected_frames: int | None, *, is_quiet: bool) -> None:
+        self.frames = 0
+        self.tracks = 0  # the highest id so far: ids count from 1 and are never used twice
+        self._is_quiet = is_quiet
+        self._started = time.perf_counter()
+        self._bar = None if is_quiet or not sys.stderr.isatty() else _bar()
+        self._expected = expected_frames
+
+    def __enter__(self) -> TrackProgress:
+        if self._bar is not None:
+            self._bar.start()
+            self._bar.add_task("track", total=self._expected, tracks=0, fps="–")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, result: FrameResult) -> None:
+        """Count a settled frame."""
+        self.frames += 1
+        self.tracks = max([self.tracks, *(face.track_id for face in result.faces)])
+        if self._bar is not None:
+            speed = self._bar.tasks[0].speed
+            fps = "–" if speed is None else f"{speed:.1f}"
+            self._bar.update(self._bar.task_ids[0], completed=self.frames, tracks=self.tracks, fps=fps)
+
+    def summarize(self, tracks: int, places: list[str]) -> None:
+        """Say in one line what came out; the speed stands here and in no result."""
+        if self._is_quiet:
+            return
+        seconds = max(time.perf_counter() - self._started, 1e-9)
+        found = f"{count(tracks, 'track')} in {count(self.frames, 'frame')}"
+        print(f"{found} → {', '.join(places)}; {self.frames / seconds:.1f} fps", file=sys.stderr)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
+    """How many frames will come, as far as the container knows; None where it does not say."""
+    if config.start_seconds is None and config.end_seconds is None:
+        return info.frame_count
+    if info.frame_rate is None or info.duration_seconds is None:
+        return None
+    start = max(config.start_seconds or 0.0, 0.0)
+    end = info.duration_seconds if config.end_seconds is None else min(config.end_seconds, info.duration_seconds)
+    return max(round((end - start) * info.frame_rate), 0)
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        BarColumn(),
+        TaskProgressColumn(show_speed=False),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TextColumn("{task.fields[fps]} fps", justify="right"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[tracks]} tracks"),
+        console=Console(stderr=True),
+        transient=True,
+    )

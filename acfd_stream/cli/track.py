@@ -1,0 +1,184 @@
+"""``track``: one video in; results, and an overlay where asked for, out of one pass."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, Terminated, complain
+from acfd_stream.cli.progress import TrackProgress, count, expected_frames
+from acfd_stream.config import DetectConfig, VideoConfig
+from acfd_stream.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from acfd_stream.outputs import ResultEnd, ResultHeader, Writer
+    from acfd_stream.pipeline.session import TrackSession
+    from acfd_stream.types import Frame, FrameResult
+    from acfd_stream.video.render import OverlayWriter
+
+STDOUT = "-"
+PART_SUFFIX = ".part"  # acfd_stream.outputs leaves a format without an end mark under this name
+WITHOUT_EFFECT = {"batch", "threads", "queue_bytes", "frame_pixels"}
+"""Settings that never change results, so that they do not stand in them."""
+
+
+@dataclass(frozen=True)
+class TrackCall:
+    """One call of the command, parsed."""
+
+    source: str
+    output: str | None  # None: beside the caller, named after the source
+    format: str
+    overlay: Path | None
+    model: str
+    device: str
+    detect: DetectConfig
+    video: VideoConfig
+    is_quiet: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where the results go."""
+        if self.output is not None:
+            return self.output
+        from acfd_stream.outputs import result_suffix
+
+        is_url = "://" in self.source
+        path = PurePosixPath(unquote(urlsplit(self.source).path)) if is_url else Path(self.source)
+        return (path.stem or "video") + result_suffix(self.format)
+
+
+def run_track(call: TrackCall) -> int:
+    """Track the video of ``call``; 1 when it broke in the middle, with what was good kept.
+
+    Raises:
+        AcfdError: nothing could be done, or the results cannot be written.
+    """
+    _check_places(call)
+    from acfd_stream.pipeline.session import TrackSession
+
+    session = TrackSession(
+        call.source, model=call.model, device=call.device, video_config=call.video, detect_config=call.detect
+    )
+    with session:
+        progress = TrackProgress(expected_frames(session.info, call.video), is_quiet=call.is_quiet)
+        end = _write_results(call, session, progress)
+    return _say_how_it_ended(call, end, progress)
+
+
+def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
+    """What the results say before their first frame."""
+    from acfd_stream.outputs import ResultHeader
+
+    settings = {
+        "detect": _effective(session.detector.config),
+        "track": _effective(session.track_config),
+        "shot": _effective(session.shot_config),
+        "start": video.start_seconds,
+        "end": video.end_seconds,
+    }
+    info = session.info
+    model = {"name": session.detector.spec.name, "version": session.detector.spec.version}
+    return ResultHeader(info.source, info.display_size, info.time_base, model, settings, info.frame_rate)
+
+
+def _effective(config: Any) -> dict[str, Any]:
+    """The settings of a config dataclass that may change results."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in WITHOUT_EFFECT}
+
+
+def _check_places(call: TrackCall) -> None:
+    """Refuse a call that would write over its own input or over its own other output."""
+    places = {"--output": call.place, "--overlay": None if call.overlay is None else os.fspath(call.overlay)}
+    for option, place in places.items():
+        if place not in (None, STDOUT) and _is_same_file(place, call.source):
+            raise ConfigError(f"{option} {place} is the input itself; choose another place")
+    if places["--overlay"] is not None and os.path.abspath(call.place) == os.path.abspath(places["--overlay"]):
+        raise ConfigError(f"--overlay and --output are both {call.overlay}; choose another place for one of them")
+
+
+def _is_same_file(place: str, source: str) -> bool:
+    return os.path.isfile(place) and os.path.isfile(source) and os.path.samefile(place, source)
+
+
+def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgress) -> ResultEnd:
+    """Write all frames and the closing word; a failure leaves nothing that looks whole."""
+    from acfd_stream.outputs import ResultEnd, open_writer
+
+    with contextlib.ExitStack() as failures:
+        overlay = _open_overlay(call)
+        if overlay is not None:
+            failures.callback(overlay.abort)
+        place = sys.stdout.buffer if call.place == STDOUT else call.place
+        writer = open_writer(place, call.format, result_header(session, call.video))
+        failures.push(_abort_on_exit(writer))
+        results = _results(session, keeps_frames=overlay is not None)
+        with _naming_what_is_left(call, progress), contextlib.closing(results), progress:
+            for frame, result in results:
+                writer.write(result)
+                if overlay is not None and frame is not None:
+                    overlay.write(frame, result)
+                progress.advance(result)
+            end = ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
+            writer.close(end)
+            if overlay is not None:
+                overlay.close()
+        failures.pop_all()
+    return end
+
+
+def _results(session: TrackSession, *, keeps_frames: bool) -> Generator[tuple[Frame | None, FrameResult], None, None]:
+    """Results in order, with their pixels only where something draws on them."""
+    if keeps_frames:
+        yield from session.with_frames()
+    else:
+        for result in session:
+            yield None, result
+
+
+def _open_overlay(call: TrackCall) -> OverlayWriter | None:
+    if call.overlay is None:
+        return None
+    from acfd_stream.video.render import OverlayWriter
+
+    return OverlayWriter(call.overlay, call.source)
+
+
+def _abort_on_exit(writer: Writer) -> Callable[[type[BaseException] | None, BaseException | None, object], None]:
+    """An exit of an ExitStack: unfinished results stay, but aside when a place for output failed."""
+
+    def leave(kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        writer.abort(is_failure=isinstance(error, OutputError))
+
+    return leave
+
+
+@contextlib.contextmanager
+def _naming_what_is_left(call: TrackCall, progress: TrackProgress) -> Iterator[None]:
+    """Give Ctrl-C and SIGTERM a message that says what lies where."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        how = "terminated" if isinstance(error, Terminated) else "interrupted"
+        raise type(error)(f"{how} after {count(progress.frames, 'frame')}; {call.place} is unfinished") from None
+
+
+def _say_how_it_ended(call: TrackCall, end: ResultEnd, progress: TrackProgress) -> int:
+    """Warnings, then one line: what came out, or what broke. Returns the exit code."""
+    for warning in end.warnings:
+        complain(f"warning: {call.source}: {warning}")
+    if end.is_complete:
+        progress.summarize(end.tracks, [call.place, *([str(call.overlay)] if call.overlay else [])])
+        return DONE
+    kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
+    complain(
+        f"{call.source}: {end.error}; {count(progress.frames, 'frame')} kept in {kept}, which is marked incomplete"
+    )
+    return INPUT_AT_FAULT

@@ -1,0 +1,122 @@
+"""``acfd-stream`` over a made-up pipeline: python fake_pipeline.py PLAN ARGUMENTS…
+
+PLAN is JSON: how many "frames" come, the "error" that breaks the input after them, "warnings", what is raised
+"at" which frame ("raises": name of an exception), "overlay_fails", and whether to "wait": after the last frame
+the word "waiting" goes to stderr and nothing more happens until a signal comes.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import signal
+import sys
+import types
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from acfd_stream import errors
+from acfd_stream.cli import main
+from acfd_stream.config import TrackConfig
+from acfd_stream.types import Detections, Face, Frame, FrameResult, MediaInfo, Picture
+
+TIME_BASE = Fraction(1, 1000)
+
+
+class FakeDetector:
+    """Finds one face in every picture."""
+
+    spec = types.SimpleNamespace(name="fake", version="1")
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @classmethod
+    def open(cls, name: str, device: str, config: Any) -> FakeDetector:
+        if name != "acfd-n":
+            raise errors.RunnerError(f"no model {name!r}: there is acfd-n; or give the path of an .onnx file")
+        if device == "cuda":
+            raise errors.BackendUnavailable("device 'cuda' cannot be used")
+        return cls(config)
+
+    def detect(self, image: np.ndarray) -> Detections:
+        height, width = image.shape[:2]
+        return Detections(np.array([[0, 0, width / 3, height / 3]], np.float32), np.array([0.87654], np.float32))
+
+    def __enter__(self) -> FakeDetector:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        pass
+
+
+class FakeSession:
+    """Gives out the plan's frames; face 1 is in all of them."""
+
+    track_config = shot_config = TrackConfig()
+    tracks = 1
+
+    def __init__(self, source: str, *, model: str, device: str, video_config: Any, detect_config: Any) -> None:
+        if "missing" in source:
+            raise errors.MediaError(f"cannot open {source}: No such file or directory")
+        self.info = MediaInfo(source, (360, 640), TIME_BASE, Fraction(25), PLAN.get("frames", 3), None, "fake")
+        self.error = PLAN.get("error")
+        self.is_complete = self.error is None
+        self.warnings = PLAN.get("warnings", [])
+        self.detector = FakeDetector.open(model, device, detect_config)
+
+    def __iter__(self) -> Iterator[FrameResult]:
+        return (result for _, result in self.with_frames())
+
+    def with_frames(self) -> Iterator[tuple[Frame, FrameResult]]:
+        for index in range(PLAN.get("frames", 3)):
+            if index == PLAN.get("at"):
+                raise (vars(errors) | vars(builtins))[PLAN["raises"]]("it\nhappened")
+            faces = (Face(1, (index + 0.125, 2.0, index + 50.0, 60.0), 0.9),)
+            frame = Frame(index, index * 40, TIME_BASE, Picture.from_rgb(np.zeros((2, 2, 3), np.uint8)))
+            yield frame, FrameResult(index, index * 40, TIME_BASE, index / 25, faces)
+        if PLAN.get("wait"):
+            print("waiting", file=sys.stderr, flush=True)
+            signal.pause()
+
+    def __enter__(self) -> FakeSession:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        print("session closed", file=sys.stderr) if PLAN.get("wait") else None
+
+
+class FakeOverlay:
+    """Writes a byte a frame, under the final name only when closed."""
+
+    def __init__(self, path: Any, source: str) -> None:
+        self.path, self.bytes = path, b""
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        assert frame.index == result.index
+        if PLAN.get("overlay_fails"):
+            raise errors.OutputError(f"cannot write {self.path}: No space left on device")
+        self.bytes += b"."
+
+    def close(self) -> None:
+        self.path.write_bytes(self.bytes)
+
+    def abort(self) -> None:
+        self.bytes = b""
+
+
+def install(name: str, **members: Any) -> None:
+    module = types.ModuleType(name)
+    vars(module).update(members)
+    sys.modules[name] = module
+
+
+if __name__ == "__main__":
+    PLAN: dict[str, Any] = json.loads(sys.argv.pop(1))
+    install("acfd_stream.detect.detector", Detector=FakeDetector)
+    install("acfd_stream.pipeline.session", TrackSession=FakeSession)
+    install("acfd_stream.video.render", OverlayWriter=FakeOverlay)
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""``detect`` from the outside, over a made-up detector: pictures as they come, one line each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from acfd_stream.cli.detect import read_picture
+from acfd_stream.errors import MediaError
+
+FAKE = Path(__file__).with_name("fake_pipeline.py")
+
+
+def detect(folder: Path, *arguments: str, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-B", str(FAKE), "{}", "detect", *arguments]
+    return subprocess.run(call, cwd=folder, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
+
+
+def write_picture(path: Path, image: np.ndarray) -> bytes:
+    data = cv2.imencode(path.suffix, image)[1].tobytes()
+    path.write_bytes(data)
+    return data
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """The JPEG with an EXIF block that holds nothing but this orientation."""
+    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + orientation.to_bytes(2, "big") + b"\x00\x00"
+    exif = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry + b"\x00\x00\x00\x00"
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    image = np.zeros((30, 60, 3), np.uint8)
+    image[:, :30] = (255, 0, 0)  # BGR: blue on the left
+    return image
+
+
+def test_every_picture_is_one_line(picture: np.ndarray, tmp_path: Path) -> None:
+    for name in ("a.png", "顔.jpg"):
+        write_picture(tmp_path / name, picture)
+    done = detect(tmp_path, "a.png", "顔.jpg")
+    assert (done.returncode, done.stderr) == (0, "")
+    faces = [{"box": [0.0, 0.0, 20.0, 10.0], "score": 0.8765}]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"file": name, "width": 60, "height": 30, "faces": faces} for name in ("a.png", "顔.jpg")
+    ]
+
+
+def test_bad_pictures_are_said_and_the_others_done(picture: np.ndarray, tmp_path: Path) -> None:
+    write_picture(tmp_path / "good.png", picture)
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "junk.jpg").write_bytes(b"no picture")
+    done = detect(tmp_path, "empty.png", "missing.png", "junk.jpg", ".", "good.png")
+    assert done.returncode == 1
+    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == ["good.png"]
+    assert done.stderr.splitlines() == [
+        "acfd-stream: cannot decode empty.png: it is no picture, or only part of one",
+        "acfd-stream: cannot read missing.png: No such file or directory",
+        "acfd-stream: cannot decode junk.jpg: it is no picture, or only part of one",
+        "acfd-stream: cannot read .: Is a directory",
+    ]
+
+
+def test_half_a_picture_is_said_in_one_line(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    for name in ("half.png", "half.jpg"):
+        data = write_picture(tmp_path / name, noise)
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    done = detect(tmp_path, "half.png", "half.jpg")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 2
+
+
+def test_an_unknown_model_is_the_call_s_fault(tmp_path: Path) -> None:
+    done = detect(tmp_path, "a.png", "--model", "frob")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("acfd-stream: no model 'frob'")
+
+
+def test_a_full_stdout_is_one_line_and_exits_1(picture: np.ndarray, tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", picture)
+    with open("/dev/full", "wb") as full:
+        done = detect(tmp_path, "a.png", stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.startswith("acfd-stream: cannot write <stdout>: No space left on device")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_picture_is_turned_as_its_exif_says(picture: np.ndarray, tmp_path: Path) -> None:
+    jpeg = write_picture(tmp_path / "a.jpg", picture)
+    (tmp_path / "a.jpg").write_bytes(with_orientation(jpeg, 6))  # to be shown a quarter turn clockwise
+    image = read_picture(tmp_path / "a.jpg")
+    assert image.shape == (60, 30, 3)
+    assert image[5, 15, 2] > 200  # the left, which is blue, is on top
+    assert image[55, 15, 2] < 50
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4)])
+def test_gray_and_transparent_pictures_become_rgb(shape: tuple[int, ...], tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", np.full(shape, 77, np.uint8))
+    image = read_picture(tmp_path / "a.png")
+    assert image.shape == (8, 8, 3)
+    assert image.dtype == np.uint8
+
+
+def test_a_picture_larger_than_opencv_takes_is_a_media_error(tmp_path: Path) -> None:
+    header = b"BM" + (54).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
+    size = (100_000).to_bytes(4, "little") * 2
+    (tmp_path / "huge.bmp").write_bytes(header + size + b"\x01\x00\x18\x00" + bytes(24))
+    with pytest.raises(MediaError, match=r"cannot decode .*huge\.bmp"):
+        read_picture(tmp_path / "huge.bmp")
