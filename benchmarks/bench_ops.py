@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from acfd_stream import ops
-from acfd_stream.ops import reference
-from acfd_stream.ops.anchors import fit
+from acfd_stream.ops.anchors import AnchorSpec, anchor_count, fit
 from acfd_stream.types import ColorMatrix, FloatArray, Picture, PixelFormat
 
 PAD = (114, 114, 114)
@@ -48,16 +47,16 @@ def bench_letterbox(rounds: int) -> list[Row]:
     def ours() -> NDArray[np.uint8]:
         return ops.letterbox(picture, content, (height, width), PAD)
 
+    frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")  # keeps its scaler from one round to the next
+
     def swscale() -> NDArray[np.uint8]:
-        frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
         small = frame.reformat(content[1], content[0], "rgb24", src_colorspace="ITU709", interpolation="BILINEAR")
         view = np.empty((height, width, 3), np.uint8)
         view[:] = PAD
         view[: content[0], : content[1]] = small.to_ndarray()
         return view
 
-    settings = (picture.bit_depth, picture.color_matrix.value, picture.is_full_range, picture.rotation)
-    law = reference.letterbox(picture.planes, "yuv420p", *settings, content, (height, width), PAD)
+    law = ops.letterbox(picture, content, (height, width), PAD, backend="reference")
     demand(np.array_equal(ours(), law), "letterbox differs from the reference")
     difference = float(np.abs(swscale().astype(np.int16) - law).mean())
     samples = in_turn({"ours": ours, "swscale": swscale}, rounds)
@@ -110,7 +109,7 @@ def bench_nms(count: int, rounds: int) -> list[Row]:
         "opencv": lambda: np.asarray(cv2.dnn.NMSBoxes(xywh, scores, 0.0, IOU_THRESHOLD)),
         "onnxruntime": lambda: session.run(None, feed)[0][:, 2],
     }
-    law = reference.nms(boxes, scores, IOU_THRESHOLD)
+    law = ops.nms(boxes, scores, IOU_THRESHOLD, backend="reference")
     for name, call in calls.items():
         demand(np.array_equal(call(), law), f"nms of {name} differs from the reference at {count} boxes")
     samples = in_turn(calls, rounds)
@@ -120,6 +119,29 @@ def bench_nms(count: int, rounds: int) -> list[Row]:
         name = f"nms_vs_{rival}_ratio{suffix}"
         rows.append(ratio_row(name, samples[rival], samples["ours"], boxes=count, kept=len(law)))
     return rows
+
+
+def bench_decode_anchors(rounds: int) -> list[Row]:
+    """The 34125 anchors of a 640x640 view, of which ``above`` pass the threshold, against the NumPy law."""
+    size, spec = (640, 640), AnchorSpec()
+    count = anchor_count(size, spec)
+    rng = np.random.default_rng(SEED)
+    scores = rng.beta(0.05, 4.0, count).astype(np.float32)
+    deltas = rng.normal(0.0, 1.0, (count, 4)).astype(np.float32)
+    about = {"anchors": count, "above": int((scores >= np.float32(0.08)).sum())}
+
+    def decoded(backend: str) -> ops.Candidates:
+        return ops.decode_anchors(scores, deltas, size, size, spec, 0.08, 1000, backend=backend)
+
+    ours, law = decoded("cpp"), decoded("reference")
+    demand(np.array_equal(ours.indices, law.indices), "decode_anchors chooses other anchors than the reference")
+    demand(np.array_equal(ours.boxes_xyxy, law.boxes_xyxy), "decode_anchors gives other boxes than the reference")
+    samples = in_turn({"ours": lambda: decoded("cpp"), "numpy": lambda: decoded("reference")}, rounds)
+    return [
+        row("decode_anchors", samples["ours"], **about),
+        row("decode_anchors_numpy", samples["numpy"], **about),
+        ratio_row("decode_anchors_vs_numpy_ratio", samples["numpy"], samples["ours"], **about),
+    ]
 
 
 def demand(is_equal: bool, complaint: str) -> None:
@@ -133,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="samples of each figure")
     rounds = parser.parse_args().rounds
-    rows = bench_letterbox(rounds)
+    rows = bench_letterbox(rounds) + bench_decode_anchors(rounds)
     for count in (64, 1000, 4741):
         rows += bench_nms(count, rounds)
     save("ops", rows)

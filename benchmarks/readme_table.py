@@ -18,6 +18,7 @@ SHOWN = {  # name of a row → how a reader knows it; a row that was not taken i
     "stage_nms": "· NMS",
     "stage_track": "· track",
     "letterbox_ratio": "letterbox 1080p → 640: swscale + NumPy takes × as long",
+    "decode_anchors_vs_numpy_ratio": "boxes from 34125 anchors: NumPy takes × as long",
     "nms_vs_opencv_ratio": "NMS of 1000 boxes: OpenCV takes × as long",
     "nms_vs_onnxruntime_ratio": "NMS of 1000 boxes: ONNX Runtime takes × as long",
     "memory_peak": "most memory while a long film is tracked",
