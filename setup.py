@@ -91,7 +91,7 @@ setup(
         "acfd_stream": ["py.typed"],
         "acfd_stream.model": ["configs/*.toml", "weights/*.onnx", "weights/*.md"],
     },
-    ext_modules=[extension()] if any(CSRC.glob("*.cpp")) else [],
+    ext_modules=[extension()],
     cmdclass={"build": BuildWithProtos, "build_ext": build_ext, "build_protos": build_protos},
     zip_safe=False,
 )

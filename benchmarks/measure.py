@@ -93,10 +93,15 @@ def _cpu_model() -> str:
 
 
 def commit() -> str:
-    """Short hash of the checkout; ``-dirty`` when the tree differs from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """Short hash of the checkout; ``-dirty`` when more than the figures themselves differs from it."""
+    figures = [":!benchmarks/results", ":!README.md"]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *figures)
+    return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def save(name: str, rows: Sequence[Row]) -> Path:
