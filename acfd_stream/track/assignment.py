@@ -53,22 +53,21 @@ def pair_costs(
     expected_xyxy: DoubleArray,  # [T, 4]
     seen_xyxy: DoubleArray,  # [N, 4]
     least_iou: float,
-    reach: float,
+    reach: DoubleArray,  # [T]
     least_size_ratio: float,
 ) -> DoubleArray:
     """Cost of joining each track with each detection, float64 [T, N], in [0, REFUSED].
 
     Below 1 for pairs that overlap by ``least_iou`` or more, in [1, REFUSED) for pairs whose
-    centres lie within ``reach`` box sides, ``REFUSED`` otherwise or where the areas are further
+    centres lie within the track's ``reach`` box sides, ``REFUSED`` otherwise or where the areas are further
     apart than ``least_size_ratio``.
     """
     overlap = iou_matrix(expected_xyxy, seen_xyxy)
     ratio = size_ratio_matrix(expected_xyxy, seen_xyxy)
     costs = np.full(overlap.shape, REFUSED)
-    if reach > 0:
-        distance = distance_matrix(expected_xyxy, seen_xyxy)
-        is_near = (distance < reach) & (ratio >= least_size_ratio)
-        costs[is_near] = 1.0 + distance[is_near] / reach
+    closeness = distance_matrix(expected_xyxy, seen_xyxy) / np.maximum(reach, 1e-9)[:, None]
+    is_near = (closeness < 1.0) & (ratio >= least_size_ratio)
+    costs[is_near] = 1.0 + closeness[is_near]
     is_over = (overlap >= least_iou) & (ratio >= least_size_ratio / 2)
     blended = (1.0 - SIZE_WEIGHT) * (1.0 - overlap) + SIZE_WEIGHT * (1.0 - ratio)
     costs[is_over] = blended[is_over]

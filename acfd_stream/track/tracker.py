@@ -28,6 +28,9 @@ from acfd_stream.types import Detections, Face
 STATE_FORMAT = 1
 HOLD_FRAMES = 4
 """A face may be looked for where it was last seen for so many frames: a drawing on fours."""
+REACH_FRAMES = 4
+LEAST_REACH = 0.6
+JUMP_FRAMES = 3.0
 LEAST_SIZE_RATIO = 0.4
 """Faces whose areas differ by more are not joined by nearness."""
 AGE_COST = 0.01
@@ -151,11 +154,19 @@ class FaceTracker:
         config = self._config
         missed = np.array([frame - track.last_frame for track in self._tracks], np.float64)[:, None]
         last = np.array([track.last.box_xyxy for track in self._tracks])
-        limits = (config.least_iou, config.reach, LEAST_SIZE_RATIO)
+        limits = (config.least_iou, self._reach(missed[:, 0]), LEAST_SIZE_RATIO)
         moved = pair_costs(self._bank.boxes_xyxy, boxes, *limits)
         held = pair_costs(last, boxes, *limits)
         costs = np.where(missed <= HOLD_FRAMES, np.minimum(moved, held), moved)
         return np.where(costs < 1.0, costs + AGE_COST * np.minimum(missed - 1, 20), costs)
+
+    def _reach(self, missed: DoubleArray) -> DoubleArray:
+        """How far each track may jump, in box sides, float64 [T]; ``missed`` [T] as in ``_costs``."""
+        boxes, velocity = self._bank.boxes_xyxy, self._bank.velocities
+        side = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+        speed = np.hypot(velocity[:, 0], velocity[:, 1]) / side
+        reach = np.minimum(LEAST_REACH + JUMP_FRAMES * speed, self._config.reach)
+        return np.where(missed <= REACH_FRAMES, reach, 0.0)
 
     def _see(self, track: _Track, frame: int, sighting: Sighting) -> None:
         steps = frame - track.last_frame

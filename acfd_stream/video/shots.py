@@ -1,0 +1,324 @@
+"""Where a shot ends and the next begins, judged on thumbnails a few frames late.
+
+Two pictures are of different shots when they differ by more than small motion explains and their
+outlines are arranged anew; either alone happens within a shot (light changes, fast motion).
+The rules:
+
+* A cut stands at the first frame of the new shot. Its difference must stand out from those of the
+  frames around it, so that steady fast motion, on twos and threes too, is none.
+* A flash, frames after which the same picture comes back within ``lookahead_frames``, is no change.
+* A blank frame (one colour) belongs to the shot before it. After a blank the new shot begins with
+  the first frame that shows a picture again: FADE where a picture fades out or in, CUT where
+  none does. The same picture after at most ``lookahead_frames`` blank ones is a flash.
+* A fade to a blank end is no change: no shot follows.
+* A cross-dissolve is a FADE, given late in it, when the old picture is all but gone.
+
+Wipes and irises are not told apart from motion. Black parts are not compared, so an iris that
+closes is no cut.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream import ops
+from acfd_stream.config import ShotConfig
+from acfd_stream.errors import ConfigError
+from acfd_stream.types import FloatArray, Picture, ShotChange
+
+STATE_FORMAT = 1
+THUMBNAIL_SIZE = (36, 64)
+"""(height, width) of the pictures that are compared, whatever the source's shape."""
+MOTION_PIXELS = 3
+"""Motion up to so many thumbnail pixels, a twentieth of the width, costs nothing."""
+AROUND_FRAMES = 4
+"""Frames before and after a cut from which it must stand out."""
+BLACK_LEVEL = 12
+"""A pixel whose channels are all below shows nothing and is not compared."""
+LEAST_SHARE = 0.02
+"""Share of the pixels that must be left to compare."""
+STRONG_DIFFERENCE = 0.25
+"""From here on a cut need stand out only by half as much, and from all but one of the frames around it."""
+DIM_SHARE = 0.5
+"""A picture of less than this share of the usual contrast is fading."""
+DISSOLVE_SPANS = (8, 12, 16, 24, 32)
+"""Frames over which a cross-dissolve is looked for."""
+DISSOLVE_RESIDUE = 0.25
+"""What a mixture of the two pictures may leave unexplained, as a share of their difference."""
+
+Bytes3 = NDArray[np.uint8]  # [36, 64, 3]
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A thumbnail and what is compared of it."""
+
+    pixels: Bytes3
+    low: Bytes3  # least and greatest value within MOTION_PIXELS
+    high: Bytes3
+    is_shown: NDArray[np.bool_]  # [36, 64], not black
+    outlines: FloatArray  # [N], without mean, of length 1 (0 where there are none)
+    luma: FloatArray  # [18, 32]
+    deviation: float  # mean standard deviation of the channels, 8-bit levels
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """How two pictures differ."""
+
+    difference: float  # beyond small motion, share of the contrast
+    rearrangement: float  # of the outlines, 1 - correlation
+
+
+class ShotDetector:
+    """Shot changes of one stream. Verdicts come ``ShotConfig.lookahead_frames`` frames late."""
+
+    def __init__(self, config: ShotConfig | None = None) -> None:
+        self._config = config or ShotConfig()
+        self._pushed = 0  # frames taken
+        self._decided = 0  # frames with a verdict
+        self._views: list[_View] = []  # the last frames taken, the newest last
+        self._steps: list[_Step] = []  # of each of them from the one before it
+        self._calm_until = 0  # frames before this one belong to a flash
+        self._blank_run = 0  # blank frames just before the next verdict
+        self._before_blank: _View | None = None
+        self._usual_deviation = 0.0
+        self._shot_start = 0  # a dissolve is looked for from here
+        self._dissolve_at = -1
+
+    def push(self, picture: Picture) -> list[ShotChange | None]:
+        """Take the next frame's picture; the verdicts that are reached now, in frame order."""
+        self._take(_view(ops.thumbnail(picture, THUMBNAIL_SIZE)))
+        return self._decide(self._pushed - self._config.lookahead_frames)
+
+    def flush(self) -> list[ShotChange | None]:
+        """The verdicts that were still awaited, in frame order; no frame follows."""
+        return self._decide(self._pushed)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that later verdicts depend on, ready for ``json.dumps`` (some 0.4 MB)."""
+        before_blank = self._before_blank
+        return {
+            "format": STATE_FORMAT,
+            "config": dataclasses.asdict(self._config),
+            "numbers": {name: getattr(self, name) for name in _NUMBERS},
+            "views": [_pack(view) for view in self._views],
+            "steps": [[step.difference, step.rearrangement] for step in self._steps],
+            "before_blank": None if before_blank is None else _pack(before_blank),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``, taken from a detector with the same config.
+
+        Raises:
+            ConfigError: the state is of another format or another config.
+        """
+        if state.get("format") != STATE_FORMAT:
+            raise ConfigError(f"shot state must be of format {STATE_FORMAT}, got {state.get('format')!r}")
+        own = dataclasses.asdict(self._config)
+        if state["config"] != own:
+            raise ConfigError(f"shot state must be of the same config {own}, got {state['config']}")
+        for name in _NUMBERS:
+            setattr(self, name, state["numbers"][name])
+        self._views = [_unpack(text) for text in state["views"]]
+        self._steps = [_Step(*values) for values in state["steps"]]
+        before_blank = state["before_blank"]
+        self._before_blank = None if before_blank is None else _unpack(before_blank)
+
+    def _take(self, view: _View) -> None:
+        self._steps.append(_step(self._views[-1], view) if self._views else _Step(0.0, 0.0))
+        self._views.append(view)
+        self._pushed += 1
+        kept = max(DISSOLVE_SPANS[-1], AROUND_FRAMES + self._config.lookahead_frames) + 2
+        del self._views[:-kept], self._steps[:-kept]
+        if self._dissolve_at < self._decided and self._ends_dissolve():
+            self._dissolve_at = self._decided
+
+    def _decide(self, end: int) -> list[ShotChange | None]:
+        verdicts = []
+        while self._decided < end:
+            frame = self._decided
+            verdict = self._verdict(frame)
+            view = self._view_of(frame)
+            self._usual_deviation = max(view.deviation, 0.95 * self._usual_deviation)
+            if verdict is not None:
+                self._shot_start = frame if frame != self._dissolve_at else self._pushed
+            verdicts.append(verdict)
+            self._decided += 1
+        return verdicts
+
+    def _verdict(self, frame: int) -> ShotChange | None:
+        view = self._view_of(frame)
+        if self._is_blank(view):
+            if self._blank_run == 0 and frame > 0:
+                self._before_blank = self._view_of(frame - 1)
+            self._blank_run += 1
+            return None
+        if self._blank_run:
+            return self._after_blank(frame)
+        if frame == self._dissolve_at:
+            return ShotChange.FADE
+        if frame < self._calm_until or not self._stands_out(frame) or self._is_flash(frame):
+            return None
+        return ShotChange.FADE if self._is_dim(view) and self._is_dim(self._view_of(frame - 1)) else ShotChange.CUT
+
+    def _after_blank(self, frame: int) -> ShotChange | None:
+        """The verdict on the first picture after blank frames."""
+        before, run = self._before_blank, self._blank_run
+        self._before_blank, self._blank_run = None, 0
+        if before is None:  # the stream began blank
+            return None
+        ahead = self._ahead(frame)
+        if run <= self._config.lookahead_frames and any(not self._is_other(before, view) for view in ahead):
+            self._calm_until = frame + 1
+            return None
+        brightest = max(view.deviation for view in ahead)
+        is_fading_in = ahead[0].deviation < DIM_SHARE * brightest
+        return ShotChange.FADE if is_fading_in or self._is_dim(before) else ShotChange.CUT
+
+    def _stands_out(self, frame: int) -> bool:
+        """Whether the step to ``frame`` is that of a cut, flashes aside."""
+        step, config = self._step_of(frame), self._config
+        if step.difference < config.least_difference or step.rearrangement < config.least_rearrangement:
+            return False
+        first = max(1, frame - AROUND_FRAMES, self._pushed - len(self._steps))
+        last = min(self._pushed, frame + AROUND_FRAMES + 1)
+        around = sorted(self._step_of(i).difference for i in range(first, last) if i != frame)
+        if len(around) > 1 and step.difference >= STRONG_DIFFERENCE:
+            return step.difference >= config.outstanding / 2 * around[-2]
+        return not around or step.difference >= config.outstanding * around[-1]
+
+    def _is_flash(self, frame: int) -> bool:
+        """Whether the picture before ``frame`` comes back; if so, the frames up to then are calm."""
+        before = self._view_of(frame - 1)
+        for offset, view in enumerate(self._ahead(frame)[1:], 1):
+            if not self._is_blank(view) and not self._is_other(before, view):
+                self._calm_until = frame + offset + 1
+                return True
+        return False
+
+    def _is_other(self, first: _View, second: _View) -> bool:
+        step = _step(first, second)
+        limit = self._config
+        return step.difference >= limit.least_difference and step.rearrangement >= limit.least_rearrangement
+
+    def _is_blank(self, view: _View) -> bool:
+        return view.deviation < self._config.blank_deviation
+
+    def _is_dim(self, view: _View) -> bool:
+        return view.deviation < DIM_SHARE * self._usual_deviation
+
+    def _ends_dissolve(self) -> bool:
+        """Whether a cross-dissolve has just come to rest with the newest frame."""
+        known = min(len(self._views), self._pushed - self._shot_start)
+        return any(_is_dissolve(self._views[-span - 1 :]) for span in DISSOLVE_SPANS if span < known)
+
+    def _view_of(self, frame: int) -> _View:
+        return self._views[frame - self._pushed]
+
+    def _step_of(self, frame: int) -> _Step:
+        return self._steps[frame - self._pushed]
+
+    def _ahead(self, frame: int) -> list[_View]:
+        """The views of ``frame`` and of the lookahead's frames after it."""
+        return self._views[frame - self._pushed :][: self._config.lookahead_frames + 1]
+
+
+_NUMBERS = (
+    "_pushed",
+    "_decided",
+    "_calm_until",
+    "_blank_run",
+    "_usual_deviation",
+    "_shot_start",
+    "_dissolve_at",
+)
+
+
+def _view(pixels: Bytes3) -> _View:
+    luma = pixels.astype(np.float32) @ _LUMA
+    deviation = float(pixels.reshape(-1, 3).std(axis=0, dtype=np.float64).mean())
+    low = ~_spread(~pixels)
+    quarter = (luma[::2, ::2] + luma[1::2, ::2] + luma[::2, 1::2] + luma[1::2, 1::2]) / 4
+    return _View(pixels, low, _spread(pixels), pixels.max(axis=2) >= BLACK_LEVEL, _outlines(luma), quarter, deviation)
+
+
+def _spread(pixels: Bytes3) -> Bytes3:
+    """The greatest value within MOTION_PIXELS (3) rows and columns of every pixel."""
+    for axis in (0, 1):
+        edge = [(3, 3) if i == axis else (0, 0) for i in range(3)]
+        rows = np.moveaxis(np.pad(pixels, edge, mode="edge"), axis, 0)
+        two = np.maximum(rows[:-1], rows[1:])
+        four = np.maximum(two[:-2], two[2:])
+        pixels = np.moveaxis(np.maximum(four[:-3], four[3:]), 0, axis)
+    return pixels
+
+
+def _outlines(luma: FloatArray) -> FloatArray:
+    smooth = _blur(luma)
+    across = smooth[1:-1, 2:] - smooth[1:-1, :-2]
+    down = smooth[2:, 1:-1] - smooth[:-2, 1:-1]
+    strength = _blur(np.sqrt(across * across + down * down)).ravel()
+    strength -= strength.mean()
+    length = float(np.sqrt(strength @ strength))
+    return strength / np.float32(length) if length > 0 else strength
+
+
+def _blur(values: FloatArray) -> FloatArray:
+    """Means of 3×3 places, [H - 2, W - 2]."""
+    rows = values[:-2] + values[1:-1] + values[2:]
+    return np.asarray((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9.0))
+
+
+def _step(first: _View, second: _View) -> _Step:
+    """How far either picture lies outside what small motion makes of the other one."""
+    rearrangement = 1.0 - float(first.outlines @ second.outlines)
+    is_compared = first.is_shown & second.is_shown
+    count = int(np.count_nonzero(is_compared))
+    if count < LEAST_SHARE * is_compared.size:
+        is_compared = first.is_shown | second.is_shown
+        count = max(1, int(np.count_nonzero(is_compared)))
+    beyond = np.maximum(second.pixels, first.high) - first.high + (first.low - np.minimum(second.pixels, first.low))
+    back = np.maximum(first.pixels, second.high) - second.high + (second.low - np.minimum(first.pixels, second.low))
+    total = int(beyond[is_compared].sum(dtype=np.int64)) + int(back[is_compared].sum(dtype=np.int64))
+    contrast = max(first.deviation, second.deviation, 8.0)
+    return _Step(total / (6 * count) / contrast, rearrangement)
+
+
+def _is_dissolve(views: list[_View]) -> bool:
+    """Whether the frames go from the first to the last by mixing the two, and rest at the end."""
+    first, last = views[0], views[-1]
+    change = last.luma - first.luma
+    size = float(np.abs(change).mean())
+    dimmer, brighter = sorted((first.deviation, last.deviation))
+    if size < 6.0 or dimmer < 0.35 * brighter or 1.0 - float(first.outlines @ last.outlines) < 0.45:
+        return False
+    span = len(views) - 1
+    if float(np.abs(last.luma - views[-2].luma).mean()) > 0.5 * size / span:
+        return False
+    power, shares = float((change * change).sum()), [0.0]
+    for place in (span // 4, span // 2, span - span // 4):
+        gone = views[place].luma - first.luma
+        share = float((gone * change).sum()) / power
+        if float(np.abs(gone - share * change).mean()) > DISSOLVE_RESIDUE * size:
+            return False
+        shares.append(share)
+    is_rising = all(b >= a - 0.05 for a, b in zip(shares, [*shares[1:], 1.0], strict=True))
+    return is_rising and 0.15 < shares[2] < 0.85
+
+
+def _pack(view: _View) -> str:
+    return base64.b64encode(view.pixels.tobytes()).decode("ascii")
+
+
+def _unpack(text: str) -> _View:
+    pixels = np.frombuffer(base64.b64decode(text), np.uint8).reshape(*THUMBNAIL_SIZE, 3)
+    return _view(pixels)
