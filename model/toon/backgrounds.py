@@ -16,7 +16,7 @@ def _gradient(canvas: Canvas, top: Color, low: Color, y0: int, y1: int) -> None:
         return
     part = np.linspace(0, 1, y1 - y0, dtype=np.float32)[:, None]
     column = np.asarray(top, np.float32) * (1 - part) + np.asarray(low, np.float32) * part
-    canvas.pixels[y0:y1] = column.astype(np.uint8)[:, None, :]
+    canvas.pixels[y0:y1] = np.repeat(column.astype(np.uint8)[:, None, :], canvas.size[1], axis=1)
 
 
 def _sky(canvas: Canvas, rng: np.random.Generator, style: Style, horizon: int) -> None:
@@ -154,6 +154,6 @@ def draw_background(canvas: Canvas, rng: np.random.Generator, style: Style, line
     _PLACES[index](canvas, rng, style, line)
     if style.kind == "book" or rng.random() < 0.1:
         grain = shading.noise(canvas.size, int(rng.choice([2, 4, 16, 64])), (0, int(rng.integers(512))))
-        canvas.pixels[:] = np.clip(canvas.pixels * (1 + 0.08 * grain[..., None]), 0, 255).astype(np.uint8)
+        canvas.pixels[:] = np.clip(canvas.pixels * (1 + 0.06 * grain[..., None]), 0, 255).astype(np.uint8)
     if rng.random() < 0.25 and not style.is_unfilled:
         canvas.pixels[:] = cv2.GaussianBlur(canvas.pixels, (0, 0), rng.uniform(0.8, 4))

@@ -156,7 +156,7 @@ def draw_behind(canvas: Canvas, figure: Figure) -> None:
     _torso(canvas, figure)
     if design.kind == "human":
         lean = 0.1 * float(np.sin(figure.pose.yaw))
-        figure.limb(canvas, [(-lean, 0.6), (0, figure.shoulder_y + 0.05)], scaled(design.skin, 0.93), 0.3 + body.limb)
+        figure.limb(canvas, [(-lean, 0.6), (0, figure.shoulder_y + 0.05)], scaled(design.skin, 0.93), (0.2 if figure.style.kind == "anime" else 0.3) + body.limb)
     _collar(canvas, figure)
 
 

@@ -71,7 +71,7 @@ class Canvas:
 
     def __init__(self, size: tuple[int, int], color: Color = (255, 255, 255)) -> None:
         self.pixels: NDArray[np.uint8] = np.empty((*size, 3), np.uint8)
-        self.pixels[:] = color
+        self.pixels[:] = np.asarray(color, np.uint8)
         self.owner: NDArray[np.uint8] = np.zeros(size, np.uint8)
         self.tag: int | None = 0  # written into owner by every shape; None leaves owner alone
 

@@ -133,7 +133,7 @@ def _head(rng: np.random.Generator, style: Style, kind: str) -> NDArray[np.float
     if kind == "animal":
         return np.array([0.72, 1.0, 1.02, 0.85, 0.4]) * rng.uniform(0.85, 1.25) * rng.uniform(0.85, 1.12, 5)
     if style.kind == "anime":
-        return np.array([0.68, 0.98, 0.92, 0.6, 0.12]) * width * np.array([1, 1, rng.uniform(0.92, 1.05), 1, 1])
+        return np.array([0.68, 0.98, 0.94, 0.7, 0.3]) * width * np.array([1, 1, rng.uniform(0.92, 1.05), 1, 1])
     form = rng.choice(["oval", "pear", "box", "wedge", "round", "long"], p=[0.3, 0.15, 0.13, 0.12, 0.2, 0.1])
     table = {
         "oval": (0.66, 0.94, 0.92, 0.7, 0.32), "pear": (0.45, 0.72, 0.98, 1.02, 0.6), "box": (0.85, 0.98, 0.98, 0.95, 0.7),
@@ -142,6 +142,7 @@ def _head(rng: np.random.Generator, style: Style, kind: str) -> NDArray[np.float
     return np.asarray(table[str(form)]) * rng.uniform(0.85, 1.08) * rng.uniform(0.94, 1.06, 5)
 
 
+_ARM_ODDS = (0.3, 0.25, 0.2, 0.13, 0.12)
 _EYE_ODDS = {
     "flat": {"ball": 0.45, "dot": 0.2, "oval": 0.2, "lens": 0.12, "anime": 0.03},
     "anime": {"anime": 0.86, "lens": 0.08, "dot": 0.06},
@@ -239,7 +240,7 @@ def _body(rng: np.random.Generator, style: Style, kind: str) -> Body:
     small = rng.random() < 0.35  # chibi, child, mascot
     shape = "biped" if kind != "animal" or rng.random() < 0.6 else "four"
     return Body(
-        kind=shape, neck=rng.uniform(0.1, 0.35 if small else 0.55), shoulder=rng.uniform(0.5, 0.9) if small else rng.uniform(0.85, 1.7),
+        kind=shape, neck=rng.uniform(0.05, 0.25 if small else 0.4), shoulder=rng.uniform(0.5, 0.9) if small else rng.uniform(0.85, 1.7),
         torso=rng.uniform(1.0, 1.6) if small else rng.uniform(1.8, 3.2), hip=rng.uniform(0.4, 0.8) if small else rng.uniform(0.6, 1.5),
         leg=rng.uniform(0.5, 1.2) if small else rng.uniform(1.6, 3.6), limb=rng.uniform(0.14, 0.3) if style.kind != "rubber" else rng.uniform(0.1, 0.16),
         top=palette.any_color(rng, (0.1, 0.9)), bottom=palette.any_color(rng, (0.1, 0.8)),
@@ -267,6 +268,8 @@ def random_design(rng: np.random.Generator, style: Style, kind: str | None = Non
         _animal(rng, features, style)
     elif style.kind == "anime" and rng.random() < 0.06:
         features.ear, features.ear_size = "cat", 0.35
+    if kind == "thing":
+        eyes.width, eyes.height, eyes.lon = eyes.width * 1.3, eyes.height * 1.3, eyes.lon * 1.15
     thing = str(rng.choice(["box", "fruit", "star", "cloud", "cup", "car", "tree", "slab"])) if kind == "thing" else "none"
     wobble = rng.uniform(-1, 1, 64)
     return Design(style, kind, head, skin, light, eyes, features, hair, _body(rng, style, kind), thing, wobble)
@@ -284,7 +287,7 @@ def random_pose(rng: np.random.Generator, front: float = 0.45) -> Pose:
     mouth = rng.uniform(0.2, 1.0) if rng.random() < 0.4 else 0.0
     roll = rng.normal(0, 0.12) if rng.random() < 0.85 else rng.uniform(-1.0, 1.0)
     gaze = (float(np.clip(rng.normal(yaw * 0.5, 0.4), -1, 1)), float(rng.uniform(-0.6, 0.6)))
-    arms = (float(rng.choice([0.2, 0.5, 1.2, 2.4]) + rng.normal(0, 0.2)), float(rng.choice([0.2, 0.5, 1.2, 2.4]) + rng.normal(0, 0.2)))
-    elbows = (float(rng.uniform(-0.3, 1.8)), float(rng.uniform(-0.3, 1.8)))
+    arms = (float(rng.choice([0.15, 0.3, 0.5, 1.2, 2.4], p=_ARM_ODDS) + rng.normal(0, 0.15)), float(rng.choice([0.15, 0.3, 0.5, 1.2, 2.4], p=_ARM_ODDS) + rng.normal(0, 0.2)))
+    elbows = (float(rng.uniform(-0.9, 0.6)), float(rng.uniform(-0.9, 0.6)))
     return Pose(float(yaw), float(rng.normal(0, 0.2)), float(roll), min(blink, 1.0), mouth, float(rng.uniform(-0.8, 1.0)),
                 float(rng.uniform(-1, 1)), gaze, float(rng.uniform(0, 6.28)), float(rng.random() < 0.4), arms, elbows, rng.random() < 0.1)  # fmt: skip

@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 
 def cast(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Another white balance, contrast and brightness."""
-    gain = rng.uniform(0.75, 1.15, 3) if rng.random() < 0.5 else np.full(3, rng.uniform(0.7, 1.15))
+    gain = rng.uniform(0.8, 1.1, 3) if rng.random() < 0.35 else np.full(3, rng.uniform(0.7, 1.15))
     table = np.arange(256, dtype=np.float32)[:, None] * gain + rng.uniform(-15, 30)
     curve = 255 * np.clip(table / 255, 0, 1) ** rng.uniform(0.75, 1.4)
     return np.asarray(cv2.LUT(pixels, curve.astype(np.uint8)[:, None, :]), np.uint8)
@@ -30,7 +30,7 @@ def fade_colors(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 def grain(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Film grain."""
-    amount = rng.uniform(3, 18)
+    amount = rng.uniform(2, 12)
     offset = (int(rng.integers(512)), int(rng.integers(512)))
     noise = shading.noise((pixels.shape[0], pixels.shape[1]), int(rng.choice([1, 2])), offset)
     return np.clip(pixels + amount * noise[..., None], 0, 255).astype(np.uint8)

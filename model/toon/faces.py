@@ -167,9 +167,11 @@ def _shut_mouth(canvas: Canvas, head: Head, upper: Points, ink: tuple[int, int, 
         canvas.stroke(head.px(upper), ink, width * 0.5)
     elif features.mouth == "cat":
         x, y = upper[5]
+        half = features.mouth_width * (0.3 + 0.7 * head.at(0.0, y)[2]) * 0.5
+        x -= half * float(np.sin(head.pose.yaw))
         bend = np.linspace(0, np.pi, 7)
         for side in (-1, 1):
-            arc = np.stack([x + side * features.mouth_width * 0.5 * (1 - np.cos(bend)) / 2, y + 0.09 * np.sin(bend)], 1)
+            arc = np.stack([x + side * half * (1 - np.cos(bend)), y + 0.09 * np.sin(bend)], 1)
             canvas.stroke(head.px(arc), ink, width * 0.8)
         if features.nose in ("dog", "cat"):
             nose = _nose_place(head)
@@ -184,7 +186,7 @@ def _whiskers(canvas: Canvas, head: Head, middle: Points) -> None:
     for side in (-1, 1):
         for slope in (-0.15, 0.0, 0.15):
             start = middle + (side * 0.3, -0.1 + slope * 0.4)
-            canvas.stroke(head.px([start, start + (side * 0.6, slope)]), head.style.tone(BLACK), max(1.0, head.line_width * 0.3))
+            canvas.stroke(head.px([start, start + (side * 0.5, slope)]), head.style.tone(BLACK), max(1.0, head.line_width * 0.3))
 
 
 def draw_beard(canvas: Canvas, head: Head) -> None:
@@ -195,8 +197,10 @@ def draw_beard(canvas: Canvas, head: Head) -> None:
         return
     upper, _ = _mouth_points(head, 0.0, 0.0)
     x, y = upper[5]
+    facing = head.at(0.0, features.mouth_y)[2]
+    x -= 0.6 * features.mouth_width * float(np.sin(head.pose.yaw)) * (1 - facing)
     if kind in ("moustache", "full", "long"):
-        wide = features.mouth_width * 0.8
+        wide = features.mouth_width * 0.8 * (0.4 + 0.6 * facing)
         points = smooth([(x, y - 0.14), (x + wide, y - 0.03), (x + wide * 0.9, y + 0.06), (x, y - 0.02), (x - wide * 0.9, y + 0.06), (x - wide, y - 0.03)])
         style.shape(canvas, head.px(points), color, head.line_width * 0.7)
     if kind in ("full", "long", "stubble"):

@@ -12,6 +12,7 @@ from .design import BLACK
 if TYPE_CHECKING:
     from .heads import Head
 
+_SPIKES = {"spikes": 0.12, "afro": 0.05, "curly": 0.08}
 _ANIMAL_EARS = ("cat", "bear", "rabbit", "floppy", "mouse", "horns")
 
 
@@ -19,8 +20,7 @@ def draw_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
     """The ears in front of (``is_near``) or behind the head."""
     features = head.design.features
     if features.ear in _ANIMAL_EARS:
-        if is_near == (features.ear == "floppy"):
-            _top_ears(canvas, head)
+        _top_ears(canvas, head, is_near)
         return
     if features.ear == "none" or head.design.kind == "thing":
         return
@@ -39,12 +39,15 @@ def draw_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
             canvas.stroke(head.px(ellipse(x, y, rx * 0.45, size * 0.6)[6:22]), head.style.line(head.design.skin), head.line_width * 0.5)
 
 
-def _top_ears(canvas: Canvas, head: Head) -> None:
+def _top_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
     features, design = head.design.features, head.design
     size = features.ear_size
     turn = float(np.sin(head.pose.yaw))
     for side in (-1.0, 1.0):
-        x = side * (0.62 * design.head[1]) * (1 - 0.45 * abs(turn)) - 0.25 * turn
+        x, _, facing = head.at(side * 1.5, -0.6)
+        if is_near != (features.ear == "floppy" and facing > -0.3):
+            continue  # a hanging ear on the far side is behind the head, every other one too
+        x = x * 0.85 - 0.15 * turn if features.ear == "floppy" else side * 0.62 * design.head[1] * (1 - 0.45 * abs(turn)) - 0.25 * turn
         outer, inner = _ear_shape(features.ear, x, side, size)
         color = (225, 215, 190) if features.ear == "horns" else design.skin if design.kind == "animal" else design.hair.color
         if features.ear in ("bear", "mouse") and features.patches:
@@ -124,13 +127,13 @@ def _cap_top(head: Head, volume: float, spikes: float) -> Points:
 def _fringe(head: Head, hairline: float, kind: str) -> Points:
     """The inner edge of the hair from the right temple along the brow to the left one."""
     wobble, is_anime = head.design.wobble, head.style.kind == "anime"
-    count = 17
+    count = (9, 13, 17, 23)[int(abs(wobble[40]) * 3.99)]
     points = []
     for index, lon in enumerate(np.linspace(1.35, -1.35, count)):
         angle = float(np.clip(lon + head.pose.yaw, -1.57, 1.57))
         rise = hairline + 0.28 * (lon / 1.35) ** 2 * (1 if kind != "bangs" else 0.4)
         if kind in ("spikes", "bangs") or is_anime:
-            depth = 0.3 if is_anime else 0.16
+            depth = (0.2 + 0.2 * abs(wobble[41])) if is_anime else 0.16
             rise += (depth * (0.5 + 0.4 * wobble[24 + index]) if index % 2 else -depth * 0.4) * (kind != "bangs" or is_anime)
         if kind == "side":
             rise += 0.25 * (lon / 1.35) * np.sign(wobble[5])
@@ -143,13 +146,17 @@ def _fringe(head: Head, hairline: float, kind: str) -> Points:
 
 def _sideburns(head: Head) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Points where the cap comes down before the ears, right and left; the back of a turned head is covered to the nape."""
-    low_right = 0.62 if np.sin(head.pose.yaw) < -0.5 else 0.1
-    low_left = 0.62 if np.sin(head.pose.yaw) > 0.5 else 0.1
-    right = head.reach(low_right, True) * (1.0 if low_right > 0.5 else 1.03)
-    left = head.reach(low_left, False) * (1.0 if low_left > 0.5 else 1.03)
-    inner_right = min(right, head.at(1.35, 0.0)[0]) if head.pose.yaw < 0 else right * 0.97
-    inner_left = max(-left, head.at(-1.35, 0.0)[0]) if head.pose.yaw > 0 else -left * 0.97
-    return [(right, low_right), (inner_right, low_right)], [(inner_left, low_left), (-left, low_left)]
+    volume = head.design.hair.volume
+    ends = []
+    for is_right in (True, False):
+        side = 1.0 if is_right else -1.0
+        turned = max(0.0, -side * float(np.sin(head.pose.yaw)))  # how much of this side of the head we see
+        low = 0.1 + 0.55 * turned
+        outer = [(side * (head.reach(y, is_right) + volume * (0.6 - 0.5 * part)), y) for part, y in ((0.0, -0.1), (0.5, low * 0.6), (1.0, low))]
+        inner = side * min(head.reach(low, is_right) * 0.97, side * head.at(side * 1.75, 0.0)[0]) if turned > 0 else side * head.reach(low, is_right) * 0.97
+        temple = side * min(head.reach(0.0, is_right) * 0.97, side * head.at(side * 1.4, 0.0)[0]) if turned > 0 else inner
+        ends.append([*outer, (inner, low), (inner, min(low, 0.05)), (temple, -0.1)])
+    return ends[0], ends[1][::-1]
 
 
 def draw_front(canvas: Canvas, head: Head) -> None:
@@ -168,15 +175,30 @@ def draw_front(canvas: Canvas, head: Head) -> None:
     if design.kind == "bald":
         _side_hair(canvas, head)
         return
-    spikes = {"spikes": 0.12 + design.volume, "afro": 0.05, "curly": 0.08}.get(design.kind, 0.0)
+    if design.hat in ("cap", "top", "beanie", "cone", "helmet"):
+        spikes = 0.0
+    else:
+        spikes = _SPIKES.get(design.kind, 0.0) + (design.volume if design.kind == "spikes" else 0.0)
     right, left = _sideburns(head)
     hairline = design.hairline
+    if head.style.kind == "anime" and head.design.wobble[7] > 0.1:
+        _locks(canvas, head)
     cap = np.concatenate([_cap_top(head, design.volume, spikes), right, _fringe(head, hairline, design.kind), left])
     head.style.shape(canvas, head.px(cap), design.color, head.line_width)
-    if head.style.kind == "anime" and head.unit > 18:
+    if head.style.kind == "anime" and head.unit > 18 and abs(np.sin(head.pose.yaw)) < 0.7:
         t = np.linspace(-0.55, 0.55, 9)
         shine = np.stack([t + head.pose.yaw * 0.2, -0.78 + 0.25 * t**2], 1)
         canvas.taper(head.px(shine), scaled(head.style.tone(design.color), 1.35), 0.09 * head.unit, (0.1, 0.1))
+
+
+def _locks(canvas: Canvas, head: Head) -> None:
+    """Strands that hang before the ears."""
+    low = 0.4 + 0.6 * abs(head.design.wobble[42])
+    for side in (-1.0, 1.0):
+        x, y, facing = head.at(side * 1.25, -0.3)
+        if facing > -0.1:
+            strand = smooth([(x - 0.13, y), (x + 0.13, y), (x + 0.1 * side + 0.07, y + low * 0.8), (x + 0.06 * side, y + low + 0.25), (x - 0.1, y + low * 0.7)])
+            head.style.shape(canvas, head.px(strand), head.design.hair.color, head.line_width)
 
 
 def _tuft(canvas: Canvas, head: Head) -> None:

@@ -64,7 +64,7 @@ class Head:
     def region(self) -> Points:
         """Pixels of the face without the back of the head: brow to chin, cheek to cheek."""
         points = self.outline.copy()
-        behind = 1.45
+        behind = 1.62
         low = self.at(-behind, 0.0)[0] if self.pose.yaw > 0 else -9.0
         high = self.at(behind, 0.0)[0] if self.pose.yaw < 0 else 9.0
         points[:, 0] = np.clip(points[:, 0], low, high)

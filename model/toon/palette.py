@@ -121,5 +121,5 @@ def random_style(rng: np.random.Generator, kind: str | None = None) -> Style:
         return Style(kind, 0.0, ink, True, shading.soft)
     if kind == "line":
         return Style(kind, rng.uniform(0.02, 0.05), ink, False, None, is_unfilled=True, is_grey=True)
-    paper = shading.texture(int(rng.choice([2, 4, 16])), float(rng.uniform(0.04, 0.12)))
+    paper = shading.texture(int(rng.choice([2, 4, 16, 32])), float(rng.uniform(0.03, 0.08)))
     return Style(kind, rng.uniform(0.0, 0.035), ink, rng.random() < 0.7, paper)

@@ -102,9 +102,9 @@ def picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np
         to cheek, of what is visible inside the picture. Faces hidden by more than 60 % and faces
         seen from behind have none.
     """
-    factor = 2 if max(size) <= 640 else 1
+    factor = 1.5 if max(size) <= 640 else 1.0
     style = random_style(rng)
-    canvas = Canvas((size[0] * factor, size[1] * factor))
+    canvas = Canvas((round(size[0] * factor), round(size[1] * factor)))
     line = max(1.0, style.line_width * 0.12 * canvas.size[0]) if style.line_width > 0 else 0.0
     backgrounds.draw_background(canvas, rng, style, line)
     _clutter(canvas, rng, style, line, 0.45)

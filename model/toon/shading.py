@@ -20,8 +20,9 @@ _TILE = 512  # side of the stored noise, pixels
 def noise_tile(grain: int) -> FloatMap:
     """float32 [512, 512] of noise around 0, within about ±1, blotches ``grain`` pixels wide; repeats itself."""
     rng = np.random.default_rng(77 + grain)
-    small = rng.standard_normal((_TILE // grain + 1, _TILE // grain + 1)).astype(np.float32)
-    return np.asarray(cv2.resize(small, (_TILE, _TILE), interpolation=cv2.INTER_CUBIC), np.float32)
+    small = np.pad(rng.standard_normal((_TILE // grain,) * 2).astype(np.float32), 2, mode="wrap")
+    large = cv2.resize(small, None, fx=grain, fy=grain, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(large[2 * grain : 2 * grain + _TILE, 2 * grain : 2 * grain + _TILE], np.float32)
 
 
 def noise(size: tuple[int, int], grain: int, offset: tuple[int, int] = (0, 0)) -> FloatMap:

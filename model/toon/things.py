@@ -72,10 +72,11 @@ def draw_thing(canvas: Canvas, head: Head, tag: int) -> None:
     _SHAPES[head.design.thing](canvas, head, head.design.skin)
     design = head.design
     top = design.eyes.y - design.eyes.height * 1.2 - 0.1
-    low = design.features.mouth_y + 0.28
-    x = head.at(0.0, 0.1)[0]
-    half = max(head.at(design.eyes.lon, 0.0)[0] - x + design.eyes.width + 0.1, 0.55)
-    canvas.claim(head.px([(x - half, top), (x + half, top), (x + half, low), (x - half, low)]), tag)
+    low = design.features.mouth_y + 0.28 + 0.2 * head.pose.mouth
+    reach = max(design.eyes.lon, design.features.mouth_width * 0.8)
+    left = head.at(-reach, design.eyes.y)[0] - design.eyes.width - 0.12
+    right = head.at(reach, design.eyes.y)[0] + design.eyes.width + 0.12
+    canvas.claim(head.px([(left, top), (right, top), (right, low), (left, low)]), tag)
     canvas.tag = None
     faces.draw_marks(canvas, head)
     eyes.draw_eyes(canvas, head)
