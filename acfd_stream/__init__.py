@@ -1,1 +1,55 @@
-"""acfd_stream: animation video becomes cartoon-face tracks."""
+"""acfd_stream: animation video becomes cartoon-face tracks.
+
+``Detector`` finds the faces of pictures, ``track_video`` follows them through a video. Everything
+here is loaded when it is first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
+    from acfd_stream.detect.detector import Detector
+    from acfd_stream.errors import AcfdError
+    from acfd_stream.pipeline.session import TrackSession, track_video
+    from acfd_stream.types import Detections, Face, FaceState, Frame, FrameResult, MediaInfo, Picture, ShotChange
+
+__all__ = [
+    "AcfdError",
+    "DetectConfig",
+    "Detections",
+    "Detector",
+    "Face",
+    "FaceState",
+    "Frame",
+    "FrameResult",
+    "MediaInfo",
+    "Picture",
+    "ShotChange",
+    "ShotConfig",
+    "TrackConfig",
+    "TrackSession",
+    "VideoConfig",
+    "track_video",
+]
+
+_ROOMS = {
+    "config": ("DetectConfig", "ShotConfig", "TrackConfig", "VideoConfig"),
+    "detect.detector": ("Detector",),
+    "errors": ("AcfdError",),
+    "pipeline.session": ("TrackSession", "track_video"),
+    "types": ("Detections", "Face", "FaceState", "Frame", "FrameResult", "MediaInfo", "Picture", "ShotChange"),
+}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

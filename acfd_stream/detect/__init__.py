@@ -1,1 +1,8 @@
 """Pictures become faces: model files, the runtimes that run them, and the detector around both."""
+
+from __future__ import annotations
+
+from acfd_stream.detect.detector import Detector, ModelFile, find_model, models
+from acfd_stream.detect.runner import ModelSpec, Runner, open_runner, read_spec
+
+__all__ = ["Detector", "ModelFile", "ModelSpec", "Runner", "find_model", "models", "open_runner", "read_spec"]

@@ -48,7 +48,7 @@ class _StageTimes:
         """Middle of the bucket that holds the smallest time with ``share`` of all at or below it."""
         rank = math.ceil(share * int(self.counts.sum()))
         bucket = int(np.searchsorted(np.cumsum(self.counts), rank))
-        return min(_SHORTEST_SECONDS * _GROWTH ** (bucket + 0.5), self.longest)
+        return float(min(_SHORTEST_SECONDS * _GROWTH ** (bucket + 0.5), self.longest))
 
 
 class Ledger:

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from acfd_stream.errors import ConfigError
+from acfd_stream.pipeline.ledger import STAGES, Ledger
+
+BUCKET = 0.011  # a bucket is 2 % wide and answered by its middle
+
+
+def test_percentiles_of_a_stage_are_true_to_a_percent() -> None:
+    ledger = Ledger()
+    times = np.random.default_rng(5).lognormal(-4, 1, 5000)
+    for seconds in times:
+        ledger.add({"infer": float(seconds)})
+    found = ledger.summary()["infer"]
+    assert found.count == 5000
+    assert found.mean_seconds == pytest.approx(times.mean())
+    assert found.longest_seconds == times.max()
+    for share, seconds in ((0.5, found.p50_seconds), (0.95, found.p95_seconds), (0.99, found.p99_seconds)):
+        assert seconds == pytest.approx(np.quantile(times, share, method="inverted_cdf"), rel=BUCKET)
+
+
+def test_one_time_is_all_its_percentiles() -> None:
+    ledger = Ledger()
+    ledger.add({"nms": 0.25})
+    found = ledger.summary()["nms"]
+    assert (found.p50_seconds, found.p99_seconds) == (pytest.approx(0.25, rel=BUCKET), pytest.approx(0.25, rel=BUCKET))
+
+
+def test_stages_come_in_the_order_of_the_flow_and_only_those_met() -> None:
+    ledger = Ledger()
+    assert ledger.summary() == {}
+    ledger.add({"track": 0.1, "decode": 0.1})
+    assert list(ledger.summary()) == ["decode", "track"]
+    assert STAGES.index("infer") < STAGES.index("track")
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1e-9, 1e9])
+def test_times_outside_the_buckets_are_counted(seconds: float) -> None:
+    ledger = Ledger()
+    ledger.add({"decode": seconds})
+    assert ledger.summary()["decode"].count == 1
+
+
+def test_an_unknown_stage_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"stage must be one of decode, .*, got 'paint'"):
+        Ledger().add({"paint": 1.0})
