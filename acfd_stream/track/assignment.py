@@ -14,8 +14,6 @@ from acfd_stream.track.kalman import DoubleArray
 
 REFUSED = 2.0
 """Cost of a pair that may not be joined; an admissible pair costs less."""
-SIZE_WEIGHT = 0.2
-"""Share of the size ratio in the cost of an overlap."""
 _TIE = 1e-9
 
 
@@ -58,7 +56,7 @@ def pair_costs(
 ) -> DoubleArray:
     """Cost of joining each track with each detection, float64 [T, N], in [0, REFUSED].
 
-    Below 1 for pairs that overlap by ``least_iou`` or more, in [1, REFUSED) for pairs whose
+    1 - IoU for pairs that overlap by ``least_iou`` or more, in [1, REFUSED) for pairs whose
     centres lie within the track's ``reach`` box sides, ``REFUSED`` otherwise or where the areas are further
     apart than ``least_size_ratio``.
     """
@@ -69,8 +67,7 @@ def pair_costs(
     is_near = (closeness < 1.0) & (ratio >= least_size_ratio)
     costs[is_near] = 1.0 + closeness[is_near]
     is_over = (overlap >= least_iou) & (ratio >= least_size_ratio / 2)
-    blended = (1.0 - SIZE_WEIGHT) * (1.0 - overlap) + SIZE_WEIGHT * (1.0 - ratio)
-    costs[is_over] = blended[is_over]
+    costs[is_over] = 1.0 - overlap[is_over]
     return costs
 
 

@@ -29,12 +29,13 @@ STATE_FORMAT = 1
 HOLD_FRAMES = 4
 """A face may be looked for where it was last seen for so many frames: a drawing on fours."""
 REACH_FRAMES = 4
+"""A face that was not seen for longer is looked for only where the boxes meet."""
 LEAST_REACH = 0.6
+"""How far a face at rest may jump, in box sides."""
 JUMP_FRAMES = 3.0
-LEAST_SIZE_RATIO = 0.4
+"""A jump covers the motion of so many frames: a drawing on threes."""
+LEAST_SIZE_RATIO = 0.6
 """Faces whose areas differ by more are not joined by nearness."""
-AGE_COST = 0.01
-"""Added to the cost of an overlap for every frame for which a track has not been seen, 20 at most."""
 DUPLICATE_SIZE_RATIO = 0.2
 """A smaller box than this share of the better one is a face in front of it, not its double."""
 
@@ -152,16 +153,15 @@ class FaceTracker:
         if not self._tracks or not len(boxes):
             return np.full((len(self._tracks), len(boxes)), REFUSED)
         config = self._config
-        missed = np.array([frame - track.last_frame for track in self._tracks], np.float64)[:, None]
+        missed = np.array([frame - track.last_frame for track in self._tracks], np.float64)
         last = np.array([track.last.box_xyxy for track in self._tracks])
-        limits = (config.least_iou, self._reach(missed[:, 0]), LEAST_SIZE_RATIO)
+        limits = (config.least_iou, self._reach(missed), LEAST_SIZE_RATIO)
         moved = pair_costs(self._bank.boxes_xyxy, boxes, *limits)
         held = pair_costs(last, boxes, *limits)
-        costs = np.where(missed <= HOLD_FRAMES, np.minimum(moved, held), moved)
-        return np.where(costs < 1.0, costs + AGE_COST * np.minimum(missed - 1, 20), costs)
+        return np.where(missed[:, None] <= HOLD_FRAMES, np.minimum(moved, held), moved)
 
     def _reach(self, missed: DoubleArray) -> DoubleArray:
-        """How far each track may jump, in box sides, float64 [T]; ``missed`` [T] as in ``_costs``."""
+        """How far each track, not seen for ``missed`` frames, may jump: box sides, float64 [T]."""
         boxes, velocity = self._bank.boxes_xyxy, self._bank.velocities
         side = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
         speed = np.hypot(velocity[:, 0], velocity[:, 1]) / side
