@@ -87,12 +87,13 @@ $(PACKAGE): $(BUILD_INPUTS) | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-# torch goes first, so that the extras find it there and do not fetch a build for GPUs.
+# The package is there already, so its name with extras adds only what these ask for. torch goes first: the extras
+# find it then, and do not fetch a build for GPUs.
 $(TESTING): $(PACKAGE)
 	$(PIP) "$(TORCH)+cpu" 2> /dev/null || $(PIP) "$(TORCH)"
-	$(PIP) --editable ".[test,train]"
+	$(PIP) "acfd-stream[test,train]"
 	@touch $@
 
 $(TOOLS): $(PACKAGE)
-	$(PIP) --editable ".[dev,test]"
+	$(PIP) "acfd-stream[dev,test]"
 	@touch $@

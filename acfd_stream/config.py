@@ -97,7 +97,7 @@ def is_debug() -> bool:
 
 
 def cache_dir() -> Path:
-    """Folder for compiled models: ``ACFD_CACHE_DIR``, else ``$XDG_CACHE_HOME/acfd_stream``, else ~/.cache/acfd_stream."""
+    """Folder for compiled models: ``ACFD_CACHE_DIR``, else acfd_stream in ``XDG_CACHE_HOME``, else in ~/.cache."""
     explicit = os.environ.get("ACFD_CACHE_DIR")
     if explicit:
         return Path(explicit)
