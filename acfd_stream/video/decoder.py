@@ -193,7 +193,7 @@ class Decoder:
 
     def break_off(self, reason: str) -> None:
         """Say that the video is broken here; the first reason stands."""
-        self.error = self.error or f"{self.name}: breaks off after {self._seconds:.3f} s: {reason}"
+        self.error = self.error or f"breaks off after {self._seconds:.3f} s: {reason}"
 
     def _raise_interrupt(self) -> None:
         """A Ctrl-C that came while the decoder was reading from a Python object."""

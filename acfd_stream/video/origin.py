@@ -27,6 +27,11 @@ def source_name(source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | Bi
     return name if isinstance(name, str) and name else "<stream>"
 
 
+def file_target(path: str) -> str:
+    """``path`` as FFmpeg takes it for a file, and never for a protocol or a pattern."""
+    return f"file:{path}"
+
+
 def checked_path(path: str) -> str:
     """``path`` in the form in which the decoder takes it for a file, whatever signs are in it.
 
@@ -47,7 +52,7 @@ def checked_path(path: str) -> str:
         raise MediaError(f"{path}: permission denied; make the file readable for this user") from error
     except (OSError, ValueError) as error:
         raise MediaError(f"{path!a}: cannot be opened ({error}); check the name") from error
-    return f"file:{path}"
+    return file_target(path)
 
 
 class BytesReader:

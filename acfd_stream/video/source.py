@@ -154,7 +154,7 @@ class VideoSource:
     def _why_nothing(self) -> str:
         name, losses = self._decoder.name, self._decoder.losses
         if self.error is not None:
-            return self.error
+            return f"{name}: {self.error}"
         if losses.frames and (self._config.start_seconds is not None or self._config.end_seconds is not None):
             begin = "the beginning" if self._config.start_seconds is None else f"{self._config.start_seconds} s"
             end = "the end" if self._config.end_seconds is None else f"{self._config.end_seconds} s"

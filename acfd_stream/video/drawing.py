@@ -1,0 +1,116 @@
+"""Boxes, labels and a caption on a picture, in sizes that suit it."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.types import Face, FaceState, FrameResult
+
+Color = tuple[int, int, int]
+Image = NDArray[np.uint8]
+
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+_DARK: Color = (16, 16, 16)
+_LIGHT: Color = (250, 250, 250)
+_GOLDEN_RATIO = 0.618034  # steps of it round the colour circle never come close to an earlier one soon
+
+
+def track_color(track_id: int) -> Color:
+    """RGB of a track: the same for an id always, far from that of its neighbours."""
+    value = 1.0 if track_id % 2 else 0.85
+    red, green, blue = colorsys.hsv_to_rgb(track_id * _GOLDEN_RATIO % 1.0, 0.75, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw_result(image: Image, result: FrameResult, scale: tuple[float, float]) -> None:
+    """Draw the faces of ``result`` and a caption with shot and time onto ``image``.
+
+    Args:
+        image: uint8 [H, W, 3] RGB, drawn on in place.
+        scale: (y, x) from the frame's display pixels to those of ``image``.
+        result: what is said of the frame.
+    """
+    for face in result.faces:
+        _draw_box(image, face, _corners(face, scale))
+    for face in result.faces:  # above all boxes
+        _draw_label(image, face, _corners(face, scale))
+    _draw_caption(image, result)
+
+
+def _corners(face: Face, scale: tuple[float, float]) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = face.box_xyxy
+    return round(x1 * scale[1]), round(y1 * scale[0]), round(x2 * scale[1]), round(y2 * scale[0])
+
+
+def _short_side(image: Image) -> int:
+    return int(min(image.shape[:2]))
+
+
+def _line_width(image: Image) -> int:
+    return max(2, round(_short_side(image) / 270))
+
+
+def _draw_box(image: Image, face: Face, corners: tuple[int, int, int, int]) -> None:
+    x1, y1, x2, y2 = corners
+    width = _line_width(image)
+    color = track_color(face.track_id)
+    if face.state is FaceState.FILLED:
+        for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)), ((x2, y2), (x1, y2)), ((x1, y2), (x1, y1))):
+            _draw_dashes(image, start, end, color, max(1, width // 2 + 1))
+        return
+    cv2.rectangle(image, (x1, y1), (x2, y2), _DARK, width + 2, cv2.LINE_AA)  # an edge on any ground
+    cv2.rectangle(image, (x1, y1), (x2, y2), color, width, cv2.LINE_AA)
+
+
+def _draw_dashes(image: Image, start: Sequence[int], end: Sequence[int], color: Color, width: int) -> None:
+    length = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+    dashes = max(1, min(200, length // (width * 10)))
+    stops = np.linspace(start, end, dashes * 2 + 1).round().astype(int).tolist()
+    cv2.line(image, start, end, _DARK, width, cv2.LINE_AA)
+    for place in range(0, dashes * 2, 2):
+        cv2.line(image, stops[place], stops[place + 1], color, width, cv2.LINE_AA)
+
+
+def _text_height(image: Image) -> int:
+    return max(10, round(_short_side(image) / 45))
+
+
+def _draw_label(image: Image, face: Face, corners: tuple[int, int, int, int]) -> None:
+    color = track_color(face.track_id)
+    text = f"{face.track_id}  {face.score:.2f}"
+    text_width, text_height, font_scale, pad = _measure(image, text)
+    height, width = image.shape[:2]
+    left = min(max(corners[0], 0), max(0, width - text_width - 2 * pad))
+    top = corners[1] - text_height - 2 * pad
+    if top < 0:
+        top = min(max(corners[1], 0), height - text_height - 2 * pad)
+    right, bottom = left + text_width + 2 * pad, top + text_height + 2 * pad
+    cv2.rectangle(image, (left, top), (right, bottom), color, cv2.FILLED)
+    luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+    ink = _DARK if luminance > 110 else _LIGHT
+    cv2.putText(image, text, (left + pad, bottom - pad), _FONT, font_scale, ink, 1, cv2.LINE_AA)
+
+
+def _draw_caption(image: Image, result: FrameResult) -> None:
+    minutes, seconds = divmod(abs(result.pts_seconds), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    sign = "-" if result.pts_seconds < 0 else "~" if result.is_pts_filled else ""
+    text = f"shot {result.shot}   {sign}{hours}:{minutes:02d}:{seconds:06.3f}   pts {result.pts}"
+    text_width, text_height, font_scale, pad = _measure(image, text)
+    strip = image[: text_height + 3 * pad, : text_width + 3 * pad]
+    strip //= 3  # darker, and what is under it can still be made out
+    place = (pad + pad // 2, text_height + pad + pad // 2)
+    cv2.putText(image, text, place, _FONT, font_scale, _LIGHT, 1, cv2.LINE_AA)
+
+
+def _measure(image: Image, text: str) -> tuple[int, int, float, int]:
+    """Width and height of ``text``, its font scale, and the room around it, pixels."""
+    text_height = _text_height(image)
+    font_scale = cv2.getFontScaleFromHeight(_FONT, text_height)
+    (width, height), _ = cv2.getTextSize(text, _FONT, font_scale, 1)
+    return width, height, font_scale, max(2, text_height // 3)

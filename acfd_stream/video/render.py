@@ -1,0 +1,188 @@
+"""The overlay: the video as a person sees it, with faces, ids and times drawn on, as an H.264 MP4 with its sound."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+from av.error import FFmpegError
+from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from acfd_stream.errors import OutputError
+from acfd_stream.ops import letterbox
+from acfd_stream.types import Frame, FrameResult
+from acfd_stream.video.drawing import draw_result
+from acfd_stream.video.origin import file_target
+from acfd_stream.video.sound import SOUND_ERRORS, NoSoundError, Sound
+
+PART_SUFFIX = ".part"
+_WRITE_ERRORS = (FFmpegError, OSError, ValueError)
+_BT709, _LIMITED = 1, 1  # AVColorSpace, AVColorRange
+_FINEST_TIME_BASE = Fraction(1, 1_000_000)  # MP4 counts in 32 bits a second
+
+
+class OverlayWriter:
+    """Draws results on their frames and writes them as an MP4 with H.264 pictures and the sound of the source.
+
+    Time 0 of the overlay is the first frame written; distances in time are those of the source, also where its rate
+    varies. The size is that of the first frame's display picture, made even. It is written as ``NAME.part`` and takes
+    its name at ``close``. A context manager: closes, or aborts when the body raised.
+
+    Args:
+        path: the MP4, replaced if there is one.
+        source_path: file or URL whose sound is taken; None, or one without sound that can be read: a silent overlay.
+    """
+
+    def __init__(self, path: str | Path, source_path: str | Path | None = None) -> None:
+        self.path = Path(path)
+        self.warnings: list[str] = []
+        self._part = Path(f"{self.path}{PART_SUFFIX}")
+        self._source_path = None if source_path is None else os.fspath(source_path)
+        self._sound: Sound | None = None
+        self._stream: VideoStream | None = None
+        self._reformatter = VideoReformatter()
+        self._last_pts = -1
+        self._end = self._frame_seconds = Fraction(0)
+        if self.path.is_dir():
+            raise OutputError(f"cannot write {self.path}: it is a folder; choose another place")
+        try:
+            self._part.touch()
+            self._output = av.open(file_target(os.fspath(self._part)), "w", format="mp4")
+        except _WRITE_ERRORS as error:
+            raise OutputError(self._complaint(error)) from error
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Draw ``result`` on ``frame`` and append it.
+
+        Raises:
+            OutputError: it cannot be written; nothing is left of the overlay.
+        """
+        with self._translated():
+            stream = self._stream or self._start(frame)
+            picture = self._drawn(frame, result)
+            self._output.mux(stream.encode(picture))
+            self._write_sound(self._end)
+
+    def close(self) -> None:
+        """Finish the file and give it its name. Without a frame there is no file.
+
+        Raises:
+            OutputError: it cannot be written; nothing is left of the overlay.
+        """
+        if self._stream is None:
+            self.abort()
+            return
+        with self._translated():
+            self._write_sound(self._end + self._frame_seconds)  # the last frame stands as long as the one before it
+            self._output.mux(self._stream.encode(None))
+            self._finish_sound()
+            self._output.close()
+            os.replace(self._part, self.path)
+
+    def abort(self) -> None:
+        """Leave nothing. May be called after ``close``, and twice; never raises."""
+        self._close_sound()
+        with contextlib.suppress(*_WRITE_ERRORS):
+            self._output.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+
+    def __enter__(self) -> OverlayWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except _WRITE_ERRORS as error:
+            self.abort()
+            raise OutputError(self._complaint(error)) from error
+
+    def _complaint(self, error: Exception) -> str:
+        reason = (error.strerror if isinstance(error, OSError | FFmpegError) else None) or str(error)
+        return f"cannot write {self.path}: {reason}; make room or choose another place"
+
+    def _start(self, frame: Frame) -> VideoStream:
+        height, width = frame.picture.display_size
+        stream = self._output.add_stream("libx264", options={"preset": "veryfast", "crf": "20"})
+        stream.height, stream.width = max(2, height // 2 * 2), max(2, width // 2 * 2)
+        stream.pix_fmt = "yuv420p"
+        codec = stream.codec_context
+        codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range = _BT709, _BT709, _BT709, _LIMITED
+        self._time_base = max(frame.time_base, _FINEST_TIME_BASE)
+        stream.time_base = codec.time_base = self._time_base
+        self._size = (stream.height, stream.width)
+        self._begin = frame.pts * frame.time_base
+        self._stream = stream
+        self._start_sound()
+        return stream
+
+    def _drawn(self, frame: Frame, result: FrameResult) -> av.VideoFrame:
+        """The picture of ``frame`` with ``result`` on it, at its time in the overlay."""
+        height, width = frame.picture.display_size
+        fit = min(self._size[0] / height, self._size[1] / width)
+        # The first frame loses at most a line to evenness; a later one of another shape is fitted in.
+        content = (
+            self._size
+            if (height // 2 * 2, width // 2 * 2) == self._size
+            else (max(1, min(self._size[0], round(height * fit))), max(1, min(self._size[1], round(width * fit))))
+        )
+        image = letterbox(frame.picture, content, self._size)
+        draw_result(image[: content[0], : content[1]], result, (content[0] / height, content[1] / width))
+        picture = self._reformatter.reformat(
+            av.VideoFrame.from_numpy_buffer(image, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=_BT709,
+            dst_color_range=_LIMITED,
+        )
+        seconds = frame.pts * frame.time_base - self._begin
+        pts = max(round(seconds / self._time_base), self._last_pts + 1)
+        self._frame_seconds, self._last_pts = (pts - self._last_pts) * self._time_base, pts
+        picture.pts = pts
+        picture.time_base = self._time_base
+        picture.pict_type = PictureType.NONE
+        self._end = self._last_pts * self._time_base
+        return picture
+
+    # Sound: it may fail without harm to the pictures
+
+    def _start_sound(self) -> None:
+        if self._source_path is None:
+            return
+        try:
+            self._sound = Sound(self._source_path)
+            self._sound.add_to(self._output, self._begin)
+        except NoSoundError:
+            return
+        except SOUND_ERRORS as error:
+            self.warnings.append(f"the overlay is silent: {error}")
+            self._close_sound()
+
+    def _write_sound(self, until: Fraction) -> None:
+        if self._sound is not None:
+            self._sound.write_until(until)
+
+    def _finish_sound(self) -> None:
+        if self._sound is not None:
+            self._sound.finish()
+        self._close_sound()
+
+    def _close_sound(self) -> None:
+        sound, self._sound = self._sound, None
+        if sound is not None:
+            sound.close()

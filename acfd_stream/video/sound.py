@@ -1,0 +1,137 @@
+"""The sound of the source on its way into an overlay: packets as they are where MP4 can hold them, else AAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Discard
+
+_COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
+_AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
+SOUND_ERRORS = (FFmpegError, OSError, ValueError, RuntimeError)
+
+
+class NoSoundError(Exception):
+    """The source has no sound stream, as many have none."""
+
+
+class Sound:
+    """The main sound stream of a file, to be written beside pictures of the same file.
+
+    Args:
+        path: file or URL that was made sure to exist by the one who reads the pictures.
+
+    Raises:
+        NoSoundError: the source has none.
+        One of ``SOUND_ERRORS``: it has some that cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._container: InputContainer = av.open(path, mode="r", metadata_errors="replace")
+        try:
+            stream = self._container.streams.best("audio")
+            if not isinstance(stream, AudioStream) or stream.codec_context is None:
+                raise NoSoundError
+            self._source = stream
+            for other in self._container.streams:
+                if other.index != stream.index:
+                    other.discard = Discard.all
+        except BaseException:
+            self._container.close()
+            raise
+
+    def add_to(self, output: OutputContainer, begin: Fraction) -> None:
+        """Make a stream for it in ``output``, in which ``begin`` seconds of the source are time 0."""
+        codec = self._source.codec_context
+        is_copied = codec.codec.canonical_name in _COPIED
+        if is_copied:
+            self._target = output.add_stream_from_template(self._source)
+        else:
+            rate = codec.sample_rate if codec.sample_rate in _AAC_RATES else 48_000
+            self._target = output.add_stream("aac", rate=rate, layout="mono" if codec.channels == 1 else "stereo")
+        self._output = output
+        self._begin = begin
+        self._waiting: tuple[Fraction, Packet[AudioStream] | AudioFrame] | None = None
+        self._encodes = not is_copied
+        self._last_dts: int | None = None
+        self._pieces = self._timed(self._packets() if is_copied else self._frames())
+        self._seek(begin)
+
+    def _seek(self, begin: Fraction) -> None:
+        if begin > 10:  # nearer than that, reading forward is as fast, and exact in every container
+            try:
+                self._container.seek(int((begin - 5) / self._time_base), stream=self._source)
+            except FFmpegError:
+                return
+
+    @property
+    def _time_base(self) -> Fraction:
+        return self._source.time_base or Fraction(1, 90_000)
+
+    def write_until(self, seconds: Fraction) -> None:
+        """Write what sounds before ``seconds`` of the output."""
+        while (piece := self._waiting or self._next_piece()) is not None:
+            self._waiting = None
+            if piece[0] >= seconds:
+                self._waiting = piece
+                return
+            if piece[0] >= 0:
+                self._write(piece[1])
+
+    def _next_piece(self) -> tuple[Fraction, Packet[AudioStream] | AudioFrame] | None:
+        try:
+            return next(self._pieces, None)
+        except SOUND_ERRORS:
+            return None  # the sound ends where the source breaks
+
+    def close(self) -> None:
+        """Give the container back."""
+        self._container.close()
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        if self._encodes:
+            self._output.mux(self._target.encode(None))
+
+    def _packets(self) -> Iterator[Packet[AudioStream]]:
+        for packet in self._container.demux(self._source):
+            if packet.size > 0 and packet.pts is not None:
+                yield packet
+
+    def _frames(self) -> Iterator[AudioFrame]:
+        for packet in self._container.demux(self._source):
+            try:
+                yield from self._source.decode(packet)
+            except FFmpegError:
+                continue  # a broken packet is a short silence
+
+    def _timed(
+        self, pieces: Iterator[Packet[AudioStream]] | Iterator[AudioFrame]
+    ) -> Iterator[tuple[Fraction, Packet[AudioStream] | AudioFrame]]:
+        """Each piece with its second of the output, and with its pts counted from there."""
+        for piece in pieces:
+            if piece.pts is None:
+                continue
+            time_base = piece.time_base or self._time_base
+            shift = round(self._begin / time_base)
+            piece.pts -= shift
+            if piece.dts is not None:
+                piece.dts -= shift
+            yield piece.pts * time_base, piece
+
+    def _write(self, piece: Packet[AudioStream] | AudioFrame) -> None:
+        if isinstance(piece, AudioFrame):
+            self._output.mux(self._target.encode(piece))
+            return
+        if piece.dts is None or (self._last_dts is not None and piece.dts <= self._last_dts):
+            return  # MP4 has no place for a packet that goes back in time
+        self._last_dts = piece.dts
+        piece.stream = self._target
+        self._output.mux(piece)
