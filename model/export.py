@@ -1,0 +1,174 @@
+"""A trained network as the one ONNX file that the server reads, and as weights to train on from.
+
+The file carries its own description in the metadata key "acfd_stream" (see ``detect.runner``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.ops.anchors import AnchorSpec
+
+from .acb import fuse
+from .augment import MEAN
+from .network import Network
+from .predict import STD
+from .train import TrainConfig
+
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model file says of itself besides its geometry."""
+
+    name: str
+    version: str
+    size: int  # longer side of the view it is meant for, pixels
+    training_data: str
+    date: str  # ISO, day of training
+    score_threshold: float = 0.08  # paper, section 4.1
+
+
+class Deployed(nn.Module):
+    """The fused network with probabilities instead of logits; input normalised outside."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = fuse(copy.deepcopy(network).eval())
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 3, H, W] → scores [B, A], deltas [B, A, 4]."""
+        logits, deltas = self.network(images)
+        return torch.sigmoid(logits), deltas
+
+
+def export(network: Network, spec: AnchorSpec, description: Description, path: Path, *, is_half: bool = True) -> None:
+    """Write ``network`` as ONNX with dynamic batch, height and width.
+
+    Args:
+        network: trained, with its blocks unfused; it is not changed.
+        spec: anchors it was trained with.
+        description: goes into the file's metadata.
+        path: the file, replaced if there.
+        is_half: store weights as fp16 behind casts; inputs and outputs stay float32.
+    """
+    import onnx
+
+    example = torch.zeros(1, 3, 128, 160)
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw.onnx"
+        torch.onnx.export(
+            Deployed(network).float(), (example,), str(raw), dynamo=False, opset_version=OPSET,
+            input_names=["images"], output_names=["scores", "deltas"],
+            dynamic_axes={"images": {0: "n", 2: "h", 3: "w"}, "scores": {0: "n", 1: "a"}, "deltas": {0: "n", 1: "a"}},
+        )  # fmt: skip
+        model = onnx.load(str(raw))
+    if is_half:
+        _store_half(model)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "acfd_stream", json.dumps(_metadata(spec, description))
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def _metadata(spec: AnchorSpec, description: Description) -> dict[str, object]:
+    return {
+        "format": 1,
+        "name": description.name,
+        "version": description.version,
+        "strides": list(spec.strides),
+        "anchor_scale": spec.scale,
+        "variances": list(spec.variances),
+        "mean": list(MEAN),
+        "std": list(STD),
+        "pad": list(MEAN),
+        "size": description.size,
+        "score_threshold": description.score_threshold,
+        "classes": ["face"],
+        "training_data": description.training_data,
+        "date": description.date,
+    }
+
+
+def _store_half(model: object) -> None:
+    """Keep large float32 initialisers as fp16 and widen them on loading; halves the file, costs no run time."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph  # type: ignore[attr-defined]
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < 256:
+            continue
+        name = tensor.name
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half")
+        tensor.CopyFrom(half)
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
+
+
+def load_network(config: TrainConfig, checkpoint: Path) -> Network:
+    """The averaged network of a training checkpoint (.pt) or of published weights (.safetensors)."""
+    network = Network(config.network)
+    if checkpoint.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        network.load_state_dict({name: value.float() if value.is_floating_point() else value
+                                 for name, value in load_file(str(checkpoint)).items()})  # fmt: skip
+    elif checkpoint.exists():
+        network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averaged"])
+    else:
+        raise ConfigError(f"{checkpoint}: no such checkpoint")
+    return network.eval()
+
+
+def save_weights(network: Network, path: Path) -> None:
+    """Unfused weights as fp16 safetensors, for training to go on from."""
+    from safetensors.torch import save_file
+
+    state = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    save_file(state, str(path))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a checkpoint as the ONNX file that the server reads."""
+    parser = argparse.ArgumentParser(prog="acfd-stream export", description=main.__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the TOML file it was trained with")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="last.pt of a run, or .safetensors")
+    parser.add_argument("--output", type=Path, required=True, help="the .onnx file")
+    parser.add_argument("--weights", type=Path, help="also keep unfused weights, .safetensors")
+    parser.add_argument("--size", type=int, default=640, help="longer side of the view it is meant for")
+    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--training-data", default="unknown")
+    parser.add_argument("--date", default="unknown", help="day of training, YYYY-MM-DD")
+    options = parser.parse_args(arguments)
+    try:
+        config = TrainConfig.load(options.config)
+        network = load_network(config, options.checkpoint)
+    except AcfdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    description = Description(config.name, options.version, options.size, options.training_data, options.date)
+    export(network, AnchorSpec(), description, options.output)
+    if options.weights:
+        save_weights(network, options.weights)
+    print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

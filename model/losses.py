@@ -1,0 +1,114 @@
+"""Margin binary classification and box regression, matched and compensated anchors weighed apart.
+
+Source: ACFD paper, section 3.5, eqs. 2 and 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from acfd_stream.ops.anchors import AnchorSpec
+
+from .boxes import corners, decode, encode
+from .matching import COMPENSATED, MATCHED, NEGATIVE, MatchConfig, match
+
+FACE, IGNORE, PARTIAL = 1, 2, 3
+"""Kinds of truth boxes: a face; neither face nor background; a region whose faces may not all be boxed."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss."""
+
+    margin: float = 0.2  # m of eq. 3 (paper, Table 5)
+    compensated_regression: float = 0.7  # lambda_reg (paper, section 4.1; the slides say 0.8)
+    compensated_classification: float = 0.7  # lambda_cls
+    focal_alpha: float = 0.25  # focal loss, Lin et al. 2017
+    focal_gamma: float = 2.0
+    smooth_l1_beta: float = 1.0
+    regression: float = 1.0  # weight of regression against classification
+    partial_score: float = 0.3  # negatives that score higher in a PARTIAL region are left out
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Parts of one batch's loss."""
+
+    total: Tensor
+    classification: float
+    regression: float
+    matched: int
+    compensated: int
+
+
+def detection_loss(
+    logits: Tensor,  # [B, A]
+    deltas: Tensor,  # [B, A, 4]
+    targets: list[tuple[Tensor, Tensor]],  # boxes [G, 4] and kinds [G] of each picture
+    anchors: Tensor,  # [A, 4] cx cy w h
+    spec: AnchorSpec,
+    match_config: MatchConfig,
+    config: LossConfig,
+) -> Losses:
+    """The loss of a batch: eq. 2 with N1 and N2 counted over the batch."""
+    labels, goals, weights = _assign(logits, deltas, targets, anchors, spec, match_config, config)
+    counts = [max(1, int((labels == label).sum())) for label in (MATCHED, COMPENSATED)]
+    scale = torch.full_like(logits, 1 / counts[0])
+    scale[labels == COMPENSATED] = config.compensated_classification / counts[1]
+    classification = (_focal(logits, labels != NEGATIVE, config) * weights * scale).sum()
+
+    positive = labels != NEGATIVE
+    box_scale = torch.where(labels[positive] == MATCHED, 1 / counts[0], config.compensated_regression / counts[1])
+    distance = functional.smooth_l1_loss(deltas[positive], goals[positive], beta=config.smooth_l1_beta, reduction="none")
+    regression = (distance.sum(1) * box_scale).sum()
+    total = classification + config.regression * regression
+    found = [int((labels == label).sum()) for label in (MATCHED, COMPENSATED)]
+    return Losses(total, float(classification.detach()), float(regression.detach()), *found)
+
+
+def _focal(logits: Tensor, is_face: Tensor, config: LossConfig) -> Tensor:
+    """Focal loss of every anchor [B, A]; the margin is taken off the logits of faces (eq. 3)."""
+    signed = torch.where(is_face, logits - config.margin, -logits)
+    probability = torch.sigmoid(signed)
+    alpha = torch.where(is_face, config.focal_alpha, 1 - config.focal_alpha)
+    return -alpha * (1 - probability) ** config.focal_gamma * functional.logsigmoid(signed)
+
+
+@torch.no_grad()
+def _assign(
+    logits: Tensor,
+    deltas: Tensor,
+    targets: list[tuple[Tensor, Tensor]],
+    anchors: Tensor,
+    spec: AnchorSpec,
+    match_config: MatchConfig,
+    config: LossConfig,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels [B, A], regression goals [B, A, 4] and classification weights [B, A] of a batch."""
+    labels = torch.zeros(logits.shape, dtype=torch.int64, device=logits.device)
+    goals = torch.zeros_like(deltas)
+    weights = torch.ones_like(logits)
+    regressed = decode(deltas, anchors, spec)
+    squares = corners(anchors)
+    for number, (boxes, kinds) in enumerate(targets):
+        faces = boxes[kinds == FACE]
+        label, face = match(squares, regressed[number], faces, match_config)
+        labels[number] = label
+        positive = label != NEGATIVE
+        if len(faces):
+            goals[number, positive] = encode(faces[face[positive]], anchors[positive], spec)
+        ignored = _inside(anchors, boxes[kinds == IGNORE])
+        confident = logits[number].sigmoid() > config.partial_score
+        ignored |= _inside(anchors, boxes[kinds == PARTIAL]) & confident
+        weights[number, ignored & ~positive] = 0
+    return labels, goals, weights
+
+
+def _inside(anchors: Tensor, regions: Tensor) -> Tensor:
+    """Whether the centre of each anchor [A] lies in one of the regions [R, 4]."""
+    centre = anchors[:, None, :2]
+    return ((centre >= regions[None, :, :2]) & (centre <= regions[None, :, 2:])).all(2).any(1)

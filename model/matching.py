@@ -1,0 +1,55 @@
+"""Dynamic anchor match: which anchors are to find which faces.
+
+Source: ACFD paper, section 3.4, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .boxes import iou
+
+NEGATIVE, MATCHED, COMPENSATED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """Thresholds of Algorithm 1."""
+
+    first_iou: float = 0.35  # T1, between anchor and face (paper, section 4.1)
+    second_iou: float = 0.7  # T2, between regressed box and face; > 1 turns compensation off
+
+
+def match(anchors_xyxy: Tensor, boxes_xyxy: Tensor, faces_xyxy: Tensor, config: MatchConfig) -> tuple[Tensor, Tensor]:
+    """Labels and faces of the anchors of one picture.
+
+    Args:
+        anchors_xyxy: float32 [A, 4], the predefined anchors.
+        boxes_xyxy: float32 [A, 4], what the network makes of them now.
+        faces_xyxy: float32 [G, 4], the truth; G may be 0.
+        config: T1 and T2.
+
+    Returns:
+        labels int64 [A] (NEGATIVE, MATCHED in the first step, COMPENSATED in the second) and
+        the index of the face of every anchor, int64 [A], 0 where negative. Equal IoUs go to the first face.
+    """
+    labels = torch.zeros(len(anchors_xyxy), dtype=torch.int64, device=anchors_xyxy.device)
+    if len(faces_xyxy) == 0:
+        return labels, torch.zeros_like(labels)
+    first, first_face = _best(iou(anchors_xyxy, faces_xyxy))
+    second, second_face = _best(iou(boxes_xyxy, faces_xyxy))
+    matched = first >= config.first_iou
+    compensated = ~matched & (second >= config.second_iou)
+    labels[matched] = MATCHED
+    labels[compensated] = COMPENSATED
+    faces = torch.where(matched, first_face, torch.where(compensated, second_face, torch.zeros_like(first_face)))
+    return labels, faces
+
+
+def _best(overlaps: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest overlap of each row and the first column that has it."""
+    best = overlaps.amax(1)
+    return best, (overlaps == best[:, None]).to(torch.uint8).argmax(1)

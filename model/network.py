@@ -1,0 +1,73 @@
+"""The whole detector: backbone, pyramid, heads.
+
+Source: ACFD paper, Fig. 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from acfd_stream.config import from_mapping
+
+from .abi_fpn import FeaturePyramid
+from .acb import AsymmetricBlock
+from .vovnet import Backbone, BackboneConfig
+
+PRIOR = 0.01
+"""Score of every anchor before training, so that the many negatives do not drown the start (focal loss)."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that shapes the network; the defaults are acfd-51."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    pyramid_channels: int = 128
+    pyramid_layers: int = 1
+    head_layers: int = 1  # ACBs, shared by all levels, before the two outputs
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> NetworkConfig:
+        """The config of a TOML table; lists become tuples, unknown keys are errors."""
+        values = dict(table)
+        backbone = {key: tuple(v) if isinstance(v, list) else v for key, v in values.pop("backbone", {}).items()}
+        return dataclasses.replace(from_mapping(cls, values), backbone=from_mapping(BackboneConfig, backbone))
+
+
+class Network(nn.Module):
+    """ACFD: normalised pictures → logits and box deltas of every anchor."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels, norms = config.pyramid_channels, config.backbone.norms
+        self.backbone = Backbone(config.backbone)
+        self.pyramid = FeaturePyramid(config.backbone.concat, channels, config.pyramid_layers, norms)
+        self.head = nn.Sequential(*(AsymmetricBlock(channels, channels, norms=norms) for _ in range(config.head_layers)))
+        self.outputs = nn.Conv2d(channels, 5, 3, 1, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.normal_(self.outputs.weight, std=0.01)
+        with torch.no_grad():
+            self.outputs.bias[0] = -math.log((1 - PRIOR) / PRIOR)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits float32 [B, A] and deltas float32 [B, A, 4] of pictures [B, 3, H, W] with mean 0 and deviation 1.
+
+        Anchors are in the order of ``ops.anchors.anchor_grid``.
+        """
+        levels = [self.outputs(self.head(feature)) for feature in self.pyramid(self.backbone(pictures))]
+        flat = torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2) for level in levels], 1).float()
+        return flat[..., 0], flat[..., 1:]

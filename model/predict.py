@@ -1,0 +1,47 @@
+"""A network in training as a detector: the server's ops around a torch forward pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acfd_stream import ops
+from acfd_stream.config import DetectConfig
+from acfd_stream.ops.anchors import AnchorSpec, fit
+from acfd_stream.types import Detections, Picture
+
+from .augment import MEAN
+from .network import Network
+
+STD = (58.0, 57.0, 57.0)
+"""Deviation that the network's input is divided by, RGB."""
+
+
+def normalise(pictures: torch.Tensor) -> torch.Tensor:
+    """Network input, channels last, of uint8 pictures [B, H, W, 3]."""
+    mean, std = (torch.tensor(values, dtype=torch.float32, device=pictures.device) for values in (MEAN, STD))
+    return ((pictures.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+class TorchDetector:
+    """Detections of single pictures by a torch network."""
+
+    def __init__(self, network: Network, spec: AnchorSpec, config: DetectConfig) -> None:
+        self.network, self.spec, self.config = network.eval(), spec, config
+
+    @torch.inference_mode()
+    def detect(self, image: NDArray[np.uint8]) -> Detections:
+        """Faces of a uint8 RGB picture [H, W, 3], in its pixels."""
+        config = self.config
+        box = fit((image.shape[0], image.shape[1]), config.size)
+        view = ops.letterbox(Picture.from_rgb(image), box.content_size, box.network_size, MEAN)
+        device = next(self.network.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16):
+            logits, deltas = self.network(normalise(torch.from_numpy(view)[None].to(device)))
+        candidates = ops.decode_anchors(
+            logits[0].sigmoid().cpu().numpy(), deltas[0].cpu().numpy(), box.network_size, box.content_size,
+            self.spec, config.score_threshold, config.candidates,
+        )  # fmt: skip
+        found = (box.to_display(candidates.boxes_xyxy), candidates.scores)
+        return ops.merge_scales([found], config.nms_iou, config.faces)
