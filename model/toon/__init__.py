@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .clip import Clip, render
+from .encode import write_clip
 from .picture import picture
+from .truth import Change, ClipTruth, FaceTruth, FrameTruth
 
-__all__ = ["picture"]
+__all__ = ["Change", "Clip", "ClipTruth", "FaceTruth", "FrameTruth", "picture", "render", "write_clip"]

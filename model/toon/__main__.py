@@ -1,0 +1,68 @@
+"""``python -m acfd_stream.model.toon PLAN OUT.mp4 --truth OUT.json``: a drawn clip and the truth about it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from fractions import Fraction
+
+from acfd_stream.errors import AcfdError
+
+from .clip import render
+from .encode import write_clip
+from .plans import PLANS
+
+
+def _size(text: str) -> tuple[int, int]:
+    """(height, width) from "1280x720"."""
+    width, _, height = text.lower().partition("x")
+    try:
+        return int(height), int(width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"size must be WIDTHxHEIGHT, got {text!r}") from None
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"fps must be a number or a fraction like 24000/1001, got {text!r}") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """One line instead of the usage text."""
+        self.exit(2, f"toon: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="toon", description="Draw a cartoon clip whose faces are known exactly.")
+    parser.add_argument("plan", choices=sorted(PLANS), help="what happens")
+    parser.add_argument("output", help="video file to write (.mp4, .mkv …)")
+    parser.add_argument("--truth", help="JSON file for boxes, ids, drawings and shot changes")
+    parser.add_argument("--seed", type=int, default=0, help="chooses style, characters and places (default 0)")
+    parser.add_argument("--size", type=_size, default=(720, 1280), help="WIDTHxHEIGHT in pixels (default 1280x720)")
+    parser.add_argument("--fps", type=_rate, default=Fraction(24), help="frames a second (default 24)")
+    parser.add_argument("--crf", type=int, default=18, choices=range(52), metavar="0…51", help="x264 quality (default 18)")
+    parser.add_argument("--bitrate", type=int, help="bits a second, instead of --crf")
+    parser.add_argument("--tone", action="store_true", help="add a quiet tone")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 done, 1 the file cannot be written, 2 the call is at fault (argparse)."""
+    options = _parser().parse_args(arguments)
+    try:
+        clip = render(options.plan, options.seed, options.size, options.fps)
+        truth = write_clip(options.output, clip, options.crf, options.bitrate, options.tone)
+        if options.truth:
+            truth.save(options.truth)
+    except (AcfdError, OSError) as error:
+        print(f"toon: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.output}: {len(truth.frames)} frames, {len({f.id for frame in truth.frames for f in frame.faces})} appearances")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
