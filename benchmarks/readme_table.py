@@ -12,6 +12,7 @@ SHOWN = {  # name of a row → how a reader knows it; a row that was not taken i
     "stream_fps": "1080p clip to tracks, frames a second",
     "stream_frame": "one 1080p frame, decode to track, summed over stages",
     "stage_decode": "· decode",
+    "stage_queue": "· waiting for the detector",
     "stage_preprocess": "· letterbox to the network's view",
     "stage_infer": "· network",
     "stage_decode_boxes": "· boxes from anchors",

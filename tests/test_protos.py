@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acfd_stream import types
+from acfd_stream.pipeline.ledger import STAGES
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, types_pb2
 
 PROTOS = sorted((Path(__file__).resolve().parent.parent / "protos").rglob("*.proto"))
@@ -34,6 +35,10 @@ def test_face_states_are_the_same_in_both() -> None:
     assert set(types_pb2.FaceState.keys()) - {"FACE_STATE_UNSPECIFIED"} == {
         f"FACE_STATE_{state.name}" for state in types.FaceState
     }
+
+
+def test_stages_are_those_of_the_ledger_in_its_order() -> None:
+    assert list(types_pb2.Stage.keys()) == ["STAGE_UNSPECIFIED", *(f"STAGE_{stage.upper()}" for stage in STAGES)]
 
 
 def test_the_service_offers_its_two_calls() -> None:
