@@ -1,0 +1,88 @@
+"""The loss of a picture, worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from acfd_stream.model.losses import FACE, IGNORE, PARTIAL, LossConfig, Losses, detection_loss
+from acfd_stream.model.matching import MatchConfig
+from acfd_stream.ops.anchors import AnchorSpec
+
+# Three anchors in a row, side 10; the face is the first one.
+ANCHORS = torch.tensor([[5.0, 5, 10, 10], [25, 5, 10, 10], [45, 5, 10, 10]])
+FACE_BOX = [0.0, 0, 10, 10]
+CONFIG = LossConfig()
+
+
+def loss_of(logits: list[float], boxes: list[list[float]], kinds: list[int], deltas: Tensor | None = None) -> Losses:
+    targets = [(torch.tensor(boxes).reshape(-1, 4), torch.tensor(kinds, dtype=torch.int8))]
+    deltas = torch.zeros(1, 3, 4) if deltas is None else deltas
+    return detection_loss(torch.tensor([logits]), deltas, targets, ANCHORS, AnchorSpec(), MatchConfig(), CONFIG)
+
+
+def focal(logit: float, is_face: bool) -> float:
+    signed = logit - 0.2 if is_face else -logit
+    probability = 1 / (1 + math.exp(-signed))
+    return -(0.25 if is_face else 0.75) * (1 - probability) ** 2 * math.log(probability)
+
+
+def test_margin_is_taken_off_faces_only() -> None:
+    loss = loss_of([1.0, -1.0, 0.5], [FACE_BOX], [FACE])
+    assert loss.classification == pytest.approx(focal(1.0, True) + focal(-1.0, False) + focal(0.5, False), rel=1e-5)
+
+
+def test_perfect_boxes_cost_nothing() -> None:
+    assert loss_of([1.0, -1.0, 0.5], [FACE_BOX], [FACE]).regression == 0
+
+
+def test_regression_is_smooth_l1_over_matched_anchors() -> None:
+    deltas = torch.zeros(1, 3, 4)
+    deltas[0, 0] = torch.tensor([0.5, 0, 0, -2.0])  # 0.5²/2 and 2 - 1/2
+    assert loss_of([0.0, 0, 0], [FACE_BOX], [FACE], deltas).regression == pytest.approx(0.125 + 1.5)
+
+
+def test_compensated_anchor_is_weighed_apart() -> None:
+    deltas = torch.zeros(1, 3, 4)
+    deltas[0, 1, 0] = -20.0  # shifts the second anchor onto the face
+    loss = loss_of([1.0, 0.3, -1.0], [FACE_BOX], [FACE], deltas)
+    assert (loss.matched, loss.compensated) == (1, 1)
+    expected = focal(1.0, True) + 0.7 * focal(0.3, True) + focal(-1.0, False)
+    assert loss.classification == pytest.approx(expected, rel=1e-5)
+
+
+def test_losses_are_divided_by_the_number_of_matched_anchors() -> None:
+    one = loss_of([1.0, -1.0, 0.5], [FACE_BOX], [FACE]).classification
+    boxes = [FACE_BOX, [20.0, 0, 30, 10]]
+    two = loss_of([1.0, 1.0, 0.5], boxes, [FACE, FACE]).classification
+    assert two == pytest.approx((2 * focal(1.0, True) + focal(0.5, False)) / 2, rel=1e-5)
+    assert one != pytest.approx(two)
+
+
+def test_picture_without_faces_has_only_negatives() -> None:
+    loss = loss_of([1.0, -1.0, 0.5], [], [])
+    expected = sum(focal(logit, False) for logit in (1.0, -1.0, 0.5))
+    assert (loss.classification, loss.regression) == (pytest.approx(expected, rel=1e-5), 0)
+
+
+def test_ignored_region_costs_nothing_and_a_face_in_it_still_counts() -> None:
+    loss = loss_of([1.0, -1.0, 0.5], [FACE_BOX, [0.0, 0, 30, 10]], [FACE, IGNORE])
+    assert loss.classification == pytest.approx(focal(1.0, True) + focal(0.5, False), rel=1e-5)
+
+
+def test_confident_negative_in_a_partly_boxed_picture_is_left_out() -> None:
+    loss = loss_of([1.0, -3.0, 0.5], [FACE_BOX, [0.0, 0, 60, 60]], [FACE, PARTIAL])
+    assert loss.classification == pytest.approx(focal(1.0, True) + focal(-3.0, False), rel=1e-5)
+
+
+def test_gradient_reaches_logits_and_deltas() -> None:
+    logits, deltas = torch.zeros(1, 3, requires_grad=True), torch.full((1, 3, 4), 0.1, requires_grad=True)
+    targets = [(torch.tensor([FACE_BOX]), torch.tensor([FACE]))]
+    detection_loss(logits, deltas, targets, ANCHORS, AnchorSpec(), MatchConfig(), CONFIG).total.backward()
+    assert logits.grad is not None
+    assert (logits.grad != 0).all()
+    assert deltas.grad is not None
+    assert (deltas.grad[0, 0] != 0).all()

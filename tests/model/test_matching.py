@@ -1,0 +1,80 @@
+"""Algorithm 1 by hand, and boxes against the server's decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from acfd_stream import ops
+from acfd_stream.model.boxes import decode, encode, iou
+from acfd_stream.model.matching import COMPENSATED, MATCHED, NEGATIVE, MatchConfig, match
+from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
+
+ANCHORS = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]])
+NOWHERE = torch.tensor([[90.0, 90, 91, 91]]).repeat(3, 1)
+
+
+def test_anchor_at_the_first_threshold_is_matched_and_below_is_not() -> None:
+    # IoU of [0,0,10,10] with [0,0,10,3.5] is 0.35, with [0,0,10,3.4] it is 0.34
+    for height, label in ((3.5, MATCHED), (3.4, NEGATIVE)):
+        labels, _ = match(ANCHORS, NOWHERE, torch.tensor([[0.0, 0, 10, height]]), MatchConfig())
+        assert labels.tolist() == [label, NEGATIVE, NEGATIVE]
+
+
+def test_unmatched_anchor_whose_box_regressed_well_is_compensated() -> None:
+    face = torch.tensor([[60.0, 0, 70, 10]])
+    boxes = NOWHERE.clone()
+    boxes[2] = torch.tensor([60.0, 0, 70, 7])  # IoU 0.7: at T2
+    boxes[1] = torch.tensor([60.0, 0, 70, 6.9])  # 0.69: below
+    labels, faces = match(ANCHORS, boxes, face, MatchConfig())
+    assert labels.tolist() == [NEGATIVE, NEGATIVE, COMPENSATED]
+    assert faces.tolist() == [0, 0, 0]
+
+
+def test_matched_anchor_is_never_compensated_and_keeps_its_own_face() -> None:
+    faces = torch.tensor([[60.0, 0, 70, 10], [0, 0, 10, 10]])
+    boxes = NOWHERE.clone()
+    boxes[0] = faces[0]  # regressed to the other face
+    labels, chosen = match(ANCHORS, boxes, faces, MatchConfig())
+    assert (labels[0].item(), chosen[0].item()) == (MATCHED, 1)
+
+
+def test_of_equal_overlaps_the_first_face_wins() -> None:
+    faces = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
+    labels, chosen = match(ANCHORS, NOWHERE, faces, MatchConfig())
+    assert (labels[0].item(), chosen[0].item()) == (MATCHED, 0)
+
+
+def test_picture_without_faces_has_only_negatives() -> None:
+    labels, faces = match(ANCHORS, NOWHERE, torch.zeros(0, 4), MatchConfig())
+    assert labels.tolist() == [NEGATIVE] * 3
+    assert faces.tolist() == [0] * 3
+
+
+def test_second_threshold_above_one_turns_compensation_off() -> None:
+    face = torch.tensor([[60.0, 0, 70, 10]])
+    labels, _ = match(ANCHORS, face.repeat(3, 1), face, MatchConfig(second_iou=1.1))
+    assert labels.tolist() == [NEGATIVE] * 3
+
+
+def test_box_without_area_overlaps_nothing() -> None:
+    assert iou(torch.tensor([[5.0, 5, 5, 5]]), torch.tensor([[0.0, 0, 10, 10], [5, 5, 5, 5]])).tolist() == [[0, 0]]
+
+
+def test_encode_is_undone_by_decode() -> None:
+    anchors = torch.from_numpy(anchor_grid((64, 96), AnchorSpec()).copy())
+    rng = torch.Generator().manual_seed(3)
+    low = torch.rand(len(anchors), 2, generator=rng) * 60
+    boxes = torch.cat([low, low + 4 + torch.rand(len(anchors), 2, generator=rng) * 30], 1)
+    torch.testing.assert_close(decode(encode(boxes, anchors, AnchorSpec()), anchors, AnchorSpec()), boxes)
+
+
+def test_trainer_and_server_decode_alike() -> None:
+    spec, size = AnchorSpec(), (128, 160)
+    anchors = torch.from_numpy(anchor_grid(size, spec).copy())
+    deltas = torch.randn(len(anchors), 4, generator=torch.Generator().manual_seed(4))
+    scores = np.linspace(0.1, 0.9, len(anchors), dtype=np.float32)
+    candidates = ops.decode_anchors(scores, deltas.numpy(), size, size, spec, 0.0, len(anchors))
+    limits = np.array([size[1], size[0]] * 2, np.float32)
+    expected = decode(deltas, anchors, spec).numpy().clip(0, limits)[candidates.indices]
+    np.testing.assert_allclose(candidates.boxes_xyxy, expected, atol=1e-3)
