@@ -50,6 +50,8 @@ DIM_SHARE = 0.5
 """A picture of less than this share of the usual contrast is fading."""
 DISSOLVE_SPANS = (8, 12, 16, 24, 32)
 """Frames over which a cross-dissolve is looked for."""
+SPREAD_SHARE = 0.4
+"""Median over mean change; a title that appears changes little but its own place."""
 DISSOLVE_RESIDUE = 0.25
 """What a mixture of the two pictures may leave unexplained, as a share of their difference."""
 
@@ -191,6 +193,10 @@ class ShotDetector:
             return False
         first = max(1, frame - AROUND_FRAMES, self._pushed - len(self._steps))
         last = min(self._pushed, frame + AROUND_FRAMES + 1)
+        if frame > first and self._step_of(frame - 1).difference >= step.difference:
+            return False  # no shot is one frame long: the greater step is the cut
+        if frame + 1 < last and self._step_of(frame + 1).difference > step.difference:
+            return False
         around = sorted(self._step_of(i).difference for i in range(first, last) if i != frame)
         if len(around) > 1 and step.difference >= STRONG_DIFFERENCE:
             return step.difference >= config.outstanding / 2 * around[-2]
@@ -298,6 +304,8 @@ def _is_dissolve(views: list[_View]) -> bool:
     first, last = views[0], views[-1]
     change = last.luma - first.luma
     size = float(np.abs(change).mean())
+    if float(np.median(np.abs(change))) < SPREAD_SHARE * size:
+        return False
     dimmer, brighter = sorted((first.deviation, last.deviation))
     if size < 6.0 or dimmer < 0.35 * brighter or 1.0 - float(first.outlines @ last.outlines) < 0.45:
         return False
