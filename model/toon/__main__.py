@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="chooses style, characters and places (default 0)")
     parser.add_argument("--size", type=_size, default=(720, 1280), help="WIDTHxHEIGHT in pixels (default 1280x720)")
     parser.add_argument("--fps", type=_rate, default=Fraction(24), help="frames a second (default 24)")
-    parser.add_argument("--crf", type=int, default=18, choices=range(52), metavar="0…51", help="x264 quality (default 18)")
+    parser.add_argument(
+        "--crf", type=int, default=18, choices=range(52), metavar="0…51", help="x264 quality (default 18)"
+    )
     parser.add_argument("--bitrate", type=int, help="bits a second, instead of --crf")
     parser.add_argument("--tone", action="store_true", help="add a quiet tone")
     return parser
@@ -60,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (AcfdError, OSError) as error:
         print(f"toon: {error}", file=sys.stderr)
         return 1
-    print(f"{options.output}: {len(truth.frames)} frames, {len({f.id for frame in truth.frames for f in frame.faces})} appearances")
+    appearances = {face.id for frame in truth.frames for face in frame.faces}
+    print(f"{options.output}: {len(truth.frames)} frames, {len(appearances)} appearances of faces")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ def ease(keys: Keys, time: float) -> float:
     """The value at ``time``, gliding from key to key."""
     if time <= keys[0][0]:
         return keys[0][1]
-    for (start, a), (end, b) in zip(keys, keys[1:], strict=False):
+    for (start, a), (end, b) in pairwise(keys):
         if time < end:
             part = (time - start) / max(end - start, 1e-9)
             return a + (b - a) * part * part * (3 - 2 * part)
@@ -47,7 +48,9 @@ class Part:
 def _wave(seed: int, time: float, period: float) -> float:
     """A slow wander in about ±1, the same for the same seed."""
     phase = (seed * 2.399) % 6.283
-    return float(0.6 * np.sin(time * 2 * np.pi / period + phase) + 0.4 * np.sin(time * 2 * np.pi / (period * 0.43) + 2 * phase))
+    return float(
+        0.6 * np.sin(time * 2 * np.pi / period + phase) + 0.4 * np.sin(time * 2 * np.pi / (period * 0.43) + 2 * phase)
+    )
 
 
 def _blink(seed: int, time: float) -> float:
@@ -60,7 +63,7 @@ def _mouth(part: Part, time: float) -> float:
     if not any(start <= time < end for start, end in part.talks):
         return 0.0
     shapes = (0.0, 0.35, 0.8, 0.5, 0.15, 1.0, 0.25)
-    mixed = (int(round(time * 1000)) * 7919 + part.seed * 104729) % 9973
+    mixed = (round(time * 1000) * 7919 + part.seed * 104729) % 9973
     return shapes[mixed % len(shapes)]
 
 
@@ -85,11 +88,18 @@ def pose_at(part: Part, time: float, mouth_time: float, speed: float, distance: 
     raised = ease(part.arms, time) + (0.35 * max(0.0, _wave(part.seed + 5, time, 1.7)) if is_talking else 0.0) * still
     return Pose(
         yaw=look if not part.is_still else (part.yaw[0][1] if part.yaw else 0.0),
-        pitch=nod * still, roll=0.06 * _wave(part.seed + 1, time, 2.9) * still,
-        blink=_blink(part.seed, mouth_time), mouth=talk, smile=ease(part.mood, time), brow=0.4 * _wave(part.seed + 2, time, 2.3) * still,
+        pitch=nod * still,
+        roll=0.06 * _wave(part.seed + 1, time, 2.9) * still,
+        blink=_blink(part.seed, mouth_time),
+        mouth=talk,
+        smile=ease(part.mood, time),
+        brow=0.4 * _wave(part.seed + 2, time, 2.3) * still,
         gaze=(float(np.clip(look * 0.7 + 0.2 * _wave(part.seed + 4, time, 3.1) * still, -1, 1)), 0.0),
-        step=distance * 1.9, stride=walking, arms=(0.25, raised), elbows=(0.15, 0.2 + 0.5 * max(0.0, raised - 0.3)),
-    )  # fmt: skip
+        step=distance * 1.9,
+        stride=walking,
+        arms=(0.25, raised),
+        elbows=(0.15, 0.2 + 0.5 * max(0.0, raised - 0.3)),
+    )
 
 
 def standing_height(design: Design) -> float:

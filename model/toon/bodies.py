@@ -92,8 +92,19 @@ def _torso(canvas: Canvas, figure: Figure) -> None:
     drop = body.leg * 0.45 if body.skirt else 0.15
     waist = (shoulder + hip) / 2 * 0.86
     lean = 0.1 * float(np.sin(figure.pose.step * 2)) * figure.pose.stride
-    points = smooth([(-shoulder * 0.4, top - 0.1), (shoulder * 0.4, top - 0.1), (shoulder, top + 0.2), (waist + lean, (top + low) / 2), (hem, low + drop),
-                     (-hem, low + drop), (-waist + lean, (top + low) / 2), (-shoulder, top + 0.2)], steps=6)  # fmt: skip
+    points = smooth(
+        [
+            (-shoulder * 0.4, top - 0.1),
+            (shoulder * 0.4, top - 0.1),
+            (shoulder, top + 0.2),
+            (waist + lean, (top + low) / 2),
+            (hem, low + drop),
+            (-hem, low + drop),
+            (-waist + lean, (top + low) / 2),
+            (-shoulder, top + 0.2),
+        ],
+        steps=6,
+    )
     color = figure.design.skin if figure.design.kind == "animal" and figure.design.wobble[21] > 0 else body.top
     pixels = figure.px(points)
     if body.pattern != "none" and not figure.style.is_unfilled and figure.unit > 8:
@@ -102,7 +113,12 @@ def _torso(canvas: Canvas, figure: Figure) -> None:
     else:
         figure.style.shape(canvas, pixels, color, figure.line_width)
     if figure.design.kind == "animal":
-        figure.style.shape(canvas, figure.px(ellipse(0.2 * np.sin(figure.pose.yaw), (top + low) / 2 + 0.15, waist * 0.6, body.torso * 0.36)), figure.design.skin_light, 0)
+        figure.style.shape(
+            canvas,
+            figure.px(ellipse(0.2 * np.sin(figure.pose.yaw), (top + low) / 2 + 0.15, waist * 0.6, body.torso * 0.36)),
+            figure.design.skin_light,
+            0,
+        )
 
 
 def _collar(canvas: Canvas, figure: Figure) -> None:
@@ -111,14 +127,48 @@ def _collar(canvas: Canvas, figure: Figure) -> None:
     color = scaled(body.top, 0.75) if body.collar in ("round", "scarf") else WHITE
     if body.collar in ("round", "scarf"):
         thick = 0.12 if body.collar == "round" else 0.24
-        figure.shape(canvas, ellipse(x * 0.5, top - 0.02, body.shoulder * 0.45 + thick, thick), body.bottom if body.collar == "scarf" else color)
+        figure.shape(
+            canvas,
+            ellipse(x * 0.5, top - 0.02, body.shoulder * 0.45 + thick, thick),
+            body.bottom if body.collar == "scarf" else color,
+        )
     elif body.collar != "none":
         for side in (-1, 1):
-            figure.shape(canvas, [(x, top + 0.3), (x + side * 0.1, top - 0.15), (x + side * 0.45, top - 0.1), (x + side * 0.4, top + 0.2)], color)
+            figure.shape(
+                canvas,
+                [
+                    (x, top + 0.3),
+                    (x + side * 0.1, top - 0.15),
+                    (x + side * 0.45, top - 0.1),
+                    (x + side * 0.4, top + 0.2),
+                ],
+                color,
+            )
     if body.collar == "tie":
-        figure.shape(canvas, [(x - 0.12, top + 0.1), (x + 0.12, top + 0.1), (x + 0.17, top + body.torso * 0.6), (x, top + body.torso * 0.7), (x - 0.17, top + body.torso * 0.6)], body.bottom)
+        figure.shape(
+            canvas,
+            [
+                (x - 0.12, top + 0.1),
+                (x + 0.12, top + 0.1),
+                (x + 0.17, top + body.torso * 0.6),
+                (x, top + body.torso * 0.7),
+                (x - 0.17, top + body.torso * 0.6),
+            ],
+            body.bottom,
+        )
     elif body.collar == "bowtie":
-        figure.shape(canvas, [(x - 0.35, top), (x, top + 0.15), (x + 0.35, top), (x + 0.35, top + 0.3), (x, top + 0.15), (x - 0.35, top + 0.3)], body.bottom)
+        figure.shape(
+            canvas,
+            [
+                (x - 0.35, top),
+                (x, top + 0.15),
+                (x + 0.35, top),
+                (x + 0.35, top + 0.3),
+                (x, top + 0.15),
+                (x - 0.35, top + 0.3),
+            ],
+            body.bottom,
+        )
 
 
 def _four_legged(canvas: Canvas, figure: Figure) -> None:
@@ -130,7 +180,14 @@ def _four_legged(canvas: Canvas, figure: Figure) -> None:
     if body.tail:
         end = middle + side * length
         wave = 0.3 * np.sin(pose.step)
-        figure.limb(canvas, smooth([(middle + side * length * 0.5, high), (end, high - 0.4), (end + side * 0.3, high - 1.1 + wave)], False), color, body.limb)
+        figure.limb(
+            canvas,
+            smooth(
+                [(middle + side * length * 0.5, high), (end, high - 0.4), (end + side * 0.3, high - 1.1 + wave)], False
+            ),
+            color,
+            body.limb,
+        )
     for index, part in enumerate((-0.4, 0.5, -0.25, 0.35)):
         x = middle + part * length
         foot = x + 0.3 * pose.stride * np.sin(pose.step + index * 1.6)
@@ -150,13 +207,23 @@ def draw_behind(canvas: Canvas, figure: Figure) -> None:
         _four_legged(canvas, figure)
         return
     if body.tail:
-        figure.limb(canvas, smooth([(0, figure.hip_y), (-1.2, figure.hip_y + 0.2), (-1.5, figure.hip_y - 0.8)], False), design.skin, body.limb)
+        figure.limb(
+            canvas,
+            smooth([(0, figure.hip_y), (-1.2, figure.hip_y + 0.2), (-1.5, figure.hip_y - 0.8)], False),
+            design.skin,
+            body.limb,
+        )
     _legs(canvas, figure)
     _arm(canvas, figure, -1.0 if figure.pose.yaw > 0 else 1.0)
     _torso(canvas, figure)
     if design.kind == "human":
         lean = 0.1 * float(np.sin(figure.pose.yaw))
-        figure.limb(canvas, [(-lean, 0.6), (0, figure.shoulder_y + 0.05)], scaled(design.skin, 0.93), (0.2 if figure.style.kind == "anime" else 0.3) + body.limb)
+        figure.limb(
+            canvas,
+            [(-lean, 0.6), (0, figure.shoulder_y + 0.05)],
+            scaled(design.skin, 0.93),
+            (0.2 if figure.style.kind == "anime" else 0.3) + body.limb,
+        )
     _collar(canvas, figure)
 
 
@@ -168,7 +235,9 @@ def draw_before(canvas: Canvas, figure: Figure) -> None:
         _arm(canvas, figure, 1.0 if figure.pose.yaw > 0 else -1.0)
 
 
-def draw_character(canvas: Canvas, design: Design, pose: Pose, centre: tuple[float, float], unit: float, tag: int) -> None:
+def draw_character(
+    canvas: Canvas, design: Design, pose: Pose, centre: tuple[float, float], unit: float, tag: int
+) -> None:
     """A whole character whose head's middle is at ``centre`` (pixels) and half as high as ``unit`` (pixels).
 
     The pixels of its face are ``tag`` in the canvas's owner map afterwards; 0 where nothing of it shows.

@@ -103,16 +103,16 @@ class Canvas:
         """A line of one width with round ends; a width under 0.4 pixels draws nothing."""
         if width < 0.4:
             return
-        thickness = max(1, int(round(width)))
+        thickness = max(1, round(width))
         cv2.polylines(self.pixels, [fixed(points)], closed, color, thickness, cv2.LINE_AA, SHIFT)
 
     def limb(self, points: Points, color: Color, width: float, line: Color | None, line_width: float) -> None:
         """A thick tube (arm, leg, tail, noodle), outlined when ``line`` is a colour."""
         whole = fixed(points)
         if line is not None and line_width >= 0.4:
-            outer = max(1, int(round(width + 2 * line_width)))
+            outer = max(1, round(width + 2 * line_width))
             cv2.polylines(self.pixels, [whole], False, line, outer, cv2.LINE_AA, SHIFT)
-        thickness = max(1, int(round(width)))
+        thickness = max(1, round(width))
         cv2.polylines(self.pixels, [whole], False, color, thickness, cv2.LINE_AA, SHIFT)
         if self.tag is not None:
             cv2.polylines(self.owner, [whole], False, self.tag, thickness, cv2.LINE_8, SHIFT)

@@ -181,7 +181,9 @@ class _Painter:
         return mixed.astype(np.uint8), [(span.shot, face, face.visible * left) for face in faces], key
 
 
-def render(plan: str = "demo", seed: int = 0, size: tuple[int, int] = (720, 1280), fps: Fraction | float = Fraction(24)) -> Clip:
+def render(
+    plan: str = "demo", seed: int = 0, size: tuple[int, int] = (720, 1280), fps: Fraction | float = Fraction(24)
+) -> Clip:
     """A drawn clip, exactly known and the same for the same arguments.
 
     Args:

@@ -13,15 +13,34 @@ from .palette import Style
 def tree(canvas: Canvas, rng: np.random.Generator, style: Style, x: float, y: float, size: float, line: float) -> None:
     """A tree whose foot is at (x, y)."""
     trunk = mix((110, 75, 45), palette.any_color(rng), 0.15)
-    style.shape(canvas, np.array([(x - size * 0.06, y - size * 0.5), (x + size * 0.06, y - size * 0.5), (x + size * 0.09, y), (x - size * 0.09, y)]), trunk, line)
+    style.shape(
+        canvas,
+        np.array(
+            [
+                (x - size * 0.06, y - size * 0.5),
+                (x + size * 0.06, y - size * 0.5),
+                (x + size * 0.09, y),
+                (x - size * 0.09, y),
+            ]
+        ),
+        trunk,
+        line,
+    )
     leaf = palette.hsv(rng.choice([0.28, 0.33, 0.08, 0.22]), rng.uniform(0.4, 0.8), rng.uniform(0.35, 0.85))
     if rng.random() < 0.4:
-        style.shape(canvas, np.array([(x, y - size), (x + size * 0.3, y - size * 0.3), (x - size * 0.3, y - size * 0.3)]), leaf, line)
+        style.shape(
+            canvas,
+            np.array([(x, y - size), (x + size * 0.3, y - size * 0.3), (x - size * 0.3, y - size * 0.3)]),
+            leaf,
+            line,
+        )
     else:
         bush(canvas, rng, style, x, y - size * 0.65, size * 0.33, leaf, line)
 
 
-def bush(canvas: Canvas, rng: np.random.Generator, style: Style, x: float, y: float, size: float, color: Color, line: float) -> None:
+def bush(
+    canvas: Canvas, rng: np.random.Generator, style: Style, x: float, y: float, size: float, color: Color, line: float
+) -> None:
     """A lumpy round bush."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     bump = 1 + 0.14 * np.abs(np.sin(angle * rng.integers(3, 6) + rng.random()))
@@ -29,7 +48,9 @@ def bush(canvas: Canvas, rng: np.random.Generator, style: Style, x: float, y: fl
     style.shape(canvas, points, color, line)
 
 
-def windows(canvas: Canvas, rng: np.random.Generator, style: Style, wall: tuple[float, float, float, float], line: float) -> None:
+def windows(
+    canvas: Canvas, rng: np.random.Generator, style: Style, wall: tuple[float, float, float, float], line: float
+) -> None:
     """Rows of windows on a wall given as x1, y1, x2, y2."""
     x1, y1, x2, y2 = wall
     columns, rows = int(rng.integers(1, 4)), int(rng.integers(1, 4))
@@ -46,7 +67,9 @@ def windows(canvas: Canvas, rng: np.random.Generator, style: Style, wall: tuple[
                 canvas.stroke(np.array([(cx - rx, cy), (cx + rx, cy)]), style.line(glass), line * 0.7)
 
 
-def on_wall(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float) -> None:
+def on_wall(
+    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
+) -> None:
     """A clock, picture, window, plate or shelf."""
     x, y = at
     kind = rng.integers(5)
@@ -54,49 +77,95 @@ def on_wall(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[fl
     if kind == 0:
         clock(canvas, rng, style, at, size * 0.5, line)
     elif kind in (1, 2):
-        style.shape(canvas, ellipse(x, y, size * 0.7, size * rng.uniform(0.5, 0.9), power=14.0), scaled(color, 0.6), line)
-        style.shape(canvas, ellipse(x, y, size * 0.58, size * 0.42, power=14.0), mix(color, (255, 255, 255), 0.5), line * 0.6)
+        style.shape(
+            canvas, ellipse(x, y, size * 0.7, size * rng.uniform(0.5, 0.9), power=14.0), scaled(color, 0.6), line
+        )
+        style.shape(
+            canvas, ellipse(x, y, size * 0.58, size * 0.42, power=14.0), mix(color, (255, 255, 255), 0.5), line * 0.6
+        )
         if kind == 1:
-            canvas.fill(np.array([(x - size * 0.5, y + size * 0.35), (x, y - size * 0.2), (x + size * 0.5, y + size * 0.35)]), style.tone(scaled(color, 0.8)))
+            canvas.fill(
+                np.array([(x - size * 0.5, y + size * 0.35), (x, y - size * 0.2), (x + size * 0.5, y + size * 0.35)]),
+                style.tone(scaled(color, 0.8)),
+            )
             canvas.fill(ellipse(x + size * 0.3, y - size * 0.2, size * 0.1, size * 0.1), style.tone((250, 220, 120)))
     elif kind == 3:
         style.shape(canvas, ellipse(x, y, size * 0.5, size * 0.5), color, line)
         style.shape(canvas, ellipse(x, y, size * 0.33, size * 0.33), mix(color, (255, 255, 255), 0.5), line * 0.6)
     else:
-        style.shape(canvas, np.array([(x - size, y), (x + size, y), (x + size, y + size * 0.12), (x - size, y + size * 0.12)]), color, line)
+        style.shape(
+            canvas,
+            np.array([(x - size, y), (x + size, y), (x + size, y + size * 0.12), (x - size, y + size * 0.12)]),
+            color,
+            line,
+        )
         for step in np.linspace(-0.8, 0.7, int(rng.integers(3, 8))):
             tall = rng.uniform(0.3, 0.7) * size
             book = palette.any_color(rng)
-            style.shape(canvas, np.array([(x + step * size, y - tall), (x + step * size + 0.17 * size, y - tall), (x + step * size + 0.17 * size, y), (x + step * size, y)]), book, line * 0.6)
+            style.shape(
+                canvas,
+                np.array(
+                    [
+                        (x + step * size, y - tall),
+                        (x + step * size + 0.17 * size, y - tall),
+                        (x + step * size + 0.17 * size, y),
+                        (x + step * size, y),
+                    ]
+                ),
+                book,
+                line * 0.6,
+            )
 
 
-def clock(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float) -> None:
+def clock(
+    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
+) -> None:
     """A round dial with two hands and marks: like a face, and none."""
     style.shape(canvas, ellipse(*at, size, size, 36), palette.any_color(rng), line)
     style.shape(canvas, ellipse(*at, size * 0.82, size * 0.82, 36), (245, 240, 225), line * 0.5)
     centre = np.asarray(at)
     for angle, reach in ((rng.uniform(0, 6.28), 0.6), (rng.uniform(0, 6.28), 0.4)):
-        canvas.stroke(np.stack([centre, centre + size * reach * np.array([np.cos(angle), np.sin(angle)])]), (30, 28, 30), max(line, size * 0.08))
+        canvas.stroke(
+            np.stack([centre, centre + size * reach * np.array([np.cos(angle), np.sin(angle)])]),
+            (30, 28, 30),
+            max(line, size * 0.08),
+        )
     for angle in np.linspace(0, 2 * np.pi, 12, endpoint=False):
         way = np.array([np.cos(angle), np.sin(angle)])
-        canvas.stroke(np.stack([centre + size * 0.66 * way, centre + size * 0.76 * way]), (30, 28, 30), max(1.0, size * 0.05))
+        canvas.stroke(
+            np.stack([centre + size * 0.66 * way, centre + size * 0.76 * way]), (30, 28, 30), max(1.0, size * 0.05)
+        )
 
 
-def furniture(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float) -> None:
+def furniture(
+    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
+) -> None:
     """A table, cupboard, sofa or plant on the floor."""
     x, y = at
     color = palette.any_color(rng, (0.1, 0.7))
     kind = rng.integers(4)
     if kind == 0:
         for leg in (-0.8, 0.8):
-            style.shape(canvas, ellipse(x + leg * size, y - size * 0.25, size * 0.06, size * 0.3, power=8.0), scaled(color, 0.8), line)
+            style.shape(
+                canvas,
+                ellipse(x + leg * size, y - size * 0.25, size * 0.06, size * 0.3, power=8.0),
+                scaled(color, 0.8),
+                line,
+            )
         style.shape(canvas, ellipse(x, y - size * 0.55, size, size * 0.07, power=8.0), color, line)
         ball(canvas, rng, style, (x + rng.uniform(-0.6, 0.6) * size, y - size * 0.75), size * 0.16, line)
     elif kind == 1:
         style.shape(canvas, ellipse(x, y - size * 0.5, size * 0.45, size * 0.55, power=14.0), color, line)
         for side in (-1, 1):
-            style.shape(canvas, ellipse(x + side * size * 0.21, y - size * 0.5, size * 0.18, size * 0.45, power=14.0), scaled(color, 0.9), line * 0.7)
-            canvas.fill(ellipse(x + side * size * 0.06, y - size * 0.45, size * 0.03, size * 0.03), style.tone((40, 35, 30)))
+            style.shape(
+                canvas,
+                ellipse(x + side * size * 0.21, y - size * 0.5, size * 0.18, size * 0.45, power=14.0),
+                scaled(color, 0.9),
+                line * 0.7,
+            )
+            canvas.fill(
+                ellipse(x + side * size * 0.06, y - size * 0.45, size * 0.03, size * 0.03), style.tone((40, 35, 30))
+            )
     elif kind == 2:
         style.shape(canvas, ellipse(x, y - size * 0.4, size, size * 0.4, power=5.0), color, line)
         style.shape(canvas, ellipse(x, y - size * 0.15, size * 0.95, size * 0.22, power=5.0), scaled(color, 1.15), line)
@@ -106,17 +175,36 @@ def furniture(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[
             cos, sin = np.cos(lean), np.sin(lean)
             turned = (leaf - (0, size * 0.4)) @ np.array([[cos, sin], [-sin, cos]])
             style.shape(canvas, turned + (x, y - size * 0.3), palette.hsv(0.33, 0.6, rng.uniform(0.4, 0.8)), line * 0.7)
-        style.shape(canvas, np.array([(x - size * 0.2, y - size * 0.35), (x + size * 0.2, y - size * 0.35), (x + size * 0.14, y), (x - size * 0.14, y)]), (180, 95, 60), line)
+        style.shape(
+            canvas,
+            np.array(
+                [
+                    (x - size * 0.2, y - size * 0.35),
+                    (x + size * 0.2, y - size * 0.35),
+                    (x + size * 0.14, y),
+                    (x - size * 0.14, y),
+                ]
+            ),
+            (180, 95, 60),
+            line,
+        )
 
 
-def ball(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float) -> None:
+def ball(
+    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
+) -> None:
     """A ball, wheel, flower, button, plate or balloon: round, and no face."""
     x, y = at
     color, other = palette.any_color(rng), palette.any_color(rng)
     kind = rng.integers(6)
     if kind == 3:
         for angle in np.linspace(0, 2 * np.pi, int(rng.integers(5, 9)), endpoint=False):
-            style.shape(canvas, ellipse(x + size * 0.7 * np.cos(angle), y + size * 0.7 * np.sin(angle), size * 0.4, size * 0.4, 16), color, line * 0.6)
+            style.shape(
+                canvas,
+                ellipse(x + size * 0.7 * np.cos(angle), y + size * 0.7 * np.sin(angle), size * 0.4, size * 0.4, 16),
+                color,
+                line * 0.6,
+            )
         style.shape(canvas, ellipse(x, y, size * 0.42, size * 0.42, 18), (245, 205, 70), line * 0.6)
         return
     style.shape(canvas, ellipse(x, y, size, size, 32), color, line)
@@ -129,16 +217,22 @@ def ball(canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float
             canvas.stroke(np.stack([np.array(at) - way, np.array(at) + way]), (60, 60, 65), max(line * 0.7, 1))
     elif kind == 2:
         for part in (0.7, 0.4):
-            style.shape(canvas, ellipse(x, y, size * part, size * part, 24), other if part == 0.7 else color, line * 0.5)
+            style.shape(
+                canvas, ellipse(x, y, size * part, size * part, 24), other if part == 0.7 else color, line * 0.5
+            )
     elif kind == 4:
         for _ in range(4):
             dx, dy = rng.uniform(-0.55, 0.55, 2)
             canvas.fill(ellipse(x + dx * size, y + dy * size, size * 0.13, size * 0.13, 12), style.tone(other))
     else:
-        canvas.stroke(np.array([(x, y + size), (x + size * 0.2, y + size * 2.5)]), style.tone((60, 60, 60)), max(1.0, line * 0.5))
+        canvas.stroke(
+            np.array([(x, y + size), (x + size * 0.2, y + size * 2.5)]), style.tone((60, 60, 60)), max(1.0, line * 0.5)
+        )
 
 
-def letters(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float], size: float, color: Color, count: int) -> None:
+def letters(
+    canvas: Canvas, rng: np.random.Generator, at: tuple[float, float], size: float, color: Color, count: int
+) -> None:
     """Screen text or a sign; now and then strokes like those of other scripts."""
     if rng.random() < 0.6:
         text = "".join(rng.choice(list("ABCDEFGHIJKLMNOPRSTUVWXYZabcdefghiklmnoprstu !?0123456789"), count))
@@ -152,7 +246,13 @@ def letters(canvas: Canvas, rng: np.random.Generator, at: tuple[float, float], s
         corner = np.array([at[0] + index * size * 1.1, at[1] - size])
         for _ in range(rng.integers(4, 8)):
             start = rng.integers(0, 5, 2) / 4
-            way = np.array([1.0, 0.0]) if rng.random() < 0.5 else np.array([0.0, 1.0]) if rng.random() < 0.6 else np.array([0.4, 0.5])
+            way = (
+                np.array([1.0, 0.0])
+                if rng.random() < 0.5
+                else np.array([0.0, 1.0])
+                if rng.random() < 0.6
+                else np.array([0.4, 0.5])
+            )
             end = np.clip(start + way * rng.uniform(0.4, 1.0), 0, 1)
             line = np.stack([corner + start * size * 0.9, corner + end * size * 0.9])
             canvas.stroke(line, (0, 0, 0), max(2.0, size / 6))
@@ -166,18 +266,49 @@ def foreground(canvas: Canvas, rng: np.random.Generator, style: Style, line: flo
     canvas.tag = 0
     if kind == 0:
         y = height * rng.uniform(0.7, 0.95)
-        style.shape(canvas, np.array([(-9, y), (width + 9, y), (width + 9, height + 9), (-9, height + 9)]), palette.any_color(rng, (0.1, 0.6)), line)
+        style.shape(
+            canvas,
+            np.array([(-9, y), (width + 9, y), (width + 9, height + 9), (-9, height + 9)]),
+            palette.any_color(rng, (0.1, 0.6)),
+            line,
+        )
         ball(canvas, rng, style, (rng.uniform(0, width), y - height * 0.04), height * 0.05, line)
     elif kind == 1:
         for _ in range(rng.integers(1, 4)):
-            bush(canvas, rng, style, rng.uniform(0, width), height * rng.uniform(0.9, 1.1), rng.uniform(0.08, 0.22) * height, palette.any_color(rng), line)
+            bush(
+                canvas,
+                rng,
+                style,
+                rng.uniform(0, width),
+                height * rng.uniform(0.9, 1.1),
+                rng.uniform(0.08, 0.22) * height,
+                palette.any_color(rng),
+                line,
+            )
     elif kind == 2:
         x, wide = rng.uniform(0, width), rng.uniform(0.01, 0.06) * width
-        style.shape(canvas, np.array([(x - wide, -9), (x + wide, -9), (x + wide, height + 9), (x - wide, height + 9)]), palette.any_color(rng, (0.1, 0.6)), line)
+        style.shape(
+            canvas,
+            np.array([(x - wide, -9), (x + wide, -9), (x + wide, height + 9), (x - wide, height + 9)]),
+            palette.any_color(rng, (0.1, 0.6)),
+            line,
+        )
     elif kind == 3:
         x, y, size = rng.uniform(0.1, 0.9) * width, rng.uniform(0.08, 0.3) * height, rng.uniform(0.08, 0.16) * height
-        canvas.fill(np.array([(x - size * 0.3, y + size * 0.5), (x + size * 0.3, y + size * 0.5), (x + size * 0.6, y + size * 2)]), (255, 255, 255))
+        canvas.fill(
+            np.array(
+                [(x - size * 0.3, y + size * 0.5), (x + size * 0.3, y + size * 0.5), (x + size * 0.6, y + size * 2)]
+            ),
+            (255, 255, 255),
+        )
         style.shape(canvas, ellipse(x, y, size * 2, size), (255, 255, 255), line, plain=True)
         letters(canvas, rng, (x - size * 1.2, y + size * 0.15), size * 0.5, (20, 20, 20), 4)
     else:
-        ball(canvas, rng, style, (rng.uniform(0, width), rng.uniform(0.3, 1) * height), rng.uniform(0.03, 0.12) * height, line)
+        ball(
+            canvas,
+            rng,
+            style,
+            (rng.uniform(0, width), rng.uniform(0.3, 1) * height),
+            rng.uniform(0.03, 0.12) * height,
+            line,
+        )

@@ -17,7 +17,9 @@ from .truth import ClipTruth
 _SAMPLE_RATE = 44100
 
 
-def write_clip(path: str | Path, clip: Clip, crf: int = 18, bit_rate: int | None = None, has_tone: bool = False) -> ClipTruth:
+def write_clip(
+    path: str | Path, clip: Clip, crf: int = 18, bit_rate: int | None = None, has_tone: bool = False
+) -> ClipTruth:
     """Draw ``clip`` into a video file; returns its truth.
 
     Args:

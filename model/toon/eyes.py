@@ -131,14 +131,21 @@ def _anime(c: Canvas, head: Head, eyes: Eyes, side: float, x: float, y: float, w
     if iris_w * head.unit > 2.5:
         c.fill(head.disc(x + dx, mid + iris_h * 0.3, iris_w * 0.8, iris_h * 0.6), style.tone(eyes.iris))
         c.fill(head.disc(x + dx, mid, iris_w * 0.4, iris_h * 0.5), style.tone(scaled(eyes.iris, 0.2)))
-        c.fill(head.disc(x + dx + iris_w * 0.25, mid + iris_h * 0.55, iris_w * 0.3, iris_h * 0.18), mix(eyes.iris, WHITE, 0.6))
+        c.fill(
+            head.disc(x + dx + iris_w * 0.25, mid + iris_h * 0.55, iris_w * 0.3, iris_h * 0.18),
+            mix(eyes.iris, WHITE, 0.6),
+        )
     c.fill(head.disc(x + dx - iris_w * 0.35, mid - iris_h * 0.45, iris_w * 0.33, iris_h * 0.28), WHITE)
     lash = head.px(upper + (0, -0.01))
     c.taper(lash, hsv(0.0, 0.4, 0.12) if style.is_grey is False else BLACK, 0.09 * head.unit, (0.5, 0.5))
     c.taper(head.px(lower[3:9]), style.line(head.design.skin), 0.03 * head.unit, (0.2, 0.2))
     if eyes.lashes:
         corner = upper[-1] if side > 0 else upper[0]
-        c.taper(head.px(np.array([corner, corner + (side * 0.05, -0.05), corner + (side * 0.1, -0.07)])), BLACK, 0.04 * head.unit)
+        c.taper(
+            head.px(np.array([corner, corner + (side * 0.05, -0.05), corner + (side * 0.1, -0.07)])),
+            BLACK,
+            0.04 * head.unit,
+        )
 
 
 _OPEN = {"ball": _ball, "dot": _dot, "oval": _oval, "pie": _pie, "lens": _lens, "anime": _anime}
@@ -158,4 +165,6 @@ def draw_brows(canvas: Canvas, head: Head) -> None:
         span = length * min(1.0, 0.3 + 0.7 * facing)
         top = y - eyes.height - design.brow_y + lift
         points = np.stack([x + t * span, top + slope + 0.05 * t**2], 1)
-        canvas.taper(head.px(points), head.style.tone(design.brow_color), max(design.brow, 0.03) * head.unit, (0.4, 0.4))
+        canvas.taper(
+            head.px(points), head.style.tone(design.brow_color), max(design.brow, 0.03) * head.unit, (0.4, 0.4)
+        )

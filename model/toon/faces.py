@@ -1,4 +1,4 @@
-"""What lies on a face besides eyes: muzzle, nose, mouth, beard, glasses, blush."""
+"""What lies on a face besides eyes and nose: muzzle, mouth, beard, glasses, blush."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from .canvas import Canvas, Points, ellipse, mix, scaled, smooth
 from .design import BLACK, WHITE
+from .noses import nose_place
 
 if TYPE_CHECKING:
     from .heads import Head
@@ -21,7 +22,9 @@ def draw_marks(canvas: Canvas, head: Head) -> None:
         if facing < 0.25:
             continue
         if features.blush > 0:
-            canvas.fill(head.disc(x, y, 0.17 * facing, 0.1), head.style.tone(mix(skin, (250, 90, 100), features.blush * 0.6)))
+            canvas.fill(
+                head.disc(x, y, 0.17 * facing, 0.1), head.style.tone(mix(skin, (250, 90, 100), features.blush * 0.6))
+            )
         if features.freckles:
             for dx, dy in ((-0.08, 0.0), (0.06, 0.03), (0.0, -0.06)):
                 canvas.fill(head.disc(x + dx, y + dy, 0.02, 0.02), scaled(skin, 0.7))
@@ -38,80 +41,6 @@ def draw_muzzle(canvas: Canvas, head: Head) -> None:
     out = features.muzzle * 0.55 * float(np.sin(head.pose.yaw))
     rx = features.muzzle * (0.75 + 0.25 * facing)
     head.style.shape(canvas, head.disc(x * 0.9 + out, y, rx, 0.36), head.design.skin_light, head.line_width * 0.8)
-
-
-def _nose_place(head: Head) -> tuple[float, float, float]:
-    features = head.design.features
-    out = 0.0
-    if features.nose in ("dog", "cat", "snout"):
-        out = features.muzzle * 0.9
-    x, y, facing = head.at(0.0, features.nose_y)
-    sin = float(np.sin(head.pose.yaw))
-    shift = features.muzzle * 0.8 * sin if out else 0.0
-    return x + shift, y, facing
-
-
-def draw_nose(canvas: Canvas, head: Head) -> None:
-    """The nose; in three-quarter view and profile it stands out of the face."""
-    features, style = head.design.features, head.style
-    x, y, facing = _nose_place(head)
-    size, sin = features.nose_size, float(np.sin(head.pose.yaw))
-    color = features.nose_color
-    if features.nose in ("ball", "button"):
-        wide = size * (0.75 if features.nose == "button" else 1.0)
-        style.shape(canvas, head.disc(x + sin * wide * 0.7, y, wide, wide * 0.85), color, head.line_width * 0.8)
-    elif features.nose == "long":
-        _long_nose(canvas, head, x, y, size, sin)
-    elif features.nose in ("triangle", "tick"):
-        _tick_nose(canvas, head, x, y, size, sin)
-    elif features.nose == "dots":
-        for side in (-1, 1):
-            canvas.fill(head.disc(x + side * 0.07 * facing, y, 0.025, 0.025), style.tone(scaled(head.design.skin, 0.45)))
-    elif features.nose == "snout":
-        style.shape(canvas, head.disc(x + sin * size * 0.5, y, size * (0.5 + 0.5 * facing), size * 0.7), scaled(color, 0.93), head.line_width)
-        for side in (-1, 1):
-            canvas.fill(head.disc(x + sin * size * 0.6 + side * size * 0.35 * facing, y, size * 0.13, size * 0.25), scaled(color, 0.4))
-    elif features.nose == "beak":
-        _beak(canvas, head, x, y, size, sin)
-    elif features.nose in ("dog", "cat"):
-        power = 2.0 if features.nose == "dog" else 1.4
-        style.shape(canvas, head.disc(x, y, size, size * 0.72, power), color, head.line_width * 0.5)
-        if size * head.unit > 5:
-            canvas.fill(head.disc(x - size * 0.3, y - size * 0.3, size * 0.25, size * 0.15), mix(color, WHITE, 0.6))
-
-
-def _long_nose(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:
-    direction = 1.0 if sin >= 0 else -1.0
-    reach = x + direction * size * (0.35 + 1.1 * abs(sin))
-    droop = 0.12 * head.design.wobble[3]
-    back = x - direction * size * 0.25
-    points = smooth([(back, y - size * 0.9), (reach, y - size * 0.25 + droop), (reach, y + size * 0.3 + droop), (back, y + size * 0.42)], False, 6)
-    pixels = head.px(points)
-    style = head.style
-    canvas.fill(pixels, style.tone(head.design.features.nose_color))
-    canvas.stroke(pixels, style.line(head.design.skin), max(head.line_width * 0.8, 0.8 if style.line_width == 0 else 0.0))
-
-
-def _tick_nose(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:
-    direction = 1.0 if sin >= -0.05 else -1.0
-    size = max(size, 0.06)
-    tip = x + direction * size * (0.3 + 0.9 * abs(sin))
-    points = np.array([(x, y - size * 1.2), (tip, y + size * 0.2), (x - direction * 0.1 * size, y + size * 0.45)])
-    if abs(sin) > 0.6:
-        canvas.fill(head.px(points), head.style.tone(head.design.skin))
-    color = head.style.line(head.design.skin)
-    canvas.taper(head.px(points[1:] if abs(sin) < 0.4 else points), color, max(head.line_width, 0.03 * head.unit), (0.5, 0.3))
-
-
-def _beak(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:
-    color, gape = head.design.features.nose_color, head.pose.mouth * 0.3
-    reach = 0.25 + abs(sin) * 1.3
-    tip = x + (1 if sin >= 0 else -1) * size * reach * (abs(sin) > 0.2)
-    half = size * (1.05 - 0.55 * abs(sin))
-    lower = [(x - half * 0.7, y + 0.1), (x + half * 0.7, y + 0.1), (tip * 0.9 + x * 0.1, y + size * 0.55 + gape)]
-    upper = [(x - half, y + 0.08), (x, y - size * 0.45), (x + half, y + 0.08), (tip, y + size * 0.4)]
-    head.style.shape(canvas, head.px(smooth(lower)), scaled(color, 0.8), head.line_width)
-    head.style.shape(canvas, head.px(smooth(upper)), color, head.line_width)
 
 
 def _mouth_points(head: Head, lift: float, open_by: float) -> tuple[Points, Points]:
@@ -174,7 +103,7 @@ def _shut_mouth(canvas: Canvas, head: Head, upper: Points, ink: tuple[int, int, 
             arc = np.stack([x + side * half * (1 - np.cos(bend)), y + 0.09 * np.sin(bend)], 1)
             canvas.stroke(head.px(arc), ink, width * 0.8)
         if features.nose in ("dog", "cat"):
-            nose = _nose_place(head)
+            nose = nose_place(head)
             canvas.stroke(head.px([(nose[0], nose[1]), (x, y)]), ink, width * 0.6)
     else:
         canvas.taper(head.px(upper), ink, width * 1.2, (0.5, 0.5))
@@ -186,7 +115,9 @@ def _whiskers(canvas: Canvas, head: Head, middle: Points) -> None:
     for side in (-1, 1):
         for slope in (-0.15, 0.0, 0.15):
             start = middle + (side * 0.3, -0.1 + slope * 0.4)
-            canvas.stroke(head.px([start, start + (side * 0.5, slope)]), head.style.tone(BLACK), max(1.0, head.line_width * 0.3))
+            canvas.stroke(
+                head.px([start, start + (side * 0.5, slope)]), head.style.tone(BLACK), max(1.0, head.line_width * 0.3)
+            )
 
 
 def draw_beard(canvas: Canvas, head: Head) -> None:
@@ -201,12 +132,26 @@ def draw_beard(canvas: Canvas, head: Head) -> None:
     x -= 0.6 * features.mouth_width * float(np.sin(head.pose.yaw)) * (1 - facing)
     if kind in ("moustache", "full", "long"):
         wide = features.mouth_width * 0.8 * (0.4 + 0.6 * facing)
-        points = smooth([(x, y - 0.14), (x + wide, y - 0.03), (x + wide * 0.9, y + 0.06), (x, y - 0.02), (x - wide * 0.9, y + 0.06), (x - wide, y - 0.03)])
+        points = smooth(
+            [
+                (x, y - 0.14),
+                (x + wide, y - 0.03),
+                (x + wide * 0.9, y + 0.06),
+                (x, y - 0.02),
+                (x - wide * 0.9, y + 0.06),
+                (x - wide, y - 0.03),
+            ]
+        )
         style.shape(canvas, head.px(points), color, head.line_width * 0.7)
     if kind in ("full", "long", "stubble"):
         _chin_beard(canvas, head, color, kind)
     if kind == "goatee":
-        style.shape(canvas, head.px(smooth([(x - 0.14, y + 0.16), (x + 0.14, y + 0.16), (x + 0.08, y + 0.5), (x, y + 0.6)])), color, head.line_width * 0.7)
+        style.shape(
+            canvas,
+            head.px(smooth([(x - 0.14, y + 0.16), (x + 0.14, y + 0.16), (x + 0.08, y + 0.5), (x, y + 0.6)])),
+            color,
+            head.line_width * 0.7,
+        )
 
 
 def _chin_beard(canvas: Canvas, head: Head, color: tuple[int, int, int], kind: str) -> None:
@@ -244,7 +189,13 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
         x, y, facing = head.at(side * max(eyes.lon, 0.4), eyes.y)
         if facing < 0.08:
             continue
-        rim = head.disc(x, y, size * min(1, 0.25 + 0.75 * facing), max(eyes.height * 1.1, size * 0.8), 2.0 if kind == "round" else 4.0)
+        rim = head.disc(
+            x,
+            y,
+            size * min(1, 0.25 + 0.75 * facing),
+            max(eyes.height * 1.1, size * 0.8),
+            2.0 if kind == "round" else 4.0,
+        )
         if kind == "dark":
             canvas.fill(rim, (25, 25, 32))
         canvas.stroke(rim, ink, width, closed=True)

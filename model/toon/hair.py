@@ -1,4 +1,4 @@
-"""Hair, ears and hats: what surrounds a face and is not part of it."""
+"""Hair and ears: what surrounds a face and is not part of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .canvas import Canvas, Points, ellipse, scaled, smooth
-from .design import BLACK
 
 if TYPE_CHECKING:
     from .heads import Head
@@ -33,10 +32,21 @@ def draw_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
         rx = size * (0.65 + 0.3 * abs(facing))
         points = ellipse(x + side * (0.4 if not is_near else 0.0) * size, y, rx, size * 1.15)
         if features.ear == "pointed":
-            points = smooth([(x, y + size), (x + side * 0.2, y - size * 0.2), (x + side * 2.2 * size, y - size * 1.8), (x, y - size * 0.6)])
+            points = smooth(
+                [
+                    (x, y + size),
+                    (x + side * 0.2, y - size * 0.2),
+                    (x + side * 2.2 * size, y - size * 1.8),
+                    (x, y - size * 0.6),
+                ]
+            )
         head.style.shape(canvas, head.px(points), head.design.skin, head.line_width * 0.8)
         if is_near:
-            canvas.stroke(head.px(ellipse(x, y, rx * 0.45, size * 0.6)[6:22]), head.style.line(head.design.skin), head.line_width * 0.5)
+            canvas.stroke(
+                head.px(ellipse(x, y, rx * 0.45, size * 0.6)[6:22]),
+                head.style.line(head.design.skin),
+                head.line_width * 0.5,
+            )
 
 
 def _top_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
@@ -47,9 +57,19 @@ def _top_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
         x, _, facing = head.at(side * 1.5, -0.6)
         if is_near != (features.ear == "floppy" and facing > -0.3):
             continue  # a hanging ear on the far side is behind the head, every other one too
-        x = x * 0.85 - 0.15 * turn if features.ear == "floppy" else side * 0.62 * design.head[1] * (1 - 0.45 * abs(turn)) - 0.25 * turn
+        x = (
+            x * 0.85 - 0.15 * turn
+            if features.ear == "floppy"
+            else side * 0.62 * design.head[1] * (1 - 0.45 * abs(turn)) - 0.25 * turn
+        )
         outer, inner = _ear_shape(features.ear, x, side, size)
-        color = (225, 215, 190) if features.ear == "horns" else design.skin if design.kind == "animal" else design.hair.color
+        color = (
+            (225, 215, 190)
+            if features.ear == "horns"
+            else design.skin
+            if design.kind == "animal"
+            else design.hair.color
+        )
         if features.ear in ("bear", "mouse") and features.patches:
             color = (45, 42, 45)
         head.style.shape(canvas, head.px(outer), color, head.line_width)
@@ -59,17 +79,41 @@ def _top_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
 
 def _ear_shape(kind: str, x: float, side: float, size: float) -> tuple[Points, Points | None]:
     if kind == "cat":
-        outer = np.array([(x - side * size * 0.7, -0.75), (x + side * size * 0.5, -0.9 - size * 1.3), (x + side * size * 0.75, -0.4)])
+        outer = np.array(
+            [(x - side * size * 0.7, -0.75), (x + side * size * 0.5, -0.9 - size * 1.3), (x + side * size * 0.75, -0.4)]
+        )
         return outer, (outer - outer.mean(0)) * 0.55 + outer.mean(0)
     if kind == "rabbit":
         tip = -1.0 - size * 3.2
-        outer = smooth([(x - 0.5 * size, -0.8), (x - 0.3 * size, tip), (x + side * 0.35 * size + 0.2 * size, tip), (x + 0.5 * size, -0.8)])
+        outer = smooth(
+            [
+                (x - 0.5 * size, -0.8),
+                (x - 0.3 * size, tip),
+                (x + side * 0.35 * size + 0.2 * size, tip),
+                (x + 0.5 * size, -0.8),
+            ]
+        )
         return outer, (outer - outer.mean(0)) * (0.5, 0.8) + outer.mean(0)
     if kind == "floppy":
-        outer = smooth([(x, -0.92), (x + side * size * 1.1, -0.7), (x + side * size * 1.3, 0.35), (x + side * size * 0.5, 0.5), (x + side * 0.2 * size, -0.4)])
+        outer = smooth(
+            [
+                (x, -0.92),
+                (x + side * size * 1.1, -0.7),
+                (x + side * size * 1.3, 0.35),
+                (x + side * size * 0.5, 0.5),
+                (x + side * 0.2 * size, -0.4),
+            ]
+        )
         return outer, None
     if kind == "horns":
-        return smooth([(x - side * 0.1, -0.8), (x + side * size * 0.3, -1.1), (x + side * size * 0.2, -1.1 - size), (x + side * size * 0.7, -1.0)]), None
+        return smooth(
+            [
+                (x - side * 0.1, -0.8),
+                (x + side * size * 0.3, -1.1),
+                (x + side * size * 0.2, -1.1 - size),
+                (x + side * size * 0.7, -1.0),
+            ]
+        ), None
     wide = size * (0.75 if kind == "bear" else 1.25)
     centre = (x + side * wide * 0.4, -0.85 - wide * 0.35)
     return ellipse(*centre, wide, wide), ellipse(*centre, wide * 0.6, wide * 0.6) if kind == "bear" else None
@@ -84,24 +128,50 @@ def draw_back(canvas: Canvas, head: Head) -> None:
     if design.kind in ("long", "bangs", "side", "bun", "tails", "pony") and design.length > 0.3:
         flow = head.design.wobble[:6] * 0.12
         low = design.length
-        points = [(-width * 0.8, -0.8), (width * 0.8, -0.8), (width, 0.0), (width * (0.95 + flow[0]), low * 0.6), (width * (0.8 + flow[1]), low),
-                  (0.3 + flow[2], low * 0.95), (-0.3 + flow[3], low * 1.02), (-width * (0.8 + flow[4]), low), (-width * (0.95 + flow[5]), low * 0.6), (-width, 0.0)]  # fmt: skip
+        points = [
+            (-width * 0.8, -0.8),
+            (width * 0.8, -0.8),
+            (width, 0.0),
+            (width * (0.95 + flow[0]), low * 0.6),
+            (width * (0.8 + flow[1]), low),
+            (0.3 + flow[2], low * 0.95),
+            (-0.3 + flow[3], low * 1.02),
+            (-width * (0.8 + flow[4]), low),
+            (-width * (0.95 + flow[5]), low * 0.6),
+            (-width, 0.0),
+        ]
         back = smooth(np.array(points) - (yaw * 0.35, 0.0))
         head.style.shape(canvas, head.px(back), color, head.line_width)
     if design.kind == "tails":
         for side in (-1.0, 1.0):
             x = side * width * (1 - 0.5 * abs(yaw)) - yaw * 0.4
-            strand = smooth([(x, -0.5), (x + side * 0.55, -0.4), (x + side * 0.7, design.length * 0.6), (x + side * 0.3, design.length)])
+            strand = smooth(
+                [
+                    (x, -0.5),
+                    (x + side * 0.55, -0.4),
+                    (x + side * 0.7, design.length * 0.6),
+                    (x + side * 0.3, design.length),
+                ]
+            )
             head.style.shape(canvas, head.px(strand), design.color, head.line_width)
     if design.kind == "pony":
         x = -yaw * (width + 0.2)
-        strand = smooth([(x, -0.8), (x - yaw * 0.7 + 0.2, -0.7), (x - yaw * 0.8, design.length * 0.7), (x - yaw * 0.2, design.length)])
+        strand = smooth(
+            [
+                (x, -0.8),
+                (x - yaw * 0.7 + 0.2, -0.7),
+                (x - yaw * 0.8, design.length * 0.7),
+                (x - yaw * 0.2, design.length),
+            ]
+        )
         head.style.shape(canvas, head.px(strand), design.color, head.line_width)
     if design.kind in ("afro", "curly"):
         grow = 1.3 + design.volume if design.kind == "afro" else 1.1
-        head.style.shape(canvas, head.px(_cloud(0.0 - yaw * 0.2, -0.35, width * grow, 0.95 * grow, head)), color, head.line_width)
+        head.style.shape(
+            canvas, head.px(_cloud(0.0 - yaw * 0.2, -0.35, width * grow, 0.95 * grow, head)), color, head.line_width
+        )
     if design.kind == "bun":
-        for x in ([-0.7, 0.7] if head.design.wobble[9] > 0 else [-yaw * 0.9]):
+        for x in [-0.7, 0.7] if head.design.wobble[9] > 0 else [-yaw * 0.9]:
             head.style.shape(canvas, head.disc(x * width, -1.05, 0.4, 0.38), design.color, head.line_width)
 
 
@@ -134,7 +204,9 @@ def _fringe(head: Head, hairline: float, kind: str) -> Points:
         rise = hairline + 0.28 * (lon / 1.35) ** 2 * (1 if kind != "bangs" else 0.4)
         if kind in ("spikes", "bangs") or is_anime:
             depth = (0.2 + 0.2 * abs(wobble[41])) if is_anime else 0.16
-            rise += (depth * (0.5 + 0.4 * wobble[24 + index]) if index % 2 else -depth * 0.4) * (kind != "bangs" or is_anime)
+            rise += (depth * (0.5 + 0.4 * wobble[24 + index]) if index % 2 else -depth * 0.4) * (
+                kind != "bangs" or is_anime
+            )
         if kind == "side":
             rise += 0.25 * (lon / 1.35) * np.sign(wobble[5])
         y = rise + head.drop
@@ -145,16 +217,25 @@ def _fringe(head: Head, hairline: float, kind: str) -> Points:
 
 
 def _sideburns(head: Head) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Points where the cap comes down before the ears, right and left; the back of a turned head is covered to the nape."""
+    """Where the cap comes down before the ears, right and left; of a turned head it covers the back to the nape."""
     volume = head.design.hair.volume
     ends = []
     for is_right in (True, False):
         side = 1.0 if is_right else -1.0
         turned = max(0.0, -side * float(np.sin(head.pose.yaw)))  # how much of this side of the head we see
         low = 0.1 + 0.55 * turned
-        outer = [(side * (head.reach(y, is_right) + volume * (0.6 - 0.5 * part)), y) for part, y in ((0.0, -0.1), (0.5, low * 0.6), (1.0, low))]
-        inner = side * min(head.reach(low, is_right) * 0.97, side * head.at(side * 1.75, 0.0)[0]) if turned > 0 else side * head.reach(low, is_right) * 0.97
-        temple = side * min(head.reach(0.0, is_right) * 0.97, side * head.at(side * 1.4, 0.0)[0]) if turned > 0 else inner
+        outer = [
+            (side * (head.reach(y, is_right) + volume * (0.6 - 0.5 * part)), y)
+            for part, y in ((0.0, -0.1), (0.5, low * 0.6), (1.0, low))
+        ]
+        inner = (
+            side * min(head.reach(low, is_right) * 0.97, side * head.at(side * 1.75, 0.0)[0])
+            if turned > 0
+            else side * head.reach(low, is_right) * 0.97
+        )
+        temple = (
+            side * min(head.reach(0.0, is_right) * 0.97, side * head.at(side * 1.4, 0.0)[0]) if turned > 0 else inner
+        )
         ends.append([*outer, (inner, low), (inner, min(low, 0.05)), (temple, -0.1)])
     return ends[0], ends[1][::-1]
 
@@ -197,7 +278,15 @@ def _locks(canvas: Canvas, head: Head) -> None:
     for side in (-1.0, 1.0):
         x, y, facing = head.at(side * 1.25, -0.3)
         if facing > -0.1:
-            strand = smooth([(x - 0.13, y), (x + 0.13, y), (x + 0.1 * side + 0.07, y + low * 0.8), (x + 0.06 * side, y + low + 0.25), (x - 0.1, y + low * 0.7)])
+            strand = smooth(
+                [
+                    (x - 0.13, y),
+                    (x + 0.13, y),
+                    (x + 0.1 * side + 0.07, y + low * 0.8),
+                    (x + 0.06 * side, y + low + 0.25),
+                    (x - 0.1, y + low * 0.7),
+                ]
+            )
             head.style.shape(canvas, head.px(strand), head.design.hair.color, head.line_width)
 
 
@@ -205,7 +294,15 @@ def _tuft(canvas: Canvas, head: Head) -> None:
     for index in range(3):
         lean = head.design.wobble[12 + index] * 0.4
         x = (index - 1) * 0.12
-        blade = smooth([(x - 0.08, -0.9), (x + lean * 0.5, -1.2), (x + lean, -1.4), (x + lean * 0.5 + 0.08, -1.15), (x + 0.08, -0.9)])
+        blade = smooth(
+            [
+                (x - 0.08, -0.9),
+                (x + lean * 0.5, -1.2),
+                (x + lean, -1.4),
+                (x + lean * 0.5 + 0.08, -1.15),
+                (x + 0.08, -0.9),
+            ]
+        )
         head.style.shape(canvas, head.px(blade), head.design.hair.color, head.line_width * 0.8)
 
 
@@ -216,98 +313,3 @@ def _side_hair(canvas: Canvas, head: Head) -> None:
             continue
         reach = 0.12 + 0.25 * abs(float(np.sin(head.pose.yaw)))
         head.style.shape(canvas, head.px(_cloud(x, y, reach, 0.3, head)), head.design.hair.color, head.line_width * 0.8)
-
-
-def draw_hat(canvas: Canvas, head: Head) -> None:
-    """Whatever is worn on top."""
-    hair = head.design.hair
-    if hair.hat == "none":
-        return
-    width = max(head.reach(-0.4, True), head.reach(-0.4, False)) + hair.volume * 0.7 + 0.05
-    brim = -0.52 if hair.kind not in ("none", "bald") else -0.6
-    _HATS[hair.hat](canvas, head, width, brim)
-
-
-def _dome(width: float, brim: float, height: float) -> Points:
-    angle = np.linspace(np.pi, 2 * np.pi, 17)
-    return np.stack([width * np.cos(angle), brim + height * np.sin(angle)], 1)
-
-
-def _cap(c: Canvas, head: Head, width: float, brim: float) -> None:
-    color, turn = head.design.hair.hat_color, float(np.sin(head.pose.yaw))
-    head.style.shape(c, head.px(_dome(width, brim, 0.72)), color, head.line_width)
-    peak = smooth([(-width * 0.7 + turn * 0.7, brim - 0.05), (turn * width * 1.3, brim + 0.16), (width * 0.7 + turn * 0.7, brim - 0.05), (turn, brim - 0.1)])
-    head.style.shape(c, head.px(peak), scaled(color, 0.75), head.line_width)
-
-
-def _top(c: Canvas, head: Head, width: float, brim: float) -> None:
-    color = head.design.hair.hat_color if head.design.wobble[2] > 0 else BLACK
-    tall = 0.7 + 0.5 * abs(head.design.wobble[1])
-    head.style.shape(c, head.px([(-width * 0.75, brim), (-width * 0.7, brim - tall), (width * 0.7, brim - tall), (width * 0.75, brim)]), color, head.line_width)
-    c.fill(head.px([(-width * 0.75, brim), (-width * 0.75, brim - 0.18), (width * 0.75, brim - 0.18), (width * 0.75, brim)]), head.style.tone(scaled(color, 0.6)))
-    head.style.shape(c, head.disc(0, brim, width * 1.3, 0.12), color, head.line_width)
-
-
-def _beanie(c: Canvas, head: Head, width: float, brim: float) -> None:
-    color = head.design.hair.hat_color
-    head.style.shape(c, head.px(_dome(width, brim, 0.8)), color, head.line_width)
-    head.style.shape(c, head.disc(0, brim, width * 1.03, 0.13, 4.0), scaled(color, 1.25), head.line_width)
-    head.style.shape(c, head.disc(0, brim - 0.8, 0.18, 0.18), (240, 240, 240), head.line_width * 0.7)
-
-
-def _cone(c: Canvas, head: Head, width: float, brim: float) -> None:
-    color, lean = head.design.hair.hat_color, head.design.wobble[4] * 0.5
-    head.style.shape(c, head.px([(-width * 0.85, brim), (lean, brim - 1.7), (width * 0.85, brim)]), color, head.line_width)
-    head.style.shape(c, head.disc(0, brim, width * 1.35, 0.13), scaled(color, 0.8), head.line_width)
-
-
-def _helmet(c: Canvas, head: Head, width: float, brim: float) -> None:
-    color = head.design.hair.hat_color
-    dome = _dome(width * 1.1, brim + 0.1, 0.85)
-    sides = [(width * 1.1, 0.2), (width * 0.92, 0.2), (width * 0.88, brim + 0.1), (-width * 0.88, brim + 0.1), (-width * 0.92, 0.2), (-width * 1.1, 0.2)]
-    head.style.shape(c, head.px(np.concatenate([dome, sides])), color, head.line_width)
-
-
-def _crown(c: Canvas, head: Head, width: float, brim: float) -> None:
-    x = np.linspace(-width * 0.8, width * 0.8, 9)
-    top = np.stack([x, brim - 0.35 - 0.25 * (np.arange(9) % 2)], 1)
-    head.style.shape(c, head.px(np.concatenate([top, [(width * 0.8, brim), (-width * 0.8, brim)]])), (245, 200, 50), head.line_width)
-
-
-def _bow(c: Canvas, head: Head, width: float, brim: float) -> None:
-    x, y = 0.5 * np.sign(head.design.wobble[6]), -0.95
-    for side in (-1, 1):
-        wing = smooth([(x, y), (x + side * 0.45, y - 0.28), (x + side * 0.5, y + 0.2)])
-        head.style.shape(c, head.px(wing), head.design.hair.hat_color, head.line_width * 0.8)
-    head.style.shape(c, head.disc(x, y, 0.1, 0.1), scaled(head.design.hair.hat_color, 0.8), head.line_width * 0.8)
-
-
-def _band(c: Canvas, head: Head, width: float, brim: float) -> None:
-    low = head.design.hair.hairline - 0.1
-    x = np.linspace(-1, 1, 11)
-    top = np.stack([x * width, low - 0.16 + 0.1 * (1 - x**2)], 1)
-    head.style.shape(c, head.px(np.concatenate([top, (top + (0, 0.17))[::-1]])), head.design.hair.hat_color, head.line_width * 0.7)
-
-
-def _headphones(c: Canvas, head: Head, width: float, brim: float) -> None:
-    color = head.style.tone(head.design.hair.hat_color)
-    c.stroke(head.px(_dome(width * 1.05, -0.05, 1.1)), color, 0.12 * head.unit)
-    for side in (-1, 1):
-        if head.at(side * 1.57, 0.0)[2] > -0.5:
-            head.style.shape(c, head.disc(side * width * 0.98 * abs(np.cos(head.pose.yaw)), 0.0, 0.2, 0.32), head.design.hair.hat_color, head.line_width)
-
-
-def _hood(c: Canvas, head: Head, width: float, brim: float) -> None:
-    turn = float(np.sin(head.pose.yaw))
-    outer = ellipse(-0.15 * turn, -0.1, width * 1.3, 1.3, 40)
-    inner = ellipse(turn * 0.3, 0.08, width * 0.86, 0.98, 40)[::-1]
-    ring = np.concatenate([outer, outer[:1], inner[-1:], inner])
-    head.style.shape(c, head.px(ring), head.design.body.top, 0, plain=True)
-    c.stroke(head.px(inner), head.style.line(head.design.body.top), head.line_width, closed=True)
-    c.stroke(head.px(outer), head.style.line(head.design.body.top), head.line_width, closed=True)
-
-
-_HATS = {
-    "cap": _cap, "top": _top, "beanie": _beanie, "cone": _cone, "helmet": _helmet, "crown": _crown, "bow": _bow,
-    "band": _band, "headphones": _headphones, "hood": _hood,
-}  # fmt: skip

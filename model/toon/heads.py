@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import eyes, faces, hair
+from . import eyes, faces, hair, hats, noses
 from .canvas import Canvas, Points, ellipse, smooth
 from .design import Design, Pose
 
@@ -92,7 +92,7 @@ def draw_head(canvas: Canvas, head: Head, tag: int) -> None:
         eyes.draw_eyes(canvas, head)
         faces.draw_mouth(canvas, head)
         canvas.tag = tag
-        faces.draw_nose(canvas, head)
+        noses.draw_nose(canvas, head)
         canvas.tag = None
         faces.draw_beard(canvas, head)
         eyes.draw_brows(canvas, head)
@@ -100,4 +100,4 @@ def draw_head(canvas: Canvas, head: Head, tag: int) -> None:
     canvas.tag = 0
     hair.draw_ears(canvas, head, is_near=True)
     hair.draw_front(canvas, head)
-    hair.draw_hat(canvas, head)
+    hats.draw_hat(canvas, head)

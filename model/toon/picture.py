@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 from . import backgrounds, clutter, effects
 from .bodies import draw_character
 from .canvas import Canvas
-from .design import random_design, random_pose
+from .casting import random_design, random_pose
 from .palette import Style, random_style
 
 _LEAST_VISIBLE = 0.4  # a face of which less is seen has no box
 _LEAST_SIDE = 5.0  # pixels; a box below has no value
 
 
-def visible_boxes(owner: NDArray[np.uint8], areas: dict[int, int], least_visible: float) -> dict[int, tuple[float, ...]]:
-    """Bounding boxes (x1, y1, x2, y2 in pixels of ``owner``) of faces of which at least ``least_visible`` is still seen.
+def visible_boxes(
+    owner: NDArray[np.uint8], areas: dict[int, int], least_visible: float
+) -> dict[int, tuple[float, ...]]:
+    """Bounding boxes (x1, y1, x2, y2 in pixels) of the faces of which at least ``least_visible`` is still seen.
 
     Args:
         owner: uint8 [H, W], which face owns the pixel, 0: none.
@@ -41,8 +43,12 @@ def _layout(rng: np.random.Generator, size: tuple[int, int]) -> list[tuple[float
     kind = rng.choice(["none", "close", "pair", "group", "crowd"], p=[0.06, 0.27, 0.27, 0.27, 0.13])
     if kind == "none":
         return []
-    low, high, count = {"close": (0.2, 0.42, 1), "pair": (0.1, 0.26, int(rng.integers(1, 4))),
-                        "group": (0.04, 0.13, int(rng.integers(2, 7))), "crowd": (0.018, 0.06, int(rng.integers(4, 13)))}[str(kind)]  # fmt: skip
+    low, high, count = {
+        "close": (0.2, 0.42, 1),
+        "pair": (0.1, 0.26, int(rng.integers(1, 4))),
+        "group": (0.04, 0.13, int(rng.integers(2, 7))),
+        "crowd": (0.018, 0.06, int(rng.integers(4, 13))),
+    }[str(kind)]
     places = []
     base = rng.uniform(0.3, 0.6) * height
     for index in range(count):
@@ -116,7 +122,14 @@ def picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np
     if rng.random() < 0.18:
         y = rng.choice([0.12, 0.9]) * canvas.size[0]
         color = (255, 255, 255) if rng.random() < 0.6 else (255, 230, 60)
-        clutter.letters(canvas, rng, (rng.uniform(0.05, 0.5) * canvas.size[1], y), rng.uniform(0.04, 0.1) * canvas.size[0], color, int(rng.integers(3, 16)))
+        clutter.letters(
+            canvas,
+            rng,
+            (rng.uniform(0.05, 0.5) * canvas.size[1], y),
+            rng.uniform(0.04, 0.1) * canvas.size[0],
+            color,
+            int(rng.integers(3, 16)),
+        )
     pixels = canvas.pixels
     if factor > 1:
         pixels = np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)

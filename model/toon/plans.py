@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .acting import Part
-from .design import Design, random_design
+from .casting import random_design
+from .design import Design
 from .palette import Style, random_style
 from .scene import Shot
 
@@ -67,20 +68,53 @@ def _talk(rng: np.random.Generator, seconds: float) -> list[tuple[float, float]]
 def close_up(rng: np.random.Generator, who: int, seconds: float, place: str) -> Shot:
     """One character, head and shoulders, talking."""
     x = float(rng.uniform(0.4, 0.6))
-    yaw = [(0.0, float(rng.uniform(-0.5, 0.5))), (seconds * 0.5, float(rng.uniform(-0.3, 0.3))), (seconds, float(rng.uniform(-0.5, 0.5)))]
-    part = Part(who, [(0.0, x), (seconds, x + 0.02)], [(0.0, 0.2), (seconds, 0.23)], y=[(0.0, 0.48)], yaw=yaw, talks=_talk(rng, seconds), seed=_number(rng))
+    yaw = [
+        (0.0, float(rng.uniform(-0.5, 0.5))),
+        (seconds * 0.5, float(rng.uniform(-0.3, 0.3))),
+        (seconds, float(rng.uniform(-0.5, 0.5))),
+    ]
+    part = Part(
+        who,
+        [(0.0, x), (seconds, x + 0.02)],
+        [(0.0, 0.2), (seconds, 0.23)],
+        y=[(0.0, 0.48)],
+        yaw=yaw,
+        talks=_talk(rng, seconds),
+        seed=_number(rng),
+    )
     return Shot(seconds, place, [part], seed=_number(rng))
 
 
 def two_shot(rng: np.random.Generator, who: tuple[int, int], seconds: float, place: str) -> Shot:
     """Two characters, waist up, turn to each other and talk in turn."""
     half = seconds / 2
-    turns = [[(0.0, 0.3), (half * 0.8, 0.8), (half * 1.6, 0.3), (seconds, 0.6)], [(0.0, -0.8), (half, -0.4), (seconds, -0.7)]]
+    turns = [
+        [(0.0, 0.3), (half * 0.8, 0.8), (half * 1.6, 0.3), (seconds, 0.6)],
+        [(0.0, -0.8), (half, -0.4), (seconds, -0.7)],
+    ]
     parts = [
-        Part(who[0], [(0.0, 0.3), (seconds, 0.32)], [(0.0, 0.12)], y=[(0.0, 0.42)], yaw=turns[0], talks=[(0.2, half)], mood=[(0.0, 0.5)], seed=_number(rng)),
-        Part(who[1], [(0.0, 0.7), (seconds, 0.69)], [(0.0, 0.115)], y=[(0.0, 0.46)], yaw=turns[1], talks=[(half, seconds)], mood=[(0.0, 0.1), (seconds, 0.7)],
-             arms=[(0.0, 0.3), (half, 0.9), (seconds, 0.4)], seed=_number(rng)),
-    ]  # fmt: skip
+        Part(
+            who[0],
+            [(0.0, 0.3), (seconds, 0.32)],
+            [(0.0, 0.12)],
+            y=[(0.0, 0.42)],
+            yaw=turns[0],
+            talks=[(0.2, half)],
+            mood=[(0.0, 0.5)],
+            seed=_number(rng),
+        ),
+        Part(
+            who[1],
+            [(0.0, 0.7), (seconds, 0.69)],
+            [(0.0, 0.115)],
+            y=[(0.0, 0.46)],
+            yaw=turns[1],
+            talks=[(half, seconds)],
+            mood=[(0.0, 0.1), (seconds, 0.7)],
+            arms=[(0.0, 0.3), (half, 0.9), (seconds, 0.4)],
+            seed=_number(rng),
+        ),
+    ]
     return Shot(seconds, place, parts, seed=_number(rng))
 
 
@@ -88,10 +122,30 @@ def crossing(rng: np.random.Generator, who: list[int], seconds: float, place: st
     """Two walk past each other, one leaves and comes back; others stand behind."""
     t = seconds
     parts = [
-        Part(who[0], [(0.0, -0.08), (t * 0.42, 0.62), (t, 0.7)], [(0.0, 0.075)], ground=0.97, talks=[(t * 0.5, t)], seed=_number(rng)),
-        Part(who[1], [(0.0, 0.8), (t * 0.05, 0.8), (t * 0.4, 0.02), (t * 0.46, -0.12), (t * 0.72, -0.12), (t * 0.95, 0.3), (t, 0.3)], [(0.0, 0.066)],
-             ground=0.93, seed=_number(rng)),
-    ]  # fmt: skip
+        Part(
+            who[0],
+            [(0.0, -0.08), (t * 0.42, 0.62), (t, 0.7)],
+            [(0.0, 0.075)],
+            ground=0.97,
+            talks=[(t * 0.5, t)],
+            seed=_number(rng),
+        ),
+        Part(
+            who[1],
+            [
+                (0.0, 0.8),
+                (t * 0.05, 0.8),
+                (t * 0.4, 0.02),
+                (t * 0.46, -0.12),
+                (t * 0.72, -0.12),
+                (t * 0.95, 0.3),
+                (t, 0.3),
+            ],
+            [(0.0, 0.066)],
+            ground=0.93,
+            seed=_number(rng),
+        ),
+    ]
     for index, character in enumerate(who[2:4]):
         x = 0.42 + 0.5 * index
         parts.append(Part(character, [(0.0, x)], [(0.0, 0.05)], ground=0.84, talks=_talk(rng, t), seed=_number(rng)))
@@ -104,7 +158,16 @@ def walk_along(rng: np.random.Generator, who: list[int], seconds: float, place: 
     parts = []
     for index, character in enumerate(who):
         x = 0.32 + 0.36 * index
-        parts.append(Part(character, [(0.0, x), (seconds, x + 0.06)], [(0.0, 0.085 - 0.012 * index)], ground=0.99 - 0.04 * index, talks=_talk(rng, seconds), seed=_number(rng)))
+        parts.append(
+            Part(
+                character,
+                [(0.0, x), (seconds, x + 0.06)],
+                [(0.0, 0.085 - 0.012 * index)],
+                ground=0.99 - 0.04 * index,
+                talks=_talk(rng, seconds),
+                seed=_number(rng),
+            )
+        )
     pan = [(0.0, 0.0 if way > 0 else 0.6), (seconds, 0.6 if way > 0 else 0.0)]
     return Shot(seconds, place, parts, pan=pan, seed=_number(rng))
 
@@ -132,17 +195,34 @@ def crowd(rng: np.random.Generator) -> Script:
         depth = index / len(cast)
         start, end = float(rng.uniform(-0.05, 1.05)), float(rng.uniform(0.0, 1.0))
         stop = float(rng.uniform(0.4, 0.9)) * seconds
-        parts.append(Part(index, [(0.0, start), (stop, end), (seconds, end)], [(0.0, 0.036 + 0.035 * depth)], ground=0.78 + 0.2 * depth, talks=_talk(rng, seconds), seed=_number(rng)))
+        parts.append(
+            Part(
+                index,
+                [(0.0, start), (stop, end), (seconds, end)],
+                [(0.0, 0.036 + 0.035 * depth)],
+                ground=0.78 + 0.2 * depth,
+                talks=_talk(rng, seconds),
+                seed=_number(rng),
+            )
+        )
     shot = Shot(seconds, str(rng.choice(_PLACES)), parts, seed=_number(rng), has_foreground=rng.random() < 0.4)
     return Script("crowd", 2, 2, [shot], [style], [cast])
 
 
-def _shots(rng: np.random.Generator, count: int, low: float, high: float) -> tuple[list[Shot], list[Style], list[list[Design]]]:
+def _shots(
+    rng: np.random.Generator, count: int, low: float, high: float
+) -> tuple[list[Shot], list[Style], list[list[Design]]]:
     shots, styles, casts = [], [], []
     for _ in range(count):
         style, seconds = _style(rng), float(rng.uniform(low, high))
         kind, place = rng.integers(3), str(rng.choice(_PLACES))
-        shot = close_up(rng, 0, seconds, place) if kind == 0 else two_shot(rng, (0, 1), seconds, place) if kind == 1 else walk_along(rng, [0, 1], seconds, place)
+        shot = (
+            close_up(rng, 0, seconds, place)
+            if kind == 0
+            else two_shot(rng, (0, 1), seconds, place)
+            if kind == 1
+            else walk_along(rng, [0, 1], seconds, place)
+        )
         shots.append(shot)
         styles.append(style)
         casts.append(_cast(rng, style, 2))
@@ -166,7 +246,10 @@ def flashes(rng: np.random.Generator) -> Script:
     """Three shots with flashes of one to four frames, white, black and inverted, which start no shot."""
     shots, styles, casts = _shots(rng, 3, 2.4, 3.0)
     for shot in shots:
-        shot.flashes = [(moment, int(rng.integers(1, 5)), str(kind)) for moment, kind in zip((0.6, 1.3, 1.9), rng.permutation(["white", "black", "inverted"]), strict=True)]
+        shot.flashes = [
+            (moment, int(rng.integers(1, 5)), str(kind))
+            for moment, kind in zip((0.6, 1.3, 1.9), rng.permutation(["white", "black", "inverted"]), strict=True)
+        ]
     return Script("flashes", 2, 2, shots, styles, casts)
 
 
@@ -190,5 +273,11 @@ def quiet(rng: np.random.Generator) -> Script:
 
 
 PLANS: dict[str, Callable[[np.random.Generator], Script]] = {
-    "demo": demo, "crowd": crowd, "cuts": cuts, "fades": fades, "flashes": flashes, "threes": threes, "quiet": quiet,
-}  # fmt: skip
+    "demo": demo,
+    "crowd": crowd,
+    "cuts": cuts,
+    "fades": fades,
+    "flashes": flashes,
+    "threes": threes,
+    "quiet": quiet,
+}

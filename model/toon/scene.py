@@ -65,17 +65,22 @@ class Scene:
 
     def _blank(self, time: float) -> Canvas:
         height, width = self.size
-        left = int(round(self._camera(time)))
+        left = round(self._camera(time))
         canvas = Canvas((height + 2 * self.margin, width + 2 * self.margin))
-        canvas.pixels[self.margin : self.margin + height, self.margin : self.margin + width] = self._background[:, left : left + width]
+        canvas.pixels[self.margin : self.margin + height, self.margin : self.margin + width] = self._background[
+            :, left : left + width
+        ]
         return canvas
 
     def _position(self, part: Part, time: float) -> tuple[float, float, float]:
         """x, y of the head and half its height in pixels of the frame, as if it stood still on its way."""
         height, width = self.size
-        unit = ease(part.unit, time) * height
-        y = ease(part.y, time) * height if part.y else part.ground * height - unit * standing_height(self.cast[part.character])
-        return glide(part.x, time) * width, y, unit
+        unit, tall = ease(part.unit, time) * height, standing_height(self.cast[part.character])
+        if part.y is None:
+            return glide(part.x, time) * width, part.ground * height - unit * tall, unit
+        y = ease(part.y, time) * height
+        closer = 1.04 * height - y  # a small character is shown closer, so that nobody floats
+        return glide(part.x, time) * width, y, min(max(unit, closer / tall), 0.3 * height)
 
     def _walked(self, part: Part, time: float) -> tuple[float, float]:
         """Speed over the ground and path since the start, half head heights (a second)."""

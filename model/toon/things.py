@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import eyes, faces
+from . import eyes, faces, noses
 from .canvas import Canvas, ellipse, scaled, smooth
 
 if TYPE_CHECKING:
@@ -14,27 +14,43 @@ if TYPE_CHECKING:
 
 
 def _box(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(c, head.px([(1.15, -1.3), (1.45, -1.5), (1.45, 1.2), (1.15, 1.4)]), scaled(color, 0.7), head.line_width)
-    head.style.shape(c, head.px([(-1.15, -1.3), (-0.85, -1.5), (1.45, -1.5), (1.15, -1.3)]), scaled(color, 1.15), head.line_width)
+    head.style.shape(
+        c, head.px([(1.15, -1.3), (1.45, -1.5), (1.45, 1.2), (1.15, 1.4)]), scaled(color, 0.7), head.line_width
+    )
+    head.style.shape(
+        c, head.px([(-1.15, -1.3), (-0.85, -1.5), (1.45, -1.5), (1.15, -1.3)]), scaled(color, 1.15), head.line_width
+    )
     head.style.shape(c, head.px([(-1.15, -1.3), (1.15, -1.3), (1.15, 1.4), (-1.15, 1.4)]), color, head.line_width)
 
 
 def _fruit(c: Canvas, head: Head, color: Any) -> None:
     head.style.shape(c, head.disc(0, 0.05, 1.2, 1.15, 2.3), color, head.line_width)
     c.stroke(head.px([(0, -1.05), (0.08, -1.45)]), head.style.tone((90, 60, 30)), 0.1 * head.unit)
-    head.style.shape(c, head.px(smooth([(0.08, -1.3), (0.5, -1.6), (0.8, -1.35), (0.45, -1.2)])), (80, 160, 60), head.line_width)
+    head.style.shape(
+        c, head.px(smooth([(0.08, -1.3), (0.5, -1.6), (0.8, -1.35), (0.45, -1.2)])), (80, 160, 60), head.line_width
+    )
 
 
 def _star(c: Canvas, head: Head, color: Any) -> None:
     angle = np.linspace(0, 2 * np.pi, 10, endpoint=False) - np.pi / 2
     radius = np.where(np.arange(10) % 2 == 0, 2.0, 1.1)
-    head.style.shape(c, head.px(smooth(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), steps=3)), color, head.line_width)
+    head.style.shape(
+        c,
+        head.px(smooth(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), steps=3)),
+        color,
+        head.line_width,
+    )
 
 
 def _cloud(c: Canvas, head: Head, color: Any) -> None:
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     bump = 1 + 0.13 * np.abs(np.sin(angle * 4))
-    head.style.shape(c, head.px(np.stack([1.6 * bump * np.cos(angle), 1.15 * bump * np.sin(angle)], 1)), scaled(color, 1.3), head.line_width)
+    head.style.shape(
+        c,
+        head.px(np.stack([1.6 * bump * np.cos(angle), 1.15 * bump * np.sin(angle)], 1)),
+        scaled(color, 1.3),
+        head.line_width,
+    )
 
 
 def _cup(c: Canvas, head: Head, color: Any) -> None:
@@ -44,17 +60,29 @@ def _cup(c: Canvas, head: Head, color: Any) -> None:
 
 
 def _car(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(c, head.px(smooth([(-1.3, -0.7), (-0.9, -1.6), (0.9, -1.6), (1.3, -0.7)])), scaled(color, 0.85), head.line_width)
+    head.style.shape(
+        c, head.px(smooth([(-1.3, -0.7), (-0.9, -1.6), (0.9, -1.6), (1.3, -0.7)])), scaled(color, 0.85), head.line_width
+    )
     for side in (-1.3, 1.3):
         head.style.shape(c, head.disc(side, 1.15, 0.35, 0.45), (40, 40, 45), head.line_width)
     head.style.shape(c, head.disc(0, 0.25, 1.8, 1.0, 4.0), color, head.line_width)
 
 
 def _tree(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(c, head.px(smooth([(-0.9, -1.6), (0.9, -1.6), (1.0, 0.5), (1.6, 2.6), (-1.6, 2.6), (-1.0, 0.5)])), (130, 90, 55), head.line_width)
+    head.style.shape(
+        c,
+        head.px(smooth([(-0.9, -1.6), (0.9, -1.6), (1.0, 0.5), (1.6, 2.6), (-1.6, 2.6), (-1.0, 0.5)])),
+        (130, 90, 55),
+        head.line_width,
+    )
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     bump = 1 + 0.12 * np.abs(np.sin(angle * 5))
-    head.style.shape(c, head.px(np.stack([2.3 * bump * np.cos(angle), -2.2 + 1.1 * bump * np.sin(angle)], 1)), (70, 150, 60), head.line_width)
+    head.style.shape(
+        c,
+        head.px(np.stack([2.3 * bump * np.cos(angle), -2.2 + 1.1 * bump * np.sin(angle)], 1)),
+        (70, 150, 60),
+        head.line_width,
+    )
 
 
 def _slab(c: Canvas, head: Head, color: Any) -> None:
@@ -62,7 +90,16 @@ def _slab(c: Canvas, head: Head, color: Any) -> None:
     head.style.shape(c, head.disc(0, 0.0, 0.85, 1.35, 6.0), scaled(color, 1.3), head.line_width * 0.6)
 
 
-_SHAPES = {"box": _box, "fruit": _fruit, "star": _star, "cloud": _cloud, "cup": _cup, "car": _car, "tree": _tree, "slab": _slab}
+_SHAPES = {
+    "box": _box,
+    "fruit": _fruit,
+    "star": _star,
+    "cloud": _cloud,
+    "cup": _cup,
+    "car": _car,
+    "tree": _tree,
+    "slab": _slab,
+}
 
 
 def draw_thing(canvas: Canvas, head: Head, tag: int) -> None:
@@ -82,6 +119,6 @@ def draw_thing(canvas: Canvas, head: Head, tag: int) -> None:
     eyes.draw_eyes(canvas, head)
     faces.draw_mouth(canvas, head)
     if design.features.nose in ("ball", "button", "tick"):
-        faces.draw_nose(canvas, head)
+        noses.draw_nose(canvas, head)
     eyes.draw_brows(canvas, head)
     faces.draw_glasses(canvas, head)

@@ -67,11 +67,15 @@ class ClipTruth:
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
         content = {
-            "format": FORMAT, "plan": self.plan, "seed": self.seed, "height": self.size[0], "width": self.size[1],
+            "format": FORMAT,
+            "plan": self.plan,
+            "seed": self.seed,
+            "height": self.size[0],
+            "width": self.size[1],
             "fps": [self.fps.numerator, self.fps.denominator],
             "changes": [asdict(change) for change in self.changes],
             "frames": [_frame_json(frame) for frame in self.frames],
-        }  # fmt: skip
+        }
         Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
 
     @classmethod
@@ -86,16 +90,25 @@ class ClipTruth:
             if content.get("format") != FORMAT:
                 raise ValueError(f"format must be {FORMAT}, got {content.get('format')!r}")
             return cls(
-                content["plan"], content["seed"], (content["height"], content["width"]), Fraction(*content["fps"]),
-                [_frame(frame) for frame in content["frames"]], [Change(**change) for change in content["changes"]],
-            )  # fmt: skip
+                content["plan"],
+                content["seed"],
+                (content["height"], content["width"]),
+                Fraction(*content["fps"]),
+                [_frame(frame) for frame in content["frames"]],
+                [Change(**change) for change in content["changes"]],
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise MediaError(f"{path}: not the truth of a drawn clip: {error}") from error
 
 
 def _frame_json(frame: FrameTruth) -> dict[str, Any]:
     faces = [
-        {"id": face.id, "character": face.character, "box": [round(v, 2) for v in face.box_xyxy], "visible": round(face.visible, 4)}
+        {
+            "id": face.id,
+            "character": face.character,
+            "box": [round(v, 2) for v in face.box_xyxy],
+            "visible": round(face.visible, 4),
+        }
         for face in frame.faces
     ]
     return {"index": frame.index, "drawing": frame.drawing, "shot": frame.shot, "faces": faces}
@@ -103,7 +116,12 @@ def _frame_json(frame: FrameTruth) -> dict[str, Any]:
 
 def _frame(content: dict[str, Any]) -> FrameTruth:
     faces = tuple(
-        FaceTruth(face["id"], face["character"], (face["box"][0], face["box"][1], face["box"][2], face["box"][3]), face["visible"])
+        FaceTruth(
+            face["id"],
+            face["character"],
+            (face["box"][0], face["box"][1], face["box"][2], face["box"][3]),
+            face["visible"],
+        )
         for face in content["faces"]
     )
     return FrameTruth(content["index"], content["drawing"], content["shot"], faces)
