@@ -108,6 +108,16 @@ ACFD_MULTIVERSION void level_row(int gain, const short* red, const short* green,
   }
 }
 
+// out[i] = sample i of channel `channel`.
+ACFD_MULTIVERSION void pick_channel(const short* interleaved, int channels, int channel, int count, short* out) {
+  interleaved += channel;
+  if (channels == 2) {  // a step known to the compiler is what it can shuffle
+    for (int i = 0; i < count; ++i) out[i] = interleaved[2 * i];
+  } else {
+    for (int i = 0; i < count; ++i) out[i] = interleaved[3 * i];
+  }
+}
+
 // Samples one plane to the content's size before rotation, a row at a call.
 class PlaneSampler {
  public:
@@ -132,7 +142,7 @@ class PlaneSampler {
     for (int c = 0; c < channels_; ++c) {
       const short* samples = interleaved_.data();
       if (channels_ > 1) {
-        for (int i = 0; i < columns_; ++i) channel_[i] = interleaved_[i * channels_ + c];
+        pick_channel(interleaved_.data(), channels_, c, columns_, channel_.data());
         samples = channel_.data();
       }
       sum_rows(samples, horizontal_.first.data(), horizontal_.weights.data(), horizontal_.stride,
