@@ -64,14 +64,13 @@ def plot(curve: Curve, source: str, path: Path) -> None:
 
 def main() -> None:
     """Watch one run of the command line and write benchmarks/results/memory.{json,png}."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, epilog="Further options go to acfd-stream track.")
     parser.add_argument("file", type=Path, help="a long video")
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between samples")
-    parser.add_argument("track", nargs=argparse.REMAINDER, help="further options of acfd-stream track")
-    arguments = parser.parse_args()
+    arguments, further = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         out = ["-o", str(Path(folder) / "tracks.jsonl")]
-        track = [sys.executable, "-m", "acfd_stream.cli", "track", str(arguments.file), *out, *arguments.track]
+        track = [sys.executable, "-m", "acfd_stream.cli", "track", str(arguments.file), *out, "--quiet", *further]
         curve = watched(track, arguments.interval)
     source = arguments.file.name
     save("memory", rows_of(curve, source))
