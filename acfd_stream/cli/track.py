@@ -130,6 +130,8 @@ def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgre
             writer.close(end)
             if overlay is not None:
                 overlay.close()
+                for warning in overlay.warnings:
+                    complain(f"warning: {overlay.path}: {warning}")
         failures.pop_all()
     return end
 
@@ -178,7 +180,5 @@ def _say_how_it_ended(call: TrackCall, end: ResultEnd, progress: TrackProgress) 
         progress.summarize(end.tracks, [call.place, *([str(call.overlay)] if call.overlay else [])])
         return DONE
     kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
-    complain(
-        f"{call.source}: {end.error}; {count(progress.frames, 'frame')} kept in {kept}, which is marked incomplete"
-    )
+    complain(f"{end.error}; {count(progress.frames, 'frame')} kept in {kept}, which is marked incomplete")
     return INPUT_AT_FAULT

@@ -94,6 +94,7 @@ class FakeOverlay:
 
     def __init__(self, path: Any, source: str) -> None:
         self.path, self.bytes = path, b""
+        self.warnings = PLAN.get("overlay_warnings", [])
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         assert frame.index == result.index

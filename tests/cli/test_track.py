@@ -73,6 +73,12 @@ def test_mot_and_overlay_come_from_one_call(tmp_path: Path) -> None:
     assert (tmp_path / "seen.mp4").read_bytes() == b"..."
 
 
+def test_what_is_odd_about_the_overlay_is_said_and_changes_no_result(tmp_path: Path) -> None:
+    done = track(tmp_path, "a.mp4", "-q", "--overlay", "seen.mp4", overlay_warnings=["no sound"])
+    assert (done.returncode, done.stderr) == (0, "acfd-stream: warning: seen.mp4: no sound\n")
+    assert "warnings" not in json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])
+
+
 def test_dash_is_stdout(tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "-o", "-")
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()][-1] == "end"
@@ -80,14 +86,14 @@ def test_dash_is_stdout(tmp_path: Path) -> None:
 
 
 def test_a_broken_input_keeps_its_frames_and_exits_1(tmp_path: Path) -> None:
-    done = track(tmp_path, "a.mp4", error="broke after frame 2: bad NAL", warnings=["odd"])
+    done = track(tmp_path, "a.mp4", error="a.mp4: broke after frame 2", warnings=["odd"])
     assert done.returncode == 1
     assert done.stderr == (
         "acfd-stream: warning: a.mp4: odd\n"
-        "acfd-stream: a.mp4: broke after frame 2: bad NAL; 3 frames kept in a.jsonl, which is marked incomplete\n"
+        "acfd-stream: a.mp4: broke after frame 2; 3 frames kept in a.jsonl, which is marked incomplete\n"
     )
     end = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])
-    assert (end["complete"], end["frames"], end["error"]) == (False, 3, "broke after frame 2: bad NAL")
+    assert (end["complete"], end["frames"], end["error"]) == (False, 3, "a.mp4: broke after frame 2")
 
 
 def test_a_broken_input_leaves_mot_under_another_name(tmp_path: Path) -> None:
