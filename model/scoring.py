@@ -36,7 +36,7 @@ class TrackedFrame:
     shot: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """What counts."""
 

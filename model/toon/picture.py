@@ -133,6 +133,7 @@ def picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np
     pixels = canvas.pixels
     if factor > 1:
         pixels = np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
-    found = np.array([box for box in boxes.values()], np.float32).reshape(-1, 4) / factor
+    ratio = np.array([size[1] / canvas.size[1], size[0] / canvas.size[0]] * 2, np.float32)
+    found = np.array(list(boxes.values()), np.float32).reshape(-1, 4) * ratio
     keep = np.minimum(found[:, 2] - found[:, 0], found[:, 3] - found[:, 1]) >= _LEAST_SIDE
     return effects.age(pixels, rng), found[keep]
