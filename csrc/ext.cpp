@@ -143,6 +143,18 @@ void check_sizes(const Pair& content_size, const Pair& network_size) {
   }
 }
 
+void check_layout(const py::tuple& planes, PixelFormat format, const std::string& format_name, int bit_depth,
+                  int rotation) {
+  if (bit_depth < 8 || bit_depth > 16) refuse("bit_depth", "in 8 … 16", text(bit_depth));
+  if (rotation != 0 && rotation != 90 && rotation != 180 && rotation != 270) {
+    refuse("rotation", "0, 90, 180 or 270", text(rotation));
+  }
+  const std::size_t count = format == PixelFormat::kYuv420p ? 3 : format == PixelFormat::kNv12 ? 2 : 1;
+  if (planes.size() != count) {
+    refuse("planes", std::to_string(count) + " arrays for " + format_name, text(planes.size()));
+  }
+}
+
 Size size_of(const Pair& size) { return {static_cast<int>(size.first), static_cast<int>(size.second)}; }
 
 py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& pixel_format, int bit_depth,
@@ -151,14 +163,7 @@ py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& 
   LetterboxJob job;
   job.format = format_of(pixel_format);
   job.color = color_of(color_matrix, is_full_range, 8);
-  if (bit_depth < 8 || bit_depth > 16) refuse("bit_depth", "in 8 … 16", text(bit_depth));
-  if (rotation != 0 && rotation != 90 && rotation != 180 && rotation != 270) {
-    refuse("rotation", "0, 90, 180 or 270", text(rotation));
-  }
-  const std::size_t count = job.format == PixelFormat::kYuv420p ? 3 : job.format == PixelFormat::kNv12 ? 2 : 1;
-  if (planes.size() != count) {
-    refuse("planes", std::to_string(count) + " arrays for " + pixel_format, text(planes.size()));
-  }
+  check_layout(planes, job.format, pixel_format, bit_depth, rotation);
   const std::vector<py::array> arrays =
       bit_depth == 8 ? planes_of<std::uint8_t>(planes, job.format) : planes_of<std::uint16_t>(planes, job.format);
   check_sizes(content_size, network_size);
