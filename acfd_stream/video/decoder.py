@@ -42,13 +42,15 @@ class Decoder:
         self.error: str | None = None
         self._seconds = 0.0  # where the last frame began
         self._reader = None if isinstance(target, str) else target
-        self._container: InputContainer | None = _open_container(target, name, config)
+        self._container: InputContainer | None = None
         try:
+            self._container = _open_container(target, name, config)
             self._raise_interrupt()
             self._stream = _best_stream(self._container, name)
             self._set_up(config)
         except BaseException:
             self.close()
+            self._raise_interrupt()  # it is the cause, whatever FFmpeg made of it
             raise
 
     def _set_up(self, config: VideoConfig) -> None:

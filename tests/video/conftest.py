@@ -50,8 +50,7 @@ def flat_frame(clip: Clip, index: int) -> av.VideoFrame:
     return frame
 
 
-def add_sound(container: av.container.OutputContainer, clip: Clip) -> None:
-    stream = container.add_stream(clip.sound, rate=48_000, layout="mono")
+def write_sound(container: av.container.OutputContainer, stream: av.AudioStream, clip: Clip) -> None:
     times = np.arange(int(48_000 * clip.sound_seconds)) / 48_000
     wave = np.where(times >= clip.sound_begins, np.sin(times * 2 * np.pi * 440), 0)
     for begin in range(0, len(wave), 1024):
@@ -75,14 +74,15 @@ def write_clip(folder: Path, clip: Clip) -> Path:
             codec.sample_aspect_ratio = clip.pixel_aspect
         if clip.rotation:
             stream.set_display_rotation(-clip.rotation)
+        sound = None if clip.sound is None else container.add_stream(clip.sound, rate=48_000, layout="mono")
         for index, pts in enumerate(clip.pts):
             frame = flat_frame(clip, index)
             frame.pts, frame.time_base = pts, clip.time_base
             frame.color_range, frame.colorspace = clip.color_range, clip.color_space
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if clip.sound is not None:
-            add_sound(container, clip)
+        if sound is not None:
+            write_sound(container, sound, clip)
     return path
 
 

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+import pytest
+
+from acfd_stream.config import VideoConfig
+from acfd_stream.errors import MediaError
+from acfd_stream.video import ByteStream, open_video
+
+MakeClip = Callable[..., Path]
+
+
+def test_a_path_that_is_no_file_is_told_in_one_line(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.mkv"
+    empty.touch()
+    cases = {tmp_path / "nowhere.mp4": "no such file", tmp_path: "is a folder", empty: "is empty"}
+    for path, reason in cases.items():
+        with pytest.raises(MediaError) as caught:
+            open_video(path)
+        assert str(path) in str(caught.value)
+        assert reason in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_permission_is_told(plain_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs the tests may read everything
+    with pytest.raises(MediaError, match="permission denied"):
+        open_video(plain_clip)
+
+
+@pytest.mark.parametrize("content", [b"no video, but text\n" * 50, b"\x00" * 5000, bytes(range(256)) * 20])
+def test_junk_is_told_from_a_path_and_from_bytes(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "junk.mp4"
+    path.write_bytes(content)
+    for source in (path, io.BytesIO(content)):
+        with pytest.raises(MediaError, match=r"not a video|cannot be opened"):
+            open_video(source)
+
+
+@pytest.mark.parametrize("name", ["100%.mkv", "a:b.mkv", "concat:x.mkv", "-i.mkv", "ä #?.mkv", "http:x.mkv"])
+def test_signs_in_a_file_name_mean_nothing(name: str, make_clip: MakeClip) -> None:
+    with open_video(make_clip(name=name, pts=[0, 40])) as video:
+        assert len(list(video)) == 2
+
+
+def write_sound(path: Path, cover: Path | None) -> Path:
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("flac", rate=8000, layout="mono")
+        picture = None
+        if cover is not None:
+            picture = container.add_stream("png", rate=1)
+            picture.width = picture.height = 16
+            picture.pix_fmt = "rgb24"
+            picture.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4608), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+        if picture is not None:
+            container.mux(picture.encode(av.VideoFrame(16, 16, "rgb24")))
+    return path
+
+
+@pytest.mark.parametrize(("has_cover", "held"), [(False, "only audio"), (True, "only audio and a cover picture")])
+def test_sound_and_a_cover_picture_are_no_video(has_cover: bool, held: str, tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "song.flac", tmp_path if has_cover else None)
+    with pytest.raises(MediaError, match=f"no video stream, {held};"):
+        open_video(path)
+
+
+def test_a_range_without_a_frame_says_where_the_video_ends(plain_clip: Path) -> None:
+    with pytest.raises(MediaError, match=r"no frame between 5\.0 s and the end.*0\.943 s"):
+        open_video(plain_clip, VideoConfig(start_seconds=5.0))
+    with pytest.raises(MediaError, match=r"no frame between the beginning and 0\.0 s"):
+        open_video(plain_clip, VideoConfig(end_seconds=0.0))
+
+
+def test_a_frame_above_the_cap_is_refused(plain_clip: Path) -> None:
+    with pytest.raises(MediaError, match="64×48 pixels are above the limit of 3071"):
+        open_video(plain_clip, VideoConfig(frame_pixels=64 * 48 - 1))
+    open_video(plain_clip, VideoConfig(frame_pixels=64 * 48)).close()
+
+
+def test_a_source_must_give_bytes() -> None:
+    with pytest.raises(MediaError, match="binary mode"):
+        open_video(io.StringIO("text"))  # type: ignore[arg-type]
+    with pytest.raises(MediaError, match="source must be a path"):
+        open_video(42)  # type: ignore[arg-type]
+
+
+class Failing(io.BytesIO):
+    """Raises when it is read beyond ``limit``."""
+
+    def __init__(self, data: bytes, limit: int, error: BaseException) -> None:
+        super().__init__(data)
+        self._limit, self._error = limit, error
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= self._limit:
+            raise self._error
+        return super().read(512)
+
+
+def test_a_read_error_in_the_middle_keeps_the_frames_before_it(make_clip: MakeClip) -> None:
+    data = make_clip(pts=range(0, 8000, 40), keyframe_distance=1).read_bytes()
+    with open_video(Failing(data, len(data) // 2, OSError(5, "disk on fire"))) as video:
+        frames = list(video)
+    assert 10 < len(frames) < 200
+    assert [frame.pts for frame in frames] == list(range(0, len(frames) * 40, 40))
+    assert not video.is_complete
+    assert "disk on fire" in str(video.error)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_ctrl_c_while_the_source_is_read_comes_through(share: float, make_clip: MakeClip) -> None:
+    data = make_clip(pts=range(0, 8000, 40), keyframe_distance=1).read_bytes()
+    with pytest.raises(KeyboardInterrupt), open_video(Failing(data, int(len(data) * share), KeyboardInterrupt())) as v:
+        list(v)
+
+
+def test_an_aborted_stream_of_bytes_is_a_break(make_clip: MakeClip) -> None:
+    data = make_clip(pts=range(0, 20_000, 200)).read_bytes()  # longer than what FFmpeg looks at before it begins
+    stream = ByteStream(len(data))
+    stream.feed(data[: len(data) * 3 // 4])
+    with open_video(stream) as video:
+        next(video)
+        stream.abort("the caller hung up")
+        list(video)
+    assert not video.is_complete
+    assert "the caller hung up" in str(video.error)
+
+
+def test_a_file_that_ends_too_early_is_complete_with_a_warning(make_clip: MakeClip, tmp_path: Path) -> None:
+    data = make_clip(pts=range(0, 8000, 40), keyframe_distance=1).read_bytes()
+    short = tmp_path / "short.mkv"
+    short.write_bytes(data[: len(data) // 2])
+    with open_video(short) as video:
+        assert len(list(video)) > 10
+    assert any("cut short: its header promises 8.0 s" in warning for warning in video.warnings)
+
+
+def test_nothing_is_left_open_however_a_video_is_left(plain_clip: Path) -> None:
+    def leave_early(round_: int) -> None:
+        with open_video(plain_clip) as video:
+            for frame in video:
+                if frame.index >= round_ % 4:
+                    break
+        if round_ % 3 == 0:
+            with pytest.raises(RuntimeError), open_video(plain_clip):
+                raise RuntimeError
+
+    process = psutil.Process()
+    leave_early(0)
+    files, threads = process.num_fds(), process.num_threads()
+    for round_ in range(1, 25):
+        leave_early(round_)
+    assert (process.num_fds(), process.num_threads()) == (files, threads)
+
+
+def test_closing_twice_and_reading_on_is_harmless(plain_clip: Path) -> None:
+    video = open_video(plain_clip)
+    next(video)
+    video.close()
+    video.close()
+    assert list(video) == []
+    assert not video.is_complete
