@@ -37,7 +37,8 @@ def draw_eyes(canvas: Canvas, head: Head) -> None:
         if head.design.features.patches:
             head.style.shape(canvas, head.disc(x, y + 0.04, width * 1.6 + 0.05, height * 1.4 + 0.08), (45, 42, 45), 0)
         if head.pose.blink > 0.75:
-            _closed(canvas, head, x, y, max(width, 0.12), height)
+            if facing > 0.25:
+                _closed(canvas, head, x, y, max(width, 0.12 * facing), height)
             continue
         _OPEN[design.kind](canvas, head, design, side, x, y, width, height)
         shut = max(design.lid, head.pose.blink)

@@ -162,6 +162,7 @@ def _chin_beard(canvas: Canvas, head: Head, color: tuple[int, int, int], kind: s
     around = ellipse(upper[5][0], upper[5][1] + 0.02, head.design.features.mouth_width * 0.8, 0.17, 14)
     inner = around[np.argsort(-np.arctan2(around[:, 1] - 9, around[:, 0]))]
     inner = np.array([p for p in inner if p[1] >= upper[5][1] - 0.05])
+    inner[:, 0] = np.clip(inner[:, 0], order[:, 0].min() * 0.97, order[:, 0].max() * 0.97)
     if kind == "stubble":
         color = mix(head.design.skin, (90, 75, 65), 0.35)
         order = order * (0.97, 0.98)

@@ -26,6 +26,7 @@ class Head:
         self.drop = float(np.clip(pose.pitch, -0.6, 0.6)) * 0.35
         side = np.abs(np.sin(pose.yaw)) ** 1.5
         front = design.head * (1 - side + side * _PROFILE_FRONT)
+        front[4] = min(front[4], 0.96 * front[3])  # a chin, not a shovel
         back = design.head * (1 - side + side * _PROFILE_BACK)
         self.right, self.left = (front, back) if np.sin(pose.yaw) >= 0 else (back, front)
         self.outline = self._outline()

@@ -40,10 +40,11 @@ def visible_boxes(
 def _layout(rng: np.random.Generator, size: tuple[int, int]) -> list[tuple[float, float, float]]:
     """(x, y, half head height) of the characters, the farthest first."""
     height, width = size
-    kind = rng.choice(["none", "close", "pair", "group", "crowd"], p=[0.06, 0.27, 0.27, 0.27, 0.13])
+    kind = rng.choice(["none", "huge", "close", "pair", "group", "crowd"], p=[0.06, 0.05, 0.24, 0.27, 0.25, 0.13])
     if kind == "none":
         return []
     low, high, count = {
+        "huge": (0.42, 0.75, 1),
         "close": (0.2, 0.42, 1),
         "pair": (0.1, 0.26, int(rng.integers(1, 4))),
         "group": (0.04, 0.13, int(rng.integers(2, 7))),
@@ -68,7 +69,7 @@ def _inside(x: float, y: float, unit: float, size: tuple[int, int]) -> float:
 
 
 def _people(canvas: Canvas, rng: np.random.Generator, style: Style) -> dict[int, int]:
-    """Draw the characters; returns the area of each face as if nothing hid it."""
+    """Draw the characters; returns the area of each face as if nothing hid it, 0 if the frame leaves too little."""
     areas: dict[int, int] = {}
     mixed = rng.random() < 0.08
     twin = random_design(rng, style)
@@ -82,7 +83,8 @@ def _people(canvas: Canvas, rng: np.random.Generator, style: Style) -> dict[int,
             design.body.kind = "none"
         draw_character(canvas, design, pose, (x, y), unit, tag)
         seen = int((canvas.owner == tag).sum())
-        areas[tag] = int(seen / max(_inside(x, y, unit, canvas.size), 0.05))
+        inside = _inside(x, y, unit, canvas.size)
+        areas[tag] = int(seen / max(inside, 0.4)) if inside > 0.2 else 0  # the frame may cut more than things may hide
     return areas
 
 
@@ -94,6 +96,58 @@ def _clutter(canvas: Canvas, rng: np.random.Generator, style: Style, line: float
             at = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
             size = float(np.exp(rng.uniform(np.log(0.015), np.log(0.14)))) * height
             (clutter.clock if rng.random() < 0.15 else clutter.ball)(canvas, rng, style, at, size, line)
+
+
+def _overlays(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Black bars above and below, and screen text."""
+    height, width = canvas.size
+    canvas.tag = 0
+    if rng.random() < 0.06:
+        bar = rng.uniform(0.06, 0.14) * height
+        for y0, y1 in ((-9.0, bar), (height - bar, height + 9.0)):
+            canvas.fill(np.array([(-9.0, y0), (width + 9.0, y0), (width + 9.0, y1), (-9.0, y1)]), (0, 0, 0))
+    if rng.random() < 0.18:
+        at = (rng.uniform(0.05, 0.5) * width, rng.choice([0.12, 0.9]) * height)
+        color = (255, 255, 255) if rng.random() < 0.6 else (255, 230, 60)
+        clutter.letters(canvas, rng, at, rng.uniform(0.04, 0.1) * height, color, int(rng.integers(3, 16)))
+
+
+def _drawn(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """One scene, clean."""
+    factor = 1.5 if max(size) <= 640 else 1.0  # drawn larger and shrunk: fine lines and small faces stay soft
+    style = random_style(rng)
+    canvas = Canvas((round(size[0] * factor), round(size[1] * factor)))
+    line = max(1.0, style.line_width * 0.12 * canvas.size[0]) if style.line_width > 0 else 0.0
+    backgrounds.draw_background(canvas, rng, style, line)
+    _clutter(canvas, rng, style, line, 0.45)
+    areas = _people(canvas, rng, style)
+    if rng.random() < 0.3:
+        clutter.foreground(canvas, rng, style, line)
+    _clutter(canvas, rng, style, line, 0.06)
+    _overlays(canvas, rng)
+    boxes = visible_boxes(canvas.owner, areas, _LEAST_VISIBLE)
+    pixels = canvas.pixels
+    if factor > 1:
+        pixels = np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
+    ratio = np.array([size[1] / canvas.size[1], size[0] / canvas.size[0]] * 2, np.float32)
+    return pixels, np.array(list(boxes.values()), np.float32).reshape(-1, 4) * ratio
+
+
+def _panels(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A comic page: two to four scenes with gutters between them."""
+    gutter = int(rng.integers(2, 8))
+    pixels = np.full((*size, 3), 255 if rng.random() < 0.7 else 0, np.uint8)
+    across = int(rng.integers(1, 3))
+    down = 2 if across == 1 else int(rng.integers(1, 3))
+    height, width = size[0] // down, size[1] // across
+    found = []
+    for row in range(down):
+        for column in range(across):
+            scene, boxes = _drawn(rng, (height - gutter, width - gutter))
+            y, x = row * height + gutter // 2, column * width + gutter // 2
+            pixels[y : y + height - gutter, x : x + width - gutter] = scene
+            found.append(boxes + np.array([x, y, x, y], np.float32))
+    return pixels, np.concatenate(found)
 
 
 def picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -108,32 +162,7 @@ def picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np
         to cheek, of what is visible inside the picture. Faces hidden by more than 60 % and faces
         seen from behind have none.
     """
-    factor = 1.5 if max(size) <= 640 else 1.0
-    style = random_style(rng)
-    canvas = Canvas((round(size[0] * factor), round(size[1] * factor)))
-    line = max(1.0, style.line_width * 0.12 * canvas.size[0]) if style.line_width > 0 else 0.0
-    backgrounds.draw_background(canvas, rng, style, line)
-    _clutter(canvas, rng, style, line, 0.45)
-    areas = _people(canvas, rng, style)
-    if rng.random() < 0.3:
-        clutter.foreground(canvas, rng, style, line)
-    _clutter(canvas, rng, style, line, 0.06)
-    boxes = visible_boxes(canvas.owner, areas, _LEAST_VISIBLE)
-    if rng.random() < 0.18:
-        y = rng.choice([0.12, 0.9]) * canvas.size[0]
-        color = (255, 255, 255) if rng.random() < 0.6 else (255, 230, 60)
-        clutter.letters(
-            canvas,
-            rng,
-            (rng.uniform(0.05, 0.5) * canvas.size[1], y),
-            rng.uniform(0.04, 0.1) * canvas.size[0],
-            color,
-            int(rng.integers(3, 16)),
-        )
-    pixels = canvas.pixels
-    if factor > 1:
-        pixels = np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
-    ratio = np.array([size[1] / canvas.size[1], size[0] / canvas.size[0]] * 2, np.float32)
-    found = np.array(list(boxes.values()), np.float32).reshape(-1, 4) * ratio
-    keep = np.minimum(found[:, 2] - found[:, 0], found[:, 3] - found[:, 1]) >= _LEAST_SIDE
-    return effects.age(pixels, rng), found[keep]
+    is_page = min(size) >= 160 and rng.random() < 0.05
+    pixels, boxes = _panels(rng, size) if is_page else _drawn(rng, size)
+    keep = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= _LEAST_SIDE
+    return effects.age(pixels, rng), boxes[keep]
