@@ -109,7 +109,11 @@ def _tile_ratio(face: FloatArray, size: int, rng: np.random.Generator) -> float:
 
 
 def _window(
-    shape: tuple[int, ...], size: tuple[int, int], ratios: NDArray[np.float64], focus: FloatArray | None, rng: np.random.Generator
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    ratios: NDArray[np.float64],
+    focus: FloatArray | None,
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Top-left corner (x, y) of the window in picture pixels."""
     origin = np.empty(2)
@@ -125,13 +129,19 @@ def _window(
 
 
 def _cut(
-    image: NDArray[np.uint8], size: tuple[int, int], ratios: NDArray[np.float64], origin: NDArray[np.float64], rng: np.random.Generator
+    image: NDArray[np.uint8],
+    size: tuple[int, int],
+    ratios: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
     """The window's pixels; reads only the part of the picture that it shows."""
     window = np.empty((*size, 3), np.uint8)
     window[:] = MEAN
     low = np.maximum(np.floor(origin), 0).astype(int)
-    end = np.minimum(np.ceil(origin + np.array([size[1], size[0]]) / ratios), [image.shape[1], image.shape[0]]).astype(int)
+    end = np.minimum(np.ceil(origin + np.array([size[1], size[0]]) / ratios), [image.shape[1], image.shape[0]]).astype(
+        int
+    )
     if (end <= low).any():
         return window
     place = np.round((low - origin) * ratios).astype(int).clip(0)
@@ -167,7 +177,11 @@ def _look(image: NDArray[np.uint8], rng: np.random.Generator, config: AugmentCon
         hsv[..., 1] = cv2.LUT(hsv[..., 1], (np.arange(256) * saturation).clip(0, 255).astype(np.uint8))
         image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     if rng.random() < 0.6:
-        curve = ((np.arange(256) / 255) ** rng.uniform(0.7, 1.4) - 0.5) * rng.uniform(0.6, 1.3) + 0.5 + rng.uniform(-0.12, 0.12)
+        curve = (
+            ((np.arange(256) / 255) ** rng.uniform(0.7, 1.4) - 0.5) * rng.uniform(0.6, 1.3)
+            + 0.5
+            + rng.uniform(-0.12, 0.12)
+        )
         image = cv2.LUT(image, (curve * 255).clip(0, 255).astype(np.uint8))
     if rng.random() < config.grey:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

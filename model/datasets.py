@@ -7,8 +7,7 @@ A source gives one picture at a time: uint8 RGB [H, W, 3], boxes float32 [N, 4] 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -164,22 +163,21 @@ def _visible(box: FloatArray, limits: FloatArray) -> float:
 
 
 class DrawnSource:
-    """Pictures drawn on the spot, kept and drawn again a few times since drawing costs more than reading."""
+    """Pictures of ``toon.picture``, drawn once, since drawing costs far more than reading."""
 
-    def __init__(self, picture: Callable[..., tuple[NDArray[np.uint8], FloatArray]], *, keep: int = 400) -> None:
-        self.picture = picture
-        self.keep = keep
-        self.pool: list[Example] = []
+    def __init__(self, *, count: int, seed: int = 0) -> None:
+        with ProcessPoolExecutor() as pool:
+            self.examples = list(pool.map(_draw_picture, range(seed, seed + count), chunksize=16))
 
     def draw(self, rng: np.random.Generator) -> Example:
-        """A new picture one time in four, else one of those kept."""
-        if len(self.pool) >= 16 and rng.random() < 0.75:
-            return self.pool[rng.integers(len(self.pool))]
-        height = int(rng.integers(300, 480))
-        image, boxes = self.picture(rng, (height, int(height * rng.uniform(1.0, 1.78))))
-        example = (image, np.asarray(boxes, np.float32).reshape(-1, 4), np.full(len(boxes), FACE, np.int8))
-        if len(self.pool) < self.keep:
-            self.pool.append(example)
-        else:
-            self.pool[rng.integers(self.keep)] = example
-        return example
+        """A picture, each as likely as the next."""
+        return self.examples[rng.integers(len(self.examples))]
+
+
+def _draw_picture(seed: int) -> Example:
+    from .toon import picture
+
+    rng = np.random.default_rng(seed)
+    height = int(rng.integers(300, 480))
+    image, boxes = picture(rng, (height, int(height * rng.uniform(1.0, 1.78))))
+    return image, np.asarray(boxes, np.float32).reshape(-1, 4), np.full(len(boxes), FACE, np.int8)

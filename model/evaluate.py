@@ -99,8 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in options.sets:
                 samples = read_coco(options.data / "annotations" / f"{name}.json", options.data / "images")
                 result = evaluate(samples, detector.detect)
-                print(f"{name}: AP50 {result.ap50:.4f} recall {result.recall50:.4f} "
-                      f"({result.pictures} pictures, {result.faces} faces)", flush=True)
+                print(
+                    f"{name}: AP50 {result.ap50:.4f} recall {result.recall50:.4f} "
+                    f"({result.pictures} pictures, {result.faces} faces)",
+                    flush=True,
+                )
     except AcfdError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

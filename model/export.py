@@ -140,7 +140,10 @@ def save_weights(network: Network, path: Path) -> None:
     """Unfused weights as fp16 safetensors, for training to go on from."""
     from safetensors.torch import save_file
 
-    state = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    state = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
     save_file(state, str(path))
 
 

@@ -63,7 +63,9 @@ def detection_loss(
 
     positive = labels != NEGATIVE
     box_scale = torch.where(labels[positive] == MATCHED, 1 / counts[0], config.compensated_regression / counts[1])
-    distance = functional.smooth_l1_loss(deltas[positive], goals[positive], beta=config.smooth_l1_beta, reduction="none")
+    distance = functional.smooth_l1_loss(
+        deltas[positive], goals[positive], beta=config.smooth_l1_beta, reduction="none"
+    )
     regression = (distance.sum(1) * box_scale).sum()
     total = classification + config.regression * regression
     found = [int((labels == label).sum()) for label in (MATCHED, COMPENSATED)]

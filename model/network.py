@@ -49,7 +49,9 @@ class Network(nn.Module):
         channels, norms = config.pyramid_channels, config.backbone.norms
         self.backbone = Backbone(config.backbone)
         self.pyramid = FeaturePyramid(config.backbone.concat, channels, config.pyramid_layers, norms)
-        self.head = nn.Sequential(*(AsymmetricBlock(channels, channels, norms=norms) for _ in range(config.head_layers)))
+        self.head = nn.Sequential(
+            *(AsymmetricBlock(channels, channels, norms=norms) for _ in range(config.head_layers))
+        )
         self.outputs = nn.Conv2d(channels, 5, 3, 1, 1)
         self._initialise()
 

@@ -78,7 +78,12 @@ class TrainConfig:
             table = tomllib.loads(path.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-        parts: Mapping[str, Any] = {"match": MatchConfig, "loss": LossConfig, "augment": AugmentConfig, "schedule": ScheduleConfig}
+        parts: Mapping[str, Any] = {
+            "match": MatchConfig,
+            "loss": LossConfig,
+            "augment": AugmentConfig,
+            "schedule": ScheduleConfig,
+        }
         for key, part in parts.items():
             values = {name: tuple(v) if isinstance(v, list) else v for name, v in table.get(key, {}).items()}
             table[key] = from_mapping(part, values)
@@ -99,9 +104,7 @@ def open_sources(config: TrainConfig, data: Path) -> tuple[list[Source], np.ndar
         elif kind == "sprites":
             sources.append(SpriteSource(data / row.pop("sprites"), data / row.pop("backgrounds")))
         elif kind == "drawn":
-            from .toon import picture
-
-            sources.append(DrawnSource(picture, **row))
+            sources.append(DrawnSource(**row))
         else:
             raise ConfigError(f"data kind must be coco, sprites or drawn, got {kind!r}")
         weights.append(weight)
@@ -132,7 +135,9 @@ def collate(rows: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, list[tup
 class Trainer:
     """One run: network, averaged weights, optimizer, clock; saved whole and taken up again."""
 
-    def __init__(self, config: TrainConfig, sources: list[Source], weights: np.ndarray, device: str = "cpu", workers: int = 1) -> None:
+    def __init__(
+        self, config: TrainConfig, sources: list[Source], weights: np.ndarray, device: str = "cpu", workers: int = 1
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.sources, self.weights, self.device, self.workers = config, sources, weights, device, workers
         self.spec = AnchorSpec()
@@ -198,7 +203,9 @@ class Trainer:
         decay = min(self.config.schedule.ema, (1 + self.iteration) / (10 + self.iteration))
         mine, theirs = self.averaged.state_dict(), self.network.state_dict()
         floats = [key for key, value in mine.items() if value.is_floating_point()]
-        torch._foreach_lerp_([mine[key] for key in floats], [theirs[key].to(mine[key].dtype) for key in floats], 1 - decay)
+        torch._foreach_lerp_(
+            [mine[key] for key in floats], [theirs[key].to(mine[key].dtype) for key in floats], 1 - decay
+        )
 
     def run(self, folder: Path, validate: Any = None) -> None:
         """Train to the end, saving ``last.pt`` and appending to ``curve.jsonl`` in ``folder``."""
