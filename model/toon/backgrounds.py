@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from . import clutter, palette, shading
+from . import clutter, interiors, palette, shading
 from .canvas import Canvas, Color, ellipse, mix, scaled, smooth
 from .palette import Style
 
@@ -129,7 +129,7 @@ def room(canvas: Canvas, rng: np.random.Generator, style: Style, line: float) ->
     _gradient(canvas, style.tone(ground), style.tone(scaled(ground, 0.85)), int(floor), height)
     canvas.stroke(np.array([(0.0, floor), (width, floor)]), style.line(ground), line)
     for _ in range(rng.integers(1, 5)):
-        clutter.on_wall(
+        interiors.on_wall(
             canvas,
             rng,
             style,
@@ -138,7 +138,7 @@ def room(canvas: Canvas, rng: np.random.Generator, style: Style, line: float) ->
             line,
         )
     for _ in range(rng.integers(0, 3)):
-        clutter.furniture(
+        interiors.furniture(
             canvas,
             rng,
             style,

@@ -124,51 +124,22 @@ def _torso(canvas: Canvas, figure: Figure) -> None:
 def _collar(canvas: Canvas, figure: Figure) -> None:
     body, top = figure.body, figure.shoulder_y
     x = 0.15 * float(np.sin(figure.pose.yaw))
-    color = scaled(body.top, 0.75) if body.collar in ("round", "scarf") else WHITE
     if body.collar in ("round", "scarf"):
-        thick = 0.12 if body.collar == "round" else 0.24
-        figure.shape(
-            canvas,
-            ellipse(x * 0.5, top - 0.02, body.shoulder * 0.45 + thick, thick),
-            body.bottom if body.collar == "scarf" else color,
-        )
+        is_scarf = body.collar == "scarf"
+        thick = 0.24 if is_scarf else 0.12
+        ring = ellipse(x * 0.5, top - 0.02, body.shoulder * 0.45 + thick, thick)
+        figure.shape(canvas, ring, body.bottom if is_scarf else scaled(body.top, 0.75))
     elif body.collar != "none":
         for side in (-1, 1):
-            figure.shape(
-                canvas,
-                [
-                    (x, top + 0.3),
-                    (x + side * 0.1, top - 0.15),
-                    (x + side * 0.45, top - 0.1),
-                    (x + side * 0.4, top + 0.2),
-                ],
-                color,
-            )
+            tip, outer = (x + side * 0.1, top - 0.15), (x + side * 0.45, top - 0.1)
+            figure.shape(canvas, [(x, top + 0.3), tip, outer, (x + side * 0.4, top + 0.2)], WHITE)
     if body.collar == "tie":
-        figure.shape(
-            canvas,
-            [
-                (x - 0.12, top + 0.1),
-                (x + 0.12, top + 0.1),
-                (x + 0.17, top + body.torso * 0.6),
-                (x, top + body.torso * 0.7),
-                (x - 0.17, top + body.torso * 0.6),
-            ],
-            body.bottom,
-        )
+        low = top + body.torso * 0.6
+        knot = [(x - 0.12, top + 0.1), (x + 0.12, top + 0.1)]
+        figure.shape(canvas, [*knot, (x + 0.17, low), (x, low + 0.15), (x - 0.17, low)], body.bottom)
     elif body.collar == "bowtie":
-        figure.shape(
-            canvas,
-            [
-                (x - 0.35, top),
-                (x, top + 0.15),
-                (x + 0.35, top),
-                (x + 0.35, top + 0.3),
-                (x, top + 0.15),
-                (x - 0.35, top + 0.3),
-            ],
-            body.bottom,
-        )
+        for side in (-1, 1):
+            figure.shape(canvas, [(x, top + 0.15), (x + side * 0.35, top), (x + side * 0.35, top + 0.3)], body.bottom)
 
 
 def _four_legged(canvas: Canvas, figure: Figure) -> None:

@@ -50,6 +50,11 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, count: int = 28, power: 
     return np.stack([cx + rx * cos, cy + ry * sin], 1)
 
 
+def rectangle(x1: float, y1: float, x2: float, y2: float) -> Points:
+    """Corners of an upright rectangle."""
+    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float64)
+
+
 def smooth(points: Any, closed: bool = True, steps: int = 5) -> Points:
     """A Catmull-Rom curve through ``points``."""
     p = np.asarray(points, np.float64)

@@ -137,57 +137,43 @@ def _animal(rng: np.random.Generator, features: Features, style: Style) -> None:
     features.brow = features.brow if rng.random() < 0.4 else 0.0
 
 
+_ANIME_HAIRS = {
+    "bangs": 4,
+    "spikes": 4,
+    "side": 2,
+    "long": 4,
+    "tails": 2,
+    "pony": 1.5,
+    "short": 1,
+    "bun": 1,
+    "tuft": 0.3,
+}
+_HAIRS = {
+    "short": 3,
+    "bangs": 1.5,
+    "spikes": 1.5,
+    "side": 2,
+    "curly": 1.5,
+    "afro": 0.7,
+    "bun": 1,
+    "long": 1.5,
+    "bald": 2,
+}
+_HAIRS |= {"tuft": 1, "none": 1, "tails": 0.7, "pony": 0.7}
+_HATS = {"none": 15, "cap": 1.2, "top": 0.8, "beanie": 0.8, "cone": 0.5, "helmet": 0.6, "crown": 0.5, "bow": 1}
+_HATS |= {"band": 0.8, "headphones": 0.4, "hood": 0.6}
+
+
 def _hair(rng: np.random.Generator, style: Style, color: Color, kind: str) -> Hair:
     anime = style.kind == "anime"
-    form = _pick(
-        rng,
-        {"bangs": 4, "spikes": 4, "side": 2, "long": 4, "tails": 2, "pony": 1.5, "short": 1, "bun": 1, "tuft": 0.3}
-        if anime
-        else {
-            "short": 3,
-            "bangs": 1.5,
-            "spikes": 1.5,
-            "side": 2,
-            "curly": 1.5,
-            "afro": 0.7,
-            "bun": 1,
-            "long": 1.5,
-            "bald": 2,
-            "tuft": 1,
-            "none": 1,
-            "tails": 0.7,
-            "pony": 0.7,
-        },
-    )
+    form = _pick(rng, _ANIME_HAIRS if anime else _HAIRS)
     if kind != "human":
         form = _pick(rng, {"none": 6, "tuft": 2, "spikes": 0.5, "curly": 0.3})
-    hat = _pick(
-        rng,
-        {
-            "none": 15,
-            "cap": 1.2,
-            "top": 0.8,
-            "beanie": 0.8,
-            "cone": 0.5,
-            "helmet": 0.6,
-            "crown": 0.5,
-            "bow": 1,
-            "band": 0.8,
-            "headphones": 0.4,
-            "hood": 0.6,
-        },
-    )
+    hat = _pick(rng, _HATS)
     length = rng.uniform(1.0, 3.2) if form in ("long", "tails", "pony") else rng.uniform(0.2, 0.9)
     hairline = rng.uniform(-0.35, 0.0) if anime else rng.uniform(-0.62, -0.25)
-    return Hair(
-        form,
-        color,
-        rng.uniform(0.1, 0.32) if anime else rng.uniform(0.05, 0.25),
-        hairline,
-        length,
-        hat,
-        palette.any_color(rng),
-    )
+    volume = rng.uniform(0.1, 0.32) if anime else rng.uniform(0.05, 0.25)
+    return Hair(form, color, volume, hairline, length, hat, palette.any_color(rng))
 
 
 def _body(rng: np.random.Generator, style: Style, kind: str) -> Body:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from . import palette
-from .canvas import Canvas, Color, ellipse, mix, scaled
+from .canvas import Canvas, Color, ellipse, mix, rectangle
 from .palette import Style
 
 
@@ -67,56 +67,6 @@ def windows(
                 canvas.stroke(np.array([(cx - rx, cy), (cx + rx, cy)]), style.line(glass), line * 0.7)
 
 
-def on_wall(
-    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
-) -> None:
-    """A clock, picture, window, plate or shelf."""
-    x, y = at
-    kind = rng.integers(5)
-    color = palette.any_color(rng, (0.05, 0.8))
-    if kind == 0:
-        clock(canvas, rng, style, at, size * 0.5, line)
-    elif kind in (1, 2):
-        style.shape(
-            canvas, ellipse(x, y, size * 0.7, size * rng.uniform(0.5, 0.9), power=14.0), scaled(color, 0.6), line
-        )
-        style.shape(
-            canvas, ellipse(x, y, size * 0.58, size * 0.42, power=14.0), mix(color, (255, 255, 255), 0.5), line * 0.6
-        )
-        if kind == 1:
-            canvas.fill(
-                np.array([(x - size * 0.5, y + size * 0.35), (x, y - size * 0.2), (x + size * 0.5, y + size * 0.35)]),
-                style.tone(scaled(color, 0.8)),
-            )
-            canvas.fill(ellipse(x + size * 0.3, y - size * 0.2, size * 0.1, size * 0.1), style.tone((250, 220, 120)))
-    elif kind == 3:
-        style.shape(canvas, ellipse(x, y, size * 0.5, size * 0.5), color, line)
-        style.shape(canvas, ellipse(x, y, size * 0.33, size * 0.33), mix(color, (255, 255, 255), 0.5), line * 0.6)
-    else:
-        style.shape(
-            canvas,
-            np.array([(x - size, y), (x + size, y), (x + size, y + size * 0.12), (x - size, y + size * 0.12)]),
-            color,
-            line,
-        )
-        for step in np.linspace(-0.8, 0.7, int(rng.integers(3, 8))):
-            tall = rng.uniform(0.3, 0.7) * size
-            book = palette.any_color(rng)
-            style.shape(
-                canvas,
-                np.array(
-                    [
-                        (x + step * size, y - tall),
-                        (x + step * size + 0.17 * size, y - tall),
-                        (x + step * size + 0.17 * size, y),
-                        (x + step * size, y),
-                    ]
-                ),
-                book,
-                line * 0.6,
-            )
-
-
 def clock(
     canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
 ) -> None:
@@ -134,59 +84,6 @@ def clock(
         way = np.array([np.cos(angle), np.sin(angle)])
         canvas.stroke(
             np.stack([centre + size * 0.66 * way, centre + size * 0.76 * way]), (30, 28, 30), max(1.0, size * 0.05)
-        )
-
-
-def furniture(
-    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
-) -> None:
-    """A table, cupboard, sofa or plant on the floor."""
-    x, y = at
-    color = palette.any_color(rng, (0.1, 0.7))
-    kind = rng.integers(4)
-    if kind == 0:
-        for leg in (-0.8, 0.8):
-            style.shape(
-                canvas,
-                ellipse(x + leg * size, y - size * 0.25, size * 0.06, size * 0.3, power=8.0),
-                scaled(color, 0.8),
-                line,
-            )
-        style.shape(canvas, ellipse(x, y - size * 0.55, size, size * 0.07, power=8.0), color, line)
-        ball(canvas, rng, style, (x + rng.uniform(-0.6, 0.6) * size, y - size * 0.75), size * 0.16, line)
-    elif kind == 1:
-        style.shape(canvas, ellipse(x, y - size * 0.5, size * 0.45, size * 0.55, power=14.0), color, line)
-        for side in (-1, 1):
-            style.shape(
-                canvas,
-                ellipse(x + side * size * 0.21, y - size * 0.5, size * 0.18, size * 0.45, power=14.0),
-                scaled(color, 0.9),
-                line * 0.7,
-            )
-            canvas.fill(
-                ellipse(x + side * size * 0.06, y - size * 0.45, size * 0.03, size * 0.03), style.tone((40, 35, 30))
-            )
-    elif kind == 2:
-        style.shape(canvas, ellipse(x, y - size * 0.4, size, size * 0.4, power=5.0), color, line)
-        style.shape(canvas, ellipse(x, y - size * 0.15, size * 0.95, size * 0.22, power=5.0), scaled(color, 1.15), line)
-    else:
-        for lean in np.linspace(-0.8, 0.8, 6):
-            leaf = ellipse(0, 0, size * 0.09, size * 0.4)
-            cos, sin = np.cos(lean), np.sin(lean)
-            turned = (leaf - (0, size * 0.4)) @ np.array([[cos, sin], [-sin, cos]])
-            style.shape(canvas, turned + (x, y - size * 0.3), palette.hsv(0.33, 0.6, rng.uniform(0.4, 0.8)), line * 0.7)
-        style.shape(
-            canvas,
-            np.array(
-                [
-                    (x - size * 0.2, y - size * 0.35),
-                    (x + size * 0.2, y - size * 0.35),
-                    (x + size * 0.14, y),
-                    (x - size * 0.14, y),
-                ]
-            ),
-            (180, 95, 60),
-            line,
         )
 
 
@@ -260,55 +157,34 @@ def letters(
 
 
 def foreground(canvas: Canvas, rng: np.random.Generator, style: Style, line: float) -> None:
-    """Something before the characters that may hide a part of them."""
+    """Something before the characters that may hide a part of them: a counter, bushes, a post, a balloon, a ball."""
     height, width = canvas.size
     kind = rng.integers(5)
     canvas.tag = 0
     if kind == 0:
         y = height * rng.uniform(0.7, 0.95)
-        style.shape(
-            canvas,
-            np.array([(-9, y), (width + 9, y), (width + 9, height + 9), (-9, height + 9)]),
-            palette.any_color(rng, (0.1, 0.6)),
-            line,
-        )
+        style.shape(canvas, rectangle(-9, y, width + 9, height + 9), palette.any_color(rng, (0.1, 0.6)), line)
         ball(canvas, rng, style, (rng.uniform(0, width), y - height * 0.04), height * 0.05, line)
     elif kind == 1:
         for _ in range(rng.integers(1, 4)):
-            bush(
-                canvas,
-                rng,
-                style,
-                rng.uniform(0, width),
-                height * rng.uniform(0.9, 1.1),
-                rng.uniform(0.08, 0.22) * height,
-                palette.any_color(rng),
-                line,
-            )
+            x, y, size = rng.uniform(0, width), height * rng.uniform(0.9, 1.1), rng.uniform(0.08, 0.22) * height
+            bush(canvas, rng, style, x, y, size, palette.any_color(rng), line)
     elif kind == 2:
         x, wide = rng.uniform(0, width), rng.uniform(0.01, 0.06) * width
-        style.shape(
-            canvas,
-            np.array([(x - wide, -9), (x + wide, -9), (x + wide, height + 9), (x - wide, height + 9)]),
-            palette.any_color(rng, (0.1, 0.6)),
-            line,
-        )
+        style.shape(canvas, rectangle(x - wide, -9, x + wide, height + 9), palette.any_color(rng, (0.1, 0.6)), line)
     elif kind == 3:
-        x, y, size = rng.uniform(0.1, 0.9) * width, rng.uniform(0.08, 0.3) * height, rng.uniform(0.08, 0.16) * height
-        canvas.fill(
-            np.array(
-                [(x - size * 0.3, y + size * 0.5), (x + size * 0.3, y + size * 0.5), (x + size * 0.6, y + size * 2)]
-            ),
-            (255, 255, 255),
-        )
-        style.shape(canvas, ellipse(x, y, size * 2, size), (255, 255, 255), line, plain=True)
-        letters(canvas, rng, (x - size * 1.2, y + size * 0.15), size * 0.5, (20, 20, 20), 4)
+        at = (rng.uniform(0.1, 0.9) * width, rng.uniform(0.08, 0.3) * height)
+        _balloon(canvas, rng, style, at, rng.uniform(0.08, 0.16) * height, line)
     else:
-        ball(
-            canvas,
-            rng,
-            style,
-            (rng.uniform(0, width), rng.uniform(0.3, 1) * height),
-            rng.uniform(0.03, 0.12) * height,
-            line,
-        )
+        at = (rng.uniform(0, width), rng.uniform(0.3, 1) * height)
+        ball(canvas, rng, style, at, rng.uniform(0.03, 0.12) * height, line)
+
+
+def _balloon(
+    canvas: Canvas, rng: np.random.Generator, style: Style, at: tuple[float, float], size: float, line: float
+) -> None:
+    x, y = at
+    tail = [(x - size * 0.3, y + size * 0.5), (x + size * 0.3, y + size * 0.5), (x + size * 0.6, y + size * 2)]
+    canvas.fill(np.array(tail), (255, 255, 255))
+    style.shape(canvas, ellipse(x, y, size * 2, size), (255, 255, 255), line, plain=True)
+    letters(canvas, rng, (x - size * 1.2, y + size * 0.15), size * 0.5, (20, 20, 20), 4)

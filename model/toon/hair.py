@@ -126,53 +126,44 @@ def draw_back(canvas: Canvas, head: Head) -> None:
     color, yaw = scaled(design.color, 0.8), float(np.sin(head.pose.yaw))
     width = max(head.reach(-0.36, True), head.reach(-0.36, False)) + design.volume
     if design.kind in ("long", "bangs", "side", "bun", "tails", "pony") and design.length > 0.3:
-        flow = head.design.wobble[:6] * 0.12
-        low = design.length
-        points = [
-            (-width * 0.8, -0.8),
-            (width * 0.8, -0.8),
-            (width, 0.0),
-            (width * (0.95 + flow[0]), low * 0.6),
-            (width * (0.8 + flow[1]), low),
-            (0.3 + flow[2], low * 0.95),
-            (-0.3 + flow[3], low * 1.02),
-            (-width * (0.8 + flow[4]), low),
-            (-width * (0.95 + flow[5]), low * 0.6),
-            (-width, 0.0),
-        ]
-        back = smooth(np.array(points) - (yaw * 0.35, 0.0))
-        head.style.shape(canvas, head.px(back), color, head.line_width)
-    if design.kind == "tails":
-        for side in (-1.0, 1.0):
-            x = side * width * (1 - 0.5 * abs(yaw)) - yaw * 0.4
-            strand = smooth(
-                [
-                    (x, -0.5),
-                    (x + side * 0.55, -0.4),
-                    (x + side * 0.7, design.length * 0.6),
-                    (x + side * 0.3, design.length),
-                ]
-            )
-            head.style.shape(canvas, head.px(strand), design.color, head.line_width)
-    if design.kind == "pony":
-        x = -yaw * (width + 0.2)
-        strand = smooth(
-            [
-                (x, -0.8),
-                (x - yaw * 0.7 + 0.2, -0.7),
-                (x - yaw * 0.8, design.length * 0.7),
-                (x - yaw * 0.2, design.length),
-            ]
-        )
+        head.style.shape(canvas, head.px(_mane(head, width)), color, head.line_width)
+    for strand in _strands(head, width):
         head.style.shape(canvas, head.px(strand), design.color, head.line_width)
     if design.kind in ("afro", "curly"):
         grow = 1.3 + design.volume if design.kind == "afro" else 1.1
-        head.style.shape(
-            canvas, head.px(_cloud(0.0 - yaw * 0.2, -0.35, width * grow, 0.95 * grow, head)), color, head.line_width
-        )
+        cloud = _cloud(-yaw * 0.2, -0.35, width * grow, 0.95 * grow, head)
+        head.style.shape(canvas, head.px(cloud), color, head.line_width)
     if design.kind == "bun":
         for x in [-0.7, 0.7] if head.design.wobble[9] > 0 else [-yaw * 0.9]:
             head.style.shape(canvas, head.disc(x * width, -1.05, 0.4, 0.38), design.color, head.line_width)
+
+
+def _mane(head: Head, width: float) -> Points:
+    """Loose hair, down to its length."""
+    a, b, c, d, e, f = head.design.wobble[:6] * 0.12
+    low = head.design.hair.length
+    right = [(width * 0.8, -0.8), (width, 0.0), (width * (0.95 + a), low * 0.6), (width * (0.8 + b), low)]
+    tips = [(0.3 + c, low * 0.95), (-0.3 + d, low * 1.02)]
+    left = [(-width * (0.8 + e), low), (-width * (0.95 + f), low * 0.6), (-width, 0.0), (-width * 0.8, -0.8)]
+    return smooth(np.array(right + tips + left) - (0.35 * np.sin(head.pose.yaw), 0.0))
+
+
+def _strands(head: Head, width: float) -> list[Points]:
+    """Tied hair: two tails or one."""
+    design, yaw = head.design.hair, float(np.sin(head.pose.yaw))
+    low = design.length
+    if design.kind == "tails":
+        found = []
+        for side in (-1.0, 1.0):
+            x = side * width * (1 - 0.5 * abs(yaw)) - yaw * 0.4
+            found.append(
+                smooth([(x, -0.5), (x + side * 0.55, -0.4), (x + side * 0.7, low * 0.6), (x + side * 0.3, low)])
+            )
+        return found
+    if design.kind == "pony":
+        x = -yaw * (width + 0.2)
+        return [smooth([(x, -0.8), (x - yaw * 0.7 + 0.2, -0.7), (x - yaw * 0.8, low * 0.7), (x - yaw * 0.2, low)])]
+    return []
 
 
 def _cloud(x: float, y: float, rx: float, ry: float, head: Head) -> Points:

@@ -130,7 +130,8 @@ def _drawn(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np.
     if factor > 1:
         pixels = np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
     ratio = np.array([size[1] / canvas.size[1], size[0] / canvas.size[0]] * 2, np.float32)
-    return pixels, np.array(list(boxes.values()), np.float32).reshape(-1, 4) * ratio
+    found = np.array(list(boxes.values()), np.float32).reshape(-1, 4) * ratio
+    return pixels, np.minimum(found, np.array([size[1], size[0]] * 2, np.float32))
 
 
 def _panels(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
