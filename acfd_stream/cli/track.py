@@ -180,5 +180,6 @@ def _say_how_it_ended(call: TrackCall, end: ResultEnd, progress: TrackProgress) 
         progress.summarize(end.tracks, [call.place, *([str(call.overlay)] if call.overlay else [])])
         return DONE
     kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
-    complain(f"{end.error}; {count(progress.frames, 'frame')} kept in {kept}, which is marked incomplete")
+    frames = count(progress.frames, "frame")
+    complain(f"{call.source}: {end.error}; {frames} kept in {kept}, which is marked incomplete")
     return INPUT_AT_FAULT

@@ -86,14 +86,14 @@ def test_dash_is_stdout(tmp_path: Path) -> None:
 
 
 def test_a_broken_input_keeps_its_frames_and_exits_1(tmp_path: Path) -> None:
-    done = track(tmp_path, "a.mp4", error="a.mp4: broke after frame 2", warnings=["odd"])
+    done = track(tmp_path, "a.mp4", error="broke after frame 2", warnings=["odd"])
     assert done.returncode == 1
     assert done.stderr == (
         "acfd-stream: warning: a.mp4: odd\n"
         "acfd-stream: a.mp4: broke after frame 2; 3 frames kept in a.jsonl, which is marked incomplete\n"
     )
     end = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])
-    assert (end["complete"], end["frames"], end["error"]) == (False, 3, "a.mp4: broke after frame 2")
+    assert (end["complete"], end["frames"], end["error"]) == (False, 3, "broke after frame 2")
 
 
 def test_a_broken_input_leaves_mot_under_another_name(tmp_path: Path) -> None:
