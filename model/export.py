@@ -10,6 +10,7 @@ import copy
 import json
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from acfd_stream.errors import AcfdError, ConfigError
-from acfd_stream.ops.anchors import AnchorSpec
+from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
 
 from .acb import fuse
 from .augment import MEAN
@@ -66,14 +67,9 @@ def export(network: Network, spec: AnchorSpec, description: Description, path: P
     """
     import onnx
 
-    example = torch.zeros(1, 3, 128, 160)
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.onnx"
-        torch.onnx.export(
-            Deployed(network).float(), (example,), str(raw), dynamo=False, opset_version=OPSET,
-            input_names=["images"], output_names=["scores", "deltas"],
-            dynamic_axes={"images": {0: "n", 2: "h", 3: "w"}, "scores": {0: "n", 1: "a"}, "deltas": {0: "n", 1: "a"}},
-        )  # fmt: skip
+        _trace(Deployed(network).float(), raw)
         model = onnx.load(str(raw))
     if is_half:
         _store_half(model)
@@ -81,6 +77,25 @@ def export(network: Network, spec: AnchorSpec, description: Description, path: P
     entry.key, entry.value = "acfd_stream", json.dumps(_metadata(spec, description))
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
+
+
+def _trace(network: Deployed, path: Path) -> None:
+    """Write the bare graph; height and width are multiples of ALIGNMENT, as the letterbox makes them."""
+    batch = torch.export.Dim("n")
+    height, width = (ALIGNMENT * torch.export.Dim(name, min=1, max=512) for name in ("h", "w"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about its own parts
+        program = torch.onnx.export(
+            network.eval(),
+            (torch.zeros(2, 3, 128, 160),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["scores", "deltas"],
+            dynamic_shapes=({0: batch, 2: height, 3: width},),
+            verbose=False,
+        )
+    program.save(str(path))
 
 
 def _metadata(spec: AnchorSpec, description: Description) -> dict[str, object]:
