@@ -11,7 +11,8 @@ The rules:
   the first frame that shows a picture again: FADE where a picture fades out or in, CUT where
   none does. The same picture after at most ``lookahead_frames`` blank ones is a flash.
 * A fade to a blank end is no change: no shot follows.
-* A cross-dissolve is a FADE, given late in it, when the old picture is all but gone.
+* A cross-dissolve is a FADE, given late in it, when the old picture is all but gone; of scenes that move fast
+  some are missed.
 
 Wipes and irises are not told apart from motion. Black parts are not compared, so an iris that
 closes is no cut.
@@ -23,6 +24,7 @@ import base64
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,8 +54,16 @@ DISSOLVE_SPANS = (8, 12, 16, 24, 32)
 """Frames over which a cross-dissolve is looked for."""
 SPREAD_SHARE = 0.4
 """Median over mean change; a title that appears changes little but its own place."""
-DISSOLVE_RESIDUE = 0.25
+STILL_REARRANGEMENT, MOVING_REARRANGEMENT = 0.45, 0.75
+"""Least change of the outlines over a dissolve of scenes at rest, and of scenes that move."""
+STILL_RESIDUE, MOVING_RESIDUE = 0.25, 0.36
 """What a mixture of the two pictures may leave unexplained, as a share of their difference."""
+MOVING_SPAN = 24
+"""Least span, frames, over which a dissolve of moving scenes is told from motion."""
+LEAST_CHANGE = 6.0
+"""Mean change of luma over a dissolve, 8-bit levels."""
+FADE_IN_FRAMES = 24
+"""So long after a blank frame a picture may still grow brighter: no dissolve is looked for."""
 
 Bytes3 = NDArray[np.uint8]  # [36, 64, 3]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -152,7 +162,7 @@ class ShotDetector:
             view = self._view_of(frame)
             self._usual_deviation = max(view.deviation, 0.95 * self._usual_deviation)
             if verdict is not None:
-                self._shot_start = frame if frame != self._dissolve_at else self._pushed
+                self._shot_start = max(self._shot_start, frame if frame != self._dissolve_at else self._pushed)
             verdicts.append(verdict)
             self._decided += 1
         return verdicts
@@ -176,6 +186,7 @@ class ShotDetector:
         """The verdict on the first picture after blank frames."""
         before, run = self._before_blank, self._blank_run
         self._before_blank, self._blank_run = None, 0
+        self._shot_start = frame + FADE_IN_FRAMES
         if before is None:  # the stream began blank
             return None
         ahead = self._ahead(frame)
@@ -300,27 +311,38 @@ def _step(first: _View, second: _View) -> _Step:
 
 
 def _is_dissolve(views: list[_View]) -> bool:
-    """Whether the frames go from the first to the last by mixing the two, and rest at the end."""
-    first, last = views[0], views[-1]
+    """Whether the frames go from the first to the last picture by mixing the two.
+
+    Mixtures explain still scenes well, and there the end is awaited. Where both scenes move they explain less and
+    nothing comes to rest, so the two ends must be the less alike.
+    """
+    first, last, span = views[0], views[-1], len(views) - 1
     change = last.luma - first.luma
-    size = float(np.abs(change).mean())
-    if float(np.median(np.abs(change))) < SPREAD_SHARE * size:
-        return False
+    amount = np.abs(change)
+    size = float(amount.mean())
     dimmer, brighter = sorted((first.deviation, last.deviation))
-    if size < 6.0 or dimmer < 0.35 * brighter or 1.0 - float(first.outlines @ last.outlines) < 0.45:
+    if size < LEAST_CHANGE or dimmer < max(8.0, 0.35 * brighter) or np.median(amount) < SPREAD_SHARE * size:
         return False
-    span = len(views) - 1
-    if float(np.abs(last.luma - views[-2].luma).mean()) > 0.5 * size / span:
+    rearrangement = 1.0 - float(first.outlines @ last.outlines)
+    is_at_rest = float(np.abs(last.luma - views[-2].luma).mean()) < 0.5 * size / span
+    if rearrangement < (STILL_REARRANGEMENT if is_at_rest else MOVING_REARRANGEMENT):
         return False
-    power, shares = float((change * change).sum()), [0.0]
-    for place in (span // 4, span // 2, span - span // 4):
-        gone = views[place].luma - first.luma
-        share = float((gone * change).sum()) / power
-        if float(np.abs(gone - share * change).mean()) > DISSOLVE_RESIDUE * size:
-            return False
-        shares.append(share)
-    is_rising = all(b >= a - 0.05 for a, b in zip(shares, [*shares[1:], 1.0], strict=True))
-    return is_rising and 0.15 < shares[2] < 0.85
+    residue, shares = _mixture([views[i].luma - first.luma for i in (span // 4, span // 2, span - span // 4)], change)
+    if not is_at_rest:
+        is_even = all(abs(share - due) < 0.2 for share, due in zip(shares, (0.25, 0.5, 0.75), strict=True))
+        # What motion explains of the change, as a turn of the camera does, leaves less room for doubt.
+        allowed = min(MOVING_RESIDUE, 0.1 + _step(first, last).difference)
+        return span >= MOVING_SPAN and is_even and residue < allowed
+    is_rising = all(b >= a - 0.05 for a, b in pairwise([0.0, *shares, 1.0]))
+    return is_rising and 0.15 < shares[1] < 0.85 and residue < STILL_RESIDUE
+
+
+def _mixture(gone: list[FloatArray], change: FloatArray) -> tuple[float, list[float]]:
+    """The part of each step of ``gone`` that is ``change``, and the most that this leaves unexplained, in changes."""
+    power, size = float((change * change).sum()), float(np.abs(change).mean())
+    shares = [float((step * change).sum()) / power for step in gone]
+    left = [float(np.abs(step - share * change).mean()) for step, share in zip(gone, shares, strict=True)]
+    return max(left) / size, shares
 
 
 def _pack(view: _View) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import ShotConfig
 from acfd_stream.errors import ConfigError
+from acfd_stream.model.toon import render
 from acfd_stream.types import Picture, ShotChange
 from acfd_stream.video.shots import ShotDetector
 
@@ -179,3 +180,13 @@ def test_cuts_of_real_clips_are_those_a_person_sees(shared: Path, name: str, exp
         frames = container.decode(container.streams.video[0])
         images = [frame.reformat(320, 180, "rgb24", interpolation="AREA").to_ndarray() for frame in frames]
     assert changes(images) == expected
+
+
+@pytest.mark.parametrize(("plan", "seed"), [("cuts", 0), ("flashes", 1), ("fades", 0), ("threes", 0)])
+def test_changes_of_drawn_clips_are_those_that_were_drawn(plan: str, seed: int) -> None:
+    clip = render(plan, seed, size=(144, 256))
+    found = sorted(changes([np.ascontiguousarray(pixels) for pixels, _ in clip]))
+    expected = [change for change in clip.truth.changes if change.at is not None]
+    assert len(found) == len(expected)
+    for frame, change in zip(found, expected, strict=True):
+        assert change.first <= frame <= change.last + 1, change
