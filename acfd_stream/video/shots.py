@@ -261,11 +261,13 @@ _NUMBERS = (
 
 
 def _view(pixels: Bytes3) -> _View:
-    luma = pixels.astype(np.float32) @ _LUMA
-    deviation = float(pixels.reshape(-1, 3).std(axis=0, dtype=np.float64).mean())
+    channels = pixels.reshape(-1, 3).T.astype(np.float32)  # [3, N]
+    luma = (_LUMA @ channels).reshape(THUMBNAIL_SIZE)
+    deviation = float(channels.std(axis=1).mean())
+    brightest = channels.max(axis=0).reshape(THUMBNAIL_SIZE)
     low = ~_spread(~pixels)
     quarter = (luma[::2, ::2] + luma[1::2, ::2] + luma[::2, 1::2] + luma[1::2, 1::2]) / 4
-    return _View(pixels, low, _spread(pixels), pixels.max(axis=2) >= BLACK_LEVEL, _outlines(luma), quarter, deviation)
+    return _View(pixels, low, _spread(pixels), brightest >= BLACK_LEVEL, _outlines(luma), quarter, deviation)
 
 
 def _spread(pixels: Bytes3) -> Bytes3:
