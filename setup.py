@@ -91,6 +91,7 @@ setup(
         "acfd_stream": ["py.typed"],
         "acfd_stream.model": ["configs/*.toml", "weights/*.onnx", "weights/*.md"],
     },
+    include_package_data=False,  # what a wheel holds is what stands above
     ext_modules=[extension()],
     cmdclass={"build": BuildWithProtos, "build_ext": build_ext, "build_protos": build_protos},
     zip_safe=False,
