@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from acfd_stream.model.scoring import Rules, TrackedFrame, main, overlaps, read_tracks, score_tracks, table
-from acfd_stream.model.toon import Change, ClipTruth, FaceTruth, FrameTruth
 
 from acfd_stream.errors import MediaError
+from acfd_stream.model.scoring import Rules, TrackedFrame, main, overlaps, read_tracks, score_tracks, table
+from acfd_stream.model.toon import Change, ClipTruth, FaceTruth, FrameTruth
 
 LEFT = (10.0, 10.0, 50.0, 50.0)
 RIGHT = (110.0, 10.0, 150.0, 50.0)

@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
+from acfd_stream.errors import ConfigError, MediaError, OutputError
 from acfd_stream.model.toon import ClipTruth, picture, render, write_clip
 from acfd_stream.model.toon.__main__ import main
 from acfd_stream.model.toon.bodies import draw_character
@@ -18,8 +20,6 @@ from acfd_stream.model.toon.casting import random_design
 from acfd_stream.model.toon.design import Pose
 from acfd_stream.model.toon.palette import KINDS, random_style
 from acfd_stream.model.toon.plans import PLANS, clear_design
-
-from acfd_stream.errors import ConfigError, MediaError, OutputError
 
 SMALL = (180, 320)
 

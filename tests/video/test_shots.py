@@ -10,11 +10,11 @@ import av
 import cv2
 import numpy as np
 import pytest
-from acfd_stream.model.toon import render
 from numpy.typing import NDArray
 
 from acfd_stream.config import ShotConfig
 from acfd_stream.errors import ConfigError
+from acfd_stream.model.toon import render
 from acfd_stream.types import Picture, ShotChange
 from acfd_stream.video.shots import ShotDetector
 
