@@ -44,6 +44,7 @@ class OpenVinoRunner:
         self._lock = threading.Lock()
         self._shapes: OrderedDict[tuple[int, int], _CompiledShape] = OrderedDict()
         openvino = _import_openvino()
+        _fill_type_table(openvino)
         with _translated(f"model file {path}"):
             self._core = openvino.Core()
             self._model = self._core.read_model(path)
@@ -172,6 +173,16 @@ def choose_precision(core: Any) -> str:
     """
     default = core.get_property("CPU", "INFERENCE_PRECISION_HINT")
     return "bf16" if default == _import_openvino().Type.bf16 else "f32"
+
+
+def _fill_type_table(openvino: Any) -> None:
+    """Have OpenVINO's table of element types made before there is a second thread.
+
+    Its first use fills a C++ static, and lets go of the interpreter's lock in the middle. A second thread that comes
+    to the same static then waits for it with that lock in hand, which the first one needs to go on: both hang for ever.
+    """
+    for element_type in (openvino.Type.u8, openvino.Type.f32):
+        element_type.to_dtype()
 
 
 def _cpu_count() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,3 +134,28 @@ def test_a_closed_runner_says_so(runner: Runner) -> None:
 def test_it_says_what_it_runs_on(runner: Runner) -> None:
     assert "2 threads" in runner.description
     assert "cpu" in runner.description
+
+
+TWO_FIRST_CALLS = """
+import functools, operator, sys, threading
+from pathlib import Path
+from acfd_stream.detect.runner import open_runner
+runner = open_runner(Path(sys.argv[1]))
+import openvino
+go = threading.Lock()
+go.acquire()
+slow = functools.partial(sum, range(2_000_000))  # one call into C: the other thread is waiting for the lock by then
+calls = [go.release, slow, openvino.Type.u8.to_dtype]
+first = threading.Thread(target=lambda: list(map(operator.call, calls)))
+second = threading.Thread(target=lambda: (go.acquire(), openvino.Type.u8.to_dtype()))
+for thread in (second, first):
+    thread.start()
+for thread in (second, first):
+    thread.join()
+runner.close()
+"""
+
+
+def test_two_threads_that_come_to_openvino_first_do_not_wait_for_each_other(tiny_model: Path) -> None:
+    call = [sys.executable, "-B", "-c", TWO_FIRST_CALLS, str(tiny_model)]
+    subprocess.run(call, check=True, timeout=60, stdin=subprocess.DEVNULL)
