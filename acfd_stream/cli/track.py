@@ -85,7 +85,8 @@ def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
         "end": video.end_seconds,
     }
     info = session.info
-    model = {"name": session.detector.spec.name, "version": session.detector.spec.version}
+    spec = session.detector.spec
+    model = {"name": spec.name, "version": spec.version, "precision": session.detector.precision}
     return ResultHeader(info.source, info.display_size, info.time_base, model, settings, info.frame_rate)
 
 

@@ -89,6 +89,11 @@ class Detector:
         """Runtime, device, precision and threads."""
         return self._runner.description
 
+    @property
+    def precision(self) -> str:
+        """Arithmetic of the network, "f32" or "bf16", which the device decides; results depend on it a little."""
+        return self._runner.precision
+
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Faces of one picture.
 

@@ -48,13 +48,13 @@ class OpenVinoRunner:
         with _translated(f"model file {path}"):
             self._core = openvino.Core()
             self._model = self._core.read_model(path)
-            self._precision = choose_precision(self._core)
+            self.precision = choose_precision(self._core)
             cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self._check_interface()
         self._cache = CompiledCache(cache_dir())
         self._cache_key = (hashlib.sha256(path.read_bytes()).hexdigest(), openvino.__version__, cpu, self._settings())
         threads = f"{self.concurrency} thread{'s' if self.concurrency > 1 else ''}"
-        self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {self._precision}, {threads}"
+        self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {self.precision}, {threads}"
         _log.info("%s runs on %s", spec.name, self.description)
 
     def run(self, images: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
@@ -93,7 +93,7 @@ class OpenVinoRunner:
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "INFERENCE_PRECISION_HINT": self._precision,
+            "INFERENCE_PRECISION_HINT": self.precision,
             "NUM_STREAMS": self.concurrency,
             "INFERENCE_NUM_THREADS": self.concurrency,
             "ENABLE_CPU_PINNING": False,  # decoding shares these cores

@@ -85,6 +85,10 @@ class Runner(Protocol):
         """Runtime, device, precision and threads, for logs."""
 
     @property
+    def precision(self) -> str:
+        """Arithmetic of the network, "f32" or "bf16": scores differ a little between the two."""
+
+    @property
     def concurrency(self) -> int:
         """How many calls of ``run`` at once keep the device busy, >= 1."""
 

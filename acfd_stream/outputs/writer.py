@@ -15,12 +15,12 @@ from acfd_stream.types import FrameResult
 
 @dataclass(frozen=True, slots=True)
 class ResultHeader:
-    """What is known before the first frame. Nothing in it may depend on the clock or the machine."""
+    """What is known before the first frame. Of clock and machine it holds only what changes results: the precision."""
 
     source: str  # file name or URL as given
     display_size: tuple[int, int]  # (height, width), the frame of reference of all boxes
     time_base: Fraction  # seconds
-    model: Mapping[str, Any]  # name and version of the detector
+    model: Mapping[str, Any]  # name, version and precision of the detector
     settings: Mapping[str, Any] = field(default_factory=dict)  # all that changes results, and nothing else
     frame_rate: Fraction | None = None  # average, where known: the last frame's share of the duration
 

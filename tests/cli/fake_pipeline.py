@@ -30,6 +30,7 @@ class FakeDetector:
     """Finds one face in every picture."""
 
     spec = types.SimpleNamespace(name="fake", version="1")
+    precision = "f32"
 
     def __init__(self, config: Any) -> None:
         self.config = config

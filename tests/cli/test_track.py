@@ -62,7 +62,7 @@ def test_header_holds_what_changes_results_and_nothing_else(tmp_path: Path) -> N
     settings = header["settings"]
     assert (settings["start"], settings["end"], settings["detect"]["scales"]) == (1.0, 2.5, [480, 640])
     assert not {"batch", "threads"} & set(settings["detect"])
-    assert header["model"] == {"name": "fake", "version": "1"}
+    assert header["model"] == {"name": "fake", "version": "1", "precision": "f32"}
 
 
 def test_mot_and_overlay_come_from_one_call(tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ def test_a_closed_runner_says_so(runner: Runner) -> None:
 def test_it_says_what_it_runs_on(runner: Runner) -> None:
     assert "2 threads" in runner.description
     assert "cpu" in runner.description
+    assert runner.precision in ("f32", "bf16")
+    assert runner.precision in runner.description
 
 
 TWO_FIRST_CALLS = """
