@@ -140,7 +140,7 @@ class FrameResult:
 class MediaInfo:
     """What a container says of its video stream before a frame is decoded."""
 
-    source: str  # file name or URL as given, "<stream>" for bytes
+    source: str  # file name as given, URL without its secrets, "<stream>" for bytes
     display_size: tuple[int, int]  # (height, width)
     time_base: Fraction
     frame_rate: Fraction | None  # average, where known

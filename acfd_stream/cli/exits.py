@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -32,6 +33,10 @@ READER_GONE = 141
 TERMINATED = 143
 
 PROGRAM = "acfd-stream"
+
+
+_USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
+_QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
 
 
 class Terminated(KeyboardInterrupt):
@@ -54,8 +59,8 @@ def exit_code(error: BaseException) -> int:
 
 
 def complain(message: str) -> None:
-    """Say ``message`` on stderr, in one line whatever it holds."""
-    line = " ".join(message.split())
+    """Say ``message`` on stderr, in one line whatever it holds, without what URLs in it keep secret."""
+    line = _QUERY.sub(r"\1", _USER_INFO.sub("", " ".join(message.split())))
     printable = "".join(sign if sign.isprintable() else "?" for sign in line)
     with contextlib.suppress(OSError, ValueError):  # nobody is left to tell
         print(f"{PROGRAM}: {printable}", file=sys.stderr, flush=True)

@@ -70,7 +70,7 @@ def run_track(call: TrackCall) -> int:
     with session:
         progress = TrackProgress(expected_frames(session.info, call.video), is_quiet=call.is_quiet)
         end = _write_results(call, session, progress)
-    return _say_how_it_ended(call, end, progress)
+    return _say_how_it_ended(call, session.info.source, end, progress)
 
 
 def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
@@ -173,14 +173,14 @@ def _naming_what_is_left(call: TrackCall, progress: TrackProgress) -> Iterator[N
         raise type(error)(f"{how} after {count(progress.frames, 'frame')}; {call.place} is unfinished") from None
 
 
-def _say_how_it_ended(call: TrackCall, end: ResultEnd, progress: TrackProgress) -> int:
+def _say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: TrackProgress) -> int:
     """Warnings, then one line: what came out, or what broke. Returns the exit code."""
     for warning in end.warnings:
-        complain(f"warning: {call.source}: {warning}")
+        complain(f"warning: {source}: {warning}")
     if end.is_complete:
         progress.summarize(end.tracks, [call.place, *([str(call.overlay)] if call.overlay else [])])
         return DONE
     kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
     frames = count(progress.frames, "frame")
-    complain(f"{call.source}: {end.error}; {frames} kept in {kept}, which is marked incomplete")
+    complain(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete")
     return INPUT_AT_FAULT

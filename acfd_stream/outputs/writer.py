@@ -17,7 +17,7 @@ from acfd_stream.types import FrameResult
 class ResultHeader:
     """What is known before the first frame. Of clock and machine it holds only what changes results: the precision."""
 
-    source: str  # file name or URL as given
+    source: str  # file name as given, or URL without its secrets
     display_size: tuple[int, int]  # (height, width), the frame of reference of all boxes
     time_base: Fraction  # seconds
     model: Mapping[str, Any]  # name, version and precision of the detector

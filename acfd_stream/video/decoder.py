@@ -216,7 +216,8 @@ def _open_container(target: str | BytesReader, name: str, config: VideoConfig) -
     except ExitError as error:
         raise MediaError(f"{name}: no answer within {timeout} s; check the address, or try later") from error
     except _READ_ERRORS as error:
-        raise MediaError(f"{name}: cannot be opened ({_reason(error)}); check that it is a whole video") from error
+        advice = "check the address" if is_remote else "check that it is a whole video"
+        raise MediaError(f"{name}: cannot be opened ({_reason(error)}); {advice}") from error
 
 
 def _best_stream(container: InputContainer, name: str) -> VideoStream:

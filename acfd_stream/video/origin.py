@@ -11,7 +11,7 @@ from acfd_stream.errors import MediaError
 from acfd_stream.video.bytestream import ByteStream
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
-_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
+_FILE_SCHEME = "file:"
 
 
 def is_url(source: object) -> bool:
@@ -20,11 +20,22 @@ def is_url(source: object) -> bool:
 
 
 def source_name(source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream) -> str:
-    """What messages and results call ``source``: the path or URL as given, without a password; else "<stream>"."""
+    """What messages and results call ``source``: a path as given, a URL without its secrets; else "<stream>"."""
     if isinstance(source, str | bytes | os.PathLike):
-        return _CREDENTIALS.sub("", os.fsdecode(source)) if is_url(source) else os.fsdecode(source)
+        name = os.fsdecode(source)
+        return without_secrets(name) if is_url(name) else name
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name else "<stream>"
+
+
+def without_secrets(url: str) -> str:
+    """``url`` without user, password, query and fragment, which may hold what only its user should know."""
+    if url.lower().startswith(_FILE_SCHEME):  # in a file's name these signs mean nothing
+        return url
+    scheme, separator, rest = url.partition("://")
+    address = re.split("[?#]", rest, maxsplit=1)[0]
+    authority, slash, path = address.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def file_target(path: str) -> str:

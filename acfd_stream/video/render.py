@@ -114,8 +114,7 @@ class OverlayWriter:
             raise OutputError(self._complaint(error)) from error
 
     def _complaint(self, error: Exception) -> str:
-        reason = (error.strerror if isinstance(error, OSError | FFmpegError) else None) or str(error)
-        return f"cannot write {self.path}: {reason}; make room or choose another place"
+        return f"cannot write {self.path}: {_reason(error)}; make room or choose another place"
 
     def _start(self, frame: Frame) -> VideoStream:
         height, width = frame.picture.display_size
@@ -170,7 +169,7 @@ class OverlayWriter:
         except NoSoundError:
             return
         except SOUND_ERRORS as error:
-            self.warnings.append(f"the overlay is silent: {error}")
+            self.warnings.append(f"the overlay is silent: {_reason(error)}")
             self._close_sound()
 
     def _write_sound(self, until: Fraction) -> None:
@@ -186,3 +185,8 @@ class OverlayWriter:
         sound, self._sound = self._sound, None
         if sound is not None:
             sound.close()
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the name of the source, which may be a URL with a password."""
+    return (error.strerror if isinstance(error, OSError | FFmpegError) else None) or str(error)

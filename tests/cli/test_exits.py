@@ -38,6 +38,19 @@ def test_a_complaint_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "acfd-stream: cannot open a b?[31m ?.mp4\n"
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("no http://user:secret@host:80/a.mp4?token=abc#d; try", "no http://host:80/a.mp4 try"),
+        ("extra (concat:http://secret@[::1]/a|http://h/b?c)", "extra (concat:http://[::1]/a|http://h/b"),
+        ("file:///folder/what?.mp4: a user@host? Yes", "file:///folder/what?.mp4: a user@host? Yes"),
+    ],
+)
+def test_a_complaint_gives_no_secret_of_a_url_away(message: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    complain(message)
+    assert capsys.readouterr().err == f"acfd-stream: {said}\n"
+
+
 def test_what_the_action_returns_is_the_code() -> None:
     assert run_guarded(lambda: 5) == 5
 
