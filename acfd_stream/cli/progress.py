@@ -15,20 +15,26 @@ if TYPE_CHECKING:
 
 
 class TrackProgress:
-    """Counts frames and tracks, and shows them on stderr while somebody watches."""
+    """Counts frames and tracks, and shows them on stderr while somebody watches.
 
-    def __init__(self, expected_frames: int | None, *, is_quiet: bool) -> None:
+    Args:
+        expected_frames: how many will come; None where nobody knows.
+        is_quiet: neither a bar nor a summary.
+        is_bar_welcome: False where the results themselves go to the terminal.
+    """
+
+    def __init__(self, expected_frames: int | None, *, is_quiet: bool, is_bar_welcome: bool = True) -> None:
         self.frames = 0
         self.tracks = 0  # the highest id so far: ids count from 1 and are never used twice
         self._is_quiet = is_quiet
         self._started = time.perf_counter()
-        self._bar = None if is_quiet or not sys.stderr.isatty() else _bar()
+        self._bar = _bar() if is_bar_welcome and not is_quiet and sys.stderr.isatty() else None
         self._expected = expected_frames
 
     def __enter__(self) -> TrackProgress:
         if self._bar is not None:
             self._bar.start()
-            self._bar.add_task("track", total=self._expected, tracks=0, fps="–")
+            self._bar.add_task("track", total=self._expected, tracks=count(0, "track"), fps="–")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -42,7 +48,8 @@ class TrackProgress:
         if self._bar is not None:
             speed = self._bar.tasks[0].speed
             fps = "–" if speed is None else f"{speed:.1f}"
-            self._bar.update(self._bar.task_ids[0], completed=self.frames, tracks=self.tracks, fps=fps)
+            tracks = count(self.tracks, "track")
+            self._bar.update(self._bar.task_ids[0], completed=self.frames, tracks=tracks, fps=fps)
 
     def summarize(self, tracks: int, places: list[str]) -> None:
         """Say in one line what came out; the speed stands here and in no result."""
@@ -60,7 +67,8 @@ def count(number: int, noun: str) -> str:
 
 def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
     """How many frames will come, as far as the container knows; None where it does not say."""
-    if config.start_seconds is None and config.end_seconds is None:
+    is_whole = config.start_seconds is None and config.end_seconds is None
+    if is_whole and info.frame_count is not None:
         return info.frame_count
     if info.frame_rate is None or info.duration_seconds is None:
         return None
@@ -70,7 +78,7 @@ def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
 
 
 def _bar() -> Progress:
-    from rich.console import Console
+    from rich.console import Console, ConsoleDimensions
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -80,14 +88,23 @@ def _bar() -> Progress:
         TimeRemainingColumn,
     )
 
+    class Terminal(Console):
+        """Leaves room for the ``^C`` that a terminal shows: a line that it pushes into the next cannot be erased."""
+
+        @property
+        def size(self) -> ConsoleDimensions:
+            width, height = super().size
+            return ConsoleDimensions(max(width - len("^C"), 1), height)
+
     return Progress(
-        BarColumn(),
+        BarColumn(bar_width=None),
         TaskProgressColumn(show_speed=False),
         MofNCompleteColumn(),
         TextColumn("frames"),
         TextColumn("{task.fields[fps]} fps", justify="right"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[tracks]} tracks"),
-        console=Console(stderr=True),
+        TextColumn("{task.fields[tracks]}"),
+        console=Terminal(stderr=True),
+        expand=True,
         transient=True,
     )

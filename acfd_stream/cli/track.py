@@ -68,7 +68,9 @@ def run_track(call: TrackCall) -> int:
         call.source, model=call.model, device=call.device, video_config=call.video, detect_config=call.detect
     )
     with session:
-        progress = TrackProgress(expected_frames(session.info, call.video), is_quiet=call.is_quiet)
+        expected = expected_frames(session.info, call.video)
+        is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
+        progress = TrackProgress(expected, is_quiet=call.is_quiet, is_bar_welcome=is_screen_free)
         end = _write_results(call, session, progress)
     return _say_how_it_ended(call, session.info.source, end, progress)
 
