@@ -86,6 +86,7 @@ class Detections:
     boxes_xyxy: FloatArray  # [N, 4]
     scores: FloatArray  # [N], in [0, 1]
     is_truncated: bool = False  # a cap (candidates or faces) cut something off
+    cut_score: float = 0.0  # nothing that was cut off scores more than this
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])
@@ -132,7 +133,7 @@ class FrameResult:
     shot: int = 0  # number of the shot, from 0
     is_pts_filled: bool = False
     reused: bool = False  # the detections are the previous drawing's
-    is_truncated: bool = False  # a cap cut off some faces of this frame
+    is_truncated: bool = False  # a cap cut off what might have been a face of a track
     timings: dict[str, float] = field(default_factory=dict, compare=False)  # stage → seconds
 
 

@@ -16,7 +16,8 @@ HEAD = """# Settings and limits
 Written by `python docs/write_limits.py` from `acfd_stream/config.py`; a test compares the two.
 A value outside its range is refused when the config is made (`ConfigError`), never bent.
 
-When a cap bites, it shows: `is_truncated` on the frame for candidates and faces, one line and exit code 1 for a frame
+When a cap bites, it shows: `is_truncated` on a frame where what candidates or faces cut off scored as a track's face
+may (`keep_score`), one line and exit code 1 for a frame
 that is too large, `"state": "filled"` for what stands in a gap. A full queue stops the decoder; no frame of a file is
 ever dropped.
 """

@@ -43,7 +43,7 @@ class _View:
 
     boxes_xyxy: FloatArray  # [N, 4]
     scores: FloatArray  # [N]
-    is_truncated: bool
+    cut_score: float | None  # bound of what the cap on candidates cut off, if it did
     seconds: StageSeconds
 
 
@@ -171,15 +171,16 @@ class Detector:
             "infer": inferred - prepared,
             "decode_boxes": decoded - inferred,
         }
-        return _View(boxes, found.scores, found.is_truncated, seconds)
+        return _View(boxes, found.scores, float(found.scores[-1]) if found.is_truncated else None, seconds)
 
     def _merged(self, views: list[_View]) -> tuple[Detections, StageSeconds]:
         begin = time.perf_counter()
         found = ops.merge_scales(
             [(view.boxes_xyxy, view.scores) for view in views], self.config.nms_iou, self.config.faces
         )
-        if any(view.is_truncated for view in views):
-            found = replace(found, is_truncated=True)
+        cuts = [view.cut_score for view in views if view.cut_score is not None]
+        if cuts:
+            found = replace(found, is_truncated=True, cut_score=max(found.cut_score, *cuts))
         seconds = {stage: sum(view.seconds[stage] for view in views) for stage in views[0].seconds}
         seconds["queue"] = min(view.seconds["queue"] for view in views)
         return found, seconds | {"nms": time.perf_counter() - begin}

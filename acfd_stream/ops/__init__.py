@@ -193,4 +193,6 @@ def merge_scales(
     scores = np.concatenate([scores for _, scores in scales])
     kept = nms(boxes, scores, iou_threshold, backend=backend)
     best = kept[:faces]
-    return Detections(boxes[best], scores[best], is_truncated=len(kept) > faces)
+    is_truncated = len(kept) > faces
+    cut_score = float(scores[kept[faces]]) if is_truncated else 0.0
+    return Detections(boxes[best], scores[best], is_truncated, cut_score)

@@ -250,6 +250,7 @@ class _Stream:
     def __init__(self, track_config: TrackConfig, shot_config: ShotConfig) -> None:
         self._shots = ShotDetector(shot_config)
         self._tracker = FaceTracker(track_config)
+        self._keep_score = track_config.keep_score  # what scores less is in no track, cut off or not
         self._shot = 0
         self._undecided: deque[_Unsettled] = deque()  # which shot?
         self._tracked: deque[_Unsettled] = deque()  # which faces?
@@ -268,7 +269,7 @@ class _Stream:
             pts_seconds=frame.pts_seconds,
             faces=(),
             is_pts_filled=frame.is_pts_filled,
-            is_truncated=detections.is_truncated,
+            is_truncated=detections.is_truncated and detections.cut_score >= self._keep_score,
             timings=timings,
         )
         self._undecided.append(_Unsettled(result, detections, frame if keeps_frame else None))

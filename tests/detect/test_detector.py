@@ -102,6 +102,7 @@ def test_a_cap_that_bites_is_seen(tiny_model: Path, cap: dict[str, int]) -> None
     with Detector.open(tiny_model, config=DetectConfig(size=128, **cap)) as capped:
         found = capped.detect(image)
         assert (len(found), found.is_truncated) == (1, True)
+        assert 0 < found.cut_score <= found.scores[0]
         assert not capped.detect(np.zeros((96, 128, 3), np.uint8)).is_truncated
 
 

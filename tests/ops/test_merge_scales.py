@@ -37,6 +37,7 @@ def test_the_cap_on_faces_is_told(backend, faces, is_truncated):
     merged = merge_scales([scale((0, 0.5), (20, 0.7)), scale((40, 0.6))], 0.55, faces, backend=backend)
     assert merged.boxes_xyxy[:, 0].tolist() == [20, 40, 0][:faces]
     assert merged.is_truncated == is_truncated
+    assert merged.cut_score == pytest.approx({1: 0.6, 2: 0.5, 3: 0.0}[faces])  # the best that was cut off
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
