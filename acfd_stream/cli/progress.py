@@ -91,7 +91,7 @@ def _bar() -> Progress:
     class Terminal(Console):
         """Leaves room for the ``^C`` that a terminal shows: a line that it pushes into the next cannot be erased."""
 
-        @property
+        @property  # type: ignore[misc]  # nobody sets it
         def size(self) -> ConsoleDimensions:
             width, height = super().size
             return ConsoleDimensions(max(width - len("^C"), 1), height)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from acfd_stream.video.render import OverlayWriter
 
 STDOUT = "-"
-PART_SUFFIX = ".part"  # acfd_stream.outputs leaves a format without an end mark under this name
+PART_SUFFIX = ".part"  # acfd_stream.outputs and the overlay leave what looks whole and is not under this name
 WITHOUT_EFFECT = {"batch", "threads", "queue_bytes", "frame_pixels"}
 """Settings that never change results, so that they do not stand in them."""
 
@@ -132,10 +132,10 @@ def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgre
             end = ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
             writer.close(end)
             if overlay is not None:
-                overlay.close()
-                for warning in overlay.warnings:
-                    complain(f"warning: {overlay.path}: {warning}")
+                overlay.close(is_complete=end.is_complete)
         failures.pop_all()
+    for warning in [] if overlay is None else overlay.warnings:
+        complain(f"warning: {call.overlay}: {warning}")
     return end
 
 
@@ -184,5 +184,6 @@ def _say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: Tr
         return DONE
     kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
     frames = count(progress.frames, "frame")
-    complain(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete")
+    overlay = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""
+    complain(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{overlay}")
     return INPUT_AT_FAULT

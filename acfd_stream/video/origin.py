@@ -22,8 +22,8 @@ def is_url(source: object) -> bool:
 def source_name(source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream) -> str:
     """What messages and results call ``source``: a path as given, a URL without its secrets; else "<stream>"."""
     if isinstance(source, str | bytes | os.PathLike):
-        name = os.fsdecode(source)
-        return without_secrets(name) if is_url(name) else name
+        given = os.fsdecode(source)
+        return without_secrets(given) if is_url(given) else given
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name else "<stream>"
 

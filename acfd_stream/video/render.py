@@ -48,6 +48,7 @@ class OverlayWriter:
         self._sound: Sound | None = None
         self._stream: VideoStream | None = None
         self._reformatter = VideoReformatter()
+        self._is_closed = False
         self._last_pts = -1
         self._end = self._frame_seconds = Fraction(0)
         if self.path.is_dir():
@@ -70,8 +71,11 @@ class OverlayWriter:
             self._output.mux(stream.encode(picture))
             self._write_sound(self._end)
 
-    def close(self) -> None:
+    def close(self, *, is_complete: bool = True) -> None:
         """Finish the file and give it its name. Without a frame there is no file.
+
+        Args:
+            is_complete: False when the source broke before its end: the file, which can be played, stays ``NAME.part``.
 
         Raises:
             OutputError: it cannot be written; nothing is left of the overlay.
@@ -84,10 +88,14 @@ class OverlayWriter:
             self._output.mux(self._stream.encode(None))
             self._finish_sound()
             self._output.close()
-            os.replace(self._part, self.path)
+            if is_complete:
+                os.replace(self._part, self.path)
+        self._is_closed = True
 
     def abort(self) -> None:
-        """Leave nothing. May be called after ``close``, and twice; never raises."""
+        """Leave nothing. May be called twice, and after ``close``, whose file stays; never raises."""
+        if self._is_closed:
+            return
         self._close_sound()
         with contextlib.suppress(*_WRITE_ERRORS):
             self._output.close()

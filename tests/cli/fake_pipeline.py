@@ -103,8 +103,8 @@ class FakeOverlay:
             raise errors.OutputError(f"cannot write {self.path}: No space left on device")
         self.bytes += b"."
 
-    def close(self) -> None:
-        self.path.write_bytes(self.bytes)
+    def close(self, *, is_complete: bool) -> None:
+        (self.path if is_complete else self.path.with_name(f"{self.path.name}.part")).write_bytes(self.bytes)
 
     def abort(self) -> None:
         self.bytes = b""

@@ -102,6 +102,12 @@ def test_a_broken_input_leaves_mot_under_another_name(tmp_path: Path) -> None:
     assert "kept in a.txt.part" in done.stderr
 
 
+def test_a_broken_input_leaves_its_overlay_under_another_name(tmp_path: Path) -> None:
+    done = track(tmp_path, "a.mp4", "--overlay", "seen.mp4", error="broke")
+    assert (done.returncode, names(tmp_path)) == (1, ["a.jsonl", "seen.mp4.part"])
+    assert done.stderr.endswith("which is marked incomplete; the overlay so far is seen.mp4.part\n")
+
+
 def test_a_warning_is_said_and_written_and_exits_0(tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "-q", warnings=["6 of 745 frames"])
     assert (done.returncode, done.stderr) == (0, "acfd-stream: warning: a.mp4: 6 of 745 frames\n")

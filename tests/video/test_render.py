@@ -140,6 +140,17 @@ def test_an_overlay_that_is_given_up_leaves_nothing(plain_clip: Path, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_overlay_of_a_broken_source_can_be_played_but_lacks_its_name(plain_clip: Path, tmp_path: Path) -> None:
+    with open_video(plain_clip) as video:
+        frame = next(video)
+    writer = OverlayWriter(tmp_path / "o.mp4")
+    writer.write(frame, result_of(frame))
+    writer.close(is_complete=False)
+    writer.abort()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("o.")] == ["o.mp4.part"]
+    assert frame_times(tmp_path / "o.mp4.part") == [0.0]
+
+
 def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere" / "o.mp4", Path("/proc/o.mp4")):
         with pytest.raises(OutputError) as caught:
