@@ -126,7 +126,8 @@ class OverlayWriter:
 
     def _start(self, frame: Frame) -> VideoStream:
         height, width = frame.picture.display_size
-        stream = self._output.add_stream("libx264", options={"preset": "veryfast", "crf": "20"})
+        # Without B-frames: MP4 takes its duration from decoding times, which they shift in front of a long frame.
+        stream = self._output.add_stream("libx264", options={"preset": "veryfast", "crf": "20", "bf": "0"})
         stream.height, stream.width = max(2, height // 2 * 2), max(2, width // 2 * 2)
         stream.pix_fmt = "yuv420p"
         codec = stream.codec_context
