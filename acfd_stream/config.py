@@ -6,6 +6,7 @@ A config is a frozen dataclass that checks itself. ``from_mapping`` refuses unkn
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ class VideoConfig:
         require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
         require(self.frame_pixels >= 1, "frame_pixels", self.frame_pixels, ">= 1")
         require(self.url_timeout_seconds > 0, "url_timeout_seconds", self.url_timeout_seconds, "> 0")
+        for name in ("start_seconds", "end_seconds"):
+            seconds = getattr(self, name)
+            require(seconds is None or math.isfinite(seconds), name, seconds, "a finite number or None")
         if self.start_seconds is not None and self.end_seconds is not None:
             require(self.start_seconds < self.end_seconds, "end_seconds", self.end_seconds, f"> {self.start_seconds}")
 

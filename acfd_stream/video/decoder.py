@@ -18,10 +18,11 @@ from av.video.stream import VideoStream
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.video.losses import LossWatch
-from acfd_stream.video.origin import BytesReader
+from acfd_stream.video.origin import BytesReader, SeekableReader
 
 _RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are a container's placeholder, not a rate
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time that a seek lands behind the wanted frame
+_LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
 _READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 
 
@@ -41,20 +42,24 @@ class Decoder:
         self.name = name
         self.error: str | None = None
         self._seconds = 0.0  # where the last frame began
+        self._target, self._config = target, config
         self._reader = None if isinstance(target, str) else target
         self._container: InputContainer | None = None
+        self._open()
+
+    def _open(self) -> None:
         try:
-            self._container = _open_container(target, name, config)
+            self._container = _open_container(self._target, self.name, self._config)
             self._raise_interrupt()
-            self._stream = _best_stream(self._container, name)
-            self._set_up(config)
+            self._stream = _best_stream(self._container, self.name)
+            self._set_up()
         except BaseException:
             self.close()
             self._raise_interrupt()  # it is the cause, whatever FFmpeg made of it
             raise
 
-    def _set_up(self, config: VideoConfig) -> None:
-        stream, codec = self._stream, self._stream.codec_context
+    def _set_up(self) -> None:
+        config, stream, codec = self._config, self._stream, self._stream.codec_context
         if codec.width * codec.height > config.frame_pixels:
             raise MediaError(
                 f"{self.name}: its frames of {codec.width}×{codec.height} pixels are above the limit of "
@@ -133,19 +138,34 @@ class Decoder:
         container = self._container
         if container is None or first.pts is None or (self._reader is not None and not self._reader.is_seekable):
             return first, frames
-        wanted = math.floor(Fraction(seconds) / self.time_base)
+        wanted = min(math.floor(Fraction(seconds) / self.time_base), _LATEST_PTS)
         targets = [wanted - math.ceil(back / self.time_base) for back in _SEEK_BACK_SECONDS]
-        for target in [*(target for target in targets if target > first.pts), first.pts]:
+        for attempt, target in enumerate([*(target for target in targets if target > first.pts), first.pts]):
             try:
                 container.seek(target, stream=self._stream)
             except FFmpegError:
-                return first, frames  # nothing has moved
+                if attempt == 0:
+                    return first, frames  # nothing has moved
+                break
             self.losses.restart()
             found = self._decoded()
             landed = next(found, None)
             if landed is not None and not landed.is_corrupt and self._is_before(landed, seconds):
                 return landed, found
-        raise MediaError(f"{self.name}: cannot seek to {seconds} s in it; leave the start out")
+        return self._reopened()
+
+    def _reopened(self) -> tuple[VideoFrame, Iterator[VideoFrame]]:
+        """All frames once more, where seeking got lost."""
+        self.close()
+        if isinstance(self._reader, SeekableReader):
+            self._reader.seek(0)
+        self._open()
+        self.error = None
+        frames = self._decoded()
+        first = next(frames, None)
+        if first is None:
+            raise MediaError(f"{self.name}: cannot be read a second time; leave the start out")
+        return first, frames
 
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in self._packets():

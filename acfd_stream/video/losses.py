@@ -26,7 +26,6 @@ class LossWatch:
         """Forget everything: the container was sought, and frames are counted anew."""
         self.packets = 0
         self.frames = 0
-        self.last_seconds = 0.0  # where the last frame begins
         self._pending: OrderedDict[int, int] = OrderedDict()  # pts → number of the packet
         self._last_matched = -1
         self._is_one_to_one = True
@@ -52,7 +51,7 @@ class LossWatch:
         """A frame comes out of the decoder; ``seconds`` is where it begins and ends."""
         self.frames += 1
         self._damaged += is_damaged
-        self.last_seconds, self._end_seconds = seconds
+        self._end_seconds = seconds[1]
         if is_interlaced:
             self._is_one_to_one = False
         if pts is not None:

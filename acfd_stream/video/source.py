@@ -69,6 +69,8 @@ class VideoSource:
         self._config = config
         self._turn = threading.Lock()
         self._is_cancelled = self._is_drained = False
+        self._before: float | None = None  # times of the frames next to the asked range, seconds
+        self._behind: float | None = None
         self._frames = self._read()
         try:
             self._next: Frame | None = next(self._frames, None)
@@ -136,9 +138,10 @@ class VideoSource:
         for frame, pts, is_filled in fill_pts(decoded, step, self._decoder.start_pts or 0):
             seconds = float(pts * time_base)
             if end is not None and seconds >= end:
-                is_whole = False
+                is_whole, self._behind = False, seconds
                 break
             if start is not None and seconds < start:
+                self._before = seconds
                 continue
             picture = to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter)
             height, width = picture.display_size
@@ -155,12 +158,12 @@ class VideoSource:
         name, losses = self._decoder.name, self._decoder.losses
         if self.error is not None:
             return f"{name}: {self.error}"
-        if losses.frames and (self._config.start_seconds is not None or self._config.end_seconds is not None):
+        if self._before is not None or self._behind is not None:
             begin = "the beginning" if self._config.start_seconds is None else f"{self._config.start_seconds} s"
             end = "the end" if self._config.end_seconds is None else f"{self._config.end_seconds} s"
-            return (
-                f"{name}: has no frame between {begin} and {end}; its last one there is at {losses.last_seconds:.3f} s"
-            )
+            before = [] if self._before is None else [f"the last one before is at {self._before:.3f} s"]
+            behind = [] if self._behind is None else [f"the next one is at {self._behind:.3f} s"]
+            return f"{name}: has no frame between {begin} and {end}; {' and '.join(before + behind)}"
         codec = self._decoder.codec
         if losses.packets:
             return f"{name}: none of the {losses.packets} packets of its {codec} video can be decoded; it is damaged"

@@ -128,6 +128,14 @@ def test_a_bare_stream_is_timed_by_its_frame_rate(shared: Path) -> None:
     assert {frame.picture.bit_depth for frame in frames} == {10}
 
 
+def test_a_file_in_which_seeking_gets_lost_is_read_from_its_beginning(shared: Path) -> None:
+    times = pts_of(read(shared, "lpms_missing-dts.ts")[1])
+    config = VideoConfig(start_seconds=25994.1, end_seconds=25994.2)
+    with open_video(shared / "videos" / "odd" / "lpms_missing-dts.ts", config) as video:
+        assert pts_of(video) == [pts for pts in times if 25994.1 <= pts / 90_000 < 25994.2]
+    assert (video.is_complete, video.warnings) == (True, [])
+
+
 @pytest.mark.parametrize("name", ["pennychip_reading.mp4", "popeye_1440x1074_60s.mkv"])
 def test_a_seek_into_a_film_lands_on_the_frame(name: str, shared: Path) -> None:
     path = shared / "videos" / name

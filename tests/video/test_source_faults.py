@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.errors import MediaError
+from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.video import ByteStream, open_video
 
 MakeClip = Callable[..., Path]
@@ -75,11 +75,32 @@ def test_sound_and_a_cover_picture_are_no_video(has_cover: bool, held: str, tmp_
         open_video(path)
 
 
-def test_a_range_without_a_frame_says_where_the_video_ends(plain_clip: Path) -> None:
-    with pytest.raises(MediaError, match=r"no frame between 5\.0 s and the end.*0\.943 s"):
-        open_video(plain_clip, VideoConfig(start_seconds=5.0))
-    with pytest.raises(MediaError, match=r"no frame between the beginning and 0\.0 s"):
-        open_video(plain_clip, VideoConfig(end_seconds=0.0))
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        (5.0, None, r"between 5\.0 s and the end; the last one before is at 0\.943 s"),
+        (1e308, None, r"the last one before is at 0\.943 s"),
+        (None, 0.0, r"between the beginning and 0\.0 s; the next one is at 0\.000 s"),
+        (0.42, 0.43, r"the last one before is at 0\.410 s and the next one is at 0\.451 s"),
+    ],
+)
+def test_a_range_without_a_frame_says_where_the_next_ones_are(
+    start: float | None, end: float | None, said: str, plain_clip: Path
+) -> None:
+    with pytest.raises(MediaError, match=said):
+        open_video(plain_clip, VideoConfig(start_seconds=start, end_seconds=end))
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_a_range_has_finite_ends(seconds: float) -> None:
+    for name in ("start_seconds", "end_seconds"):
+        with pytest.raises(ConfigError, match=f"{name} must be a finite number"):
+            VideoConfig(**{name: seconds})
+
+
+def test_a_bare_stream_knows_where_it_ends(make_clip: MakeClip) -> None:
+    with pytest.raises(MediaError, match=r"the last one before is at 0\.920 s"):
+        open_video(make_clip(name="bare.h264", b_frames=0), VideoConfig(start_seconds=2.0))
 
 
 def test_a_frame_above_the_cap_is_refused(plain_clip: Path) -> None:
