@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from io import FileIO
@@ -21,7 +22,7 @@ class Target:
 
     A regular file is opened under its own name when ``is_streamed`` (its format marks its own end), else as
     ``NAME.part`` until ``finish``. When a write fails the file is cut back to the last whole piece and left as
-    ``NAME.part``. Pipes and devices have no other name and are written straight to.
+    ``NAME.part``. A link stays a link to its file. Pipes and devices have no other name and are written straight to.
     """
 
     def __init__(self, place: str | Path | BinaryIO, *, is_streamed: bool) -> None:
@@ -39,15 +40,20 @@ class Target:
             self._stream = place
             return
         self.name = os.fspath(place)
-        self._final = Path(os.path.realpath(place)) if os.path.isfile(place) else Path(place)
-        self._part = Path(f"{self._final}{PART_SUFFIX}")
-        is_special = os.path.exists(place) and not os.path.isfile(place)
-        self._opened = self._final if is_streamed or is_special else self._part
         try:
-            self._raw = FileIO(self._opened, "wb")
+            is_special = os.path.exists(place) and not os.path.isfile(place)
+            self._final = Path(place) if is_special else Path(os.path.realpath(place))
+            self._part = Path(f"{self._final}{PART_SUFFIX}")
+            self._opened = self._final if is_streamed or is_special else self._part
+            if self._final.exists() and not os.access(self._final, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a new name would go around it
+            self._raw = FileIO(os.open(self._opened, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb")
+            self._is_regular = stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
+            if self._is_regular:
+                self._claim(self._raw.fileno())
         except (OSError, ValueError) as error:
+            self.leave()
             raise OutputError(self._complaint(error)) from error
-        self._is_regular = stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
 
     def write(self, piece: bytes) -> None:
         """Write all of ``piece`` and hand it to the system.
@@ -94,6 +100,16 @@ class Target:
         """Close, and leave what was written as ``NAME.part``. Never raises."""
         if self.is_open:
             self._fail()
+
+    def _claim(self, file: int) -> None:
+        """Empty the file, unless another process is writing to it: two at once would leave a mixture of both."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(error.errno, "another process is writing it") from error
+        except OSError:
+            pass  # a file system without locks
+        os.ftruncate(file, 0)
 
     def _write_all(self, piece: bytes) -> None:
         if self._stream is not None:

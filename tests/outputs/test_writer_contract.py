@@ -94,6 +94,37 @@ def test_a_link_stays_a_link(format: str, tmp_path: Path) -> None:
 
 
 @every_format
+def test_a_link_to_nothing_makes_its_file(format: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    writer = open_writer(tmp_path / "link", format, HEADER)
+    write_frames(writer, 1)
+    writer.close(END)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes()
+
+
+@every_format
+def test_a_file_that_another_process_writes_is_left_alone(format: str, tmp_path: Path) -> None:
+    first = open_writer(tmp_path / "out", format, HEADER)
+    write_frames(first, 2)
+    with pytest.raises(OutputError, match=r"out: another process is writing it; choose another place"):
+        open_writer(tmp_path / "out", format, HEADER)
+    write_frames(first, 2)
+    first.close(END)
+    assert (tmp_path / "out").read_text().count("0.7500" if format == "mot" else '"score"') == 4
+    open_writer(tmp_path / "out", format, HEADER).close(END)
+
+
+@every_format
+def test_a_read_only_file_is_not_replaced(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").write_text("older")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs the tests may write everything
+    with pytest.raises(OutputError, match="out: Permission denied; choose another place"):
+        open_writer(tmp_path / "out", format, HEADER)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
+
+
+@every_format
 def test_a_stream_is_written_and_left_open(format: str, tmp_path: Path) -> None:
     stream = io.BytesIO()
     for place in (stream, tmp_path / "out"):
