@@ -99,12 +99,16 @@ def _effective(config: Any) -> dict[str, Any]:
 
 def _check_places(call: TrackCall) -> None:
     """Refuse a call that would write over its own input or over its own other output."""
-    places = {"--output": call.place, "--overlay": None if call.overlay is None else os.fspath(call.overlay)}
+    if not call.place:
+        raise ConfigError("--output is empty; name a file, or leave it out")
+    places = {"--output": call.place} | ({} if call.overlay is None else {"--overlay": os.fspath(call.overlay)})
     for option, place in places.items():
-        if place not in (None, STDOUT) and _is_same_file(place, call.source):
-            raise ConfigError(f"{option} {place} is the input itself; choose another place")
-    if places["--overlay"] is not None and os.path.abspath(call.place) == os.path.abspath(places["--overlay"]):
-        raise ConfigError(f"--overlay and --output are both {call.overlay}; choose another place for one of them")
+        for name in (place, place + PART_SUFFIX):
+            if place != STDOUT and _is_same_file(name, call.source):
+                raise ConfigError(f"{option} {place} would write over the input, {name}; choose another place")
+    names = [{os.path.realpath(place), os.path.realpath(place) + PART_SUFFIX} for place in places.values()]
+    if len(names) > 1 and names[0] & names[1]:
+        raise ConfigError(f"--output {call.place} and --overlay {call.overlay} would be one file; choose another place")
 
 
 def _is_same_file(place: str, source: str) -> bool:

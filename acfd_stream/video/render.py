@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import av
 from av.error import FFmpegError
@@ -24,6 +27,7 @@ from acfd_stream.video.sound import SOUND_ERRORS, NoSoundError, Sound
 
 PART_SUFFIX = ".part"
 _WRITE_ERRORS = (FFmpegError, OSError, ValueError)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BT709, _LIMITED = 1, 1  # AVColorSpace, AVColorRange
 _FINEST_TIME_BASE = Fraction(1, 1_000_000)  # MP4 counts in 32 bits a second
 
@@ -43,7 +47,8 @@ class OverlayWriter:
     def __init__(self, path: str | Path, source_path: str | Path | None = None) -> None:
         self.path = Path(path)
         self.warnings: list[str] = []
-        self._part = Path(f"{self.path}{PART_SUFFIX}")
+        self._final = Path(os.path.realpath(path))  # a link stays a link to its file
+        self._part = Path(f"{self._final}{PART_SUFFIX}")
         self._source_path = None if source_path is None else os.fspath(source_path)
         self._sound: Sound | None = None
         self._stream: VideoStream | None = None
@@ -51,10 +56,9 @@ class OverlayWriter:
         self._is_closed = False
         self._last_pts = -1
         self._end = self._frame_seconds = Fraction(0)
-        if self.path.is_dir():
-            raise OutputError(f"cannot write {self.path}: it is a folder; choose another place")
         try:
-            self._part.touch()
+            _require_replaceable(self._final)
+            self._lock = _claimed(self._part)
             self._output = av.open(file_target(os.fspath(self._part)), "w", format="mp4")
         except _WRITE_ERRORS as error:
             raise OutputError(self._complaint(error)) from error
@@ -89,8 +93,9 @@ class OverlayWriter:
             self._finish_sound()
             self._output.close()
             if is_complete:
-                os.replace(self._part, self.path)
+                os.replace(self._part, self._final)
         self._is_closed = True
+        self._lock.close()
 
     def abort(self) -> None:
         """Leave nothing. May be called twice, and after ``close``, whose file stays; never raises."""
@@ -101,6 +106,8 @@ class OverlayWriter:
             self._output.close()
         with contextlib.suppress(OSError):
             self._part.unlink()
+        self._is_closed = True
+        self._lock.close()
 
     def __enter__(self) -> OverlayWriter:
         return self
@@ -122,7 +129,8 @@ class OverlayWriter:
             raise OutputError(self._complaint(error)) from error
 
     def _complaint(self, error: Exception) -> str:
-        return f"cannot write {self.path}: {_reason(error)}; make room or choose another place"
+        advice = "make room or choose" if getattr(error, "errno", None) in _FULL else "choose"
+        return f"cannot write {self.path}: {_reason(error)}; {advice} another place"
 
     def _start(self, frame: Frame) -> VideoStream:
         height, width = frame.picture.display_size
@@ -194,6 +202,33 @@ class OverlayWriter:
         sound, self._sound = self._sound, None
         if sound is not None:
             sound.close()
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raise OSError unless a new file may take the name ``path``: one that is there must be a file, and writable."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder" if path.is_dir() else "it is no regular file")
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _claimed(part: Path) -> BinaryIO:
+    """An empty file at ``part`` that belongs to this process while it is open.
+
+    Raises:
+        OSError: it cannot be written, or another process is writing it.
+    """
+    file = part.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise OSError(error.errno, "another process is writing it") from error
+    except OSError:
+        pass  # a file system without locks
+    return file
 
 
 def _reason(error: Exception) -> str:

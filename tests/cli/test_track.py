@@ -194,13 +194,29 @@ def test_the_input_is_never_written_over(option: str, tmp_path: Path) -> None:
     (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
     done = track(tmp_path, "a.mp4", option, "link.mp4")
     assert done.returncode == 2
-    assert "link.mp4 is the input itself" in done.stderr
+    assert "link.mp4 would write over the input" in done.stderr
     assert (tmp_path / "a.mp4").read_bytes() == b"video"
 
 
-def test_results_and_overlay_need_two_places(tmp_path: Path) -> None:
-    done = track(tmp_path, "a.mp4", "-o", "b.mp4", "--overlay", "./b.mp4")
-    assert (done.returncode, names(tmp_path)) == (2, [])
+@pytest.mark.parametrize("option", ["-o", "--overlay"])
+def test_a_part_that_is_the_input_is_never_written_over(option: str, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4.part").write_bytes(b"video")
+    done = track(tmp_path, "a.mp4.part", option, "a.mp4")
+    assert done.returncode == 2
+    assert "a.mp4 would write over the input, a.mp4.part" in done.stderr
+    assert (tmp_path / "a.mp4.part").read_bytes() == b"video"
+
+
+@pytest.mark.parametrize("overlay", ["./b.mp4", "b.mp4.part", "link.mp4"])
+def test_results_and_overlay_need_two_places(overlay: str, tmp_path: Path) -> None:
+    (tmp_path / "link.mp4").symlink_to("b.mp4")
+    done = track(tmp_path, "a.mp4", "-o", "b.mp4", "--overlay", overlay)
+    assert (done.returncode, names(tmp_path)) == (2, ["link.mp4"])
+
+
+def test_an_empty_name_is_the_call_s_fault(tmp_path: Path) -> None:
+    done = track(tmp_path, "a.mp4", "-o", "")
+    assert (done.returncode, done.stderr) == (2, "acfd-stream: --output is empty; name a file, or leave it out\n")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -159,6 +160,36 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> N
             OverlayWriter(place)
         assert str(caught.value).startswith(f"cannot write {place}: ")
         assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_or_read_only_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="pipe: it is no regular file; choose another place"):
+        OverlayWriter(tmp_path / "pipe")
+    (tmp_path / "o.mp4").write_text("older")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs the tests may write everything
+    with pytest.raises(OutputError, match=r"o\.mp4: Permission denied; choose another place"):
+        OverlayWriter(tmp_path / "o.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_an_overlay_that_another_process_writes_is_left_alone(plain_clip: Path, tmp_path: Path) -> None:
+    first = OverlayWriter(tmp_path / "o.mp4")
+    with open_video(plain_clip) as video:
+        frame = next(video)
+    first.write(frame, result_of(frame))
+    with pytest.raises(OutputError, match=r"o\.mp4: another process is writing it"):
+        OverlayWriter(tmp_path / "o.mp4")
+    first.close()
+    assert frame_times(tmp_path / "o.mp4") == [0.0]
+
+
+def test_a_link_to_an_overlay_stays_a_link(plain_clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "o.mp4")
+    render(plain_clip, tmp_path / "link.mp4")
+    assert (tmp_path / "link.mp4").is_symlink()
+    assert len(frame_times(tmp_path / "o.mp4")) == 24
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(
