@@ -37,8 +37,8 @@ def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
 class DetectConfig:
     """How a picture becomes boxes. The numbers are those of the ACFD paper, section 4.1."""
 
-    size: int = 640
-    """Longer side of the network's view, pixels, used when ``scales`` is empty; 64 … 4096."""
+    size: int = 448
+    """Longer side of the network's view, pixels, used when ``scales`` is empty; 64 … 4096. acfd-n is best here."""
     scales: tuple[int, ...] = ()
     """Shorter sides of a multi-scale test; the longer side is bounded by 1.34375 of it (480×645)."""
     score_threshold: float = 0.08
@@ -112,9 +112,9 @@ def cache_dir() -> Path:
 class TrackConfig:
     """How detections become tracks."""
 
-    start_score: float = 0.5
+    start_score: float = 0.55
     """Lowest score that starts a track and takes part in the first pass, [0, 1]."""
-    keep_score: float = 0.15
+    keep_score: float = 0.35
     """Lowest score that goes on with a track, in the second pass, [0, start_score]."""
     least_iou: float = 0.25
     """Least overlap of a detection with where a track is expected, (0, 1]."""

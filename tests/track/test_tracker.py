@@ -69,7 +69,7 @@ def test_ids_rise_in_order_of_first_appearance() -> None:
 
 
 def test_unsure_detections_go_on_with_a_track_and_start_none() -> None:
-    assert lengths(track([seen(LEFT)] * 4 + [seen(LEFT, score=0.2)] * 6)) == {1: 10}
+    assert lengths(track([seen(LEFT)] * 4 + [seen(LEFT, score=0.4)] * 6)) == {1: 10}
     assert lengths(track([seen(LEFT, score=0.4)] * 10)) == {}
     assert lengths(track([seen(LEFT)] * 4 + [seen(LEFT, score=0.1)] * 6)) == {1: 4}
 
