@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import stat
 from typing import BinaryIO
 
@@ -43,8 +44,8 @@ def file_target(path: str) -> str:
     return f"file:{path}"
 
 
-def checked_path(path: str) -> str:
-    """``path`` in the form in which the decoder takes it for a file, whatever signs are in it.
+def path_target(path: str) -> str | BytesReader:
+    """``path`` in the form in which the decoder takes it: a file by its name, a pipe or device by its bytes.
 
     Raises:
         MediaError: there is no file that can be read.
@@ -57,6 +58,8 @@ def checked_path(path: str) -> str:
             raise MediaError(f"{path}: is empty (0 bytes); copy or download it again")
         if not os.access(path, os.R_OK):
             raise PermissionError
+        if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
+            return BytesReader(Pipe(path))
     except FileNotFoundError as error:
         raise MediaError(f"{path}: no such file; check the name and the folder") from error
     except PermissionError as error:
@@ -64,6 +67,32 @@ def checked_path(path: str) -> str:
     except (OSError, ValueError) as error:
         raise MediaError(f"{path!a}: cannot be opened ({error}); check the name") from error
     return file_target(path)
+
+
+class Pipe:
+    """A named pipe or device, to be read once. FFmpeg could open it too, but would hear of no Ctrl-C while it waits."""
+
+    def __init__(self, path: str) -> None:
+        """Wait until somebody writes to it.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        self._files: tuple[int, ...] = ()
+        self._files = (os.open(path, os.O_RDONLY | os.O_CLOEXEC), *os.pipe())
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most ``size``; ``b""`` at the end, or when ``leave`` was called meanwhile."""
+        file, woken, _ = self._files
+        return b"" if woken in select.select([file, woken], [], [])[0] else os.read(file, size)
+
+    def leave(self) -> None:
+        """Nothing more will be read; wakes a reader that waits."""
+        os.write(self._files[2], b".")
+
+    def __del__(self) -> None:
+        for file in self._files:
+            os.close(file)
 
 
 class BytesReader:
@@ -75,7 +104,7 @@ class BytesReader:
 
     is_seekable = False
 
-    def __init__(self, source: BinaryIO | ByteStream) -> None:
+    def __init__(self, source: BinaryIO | ByteStream | Pipe) -> None:
         self._source = source
         self.interrupt: BaseException | None = None
 
@@ -95,8 +124,8 @@ class BytesReader:
         return data
 
     def leave(self) -> None:
-        """No more will be read: a ByteStream lets its feeder go, a file object is left as it is."""
-        if isinstance(self._source, ByteStream):
+        """No more will be read: who feeds or waits is let go, a file object is left as it is."""
+        if isinstance(self._source, ByteStream | Pipe):
             self._source.leave()
 
 

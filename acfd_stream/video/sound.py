@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -12,6 +13,9 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Discard
+
+from acfd_stream.config import VideoConfig
+from acfd_stream.video.origin import file_target, is_url
 
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
@@ -34,7 +38,7 @@ class Sound:
     """
 
     def __init__(self, path: str) -> None:
-        self._container: InputContainer = av.open(path, mode="r", metadata_errors="replace")
+        self._container = _open_again(path)
         try:
             stream = self._container.streams.best("audio")
             if not isinstance(stream, AudioStream) or stream.codec_context is None:
@@ -135,3 +139,12 @@ class Sound:
         self._last_dts = piece.dts
         piece.stream = self._target
         self._output.mux(piece)
+
+
+def _open_again(path: str) -> InputContainer:
+    if is_url(path):
+        timeout = VideoConfig().url_timeout_seconds
+        return av.open(path, mode="r", timeout=timeout, metadata_errors="replace")
+    if not os.path.isfile(path):
+        raise ValueError("its source is no file and can be read only once")
+    return av.open(file_target(path), mode="r", metadata_errors="replace")

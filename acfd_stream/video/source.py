@@ -15,7 +15,7 @@ from acfd_stream.types import Frame, MediaInfo
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
 from acfd_stream.video.decoder import Decoder
-from acfd_stream.video.origin import BytesReader, bytes_reader, checked_path, is_url, source_name
+from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.readahead import read_ahead
 
@@ -41,7 +41,7 @@ def open_video(source: Source, config: VideoConfig | None = None) -> VideoSource
     config = config or VideoConfig()
     if isinstance(source, str | bytes | os.PathLike):
         path = os.fsdecode(source)
-        target: str | BytesReader = path if is_url(source) else checked_path(path)
+        target: str | BytesReader = path if is_url(path) else path_target(path)
     else:
         target = bytes_reader(source)
     try:
@@ -157,7 +157,9 @@ class VideoSource:
     def _why_nothing(self) -> str:
         name, losses = self._decoder.name, self._decoder.losses
         if self.error is not None:
-            return f"{name}: {self.error}"
+            is_rewindable = self._reader is None or self._reader.is_seekable
+            hint = "" if is_rewindable else "; in a stream of bytes the index of an MP4 must stand in front (faststart)"
+            return f"{name}: {self.error}{hint}"
         if self._before is not None or self._behind is not None:
             begin = "the beginning" if self._config.start_seconds is None else f"{self._config.start_seconds} s"
             end = "the end" if self._config.end_seconds is None else f"{self._config.end_seconds} s"

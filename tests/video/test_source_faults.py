@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.types import Frame, FrameResult
 from acfd_stream.video import ByteStream, open_video
+from acfd_stream.video.render import OverlayWriter
 
 MakeClip = Callable[..., Path]
 
@@ -195,3 +198,53 @@ def test_closing_twice_and_reading_on_is_harmless(plain_clip: Path) -> None:
     video.close()
     assert list(video) == []
     assert not video.is_complete
+
+
+@pytest.fixture
+def named_pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+def test_a_named_pipe_is_read_to_its_end(named_pipe: Path, plain_clip: Path) -> None:
+    feeder = threading.Thread(target=lambda: named_pipe.write_bytes(plain_clip.read_bytes()))
+    feeder.start()
+    with open_video(named_pipe) as video:
+        assert len(list(video)) == 24
+    feeder.join()
+    assert (video.info.source, video.is_complete) == (str(named_pipe), True)
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_that_says_no_more_can_be_left(named_pipe: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(codec="mpeg4", b_frames=0, pts=range(0, 4000, 40)).read_bytes()
+    keeper = os.open(named_pipe, os.O_RDWR)  # so that it never ends
+    os.write(keeper, clip[: 2**16])
+    video = open_video(named_pipe, VideoConfig(threads=1))
+    frames: list[Frame] = []
+    reader = threading.Thread(target=lambda: frames.extend(video))
+    reader.start()
+    video.close()
+    reader.join(timeout=10)
+    assert not reader.is_alive()
+    os.close(keeper)
+
+
+def test_the_overlay_of_a_pipe_is_silent_and_says_so(tmp_path: Path, named_pipe: Path, plain_clip: Path) -> None:
+    with open_video(plain_clip) as video, OverlayWriter(tmp_path / "o.mp4", named_pipe) as overlay:
+        frame = next(video)
+        overlay.write(frame, FrameResult(0, 0, frame.time_base, 0.0, ()))
+    assert overlay.warnings == ["the overlay is silent: its source is no file and can be read only once"]
+
+
+@pytest.mark.parametrize("name", ["concat:x.mkv", "a:b%d.mkv"])
+def test_the_sound_of_a_file_with_odd_signs_in_its_name_is_found(
+    name: str, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    source = make_clip(name=name, sound="aac")
+    with open_video(source) as video, OverlayWriter(tmp_path / "o.mp4", source) as overlay:
+        frame = next(video)
+        overlay.write(frame, FrameResult(0, 0, frame.time_base, 0.0, ()))
+    assert overlay.warnings == []
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        assert len(container.streams.audio) == 1
