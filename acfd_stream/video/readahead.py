@@ -14,7 +14,7 @@ from acfd_stream.video.picture import picture_bytes
 if TYPE_CHECKING:
     from acfd_stream.video.source import VideoSource
 
-_JOIN_SECONDS = 10.0  # only a read that never answers, of a file object, can keep the thread longer
+_JOIN_SECONDS = 1.0  # only a read that does not answer, of a URL or a file object, can keep the thread longer
 
 
 def read_ahead(video: VideoSource, queue_bytes: int) -> Iterator[Frame]:

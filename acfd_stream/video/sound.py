@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.stream import Discard
 
 from acfd_stream.config import VideoConfig
+from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.origin import file_target, is_url
 
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
@@ -38,7 +39,8 @@ class Sound:
     """
 
     def __init__(self, path: str) -> None:
-        self._container = _open_again(path)
+        self._is_remote = is_url(path)
+        self._container = interruptible(lambda: _open_again(path)) if self._is_remote else _open_again(path)
         try:
             stream = self._container.streams.best("audio")
             if not isinstance(stream, AudioStream) or stream.codec_context is None:
@@ -91,6 +93,8 @@ class Sound:
 
     def _next_piece(self) -> tuple[Fraction, Packet[AudioStream] | AudioFrame] | None:
         try:
+            if self._is_remote:
+                return interruptible(lambda: next(self._pieces, None))
             return next(self._pieces, None)
         except SOUND_ERRORS:
             return None  # the sound ends where the source breaks

@@ -15,6 +15,7 @@ from acfd_stream.types import Frame, MediaInfo
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
 from acfd_stream.video.decoder import Decoder
+from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.readahead import read_ahead
@@ -24,7 +25,7 @@ __all__ = ["Source", "VideoSource", "open_video", "read_ahead"]
 Source: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream"
 
 _FALLBACK_RATE = Fraction(25)  # frames a second where neither container nor codec say
-_BUSY_SECONDS = 5.0  # how long close() waits for a thread that is inside a read that does not answer
+_BUSY_SECONDS = 2.0  # how long close() waits for a thread that is inside a read that does not answer
 
 
 def open_video(source: Source, config: VideoConfig | None = None) -> VideoSource:
@@ -39,9 +40,12 @@ def open_video(source: Source, config: VideoConfig | None = None) -> VideoSource
         MediaError: nothing can be decoded: no such file, no video in it, no frame in the asked range.
     """
     config = config or VideoConfig()
+    target: str | BytesReader
     if isinstance(source, str | bytes | os.PathLike):
         path = os.fsdecode(source)
-        target: str | BytesReader = path if is_url(path) else path_target(path)
+        if is_url(path):
+            return interruptible(lambda: VideoSource(Decoder(path, source_name(path), config), path, config))
+        target = path_target(path)
     else:
         target = bytes_reader(source)
     try:
@@ -112,11 +116,12 @@ class VideoSource:
 
     def close(self) -> None:
         """Stop reading and give the container back; may be called twice, and from another thread."""
+        patience = 0.0 if self._is_cancelled else _BUSY_SECONDS
         self._is_cancelled = True
         if self._reader is not None:
             self._reader.leave()
         # A thread inside a read that never answers keeps its turn, and gives the container back when it returns.
-        if self._turn.acquire(timeout=_BUSY_SECONDS):
+        if self._turn.acquire(timeout=patience):
             try:
                 self._release()
             finally:

@@ -1,7 +1,11 @@
-"""``track`` of an address with a password: the server gets it, and nobody else."""
+"""``track`` of an address: a password is for the server and nobody else, and Ctrl-C is heard while it is silent."""
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,3 +60,16 @@ def test_what_an_address_hides_is_neither_written_nor_said(
     written = place.read_text() if place.exists() else ""
     assert (f'"source": "http://{host}/clip.mkv"' in written) == (said == "breaks off after")
     assert [secret for secret in ("user", "secret", "token", "abc") if secret in err + written] == []
+
+
+def test_ctrl_c_is_heard_while_the_server_says_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = ["track", f"http://127.0.0.1:{server.getsockname()[1]}/clip.mkv"]
+        command = [sys.executable, "-B", "-m", "acfd_stream.cli", *call]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+            connection, _ = server.accept()
+            connection.recv(1)
+            running.send_signal(signal.SIGINT)
+            said = running.communicate(timeout=20)[1]  # without ears it takes 30 seconds
+            connection.close()
+    assert (running.returncode, said) == (130, "acfd-stream: interrupted\n")
