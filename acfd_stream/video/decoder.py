@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -22,6 +23,7 @@ from acfd_stream.video.origin import BytesReader, SeekableReader
 
 _RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are a container's placeholder, not a rate
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time that a seek lands behind the wanted frame
+_TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
 _LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
 _READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 
@@ -82,6 +84,10 @@ class Decoder:
     def _duration_seconds(self) -> float | None:
         if self._stream.duration is not None:
             return float(self._stream.duration * self.time_base)
+        tagged = _TAGGED_DURATION.fullmatch(self._stream.metadata.get("DURATION", ""))
+        if tagged is not None:  # Matroska's: the container's own may be that of longer subtitles
+            hours, minutes, seconds = tagged.groups()
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         duration = None if self._container is None else self._container.duration
         return None if duration is None else duration / av.time_base
 
