@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from acfd_stream.cli.app import main
+from acfd_stream.cli import main
 
 sys.exit(main())

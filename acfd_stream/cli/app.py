@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain, end_on_sigterm, run_guarded
+from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain
 from acfd_stream.config import DetectConfig, VideoConfig
 
 app = typer.Typer(
@@ -183,15 +181,7 @@ _add_training_command("evaluate", "Score a detector on pictures whose faces are 
 _add_training_command("export", "Turn a trained checkpoint into a model file (needs the extra 'train').")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; see ``exits`` for what the codes mean."""
-    if arguments is None:
-        arguments = sys.argv[1:]
-        end_on_sigterm()
-    return run_guarded(lambda: _invoke(list(arguments)))
-
-
-def _invoke(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """Parse and run; the call's own faults become one line instead of the library's box."""
     command = typer.main.get_command(app)
     try:

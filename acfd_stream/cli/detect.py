@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.cli.exits import DONE, complain, exit_code
+from acfd_stream.cli.signals import STOP
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.types import Detections
@@ -30,6 +31,7 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
     with Detector.open(model, device=device, config=config) as detector:
         target = Target(sys.stdout.buffer, is_streamed=True)
         for name in images:
+            STOP.check()
             try:
                 image = read_picture(Path(name))
             except MediaError as error:

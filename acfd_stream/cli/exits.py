@@ -13,14 +13,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable
-from types import FrameType
+from typing import TextIO
 
+from acfd_stream.cli.signals import Terminated
 from acfd_stream.config import is_debug
 from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ShapeError
 
@@ -35,12 +36,9 @@ TERMINATED = 143
 PROGRAM = "acfd-stream"
 
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
 _QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a command as Ctrl-C does."""
 
 
 def exit_code(error: BaseException) -> int:
@@ -59,25 +57,42 @@ def exit_code(error: BaseException) -> int:
 
 
 def complain(message: str) -> None:
-    """Say ``message`` on stderr, in one line whatever it holds, without what URLs in it keep secret."""
+    """Say on stderr what is wrong."""
+    remark(f"{PROGRAM}: {message}")
+
+
+def remark(message: str) -> None:
+    """Say ``message`` on stderr, in one line whatever it holds, without what URLs in it keep secret.
+
+    A stderr that takes nothing is no reason to fail: nobody is left to tell.
+    """
     line = _QUERY.sub(r"\1", _USER_INFO.sub("", " ".join(message.split())))
     printable = "".join(sign if sign.isprintable() else "?" for sign in line)
-    with contextlib.suppress(OSError, ValueError):  # nobody is left to tell
-        print(f"{PROGRAM}: {printable}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError, ValueError):
+        print(printable, file=sys.stderr, flush=True)
 
 
 def run_guarded(action: Callable[[], int]) -> int:
     """What ``action`` returns, or the exit code of what it raised, said in one line."""
     try:
+        return _said(action)
+    except KeyboardInterrupt as error:  # also one that comes while an error is being said
+        complain(str(error) or "interrupted")
+        return exit_code(error)
+    finally:
+        _settle(sys.stdout)
+        _settle(sys.stderr)
+
+
+def _said(action: Callable[[], int]) -> int:
+    try:
         code = action()
         sys.stdout.flush()
         return code
     except BrokenPipeError as error:
-        _drop_stdout()
         return exit_code(error)
-    except KeyboardInterrupt as error:
-        complain(str(error) or "interrupted")
-        return exit_code(error)
+    except SystemExit:  # Rich's way out when its reader is gone; no other library is let out by this door
+        return READER_GONE
     except AcfdError as error:
         complain(str(error))
         return exit_code(error)
@@ -87,22 +102,29 @@ def run_guarded(action: Callable[[], int]) -> int:
         return _own_fault(error)
 
 
-def end_on_sigterm() -> None:
-    """Let SIGTERM unwind the command, so that containers are closed and no temporary file looks whole."""
+def open_missing_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr a place for each.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated("terminated")
-
-    with contextlib.suppress(ValueError):  # not the main thread: whoever runs us handles signals
-        signal.signal(signal.SIGTERM, stop)
+    Else the next file that is opened takes the free number, and whatever writes to "stderr" writes into it.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):  # to a missing stdout every write fails
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # for as long as the process lives
+        sys.stdout.buffer.raw.name = "<stdout>"  # type: ignore[attr-defined]  # as the interpreter calls it
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _fault_of_system(error: OSError) -> int:
-    """A stdout that takes nothing is the output place's fault; any other surprise is ours."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _drop_stdout()
+    """A stdout that takes nothing is the output place's fault; any other surprise is ours.
+
+    Errors of all other places become ours where they are opened; this one comes from print and its like.
+    """
+    if error.filename is None and error.errno in _UNWRITABLE:
         complain(f"cannot write to stdout: {error.strerror}; make room or choose another place")
         return INPUT_AT_FAULT
     return _own_fault(error)
@@ -115,9 +137,12 @@ def _own_fault(error: Exception) -> int:
     return PROGRAM_AT_FAULT
 
 
-def _drop_stdout() -> None:
-    """Send what is still buffered nowhere: the interpreter flushes once more at its end."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _settle(stream: TextIO) -> None:
+    """Send what a failed stream still holds nowhere: the interpreter flushes once more at its end."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 def run_models(is_json: bool) -> int:
     """Print the shipped models: a table for a person, a JSON object a line for a program."""
-    from acfd_stream.detect import detector
+    from acfd_stream.detect.detector import models
     from acfd_stream.outputs.jsonl import json_line
 
-    models = detector.models()
+    shipped = models()
     if is_json:
-        for model in models:
+        for model in shipped:
             sys.stdout.buffer.write(json_line(model_values(model)))
     else:
-        _print_table(models)
+        _print_table(shipped)
     return DONE
 
 

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from acfd_stream.cli.exits import remark
 from acfd_stream.config import VideoConfig
 from acfd_stream.types import FrameResult, MediaInfo
 
@@ -57,7 +58,7 @@ class TrackProgress:
             return
         seconds = max(time.perf_counter() - self._started, 1e-9)
         found = f"{count(tracks, 'track')} in {count(self.frames, 'frame')}"
-        print(f"{found} → {', '.join(places)}; {self.frames / seconds:.1f} fps", file=sys.stderr)
+        remark(f"{found} → {', '.join(places)}; {self.frames / seconds:.1f} fps")
 
 
 def count(number: int, noun: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, Terminated, complain
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
 from acfd_stream.cli.progress import TrackProgress, count, expected_frames
+from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.config import DetectConfig, VideoConfig
 from acfd_stream.errors import ConfigError, OutputError
 
@@ -133,6 +134,7 @@ def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgre
                 if overlay is not None and frame is not None:
                     overlay.write(frame, result)
                 progress.advance(result)
+                STOP.check()
             end = ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
             writer.close(end)
             if overlay is not None:

@@ -2,7 +2,8 @@
 
 PLAN is JSON: how many "frames" come, the "error" that breaks the input after them, "warnings", what is raised
 "at" which frame ("raises": name of an exception), "overlay_fails", and whether to "wait": after the last frame
-the word "waiting" goes to stderr and nothing more happens until a signal comes.
+the word "waiting" goes to stderr and nothing more happens until a signal comes. At frame "interrupted_at" there is a
+Ctrl-C that Python loses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ from acfd_stream.config import TrackConfig
 from acfd_stream.types import Detections, Face, Frame, FrameResult, MediaInfo, Picture
 
 TIME_BASE = Fraction(1, 1000)
+
+
+class Lossy:
+    """What is raised in its end goes nowhere, a Ctrl-C included."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
 
 
 class FakeDetector:
@@ -76,6 +84,8 @@ class FakeSession:
         for index in range(PLAN.get("frames", 3)):
             if index == PLAN.get("at"):
                 raise (vars(errors) | vars(builtins))[PLAN["raises"]]("it\nhappened")
+            if index == PLAN.get("interrupted_at"):
+                Lossy()
             faces = (Face(1, (index + 0.125, 2.0, index + 50.0, 60.0), 0.9),)
             frame = Frame(index, index * 40, TIME_BASE, Picture.from_rgb(np.zeros((2, 2, 3), np.uint8)))
             yield frame, FrameResult(index, index * 40, TIME_BASE, index / 25, faces)
@@ -110,6 +120,12 @@ class FakeOverlay:
         self.bytes = b""
 
 
+def fake_models() -> list[Any]:
+    spec = {"version": "1", "size": 64, "classes": ["face"], "date": "2026-01-01", "training_data": "none"}
+    anchors = types.SimpleNamespace(strides=[8])
+    return [types.SimpleNamespace(name="fake", spec=types.SimpleNamespace(anchors=anchors, **spec))]
+
+
 def install(name: str, **members: Any) -> None:
     module = types.ModuleType(name)
     vars(module).update(members)
@@ -118,7 +134,7 @@ def install(name: str, **members: Any) -> None:
 
 if __name__ == "__main__":
     PLAN: dict[str, Any] = json.loads(sys.argv.pop(1))
-    install("acfd_stream.detect.detector", Detector=FakeDetector)
+    install("acfd_stream.detect.detector", Detector=FakeDetector, models=fake_models)
     install("acfd_stream.pipeline.session", TrackSession=FakeSession)
     install("acfd_stream.video.render", OverlayWriter=FakeOverlay)
     sys.exit(main())
