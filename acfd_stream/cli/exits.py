@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable
 from typing import TextIO
 
-from acfd_stream.cli.signals import Terminated
+from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.config import is_debug
 from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ShapeError
 
@@ -86,7 +86,7 @@ def run_guarded(action: Callable[[], int]) -> int:
 
 def _said(action: Callable[[], int]) -> int:
     try:
-        code = action()
+        code = _heard(action)
         sys.stdout.flush()
         return code
     except BrokenPipeError as error:
@@ -100,6 +100,15 @@ def _said(action: Callable[[], int]) -> int:
         return _fault_of_system(error)
     except Exception as error:
         return _own_fault(error)
+
+
+def _heard(action: Callable[[], int]) -> int:
+    """What ``action`` returns; where a library made an error of its own out of a signal, the signal is raised."""
+    try:
+        return action()
+    except Exception:
+        STOP.check()
+        raise
 
 
 def open_missing_streams() -> None:

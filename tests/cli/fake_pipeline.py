@@ -82,10 +82,10 @@ class FakeSession:
 
     def with_frames(self) -> Iterator[tuple[Frame, FrameResult]]:
         for index in range(PLAN.get("frames", 3)):
-            if index == PLAN.get("at"):
-                raise (vars(errors) | vars(builtins))[PLAN["raises"]]("it\nhappened")
             if index == PLAN.get("interrupted_at"):
                 Lossy()
+            if index == PLAN.get("at"):
+                raise (vars(errors) | vars(builtins))[PLAN["raises"]]("it\nhappened")
             faces = (Face(1, (index + 0.125, 2.0, index + 50.0, 60.0), 0.9),)
             frame = Frame(index, index * 40, TIME_BASE, Picture.from_rgb(np.zeros((2, 2, 3), np.uint8)))
             yield frame, FrameResult(index, index * 40, TIME_BASE, index / 25, faces)

@@ -71,6 +71,12 @@ def test_a_ctrl_c_that_python_loses_ends_the_run_at_the_next_frame(tmp_path: Pat
     assert done.stderr.splitlines()[-1] == "acfd-stream: interrupted after 11 frames; a.jsonl is unfinished"
 
 
+def test_a_ctrl_c_that_a_library_takes_for_its_own_error_is_a_ctrl_c(tmp_path: Path) -> None:
+    done = run(tmp_path, "", "track", "a.mp4", plan={"frames": 1, "interrupted_at": 0, "at": 0, "raises": "KeyError"})
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1].startswith("acfd-stream: interrupted")
+
+
 def test_a_ctrl_c_while_the_program_loads_is_one_line() -> None:
     code = (
         "import signal, sys; from acfd_stream.cli import main;"
