@@ -132,13 +132,15 @@ def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgre
             for frame, result in results:
                 writer.write(result)
                 if overlay is not None and frame is not None:
-                    overlay.write(frame, result)
+                    with _naming_results(call, f"so far are in {call.place}{PART_SUFFIX}"):
+                        overlay.write(frame, result)
                 progress.advance(result)
                 STOP.check()
             end = ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
             writer.close(end)
             if overlay is not None:
-                overlay.close(is_complete=end.is_complete)
+                with _naming_results(call, f"are in {call.place}"):
+                    overlay.close(is_complete=end.is_complete)
         failures.pop_all()
     for warning in [] if overlay is None else overlay.warnings:
         complain(f"warning: {call.overlay}: {warning}")
@@ -179,6 +181,15 @@ def _naming_what_is_left(call: TrackCall, progress: TrackProgress) -> Iterator[N
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"
         raise type(error)(f"{how} after {count(progress.frames, 'frame')}; {call.place} is unfinished") from None
+
+
+@contextlib.contextmanager
+def _naming_results(call: TrackCall, where: str) -> Iterator[None]:
+    """Let an overlay that cannot be written say where the results are."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(f"{error}; the results {where}" if call.place != STDOUT else str(error)) from error
 
 
 def _say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: TrackProgress) -> int:

@@ -42,7 +42,8 @@ class Target:
         self.name = os.fspath(place)
         try:
             is_special = os.path.exists(place) and not os.path.isfile(place)
-            self._final = Path(place) if is_special else Path(os.path.realpath(place))
+            is_link = os.path.islink(place) and not is_special
+            self._final = Path(os.path.realpath(place) if is_link else place)
             self._part = Path(f"{self._final}{PART_SUFFIX}")
             self._opened = self._final if is_streamed or is_special else self._part
             if self._final.exists() and not os.access(self._final, os.W_OK):

@@ -114,7 +114,10 @@ class FakeOverlay:
         self.bytes += b"."
 
     def close(self, *, is_complete: bool) -> None:
-        (self.path if is_complete else self.path.with_name(f"{self.path.name}.part")).write_bytes(self.bytes)
+        try:
+            (self.path if is_complete else self.path.with_name(f"{self.path.name}.part")).write_bytes(self.bytes)
+        except OSError as error:
+            raise errors.OutputError(f"cannot write {self.path}: {error.strerror}") from error
 
     def abort(self) -> None:
         self.bytes = b""

@@ -156,7 +156,16 @@ def test_a_fault_of_the_program_shows_its_traceback_when_asked(tmp_path: Path) -
 def test_an_overlay_that_cannot_be_written_sets_the_results_aside(tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "--overlay", "seen.mp4", overlay_fails=True)
     assert (done.returncode, names(tmp_path)) == (1, ["a.jsonl.part"])
-    assert done.stderr == "acfd-stream: cannot write seen.mp4: No space left on device\n"
+    assert done.stderr == (
+        "acfd-stream: cannot write seen.mp4: No space left on device; the results so far are in a.jsonl.part\n"
+    )
+
+
+def test_an_overlay_that_cannot_be_finished_leaves_the_results_whole(tmp_path: Path) -> None:
+    done = track(tmp_path, "a.mp4", "--overlay", "no/seen.mp4")  # the made-up overlay opens its file at the end
+    assert (done.returncode, names(tmp_path)) == (1, ["a.jsonl"])
+    assert done.stderr.endswith("; the results are in a.jsonl\n")
+    assert kinds(tmp_path / "a.jsonl")[-1] == "end"
 
 
 @pytest.mark.parametrize("place", ["no/such/folder/a.jsonl", "/proc/a.jsonl", "/dev/full", "."])
