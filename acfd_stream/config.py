@@ -100,12 +100,21 @@ def is_debug() -> bool:
     return os.environ.get("ACFD_DEBUG", "") not in ("", "0")
 
 
-def cache_dir() -> Path:
-    """Folder for compiled models: ``ACFD_CACHE_DIR``, else acfd_stream in ``XDG_CACHE_HOME``, else in ~/.cache."""
+def cache_dir() -> Path | None:
+    """Folder for compiled models: ``ACFD_CACHE_DIR``, else acfd_stream in ``XDG_CACHE_HOME``, else in ~/.cache.
+
+    None where there is no such place: no variable is set and the user has no home.
+    """
     explicit = os.environ.get("ACFD_CACHE_DIR")
     if explicit:
         return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acfd_stream"
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if shared.is_absolute():  # any other counts as not set, says its specification
+        return shared / "acfd_stream"
+    try:
+        return Path.home() / ".cache" / "acfd_stream"
+    except RuntimeError:
+        return None
 
 
 @dataclass(frozen=True)

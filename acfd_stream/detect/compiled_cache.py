@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -17,18 +18,21 @@ _log = logging.getLogger(__name__)
 KEPT_FILES = 16
 """Compiled networks that stay in the folder; the one written first makes room."""
 _DIGEST_BYTES = 32
+_STALE_SECONDS = 3600  # nobody writes a blob for so long
 
 
 class CompiledCache:
-    """Blobs by key in one folder; each file is its digest and then the blob."""
+    """Blobs by key in one folder; each file is its digest and then the blob. Without a folder nothing is kept."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def load(self, *key: object) -> bytes | None:
         """The blob stored under ``key``, or None; one that is not whole counts as none."""
+        if self._folder is None:
+            return None
         try:
-            data = self._path(key).read_bytes()
+            data = _path(self._folder, key).read_bytes()
         except OSError:
             return None
         digest, blob = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
@@ -36,27 +40,33 @@ class CompiledCache:
 
     def store(self, blob: bytes, *key: object) -> None:
         """Keep ``blob`` under ``key``; a reader sees all of it or nothing."""
+        if self._folder is None:
+            return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
                 try:
                     file.write(hashlib.sha256(blob).digest() + blob)
                     file.flush()
-                    os.replace(file.name, self._path(key))
+                    os.replace(file.name, _path(self._folder, key))
                 except BaseException:
                     Path(file.name).unlink(missing_ok=True)
                     raise
-            self._prune()
+            _prune(self._folder)
         except OSError as error:
             _log.debug("compiled network not kept in %s: %s", self._folder, error)
 
-    def _path(self, key: tuple[object, ...]) -> Path:
-        return self._folder / (hashlib.sha256(repr(key).encode()).hexdigest()[:32] + ".compiled")
 
-    def _prune(self) -> None:
-        files = sorted(self._folder.glob("*.compiled"), key=_modified)
-        for path in files[:-KEPT_FILES]:
-            path.unlink(missing_ok=True)
+def _path(folder: Path, key: tuple[object, ...]) -> Path:
+    return folder / (hashlib.sha256(repr(key).encode()).hexdigest()[:32] + ".compiled")
+
+
+def _prune(folder: Path) -> None:
+    """Remove the oldest blobs above the cap, and what a process that was killed left half written."""
+    files = sorted(folder.glob("*.compiled"), key=_modified)
+    stale = [path for path in folder.glob("*.part") if _modified(path) < time.time() - _STALE_SECONDS]
+    for path in files[:-KEPT_FILES] + stale:
+        path.unlink(missing_ok=True)
 
 
 def _modified(path: Path) -> float:

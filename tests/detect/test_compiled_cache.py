@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from acfd_stream.config import cache_dir
 from acfd_stream.detect.compiled_cache import KEPT_FILES, CompiledCache
 from acfd_stream.detect.runner import open_runner
 from tests.detect.tiny_model import white_square
@@ -34,6 +36,28 @@ def test_the_folder_holds_a_bounded_number_of_files(tmp_path: Path) -> None:
     for number in range(KEPT_FILES + 5):
         cache.store(b"blob", number)
     assert len(list(tmp_path.iterdir())) == KEPT_FILES
+
+
+def test_what_a_killed_process_left_goes_in_time(tmp_path: Path) -> None:
+    for name, modified in (("killed.part", 1.0), ("busy.part", None)):
+        (tmp_path / name).touch()
+        if modified is not None:
+            os.utime(tmp_path / name, (modified, modified))
+    CompiledCache(tmp_path).store(b"blob", "a")
+    assert [path.name for path in tmp_path.glob("*.part")] == ["busy.part"]
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("ACFD_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache_dir() is None
+    cache = CompiledCache(None)
+    cache.store(b"blob", "a")
+    assert cache.load("a") is None
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
