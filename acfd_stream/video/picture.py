@@ -60,7 +60,10 @@ def to_picture(frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoRefo
     stored = frame
     if name != frame.format.name:
         kept_range = _FULL if is_full_range else _LIMITED
-        stored = reformatter.reformat(frame, format=name, src_color_range=kept_range, dst_color_range=kept_range)
+        # One thread: with several, swscale now and then leaves rows at a slice's edge as it found them.
+        stored = reformatter.reformat(
+            frame, format=name, src_color_range=kept_range, dst_color_range=kept_range, threads=1
+        )
     is_gray = name in _GRAY
     return Picture(
         planes=_gray_planes(stored) if is_gray else _planes(stored),

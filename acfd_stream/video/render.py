@@ -165,6 +165,7 @@ class OverlayWriter:
             format="yuv420p",
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED,
+            threads=1,  # see picture.to_picture
         )
         seconds = frame.pts * frame.time_base - self._begin
         pts = max(round(seconds / self._time_base), self._last_pts + 1)

@@ -182,6 +182,7 @@ def test_a_smooth_picture_looks_as_swscale_makes_it(backend, size, color_matrix)
         format="rgb24",
         src_colorspace={ColorMatrix.BT601: "ITU601", ColorMatrix.BT709: "ITU709"}[color_matrix],
         interpolation=SWSCALE_FLAGS,
+        threads=1,
     ).to_ndarray()
     picture = Picture(planes, PixelFormat.YUV420P, (height, width), color_matrix=color_matrix)
     difference = np.abs(thumbnail(picture, size, backend=backend).astype(int) - truth)

@@ -178,7 +178,7 @@ def test_a_state_of_another_config_is_refused() -> None:
 def test_cuts_of_real_clips_are_those_a_person_sees(shared: Path, name: str, expected: dict[int, ShotChange]) -> None:
     with av.open(str(shared / "videos" / name)) as container:
         frames = container.decode(container.streams.video[0])
-        images = [frame.reformat(320, 180, "rgb24", interpolation="AREA").to_ndarray() for frame in frames]
+        images = [frame.reformat(320, 180, "rgb24", interpolation="AREA", threads=1).to_ndarray() for frame in frames]
     assert changes(images) == expected
 
 
