@@ -172,3 +172,14 @@ class ShotConfig:
             require(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "in (0, 1]")
         require(self.outstanding >= 1.0, "outstanding", self.outstanding, ">= 1")
         require(0.0 <= self.blank_deviation <= 64.0, "blank_deviation", self.blank_deviation, "in 0 … 64")
+
+
+@dataclass(frozen=True)
+class PictureConfig:
+    """How a picture file is read."""
+
+    file_bytes: int = 512 * 2**20
+    """Largest file that is taken for a picture, bytes, >= 1."""
+
+    def __post_init__(self) -> None:
+        require(self.file_bytes >= 1, "file_bytes", self.file_bytes, ">= 1")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.cli.exits import DONE, complain, exit_code
 from acfd_stream.cli.signals import STOP
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, PictureConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.types import Detections
 
@@ -42,26 +44,48 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
     return code
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.uint8]:
     """The picture at ``path``, turned as its EXIF says: uint8 [H, W, 3] RGB.
 
     Raises:
-        MediaError: there is no such file, or it is no picture.
+        MediaError: there is no such file, it is no picture, or larger than one may be.
     """
     import cv2
 
+    data = _content(path, (config or PictureConfig()).file_bytes)
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise MediaError(f"cannot read {path}: {error.strerror}") from error
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said below, in one line
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        with _deaf_stderr():
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     except cv2.error as error:
         raise MediaError(f"cannot decode {path}: {error.err}") from error
     if image is None:
         raise MediaError(f"cannot decode {path}: it is no picture, or only part of one")
-    return np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+    return np.ascontiguousarray(image, np.uint8)
+
+
+def _content(path: Path, most_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > most_bytes:
+        raise MediaError(f"cannot decode {path}: it is larger than {most_bytes} bytes, the limit file_bytes")
+    return data
+
+
+@contextlib.contextmanager
+def _deaf_stderr() -> Iterator[None]:
+    """Let nothing through to stderr: what the picture libraries print there is said by us, in one line."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def picture_values(name: str, image: NDArray[np.uint8], detections: Detections) -> dict[str, Any]:

@@ -98,6 +98,9 @@ def _said(action: Callable[[], int]) -> int:
         return exit_code(error)
     except OSError as error:
         return _fault_of_system(error)
+    except MemoryError:
+        complain("there is not enough memory for this input; smaller pictures, --size and --batch need less")
+        return INPUT_AT_FAULT
     except Exception as error:
         return _own_fault(error)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.cli.detect import read_picture
+from acfd_stream.config import PictureConfig
 from acfd_stream.errors import MediaError
 
 FAKE = Path(__file__).with_name("fake_pipeline.py")
@@ -74,9 +75,20 @@ def test_half_a_picture_is_said_in_one_line(tmp_path: Path) -> None:
     for name in ("half.png", "half.jpg"):
         data = write_picture(tmp_path / name, noise)
         (tmp_path / name).write_bytes(data[: len(data) // 2])
-    done = detect(tmp_path, "half.png", "half.jpg")
+    (tmp_path / "damaged.png").write_bytes(write_picture(tmp_path / "whole.png", noise)[:-20] + bytes(20))
+    names = ["half.png", "half.jpg", "damaged.png"]
+    done = detect(tmp_path, *names)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 2
+    assert done.stderr.splitlines() == [
+        f"acfd-stream: cannot decode {name}: it is no picture, or only part of one" for name in names
+    ]
+
+
+def test_a_file_too_large_for_a_picture_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "film.mkv").open("wb") as film:
+        film.truncate(2**40)
+    with pytest.raises(MediaError, match=r"film\.mkv: it is larger than 1000 bytes, the limit file_bytes"):
+        read_picture(tmp_path / "film.mkv", PictureConfig(file_bytes=1000))
 
 
 def test_an_unknown_model_is_the_call_s_fault(tmp_path: Path) -> None:

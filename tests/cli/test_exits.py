@@ -51,6 +51,14 @@ def test_a_complaint_gives_no_secret_of_a_url_away(message: str, said: str, caps
     assert capsys.readouterr().err == f"acfd-stream: {said}\n"
 
 
+def test_too_little_memory_is_the_input_s_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    def fill() -> int:
+        raise MemoryError
+
+    assert run_guarded(fill) == 1
+    assert "not enough memory" in capsys.readouterr().err
+
+
 def test_what_the_action_returns_is_the_code() -> None:
     assert run_guarded(lambda: 5) == 5
 
