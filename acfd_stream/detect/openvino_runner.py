@@ -70,6 +70,8 @@ class OpenVinoRunner:
         shape = self._shape((height, width))
         with _translated(f"model {self.spec.name} at {height}×{width}"):
             shape.run(np.ascontiguousarray(images), scores, deltas)
+        if not (np.isfinite(scores).all() and np.isfinite(deltas).all()):
+            raise RunnerError(f"model {self.spec.name} gives numbers that are not finite: its weights are broken")
         return scores, deltas
 
     def close(self) -> None:
@@ -153,8 +155,14 @@ class _CompiledShape:
             for request in requests:
                 request.wait()
         for index, request in enumerate(requests):
-            scores[index] = request.get_tensor("scores").data[0]
-            deltas[index] = request.get_tensor("deltas").data[0]
+            for name, target in (("scores", scores), ("deltas", deltas)):
+                given = request.get_tensor(name).data
+                if given.shape != (1, *target.shape[1:]):
+                    raise RunnerError(
+                        f"the network gives {name} {list(given.shape)} where the strides that its file "
+                        f"names have {target.shape[1]} anchors"
+                    )
+                target[index] = given[0]
             self._idle.put(request)
 
     def _request(self) -> Any:

@@ -24,6 +24,8 @@ from acfd_stream.types import FloatArray
 METADATA_KEY = "acfd_stream"
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")
+MOST_LEVELS = 16
+"""Feature levels that a model may have; ACFD has 6."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,21 @@ class ModelSpec:
         missing = sorted((known | {"strides", "anchor_scale", "variances"}) - set(values))
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        variances = _numbers(values, "variances", 2)
+        variances = _numbers(values, "variances", 2, highest=10.0)
         return cls(
-            name=str(values["name"]),
-            version=str(values["version"]),
-            anchors=AnchorSpec(_strides(values), _number(values, "anchor_scale"), (variances[0], variances[1])),
+            name=_text(values, "name"),
+            version=_text(values, "version"),
+            anchors=AnchorSpec(
+                _strides(values), _number(values, "anchor_scale", highest=64.0), (variances[0], variances[1])
+            ),
             mean=_rgb(values, "mean", lowest=0.0),
             std=_rgb(values, "std", lowest=1e-3),
             pad=_pad(values),
-            size=int(_number(values, "size")),
+            size=int(_number(values, "size", highest=4096.0)),
             score_threshold=_number(values, "score_threshold", highest=1.0),
-            classes=tuple(str(name) for name in values["classes"]),
-            training_data=str(values["training_data"]),
-            date=str(values["date"]),
+            classes=_classes(values),
+            training_data=_text(values, "training_data"),
+            date=_text(values, "date"),
         )
 
 
@@ -165,11 +169,27 @@ def _number(values: Mapping[str, Any], name: str, highest: float = float("inf"))
     return float(value)
 
 
-def _numbers(values: Mapping[str, Any], name: str, count: int, lowest: float = 1e-6) -> tuple[float, ...]:
+def _text(values: Mapping[str, Any], name: str) -> str:
+    got = values[name]
+    fits = isinstance(got, str) and got.isprintable()
+    _require(fits, name, got, "a line of text")
+    return str(got)
+
+
+def _classes(values: Mapping[str, Any]) -> tuple[str, ...]:
+    got = values["classes"]
+    fits = isinstance(got, list) and bool(got) and all(isinstance(name, str) for name in got)
+    _require(fits, "classes", got, "a list of names")
+    return tuple(got)
+
+
+def _numbers(
+    values: Mapping[str, Any], name: str, count: int, lowest: float = 1e-6, highest: float = 1e6
+) -> tuple[float, ...]:
     got = values[name]
     fits = isinstance(got, list) and len(got) == count
-    fits = fits and all(isinstance(value, int | float) and lowest <= value < float("inf") for value in got)
-    _require(fits, name, got, f"{count} numbers >= {lowest}")
+    fits = fits and all(isinstance(value, int | float) and lowest <= value <= highest for value in got)
+    _require(fits, name, got, f"{count} numbers in [{lowest}, {highest}]")
     return tuple(float(value) for value in got)
 
 
@@ -186,6 +206,7 @@ def _pad(values: Mapping[str, Any]) -> tuple[int, int, int]:
 
 def _strides(values: Mapping[str, Any]) -> tuple[int, ...]:
     got = values["strides"]
-    fits = isinstance(got, list) and bool(got) and all(isinstance(stride, int) and stride >= 1 for stride in got)
-    _require(fits, "strides", got, "a list of whole numbers >= 1")
+    fits = isinstance(got, list) and 1 <= len(got) <= MOST_LEVELS
+    fits = fits and all(isinstance(stride, int) and 1 <= stride <= 4096 for stride in got)
+    _require(fits, "strides", got, f"a list of at most {MOST_LEVELS} whole numbers in 1 … 4096")
     return tuple(got)

@@ -124,6 +124,22 @@ def test_wrong_pictures_are_refused(runner: Runner, images: np.ndarray, message:
         runner.run(images)
 
 
+@pytest.mark.parametrize("strides", [[8, 16], [8, 16, 32, 64], [7, 16, 32]])
+def test_a_network_that_is_not_what_its_file_says_is_refused(strides: list[int], tmp_path: Path) -> None:
+    other = open_runner(write_tiny_model(tmp_path / "other.onnx", strides=strides))
+    with pytest.raises(RunnerError, match=r"the network gives scores \[1, 84\] where the strides .* have \d+ anchors"):
+        other.run(noise(1, 64, 64, 3))
+    other.close()
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_network_with_broken_weights_is_refused(weight: float, tmp_path: Path) -> None:
+    broken = open_runner(write_tiny_model(tmp_path / "broken.onnx", channel_weights=(weight, 0.0, 0.0)))
+    with pytest.raises(RunnerError, match="gives numbers that are not finite"):
+        broken.run(noise(1, 64, 64, 3))
+    broken.close()
+
+
 def test_a_closed_runner_says_so(runner: Runner) -> None:
     runner.close()
     runner.close()
