@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from acfd_stream.cli.exits import open_missing_streams, run_guarded
+from acfd_stream.cli.exits import prepare_streams, run_guarded
 from acfd_stream.cli.signals import STOP
 
 __all__ = ["main"]
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_guarded(lambda: _run(arguments))
     try:
         STOP.listen()
-        open_missing_streams()
+        prepare_streams()
         return run_guarded(lambda: _run(sys.argv[1:]))
     finally:
         STOP.let_go()

@@ -19,6 +19,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import TextIO
 
 from acfd_stream.cli.signals import STOP, Terminated
@@ -114,8 +115,8 @@ def _heard(action: Callable[[], int]) -> int:
         raise
 
 
-def open_missing_streams() -> None:
-    """Give a process that was started without stdin, stdout or stderr a place for each.
+def prepare_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr a place for each, and let text always pass.
 
     Else the next file that is opened takes the free number, and whatever writes to "stderr" writes into it.
     """
@@ -127,6 +128,8 @@ def open_missing_streams() -> None:
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # for as long as the process lives
         sys.stdout.buffer.raw.name = "<stdout>"  # type: ignore[attr-defined]  # as the interpreter calls it
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a help text with … is better than none; results are bytes
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 

@@ -65,7 +65,8 @@ def path_target(path: str) -> str | BytesReader:
     except PermissionError as error:
         raise MediaError(f"{path}: permission denied; make the file readable for this user") from error
     except (OSError, ValueError) as error:
-        raise MediaError(f"{path!a}: cannot be opened ({error}); check the name") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise MediaError(f"{path!a}: cannot be opened ({reason}); check the name") from error
     return file_target(path)
 
 

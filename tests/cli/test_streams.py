@@ -17,11 +17,11 @@ Done = subprocess.CompletedProcess[str]
 
 
 def run(
-    folder: Path, redirection: str, *arguments: str, plan: dict[str, Any] | None = None, is_buffered: bool = True
+    folder: Path, redirection: str, *arguments: str, plan: dict[str, Any] | None = None, **environment: str
 ) -> Done:
     """``acfd-stream`` over the made-up pipeline, started by a shell with its streams redirected."""
     call = [sys.executable, "-B", str(FAKE), json.dumps(plan or {}), *arguments]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "" if is_buffered else "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "", **environment}
     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *call]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
@@ -37,13 +37,13 @@ def test_a_result_file_needs_no_other_stream(redirection: str, tmp_path: Path) -
     assert last_kind(tmp_path / "a.jsonl") == "end"
 
 
-@pytest.mark.parametrize("is_buffered", [True, False])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
 @pytest.mark.parametrize("arguments", [("track", "a.mp4", "-o", "-"), ("models",), ("models", "--json"), ("--help",)])
 def test_a_stdout_that_takes_nothing_is_one_line_and_exits_1(
-    arguments: tuple[str, ...], redirection: str, is_buffered: bool, tmp_path: Path
+    arguments: tuple[str, ...], redirection: str, unbuffered: str, tmp_path: Path
 ) -> None:
-    done = run(tmp_path, redirection, *arguments, is_buffered=is_buffered)
+    done = run(tmp_path, redirection, *arguments, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 1
     assert done.stderr.startswith("acfd-stream: cannot write ")
     assert "stdout" in done.stderr
@@ -63,6 +63,13 @@ def test_a_reader_that_goes_away_is_no_error_message(arguments: tuple[str, ...],
     done = subprocess.run(call, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "track --help", "models", "track é.mp4"])
+def test_a_terminal_without_unicode_is_no_fault(arguments: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "", *arguments.split(), PYTHONIOENCODING="ascii:strict")
+    assert done.returncode == 0
+    assert "fault" not in done.stderr
 
 
 def test_a_ctrl_c_that_python_loses_ends_the_run_at_the_next_frame(tmp_path: Path) -> None:
