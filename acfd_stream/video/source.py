@@ -16,6 +16,7 @@ from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.interruptible import interruptible
+from acfd_stream.video.jumps import JumpWatch
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.readahead import read_ahead
@@ -62,7 +63,7 @@ class VideoSource:
     After the iteration ``warnings``, ``error`` and ``is_complete`` say how it went. ``error`` is a break: a packet
     that the decoder refuses, or a read that fails. The frames before it have been given out, nothing behind it is.
     Damage that the decoder conceals is a warning. When the size changes in mid-stream each frame has its own
-    ``display_size``, and results of it are in those pixels; ``info`` speaks of the first frame.
+    ``display_size``, results of it are in those pixels, and a warning says so; ``info`` speaks of the first frame.
     """
 
     def __init__(self, decoder: Decoder, target: str | BytesReader, config: VideoConfig) -> None:
@@ -139,7 +140,7 @@ class VideoSource:
         start, end, time_base = self._config.start_seconds, self._config.end_seconds, self._decoder.time_base
         step = 1 / ((self._decoder.frame_rate or _FALLBACK_RATE) * time_base)
         decoded = ((frame, frame.pts) for frame in self._decoder.frames(start))
-        index, is_whole = 0, start is None
+        index, is_whole, jumps = 0, start is None, JumpWatch()
         for frame, pts, is_filled in fill_pts(decoded, step, self._decoder.start_pts or 0):
             seconds = float(pts * time_base)
             if end is not None and seconds >= end:
@@ -153,11 +154,12 @@ class VideoSource:
             if max(height * width, frame.height * frame.width) > self._config.frame_pixels:
                 self._decoder.break_off(f"a picture of {width}×{height} pixels is above the limit, frame_pixels")
                 break
+            jumps.note(seconds, picture.display_size)
             yield Frame(index, pts, time_base, picture, is_filled)
             index += 1
         self._is_drained = not self._is_cancelled
         self.error = self._decoder.error
-        self.warnings += self._decoder.losses.warnings(is_whole and self.error is None)
+        self.warnings += self._decoder.losses.warnings(is_whole and self.error is None) + jumps.warnings()
 
     def _why_nothing(self) -> str:
         name, losses = self._decoder.name, self._decoder.losses

@@ -248,3 +248,16 @@ def test_the_sound_of_a_file_with_odd_signs_in_its_name_is_found(
     assert overlay.warnings == []
     with av.open(str(tmp_path / "o.mp4")) as container:
         assert len(container.streams.audio) == 1
+
+
+def test_recordings_put_one_behind_the_other_are_told(make_clip: MakeClip, tmp_path: Path) -> None:
+    parts = [make_clip(name=f"{side}.ts", size=(side, 64)) for side in (48, 80, 96)]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_video(path) as video:
+        sizes = [frame.picture.display_size for frame in video]
+    assert {(48, 64), (80, 64), (96, 64)} == set(sizes)
+    resized, reversed_ = video.warnings
+    assert resized.startswith("the picture changes from 64×48 to 64×80 pixels at ")
+    assert resized.endswith(" s and 1 more time; boxes are in the pixels of their own frame")
+    assert reversed_.startswith("times go back from ")
