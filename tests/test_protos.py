@@ -11,7 +11,7 @@ import pytest
 
 from acfd_stream import types
 from acfd_stream.pipeline.ledger import STAGES
-from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, types_pb2
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc, types_pb2
 
 PROTOS = sorted((Path(__file__).resolve().parent.parent / "protos").rglob("*.proto"))
 DECLARATION = re.compile(r"^\s*(message|enum|service|rpc|oneof)\s|^\s*[\w. ]+ = \d+;")
@@ -28,7 +28,8 @@ def test_a_result_survives_the_wire() -> None:
 def test_a_frame_result_carries_the_fields_of_the_python_type() -> None:
     on_the_wire = set(types_pb2.FrameResult.DESCRIPTOR.fields_by_name)
     elsewhere = {"time_base", "pts_seconds", "timings"}  # of the stream, worked out, stage_times
-    assert {field.name for field in fields(types.FrameResult)} - elsewhere == on_the_wire - {"stage_times"}
+    in_python = {field.name for field in fields(types.FrameResult)}
+    assert in_python - elsewhere - {"verdict"} == on_the_wire - {"stage_times", "verdict"}
 
 
 def test_face_states_are_the_same_in_both() -> None:
@@ -38,13 +39,25 @@ def test_face_states_are_the_same_in_both() -> None:
 
 
 def test_stages_are_those_of_the_ledger_in_its_order() -> None:
-    assert list(types_pb2.Stage.keys()) == ["STAGE_UNSPECIFIED", *(f"STAGE_{stage.upper()}" for stage in STAGES)]
+    of_the_service = {"STAGE_UNSPECIFIED", "STAGE_INGEST", "STAGE_ENCODE", "STAGE_SEND"}
+    of_the_ledger = [f"STAGE_{stage.upper()}" for stage in STAGES]
+    assert set(of_the_ledger) | of_the_service == set(types_pb2.Stage.keys())
+    assert [name for name in types_pb2.Stage.keys() if name in of_the_ledger] == of_the_ledger  # noqa: SIM118
 
 
-def test_the_service_offers_its_two_calls() -> None:
-    methods = face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"].methods_by_name
-    assert set(methods) == {"Detect", "Track"}
+def test_the_services_offer_their_calls() -> None:
+    tracking = face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"].methods_by_name
+    assert set(tracking) == {"Track", "TrackUri", "Detect", "GetCapacity", "GetStreamStats", "ListModels"}
+    jobs = job_pb2.DESCRIPTOR.services_by_name["JobService"].methods_by_name
+    assert set(jobs) == {"SubmitJob", "GetJob", "ListJobs", "CancelJob", "StreamJobResults"}
     assert hasattr(face_track_pb2_grpc, "FaceTrackServiceServicer")
+    assert hasattr(job_pb2_grpc, "JobServiceServicer")
+
+
+def test_both_ways_to_a_stream_are_answered_alike() -> None:
+    pieces = [face_track_pb2.TrackResponse, face_track_pb2.TrackUriResponse]
+    fields_of = [[(f.name, f.number, f.message_type.name) for f in piece.DESCRIPTOR.fields] for piece in pieces]
+    assert fields_of[0] == fields_of[1]
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
