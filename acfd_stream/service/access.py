@@ -1,0 +1,216 @@
+"""Who may call: an interceptor that knows tokens, rights and quotas, in front of every method.
+
+It decides when a call comes, before a byte of its request is read. The name of the caller is then known to whatever
+runs for the call (``caller_name``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from acfd_stream.service.bearer import Grant, TokenFile, now_utc
+
+DOMAIN = "acfd_stream"
+QUOTA_RETRY_SECONDS = 5
+"""When a caller whose streams are all in use may ask again."""
+_TRACK_SERVICE, _JOB_SERVICE = "/acfd_stream.v1.FaceTrackService/", "/acfd_stream.v1.JobService/"
+RIGHT_OF_METHOD = {
+    f"{_TRACK_SERVICE}Track": "track",
+    f"{_TRACK_SERVICE}TrackUri": "uri",
+    f"{_TRACK_SERVICE}Detect": "detect",
+    f"{_TRACK_SERVICE}GetStreamStats": "stats",
+}
+STREAM_METHODS = (f"{_TRACK_SERVICE}Track", f"{_TRACK_SERVICE}TrackUri")
+"""What counts against a token's quota of streams."""
+_HEALTH, _REFLECTION = "/grpc.health.v1.Health/", "/grpc.reflection."
+
+_caller: ContextVar[str] = ContextVar("acfd_caller", default="")
+
+
+@dataclass(frozen=True)
+class AccessConfig:
+    """Who may call."""
+
+    tokens: Path | None = None
+    """Token file, see ``bearer``; None: everybody may do everything."""
+    is_health_open: bool = True
+    """Health is answered without a token: probes have none."""
+    is_reflection_open: bool = False
+    """The list of methods is answered without a token."""
+
+
+def caller_name() -> str:
+    """Name of the token of the call that runs here; "" without tokens, or outside a call."""
+    return _caller.get()
+
+
+class _Refusal(Exception):
+    """A call that is not let in."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, *details: Message) -> None:
+        super().__init__(message)
+        number = code.value[0]
+        self.status = status_pb2.Status(code=number, message=message)
+        for detail in details:
+            self.status.details.add().Pack(detail)
+
+
+class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """Refuses calls without a good token, and streams above a token's quota.
+
+    UNAUTHENTICATED without a token, with an unknown or an expired one; PERMISSION_DENIED where the token does not
+    give the right; RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo where its streams are all in use.
+    """
+
+    def __init__(self, config: AccessConfig, on_rejection: Callable[[str], None] = lambda reason: None) -> None:
+        """Read the token file.
+
+        Args:
+            config: where tokens are.
+            on_rejection: told "unauthenticated", "permission" or "quota" at each refusal.
+
+        Raises:
+            ConfigError: the token file is bad.
+        """
+        self._tokens = None if config.tokens is None else TokenFile(config.tokens)
+        self._quotas = StreamQuotas()
+        self._on_rejection = on_rejection
+        opened = [_HEALTH] * config.is_health_open + [_REFLECTION] * config.is_reflection_open
+        self._open_prefixes = tuple(opened)
+
+    def reload(self) -> None:
+        """Read the token file again now; never raises."""
+        if self._tokens is not None:
+            self._tokens.reload()
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The method's handler, or one that refuses."""
+        method: str = handler_call_details.method
+        if self._tokens is None or method.startswith(self._open_prefixes):
+            return continuation(handler_call_details)
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        try:
+            grant = self._admitted(method, handler_call_details.invocation_metadata)
+        except _Refusal as refusal:
+            return _refusing(handler, refusal)
+        _caller.set(grant.name)
+        if method in STREAM_METHODS:
+            return self._counted(handler, grant)
+        return handler
+
+    def _admitted(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Grant:
+        values = [value for key, value in metadata or () if key == "authorization"]
+        if len(values) != 1 or not isinstance(values[0], str):
+            how = "no token" if not values else f"{len(values)} tokens"
+            raise self._refusal("TOKEN_MISSING", f"{how}; send one as metadata 'authorization: Bearer TOKEN'")
+        scheme, _, token = values[0].partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise self._refusal("TOKEN_MISSING", "metadata 'authorization' must be 'Bearer TOKEN'")
+        grant = self._tokens.find(token.strip()) if self._tokens is not None else None
+        if grant is None:
+            raise self._refusal("TOKEN_UNKNOWN", "the token is not known here")
+        if grant.expires is not None and grant.is_expired(now_utc()):
+            when = f"{grant.expires:%Y-%m-%d %H:%M %Z}"
+            raise self._refusal("TOKEN_EXPIRED", f"token {grant.name} expired at {when}; ask for a new one")
+        right = "jobs" if method.startswith(_JOB_SERVICE) else RIGHT_OF_METHOD.get(method)
+        if right is not None and right not in grant.rights:
+            self._on_rejection("permission")
+            info = error_details_pb2.ErrorInfo(reason="RIGHT_MISSING", domain=DOMAIN, metadata={"right": right})
+            message = f"token {grant.name} does not have the right '{right}'"
+            raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, message, info)
+        return grant
+
+    def _refusal(self, reason: str, message: str) -> _Refusal:
+        self._on_rejection("unauthenticated")
+        info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+        return _Refusal(grpc.StatusCode.UNAUTHENTICATED, message, info)
+
+    def _counted(self, handler: Any, grant: Grant) -> Any:
+        """The handler of a stream that holds one of its token's places until the call is over."""
+
+        def counted(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+            def run(request: Any, context: Any) -> Any:
+                if not self._quotas.take(grant):
+                    self._on_rejection("quota")
+                    _abort(context, _over_quota(grant))
+                if not context.add_callback(lambda: self._quotas.give_back(grant)):
+                    self._quotas.give_back(grant)  # the call was over before it began
+                return behaviour(request, context)
+
+            return run
+
+        return rewrapped(handler, counted)
+
+
+class StreamQuotas:
+    """Streams that run now, by token."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: Counter[str] = Counter()
+
+    def take(self, grant: Grant) -> bool:
+        """Count one more stream of ``grant``; False where it has as many as it may."""
+        with self._lock:
+            if grant.streams is not None and self._running[grant.name] >= grant.streams:
+                return False
+            self._running[grant.name] += 1
+            return True
+
+    def give_back(self, grant: Grant) -> None:
+        """A stream of ``grant`` is over."""
+        with self._lock:
+            self._running[grant.name] -= 1
+            if self._running[grant.name] <= 0:
+                del self._running[grant.name]
+
+    def running(self, name: str) -> int:
+        """Streams of a token now."""
+        with self._lock:
+            return self._running[name]
+
+
+def rewrapped(handler: Any, wrap: Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]) -> Any:
+    """``handler`` with ``wrap`` around what it does; streams stay streams."""
+    kinds = {
+        (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
+        (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
+        (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
+        (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
+    }
+    make, behaviour = kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
+    return make(wrap(behaviour), handler.request_deserializer, handler.response_serializer)
+
+
+def _refusing(handler: Any, refusal: _Refusal) -> Any:
+    return rewrapped(handler, lambda _: lambda request, context: _abort(context, refusal))
+
+
+def _abort(context: Any, refusal: _Refusal) -> Any:
+    context.abort_with_status(rpc_status.to_status(refusal.status))
+
+
+def _over_quota(grant: Grant) -> _Refusal:
+    message = f"token {grant.name} may have {grant.streams} streams at once, and has them; end one, or try again later"
+    violation = error_details_pb2.QuotaFailure.Violation(subject=f"token:{grant.name}", description=message)
+    return _Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        message,
+        error_details_pb2.QuotaFailure(violations=[violation]),
+        error_details_pb2.RetryInfo(retry_delay=Duration(seconds=QUOTA_RETRY_SECONDS)),
+        error_details_pb2.ErrorInfo(reason="TOKEN_QUOTA", domain=DOMAIN),
+    )

@@ -1,0 +1,240 @@
+"""Bearer tokens in a TOML file: who may call, until when, what, and with how many streams at once.
+
+The file holds the SHA-256 of a token, never the token: whoever reads it cannot call. ``access`` asks it at every call.
+
+    [[token]]
+    name = "studio"
+    sha256 = "…"                      # 64 hex digits
+    expires = 2027-01-01T00:00:00Z    # missing: never
+    streams = 4                       # at once; missing: as many as the service takes
+    rights = ["track", "detect"]      # missing: all
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.config import from_mapping, require
+from acfd_stream.errors import ConfigError
+
+RIGHTS = ("track", "uri", "detect", "stats", "jobs")
+"""What a token may be given; asking for the capacity and the list of models needs only a token."""
+PREFIX = "acfd_"
+"""Every token begins so: programs that look for secrets in the wrong place find it."""
+_RELOAD_SECONDS = 1.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What one token allows."""
+
+    name: str
+    """Letters, digits and ``._-``; stands in logs."""
+    sha256: str
+    """Of the token's ASCII bytes, 64 hex digits."""
+    expires: datetime | None = None
+    """From then on it is refused; with a time zone. None: never."""
+    streams: int | None = None
+    """Most streams at once, >= 1; None: no limit of its own."""
+    rights: tuple[str, ...] = RIGHTS
+    """Some of ``RIGHTS``."""
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.name, str) and bool(_NAME.fullmatch(self.name)), "token name", self.name, _NAME.pattern)
+        is_hash = isinstance(self.sha256, str) and re.fullmatch("[0-9a-f]{64}", self.sha256)
+        require(bool(is_hash), f"sha256 of token {self.name}", "something else", "64 hex digits, lower case")
+        is_time = self.expires is None or (isinstance(self.expires, datetime) and self.expires.tzinfo is not None)
+        require(
+            is_time, f"expires of token {self.name}", self.expires, "a date-time with its zone, ending in Z or +00:00"
+        )
+        is_count = self.streams is None or (type(self.streams) is int and self.streams >= 1)
+        require(is_count, f"streams of token {self.name}", self.streams, "a whole number >= 1")
+        is_list = isinstance(self.rights, list | tuple) and set(map(str, self.rights)) <= set(RIGHTS)
+        require(is_list, f"rights of token {self.name}", self.rights, f"a list of {', '.join(RIGHTS)}")
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the token is refused at ``now``."""
+        return self.expires is not None and now >= self.expires
+
+
+def digest(token: str) -> str:
+    """What stands in the file for ``token``."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class TokenFile:
+    """The grants of a file, read again when it changes. May be used from several threads at once.
+
+    A file that turns bad while the service runs changes nothing: the grants from before stay, and the log says so.
+    Streams that run when their token is taken away go on to their end; the next call is refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read ``path``.
+
+        Raises:
+            ConfigError: it cannot be read, or says something that it may not.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        self._checked = time.monotonic()
+        self._stamp = _stamp(path)
+        self._grants = read_grants(path)
+
+    def find(self, token: str) -> Grant | None:
+        """The grant of ``token``, expired or not; compares with every entry in constant time."""
+        self._refresh()
+        wanted = digest(token)
+        found = None
+        for grant in self._grants:
+            if hmac.compare_digest(grant.sha256, wanted):
+                found = grant
+        return found
+
+    def reload(self) -> None:
+        """Read the file again now; never raises."""
+        with self._lock:
+            self._stamp = _stamp(self._path)
+            try:
+                self._grants = read_grants(self._path)
+            except ConfigError as error:
+                _log.error("the tokens from before stay in use: %s", error)
+            else:
+                _log.info("%d tokens are in use", len(self._grants))
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now - self._checked >= _RELOAD_SECONDS:
+            self._checked = now
+            if _stamp(self._path) != self._stamp:
+                self.reload()
+
+
+def read_grants(path: Path) -> tuple[Grant, ...]:
+    """The grants of a token file.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or an entry is not as said above.
+    """
+    return _parsed(_text(path), path)
+
+
+def add_token(
+    path: Path,
+    name: str,
+    *,
+    expires: datetime | None = None,
+    streams: int | None = None,
+    rights: tuple[str, ...] = RIGHTS,
+) -> str:
+    """A new token, whose grant now stands at the end of the file, made if there was none.
+
+    The token is told here and nowhere else: the file does not hold it.
+
+    Raises:
+        ConfigError: the file is bad, cannot be written, or has that name already.
+    """
+    token = PREFIX + secrets.token_urlsafe(32)
+    grant = Grant(name, digest(token), expires, streams, rights)
+    before = _text(path) if path.exists() else ""
+    if any(entry.name == name for entry in _parsed(before, path)):
+        raise ConfigError(f"token file {path} has a token {name} already; choose another name, or take that one out")
+    text = before + ("\n" if before and not before.endswith("\n\n") else "") + _entry(grant)
+    part = path.with_name(path.name + ".part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(part, path)
+    except OSError as error:
+        raise ConfigError(f"cannot write token file {path}: {error.strerror}") from error
+    return token
+
+
+def parse_duration(text: str) -> timedelta:
+    """The time of ``90m``, ``12h``, ``30d`` or ``4w``.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"a time must be a whole number with s, m, h, d or w, as 30d; got {text!r}")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def now_utc() -> datetime:
+    """The time by which tokens expire."""
+    return datetime.now(UTC)
+
+
+def _entry(grant: Grant) -> str:
+    lines = ["[[token]]", f'name = "{grant.name}"', f'sha256 = "{grant.sha256}"']
+    if grant.expires is not None:
+        lines.append(f"expires = {grant.expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    if grant.streams is not None:
+        lines.append(f"streams = {grant.streams}")
+    if set(grant.rights) != set(RIGHTS):
+        lines.append("rights = [" + ", ".join(f'"{right}"' for right in grant.rights) + "]")
+    return "\n".join(lines) + "\n"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read token file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"token file {path} is not UTF-8 text") from error
+
+
+def _parsed(text: str, path: Path) -> tuple[Grant, ...]:
+    try:
+        content: Mapping[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"token file {path} is no TOML: {error}") from error
+    entries = content.get("token", [])
+    is_table = set(content) <= {"token"} and isinstance(entries, list) and all(isinstance(one, dict) for one in entries)
+    if not is_table:
+        raise ConfigError(f"token file {path} may hold [[token]] tables and nothing else")
+    try:
+        grants = tuple(_grant(entry) for entry in entries)
+    except ConfigError as error:
+        raise ConfigError(f"token file {path}: {error}") from error
+    names = [grant.name for grant in grants]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"token file {path} has more than one token {', '.join(twice)}")
+    return grants
+
+
+def _grant(entry: Mapping[str, Any]) -> Grant:
+    missing = [key for key in ("name", "sha256") if key not in entry]
+    if missing:
+        raise ConfigError(f"a [[token]] has no {' and no '.join(missing)}")
+    grant = from_mapping(Grant, entry)
+    return Grant(grant.name, grant.sha256, grant.expires, grant.streams, tuple(grant.rights))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
