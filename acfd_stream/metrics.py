@@ -152,7 +152,7 @@ class JobState(Enum):
 
     QUEUED = "queued"
     RUNNING = "running"
-    SUCCEEDED = "succeeded"
+    DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -289,12 +289,9 @@ class Metrics:
 
     # Jobs
 
-    def job_moved(self, before: JobState | None, after: JobState | None) -> None:
-        """Note a job's new state; None before it is submitted and after it is forgotten."""
-        if before is not None:
-            self._jobs[member(JobState, before)].dec()
-        if after is not None:
-            self._jobs[member(JobState, after)].inc()
+    def job_counted(self, state: JobState, count: int) -> None:
+        """Set how many jobs are in ``state``: the job store knows, also of those before a restart."""
+        self._jobs[member(JobState, state)].set(count)
 
     def job_frames(self, count: int = 1) -> None:
         """Count frames that jobs have finished."""
