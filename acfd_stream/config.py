@@ -183,3 +183,88 @@ class PictureConfig:
 
     def __post_init__(self) -> None:
         require(self.file_bytes >= 1, "file_bytes", self.file_bytes, ">= 1")
+
+
+@dataclass(frozen=True)
+class SchedulerConfig:
+    """How the pictures of many streams become batches of one engine."""
+
+    batch: int = 0
+    """Most pictures of a batch, 0 … 64; 0: as many as the detector's config says."""
+    queue_bytes: int = 256 * 2**20
+    """Most bytes of pictures that wait or are looked at; a lane may always hold one picture; >= 1 MiB."""
+    ageing_seconds: float = 1.0
+    """A lane that has waited this long counts as one priority more urgent, for one picture; > 0."""
+    wait_share: float = 0.1
+    """Longest wait for other lanes, of a picture's own deadline, [0, 1]."""
+    background_share: float = 0.25
+    """Longest batch without a live picture while a live lane is open, of the shortest deadline, (0, 1]."""
+    warm_sizes: tuple[tuple[int, int], ...] = ((720, 1280), (480, 640))
+    """Display sizes (height, width) whose views are compiled and measured before the engine counts as ready."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.batch <= 64, "batch", self.batch, "in 0 … 64")
+        require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
+        require(0 < self.ageing_seconds < math.inf, "ageing_seconds", self.ageing_seconds, "> 0")
+        require(0.0 <= self.wait_share <= 1.0, "wait_share", self.wait_share, "in [0, 1]")
+        require(0.0 < self.background_share <= 1.0, "background_share", self.background_share, "in (0, 1]")
+        for size in self.warm_sizes:
+            require(len(size) == 2 and min(size) >= 1, "warm_sizes", self.warm_sizes, "pairs of height and width")
+
+
+@dataclass(frozen=True)
+class LaneConfig:
+    """What one stream may ask of the engine."""
+
+    priority: int = 1
+    """0 … 9; a lower one goes first."""
+    deadline_seconds: float | None = 0.04
+    """From a picture's arrival to when its faces should be known, > 0; None: in its own time, after the others."""
+    batch: int = 1
+    """Pictures that its stream hands over at once, 1 … 64; changes no result."""
+    batch_share: int = 2
+    """Most of its pictures in one batch, >= 1."""
+    in_flight: int = 8
+    """Most of its pictures that wait or are looked at, >= 1."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.priority <= 9, "priority", self.priority, "in 0 … 9")
+        seconds = self.deadline_seconds
+        require(seconds is None or 0 < seconds < math.inf, "deadline_seconds", seconds, "> 0 or None")
+        require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
+        require(self.batch_share >= 1, "batch_share", self.batch_share, ">= 1")
+        require(self.in_flight >= 1, "in_flight", self.in_flight, ">= 1")
+
+    @classmethod
+    def background(cls, batch: int = 4) -> LaneConfig:
+        """For a file: whole batches, in what the live streams leave."""
+        return cls(priority=3, deadline_seconds=None, batch=batch, batch_share=64, in_flight=max(8, batch))
+
+
+@dataclass(frozen=True)
+class CapacityConfig:
+    """How many streams are let in."""
+
+    load_limit: float = 0.7
+    """Share of the machine that streams may take together, (0, 1]; the rest is for what no one foresees."""
+    objective_seconds: float = 0.05
+    """Longest time of a frame of a live stream that names none, > 0."""
+    file_streams: int = 4
+    """Most streams in file mode at once, >= 0."""
+    view_sizes: int = 8
+    """Most different sizes of the network's view at once, 1 … 8: each is compiled once and kept."""
+    cores: int = 0
+    """Cores that decode and run the network; 0: as many as the process may use."""
+    decode_seconds: float = 0.003
+    """First guess of what a core needs to decode a megapixel, until streams have shown it; > 0."""
+    frame_seconds: float = 0.0015
+    """What a core needs for a frame besides decoding and the network: shots, tracks, messages; >= 0."""
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.load_limit <= 1.0, "load_limit", self.load_limit, "in (0, 1]")
+        require(0 < self.objective_seconds < math.inf, "objective_seconds", self.objective_seconds, "> 0")
+        require(self.file_streams >= 0, "file_streams", self.file_streams, ">= 0")
+        require(1 <= self.view_sizes <= 8, "view_sizes", self.view_sizes, "in 1 … 8")
+        require(self.cores >= 0, "cores", self.cores, ">= 0")
+        require(0 < self.decode_seconds < math.inf, "decode_seconds", self.decode_seconds, "> 0")
+        require(0 <= self.frame_seconds < math.inf, "frame_seconds", self.frame_seconds, ">= 0")
