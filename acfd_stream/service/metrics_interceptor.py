@@ -1,0 +1,158 @@
+"""Counts every call by gRPC's usual metrics, whatever it is and however it ends; the outermost of the interceptors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from acfd_stream.metrics import CallType, Metrics
+
+_UNKNOWN = "unknown"
+_SKEW_SECONDS = 0.05  # a caller whose time is up breaks off, which comes about when the time is up here
+_Behavior = Callable[[Any, grpc.ServicerContext], Any]
+
+
+class MetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """Counts started and handled calls, their codes, times and messages.
+
+    Names of methods are labels, and a caller chooses them: those that no service has are counted as "unknown".
+
+    Args:
+        metrics: where to.
+        services: whose methods have names of their own.
+    """
+
+    def __init__(self, metrics: Metrics, services: Iterable[ServiceDescriptor]) -> None:
+        self._metrics = metrics
+        self._known = {
+            f"/{service.full_name}/{method.name}": (service.full_name, method.name)
+            for service in services
+            for method in service.methods
+        }
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        """The next handler, counted."""
+        service, method = self._known.get(handler_call_details.method, (_UNKNOWN, _UNKNOWN))
+        handler = continuation(handler_call_details)
+        if handler is None:
+            call = _Call(self._metrics, CallType.UNARY, service, method)
+            call.end("Unimplemented")
+            return None
+        return _counted(handler, lambda: _Call(self._metrics, _kind(handler), service, method))
+
+
+class _Call:
+    """One call between its start and its end; ended once, by whoever sees the end first."""
+
+    def __init__(self, metrics: Metrics, kind: CallType, service: str, method: str) -> None:
+        self._metrics = metrics
+        self._name = (kind, service, method)
+        self._begin = time.monotonic()
+        self._lock = threading.Lock()
+        self._is_ended = False
+        self._last_word: str | None = None  # the servicer's, unless its context has one
+        metrics.call_started(*self._name)
+
+    def watch(self, context: grpc.ServicerContext) -> None:
+        """End when the call does, be it that nobody asks for the rest of the answers."""
+        if not context.add_callback(lambda: self.end(self._code(context))):
+            self.end("Cancelled")
+
+    def end(self, code: str) -> None:
+        with self._lock:
+            if self._is_ended:
+                return
+            self._is_ended = True
+        self._metrics.call_handled(*self._name, code, time.monotonic() - self._begin)
+
+    @contextmanager
+    def running(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Around the servicer's work."""
+        try:
+            yield
+        except Exception:
+            if context.is_active():  # else it is what broke off that it ran into
+                self._last_word = "Unknown"
+            raise
+        self._last_word = "OK"
+
+    def message(self, *, is_received: bool) -> None:
+        self._metrics.call_message(*self._name, is_received=is_received)
+
+    def _code(self, context: grpc.ServicerContext) -> str:
+        code = context.code()
+        if code is not None:
+            return code_name(code)
+        if self._last_word is not None:
+            return self._last_word
+        return "DeadlineExceeded" if context.time_remaining() <= _SKEW_SECONDS else "Cancelled"
+
+
+def code_name(code: grpc.StatusCode) -> str:
+    """A status as dashboards know it: "OK", "InvalidArgument" …"""
+    return "OK" if code is grpc.StatusCode.OK else "".join(part.title() for part in str(code.name).split("_"))
+
+
+def _kind(handler: grpc.RpcMethodHandler) -> CallType:
+    if handler.request_streaming:
+        return CallType.BIDI_STREAM if handler.response_streaming else CallType.CLIENT_STREAM
+    return CallType.SERVER_STREAM if handler.response_streaming else CallType.UNARY
+
+
+def _counted(handler: grpc.RpcMethodHandler, start: Callable[[], _Call]) -> grpc.RpcMethodHandler:
+    shape = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
+    name = "_".join(shape)
+    wrap = _counted_stream if handler.response_streaming else _counted_unary
+    make = getattr(grpc, f"{name}_rpc_method_handler")
+    return make(
+        wrap(getattr(handler, name), start, handler.request_streaming),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _counted_unary(behavior: _Behavior, start: Callable[[], _Call], has_many_requests: bool) -> _Behavior:
+    def run(request: Any, context: grpc.ServicerContext) -> Any:
+        call = start()
+        call.watch(context)
+        with call.running(context):
+            response = behavior(_received(request, call, has_many_requests), context)
+        call.message(is_received=False)
+        return response
+
+    return run
+
+
+def _counted_stream(behavior: _Behavior, start: Callable[[], _Call], has_many_requests: bool) -> _Behavior:
+    def run(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        call = start()
+        call.watch(context)
+        with call.running(context):
+            for response in behavior(_received(request, call, has_many_requests), context):
+                call.message(is_received=False)
+                yield response
+
+    return run
+
+
+def _received(request: Any, call: _Call, has_many_requests: bool) -> Any:
+    if has_many_requests:
+        return _counted_requests(request, call)
+    call.message(is_received=True)
+    return request
+
+
+def _counted_requests(requests: Iterator[Any], call: _Call) -> Iterator[Any]:
+    for request in requests:
+        call.message(is_received=True)
+        yield request
