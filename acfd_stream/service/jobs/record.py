@@ -1,0 +1,98 @@
+"""What the service remembers of one job, and what may be asked of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from acfd_stream.config import require
+from acfd_stream.errors import AcfdError
+from acfd_stream.metrics import JobState
+
+FINAL_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+"""Nothing of a job changes any more."""
+
+
+class JobConflict(AcfdError):
+    """The idempotency key belongs to a job with another request."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(f"idempotency key {key!r} belongs to job {job_id}, whose request is another one")
+        self.key = key
+        self.job_id = job_id
+
+
+class JobNotFound(AcfdError):
+    """There is no such job, or it was too old to keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job has come."""
+
+    frames: int = 0
+    tracks: int = 0
+    result_bytes: int = 0  # whole lines of results
+    expected_frames: int | None = None  # as the container claims
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How a job ended."""
+
+    state: JobState
+    error: str = ""
+    code: int = 0  # a google.rpc.Code; 0 without an error
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as the store knows it."""
+
+    job_id: str
+    sequence: int  # rises with every submission, never used twice
+    owner: str  # who submitted it; empty: nobody in particular
+    request: bytes  # as submitted, without its key
+    state: JobState
+    created_seconds: float  # since the epoch, as are the other two
+    started_seconds: float | None
+    ended_seconds: float | None
+    progress: JobProgress
+    is_cancel_asked: bool
+    attempts: int  # starts since a checkpoint was last saved
+    checkpoint: bytes | None
+    error: str
+    error_code: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What the job service keeps and how much it does at once."""
+
+    state_dir: str = ""
+    """Folder of jobs and their results, made when missing; empty: memory only, lost with the process."""
+    workers: int = 1
+    """Jobs that run at once, 1 … 64."""
+    open: int = 1000
+    """Most jobs that wait or run; more are refused, >= 1."""
+    kept: int = 10_000
+    """Most finished jobs that are remembered, >= 1; the oldest go first."""
+    kept_bytes: int = 4 * 2**30
+    """Most bytes of results, >= 1 MiB; those of the oldest finished jobs go first."""
+    kept_seconds: float = 30 * 86400.0
+    """A finished job is forgotten after so long, seconds, > 0."""
+    checkpoint_seconds: float = 10.0
+    """A running job is saved this often, seconds, > 0: what a killed server does again."""
+    attempts: int = 3
+    """Starts of a job between two checkpoints before it counts as failed, >= 1."""
+    result_streams: int = 8
+    """Most streams of results at once, >= 1."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.workers <= 64, "jobs.workers", self.workers, "in 1 … 64")
+        for name in ("open", "kept", "attempts", "result_streams"):
+            require(getattr(self, name) >= 1, f"jobs.{name}", getattr(self, name), ">= 1")
+        require(self.kept_bytes >= 2**20, "jobs.kept_bytes", self.kept_bytes, ">= 1048576")
+        for name in ("kept_seconds", "checkpoint_seconds"):
+            require(getattr(self, name) > 0, f"jobs.{name}", getattr(self, name), "> 0")

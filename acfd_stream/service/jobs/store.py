@@ -1,0 +1,346 @@
+"""The jobs that are known, in SQLite: in a file that outlives the server, or in memory.
+
+Every method may be called from any thread; one connection serves them in turn. A change is on disk when its
+method returns, as far as a crash of the process goes; a power cut may lose the last moments, never the order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.errors import ConfigError, OutputError, OverloadedError
+from acfd_stream.metrics import JobState
+from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
+
+SCHEMA_VERSION = 1
+DATABASE = "jobs.sqlite3"
+LOCK = "jobs.lock"
+_SCHEMA = """
+CREATE TABLE jobs (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    key TEXT,
+    digest BLOB NOT NULL,
+    request BLOB NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    started REAL,
+    ended REAL,
+    frames INTEGER NOT NULL DEFAULT 0,
+    tracks INTEGER NOT NULL DEFAULT 0,
+    result_bytes INTEGER NOT NULL DEFAULT 0,
+    expected_frames INTEGER,
+    is_cancel_asked INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    checkpoint BLOB,
+    error TEXT NOT NULL DEFAULT '',
+    error_code INTEGER NOT NULL DEFAULT 0,
+    warnings TEXT NOT NULL DEFAULT '[]',
+    UNIQUE (owner, key)
+);
+CREATE INDEX jobs_by_state ON jobs (state, sequence);
+CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
+"""
+_OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
+
+
+class JobStore:
+    """Jobs by their id, in the order in which they were submitted; a context manager."""
+
+    def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        """Open the jobs of ``folder``, which must exist; None: none yet, in memory.
+
+        Raises:
+            ConfigError: the folder is in use by another server, cannot be written, or holds another format.
+        """
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._lock_file = -1
+        try:
+            if folder is not None:
+                self._lock_file = _claim(folder / LOCK)
+            place = ":memory:" if folder is None else os.fspath(folder / DATABASE)
+            self._database = sqlite3.connect(place, isolation_level=None, check_same_thread=False)
+            self._database.row_factory = sqlite3.Row
+            self._prepare(place)
+        except (OSError, sqlite3.Error) as error:
+            self._release()
+            raise ConfigError(f"jobs.state_dir must be a folder of this server's own, got {folder}: {error}") from error
+        except ConfigError:
+            self._release()
+            raise
+
+    def close(self) -> None:
+        """Give the file back; a second call does nothing."""
+        with self._turn:
+            self._release()
+
+    def __enter__(self) -> JobStore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def submit(self, owner: str, key: str, request: bytes, most_open: int) -> tuple[Job, bool]:
+        """The new job of ``request``, or the one that was submitted with the same ``key``; and whether it is new.
+
+        Args:
+            owner: who asks; keys and jobs of different owners do not meet.
+            key: idempotency key; empty: always a new job.
+            request: what is asked, in a form in which equal requests have equal bytes.
+            most_open: jobs that may wait or run, this one included.
+
+        Raises:
+            JobConflict: the key belongs to another request.
+            OverloadedError: too many jobs wait.
+        """
+        digest = hashlib.sha256(request).digest()
+        with self._transaction() as database:
+            if key:
+                known = database.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)).fetchone()
+                if known is not None:
+                    if known["digest"] != digest:
+                        raise JobConflict(key, known["job_id"])
+                    return _job(known), False
+            (waiting,) = database.execute(f"SELECT COUNT(*) FROM jobs WHERE state IN {_OPEN}").fetchone()
+            if waiting >= most_open:
+                raise OverloadedError(f"{waiting} jobs wait or run already, which is the limit; try again later")
+            job_id = secrets.token_hex(12)
+            database.execute(
+                "INSERT INTO jobs (job_id, owner, key, digest, request, state, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (job_id, owner, key or None, digest, request, JobState.QUEUED.value, self._clock()),
+            )
+            return self._get(job_id), True
+
+    def get(self, job_id: str, owner: str | None = None) -> Job:
+        """The job; ``owner`` None: whoever it belongs to.
+
+        Raises:
+            JobNotFound: no such job, or another owner's.
+        """
+        with self._turn:
+            return self._get(job_id, owner)
+
+    def page(
+        self, owner: str | None, states: Sequence[JobState] = (), before: int | None = None, count: int = 100
+    ) -> list[Job]:
+        """At most ``count`` jobs, newest first, that were submitted before the job of sequence ``before``.
+
+        New submissions come in front of the first page and never move what stands on the others.
+        """
+        wanted: list[str] = ["1"]
+        values: list[str | int] = []
+        if owner is not None:
+            wanted.append("owner = ?")
+            values.append(owner)
+        if states:
+            wanted.append(f"state IN ({', '.join('?' * len(states))})")
+            values += [state.value for state in states]
+        if before is not None:
+            wanted.append("sequence < ?")
+            values.append(before)
+        query = f"SELECT * FROM jobs WHERE {' AND '.join(wanted)} ORDER BY sequence DESC LIMIT ?"
+        with self._turn:
+            return [_job(row) for row in self._database.execute(query, (*values, count))]
+
+    def claim(self) -> Job | None:
+        """The oldest job that waits, which runs from now on; None: none waits."""
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT job_id FROM jobs WHERE state = ? ORDER BY sequence LIMIT 1", (JobState.QUEUED.value,)
+            ).fetchone()
+            if row is None:
+                return None
+            database.execute(
+                "UPDATE jobs SET state = ?, attempts = attempts + 1, started = COALESCE(started, ?) WHERE job_id = ?",
+                (JobState.RUNNING.value, self._clock(), row["job_id"]),
+            )
+            return self._get(row["job_id"])
+
+    def save(self, job_id: str, progress: JobProgress, checkpoint: bytes | None) -> None:
+        """Note how far a running job has come, and from where it can go on."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE jobs SET frames = ?, tracks = ?, result_bytes = ?, expected_frames = ?, checkpoint = ?,"
+                " attempts = CASE WHEN ? IS NULL THEN attempts ELSE 0 END WHERE job_id = ? AND state = ?",
+                (*_progress_values(progress), checkpoint, checkpoint, job_id, JobState.RUNNING.value),
+            )
+
+    def finish(self, job_id: str, end: JobEnd, progress: JobProgress) -> Job:
+        """Note how a job ended; a checkpoint is needed no more."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE jobs SET state = ?, ended = ?, error = ?, error_code = ?, warnings = ?, checkpoint = NULL,"
+                " frames = ?, tracks = ?, result_bytes = ?, expected_frames = ? WHERE job_id = ?",
+                (end.state.value, self._clock(), end.error, end.code, json.dumps(end.warnings))
+                + (*_progress_values(progress), job_id),
+            )
+            return self._get(job_id)
+
+    def put_back(self, job_id: str) -> None:
+        """A running job waits again: the server stops. Not an attempt that failed."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE jobs SET state = ?, attempts = MAX(attempts - 1, 0) WHERE job_id = ? AND state = ?",
+                (JobState.QUEUED.value, job_id, JobState.RUNNING.value),
+            )
+
+    def recover(self) -> int:
+        """Let the jobs that ran when the server died wait again, but end those to be cancelled; how many wait."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE jobs SET state = ?, ended = ?, checkpoint = NULL WHERE state = ? AND is_cancel_asked",
+                (JobState.CANCELLED.value, self._clock(), JobState.RUNNING.value),
+            )
+            done = database.execute(
+                "UPDATE jobs SET state = ? WHERE state = ?", (JobState.QUEUED.value, JobState.RUNNING.value)
+            )
+            return done.rowcount
+
+    def ask_cancel(self, job_id: str, owner: str | None = None) -> Job:
+        """Cancel a job that waits, mark one that runs, leave one that has ended.
+
+        Raises:
+            JobNotFound: no such job, or another owner's.
+        """
+        with self._transaction() as database:
+            job = self._get(job_id, owner)
+            if job.state is JobState.QUEUED:
+                database.execute(
+                    "UPDATE jobs SET state = ?, ended = ?, is_cancel_asked = 1, checkpoint = NULL WHERE job_id = ?",
+                    (JobState.CANCELLED.value, self._clock(), job_id),
+                )
+            elif job.state is JobState.RUNNING:
+                database.execute("UPDATE jobs SET is_cancel_asked = 1 WHERE job_id = ?", (job_id,))
+            return self._get(job_id)
+
+    def surplus(self, kept: int, kept_bytes: int, kept_seconds: float) -> list[str]:
+        """Ids of the finished jobs that are beyond a bound: too many, too large together, or too old."""
+        with self._turn:
+            rows = self._database.execute(
+                f"SELECT job_id, ended, result_bytes FROM jobs WHERE state NOT IN {_OPEN} ORDER BY ended DESC, sequence"
+            ).fetchall()
+            (used,) = self._database.execute(
+                f"SELECT COALESCE(SUM(result_bytes), 0) FROM jobs WHERE state IN {_OPEN}"
+            ).fetchone()
+        oldest, surplus = self._clock() - kept_seconds, []
+        for place, row in enumerate(rows):
+            used += row["result_bytes"]
+            if place >= kept or used > kept_bytes or row["ended"] < oldest:
+                surplus.append(row["job_id"])
+        return surplus
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Remove finished jobs; their keys are free again."""
+        with self._transaction() as database:
+            database.executemany(
+                f"DELETE FROM jobs WHERE job_id = ? AND state NOT IN {_OPEN}", [(job_id,) for job_id in job_ids]
+            )
+
+    def ids(self) -> set[str]:
+        """All jobs that are known."""
+        with self._turn:
+            return {row["job_id"] for row in self._database.execute("SELECT job_id FROM jobs")}
+
+    def counts(self) -> dict[JobState, int]:
+        """Jobs by state, with zeros."""
+        with self._turn:
+            rows = self._database.execute("SELECT state, COUNT(*) AS jobs FROM jobs GROUP BY state").fetchall()
+        return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["jobs"] for row in rows}
+
+    def _prepare(self, place: str) -> None:
+        """The tables, made or checked."""
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            with self._transaction() as database:
+                for statement in _SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise ConfigError(
+                f"{place} must be of format {SCHEMA_VERSION}, got {version}; choose another jobs.state_dir"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what happens inside, or nothing of it.
+
+        Raises:
+            OutputError: the disk is full or the file was damaged.
+        """
+        with self._turn:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException as error:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise OutputError(f"the job store cannot be written: {error}") from error
+                raise
+
+    def _get(self, job_id: str, owner: str | None = None) -> Job:
+        row = self._database.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        if row is None or owner not in (None, row["owner"]):
+            raise JobNotFound(f"there is no job {job_id!r}; finished jobs are kept for a limited time")
+        return _job(row)
+
+    def _release(self) -> None:
+        if hasattr(self, "_database"):
+            self._database.close()
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+
+def _claim(path: Path) -> int:
+    """A lock that this process holds until it ends: two servers would run the same jobs twice."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise OSError("another server uses it") from error
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def _progress_values(progress: JobProgress) -> tuple[int | None, ...]:
+    return progress.frames, progress.tracks, progress.result_bytes, progress.expected_frames
+
+
+def _job(row: Any) -> Job:
+    return Job(
+        job_id=row["job_id"],
+        sequence=row["sequence"],
+        owner=row["owner"],
+        request=row["request"],
+        state=JobState(row["state"]),
+        created_seconds=row["created"],
+        started_seconds=row["started"],
+        ended_seconds=row["ended"],
+        progress=JobProgress(row["frames"], row["tracks"], row["result_bytes"], row["expected_frames"]),
+        is_cancel_asked=bool(row["is_cancel_asked"]),
+        attempts=row["attempts"],
+        checkpoint=row["checkpoint"],
+        error=row["error"],
+        error_code=row["error_code"],
+        warnings=tuple(json.loads(row["warnings"])),
+    )

@@ -1,0 +1,191 @@
+"""Jobs are found by key and page, end once, outlive the process, and are forgotten by bounds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from acfd_stream.errors import ConfigError, OutputError, OverloadedError
+from acfd_stream.metrics import JobState
+from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
+from acfd_stream.service.jobs.store import DATABASE, JobStore
+
+DONE = JobEnd(JobState.DONE)
+
+
+@pytest.fixture(params=["memory", "folder"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobStore]:
+    seconds = count(1000)
+    with JobStore(None if request.param == "memory" else tmp_path, clock=lambda: next(seconds)) as opened:
+        yield opened
+
+
+def submit(store: JobStore, request: bytes = b"a", *, owner: str = "ann", key: str = "") -> Job:
+    return store.submit(owner, key, request, most_open=100)[0]
+
+
+def finish(store: JobStore, job: Job, *, result_bytes: int = 0) -> None:
+    store.claim()
+    store.finish(job.job_id, DONE, JobProgress(result_bytes=result_bytes))
+
+
+def test_the_same_key_and_request_find_the_same_job(store: JobStore) -> None:
+    first, is_first_new = store.submit("ann", "k", b"a", 10)
+    again, is_again_new = store.submit("ann", "k", b"a", 10)
+    assert (first.job_id, is_first_new, is_again_new) == (again.job_id, True, False)
+
+
+def test_the_same_key_with_another_request_is_refused_by_name(store: JobStore) -> None:
+    known = submit(store, b"a", key="k")
+    with pytest.raises(JobConflict, match=known.job_id):
+        submit(store, b"b", key="k")
+
+
+def test_keys_and_jobs_of_others_do_not_meet(store: JobStore) -> None:
+    anns, bobs = submit(store, b"a", key="k"), submit(store, b"b", key="k", owner="bob")
+    assert anns.job_id != bobs.job_id
+    assert [job.job_id for job in store.page("bob")] == [bobs.job_id]
+    with pytest.raises(JobNotFound):
+        store.get(anns.job_id, "bob")
+    with pytest.raises(JobNotFound):
+        store.ask_cancel(anns.job_id, "bob")
+
+
+def test_without_a_key_every_submission_is_a_job(store: JobStore) -> None:
+    assert submit(store).job_id != submit(store).job_id
+
+
+def test_more_open_jobs_than_allowed_are_refused_but_a_known_key_is_not(store: JobStore) -> None:
+    store.submit("ann", "k", b"a", most_open=1)
+    with pytest.raises(OverloadedError, match="1 jobs wait"):
+        store.submit("ann", "", b"a", most_open=1)
+    assert store.submit("ann", "k", b"a", most_open=1)[1] is False
+
+
+def test_pages_do_not_move_under_new_jobs(store: JobStore) -> None:
+    jobs = [submit(store).job_id for _ in range(5)]
+    first = store.page("ann", count=2)
+    submit(store)
+    second = store.page("ann", before=first[-1].sequence, count=10)
+    assert [job.job_id for job in [*first, *second]] == jobs[::-1]
+
+
+def test_pages_hold_the_wanted_states_only(store: JobStore) -> None:
+    done, waiting = submit(store), submit(store)
+    finish(store, done)
+    assert [job.job_id for job in store.page("ann", [JobState.DONE])] == [done.job_id]
+    assert [job.job_id for job in store.page("ann", [JobState.QUEUED])] == [waiting.job_id]
+
+
+def test_jobs_are_claimed_once_each_oldest_first(store: JobStore) -> None:
+    jobs = [submit(store).job_id for _ in range(3)]
+    claimed = [store.claim() for _ in range(4)]
+    assert [job and job.job_id for job in claimed] == [*jobs, None]
+    assert store.counts()[JobState.RUNNING] == 3
+
+
+def test_cancelling_ends_a_waiting_job_marks_a_running_one_and_leaves_an_ended_one(store: JobStore) -> None:
+    running, waiting, ended = submit(store), submit(store), submit(store)
+    store.claim()
+    store.finish(ended.job_id, DONE, JobProgress())
+    for _ in range(2):  # idempotent
+        assert store.ask_cancel(waiting.job_id).state is JobState.CANCELLED
+        asked = store.ask_cancel(running.job_id)
+        assert (asked.state, asked.is_cancel_asked) == (JobState.RUNNING, True)
+        assert store.ask_cancel(ended.job_id).state is JobState.DONE
+
+
+def test_an_end_keeps_progress_and_drops_the_checkpoint(store: JobStore) -> None:
+    job = submit(store)
+    store.claim()
+    store.save(job.job_id, JobProgress(5, 1, 50, 100), b"state")
+    assert store.get(job.job_id).checkpoint == b"state"
+    ended = store.finish(job.job_id, JobEnd(JobState.FAILED, "broke", 15, ("odd",)), JobProgress(9, 2, 90, 100))
+    assert (ended.progress, ended.checkpoint) == (JobProgress(9, 2, 90, 100), None)
+    assert (ended.error, ended.error_code, ended.warnings) == ("broke", 15, ("odd",))
+
+
+def test_attempts_count_starts_since_the_last_checkpoint_but_no_stop_of_the_server(store: JobStore) -> None:
+    job = submit(store)
+    for _ in range(2):
+        store.claim()
+        store.recover()
+    assert store.get(job.job_id).attempts == 2
+    store.claim()
+    store.put_back(job.job_id)
+    assert store.get(job.job_id).attempts == 2
+    store.claim()
+    store.save(job.job_id, JobProgress(), b"state")
+    assert store.get(job.job_id).attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("kept", "kept_bytes", "kept_seconds", "left"),
+    [(2, 1000, 1e6, 2), (9, 25, 1e6, 2), (9, 1000, 4, 2), (9, 1000, 1e6, 4)],
+    ids=["number", "bytes", "age", "none"],
+)
+def test_the_oldest_finished_jobs_go_beyond_a_bound(
+    store: JobStore, kept: int, kept_bytes: int, kept_seconds: float, left: int
+) -> None:
+    jobs = [submit(store, key=str(number)) for number in range(4)]  # seconds 1000 … 1003
+    for job in jobs:  # claimed and ended at 1004 and 1005, 1006 and 1007 …; bounds are held against 1012
+        finish(store, job, result_bytes=10)
+    surplus = store.surplus(kept, kept_bytes, kept_seconds)
+    assert surplus == [job.job_id for job in jobs[: 4 - left]][::-1]
+    store.forget(surplus)
+    assert store.ids() == {job.job_id for job in jobs[4 - left :]}
+
+
+def test_what_waits_or_runs_is_never_forgotten(store: JobStore) -> None:
+    running, waiting = submit(store), submit(store)
+    store.claim()
+    assert store.surplus(1, 1, 1e-6) == []
+    store.forget([running.job_id, waiting.job_id])
+    assert store.ids() == {running.job_id, waiting.job_id}
+
+
+def test_a_folder_remembers_and_a_job_that_ran_waits_again(tmp_path: Path) -> None:
+    with JobStore(tmp_path) as store:
+        done, running, asked = submit(store), submit(store), submit(store)
+        finish(store, done)
+        store.claim()
+        store.claim()
+        store.save(running.job_id, JobProgress(5, 1, 50), b"state")
+        store.ask_cancel(asked.job_id)
+    with JobStore(tmp_path) as store:
+        assert store.recover() == 1
+        assert store.get(done.job_id).state is JobState.DONE
+        assert store.get(asked.job_id).state is JobState.CANCELLED
+        again = store.get(running.job_id)
+        assert (again.state, again.checkpoint, again.progress.frames) == (JobState.QUEUED, b"state", 5)
+
+
+def test_a_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
+    with JobStore(tmp_path), pytest.raises(ConfigError, match="another server"):
+        JobStore(tmp_path)
+    JobStore(tmp_path).close()
+
+
+def test_what_is_no_store_of_this_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).write_bytes(b"not a database, but long enough to be read as one" * 100)
+    with pytest.raises(ConfigError, match="state_dir must be"):
+        JobStore(tmp_path)
+    (tmp_path / DATABASE).unlink()
+    with sqlite3.connect(tmp_path / DATABASE) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(ConfigError, match="format 1, got 99"):
+        JobStore(tmp_path)
+
+
+def test_a_full_disk_is_an_output_error_and_changes_nothing(tmp_path: Path) -> None:
+    with JobStore(tmp_path) as store:
+        submit(store)
+        store._database.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(OutputError, match="full"):
+            submit(store, b"x" * 100_000)
+        assert len(store.ids()) == 1
