@@ -1,0 +1,190 @@
+"""Every setting and cap of the service, with its unit and range, and the TOML file they come from.
+
+A table of the file is a dataclass here: ``[limits]`` is ``Limits``. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from acfd_stream.config import DetectConfig, from_mapping, require
+from acfd_stream.errors import ConfigError
+from acfd_stream.service.access import AccessConfig
+
+T = TypeVar("T")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:(//)?\S+")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one caller can make the service hold or do."""
+
+    message_bytes: int = 4 * 2**20
+    """Largest message that is received, 64 KiB … 1 GiB; bounds encoded pictures too."""
+    data_bytes: int = 64 * 2**10
+    """Most bytes of a container in one message, 1 KiB … message_bytes."""
+    frame_pixels: int = 4096 * 4096
+    """Largest picture, pixels, >= 1."""
+    duration_seconds: float = 24 * 3600.0
+    """Longest stream, seconds of media, > 0."""
+    streams: int = 64
+    """Most streams at once, 1 … 4096."""
+    calls: int = 32
+    """Most other calls at once, 1 … 4096."""
+    ingest_bytes: int = 2**20
+    """Most bytes of a stream that wait for its decoder, >= 64 KiB."""
+    queue_bytes: int = 32 * 2**20
+    """Most bytes of decoded frames of a stream that wait for the network, >= 1 MiB; one frame always may."""
+    first_message_seconds: float = 10.0
+    """A stream whose config does not come for so long is ended, > 0."""
+    idle_seconds: float = 60.0
+    """A stream whose client neither sends nor reads for so long, while it should, is ended, > 0."""
+
+    def __post_init__(self) -> None:
+        require(2**16 <= self.message_bytes <= 2**30, "message_bytes", self.message_bytes, "in 65536 … 2^30")
+        require(
+            2**10 <= self.data_bytes <= self.message_bytes, "data_bytes", self.data_bytes, "in 1024 … message_bytes"
+        )
+        require(self.frame_pixels >= 1, "frame_pixels", self.frame_pixels, ">= 1")
+        require(1 <= self.streams <= 4096, "streams", self.streams, "in 1 … 4096")
+        require(1 <= self.calls <= 4096, "calls", self.calls, "in 1 … 4096")
+        require(self.ingest_bytes >= 2**16, "ingest_bytes", self.ingest_bytes, ">= 65536")
+        require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
+        for name in ("duration_seconds", "first_message_seconds", "idle_seconds"):
+            _require_positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """What TrackUri and jobs may read. By default nothing."""
+
+    folders: tuple[Path, ...] = ()
+    """Files in and below these; links are followed before it is looked where a file lies."""
+    schemes: tuple[str, ...] = ()
+    """URLs that begin so: "http", "https", "rtsp" …; "file" never. They are opened from where the service runs."""
+
+    def __post_init__(self) -> None:
+        for scheme in self.schemes:
+            is_scheme = re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) is not None and scheme != "file"
+            require(is_scheme, "schemes", scheme, "schemes such as 'https', and never 'file': name folders")
+        for folder in self.folders:
+            require(folder.is_absolute(), "folders", str(folder), "absolute paths")
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """How results become messages. A live stream's go out at once."""
+
+    results: int = 16
+    """Most results of a message, 1 … 1000."""
+    wait_seconds: float = 0.1
+    """Longest time a result waits for others, >= 0."""
+    resume_seconds: float = 2.0
+    """A resume point at least so often while results come, > 0."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.results <= 1000, "results", self.results, "in 1 … 1000")
+        require(0 <= self.wait_seconds < math.inf, "wait_seconds", self.wait_seconds, ">= 0")
+        _require_positive("resume_seconds", self.resume_seconds)
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """One server."""
+
+    listen: str = "127.0.0.1:50051"
+    """HOST:PORT of gRPC; port 0: a free one; unix:PATH: a socket."""
+    metrics: str = "127.0.0.1:9464"
+    """HOST:PORT of metrics and page; empty: none."""
+    model: str = "acfd-n"
+    """A shipped model's name, or the path of an ONNX file."""
+    device: str = "auto"
+    """"auto", "cpu" or "cuda"."""
+    objective_seconds: float = 0.05
+    """Longest time a frame of a live stream should take, > 0."""
+    drain_seconds: float = 30.0
+    """Longest time that streams have to finish when the service stops, >= 0; then they get resume points."""
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    limits: Limits = field(default_factory=Limits)
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
+    access: AccessConfig = field(default_factory=AccessConfig)
+
+    def __post_init__(self) -> None:
+        require(is_address(self.listen), "listen", self.listen, "HOST:PORT or unix:PATH")
+        require(not self.metrics or is_address(self.metrics), "metrics", self.metrics, "HOST:PORT, or empty")
+        _require_positive("objective_seconds", self.objective_seconds)
+        require(0 <= self.drain_seconds < math.inf, "drain_seconds", self.drain_seconds, ">= 0")
+
+
+def is_address(text: str) -> bool:
+    """Whether ``text`` is HOST:PORT, [IPv6]:PORT or unix:PATH."""
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and int(found[2] or 0) <= 65535
+
+
+def read_settings(path: Path) -> ServiceSettings:
+    """The settings in the TOML file at ``path``; what it leaves out keeps its default.
+
+    Raises:
+        ConfigError: no such file, no TOML, an unknown key, or a value outside its range.
+    """
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    try:
+        return from_table(ServiceSettings, values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def from_table(cls: type[T], values: Mapping[str, Any], name: str = "") -> T:
+    """An instance of the config dataclass ``cls`` from a TOML table, tables in it becoming its dataclasses.
+
+    Raises:
+        ConfigError: an unknown key, a value of another type or outside its range.
+    """
+    hints = get_type_hints(cls)
+    converted = {
+        key: _converted(hints[key], value, f"{name}.{key}" if name else key) if key in hints else value
+        for key, value in values.items()
+    }
+    try:
+        return from_mapping(cls, converted)
+    except ConfigError as error:
+        raise ConfigError(f"[{name}] {error}" if name else str(error)) from error
+
+
+def _converted(hint: Any, value: Any, name: str) -> Any:
+    """``value`` of a TOML file as what a field of type ``hint`` takes."""
+    if dataclasses.is_dataclass(hint):
+        require(isinstance(value, Mapping), name, value, "a table")
+        return from_table(hint, value, name)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        require(isinstance(value, list), name, value, "a list")
+        return tuple(_converted(get_args(hint)[0], entry, name) for entry in value)
+    allowed = tuple(kind for kind in get_args(hint) or (hint,) if isinstance(kind, type))
+    if Path in allowed:
+        require(isinstance(value, str), name, value, "a path")
+        return Path(value).expanduser()
+    if isinstance(value, bool) or not allowed:
+        is_right = bool in allowed or not allowed
+    else:
+        is_right = isinstance(value, allowed) or (float in allowed and isinstance(value, int))
+    require(is_right, name, value, " or ".join(kind.__name__ for kind in allowed if kind is not type(None)))
+    return value
+
+
+def _require_positive(name: str, seconds: float) -> None:
+    require(0 < seconds < math.inf, name, seconds, "> 0")
