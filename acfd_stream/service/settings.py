@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from acfd_stream.config import DetectConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.access import AccessConfig
+from acfd_stream.service.jobs.record import JobSettings
 
 T = TypeVar("T")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:(//)?\S+")
@@ -116,6 +117,7 @@ class ServiceSettings:
     sources: SourceSettings = field(default_factory=SourceSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     access: AccessConfig = field(default_factory=AccessConfig)
+    jobs: JobSettings = field(default_factory=JobSettings)
 
     def __post_init__(self) -> None:
         require(is_address(self.listen), "listen", self.listen, "HOST:PORT or unix:PATH")

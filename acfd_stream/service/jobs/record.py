@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from acfd_stream.config import require
 from acfd_stream.errors import AcfdError
@@ -70,8 +71,8 @@ class Job:
 class JobSettings:
     """What the job service keeps and how much it does at once."""
 
-    state_dir: str = ""
-    """Folder of jobs and their results, made when missing; empty: memory only, lost with the process."""
+    state_dir: Path | None = None
+    """Folder of jobs and their results, made when missing; None: memory only, lost with the process."""
     workers: int = 1
     """Jobs that run at once, 1 … 64."""
     open: int = 1000
@@ -90,9 +91,9 @@ class JobSettings:
     """Most streams of results at once, >= 1."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.workers <= 64, "jobs.workers", self.workers, "in 1 … 64")
+        require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
         for name in ("open", "kept", "attempts", "result_streams"):
-            require(getattr(self, name) >= 1, f"jobs.{name}", getattr(self, name), ">= 1")
-        require(self.kept_bytes >= 2**20, "jobs.kept_bytes", self.kept_bytes, ">= 1048576")
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        require(self.kept_bytes >= 2**20, "kept_bytes", self.kept_bytes, ">= 1048576")
         for name in ("kept_seconds", "checkpoint_seconds"):
-            require(getattr(self, name) > 0, f"jobs.{name}", getattr(self, name), "> 0")
+            require(getattr(self, name) > 0, name, getattr(self, name), "> 0")

@@ -146,7 +146,7 @@ class JobRunner:
         with self._changed:
             self._is_closing = True
             desks = list(self._desks.values())
-        self._note()
+        self._stir()
         for desk in desks:
             desk.stop()
         until = time.monotonic() + patience_seconds

@@ -1,0 +1,226 @@
+"""Workers do jobs in order, stop when told, and go on where they were broken off."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acfd_stream.errors import MediaError
+from acfd_stream.metrics import JobState, Metrics
+from acfd_stream.service.jobs.record import FINAL_STATES, Job, JobEnd, JobProgress, JobSettings
+from acfd_stream.service.jobs.results import FileResults, MemoryResults
+from acfd_stream.service.jobs.runner import Desk, JobRunner, Stopped, Work
+from acfd_stream.service.jobs.store import JobStore
+
+EAGER = JobSettings(checkpoint_seconds=1e-9)
+
+
+class CountingWork:
+    """Lays down the numbers 0 … request, waiting for ``gate`` before each from ``held`` on."""
+
+    def __init__(self, held: int = 10**9) -> None:
+        self.gate = threading.Semaphore(0)
+        self.held = held
+        self.began_at: list[int] = []
+
+    def __call__(self, desk: Desk) -> JobEnd:
+        first = int(desk.job.checkpoint or b"0")
+        self.began_at.append(first)
+        desk.on_stop(self.gate.release)
+        for number in range(first, int(desk.job.request)):
+            if number >= self.held:
+                self.gate.acquire()
+            if desk.is_stopped:
+                raise Stopped
+            desk.write(b"%d\n" % number, 1, 0)
+            if desk.wants_checkpoint:
+                desk.save(b"%d" % (number + 1))
+        return JobEnd(JobState.DONE)
+
+
+class Bench:
+    """A runner, its store and its metrics, on a folder or in memory."""
+
+    def __init__(self, work: Work, folder: Path | None = None, settings: JobSettings = EAGER) -> None:
+        self.registry = CollectorRegistry()
+        self.store = JobStore(folder)
+        self.results = MemoryResults() if folder is None else FileResults(folder / "results")
+        self.runner = JobRunner(
+            self.store, self.results, work, settings, code_of=lambda error: 3, metrics=Metrics(self.registry)
+        )
+        self.runner.start()
+
+    def submit(self, request: bytes = b"3") -> str:
+        return self.runner.submit("ann", "", request).job_id
+
+    def until(self, job_id: str, holds: Callable[[Job], bool]) -> Job:
+        """The job as soon as it is such."""
+        deadline = time.monotonic() + 20
+        while True:
+            version = self.runner.version()
+            if holds(job := self.runner.get(job_id, None)):
+                return job
+            assert time.monotonic() < deadline, job
+            self.runner.wait(version, 1.0)
+
+    def end_of(self, job_id: str) -> Job:
+        return self.until(job_id, lambda job: job.state in FINAL_STATES)
+
+    def gauge(self, state: str) -> float | None:
+        return self.registry.get_sample_value("acfd_jobs", {"state": state})
+
+    def close(self) -> None:
+        assert self.runner.close()
+        self.store.close()
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Bench]]:
+    benches: list[Bench] = []
+
+    def open_bench(*arguments: object, **named: object) -> Bench:
+        benches.append(Bench(*arguments, **named))  # type: ignore[arg-type]
+        return benches[-1]
+
+    yield open_bench
+    for bench in benches:
+        bench.close()
+
+
+def test_a_job_is_done_and_counted(opened: Callable[..., Bench]) -> None:
+    bench = opened(CountingWork())
+    job = bench.end_of(bench.submit())
+    assert (job.state, job.progress) == (JobState.DONE, JobProgress(3, 0, 6))
+    assert bench.results.read(job.job_id, 0, 100) == b"0\n1\n2\n"
+    assert bench.registry.get_sample_value("acfd_job_frames_total") == 3
+    bench.close()
+    assert [bench.gauge(state) for state in ("queued", "running", "done")] == [0, 0, 1]
+
+
+def test_progress_is_seen_while_a_job_runs(opened: Callable[..., Bench]) -> None:
+    work = CountingWork(held=2)
+    bench = opened(work)
+    job_id = bench.submit(b"4")
+    job = bench.until(job_id, lambda job: job.progress.frames == 2)
+    assert job.state is JobState.RUNNING
+    assert bench.gauge("running") == 1
+    work.gate.release(2)
+    assert bench.end_of(job_id).progress.frames == 4
+
+
+def test_a_running_job_can_be_cancelled_and_keeps_what_it_has(opened: Callable[..., Bench]) -> None:
+    bench = opened(CountingWork(held=2))
+    job_id = bench.submit(b"4")
+    bench.until(job_id, lambda job: job.progress.frames == 2)
+    for _ in range(2):
+        bench.runner.cancel(job_id, "ann")
+    job = bench.end_of(job_id)
+    assert (job.state, job.progress.frames) == (JobState.CANCELLED, 2)
+    assert bench.runner.cancel(job_id, "ann").state is JobState.CANCELLED
+
+
+def test_a_cancelled_job_that_waited_never_runs(opened: Callable[..., Bench]) -> None:
+    work = CountingWork(held=0)
+    bench = opened(work)
+    first, second = bench.submit(b"1"), bench.submit(b"1")
+    assert bench.runner.cancel(second, "ann").state is JobState.CANCELLED
+    work.gate.release()
+    bench.end_of(first)
+    assert work.began_at == [0]
+
+
+def test_a_stopped_server_goes_on_from_the_checkpoint(tmp_path: Path, opened: Callable[..., Bench]) -> None:
+    before = opened(CountingWork(held=2), tmp_path)
+    job_id = before.submit(b"4")
+    before.until(job_id, lambda job: job.progress.frames == 2)
+    before.close()
+    work = CountingWork()
+    after = opened(work, tmp_path)
+    job = after.end_of(job_id)
+    assert (work.began_at, job.progress.frames, job.attempts) == ([2], 4, 0)
+    assert after.results.read(job_id, 0, 100) == b"0\n1\n2\n3\n"
+
+
+def test_what_a_killed_server_wrote_after_its_checkpoint_is_made_again(tmp_path: Path) -> None:
+    with JobStore(tmp_path) as store:
+        results = FileResults(tmp_path / "results")
+        job = store.submit("ann", "", b"4", 10)[0]
+        store.claim()
+        results.append(job.job_id, b"0\n1\n2\n2 to")  # killed in the middle of a line
+        store.save(job.job_id, JobProgress(2, 0, 4), b"2")
+    bench = Bench(CountingWork(), tmp_path)
+    assert bench.end_of(job.job_id).progress == JobProgress(4, 0, 8)
+    assert results.read(job.job_id, 0, 100) == b"0\n1\n2\n3\n"
+    bench.close()
+
+
+def test_without_its_results_a_job_begins_again(tmp_path: Path) -> None:
+    with JobStore(tmp_path) as store:
+        job = store.submit("ann", "", b"4", 10)[0]
+        store.claim()
+        store.save(job.job_id, JobProgress(2, 0, 4), b"2")
+    bench = Bench(CountingWork(), tmp_path)
+    assert bench.end_of(job.job_id).progress == JobProgress(4, 0, 8)
+    bench.close()
+
+
+def test_a_job_that_ends_the_server_again_and_again_fails(tmp_path: Path) -> None:
+    with JobStore(tmp_path) as store:
+        job = store.submit("ann", "", b"4", 10)[0]
+        for _ in range(3):
+            store.claim()
+            store.recover()
+    bench = Bench(CountingWork(), tmp_path, replace(EAGER, attempts=3))
+    ended = bench.end_of(job.job_id)
+    assert (ended.state, ended.error) == (JobState.FAILED, "the server ended 3 times while it ran this job")
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [(MediaError("no video"), 3, "no video"), (ZeroDivisionError("oh"), 13, "ZeroDivisionError: oh")],
+)
+def test_a_fault_fails_the_job_and_not_the_worker(
+    opened: Callable[..., Bench], error: Exception, code: int, message: str
+) -> None:
+    def work(desk: Desk) -> JobEnd:
+        if desk.job.request == b"bad":
+            raise error
+        return JobEnd(JobState.DONE)
+
+    bench = opened(work)
+    job = bench.end_of(bench.submit(b"bad"))
+    assert (job.state, job.error_code, job.error) == (JobState.FAILED, code, message)
+    assert bench.end_of(bench.submit(b"good")).state is JobState.DONE
+
+
+def test_results_above_the_bound_fail_the_job(opened: Callable[..., Bench]) -> None:
+    def work(desk: Desk) -> JobEnd:
+        desk.write(b"x" * (2**20 + 1), 1, 0)
+        return JobEnd(JobState.DONE)
+
+    bench = opened(work, settings=JobSettings(kept_bytes=2**20))
+    job = bench.end_of(bench.submit())
+    assert (job.state, job.error_code, job.progress.frames) == (JobState.FAILED, 8, 0)
+
+
+def test_results_that_nobody_knows_are_cleared_at_the_start(tmp_path: Path) -> None:
+    FileResults(tmp_path / "results").append("nobodys", b"0\n")
+    bench = Bench(CountingWork(), tmp_path)
+    assert bench.results.ids() == set()
+    bench.close()
+
+
+def test_jobs_beyond_the_bounds_are_forgotten_with_their_results(tmp_path: Path, opened: Callable[..., Bench]) -> None:
+    before = opened(CountingWork(), tmp_path)
+    jobs = [before.submit() for _ in range(3)]
+    before.end_of(jobs[-1])
+    before.close()
+    after = opened(CountingWork(), tmp_path, replace(EAGER, kept=1))
+    assert after.store.ids() == after.results.ids() == {jobs[-1]}
