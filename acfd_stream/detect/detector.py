@@ -120,7 +120,7 @@ class Detector:
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """As ``detect_batch``, with the seconds each picture spent in every stage, summed over its scales."""
         called = time.perf_counter()
-        views = [self._letterboxes(picture.display_size) for picture in pictures]
+        views = [letterboxes(picture.display_size, self.config) for picture in pictures]
         jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
         try:
             pending = [self._pool.submit(self._see, *job, called) for job in jobs]
@@ -141,11 +141,6 @@ class Detector:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _letterboxes(self, display_size: tuple[int, int]) -> list[Letterbox]:
-        if self.config.scales:
-            return [fit_scale(display_size, scale) for scale in self.config.scales]
-        return [fit(display_size, self.config.size)]
 
     def _see(self, picture: Picture, view: Letterbox, called: float) -> _View:
         """One scale of one picture, from pixels to boxes."""
@@ -184,6 +179,13 @@ class Detector:
         seconds = {stage: sum(view.seconds[stage] for view in views) for stage in views[0].seconds}
         seconds["queue"] = min(view.seconds["queue"] for view in views)
         return found, seconds | {"nms": time.perf_counter() - begin}
+
+
+def letterboxes(display_size: tuple[int, int], config: DetectConfig) -> list[Letterbox]:
+    """The views that the network gets of a picture of ``display_size``: one, or one a scale."""
+    if config.scales:
+        return [fit_scale(display_size, scale) for scale in config.scales]
+    return [fit(display_size, config.size)]
 
 
 def models(folder: Path | None = None) -> list[ModelFile]:

@@ -1,0 +1,151 @@
+"""What pictures cost the engine: measured once before it is ready, and followed while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from acfd_stream.config import DetectConfig
+from acfd_stream.detect.detector import letterboxes
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.types import Picture, PixelFormat
+
+Size = tuple[int, int]
+Views = tuple[Size, ...]
+"""Network sizes of a picture's views."""
+
+_REPEATS = 3
+_GOOD_ENOUGH = 1.05
+"""A batch this close to the cheapest a picture is as good as it."""
+_PACE_STEP = 0.05
+_PACE_RANGE = (0.25, 4.0)  # one batch that took longer than that had another reason: a compilation, a sleeping machine
+
+
+class Costs:
+    """Seconds that pictures keep the engine busy.
+
+    A picture costs what its views cost, and something a megapixel of its own; n pictures at once cost a share of
+    what they cost one by one. ``pace`` is how much slower than when it was measured the engine is now.
+
+    Args:
+        detect: how a picture becomes views.
+        views: network sizes of a picture's views → seconds for all of them; at least one.
+        megapixel_seconds: what the picture's own size adds, >= 0.
+        batches: seconds of n pictures at once in units of n pictures one by one, for n = 1, 2, 3 …
+    """
+
+    def __init__(
+        self,
+        detect: DetectConfig,
+        views: Mapping[Views, float],
+        megapixel_seconds: float = 0.0,
+        batches: Sequence[float] = (1.0,),
+    ) -> None:
+        self._detect = detect
+        self._views = dict(views)
+        self._megapixel_seconds = megapixel_seconds
+        self._batches = tuple(batches)
+        self.pace = 1.0
+        best = min(self._batches) * _GOOD_ENOUGH
+        self.best_batch = 1 + next(index for index, share in enumerate(self._batches) if share <= best)
+        """The smallest batch that is about as cheap a picture as any: a larger one only makes pictures wait."""
+
+    def views_of(self, display_size: Size) -> Views:
+        """Network sizes that a picture of ``display_size`` is seen at."""
+        return tuple(box.network_size for box in letterboxes(display_size, self._detect))
+
+    def picture_seconds(self, display_size: Size) -> float:
+        """Seconds of one picture by itself, as measured before the engine was busy."""
+        views = self.views_of(display_size)
+        seconds = self._views.get(views)
+        if seconds is None:
+            near = min(self._views, key=lambda known: abs(_area(known) - _area(views)))
+            seconds = self._views[near] * _area(views) / _area(near)
+        return seconds + self._megapixel_seconds * megapixels(display_size)
+
+    def batch_seconds(self, alone_seconds: float, pictures: int) -> float:
+        """Seconds from when a batch begins to when it is done.
+
+        Args:
+            alone_seconds: sum of its pictures' ``picture_seconds``.
+            pictures: how many there are, >= 1.
+        """
+        return alone_seconds * self._batches[min(pictures, len(self._batches)) - 1] * self.pace
+
+    def observe(self, alone_seconds: float, pictures: int, seconds: float) -> None:
+        """Learn from a batch that took ``seconds``."""
+        expected = self.batch_seconds(alone_seconds, pictures) / self.pace
+        if expected > 0:
+            low, high = _PACE_RANGE
+            self.pace += _PACE_STEP * (min(max(seconds / expected, low), high) - self.pace)
+
+
+def measure_costs(
+    engine: Engine,
+    display_sizes: Sequence[Size],
+    batch: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Costs:
+    """Run every batch size on every picture size, and say what they cost.
+
+    Afterwards nothing has to be compiled for these sizes: this is the warm-up.
+
+    Args:
+        engine: of which nobody else wants anything yet.
+        display_sizes: (height, width) of pictures, at least one.
+        batch: run 1 … ``batch`` pictures at once.
+        clock: seconds; a test's own, where time is not to pass.
+    """
+    config = engine.config
+    pictures = [blank_picture(size) for size in display_sizes]
+    alone = [_seconds(engine, [picture], clock) for picture in pictures]
+    views = [tuple(box.network_size for box in letterboxes(size, config)) for size in display_sizes]
+    megapixel_seconds = _megapixel_seconds(engine, pictures[0], alone[0], clock)
+    batches = [1.0]
+    for count in range(2, batch + 1):
+        taken = [_seconds(engine, [picture] * count, clock) for picture in pictures]
+        batches.append(sum(taken) / sum(alone) / count)
+    by_views = {
+        key: max(seconds - megapixel_seconds * megapixels(size), seconds / 2)
+        for key, seconds, size in zip(views, alone, display_sizes, strict=True)
+    }
+    return Costs(config, by_views, megapixel_seconds, batches)
+
+
+def blank_picture(display_size: Size) -> Picture:
+    """A grey picture as a decoder would give it."""
+    height, width = display_size
+    chroma = (-(-height // 2), -(-width // 2))
+    planes = tuple(np.full(shape, 128, np.uint8) for shape in (display_size, chroma, chroma))
+    return Picture(planes, PixelFormat.YUV420P, display_size)
+
+
+def megapixels(display_size: Size) -> float:
+    """Millions of pixels."""
+    return display_size[0] * display_size[1] / 1e6
+
+
+def _megapixel_seconds(engine: Engine, picture: Picture, seconds: float, clock: Callable[[], float]) -> float:
+    """What more pixels of the same shape, seen at the same size, add."""
+    height, width = picture.display_size
+    larger = blank_picture((2 * height, 2 * width))
+    added = _seconds(engine, [larger], clock) - seconds
+    return max(0.0, added) / (megapixels(larger.display_size) - megapixels(picture.display_size))
+
+
+def _seconds(engine: Engine, pictures: list[Picture], clock: Callable[[], float]) -> float:
+    """The fastest of some runs, after one that is not counted: it may have something to compile."""
+    engine.detect_timed(pictures)
+    return min(_once(engine, pictures, clock) for _ in range(_REPEATS))
+
+
+def _once(engine: Engine, pictures: list[Picture], clock: Callable[[], float]) -> float:
+    begin = clock()
+    engine.detect_timed(pictures)
+    return clock() - begin
+
+
+def _area(views: Iterable[Size]) -> int:
+    return sum(height * width for height, width in views)
