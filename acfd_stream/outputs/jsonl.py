@@ -41,6 +41,55 @@ def json_line(values: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
+class JsonlLines:
+    """Results as lines, one after the other; what it remembers between them can be saved and given to another one."""
+
+    def __init__(self, header: ResultHeader, state: Mapping[str, Any] | None = None) -> None:
+        """Begin, or go on behind the line after which ``state`` was taken."""
+        self._header = header
+        self._frames: int = 0 if state is None else state["frames"]
+        self._first_pts: int | None = None if state is None else state["first_pts"]
+        self._last_pts: int = 0 if state is None else state["last_pts"]
+
+    def state(self) -> dict[str, Any]:
+        """What later lines depend on, ready for ``json.dumps``."""
+        return {"frames": self._frames, "first_pts": self._first_pts, "last_pts": self._last_pts}
+
+    def header(self) -> bytes:
+        """The first line."""
+        return json_line(_header_values(self._header))
+
+    def frame(self, result: FrameResult) -> bytes:
+        """The line of a frame; frames come in order."""
+        self._frames += 1
+        self._last_pts = result.pts
+        if self._first_pts is None:
+            self._first_pts = result.pts
+        return json_line(_frame_values(result))
+
+    def end(self, end: ResultEnd) -> bytes:
+        """The closing line."""
+        values: dict[str, Any] = {
+            "type": "end",
+            "frames": self._frames,
+            "tracks": end.tracks,
+            "duration": rounded(float(self._duration()), SECONDS_DECIMALS),
+            "complete": end.is_complete,
+        }
+        if end.error is not None:
+            values["error"] = end.error
+        if end.warnings:
+            values["warnings"] = list(end.warnings)
+        return json_line(values)
+
+    def _duration(self) -> Fraction:
+        """Seconds from the first frame to the last, and one frame more where the rate is known."""
+        if self._first_pts is None:
+            return Fraction(0)
+        shown = (self._last_pts - self._first_pts) * self._header.time_base
+        return shown + (1 / self._header.frame_rate if self._header.frame_rate else 0)
+
+
 class JsonlWriter:
     """Writes to the final name as frames come, one whole line at a time.
 
@@ -53,12 +102,9 @@ class JsonlWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        self._header = header
-        self._frames = 0
-        self._first_pts: int | None = None
-        self._last_pts = 0
+        self._lines = JsonlLines(header)
         self._target = Target(place, is_streamed=True)
-        self._target.write(json_line(_header_values(header)))
+        self._target.write(self._lines.header())
 
     def write(self, result: FrameResult) -> None:
         """Write the frame's line.
@@ -68,11 +114,7 @@ class JsonlWriter:
         """
         if not self._target.is_open:
             raise OutputError(f"cannot write {self._target.name}: it is closed")
-        self._target.write(json_line(_frame_values(result)))
-        self._frames += 1
-        self._last_pts = result.pts
-        if self._first_pts is None:
-            self._first_pts = result.pts
+        self._target.write(self._lines.frame(result))
 
     def close(self, end: ResultEnd) -> None:
         """Write the closing line; an input that broke closes with ``"complete": false``.
@@ -82,7 +124,7 @@ class JsonlWriter:
         """
         if not self._target.is_open:
             return
-        self._target.write(json_line(self._end_values(end)))
+        self._target.write(self._lines.end(end))
         self._target.finish()
 
     def abort(self, *, is_failure: bool = False) -> None:
@@ -91,27 +133,6 @@ class JsonlWriter:
             self._target.set_aside()
         else:
             self._target.leave()
-
-    def _end_values(self, end: ResultEnd) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            "type": "end",
-            "frames": self._frames,
-            "tracks": end.tracks,
-            "duration": rounded(float(self._duration()), SECONDS_DECIMALS),
-            "complete": end.is_complete,
-        }
-        if end.error is not None:
-            values["error"] = end.error
-        if end.warnings:
-            values["warnings"] = list(end.warnings)
-        return values
-
-    def _duration(self) -> Fraction:
-        """Seconds from the first frame to the last, and one frame more where the rate is known."""
-        if self._first_pts is None:
-            return Fraction(0)
-        shown = (self._last_pts - self._first_pts) * self._header.time_base
-        return shown + (1 / self._header.frame_rate if self._header.frame_rate else 0)
 
 
 def _header_values(header: ResultHeader) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.outputs import ResultEnd, ResultHeader, open_writer
+from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.types import Face, FaceState, FrameResult
 
 MODEL = {"name": "acfd-n", "version": "1"}
@@ -105,3 +106,14 @@ def test_any_file_name_comes_back_from_the_header(tmp_path: Path) -> None:
     for name in ("顔.mp4", 'quote".mkv', os.fsdecode(b"latin1-\xe9.avi"), "two\nlines.mp4"):
         open_writer(tmp_path / "out", "jsonl", header(source=name)).abort()
         assert [line["source"] for line in lines_of(tmp_path / "out")] == [name]
+
+
+def test_lines_broken_off_anywhere_go_on_the_same_from_a_saved_state() -> None:
+    whole = JsonlLines(header())
+    wanted = [whole.header(), *(whole.frame(frame(index)) for index in range(3)), whole.end(ResultEnd(tracks=0))]
+    for done in range(4):
+        first = JsonlLines(header())
+        lines = [first.header(), *(first.frame(frame(index)) for index in range(done))]
+        rest = JsonlLines(header(), json.loads(json.dumps(first.state())))
+        lines += [rest.frame(frame(index)) for index in range(done, 3)]
+        assert [*lines, rest.end(ResultEnd(tracks=0))] == wanted
