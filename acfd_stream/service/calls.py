@@ -1,0 +1,93 @@
+"""Around every call: its request id, its trace, and one line in the log when it is over."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from acfd_stream.service.access import rewrapped
+from acfd_stream.service.logs import request_id, trace_id
+from acfd_stream.service.tracing import Tracing, current_trace_id
+
+REQUEST_ID_KEY = "x-request-id"
+"""Metadata by which a caller names a call; the server makes a name up where there is none, and sends it back."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_QUIET = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_log = logging.getLogger(__name__)
+
+
+class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """Names, traces and logs every call that reaches a method; probes are logged at "debug"."""
+
+    def __init__(self, tracing: Tracing | None = None) -> None:
+        self._tracing = tracing or Tracing()
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The next handler, within the call's name and trace."""
+        method: str = handler_call_details.method
+        metadata = list(handler_call_details.invocation_metadata or ())
+        request_id.set(_chosen_id(metadata))
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        is_stream = bool(handler.response_streaming)
+
+        def around(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+            def answer(request: Any, context: Any) -> Any:
+                with self._watched(method, metadata, context):
+                    return behaviour(request, context)
+
+            def stream(request: Any, context: Any) -> Iterator[Any]:
+                with self._watched(method, metadata, context):
+                    yield from behaviour(request, context)
+
+            return stream if is_stream else answer
+
+        return rewrapped(handler, around)
+
+    @contextmanager
+    def _watched(self, method: str, metadata: list[Any], context: Any) -> Iterator[None]:
+        begin = time.monotonic()
+        context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
+        code = "OK"
+        with self._tracing.call(method, metadata) as note:
+            if self._tracing.is_on:
+                trace_id.set(current_trace_id())
+            try:
+                yield
+            except GeneratorExit:
+                code = "CANCELLED"
+                raise
+            except Exception:
+                code = "UNKNOWN"
+                raise
+            finally:
+                code = _code(context, code)
+                if note is not None:
+                    note(code)
+                _say(method, code, time.monotonic() - begin)
+
+
+def _chosen_id(metadata: list[Any]) -> str:
+    for key, value in metadata:
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return uuid.uuid4().hex
+
+
+def _code(context: Any, otherwise: str) -> str:
+    told = context.code()
+    return otherwise if told is None else str(told.name)
+
+
+def _say(method: str, code: str, seconds: float) -> None:
+    level = logging.DEBUG if method.startswith(_QUIET) else logging.INFO
+    extra = {"method": method, "code": code, "seconds": round(seconds, 6)}
+    _log.log(level, "%s %s", method.rpartition("/")[2], code, extra=extra)

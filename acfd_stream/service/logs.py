@@ -1,0 +1,128 @@
+"""Log lines of the service: text for a person, JSON for a machine; no secrets, and media only where it may be named.
+
+A line knows the call it was written in: its request id, its caller, and its trace where there is one. Code that logs
+about a video hands its name over as ``extra={"media": name}`` and the name is taken out of the line unless the operator
+allows it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from acfd_stream.config import require
+from acfd_stream.service.access import caller_name
+from acfd_stream.service.bearer import PREFIX
+
+FORMATS = ("text", "json")
+LEVELS = ("debug", "info", "warning", "error")
+_SECRETS = (
+    (re.compile(r"(?i)\b(bearer\s+)\S+"), r"\1…"),
+    (re.compile(rf"\b{PREFIX}[A-Za-z0-9_-]{{16,}}"), f"{PREFIX}…"),
+    (re.compile(r"(?<=://)[^\s/?#@]*@"), ""),
+    (re.compile(r"(://[^\s?#]*)[?#]\S*"), r"\1"),
+)
+_ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "media"}
+
+request_id: ContextVar[str] = ContextVar("acfd_request_id", default="")
+"""Of the call that runs here; "" outside a call."""
+trace_id: ContextVar[str] = ContextVar("acfd_trace_id", default="")
+"""Of the call's trace, 32 hex digits; "" where nothing is traced."""
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is logged, and how."""
+
+    format: str = "text"
+    """"text", or "json": an object a line."""
+    level: str = "info"
+    """Least that is written: "debug", "info", "warning" or "error"."""
+    shows_media: bool = False
+    """Names of videos may stand in the log."""
+
+    def __post_init__(self) -> None:
+        require(self.format in FORMATS, "log format", self.format, " or ".join(FORMATS))
+        require(self.level in LEVELS, "log level", self.level, f"one of {', '.join(LEVELS)}")
+
+
+def start_logging(config: LogConfig, stream: TextIO | None = None) -> logging.Handler:
+    """Send what this package logs to ``stream``, stderr if None; the handler, for ``stop_logging``."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonLines(config) if config.format == "json" else _TextLines(config))
+    logger = logging.getLogger("acfd_stream")
+    logger.addHandler(handler)
+    logger.setLevel(config.level.upper())
+    logger.propagate = False
+    return handler
+
+
+def stop_logging(handler: logging.Handler) -> None:
+    """Undo ``start_logging``."""
+    logger = logging.getLogger("acfd_stream")
+    logger.removeHandler(handler)
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
+class _Lines(logging.Formatter):
+    """What both forms have in common: the words, without what must not be said."""
+
+    def __init__(self, config: LogConfig) -> None:
+        super().__init__()
+        self._shows_media = config.shows_media
+
+    def words(self, record: logging.LogRecord, text: str) -> str:
+        media = getattr(record, "media", None)
+        if media and not self._shows_media:
+            text = text.replace(str(media), "<media>")
+        for pattern, instead in _SECRETS:
+            text = pattern.sub(instead, text)
+        return text
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What the line says besides its words."""
+        call = {"request_id": request_id.get(), "trace_id": trace_id.get(), "caller": caller_name()}
+        extra = {name: value for name, value in vars(record).items() if name not in _ORDINARY}
+        if self._shows_media and getattr(record, "media", None):
+            extra["media"] = str(record.media)  # type: ignore[attr-defined]
+        found = {name: value for name, value in {**call, **extra}.items() if value != ""}
+        return {name: self.words(record, value) if isinstance(value, str) else value for name, value in found.items()}
+
+    def fault(self, record: logging.LogRecord) -> str:
+        return self.words(record, self.formatException(record.exc_info)) if record.exc_info else ""
+
+
+class _JsonLines(_Lines):
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        values: dict[str, Any] = {
+            "time": when.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self.words(record, record.getMessage()),
+            **self.fields(record),
+        }
+        if record.exc_info:
+            values["fault"] = self.fault(record)
+        return json.dumps(values, ensure_ascii=False, default=str)
+
+
+class _TextLines(_Lines):
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        words = " ".join(self.words(record, record.getMessage()).split())
+        fields = "".join(f" {name}={_plain(value)}" for name, value in self.fields(record).items())
+        fault = "\n" + self.fault(record) if record.exc_info else ""
+        return f"{when} {record.levelname.lower()} {words}{fields}{fault}"
+
+
+def _plain(value: Any) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return text if text and text.isprintable() and " " not in text else json.dumps(text)

@@ -1,0 +1,181 @@
+"""What an operator's tools talk to: health, reflection, and the options of both ends of a connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from acfd_stream.config import require
+
+HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+MOST_WATCHERS = 8
+"""Callers of Watch at once; each holds a thread of the server. One more gets RESOURCE_EXHAUSTED."""
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+_NO_PINGS_MS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class KeepaliveConfig:
+    """How each end finds out that the other is gone. A server closes connections whose pings come too often."""
+
+    ping_seconds: float = 30.0
+    """Silence after which a ping is sent, seconds, >= 1; 0: never."""
+    timeout_seconds: float = 10.0
+    """Without an answer for so long the connection counts as dead, seconds, > 0."""
+    least_ping_seconds: float = 10.0
+    """Of the server: pings that come faster than this are strikes, seconds, > 0."""
+    strikes: int = 2
+    """Of the server: so many strikes are borne; 0: any number."""
+    pings_without_calls: bool = True
+    """Whether idle connections are pinged, and may be."""
+
+    def __post_init__(self) -> None:
+        require(self.ping_seconds == 0 or self.ping_seconds >= 1, "ping_seconds", self.ping_seconds, "0 or >= 1")
+        require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "> 0")
+        require(self.least_ping_seconds > 0, "least_ping_seconds", self.least_ping_seconds, "> 0")
+        require(self.strikes >= 0, "strikes", self.strikes, ">= 0")
+
+
+Options = list[tuple[str, int]]
+
+
+def server_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
+    """Options of ``grpc.server``.
+
+    Args:
+        keepalive: how dead clients are found, and which pings are borne.
+        message_bytes: longest message that is received.
+    """
+    return [
+        *_ping_options(keepalive),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _milliseconds(keepalive.least_ping_seconds)),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(keepalive.least_ping_seconds)),
+        ("grpc.http2.max_ping_strikes", keepalive.strikes),
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
+    ]
+
+
+def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
+    """Options of a client's channel; its pings should be rarer than ``least_ping_seconds`` of the server."""
+    return [
+        *_ping_options(keepalive),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.enable_retries", 0),  # whoever knows where a stream stands begins it again
+    ]
+
+
+def _ping_options(keepalive: KeepaliveConfig) -> Options:
+    ping = _milliseconds(keepalive.ping_seconds) if keepalive.ping_seconds else _NO_PINGS_MS
+    return [
+        ("grpc.keepalive_time_ms", ping),
+        ("grpc.keepalive_timeout_ms", _milliseconds(keepalive.timeout_seconds)),
+        ("grpc.keepalive_permit_without_calls", int(keepalive.pings_without_calls)),
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, min(round(seconds * 1000), _NO_PINGS_MS))
+
+
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated code has no types
+    """grpc.health.v1 of the whole server ("") and of each of its services: NOT_SERVING until told otherwise.
+
+    Example:
+        >>> health = Health([service_name])
+        >>> health.add_to(server)
+        >>> health.serve()              # after the warm-up
+        >>> health.drain()              # NOT_SERVING from now on, for good; those who watch are told, and let go
+    """
+
+    def __init__(self, services: Sequence[str]) -> None:
+        self._changed = threading.Condition()
+        self._statuses = dict.fromkeys(("", *services), _NOT_SERVING)
+        self._is_draining = False
+        self._watchers = 0
+
+    def add_to(self, server: grpc.Server) -> None:
+        """Answer on ``server``."""
+        health_pb2_grpc.add_HealthServicer_to_server(self, server)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the server says that it takes calls."""
+        with self._changed:
+            return bool(self._statuses[""] == _SERVING)
+
+    def serve(self) -> None:
+        """The engine is warm: SERVING, unless the server drains already."""
+        with self._changed:
+            if not self._is_draining:
+                self._statuses = dict.fromkeys(self._statuses, _SERVING)
+                self._changed.notify_all()
+
+    def drain(self) -> None:
+        """NOT_SERVING for good. Whoever watches hears it, and then the end: nobody holds up the server's stop."""
+        with self._changed:
+            self._is_draining = True
+            self._statuses = dict.fromkeys(self._statuses, _NOT_SERVING)
+            self._changed.notify_all()
+
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # names are the protocol's
+        """The status of one service."""
+        with self._changed:
+            status = self._statuses.get(request.service)
+        if status is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r} here")
+        return health_pb2.HealthCheckResponse(status=status)
+
+    def List(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """The status of every service."""
+        with self._changed:
+            statuses = dict(self._statuses)
+        answers = {name: health_pb2.HealthCheckResponse(status=status) for name, status in statuses.items()}
+        return health_pb2.HealthListResponse(statuses=answers)
+
+    def Watch(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        """The status of one service, and again whenever it changes."""
+        with self._changed:
+            if self._watchers >= MOST_WATCHERS:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MOST_WATCHERS} callers watch already")
+            self._watchers += 1
+        try:
+            if context.add_callback(self._wake):
+                yield from self._watched(request.service, context)
+        finally:
+            with self._changed:
+                self._watchers -= 1
+
+    def _watched(self, service: str, context: Any) -> Iterator[Any]:
+        told = None
+        while True:
+            with self._changed:
+                while context.is_active() and not self._is_draining and self._statuses.get(service, _UNKNOWN) == told:
+                    self._changed.wait()
+                status = self._statuses.get(service, _UNKNOWN)
+                is_last = self._is_draining
+            if not context.is_active():
+                return
+            if status != told:
+                yield health_pb2.HealthCheckResponse(status=status)
+            if is_last:
+                return
+            told = status
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def add_reflection(server: grpc.Server, services: Sequence[str]) -> None:
+    """Let tools ask ``server`` which methods and messages it has."""
+    reflection.enable_server_reflection([*services, HEALTH_SERVICE, reflection.SERVICE_NAME], server)

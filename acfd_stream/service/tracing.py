@@ -1,0 +1,130 @@
+"""Traces by OpenTelemetry, where it is installed (extra "otel") and an endpoint is set; else nothing, at no cost.
+
+The only file that imports the library. A caller's trace goes on in the server: its W3C context comes in the metadata.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from acfd_stream.config import otlp_endpoint, require
+from acfd_stream.errors import BackendUnavailable
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True)
+class TraceConfig:
+    """Where traces go."""
+
+    endpoint: str = ""
+    """URL of an OTLP collector that speaks gRPC, as http://localhost:4317; empty: what the environment says."""
+    ratio: float = 0.01
+    """Share of the calls that is traced, (0, 1]; a call whose caller traces it is."""
+    service_name: str = "acfd-stream"
+    """What the service is called in traces."""
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.ratio <= 1.0, "trace ratio", self.ratio, "in (0, 1]")
+
+
+class Tracing:
+    """Opens a span a call. Without a provider it does nothing."""
+
+    def __init__(self, provider: Any = None) -> None:
+        """Trace to an OpenTelemetry ``TracerProvider``; nowhere if None."""
+        self._provider = provider
+        self._tracer = None if provider is None else provider.get_tracer("acfd_stream.service")
+
+    @classmethod
+    def open(cls, config: TraceConfig) -> Tracing:
+        """As the settings and the environment say.
+
+        Raises:
+            BackendUnavailable: the settings name an endpoint, and the extra "otel" is not installed.
+        """
+        endpoint = config.endpoint or otlp_endpoint()
+        if not endpoint:
+            return cls()
+        try:
+            return cls(_provider(config, endpoint))
+        except ModuleNotFoundError as error:
+            if not config.endpoint:
+                return cls()
+            message = f"traces to {config.endpoint} need {error.name}; pip install 'acfd-stream[otel]'"
+            raise BackendUnavailable(message) from error
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is traced."""
+        return self._tracer is not None
+
+    def call(self, method: str, metadata: Metadata) -> AbstractContextManager[Callable[[str], None] | None]:
+        """A span around a call of ``method``, below the caller's, as what notes its status; None: nothing is traced."""
+        if self._tracer is None:
+            return contextlib.nullcontext()
+        return self._span(method, metadata)
+
+    def close(self) -> None:
+        """Send what is left, and stop."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+    @contextlib.contextmanager
+    def _span(self, method: str, metadata: Metadata) -> Iterator[Callable[[str], None]]:
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        carrier = {key: value for key, value in metadata if isinstance(value, str)}
+        parent = TraceContextTextMapPropagator().extract(carrier)
+        service, _, name = method.strip("/").partition("/")
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+        spans = self._tracer.start_as_current_span(  # type: ignore[union-attr]  # is_on
+            method.strip("/"), context=parent, kind=SpanKind.SERVER, attributes=attributes, record_exception=False
+        )
+        with spans as span:
+
+            def note(code: str) -> None:
+                span.set_attribute("rpc.grpc.status", code)
+                if code not in ("OK", "CANCELLED"):
+                    span.set_status(Status(StatusCode.ERROR, code))
+
+            yield note
+
+
+def current_trace_id() -> str:
+    """Of the span that is open here, 32 hex digits; "" where there is none."""
+    try:
+        from opentelemetry import trace
+    except ModuleNotFoundError:
+        return ""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else ""
+
+
+def trace_metadata() -> list[tuple[str, str]]:
+    """W3C context of the span that is open here, as metadata of a call; [] where there is none."""
+    try:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+    except ModuleNotFoundError:
+        return []
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return list(carrier.items())
+
+
+def _provider(config: TraceConfig, endpoint: str) -> Any:
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+
+    resource = Resource.create({"service.name": config.service_name})
+    provider = TracerProvider(resource=resource, sampler=ParentBasedTraceIdRatio(config.ratio))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    return provider
