@@ -233,8 +233,10 @@ def _open_container(target: str | BytesReader, name: str, config: VideoConfig) -
     # Only a URL can keep silent for ever: a file answers, and bytes are aborted by the one who feeds them.
     is_remote = isinstance(target, str) and not target.startswith("file:")
     timeout = config.url_timeout_seconds if is_remote else None
+    # Bytes may be anybody's: a playlist in them must not make FFmpeg read files or addresses that it names.
+    options = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
     try:
-        return av.open(target, mode="r", timeout=timeout, metadata_errors="replace")
+        return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace")
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from error
     except InvalidDataError as error:
