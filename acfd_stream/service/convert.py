@@ -1,0 +1,211 @@
+"""Between what the rooms say and what stands on the wire, both ways; nothing is lost on it.
+
+Enums of both sides have the same names, which a test holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+
+from acfd_stream.detect.runner import ModelSpec
+from acfd_stream.metrics import DropReason, Outcome, Stage
+from acfd_stream.types import Detections, Face, FaceState, FrameResult, MediaInfo
+from acfd_stream.v1 import stream_pb2, types_pb2
+
+E = TypeVar("E", bound=Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How long a frame took, and what is thought of it."""
+
+    outcome: Outcome
+    latency_seconds: float = 0.0  # from when its bytes were there to when its result was ready to be sent
+    cause: Stage | None = None  # of a late frame the stage that took longest
+    drop_reason: DropReason | None = None  # of a dropped frame
+    failure: str = ""  # of a failed frame
+
+
+def _numbers(kind: type[E], wire: Any, prefix: str) -> dict[E, Any]:
+    return {value: wire.Value(f"{prefix}_{value.name}") for value in kind}
+
+
+_STATES = _numbers(FaceState, types_pb2.FaceState, "FACE_STATE")
+_STAGES = _numbers(Stage, types_pb2.Stage, "STAGE")
+_OUTCOMES = _numbers(Outcome, types_pb2.Outcome, "OUTCOME")
+_DROP_REASONS = _numbers(DropReason, types_pb2.DropReason, "DROP_REASON")
+_STAGES_BY_NAME = {stage.value: number for stage, number in _STAGES.items()}
+_STATES_BACK = {number: state for state, number in _STATES.items()}
+_STAGES_BACK = {number: stage for stage, number in _STAGES.items()}
+_OUTCOMES_BACK = {number: outcome for outcome, number in _OUTCOMES.items()}
+_DROP_REASONS_BACK = {number: reason for reason, number in _DROP_REASONS.items()}
+
+
+def duration_pb(seconds: float) -> Duration:
+    """``seconds`` to the nanosecond."""
+    whole, nanos = divmod(round(seconds * 1e9), 10**9)
+    return Duration(seconds=whole, nanos=nanos)
+
+
+def seconds_of(duration: Duration) -> float:
+    """Seconds of a Duration."""
+    return float(duration.seconds + duration.nanos / 1e9)
+
+
+def rational_pb(value: Fraction) -> types_pb2.Rational:
+    """``value``, exact."""
+    return types_pb2.Rational(numerator=value.numerator, denominator=value.denominator)
+
+
+def fraction_of(value: types_pb2.Rational) -> Fraction:
+    """The exact value of a Rational whose denominator is above 0."""
+    return Fraction(value.numerator, value.denominator)
+
+
+def size_pb(size: tuple[int, int]) -> types_pb2.Size:
+    """(height, width)."""
+    return types_pb2.Size(height=size[0], width=size[1])
+
+
+def stage_pb(stage: Stage | str) -> Any:
+    """The number of a stage, of which ``stage`` may be the name."""
+    return _STAGES[stage] if isinstance(stage, Stage) else _STAGES_BY_NAME[stage]
+
+
+def outcome_pb(outcome: Outcome) -> Any:
+    """The number of an outcome."""
+    return _OUTCOMES[outcome]
+
+
+def drop_reason_pb(reason: DropReason) -> Any:
+    """The number of a reason."""
+    return _DROP_REASONS[reason]
+
+
+def stage_times_pb(timings: Mapping[str, float]) -> list[types_pb2.StageTime]:
+    """Stage → seconds, in the order of Stage."""
+    numbered = sorted((_STAGES_BY_NAME[name], seconds) for name, seconds in timings.items())
+    return [types_pb2.StageTime(stage=stage, duration=duration_pb(seconds)) for stage, seconds in numbered]
+
+
+def timings_of(times: Iterable[types_pb2.StageTime]) -> dict[str, float]:
+    """Stage → seconds; stages of a newer server are left out."""
+    return {_STAGES_BACK[time.stage].value: seconds_of(time.duration) for time in times if time.stage in _STAGES_BACK}
+
+
+def face_pb(face: Face) -> types_pb2.Face:
+    """One face of one frame."""
+    x1, y1, x2, y2 = face.box_xyxy
+    box = types_pb2.Box(x1=x1, y1=y1, x2=x2, y2=y2)
+    return types_pb2.Face(track_id=face.track_id, box=box, score=face.score, state=_STATES[face.state])
+
+
+def face_of(face: types_pb2.Face) -> Face:
+    """One face of one frame."""
+    box = (face.box.x1, face.box.y1, face.box.x2, face.box.y2)
+    return Face(face.track_id, box, face.score, _STATES_BACK.get(face.state, FaceState.DETECTED))
+
+
+def detected_faces_pb(detections: Detections) -> list[types_pb2.Face]:
+    """Faces of one picture, best first, which are in no track."""
+    pairs = zip(detections.boxes_xyxy.tolist(), detections.scores.tolist(), strict=True)
+    return [face_pb(Face(0, (x1, y1, x2, y2), score)) for (x1, y1, x2, y2), score in pairs]
+
+
+def verdict_pb(verdict: Verdict) -> types_pb2.Verdict:
+    """What is thought of a frame."""
+    return types_pb2.Verdict(
+        outcome=_OUTCOMES[verdict.outcome],
+        latency=duration_pb(verdict.latency_seconds),
+        cause=None if verdict.cause is None else _STAGES[verdict.cause],
+        drop_reason=None if verdict.drop_reason is None else _DROP_REASONS[verdict.drop_reason],
+        failure=verdict.failure,
+    )
+
+
+def verdict_of(verdict: types_pb2.Verdict) -> Verdict:
+    """What is thought of a frame."""
+    return Verdict(
+        _OUTCOMES_BACK.get(verdict.outcome, Outcome.OK),
+        seconds_of(verdict.latency),
+        _STAGES_BACK.get(verdict.cause),
+        _DROP_REASONS_BACK.get(verdict.drop_reason),
+        verdict.failure,
+    )
+
+
+def result_pb(result: FrameResult, verdict: Verdict | None = None) -> types_pb2.FrameResult:
+    """What is said of one frame."""
+    return types_pb2.FrameResult(
+        index=result.index,
+        pts=result.pts,
+        is_pts_filled=result.is_pts_filled,
+        shot=result.shot,
+        faces=[face_pb(face) for face in result.faces],
+        reused=result.reused,
+        is_truncated=result.is_truncated,
+        stage_times=stage_times_pb(result.timings),
+        verdict=None if verdict is None else verdict_pb(verdict),
+    )
+
+
+def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult:
+    """What is said of one frame of a stream with ``time_base``, seconds."""
+    return FrameResult(
+        index=result.index,
+        pts=result.pts,
+        time_base=time_base,
+        pts_seconds=float(result.pts * time_base),
+        faces=tuple(face_of(face) for face in result.faces),
+        shot=result.shot,
+        is_pts_filled=result.is_pts_filled,
+        reused=result.reused,
+        is_truncated=result.is_truncated,
+        timings=timings_of(result.stage_times),
+    )
+
+
+def media_info_pb(info: MediaInfo) -> types_pb2.MediaInfo:
+    """What a container says of its video, but not what it is called: that may be a path of the server."""
+    return types_pb2.MediaInfo(
+        display_size=size_pb(info.display_size),
+        time_base=rational_pb(info.time_base),
+        frame_rate=None if info.frame_rate is None else rational_pb(info.frame_rate),
+        frame_count=info.frame_count,
+        duration=None if info.duration_seconds is None else duration_pb(info.duration_seconds),
+        codec=info.codec,
+    )
+
+
+def media_info_of(info: types_pb2.MediaInfo, source: str) -> MediaInfo:
+    """What the container of ``source`` says of its video."""
+    return MediaInfo(
+        source=source,
+        display_size=(info.display_size.height, info.display_size.width),
+        time_base=fraction_of(info.time_base),
+        frame_rate=fraction_of(info.frame_rate) if info.HasField("frame_rate") else None,
+        frame_count=info.frame_count if info.HasField("frame_count") else None,
+        duration_seconds=seconds_of(info.duration) if info.HasField("duration") else None,
+        codec=info.codec,
+    )
+
+
+def model_info_pb(
+    spec: ModelSpec, name: str, precision: str = "", description: str = "", *, is_loaded: bool = False
+) -> stream_pb2.ModelInfo:
+    """A model called ``name``, and how it is run where it is loaded."""
+    return stream_pb2.ModelInfo(
+        name=name,
+        version=spec.version,
+        precision=precision,
+        description=description,
+        is_loaded=is_loaded,
+        training_data=spec.training_data,
+        date=spec.date,
+    )
