@@ -21,6 +21,10 @@ class MediaError(AcfdError):
     """A video or picture cannot be opened, or holds nothing that can be decoded."""
 
 
+class ResumeError(AcfdError, ValueError):
+    """A checkpoint does not fit: it is damaged, or of another video, model or settings."""
+
+
 class OutputError(AcfdError):
     """A result cannot be written: no room, no permission, no such folder."""
 
@@ -31,6 +35,14 @@ class RunnerError(AcfdError):
 
 class OverloadedError(AcfdError):
     """There is no room for this stream now; a later try may succeed."""
+
+
+class ServiceError(AcfdError):
+    """A service cannot be reached, broke off, or answers what nobody asked for."""
+
+
+class AccessError(AcfdError):
+    """A service does not let the caller in: no token, one that is not known or has expired, or without the right."""
 
 
 class BackendUnavailable(AcfdError):

@@ -18,6 +18,10 @@ from acfd_stream.config import DetectConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.access import AccessConfig
 from acfd_stream.service.jobs.record import JobSettings
+from acfd_stream.service.logs import LogConfig
+from acfd_stream.service.operation import KeepaliveConfig
+from acfd_stream.service.tls import TlsConfig
+from acfd_stream.service.tracing import TraceConfig
 
 T = TypeVar("T")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:(//)?\S+")
@@ -117,6 +121,10 @@ class ServiceSettings:
     sources: SourceSettings = field(default_factory=SourceSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     access: AccessConfig = field(default_factory=AccessConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    keepalive: KeepaliveConfig = field(default_factory=KeepaliveConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    trace: TraceConfig = field(default_factory=TraceConfig)
     jobs: JobSettings = field(default_factory=JobSettings)
 
     def __post_init__(self) -> None:
