@@ -1,0 +1,175 @@
+"""What is going on, for whoever looks: every stream with its last minutes, and the service as a whole.
+
+A stream's handler tells its ``StreamMeter`` of every frame; the meter counts it in the metrics, in the service's
+history and in the stream's own. Nothing here grows with the length of a stream, and of ended streams the last few
+are remembered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from acfd_stream.metrics import DecodeFault, Metrics, Mode, Outcome, Path, StreamState
+from acfd_stream.service.history import History, Tally
+from acfd_stream.service.overlay import OverlayWindow
+from acfd_stream.types import FrameResult, MediaInfo
+
+ENDED_STREAMS = 12
+_STREAM_STEP_SECONDS, _STREAM_STEPS = 5.0, 60
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class StreamCard:
+    """What is known of a stream before its first byte."""
+
+    stream_id: str
+    name: str = ""  # as its owner calls it
+    mode: Mode = Mode.FILE
+    path: Path = Path.BYTES
+    objective_seconds: float | None = None  # None: it has none
+    shows_overlay: bool = False  # its owner allows a look at its pictures
+
+
+class StreamMeter:
+    """One stream, as it fares. One thread tells it of frames, any may read."""
+
+    def __init__(self, card: StreamCard, board: Board, clock: Clock) -> None:
+        self.card = card
+        self.began_at = clock()
+        self.ended_at: float | None = None
+        self.info: MediaInfo | None = None
+        self.error = ""
+        self.tracks = 0
+        self.shots = 0
+        self.state: StreamState | None = StreamState.OPENING
+        self.history = History(_STREAM_STEP_SECONDS, _STREAM_STEPS, clock)
+        self.total = Tally()
+        self.overlay = OverlayWindow(clock) if card.shows_overlay else None
+        self._board = board
+        self._clock = clock
+        self._last_shot = 0
+        board.metrics.stream_moved(None, StreamState.OPENING)
+
+    def understood(self, info: MediaInfo) -> None:
+        """The container has been opened."""
+        self.info = info
+        self._move(StreamState.RUNNING)
+
+    def frame(self, result: FrameResult, timings: Mapping[str, float] | None = None) -> None:
+        """A result is on its way, or says that there is none; its verdict counts.
+
+        Args:
+            result: of the next frame.
+            timings: its stage → seconds where more is known than ``result.timings`` says, such as sending.
+        """
+        verdict, timings = result.verdict, result.timings if timings is None else timings
+        outcome = verdict.outcome
+        if outcome in (Outcome.OK, Outcome.LATE):
+            latency = verdict.latency_seconds or 0.0
+            self._board.metrics.frame_answered(
+                self.card.mode, self.card.path, outcome, latency, timings, reused=result.reused
+            )
+            for history in self._histories():
+                history.answered(outcome, latency, timings, is_reused=result.reused)
+        elif outcome is Outcome.DROPPED and verdict.drop_reason is not None:
+            self._board.metrics.frame_dropped(verdict.drop_reason)
+        else:
+            self._board.metrics.frames_failed()
+        if outcome in (Outcome.DROPPED, Outcome.FAILED):
+            for history in self._histories():
+                history.lost(outcome, reason=verdict.drop_reason)
+        self._note_shot(result)
+
+    def tracks_started(self, total: int) -> None:
+        """The stream has begun ``total`` tracks so far."""
+        if total > self.tracks:
+            self._board.metrics.tracks_started(total - self.tracks)
+            self.tracks = total
+
+    def media_at_fault(self, fault: DecodeFault, error: str) -> None:
+        """Its media broke, or could not be opened."""
+        self.error = error
+        self._board.metrics.decode_error(self.info.codec if self.info else None, fault)
+
+    def draining(self) -> None:
+        """The service stops, and the stream is to hand out what it has."""
+        self._move(StreamState.DRAINING)
+
+    def end(self, error: str = "") -> None:
+        """It is over; a second call does nothing."""
+        if self.state is None:
+            return
+        self.error = self.error or error
+        self.ended_at = self._clock()
+        if self.overlay is not None:
+            self.overlay.close()
+        self._move(None)
+        self._board.forget(self)
+
+    def _histories(self) -> tuple[History, ...]:
+        return self.history, self._board.history(self.card.mode)
+
+    def _note_shot(self, result: FrameResult) -> None:
+        if result.shot > self._last_shot:
+            self._board.metrics.shot_cut(result.shot - self._last_shot)
+            self.shots += result.shot - self._last_shot
+            self._last_shot = result.shot
+
+    def _move(self, state: StreamState | None) -> None:
+        if self.state is not None and self.state is not state:
+            self._board.metrics.stream_moved(self.state, state)
+            self.state = state
+
+
+class Board:
+    """All streams of a service.
+
+    Args:
+        metrics: where everything is counted too.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, metrics: Metrics | None = None, clock: Clock = time.monotonic) -> None:
+        self.metrics = metrics or Metrics.none()
+        self.clock = clock
+        self._histories = {mode: History(clock=clock) for mode in Mode}
+        self._lock = threading.Lock()
+        self._open: dict[str, StreamMeter] = {}
+        self._ended: deque[StreamMeter] = deque(maxlen=ENDED_STREAMS)
+
+    def open_stream(self, card: StreamCard) -> StreamMeter:
+        """A meter for a stream that has been let in; whoever opens it ends it."""
+        meter = StreamMeter(card, self, self.clock)
+        with self._lock:
+            self._open[card.stream_id] = meter
+        return meter
+
+    def forget(self, meter: StreamMeter) -> None:
+        """Move a stream that is over to the last few that are remembered."""
+        with self._lock:
+            if self._open.pop(meter.card.stream_id, None) is not None:
+                self._ended.append(meter)
+
+    def streams(self) -> list[StreamMeter]:
+        """Those that are open, by rising start."""
+        with self._lock:
+            return sorted(self._open.values(), key=lambda meter: meter.began_at)
+
+    def ended(self) -> list[StreamMeter]:
+        """The last few that are over, the latest first."""
+        with self._lock:
+            return list(reversed(self._ended))
+
+    def stream(self, stream_id: str) -> StreamMeter | None:
+        """The open stream of that id."""
+        with self._lock:
+            return self._open.get(stream_id)
+
+    def history(self, mode: Mode) -> History:
+        """How the frames of all streams of a mode fared."""
+        return self._histories[mode]

@@ -1,0 +1,155 @@
+"""How frames fared over the last minutes: a ring of time steps in memory that does not grow.
+
+Latencies go into buckets that widen by 10 %, so a percentile is true to 5 %; whether a frame kept its objective is
+counted by itself and exact.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from acfd_stream.metrics import DropReason, Outcome, Stage
+
+_SHORTEST_SECONDS = 0.0005
+_GROWTH = 1.1
+_LAST_BUCKET = math.ceil(math.log(120_000) / math.log(_GROWTH))  # 60 s; longer counts as that
+_STAGES = tuple(Stage)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened to frames in some span of time."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    latencies: Counter[int] = field(default_factory=Counter)  # bucket → frames
+    stage_seconds: dict[Stage, float] = field(default_factory=dict)
+    causes: Counter[Stage] = field(default_factory=Counter)  # of late frames the stage that took longest
+    drops: Counter[DropReason] = field(default_factory=Counter)
+    reused: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Frames whose answer went out."""
+        return self.outcomes[Outcome.OK] + self.outcomes[Outcome.LATE]
+
+    @property
+    def frames(self) -> int:
+        """All of them."""
+        return self.outcomes.total()
+
+    @property
+    def missed(self) -> int:
+        """Frames that were not answered in time."""
+        return self.frames - self.outcomes[Outcome.OK]
+
+    @property
+    def goodput(self) -> float | None:
+        """Share of frames answered in time; None without frames."""
+        return self.outcomes[Outcome.OK] / self.frames if self.frames else None
+
+    def latency(self, share: float) -> float | None:
+        """Seconds that ``share`` of the answered frames took at most; None without frames."""
+        rank = math.ceil(share * self.latencies.total())
+        for bucket in sorted(self.latencies):
+            rank -= self.latencies[bucket]
+            if rank <= 0:
+                return _SHORTEST_SECONDS * float(_GROWTH ** (bucket + 0.5))
+        return None
+
+    def stage_means(self) -> dict[Stage, float]:
+        """Stage → mean seconds of an answered frame, in the order of ``Stage``."""
+        count = max(1, self.answered)
+        return {stage: self.stage_seconds[stage] / count for stage in _STAGES if stage in self.stage_seconds}
+
+    def add(self, other: Tally) -> None:
+        """Take in what ``other`` has counted."""
+        self.outcomes.update(other.outcomes)
+        self.latencies.update(other.latencies)
+        self.causes.update(other.causes)
+        self.drops.update(other.drops)
+        self.reused += other.reused
+        for stage, seconds in other.stage_seconds.items():
+            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+
+
+class History:
+    """Tallies of consecutive time steps; safe to use from any thread.
+
+    Args:
+        step_seconds: length of a step.
+        steps: how many are remembered.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, step_seconds: float = 2.0, steps: int = 150, clock: Callable[[], float] = time.monotonic):
+        self.step_seconds = step_seconds
+        self.steps = steps
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ring: dict[int, Tally] = {}  # number of the step → what happened in it; steps without frames are missing
+
+    def answered(
+        self, outcome: Outcome, latency_seconds: float, timings: Mapping[str, float], *, is_reused: bool = False
+    ) -> None:
+        """Enter an answered frame: its verdict, its time, stage → seconds."""
+        place = math.log(max(latency_seconds, _SHORTEST_SECONDS) / _SHORTEST_SECONDS) / math.log(_GROWTH)
+        bucket = min(int(place), _LAST_BUCKET)
+        with self._lock:
+            tally = self._current()
+            tally.outcomes[outcome] += 1
+            tally.latencies[bucket] += 1
+            tally.reused += is_reused
+            for name, seconds in timings.items():
+                stage = Stage(name)
+                tally.stage_seconds[stage] = tally.stage_seconds.get(stage, 0.0) + seconds
+            if outcome is Outcome.LATE and timings:
+                tally.causes[Stage(max(timings, key=timings.__getitem__))] += 1
+
+    def lost(self, outcome: Outcome, count: int = 1, reason: DropReason | None = None) -> None:
+        """Enter frames that were dropped, with the reason, or failed."""
+        with self._lock:
+            tally = self._current()
+            tally.outcomes[outcome] += count
+            if reason is not None:
+                tally.drops[reason] += count
+
+    def numbers(self) -> range:
+        """Numbers of the remembered steps, the one that is running last."""
+        last = self._number()
+        return range(last - self.steps + 1, last + 1)
+
+    def series(self) -> list[Tally]:
+        """What happened in each remembered step, the one that is running last."""
+        with self._lock:
+            return [_merged([self._ring[number]] if number in self._ring else []) for number in self.numbers()]
+
+    def recent(self, seconds: float) -> Tally:
+        """What happened in the last ``seconds``, to the step."""
+        count = max(1, round(seconds / self.step_seconds))
+        with self._lock:
+            last = self._number()
+            numbers = range(last - count, last + 1)
+            return _merged(self._ring[number] for number in numbers if number in self._ring)
+
+    def _number(self) -> int:
+        return int(self._clock() // self.step_seconds)
+
+    def _current(self) -> Tally:
+        number = self._number()
+        if number not in self._ring:
+            for old in [known for known in self._ring if known <= number - self.steps]:
+                del self._ring[old]
+            self._ring[number] = Tally()
+        return self._ring[number]
+
+
+def _merged(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.add(tally)
+    return total

@@ -1,0 +1,71 @@
+"""A look at a stream's last frame: kept only while somebody looks, drawn by whoever looks, never by the stream."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from acfd_stream.types import Frame, FrameResult
+from acfd_stream.video.still import drawn_jpeg
+
+LOOK_SECONDS = 10.0
+"""A look lasts so long; the page looks again before."""
+LONGER_SIDE = 960
+
+
+class OverlayWindow:
+    """The last frame of one stream, while somebody looks.
+
+    The stream asks ``is_wanted`` (cheap) and shows its frame then; one frame is held, never more.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._drawing = threading.Lock()  # one drawing at a time: looks do not add up
+        self._until = -1.0
+        self._last: tuple[Frame, FrameResult] | None = None
+        self._drawn: tuple[int, bytes] | None = None  # index of the frame, its JPEG
+        self._is_closed = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody looks."""
+        if self._clock() < self._until:
+            return True
+        if self._last is not None:
+            self._clear()
+        return False
+
+    def show(self, frame: Frame, result: FrameResult) -> None:
+        """Take the stream's newest frame in place of the one before; without lookers nothing is kept."""
+        if not self.is_wanted:
+            return
+        with self._lock:
+            if not self._is_closed:
+                self._last = (frame, result)
+
+    def look(self) -> bytes | None:
+        """The newest frame with its faces drawn on, a JPEG; None where there is none yet: look again."""
+        with self._drawing:
+            with self._lock:
+                self._until = self._clock() + LOOK_SECONDS
+                last, drawn = self._last, self._drawn
+            if last is None:
+                return None
+            if drawn is None or drawn[0] != last[0].index:
+                drawn = (last[0].index, drawn_jpeg(*last, longer_side=LONGER_SIDE))
+                with self._lock:
+                    self._drawn = None if self._is_closed else drawn
+            return drawn[1]
+
+    def close(self) -> None:
+        """The stream is over: give its pixels back."""
+        with self._lock:
+            self._is_closed = True
+        self._clear()
+
+    def _clear(self) -> None:
+        with self._lock:
+            self._last = self._drawn = None
