@@ -62,6 +62,7 @@ class Job:
     is_cancel_asked: bool
     attempts: int  # starts since a checkpoint was last saved
     checkpoint: bytes | None
+    start: bytes | None  # what was known before the first result, as it is sent; None: nothing yet
     error: str
     error_code: int
     warnings: tuple[str, ...]

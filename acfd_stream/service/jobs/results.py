@@ -29,11 +29,10 @@ class ResultLog(Protocol):
     def size(self, job_id: str) -> int:
         """Bytes that are there; 0 for a job without results."""
 
-    def read(self, job_id: str, offset: int, most_bytes: int) -> bytes:
-        """Whole lines from ``offset`` on, at most ``most_bytes`` of them but at least one; empty at the end.
+    def read(self, job_id: str, offset: int, most_bytes: int) -> tuple[int, bytes]:
+        """The first place at or behind ``offset`` at which a line begins, and whole lines from there on.
 
-        Raises:
-            ValueError: no line begins at ``offset``.
+        At most ``most_bytes`` of them, but at least one; empty at the end.
         """
 
     def cut(self, job_id: str, size: int) -> bool:
@@ -83,20 +82,19 @@ class FileResults:
         except OSError:
             return 0
 
-    def read(self, job_id: str, offset: int, most_bytes: int) -> bytes:
+    def read(self, job_id: str, offset: int, most_bytes: int) -> tuple[int, bytes]:
         """See ``ResultLog``."""
         try:
             with open(self._path(job_id), "rb") as file:
-                file.seek(max(offset - 1, 0))
-                is_line_start = offset == 0 or file.read(1) == b"\n"
-                if not is_line_start:
-                    raise ValueError(f"no line of job {job_id} begins at {offset}")
-                data = file.read(most_bytes)
-                if len(data) == most_bytes and b"\n" not in data:
+                if offset:
+                    file.seek(offset - 1)
+                    file.readline()  # to the end of the line before
+                begin, data = file.tell(), file.read(most_bytes)
+                if b"\n" not in data:
                     data += file.readline()
         except OSError:
-            data = b""
-        return data[: data.rfind(b"\n") + 1]
+            return offset, b""
+        return begin, data[: data.rfind(b"\n") + 1]
 
     def cut(self, job_id: str, size: int) -> bool:
         """See ``ResultLog``."""
@@ -150,16 +148,16 @@ class MemoryResults:
         with self._turn:
             return len(self._lines.get(job_id, b""))
 
-    def read(self, job_id: str, offset: int, most_bytes: int) -> bytes:
+    def read(self, job_id: str, offset: int, most_bytes: int) -> tuple[int, bytes]:
         """See ``ResultLog``."""
         with self._turn:
             lines = self._lines.get(job_id, bytearray())
-            if offset and lines[offset - 1 : offset] != b"\n":
-                raise ValueError(f"no line of job {job_id} begins at {offset}")
-            end = lines.rfind(b"\n", offset, offset + most_bytes)
+            before = lines.find(b"\n", offset - 1) if offset else -1
+            begin = len(lines) if offset and before < 0 else before + 1
+            end = lines.rfind(b"\n", begin, begin + most_bytes)
             if end < 0:
-                end = lines.find(b"\n", offset)
-            return bytes(lines[offset : end + 1])
+                end = lines.find(b"\n", begin)
+            return begin, bytes(lines[begin : end + 1])
 
     def cut(self, job_id: str, size: int) -> bool:
         """See ``ResultLog``."""

@@ -64,9 +64,10 @@ class Desk:
         self.progress = replace(self.progress, frames=self.progress.frames + frames, tracks=tracks, result_bytes=size)
         self._runner.note_frames(frames)
 
-    def expect(self, frames: int | None) -> None:
-        """Note how many frames the container promises."""
-        self.progress = replace(self.progress, expected_frames=frames)
+    def describe(self, start: bytes, expected_frames: int | None) -> None:
+        """Note what is known before the first result; ``start`` is what readers of the results get first."""
+        self.progress = replace(self.progress, expected_frames=expected_frames)
+        self._runner.store.describe(self.job.job_id, start, expected_frames)
 
     def save(self, checkpoint: bytes) -> None:
         """Keep the results so far, and ``checkpoint``, from which their rest can be made."""
@@ -78,6 +79,7 @@ class Desk:
     def restart(self) -> None:
         """Forget the results so far: the work begins at the beginning."""
         self._runner.results.cut(self.job.job_id, 0)
+        self.job = replace(self.job, checkpoint=None)
         self.progress = JobProgress()
 
     def on_stop(self, callback: Callable[[], None] | None) -> None:
@@ -146,7 +148,7 @@ class JobRunner:
         with self._changed:
             self._is_closing = True
             desks = list(self._desks.values())
-        self._stir()
+        self.stir()
         for desk in desks:
             desk.stop()
         until = time.monotonic() + patience_seconds
@@ -211,14 +213,15 @@ class JobRunner:
         with self._changed:
             for state, count in self.store.counts().items():
                 self._metrics.job_counted(state, count)
-        self._stir()
+        self.stir()
 
     def note_frames(self, frames: int) -> None:
         """Count results that were laid down, and wake whoever waits for them."""
         self._metrics.job_frames(frames)
-        self._stir()
+        self.stir()
 
-    def _stir(self) -> None:
+    def stir(self) -> None:
+        """Wake whoever waits."""
         with self._changed:
             self._version += 1
             self._changed.notify_all()
@@ -263,7 +266,6 @@ class JobRunner:
             )
         try:
             if not self.results.cut(job.job_id, job.progress.result_bytes) or job.checkpoint is None:
-                desk.job = replace(job, checkpoint=None)
                 desk.restart()
             return self._work(desk)
         except Stopped:

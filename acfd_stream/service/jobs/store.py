@@ -45,6 +45,7 @@ CREATE TABLE jobs (
     is_cancel_asked INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     checkpoint BLOB,
+    start BLOB,
     error TEXT NOT NULL DEFAULT '',
     error_code INTEGER NOT NULL DEFAULT 0,
     warnings TEXT NOT NULL DEFAULT '[]',
@@ -168,6 +169,13 @@ class JobStore:
                 (JobState.RUNNING.value, self._clock(), row["job_id"]),
             )
             return self._get(row["job_id"])
+
+    def describe(self, job_id: str, start: bytes, expected_frames: int | None) -> None:
+        """Note what is known of a running job before its first result."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE jobs SET start = ?, expected_frames = ? WHERE job_id = ?", (start, expected_frames, job_id)
+            )
 
     def save(self, job_id: str, progress: JobProgress, checkpoint: bytes | None) -> None:
         """Note how far a running job has come, and from where it can go on."""
@@ -340,6 +348,7 @@ def _job(row: Any) -> Job:
         is_cancel_asked=bool(row["is_cancel_asked"]),
         attempts=row["attempts"],
         checkpoint=row["checkpoint"],
+        start=row["start"],
         error=row["error"],
         error_code=row["error_code"],
         warnings=tuple(json.loads(row["warnings"])),
