@@ -74,7 +74,7 @@ class FaceTracker:
 
         Returns:
             One tuple a settled frame, faces by rising id. A frame is settled at the latest when
-            ``TrackConfig.delay_frames`` further frames have come.
+            ``TrackConfig.delay_frames`` further frames have come; at once where no gaps are filled.
         """
         settled = self._end_shot() if is_new_shot else []
         frame = self._timeline.open_frame()
@@ -169,7 +169,7 @@ class FaceTracker:
         return np.where(missed <= REACH_FRAMES, reach, 0.0)
 
     def _see(self, track: _Track, frame: int, sighting: Sighting) -> None:
-        steps = frame - track.last_frame
+        steps = frame - track.last_frame if self._config.fills_gaps else 1
         for step in range(1, steps):
             self._timeline.add(track.last_frame + step, between(track.last, sighting, step / steps))
         self._timeline.add(frame, sighting)
@@ -205,10 +205,12 @@ class FaceTracker:
     def _has_ended(self, track: _Track, frame: int) -> bool:
         if track.is_confirmed:
             return frame - track.last_frame > self._config.max_gap_frames
-        return frame - track.first_frame >= self._config.delay_frames
+        return frame - track.first_frame >= self._config.tentative_frames
 
     def _first_open_frame(self, frame: int) -> int:
         """The first frame whose faces may still change."""
+        if not self._config.fills_gaps:
+            return frame + 1
         opened = [t.last_frame + 1 if t.is_confirmed else t.first_frame for t in self._tracks]
         return min([*opened, frame + 1])
 

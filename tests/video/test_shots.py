@@ -190,3 +190,12 @@ def test_changes_of_drawn_clips_are_those_that_were_drawn(plan: str, seed: int) 
     assert len(found) == len(expected)
     for frame, change in zip(found, expected, strict=True):
         assert change.first <= frame <= change.last + 1, change
+
+
+def test_without_lookahead_every_verdict_comes_with_its_frame() -> None:
+    images = [*shot(1, pan=2), *shot(2), *shot(3, frames=12), *[np.zeros((180, 320, 3), np.uint8)] * 3, *shot(4)]
+    detector = ShotDetector(ShotConfig(lookahead_frames=0))
+    verdicts = [detector.push(Picture.from_rgb(image)) for image in images]
+    assert all(len(verdict) == 1 for verdict in verdicts)
+    assert {index: verdict for index, (verdict,) in enumerate(verdicts) if verdict} == dict.fromkeys((24, 48, 63), CUT)
+    assert detector.flush() == []
