@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,6 +83,8 @@ class VideoConfig:
     """Largest frame that is accepted, pixels."""
     url_timeout_seconds: float = 30.0
     """Longest silence of a URL, seconds, > 0."""
+    low_delay: bool = False
+    """Give every frame out as soon as it can be decoded, and look less far ahead when opening; for live streams."""
 
     def __post_init__(self) -> None:
         require(self.threads >= 0, "threads", self.threads, ">= 0")
@@ -98,6 +101,11 @@ class VideoConfig:
 def is_debug() -> bool:
     """Whether a fault of the program shows its traceback: ``ACFD_DEBUG=1``."""
     return os.environ.get("ACFD_DEBUG", "") not in ("", "0")
+
+
+def otlp_endpoint() -> str:
+    """Collector of traces where the settings name none: ``OTEL_EXPORTER_OTLP_ENDPOINT``; empty: nothing is traced."""
+    return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 
 
 def cache_dir() -> Path | None:
@@ -135,6 +143,8 @@ class TrackConfig:
     """Detections before a track is believed and shown, >= 1."""
     max_gap_frames: int = 12
     """Most frames in a row that are filled between two detections of a face, 0 … 1000."""
+    fills_gaps: bool = True
+    """False: a frame is settled at once, so nothing is filled and a track is not shown before it is believed."""
 
     def __post_init__(self) -> None:
         require(0.0 <= self.start_score <= 1.0, "start_score", self.start_score, "in [0, 1]")
@@ -148,6 +158,11 @@ class TrackConfig:
     @property
     def delay_frames(self) -> int:
         """A frame is settled at the latest when this many further frames have come."""
+        return self.tentative_frames if self.fills_gaps else 0
+
+    @property
+    def tentative_frames(self) -> int:
+        """A track that is not believed so many frames after its first is given up."""
         return max(self.max_gap_frames, self.confirm_hits - 1)
 
 
@@ -156,7 +171,7 @@ class ShotConfig:
     """When a new shot begins. Differences are shares of the pictures' own contrast."""
 
     lookahead_frames: int = 5
-    """Frames that are awaited before a verdict; flashes up to so many frames are seen as such; 1 … 48."""
+    """Frames that are awaited before a verdict; flashes up to so many frames are seen as such; 0 (at once) … 48."""
     least_difference: float = 0.08
     """Least difference, beyond what small motion explains, of two pictures from different shots, (0, 1]."""
     least_rearrangement: float = 0.45
@@ -167,7 +182,7 @@ class ShotConfig:
     """Standard deviation below which a picture is blank, 8-bit levels, 0 … 64."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.lookahead_frames <= 48, "lookahead_frames", self.lookahead_frames, "in 1 … 48")
+        require(0 <= self.lookahead_frames <= 48, "lookahead_frames", self.lookahead_frames, "in 0 … 48")
         for name in ("least_difference", "least_rearrangement"):
             require(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "in (0, 1]")
         require(self.outstanding >= 1.0, "outstanding", self.outstanding, ">= 1")
@@ -268,3 +283,52 @@ class CapacityConfig:
         require(self.cores >= 0, "cores", self.cores, ">= 0")
         require(0 < self.decode_seconds < math.inf, "decode_seconds", self.decode_seconds, "> 0")
         require(0 <= self.frame_seconds < math.inf, "frame_seconds", self.frame_seconds, ">= 0")
+
+
+class Pace(Enum):
+    """What counts for a stream."""
+
+    FILE = "file"  # every frame, however long it takes
+    LIVE = "live"  # the time from a frame's bytes to its result
+
+
+class DropPolicy(Enum):
+    """What becomes of a live frame for which the queue has no room."""
+
+    WAIT = "wait"  # the source waits
+    DROP_OLDEST = "drop_oldest"  # the frame that has waited longest makes room
+    DROP_LATEST = "drop_latest"  # the new frame is left out
+
+
+@dataclass(frozen=True)
+class PaceConfig:
+    """How fast a stream's results are wanted, and what gives way. All but ``pace`` is for live streams."""
+
+    pace: Pace = Pace.FILE
+    """A live stream's shots and tracks are judged at once, frame by frame, unless their configs say otherwise."""
+    policy: DropPolicy = DropPolicy.DROP_OLDEST
+    """What gives way when frames come faster than results."""
+    queue_frames: int = 4
+    """Most decoded frames that wait, besides the bound in bytes, >= 1."""
+    objective_seconds: float = 0.05
+    """A result that comes later than this after its bytes is late, > 0."""
+    stale_seconds: float = 1.0
+    """A frame that has waited longer is dropped if a newer one is there, unless the policy is WAIT, > 0."""
+
+    def __post_init__(self) -> None:
+        require(self.queue_frames >= 1, "queue_frames", self.queue_frames, ">= 1")
+        for name in ("objective_seconds", "stale_seconds"):
+            require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "> 0")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether latency counts."""
+        return self.pace is Pace.LIVE
+
+
+_WITHOUT_EFFECT = {"batch", "threads", "queue_bytes", "frame_pixels"}
+
+
+def effective(config: Any) -> dict[str, Any]:
+    """The settings of a config dataclass that may change results, ready for JSON."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in _WITHOUT_EFFECT}

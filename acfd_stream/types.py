@@ -72,6 +72,9 @@ class Frame:
     time_base: Fraction  # seconds
     picture: Picture
     is_pts_filled: bool = False  # the container had none: pts was worked out from the frame rate
+    arrived_at: float | None = field(default=None, compare=False)  # perf_counter() when its bytes were there
+    ingest_seconds: float = field(default=0.0, compare=False)  # its bytes waited for the decoder
+    decode_seconds: float = field(default=0.0, compare=False)  # the decoder worked on it
 
     @property
     def pts_seconds(self) -> float:
@@ -121,6 +124,36 @@ class ShotChange(Enum):
     FADE = "fade"
 
 
+class Outcome(Enum):
+    """How a frame fared."""
+
+    OK = "ok"  # answered within the objective, or of a file, which has none
+    LATE = "late"  # answered, later than the objective
+    DROPPED = "dropped"  # not looked at, by the policy of its stream
+    FAILED = "failed"  # could not be decoded
+
+
+class DropReason(Enum):
+    """Why a frame of a live stream was left out."""
+
+    QUEUE_FULL = "queue_full"  # newer ones pressed it out, or it found no room
+    DEADLINE = "deadline"  # it could not have been answered within the objective any more
+    STALE = "stale"  # it was late before it came to the network, and a newer one was there
+    CLIENT_SLOW = "client_slow"  # nobody takes the results
+    DRAIN = "drain"  # the service is stopping
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a frame fared, and how long that took."""
+
+    outcome: Outcome = Outcome.OK
+    latency_seconds: float | None = None  # from when its bytes were there to its result; None: not known
+    cause: str | None = None  # of a late frame the stage that took longest
+    drop_reason: DropReason | None = None  # of a dropped frame
+    failure: str = ""  # of a failed frame what went wrong
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """What is said of one frame."""
@@ -135,6 +168,7 @@ class FrameResult:
     reused: bool = False  # the detections are the previous drawing's
     is_truncated: bool = False  # a cap cut off what might have been a face of a track
     timings: dict[str, float] = field(default_factory=dict, compare=False)  # stage → seconds
+    verdict: Verdict = field(default=Verdict(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

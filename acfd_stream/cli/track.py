@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
 from acfd_stream.cli.progress import TrackProgress, count, expected_frames
 from acfd_stream.cli.signals import STOP, Terminated
-from acfd_stream.config import DetectConfig, VideoConfig
+from acfd_stream.config import DetectConfig, VideoConfig, effective
 from acfd_stream.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 PART_SUFFIX = ".part"  # acfd_stream.outputs and the overlay leave what looks whole and is not under this name
-WITHOUT_EFFECT = {"batch", "threads", "queue_bytes", "frame_pixels"}
-"""Settings that never change results, so that they do not stand in them."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,9 @@ def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
     from acfd_stream.outputs import ResultHeader
 
     settings = {
-        "detect": _effective(session.detector.config),
-        "track": _effective(session.track_config),
-        "shot": _effective(session.shot_config),
+        "detect": effective(session.detector.config),
+        "track": effective(session.track_config),
+        "shot": effective(session.shot_config),
         "start": video.start_seconds,
         "end": video.end_seconds,
     }
@@ -91,11 +88,6 @@ def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
     spec = session.detector.spec
     model = {"name": spec.name, "version": spec.version, "precision": session.detector.precision}
     return ResultHeader(info.source, info.display_size, info.time_base, model, settings, info.frame_rate)
-
-
-def _effective(config: Any) -> dict[str, Any]:
-    """The settings of a config dataclass that may change results."""
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in WITHOUT_EFFECT}
 
 
 def _check_places(call: TrackCall) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from acfd_stream.errors import ConfigError
 
-STAGES = ("decode", "queue", "preprocess", "infer", "decode_boxes", "nms", "track")
+STAGES = ("ingest", "decode", "queue", "preprocess", "infer", "decode_boxes", "nms", "track", "encode", "send")
 """In the order in which a frame meets them."""
 _SHORTEST_SECONDS = 1e-6
 _GROWTH = 1.02

@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import cast
 
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
-from acfd_stream.detect.detector import Detector, StageSeconds
+from acfd_stream.detect.detector import Detector
 from acfd_stream.errors import ConfigError
+from acfd_stream.pipeline.engine import Engine, StageSeconds
 from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.track.tracker import FaceTracker
 from acfd_stream.types import Detections, Face, Frame, FrameResult, MediaInfo, ShotChange
@@ -35,7 +36,7 @@ _Seen = tuple[Detections, StageSeconds]
 def track_video(
     source: Source,
     *,
-    detector: Detector | None = None,
+    detector: Engine | None = None,
     model: str | Path = "acfd-n",
     device: str = "auto",
     video_config: VideoConfig | None = None,
@@ -90,7 +91,7 @@ class TrackSession:
         self,
         source: Source,
         *,
-        detector: Detector | None = None,
+        detector: Engine | None = None,
         model: str | Path = "acfd-n",
         device: str = "auto",
         video_config: VideoConfig | None = None,
@@ -110,7 +111,7 @@ class TrackSession:
             self._video: VideoSource = opened.enter_context(open_video(source, video_config or VideoConfig()))
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
-            self._detector = detector
+            self._detector: Engine = detector
             self._opened = opened.pop_all()
 
     @property
@@ -119,8 +120,8 @@ class TrackSession:
         return self._video.info
 
     @property
-    def detector(self) -> Detector:
-        """The detector that sees the frames."""
+    def detector(self) -> Engine:
+        """The detector, or what stands in for one, that sees the frames."""
         return self._detector
 
     @property

@@ -45,5 +45,5 @@ def test_times_outside_the_buckets_are_counted(seconds: float) -> None:
 
 
 def test_an_unknown_stage_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"stage must be one of decode, .*, got 'paint'"):
+    with pytest.raises(ConfigError, match=r"stage must be one of ingest, decode, .*, got 'paint'"):
         Ledger().add({"paint": 1.0})
