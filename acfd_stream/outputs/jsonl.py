@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from acfd_stream.errors import OutputError
 from acfd_stream.outputs.target import Target
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
-from acfd_stream.types import Face, FrameResult
+from acfd_stream.types import Face, FaceState, FrameResult
 
 FORMAT_VERSION = 1
 BOX_DECIMALS = 2
@@ -173,3 +173,20 @@ def _face_values(face: Face) -> dict[str, Any]:
         "score": rounded(face.score, SCORE_DECIMALS),
         "state": face.state.value,
     }
+
+
+def frame_of(values: Mapping[str, Any], time_base: Fraction) -> FrameResult:
+    """The frame of a parsed frame line, as exact as the line is; ``time_base`` stands in the header line."""
+    return FrameResult(
+        index=values["index"],
+        pts=values["pts"],
+        time_base=time_base,
+        pts_seconds=float(values["pts"] * time_base),
+        faces=tuple(
+            Face(face["id"], tuple(face["box"]), face["score"], FaceState(face["state"])) for face in values["faces"]
+        ),
+        shot=values["shot"],
+        reused=values["reused"],
+        is_pts_filled=values.get("pts_filled", False),
+        is_truncated=values.get("truncated", False),
+    )

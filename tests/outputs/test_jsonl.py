@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.outputs import ResultEnd, ResultHeader, open_writer
-from acfd_stream.outputs.jsonl import JsonlLines
+from acfd_stream.outputs.jsonl import JsonlLines, frame_of
 from acfd_stream.types import Face, FaceState, FrameResult
 
 MODEL = {"name": "acfd-n", "version": "1"}
@@ -117,3 +117,10 @@ def test_lines_broken_off_anywhere_go_on_the_same_from_a_saved_state() -> None:
         rest = JsonlLines(header(), json.loads(json.dumps(first.state())))
         lines += [rest.frame(frame(index)) for index in range(done, 3)]
         assert [*lines, rest.end(ResultEnd(tracks=0))] == wanted
+
+
+def test_a_line_read_back_and_written_again_is_the_same() -> None:
+    faces = (Face(1, (1.005, 2.0, 30.126, 40.5), 0.87654321, FaceState.FILLED), Face(2, (0.0, 0.0, 1.0, 1.0), 1.0))
+    for result in (frame(3, faces, shot=2, reused=True, is_pts_filled=True), frame(4, is_truncated=True)):
+        line = JsonlLines(header()).frame(result)
+        assert JsonlLines(header()).frame(frame_of(json.loads(line), result.time_base)) == line
