@@ -6,7 +6,6 @@ Enums of both sides have the same names, which a test holds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -14,22 +13,11 @@ from typing import Any, TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from acfd_stream.detect.runner import ModelSpec
-from acfd_stream.metrics import DropReason, Outcome, Stage
-from acfd_stream.types import Detections, Face, FaceState, FrameResult, MediaInfo
+from acfd_stream.metrics import Stage
+from acfd_stream.types import Detections, DropReason, Face, FaceState, FrameResult, MediaInfo, Outcome, Verdict
 from acfd_stream.v1 import stream_pb2, types_pb2
 
 E = TypeVar("E", bound=Enum)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How long a frame took, and what is thought of it."""
-
-    outcome: Outcome
-    latency_seconds: float = 0.0  # from when its bytes were there to when its result was ready to be sent
-    cause: Stage | None = None  # of a late frame the stage that took longest
-    drop_reason: DropReason | None = None  # of a dropped frame
-    failure: str = ""  # of a failed frame
 
 
 def _numbers(kind: type[E], wire: Any, prefix: str) -> dict[E, Any]:
@@ -120,10 +108,11 @@ def detected_faces_pb(detections: Detections) -> list[types_pb2.Face]:
 
 def verdict_pb(verdict: Verdict) -> types_pb2.Verdict:
     """What is thought of a frame."""
+    seconds = verdict.latency_seconds
     return types_pb2.Verdict(
         outcome=_OUTCOMES[verdict.outcome],
-        latency=duration_pb(verdict.latency_seconds),
-        cause=None if verdict.cause is None else _STAGES[verdict.cause],
+        latency=None if seconds is None else duration_pb(seconds),
+        cause=None if verdict.cause is None else _STAGES_BY_NAME[verdict.cause],
         drop_reason=None if verdict.drop_reason is None else _DROP_REASONS[verdict.drop_reason],
         failure=verdict.failure,
     )
@@ -131,16 +120,17 @@ def verdict_pb(verdict: Verdict) -> types_pb2.Verdict:
 
 def verdict_of(verdict: types_pb2.Verdict) -> Verdict:
     """What is thought of a frame."""
+    cause = _STAGES_BACK.get(verdict.cause)
     return Verdict(
         _OUTCOMES_BACK.get(verdict.outcome, Outcome.OK),
-        seconds_of(verdict.latency),
-        _STAGES_BACK.get(verdict.cause),
+        seconds_of(verdict.latency) if verdict.HasField("latency") else None,
+        None if cause is None else cause.value,
         _DROP_REASONS_BACK.get(verdict.drop_reason),
         verdict.failure,
     )
 
 
-def result_pb(result: FrameResult, verdict: Verdict | None = None) -> types_pb2.FrameResult:
+def result_pb(result: FrameResult) -> types_pb2.FrameResult:
     """What is said of one frame."""
     return types_pb2.FrameResult(
         index=result.index,
@@ -151,7 +141,7 @@ def result_pb(result: FrameResult, verdict: Verdict | None = None) -> types_pb2.
         reused=result.reused,
         is_truncated=result.is_truncated,
         stage_times=stage_times_pb(result.timings),
-        verdict=None if verdict is None else verdict_pb(verdict),
+        verdict=verdict_pb(result.verdict),
     )
 
 
@@ -168,6 +158,7 @@ def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult
         reused=result.reused,
         is_truncated=result.is_truncated,
         timings=timings_of(result.stage_times),
+        verdict=verdict_of(result.verdict),
     )
 
 

@@ -4,6 +4,7 @@
 |---|---|---|
 | ConfigError, ShapeError | INVALID_ARGUMENT | BadRequest |
 | MediaError | INVALID_ARGUMENT | ErrorInfo MEDIA |
+| ResumeError | FAILED_PRECONDITION | ErrorInfo RESUME |
 | OverloadedError | RESOURCE_EXHAUSTED | RetryInfo, ErrorInfo OVERLOADED |
 | StatusError | what it says | ErrorInfo, RetryInfo where a later try may succeed |
 | any other | INTERNAL | ErrorInfo; the traceback goes to the log |
@@ -22,7 +23,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ShapeError
+from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ResumeError, ShapeError
 from acfd_stream.service.access import rewrapped
 
 DOMAIN = "acfd_stream"
@@ -135,6 +136,8 @@ def _code_and_details(error: BaseException) -> tuple[grpc.StatusCode, list[Messa
         return grpc.StatusCode.INVALID_ARGUMENT, [error_details_pb2.BadRequest(field_violations=[violation])]
     if isinstance(error, MediaError):
         return grpc.StatusCode.INVALID_ARGUMENT, [error_details_pb2.ErrorInfo(reason="MEDIA", domain=DOMAIN)]
+    if isinstance(error, ResumeError):
+        return grpc.StatusCode.FAILED_PRECONDITION, [error_details_pb2.ErrorInfo(reason="RESUME", domain=DOMAIN)]
     if isinstance(error, OverloadedError):
         info = error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN)
         return grpc.StatusCode.RESOURCE_EXHAUSTED, [info, _retry(getattr(error, "retry_seconds", RETRY_SECONDS))]
