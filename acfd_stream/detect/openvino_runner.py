@@ -23,15 +23,12 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, cache_dir
 from acfd_stream.detect.compiled_cache import CompiledCache
-from acfd_stream.detect.runner import ModelSpec
+from acfd_stream.detect.runner import COMPILED_SHAPES, ModelSpec
 from acfd_stream.errors import BackendUnavailable, RunnerError, ShapeError
 from acfd_stream.ops.anchors import ALIGNMENT, anchor_count
 from acfd_stream.types import FloatArray
 
 _log = logging.getLogger(__name__)
-
-COMPILED_SHAPES = 8
-"""Picture sizes that stay compiled; the one not used for longest makes room."""
 
 
 class OpenVinoRunner:
@@ -42,6 +39,7 @@ class OpenVinoRunner:
         self.concurrency = config.threads or _cpu_count()
         self._path = path
         self._lock = threading.Lock()
+        self._compiling = threading.Lock()  # one at a time, while sizes that are there go on being run
         self._shapes: OrderedDict[tuple[int, int], _CompiledShape] = OrderedDict()
         openvino = _import_openvino()
         _fill_type_table(openvino)
@@ -76,22 +74,34 @@ class OpenVinoRunner:
 
     def close(self) -> None:
         """Free the compiled networks; a second call does nothing."""
-        with self._lock:
+        with self._compiling, self._lock:
             self._shapes.clear()
             self._core = self._model = None
 
     def _shape(self, size: tuple[int, int]) -> _CompiledShape:
+        if (shape := self._known(size)) is not None:
+            return shape
+        with self._compiling:
+            if (shape := self._known(size)) is not None:
+                return shape
+            with _translated(f"model {self.spec.name} at {size[0]}×{size[1]}"):
+                shape = _CompiledShape(self._compiled(size))
+            _log.debug("compiled %s for %d×%d", self.spec.name, *size)
+            with self._lock:
+                if self._core is not None:
+                    self._shapes[size] = shape
+                while len(self._shapes) > COMPILED_SHAPES:
+                    self._shapes.popitem(last=False)
+            return shape
+
+    def _known(self, size: tuple[int, int]) -> _CompiledShape | None:
+        """What is compiled for ``size``, now the last one to make room."""
         with self._lock:
             if self._core is None:
                 raise RunnerError(f"model {self.spec.name} is closed")
-            if size not in self._shapes:
-                with _translated(f"model {self.spec.name} at {size[0]}×{size[1]}"):
-                    self._shapes[size] = _CompiledShape(self._compiled(size))
-                _log.debug("compiled %s for %d×%d", self.spec.name, *size)
-            self._shapes.move_to_end(size)
-            while len(self._shapes) > COMPILED_SHAPES:
-                self._shapes.popitem(last=False)
-            return self._shapes[size]
+            if size in self._shapes:
+                self._shapes.move_to_end(size)
+            return self._shapes.get(size)
 
     def _settings(self) -> dict[str, Any]:
         return {

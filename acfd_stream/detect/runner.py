@@ -24,6 +24,8 @@ from acfd_stream.types import FloatArray
 METADATA_KEY = "acfd_stream"
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")
+COMPILED_SHAPES = 8
+"""Picture sizes that a runner keeps compiled; the one not used for longest makes room."""
 MOST_LEVELS = 16
 """Feature levels that a model may have; ACFD has 6."""
 

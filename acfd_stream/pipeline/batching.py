@@ -1,0 +1,200 @@
+"""Which pictures of which streams the engine looks at next: the scheduler's rules, without threads or clocks.
+
+Every call is told the time, so the rules can be tried in a simulation as they are.
+
+1. Most urgent lane first, then the picture that is due first. A lane's turn counts from when it was last served, so
+   one that asks for more than the others does not get it at their expense; one that has waited long gains urgency.
+2. A batch stays small enough for its earliest deadline that can still be met, and no larger than makes it cheaper.
+3. Pictures without a deadline fill what live ones leave, in short batches while a live lane is open.
+4. A batch that is not full waits for a live lane whose next picture is about to come, and only for as long as running
+   that picture apart would cost; a lone stream waits for nobody.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count, islice
+
+from acfd_stream.config import LaneConfig, SchedulerConfig
+from acfd_stream.detect.detector import StageSeconds
+from acfd_stream.pipeline.costs import Costs
+from acfd_stream.types import Detections, Picture
+
+Seen = tuple[Detections, StageSeconds]
+
+_GAP_STEP = 0.2
+_LATE_SHARE = 0.1
+"""A picture that is later than this share of the usual gap is not waited for."""
+_JOINED = 1.1
+"""Pictures without a deadline may make a live batch this much longer: they fill cores that would be idle."""
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """A picture on its way through the engine."""
+
+    picture: Picture
+    alone_seconds: float
+    size_bytes: int
+    arrived: float
+    deadline: float  # infinite where there is none
+    number: int = 0  # in order of arrival
+    outcome: Seen | Exception | None = None  # what the engine made of it
+
+
+@dataclass(eq=False, slots=True)
+class LaneQueue:
+    """What the rules know of a stream."""
+
+    config: LaneConfig
+    served: float  # when a picture of it last went to the engine, or the lane was opened
+    waiting: deque[Ticket] = field(default_factory=deque)
+    running: int = 0
+    arrived: float = -math.inf
+    gap: float = math.inf  # usual seconds between pictures
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its pictures have a deadline."""
+        return self.config.deadline_seconds is not None
+
+    @property
+    def held(self) -> int:
+        """Its pictures in the scheduler."""
+        return len(self.waiting) + self.running
+
+    def note_arrival(self, now: float) -> None:
+        """Learn how often pictures come."""
+        gap = now - self.arrived
+        self.arrived = now
+        self.gap = gap if math.isinf(self.gap) else self.gap + _GAP_STEP * (gap - self.gap)
+
+    def expected(self, now: float) -> tuple[float, float] | None:
+        """When its next picture should come and until when it may; None where there is no reason to think so."""
+        until = self.arrived + self.gap * (1 + _LATE_SHARE)
+        return (self.arrived + self.gap, until) if now < until < math.inf else None
+
+
+class Backlog:
+    """The pictures of all lanes that wait for the engine. For one thread at a time.
+
+    Args:
+        costs: what batches take.
+        config: waits and shares.
+        batch: most pictures of a batch, >= 1.
+    """
+
+    def __init__(self, costs: Costs, config: SchedulerConfig, batch: int) -> None:
+        self.costs = costs
+        self.lanes: dict[LaneQueue, None] = {}  # in the order in which they were opened
+        self._config = config
+        self._batch = batch
+        self._numbers = count()
+
+    @property
+    def most(self) -> int:
+        """Pictures of a full batch."""
+        return min(self._batch, self.costs.best_batch)
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that wait."""
+        return sum(len(lane.waiting) for lane in self.lanes)
+
+    def open_lane(self, config: LaneConfig, now: float) -> LaneQueue:
+        """A new stream."""
+        lane = LaneQueue(config, served=now)
+        self.lanes[lane] = None
+        return lane
+
+    def close_lane(self, lane: LaneQueue) -> list[Ticket]:
+        """Forget a stream; its pictures that were still waiting."""
+        self.lanes.pop(lane, None)
+        dropped = list(lane.waiting)
+        lane.waiting.clear()
+        return dropped
+
+    def add(self, lane: LaneQueue, ticket: Ticket) -> None:
+        """Put a picture at the end of its lane."""
+        ticket.number = next(self._numbers)
+        lane.note_arrival(ticket.arrived)
+        lane.waiting.append(ticket)
+
+    def next_batch(self, now: float, *, is_draining: bool = False) -> tuple[list[tuple[LaneQueue, Ticket]], float]:
+        """What to run now.
+
+        Args:
+            now: seconds, of the same clock as ``Ticket.arrived``.
+            is_draining: nothing more will come, so nothing is waited for.
+
+        Returns:
+            Pictures with their lanes, taken out of the backlog: whoever has run them counts ``running`` down. And,
+            where there are none, when to ask again if nothing has come before (infinite: not at all).
+        """
+        picked = self._picked(now)
+        if not picked:
+            return [], math.inf
+        if not is_draining and len(picked) < self.most:
+            until = self._worth_waiting(picked, now)
+            if until > now:
+                return [], until
+        for lane, _ in picked:
+            lane.waiting.popleft()
+            lane.running += 1
+            lane.served = now
+        return picked, now
+
+    def _picked(self, now: float) -> list[tuple[LaneQueue, Ticket]]:
+        ordered = sorted(
+            (*self._turn(lane, ticket, place, now), lane, ticket)
+            for lane in self.lanes
+            for place, ticket in enumerate(islice(lane.waiting, lane.config.batch_share))
+        )
+        picked: list[tuple[LaneQueue, Ticket]] = []
+        alone = live_seconds = 0.0
+        finish_by = math.inf
+        background_seconds = self._background_seconds()
+        for *_, lane, ticket in ordered:
+            alone += ticket.alone_seconds
+            done = now + self.costs.batch_seconds(alone, len(picked) + 1)
+            limit = finish_by if lane.is_live else min(finish_by, now + max(background_seconds, live_seconds * _JOINED))
+            if picked and (done > limit or len(picked) >= self.most):
+                break
+            picked.append((lane, ticket))
+            if lane.is_live:
+                live_seconds = done - now
+                if now + self.costs.batch_seconds(ticket.alone_seconds, 1) <= ticket.deadline:
+                    finish_by = min(finish_by, ticket.deadline)
+        return picked
+
+    def _turn(self, lane: LaneQueue, ticket: Ticket, place: int, now: float) -> tuple[int, float, int]:
+        """What lanes' pictures are ordered by: urgency, when it is due, when it came."""
+        config = lane.config
+        since = max(ticket.arrived, now if place else lane.served)
+        aged = int((now - since) / self._config.ageing_seconds)
+        allowed = self._config.ageing_seconds if config.deadline_seconds is None else config.deadline_seconds
+        return max(0, config.priority - aged), since + allowed, ticket.number
+
+    def _background_seconds(self) -> float:
+        """Longest batch that holds up a live picture which comes just after it began."""
+        deadlines = [lane.config.deadline_seconds for lane in self.lanes if lane.config.deadline_seconds is not None]
+        return self._config.background_share * min(deadlines, default=math.inf)
+
+    def _worth_waiting(self, picked: list[tuple[LaneQueue, Ticket]], now: float) -> float:
+        """Until when a batch that is not full should wait for another live lane; not after ``now``: not at all."""
+        if not all(lane.is_live for lane, _ in picked):
+            return now
+        taken, pictures = sum(ticket.alone_seconds for _, ticket in picked), len(picked)
+        mean = taken / pictures
+        together = self.costs.batch_seconds(taken + mean, pictures + 1)
+        gain = self.costs.batch_seconds(taken, pictures) + self.costs.batch_seconds(mean, 1) - together
+        until = math.inf
+        for _, ticket in picked:
+            longest = self._config.wait_share * (ticket.deadline - ticket.arrived)
+            until = min(until, ticket.arrived + min(longest, gain), ticket.deadline - together)
+        chosen = {lane for lane, _ in picked}
+        others = (lane for lane in self.lanes if lane.is_live and not lane.held and lane not in chosen)
+        coming = [expected for lane in others if (expected := lane.expected(now)) is not None]
+        return min(until, max((latest for soonest, latest in coming if soonest <= until), default=now))

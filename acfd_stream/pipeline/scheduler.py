@@ -1,0 +1,350 @@
+"""One engine for many streams: each has a lane, one thread takes batches from all of them.
+
+A lane has a detector's face, so a TrackSession runs over it as over a detector of its own. The rules of who is next
+stand in ``batching``; here are the threads: callers that wait in their lane, and the one that runs the engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from types import TracebackType
+
+from acfd_stream.config import DetectConfig, LaneConfig, SchedulerConfig
+from acfd_stream.detect.runner import COMPILED_SHAPES, ModelSpec
+from acfd_stream.errors import RunnerError
+from acfd_stream.metrics import Metrics, Pool, QueueStage
+from acfd_stream.pipeline.batching import Backlog, LaneQueue, Seen, Ticket
+from acfd_stream.pipeline.costs import Costs, Size, blank_picture, measure_costs
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.types import Picture
+from acfd_stream.video.picture import picture_bytes
+
+_log = logging.getLogger(__name__)
+
+_Batch = list[tuple[LaneQueue, Ticket]]
+
+
+class Scheduler:
+    """Batches across streams on one engine, which stays the caller's to close.
+
+    Args:
+        engine: a Detector.
+        config: batch, waits and bounds.
+        costs: what pictures cost; None: measured now, on every size of ``warm_sizes`` and every batch size, so that
+            nothing has to be compiled for them afterwards.
+        metrics: where batches, waiting pictures and bytes are counted.
+        clock: seconds.
+
+    Raises:
+        RunnerError: the engine failed on the pictures that warm it up.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: SchedulerConfig | None = None,
+        *,
+        costs: Costs | None = None,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.config = config or SchedulerConfig()
+        self.engine = engine
+        batch = self.config.batch or engine.config.batch
+        self.costs = costs or measure_costs(engine, self.config.warm_sizes, batch, clock)
+        self._metrics = metrics or Metrics.none()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)  # for the engine's thread
+        self._backlog = Backlog(self.costs, self.config, batch)
+        self._lanes: dict[LaneQueue, Lane] = {}
+        self._short_of_room: set[Lane] = set()
+        self._held_bytes = 0
+        self._ready: OrderedDict[Size, None] = OrderedDict()
+        self._is_draining = self._is_stopped = False
+        self._fault: BaseException | None = None
+        if costs is None:
+            self._note_ready(view for size in self.config.warm_sizes for view in self.costs.views_of(size))
+        self._thread = threading.Thread(target=self._run, name="acfd-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes pictures: it is not closed, and its thread has not died of a fault."""
+        return not (self._is_draining or self._is_stopped)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of pictures that wait or are looked at."""
+        return self._held_bytes
+
+    @property
+    def waiting_pictures(self) -> int:
+        """Pictures that wait for the engine."""
+        with self._lock:
+            return self._backlog.waiting
+
+    def open_lane(self, config: LaneConfig | None = None) -> Lane:
+        """A stream's own way to the engine; close it when the stream ends.
+
+        Raises:
+            RunnerError: the scheduler is closed.
+        """
+        with self._lock:
+            if not self.is_running:
+                raise self._why_stopped()
+            queue = self._backlog.open_lane(config or LaneConfig(), self._clock())
+            lane = self._lanes[queue] = Lane(self, queue, self._lock)
+            return lane
+
+    def prepare(self, display_size: Size) -> None:
+        """Have the network ready for pictures of this size: the caller waits for what must be compiled, nobody else.
+
+        Raises:
+            RunnerError: the engine failed.
+        """
+        views = self.costs.views_of(display_size)
+        with self._lock:
+            is_ready = all(view in self._ready for view in views)
+        if not is_ready:
+            self.engine.detect_timed([blank_picture(display_size)])
+        with self._lock:
+            self._note_ready(views)
+
+    def close(self, *, drain: bool = True, timeout_seconds: float = 10.0) -> None:
+        """Take no more pictures and end the thread. May be called again, to break off what drains.
+
+        Args:
+            drain: look at the pictures that wait first; else whoever waits for one gets a RunnerError at once.
+            timeout_seconds: after so long the rest is broken off as well.
+        """
+        with self._lock:
+            self._is_draining = True
+            self._is_stopped |= not drain
+            self._wake_all()
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            with self._lock:
+                self._is_stopped = True
+                self._wake_all()
+            _log.error("the engine has not answered for %.1f s while the scheduler closes", timeout_seconds)
+
+    def __enter__(self) -> Scheduler:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(drain=kind is None)
+
+    # What lanes call, in the threads of the streams.
+
+    def see(self, lane: Lane, pictures: Sequence[Picture]) -> list[Seen]:
+        """See ``Lane.detect_timed``."""
+        for size in {picture.display_size for picture in pictures}:
+            self.prepare(size)
+        with self._lock:
+            tickets = [self._admitted(lane, picture) for picture in pictures]
+            lane.changed.wait_for(lambda: self._is_over(lane) or all(ticket.outcome is not None for ticket in tickets))
+            return [self._outcome(ticket) for ticket in tickets]
+
+    def leave(self, lane: Lane) -> None:
+        """See ``Lane.close``."""
+        with self._lock:
+            if self._lanes.pop(lane.queue, None) is None:
+                return
+            lane.is_closed = True
+            dropped = self._backlog.close_lane(lane.queue)
+            self._metrics.queued(QueueStage.INFER, -len(dropped))
+            self._hold(-sum(ticket.size_bytes for ticket in dropped))
+            lane.changed.notify_all()
+            self._work.notify()
+
+    def _admitted(self, lane: Lane, picture: Picture) -> Ticket:
+        """A picture that has found room in its lane."""
+        size_bytes = picture_bytes(picture)
+        if not self._has_room(lane, size_bytes):
+            self._short_of_room.add(lane)
+            lane.changed.wait_for(
+                lambda: self._is_over(lane) or not self.is_running or self._has_room(lane, size_bytes)
+            )
+            self._short_of_room.discard(lane)
+        if lane.is_closed:
+            raise RunnerError("this stream's way to the engine is closed")
+        if not self.is_running:
+            raise self._why_stopped()
+        now = self._clock()
+        seconds = lane.queue.config.deadline_seconds
+        deadline = math.inf if seconds is None else now + seconds
+        ticket = Ticket(picture, self.costs.picture_seconds(picture.display_size), size_bytes, now, deadline)
+        self._backlog.add(lane.queue, ticket)
+        self._metrics.queued(QueueStage.INFER, 1)
+        self._hold(size_bytes)
+        self._work.notify()
+        return ticket
+
+    def _has_room(self, lane: Lane, size_bytes: int) -> bool:
+        held = lane.queue.held
+        if held == 0:
+            return True
+        return held < lane.queue.config.in_flight and self._held_bytes + size_bytes <= self.config.queue_bytes
+
+    def _is_over(self, lane: Lane) -> bool:
+        return lane.is_closed or self._is_stopped
+
+    def _outcome(self, ticket: Ticket) -> Seen:
+        if isinstance(ticket.outcome, Exception):
+            raise ticket.outcome
+        if ticket.outcome is None:
+            raise self._why_stopped() if self._is_stopped else RunnerError("this stream's way to the engine is closed")
+        return ticket.outcome
+
+    def _why_stopped(self) -> RunnerError:
+        if self._fault is None:
+            return RunnerError("the scheduler is closed")
+        error = RunnerError(f"the engine's thread has died: {type(self._fault).__name__}: {self._fault}")
+        error.__cause__ = self._fault
+        return error
+
+    # The engine's thread.
+
+    def _run(self) -> None:
+        try:
+            while batch := self._taken():
+                self._serve(batch)
+        except BaseException as error:  # nobody may wait for ever, whatever it is
+            _log.exception("the engine's thread has died")
+            self._fault = error
+        with self._lock:
+            self._is_stopped = True
+            self._wake_all()
+
+    def _taken(self) -> _Batch:
+        """The next batch, waiting for it; empty when there is nothing more to do."""
+        with self._lock:
+            while not self._is_stopped:
+                now = self._clock()
+                batch, ask_again = self._backlog.next_batch(now, is_draining=self._is_draining)
+                if batch:
+                    self._metrics.queued(QueueStage.INFER, -len(batch))
+                    return batch
+                if self._is_draining:
+                    return []
+                self._work.wait(None if ask_again == math.inf else ask_again - now)
+            return []
+
+    def _serve(self, batch: _Batch) -> None:
+        begin = self._clock()
+        try:
+            seen = self._looked_at([ticket.picture for _, ticket in batch])
+        except Exception as error:
+            if len(batch) > 1:  # whose fault was it? only that stream shall have it
+                for one in batch:
+                    self._serve([one])
+                return
+            self._deliver(batch, [error], begin)
+        else:
+            self.costs.observe(sum(ticket.alone_seconds for _, ticket in batch), len(batch), self._clock() - begin)
+            self._deliver(batch, seen, begin)
+
+    def _looked_at(self, pictures: list[Picture]) -> list[Seen]:
+        self._metrics.batch(len(pictures))
+        seen = self.engine.detect_timed(pictures)
+        if len(seen) != len(pictures):
+            raise RunnerError(f"the engine answered {len(seen)} of {len(pictures)} pictures")
+        return seen
+
+    def _deliver(self, batch: _Batch, outcomes: Sequence[Seen | Exception], begin: float) -> None:
+        with self._lock:
+            for (queue, ticket), outcome in zip(batch, outcomes, strict=True):
+                if not isinstance(outcome, Exception):
+                    outcome[1]["queue"] = outcome[1].get("queue", 0.0) + begin - ticket.arrived
+                ticket.outcome = outcome
+                queue.running -= 1
+                if queue in self._lanes:
+                    self._lanes[queue].changed.notify_all()
+            self._hold(-sum(ticket.size_bytes for _, ticket in batch))
+
+    # With the lock held.
+
+    def _hold(self, change_bytes: int) -> None:
+        self._held_bytes += change_bytes
+        self._metrics.held(Pool.ENGINE, change_bytes)
+        if change_bytes < 0:
+            for lane in self._short_of_room:
+                lane.changed.notify_all()
+
+    def _note_ready(self, views: Iterable[Size]) -> None:
+        for view in views:
+            self._ready[view] = None
+            self._ready.move_to_end(view)
+        while len(self._ready) > COMPILED_SHAPES:
+            self._ready.popitem(last=False)
+
+    def _wake_all(self) -> None:
+        self._work.notify_all()
+        for lane in self._lanes.values():
+            lane.changed.notify_all()
+
+
+class Lane:
+    """One stream's way to the engine; an ``Engine``. Made by ``Scheduler.open_lane``, a context manager."""
+
+    def __init__(self, scheduler: Scheduler, queue: LaneQueue, lock: threading.Lock) -> None:
+        self.queue = queue
+        self.changed = threading.Condition(lock)
+        self.is_closed = False
+        self._scheduler = scheduler
+        self._config = replace(scheduler.engine.config, batch=queue.config.batch)
+
+    @property
+    def config(self) -> DetectConfig:
+        """The engine's, with as many pictures at once as the lane's config says."""
+        return self._config
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model file says of itself."""
+        return self._scheduler.engine.spec
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic of the network."""
+        return self._scheduler.engine.precision
+
+    @property
+    def description(self) -> str:
+        """Runtime, device, precision and threads."""
+        return self._scheduler.engine.description
+
+    def detect_timed(self, pictures: Sequence[Picture]) -> list[Seen]:
+        """As ``Engine.detect_timed``; stage "queue" holds the time in the lane too.
+
+        Waits while the lane or the scheduler holds as much as it may. May be called from several threads.
+
+        Raises:
+            ShapeError: the planes of a picture are not what it says.
+            RunnerError: the runtime failed, or lane or scheduler were closed, before or in the meantime.
+        """
+        return self._scheduler.see(self, pictures)
+
+    def close(self) -> None:
+        """Give back its places at once: pictures that wait are dropped, and whoever waits for them gets a RunnerError.
+
+        A second call does nothing. A picture that is being looked at is given up to the end of its batch.
+        """
+        self._scheduler.leave(self)
+
+    def __enter__(self) -> Lane:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
