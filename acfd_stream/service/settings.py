@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from acfd_stream.config import DetectConfig, from_mapping, require
+from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.access import AccessConfig
 from acfd_stream.service.jobs.record import JobSettings
@@ -120,6 +120,8 @@ class ServiceSettings:
     limits: Limits = field(default_factory=Limits)
     sources: SourceSettings = field(default_factory=SourceSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    capacity: CapacityConfig = field(default_factory=CapacityConfig)
     access: AccessConfig = field(default_factory=AccessConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     keepalive: KeepaliveConfig = field(default_factory=KeepaliveConfig)
