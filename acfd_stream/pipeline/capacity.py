@@ -1,0 +1,302 @@
+"""How many streams fit on the machine: asked before a stream is let in, so that those inside keep their objective.
+
+Every frame keeps the machine busy for a known time: its share of a batch, and what decoding and tracking take of the
+cores. A set of live streams is let in when
+
+- together they take no more than a stated share of the machine, and
+- in any span of time the frames that must be done by its end, however unluckily they come together, take no longer than
+  the span. With frames every T seconds, each to be done D seconds after it came and taking C, these are
+  C (1 + (t - D) / T) of a stream with D <= t, summed over the streams, and once what may already be running then. It is
+  enough to look at every t that is some stream's D: between them the sum grows more slowly than t.
+
+Source: the second is the processor demand test of earliest-deadline-first scheduling (Baruah, Rosier, Howell, 1990),
+with the usual term for work that is not interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+
+from acfd_stream.config import CapacityConfig, SchedulerConfig, require
+from acfd_stream.errors import OverloadedError
+from acfd_stream.metrics import Metrics, Refusal
+from acfd_stream.pipeline.costs import Costs, Size, megapixels
+
+_DECODE_STEP = 0.05
+_DECODE_RANGE = (1e-4, 0.02)  # seconds a megapixel; what lies outside waited for something else
+_REFRESH_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a stream will ask for."""
+
+    display_size: Size  # (height, width)
+    frame_rate: float = 0.0  # frames a second; of a file nobody asks
+    objective_seconds: float | None = None  # None: a file, which takes what is left
+
+    def __post_init__(self) -> None:
+        require(min(self.display_size) >= 1, "display_size", self.display_size, "at least 1×1")
+        require(0 <= self.frame_rate <= 1000, "frame_rate", self.frame_rate, "in 0 … 1000")
+        if self.objective_seconds is not None:
+            require(self.frame_rate > 0, "frame_rate", self.frame_rate, "above 0 for a live stream")
+            require(0 < self.objective_seconds < math.inf, "objective_seconds", self.objective_seconds, "> 0")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its frames have an objective."""
+        return self.objective_seconds is not None
+
+
+@dataclass(frozen=True)
+class CapacityAnswer:
+    """Whether a stream would fit now."""
+
+    fits: bool
+    headroom: float  # share of what may be taken that is free, before the stream is added, 0 … 1
+    reason: str  # one line for a person
+    may_fit_later: bool = True  # it would fit if nobody else were there
+    refusal: Refusal | None = None  # None where it fits
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What a stream does to the machine."""
+
+    demand: Demand
+    alone_seconds: float  # the engine, for one frame by itself
+    busy_seconds: float  # all cores, for one frame
+    rate: float  # frames a second
+    due_seconds: float  # from a frame being decoded to when it must leave the engine
+
+    @property
+    def share(self) -> float:
+        return self.busy_seconds * self.rate
+
+
+class Capacity:
+    """The streams that are inside, and whether another one fits. May be used from any thread.
+
+    Args:
+        costs: the scheduler's: what pictures cost the engine, as slow as it is now.
+        config: limits.
+        scheduler: how it treats streams in file mode.
+        metrics: where refusals and headroom are counted.
+    """
+
+    def __init__(
+        self,
+        costs: Costs,
+        config: CapacityConfig | None = None,
+        scheduler: SchedulerConfig | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.config = config or CapacityConfig()
+        self._costs = costs
+        self._scheduler = scheduler or SchedulerConfig()
+        self._metrics = metrics or Metrics.none()
+        self._cores = self.config.cores or _cpu_count()
+        self._decode_seconds = self.config.decode_seconds
+        self._decoded = 0
+        self._lock = threading.Lock()
+        self._inside: dict[Reservation, Demand] = {}
+        self._metrics.headroom(1.0)
+
+    @property
+    def headroom(self) -> float:
+        """Share of what streams may take that is free, 0 … 1: what to scale on."""
+        with self._lock:
+            return self._headroom()
+
+    @property
+    def streams(self) -> int:
+        """Streams inside."""
+        with self._lock:
+            return len(self._inside)
+
+    def ask(self, display_size: Size, frame_rate: float, objective_seconds: float | None = None) -> CapacityAnswer:
+        """Whether a live stream would fit now.
+
+        Args:
+            display_size: (height, width) of its frames.
+            frame_rate: frames a second, > 0.
+            objective_seconds: longest time of a frame; None: the config's.
+
+        Raises:
+            ConfigError: a number is outside its range.
+        """
+        demand = Demand(display_size, frame_rate, objective_seconds or self.config.objective_seconds)
+        with self._lock:
+            return self._answer(demand, list(self._inside.values()))
+
+    def reserve(self, demand: Demand) -> Reservation:
+        """Let a stream in, until its reservation is released.
+
+        Raises:
+            OverloadedError: it does not fit now; the message says why.
+        """
+        reservation = Reservation(self)
+        self.change(reservation, demand)
+        return reservation
+
+    def change(self, reservation: Reservation, demand: Demand) -> None:
+        """Set what a stream that is being let in, or is inside, asks for. See ``Reservation.change``."""
+        with self._lock:
+            others = [known for holder, known in self._inside.items() if holder is not reservation]
+            answer = self._answer(demand, others)
+            if answer.refusal is not None:
+                self._metrics.refused(answer.refusal)
+                raise OverloadedError(answer.reason)
+            self._inside[reservation] = demand
+            self._metrics.headroom(self._headroom())
+
+    def release(self, reservation: Reservation) -> None:
+        """Give back what a stream had."""
+        with self._lock:
+            self._inside.pop(reservation, None)
+            self._metrics.headroom(self._headroom())
+
+    def observe_decode(self, display_size: Size, seconds: float) -> None:
+        """Learn from a frame that a core took ``seconds`` to decode."""
+        low, high = _DECODE_RANGE
+        with self._lock:
+            shown = min(max(seconds / megapixels(display_size), low), high)
+            self._decode_seconds += _DECODE_STEP * (shown - self._decode_seconds)
+            self._decoded += 1
+            if self._decoded % _REFRESH_FRAMES == 0:
+                self._metrics.headroom(self._headroom())
+
+    # With the lock held.
+
+    def _headroom(self) -> float:
+        taken = sum(self._load(demand).share for demand in self._inside.values())
+        return min(1.0, max(0.0, 1.0 - taken / self.config.load_limit))
+
+    def _answer(self, demand: Demand, others: list[Demand]) -> CapacityAnswer:
+        load = self._load(demand)
+        loads = [self._load(other) for other in others]
+        taken = sum(other.share for other in loads)
+        headroom = min(1.0, max(0.0, 1.0 - taken / self.config.load_limit))
+        refused = self._refusal(load, loads)
+        if refused is not None:
+            refusal, reason = refused
+            return CapacityAnswer(False, headroom, reason, self._refusal(load, []) is None, refusal)
+        reason = (
+            f"{_name(demand)} frames take {_milliseconds(load.busy_seconds)} of this machine each: the stream adds "
+            f"{load.share:.0%} to the {taken:.0%} that are taken, of at most {self.config.load_limit:.0%}"
+        )
+        return CapacityAnswer(True, headroom, reason)
+
+    def _refusal(self, load: _Load, others: list[_Load]) -> tuple[Refusal, str] | None:
+        files = sum(not other.demand.is_live for other in others)
+        if not load.demand.is_live and files >= self.config.file_streams:
+            return Refusal.FILE_STREAMS, f"{files} streams in file mode are open, the most at once"
+        loads = [*others, load]
+        views = {view for one in loads for view in self._costs.views_of(one.demand.display_size)}
+        if len(views) > self.config.view_sizes:
+            seen = f"frames of {len(views)} different shapes would be open, the most at once are"
+            return Refusal.CAPACITY, f"{seen} {self.config.view_sizes}"
+        fault = self._too_slow(load) or self._too_much(load, others) or self._too_bunched(loads)
+        return None if fault is None else (Refusal.CAPACITY, fault)
+
+    def _too_slow(self, load: _Load) -> str | None:
+        objective = load.demand.objective_seconds
+        if objective is None or load.alone_seconds <= load.due_seconds:
+            return None
+        needed = objective - load.due_seconds + load.alone_seconds
+        return (
+            f"one {_name(load.demand)} frame takes {_milliseconds(needed)} on this machine by itself, "
+            f"and the objective is {_milliseconds(objective)}"
+        )
+
+    def _too_much(self, load: _Load, others: list[_Load]) -> str | None:
+        taken = sum(other.share for other in others)
+        if taken + load.share <= self.config.load_limit:
+            return None
+        return (
+            f"{taken:.0%} of the machine are taken by {len(others)} streams, and this one of {_name(load.demand)} needs "
+            f"{load.share:.0%}: together more than {self.config.load_limit:.0%}"
+        )
+
+    def _too_bunched(self, loads: list[_Load]) -> str | None:
+        """Frames that come at the worst moments; see the top of this file."""
+        live = [load for load in loads if load.demand.is_live]
+        for due in sorted({load.due_seconds for load in live}):
+            hurried = [load for load in live if load.due_seconds <= due]
+            work = sum(load.busy_seconds * (1 + (due - load.due_seconds) * load.rate) for load in hurried)
+            lonely = max(load.alone_seconds - load.busy_seconds for load in hurried)  # a last one, on one core
+            patient = [load for load in loads if load.due_seconds > due]
+            running = max((self._running_seconds(load, live) for load in patient), default=0.0)
+            needed = work + max(0.0, lonely) + running
+            if needed > due:
+                return (
+                    f"frames of {len(hurried)} streams that come at once would take {_milliseconds(needed)} "
+                    f"of the {_milliseconds(due)} that their objective leaves"
+                )
+        return None
+
+    def _running_seconds(self, load: _Load, live: list[_Load]) -> float:
+        """Longest batch of a patient stream that a frame in a hurry may have to wait for."""
+        if load.demand.is_live:
+            return load.alone_seconds
+        shortest = min(one.due_seconds for one in live)
+        return max(load.alone_seconds, self._scheduler.background_share * shortest)
+
+    def _load(self, demand: Demand) -> _Load:
+        alone = self._costs.picture_seconds(demand.display_size)
+        batch = self._costs.best_batch
+        engine = self._costs.batch_seconds(alone * batch, batch) / batch
+        decode = self._decode_seconds * megapixels(demand.display_size)
+        busy = engine + (decode + self.config.frame_seconds) / self._cores
+        alone = self._costs.batch_seconds(alone, 1)
+        if demand.objective_seconds is None:
+            return _Load(demand, alone, busy, 1 / self._scheduler.ageing_seconds, math.inf)
+        due = demand.objective_seconds - decode - self.config.frame_seconds
+        return _Load(demand, alone, busy, demand.frame_rate, due)
+
+
+class Reservation:
+    """A stream's place; a context manager. Made by ``Capacity.reserve``."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+
+    def change(self, demand: Demand) -> None:
+        """Ask for something else: what the container says, where a guess was reserved. Refused, it keeps what it had.
+
+        Raises:
+            OverloadedError: it does not fit now; the message says why.
+        """
+        self._capacity.change(self, demand)
+
+    def release(self) -> None:
+        """Give the place back; a second call does nothing."""
+        self._capacity.release(self)
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _name(demand: Demand) -> str:
+    height, width = demand.display_size
+    return f"{width}×{height}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms"
+
+
+def _cpu_count() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
