@@ -253,7 +253,7 @@ class LaneConfig:
     @classmethod
     def background(cls, batch: int = 4) -> LaneConfig:
         """For a file: whole batches, in what the live streams leave."""
-        return cls(priority=3, deadline_seconds=None, batch=batch, batch_share=64, in_flight=max(8, batch))
+        return cls(priority=2, deadline_seconds=None, batch=batch, batch_share=64, in_flight=max(8, batch))
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class Capacity:
         with self._lock:
             others = [known for holder, known in self._inside.items() if holder is not reservation]
             answer = self._answer(demand, others)
-            if answer.refusal is not None:
+            if answer.refusal is not None and not self._is_less(demand, self._inside.get(reservation)):
                 self._metrics.refused(answer.refusal)
                 raise OverloadedError(answer.reason)
             self._inside[reservation] = demand
@@ -171,6 +171,13 @@ class Capacity:
                 self._metrics.headroom(self._headroom())
 
     # With the lock held.
+
+    def _is_less(self, demand: Demand, before: Demand | None) -> bool:
+        """Whether a stream that is inside wants no more than it has: it stays, even on a machine that has slowed."""
+        if before is None or demand.is_live != before.is_live:
+            return False
+        old, new = self._load(before), self._load(demand)
+        return new.share <= old.share and new.due_seconds >= old.due_seconds
 
     def _headroom(self) -> float:
         taken = sum(self._load(demand).share for demand in self._inside.values())
@@ -218,8 +225,8 @@ class Capacity:
         if taken + load.share <= self.config.load_limit:
             return None
         return (
-            f"{taken:.0%} of the machine are taken by {len(others)} streams, and this one of {_name(load.demand)} needs "
-            f"{load.share:.0%}: together more than {self.config.load_limit:.0%}"
+            f"{taken:.0%} of the machine are taken by {len(others)} streams, and this one of {_name(load.demand)} "
+            f"needs {load.share:.0%}: together more than {self.config.load_limit:.0%}"
         )
 
     def _too_bunched(self, loads: list[_Load]) -> str | None:
