@@ -66,6 +66,8 @@ class Desk:
 
     def describe(self, start: bytes, expected_frames: int | None) -> None:
         """Note what is known before the first result; ``start`` is what readers of the results get first."""
+        if expected_frames is not None and not 0 <= expected_frames < 2**63:
+            expected_frames = None  # a container may claim anything
         self.progress = replace(self.progress, expected_frames=expected_frames)
         self._runner.store.describe(self.job.job_id, start, expected_frames)
 
@@ -232,8 +234,8 @@ class JobRunner:
             try:
                 job = self.store.claim()
                 self.sweep()
-            except AcfdError as error:
-                _log.error("jobs wait: %s", error)
+            except Exception:
+                _log.exception("jobs wait")
                 job = None
             if job is None:
                 self.wait(version, _SWEEP_SECONDS)
@@ -250,8 +252,8 @@ class JobRunner:
         self._note()
         try:
             self._settle(desk, self._outcome(desk))
-        except AcfdError as error:
-            _log.error("job %s: its end cannot be noted: %s", job.job_id, error)
+        except Exception:
+            _log.exception("job %s: its end cannot be noted; it runs again when the server does", job.job_id)
         finally:
             with self._changed:
                 del self._desks[job.job_id]

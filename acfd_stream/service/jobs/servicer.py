@@ -1,0 +1,206 @@
+"""Calls about jobs. They are quick, but for the stream of results, which waits for a running job."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from acfd_stream.config import require
+from acfd_stream.errors import ConfigError, OverloadedError
+from acfd_stream.metrics import JobState
+from acfd_stream.service.access import caller_name
+from acfd_stream.service.jobs.record import FINAL_STATES, Job, JobConflict, JobNotFound
+from acfd_stream.service.jobs.replay import Replay
+from acfd_stream.service.jobs.runner import JobRunner
+from acfd_stream.service.status import StatusError, draining, not_found
+from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2
+from acfd_stream.video.origin import source_name
+
+KEY_CHARACTERS = 200
+URI_CHARACTERS = 4096
+PAGE_JOBS, MOST_PAGE_JOBS = 50, 1000
+PAGE_BYTES = 2**20
+"""A page of jobs ends where it has grown so large: messages of 4 MiB and more are refused by callers."""
+_WAIT_SECONDS = 5.0  # a reader of results that hears nothing looks after itself so often
+_STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
+_STATES_BACK = {number: state for state, number in _STATES.items()}
+
+
+class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grpc ships no types
+    """JobService over a runner. Everybody sees their own jobs only.
+
+    Args:
+        runner: does the jobs; the caller's to start and close.
+        check: raises what is wrong with a request, before it becomes a job.
+    """
+
+    def __init__(self, runner: JobRunner, check: Callable[[job_pb2.SubmitJobRequest], None]) -> None:
+        self._runner, self._check = runner, check
+        self._streams = threading.BoundedSemaphore(runner.settings.result_streams)
+
+    def SubmitJob(self, request: job_pb2.SubmitJobRequest, context: Any) -> job_pb2.SubmitJobResponse:  # noqa: N802
+        """See job.proto."""
+        key = request.idempotency_key
+        require(len(key) <= KEY_CHARACTERS, "idempotency_key", f"{len(key)} characters", f"<= {KEY_CHARACTERS}")
+        require(0 < len(request.uri) <= URI_CHARACTERS, "uri", f"{len(request.uri)} characters", "a path or URL")
+        if self._runner.is_closing:
+            raise draining()
+        asked = job_pb2.SubmitJobRequest(uri=request.uri, config=request.config)
+        self._check(asked)
+        try:
+            job = self._runner.submit(caller_name(), key, asked.SerializeToString(deterministic=True))
+        except JobConflict as error:
+            known = {"idempotency_key": error.key, "job_id": error.job_id}
+            raise StatusError(
+                grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", str(error), metadata=known
+            ) from error
+        return job_pb2.SubmitJobResponse(job=job_pb(job))
+
+    def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:  # noqa: N802
+        """See job.proto."""
+        with _finding(request.job_id):
+            return job_pb2.GetJobResponse(job=job_pb(self._runner.get(request.job_id, caller_name())))
+
+    def ListJobs(self, request: job_pb2.ListJobsRequest, context: Any) -> job_pb2.ListJobsResponse:  # noqa: N802
+        """See job.proto."""
+        count = min(request.page_size or PAGE_JOBS, MOST_PAGE_JOBS)
+        states = _states_of(request.states)
+        before = _read_page_token(request.page_token, states) if request.page_token else None
+        found = self._runner.page(caller_name(), states, before, count + 1)
+        response, size = job_pb2.ListJobsResponse(), 0
+        for job in found[:count]:
+            entry = job_pb(job)
+            size += entry.ByteSize()
+            if size > PAGE_BYTES and response.jobs:
+                break
+            response.jobs.append(entry)
+        if len(response.jobs) < len(found):
+            response.next_page_token = _page_token(found[len(response.jobs) - 1].sequence, states)
+        return response
+
+    def CancelJob(self, request: job_pb2.CancelJobRequest, context: Any) -> job_pb2.CancelJobResponse:  # noqa: N802
+        """See job.proto."""
+        with _finding(request.job_id):
+            return job_pb2.CancelJobResponse(job=job_pb(self._runner.cancel(request.job_id, caller_name())))
+
+    def StreamJobResults(  # noqa: N802
+        self, request: job_pb2.StreamJobResultsRequest, context: Any
+    ) -> Iterator[job_pb2.StreamJobResultsResponse]:
+        """See job.proto."""
+        owner = caller_name()
+        with _finding(request.job_id):
+            self._runner.get(request.job_id, owner)
+            if not self._streams.acquire(blocking=False):
+                most = self._runner.settings.result_streams
+                raise OverloadedError(f"{most} streams of results are open, which is the limit; try again later")
+            try:
+                context.add_callback(self._runner.stir)
+                yield from self._results(request, owner, context)
+            finally:
+                self._streams.release()
+
+    def _results(
+        self, request: job_pb2.StreamJobResultsRequest, owner: str, context: Any
+    ) -> Iterator[job_pb2.StreamJobResultsResponse]:
+        replay: Replay | None = None
+        while context.is_active():
+            version = self._runner.version()
+            job = self._runner.get(request.job_id, owner)
+            if replay is None and job.start is not None:
+                start = stream_pb2.TrackStart.FromString(job.start)
+                start.first_index = request.first_index
+                replay = Replay(self._runner.results, job.job_id, start, request.first_index)
+                yield job_pb2.StreamJobResultsResponse(start=start)
+            if replay is not None:
+                for page in replay.pages():
+                    yield job_pb2.StreamJobResultsResponse(results=page)
+            if job.state in FINAL_STATES:
+                yield job_pb2.StreamJobResultsResponse(end=_end_of(job, replay))
+                return
+            if self._runner.is_closing:
+                raise draining()
+            self._runner.wait(version, _WAIT_SECONDS)
+
+
+def job_pb(job: Job) -> job_pb2.Job:
+    """What callers see of a job."""
+    request = job_pb2.SubmitJobRequest.FromString(job.request)
+    progress = job.progress
+    return job_pb2.Job(
+        job_id=job.job_id,
+        uri=source_name(request.uri),
+        config=request.config,
+        state=_STATES[job.state],
+        create_time=_timestamp(job.created_seconds),
+        start_time=_timestamp(job.started_seconds),
+        end_time=_timestamp(job.ended_seconds),
+        progress=job_pb2.JobProgress(
+            frame_count=progress.frames,
+            expected_frame_count=progress.expected_frames,
+            track_count=progress.tracks,
+        ),
+        error=job_pb2.JobError(code=job.error_code, message=job.error) if job.error else None,
+    )
+
+
+def _end_of(job: Job, replay: Replay | None) -> stream_pb2.TrackEnd:
+    """The last word on a job that is done; of any other the error that ends the call."""
+    if job.state is JobState.CANCELLED:
+        raise StatusError(grpc.StatusCode.CANCELLED, "JOB_CANCELLED", f"job {job.job_id} was cancelled")
+    if job.state is JobState.FAILED:
+        known = {code.value[0]: code for code in grpc.StatusCode}
+        raise StatusError(known.get(job.error_code, grpc.StatusCode.INTERNAL), "JOB_FAILED", job.error)
+    if replay is None or replay.end is None:
+        raise StatusError(grpc.StatusCode.DATA_LOSS, "RESULTS_LOST", f"the results of job {job.job_id} are gone")
+    return replay.end
+
+
+@contextmanager
+def _finding(job_id: str) -> Iterator[None]:
+    try:
+        yield
+    except JobNotFound as error:
+        raise not_found("job", job_id[:100]) from error
+
+
+def _timestamp(seconds: float | None) -> Timestamp | None:
+    if seconds is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromMicroseconds(round(seconds * 1e6))
+    return stamp
+
+
+def _states_of(numbers: Any) -> tuple[JobState, ...]:
+    for number in numbers:
+        require(number in _STATES_BACK, "states", number, "states of a job")
+    return tuple(sorted({_STATES_BACK[number] for number in numbers}, key=lambda state: state.value))
+
+
+def _page_token(before: int, states: tuple[JobState, ...]) -> str:
+    values = [before, [state.value for state in states]]
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
+
+
+def _read_page_token(token: str, states: tuple[JobState, ...]) -> int:
+    """The sequence below which the page begins.
+
+    Raises:
+        ConfigError: no such token was given, or it was for other states.
+    """
+    try:
+        before, names = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
+        is_right = type(before) is int and 0 < before < 2**63 and names == [state.value for state in states]
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        is_right = False
+    if not is_right:
+        raise ConfigError(f"page_token must be that of the page before, with the same states, got {token[:100]!r}")
+    return int(before)
