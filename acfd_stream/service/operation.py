@@ -70,6 +70,9 @@ def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
         *_ping_options(keepalive),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", 5000),
         ("grpc.enable_retries", 0),  # whoever knows where a stream stands begins it again
     ]
 

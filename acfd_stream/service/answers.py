@@ -1,0 +1,78 @@
+"""Answers that are one message, as a client hands them out, and the requests they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from acfd_stream.service.convert import duration_pb, face_of, seconds_of, size_pb
+from acfd_stream.types import Face
+from acfd_stream.v1 import face_track_pb2
+
+
+@dataclass(frozen=True)
+class PictureFaces:
+    """Faces of one picture."""
+
+    display_size: tuple[int, int]  # (height, width); boxes live in it
+    faces: tuple[Face, ...]  # best first, with track_id 0
+    is_truncated: bool  # a cap cut off some
+
+    @classmethod
+    def of(cls, response: Any) -> PictureFaces:
+        """From a DetectResponse."""
+        size = (response.size.height, response.size.width)
+        return cls(size, tuple(face_of(face) for face in response.faces), response.is_truncated)
+
+
+@dataclass(frozen=True)
+class CapacityReply:
+    """Whether one more live stream would fit now."""
+
+    fits: bool
+    headroom: float  # share of the engine that is free, [0, 1]
+    reason: str
+    retry_seconds: float | None  # when to ask again; None where it fits, or never will
+
+    @classmethod
+    def of(cls, response: Any) -> CapacityReply:
+        """From a GetCapacityResponse."""
+        retry = seconds_of(response.retry_delay) if response.HasField("retry_delay") else None
+        return cls(response.fits, response.headroom, response.reason, retry)
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that a server knows."""
+
+    name: str
+    version: str
+    precision: str  # empty where it is not loaded
+    description: str  # runtime, device and threads; empty where it is not loaded
+    is_loaded: bool
+    training_data: str
+    date: str
+
+    @classmethod
+    def of(cls, model: Any) -> KnownModel:
+        """From a ModelInfo."""
+        return cls(
+            model.name,
+            model.version,
+            model.precision,
+            model.description,
+            model.is_loaded,
+            model.training_data,
+            model.date,
+        )
+
+
+def detect_request(image: bytes) -> Any:
+    """Asks for the faces of an encoded picture."""
+    return face_track_pb2.DetectRequest(image=image)
+
+
+def capacity_request(size: tuple[int, int], fps: float, objective_seconds: float | None) -> Any:
+    """Asks whether a live stream of (height, width) pictures would fit."""
+    objective = None if objective_seconds is None else duration_pb(objective_seconds)
+    return face_track_pb2.GetCapacityRequest(size=size_pb(size), frame_rate=fps, objective=objective)
