@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-gpu check bench clean
+.PHONY: help demo test test-programs test-gpu check bench clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,6 +24,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 PACKAGE := $(VENV)/.package-installed
 TESTING := $(VENV)/.test-extras-installed
 TOOLS := $(VENV)/.dev-extras-installed
+PROGRAMS := $(abspath $(VENV))/debian
 BUILD_INPUTS := pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*.cu protos/acfd_stream/v1/*.proto)
 RESULT := out/$(if $(VIDEO),video,demo)
 
@@ -49,8 +50,11 @@ endif
 	@tail -n 1 $(RESULT).jsonl | $(BIN)/python -c \
 	  'import json, sys; end = json.load(sys.stdin); print(end["tracks"], "tracks in", end["frames"], "frames")'
 
-test: $(TESTING)
-	$(BIN)/python -m pytest
+test: $(TESTING) test-programs
+	PATH="$(PROGRAMS)/usr/bin:$$PATH" $(BIN)/python -m pytest
+
+test-programs:
+	@tests/debian_programs.sh "$(PROGRAMS)"
 
 test-gpu: $(TESTING)
 	FAIL_WITHOUT_GPU=1 $(BIN)/python -m pytest -m gpu
