@@ -22,6 +22,7 @@ from acfd_stream.metrics import JobState
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.service.access import AccessConfig, AccessInterceptor
+from acfd_stream.service.bearer import add_token
 from acfd_stream.service.convert import result_of
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.runner import Desk, Stopped
@@ -307,3 +308,22 @@ def test_a_container_may_claim_any_number_of_frames(
     assert list(service.results(job_id))[-1].end.frame_count == 1
     progress = service.stub.GetJob(job_pb2.GetJobRequest(job_id=job_id)).job.progress
     assert progress.expected_frame_count == expected
+
+
+def test_everybody_sees_their_own_jobs_only(serve: Callable[..., Service], tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    ann, bob = ({"metadata": (("authorization", f"Bearer {add_token(tokens, name)}"),)} for name in ("ann", "bob"))
+    service = serve(access=AccessConfig(tokens=tokens))
+    request, reads = job_pb2.SubmitJobRequest(uri="1", idempotency_key="k"), job_pb2.StreamJobResultsRequest
+    for _ in range(10):  # on the same threads, in turn
+        anns, bobs = (service.stub.SubmitJob(request, **who).job.job_id for who in (ann, bob))
+        assert anns != bobs
+        for who, own, others in ((ann, anns, bobs), (bob, bobs, anns)):
+            assert [job.job_id for job in service.stub.ListJobs(job_pb2.ListJobsRequest(), **who).jobs] == [own]
+            assert len(list(service.stub.StreamJobResults(reads(job_id=own), **who))) == 3
+            for call in (
+                lambda who=who, others=others: service.stub.GetJob(job_pb2.GetJobRequest(job_id=others), **who),
+                lambda who=who, others=others: service.stub.CancelJob(job_pb2.CancelJobRequest(job_id=others), **who),
+                lambda who=who, others=others: list(service.stub.StreamJobResults(reads(job_id=others), **who)),
+            ):
+                assert refusal(call)[0] is grpc.StatusCode.NOT_FOUND
