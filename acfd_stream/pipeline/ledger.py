@@ -6,7 +6,7 @@ Times go into buckets that widen by 2 %, so a percentile is true to 1 % however 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,24 +52,24 @@ class _StageTimes:
 
 
 class Ledger:
-    """Stage times of the frames of a stream."""
+    """Stage times of the frames of a stream; ``stages`` may name others than ``STAGES``."""
 
-    def __init__(self) -> None:
-        self._stages = {stage: _StageTimes() for stage in STAGES}
+    def __init__(self, stages: Sequence[str] = STAGES) -> None:
+        self._stages = {stage: _StageTimes() for stage in stages}
 
     def add(self, timings: Mapping[str, float]) -> None:
         """Enter one frame's stage → seconds; a stage it did not meet is left out.
 
         Raises:
-            ConfigError: a stage is not one of ``STAGES``.
+            ConfigError: a stage is not one of the ledger's.
         """
         for stage, seconds in timings.items():
             if stage not in self._stages:
-                raise ConfigError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+                raise ConfigError(f"stage must be one of {', '.join(self._stages)}, got {stage!r}")
             self._stages[stage].add(seconds)
 
     def summary(self) -> dict[str, StageSummary]:
-        """Stage → its times, in the order of ``STAGES``; stages that no frame met are left out."""
+        """Stage → its times, in their order; stages that no frame met are left out."""
         return {stage: _summed(times) for stage, times in self._stages.items() if times.counts.any()}
 
 
