@@ -15,6 +15,8 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from acfd_stream.errors import ConfigError
+from acfd_stream.types import DropReason as DropReason  # labels too, for whoever counts
+from acfd_stream.types import Outcome as Outcome
 
 LATENCY_BUCKETS = (
     *(0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.055, 0.06, 0.075),
@@ -59,25 +61,6 @@ class Stage(Enum):
     TRACK = "track"
     ENCODE = "encode"  # into a message
     SEND = "send"  # until gRPC took it
-
-
-class Outcome(Enum):
-    """How a frame ended."""
-
-    OK = "ok"  # answered within the stream's objective, or in file mode
-    LATE = "late"  # answered after it
-    DROPPED = "dropped"  # left out by the stream's policy
-    FAILED = "failed"  # lost to an error
-
-
-class DropReason(Enum):
-    """Why a live frame was left out."""
-
-    QUEUE_FULL = "queue_full"  # newer ones pressed it out, or it found no room
-    DEADLINE = "deadline"  # it would have been late for certain
-    STALE = "stale"  # it was late before it came to the network
-    CLIENT_SLOW = "client_slow"  # the client does not read its answers
-    DRAIN = "drain"  # the service is stopping
 
 
 class QueueStage(Enum):

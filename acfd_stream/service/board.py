@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from acfd_stream.metrics import DecodeFault, Metrics, Mode, Outcome, Path, StreamState
-from acfd_stream.service.history import History, Tally
+from acfd_stream.service.history import History
 from acfd_stream.service.overlay import OverlayWindow
 from acfd_stream.types import FrameResult, MediaInfo
 
@@ -48,7 +48,6 @@ class StreamMeter:
         self.shots = 0
         self.state: StreamState | None = StreamState.OPENING
         self.history = History(_STREAM_STEP_SECONDS, _STREAM_STEPS, clock)
-        self.total = Tally()
         self.overlay = OverlayWindow(clock) if card.shows_overlay else None
         self._board = board
         self._clock = clock

@@ -90,7 +90,9 @@ class History:
         self.step_seconds = step_seconds
         self.steps = steps
         self._clock = clock
+        self._began_at = clock()
         self._lock = threading.Lock()
+        self._total = Tally()
         self._ring: dict[int, Tally] = {}  # number of the step → what happened in it; steps without frames are missing
 
     def answered(
@@ -100,6 +102,8 @@ class History:
         place = math.log(max(latency_seconds, _SHORTEST_SECONDS) / _SHORTEST_SECONDS) / math.log(_GROWTH)
         bucket = min(int(place), _LAST_BUCKET)
         with self._lock:
+            self._total.outcomes[outcome] += 1
+            self._total.reused += is_reused
             tally = self._current()
             tally.outcomes[outcome] += 1
             tally.latencies[bucket] += 1
@@ -113,10 +117,10 @@ class History:
     def lost(self, outcome: Outcome, count: int = 1, reason: DropReason | None = None) -> None:
         """Enter frames that were dropped, with the reason, or failed."""
         with self._lock:
-            tally = self._current()
-            tally.outcomes[outcome] += count
-            if reason is not None:
-                tally.drops[reason] += count
+            for tally in (self._current(), self._total):
+                tally.outcomes[outcome] += count
+                if reason is not None:
+                    tally.drops[reason] += count
 
     def numbers(self) -> range:
         """Numbers of the remembered steps, the one that is running last."""
@@ -128,13 +132,26 @@ class History:
         with self._lock:
             return [_merged([self._ring[number]] if number in self._ring else []) for number in self.numbers()]
 
+    def total(self) -> Tally:
+        """Outcomes, drops and reused frames since the beginning; times are those of the remembered steps only."""
+        with self._lock:
+            return _merged([self._total])
+
     def recent(self, seconds: float) -> Tally:
-        """What happened in the last ``seconds``, to the step."""
-        count = max(1, round(seconds / self.step_seconds))
+        """What happened in the last ``seconds`` and in the step that is running."""
         with self._lock:
             last = self._number()
-            numbers = range(last - count, last + 1)
+            numbers = range(last - self._whole_steps(seconds), last + 1)
             return _merged(self._ring[number] for number in numbers if number in self._ring)
+
+    def rate(self, seconds: float) -> float:
+        """Frames a second lately: over the last ``seconds``, or since the beginning where that is less ago."""
+        now = self._clock()
+        span = self._whole_steps(seconds) * self.step_seconds + now % self.step_seconds
+        return self.recent(seconds).frames / max(min(span, now - self._began_at), 1.0)
+
+    def _whole_steps(self, seconds: float) -> int:
+        return max(1, round(seconds / self.step_seconds))
 
     def _number(self) -> int:
         return int(self._clock() // self.step_seconds)

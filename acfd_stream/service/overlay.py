@@ -11,6 +11,8 @@ from acfd_stream.video.still import drawn_jpeg
 
 LOOK_SECONDS = 10.0
 """A look lasts so long; the page looks again before."""
+LEAST_SECONDS = 0.2
+"""Between two drawings of a stream, however many look."""
 LONGER_SIDE = 960
 
 
@@ -26,7 +28,7 @@ class OverlayWindow:
         self._drawing = threading.Lock()  # one drawing at a time: looks do not add up
         self._until = -1.0
         self._last: tuple[Frame, FrameResult] | None = None
-        self._drawn: tuple[int, bytes] | None = None  # index of the frame, its JPEG
+        self._drawn: tuple[int, float, bytes] | None = None  # index of the frame, when, its JPEG
         self._is_closed = False
 
     @property
@@ -49,16 +51,19 @@ class OverlayWindow:
     def look(self) -> bytes | None:
         """The newest frame with its faces drawn on, a JPEG; None where there is none yet: look again."""
         with self._drawing:
+            now = self._clock()
             with self._lock:
-                self._until = self._clock() + LOOK_SECONDS
+                if self._is_closed:
+                    return None
+                self._until = now + LOOK_SECONDS
                 last, drawn = self._last, self._drawn
             if last is None:
                 return None
-            if drawn is None or drawn[0] != last[0].index:
-                drawn = (last[0].index, drawn_jpeg(*last, longer_side=LONGER_SIDE))
+            if drawn is None or (drawn[0] != last[0].index and now - drawn[1] >= LEAST_SECONDS):
+                drawn = (last[0].index, now, drawn_jpeg(*last, longer_side=LONGER_SIDE))
                 with self._lock:
                     self._drawn = None if self._is_closed else drawn
-            return drawn[1]
+            return drawn[2]
 
     def close(self) -> None:
         """The stream is over: give its pixels back."""

@@ -1,0 +1,168 @@
+"""In one sentence: is it slow, since when, where the time goes, whose stream it is, and what helps.
+
+Judged by the last minute of live frames. A frame that came late speaks for the stage that took longest, a dropped one
+for what its reason says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from acfd_stream.metrics import DropReason, Outcome, Stage
+from acfd_stream.service.board import StreamMeter
+from acfd_stream.service.history import History, Tally
+
+WINDOW_SECONDS = 60.0
+GOOD, FAIR = 0.99, 0.9
+"""Shares of frames in time from which all is well, and below which much is wrong."""
+_CALM_STEPS = 5  # so many good steps in a row end a slow time
+_BLAMED_SHARE = 0.6  # of all missed frames: one stream is named when so many are its own
+
+
+class Level(Enum):
+    """How much attention it needs."""
+
+    IDLE = "idle"
+    GOOD = "good"
+    FAIR = "fair"
+    POOR = "poor"
+
+
+class Place(Enum):
+    """Where time goes, as one speaks of it."""
+
+    DECODE = "decode"
+    QUEUE = "queue"
+    ENGINE = "engine"
+    TRACK = "track"
+    CLIENT = "client"
+    MEDIA = "media"
+
+
+PLACES = {
+    Stage.INGEST: Place.DECODE,
+    Stage.DECODE: Place.DECODE,
+    Stage.QUEUE: Place.QUEUE,
+    Stage.PREPROCESS: Place.ENGINE,
+    Stage.INFER: Place.ENGINE,
+    Stage.DECODE_BOXES: Place.ENGINE,
+    Stage.NMS: Place.ENGINE,
+    Stage.TRACK: Place.TRACK,
+    Stage.ENCODE: Place.CLIENT,
+    Stage.SEND: Place.CLIENT,
+}
+_REASONS = {
+    Place.DECODE: "Decoding takes longest: smaller pictures, an easier codec or more cores help.",
+    Place.QUEUE: "Frames wait for the engine, which has more to do than it can: fewer or smaller streams, or more "
+    "hardware, help.",
+    Place.ENGINE: "The network itself takes longest: a smaller view, or a faster device, helps.",
+    Place.TRACK: "Shots and tracks take longest: the processor is short of time, look at what else runs on it.",
+    Place.CLIENT: "Answers are not read fast enough: look at the client and the network between.",
+    Place.MEDIA: "Frames cannot be decoded: look at what sends them.",
+}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a person wants to know first."""
+
+    level: Level
+    headline: str
+    detail: str = ""
+    place: Place | None = None
+    stream_id: str | None = None  # whose frames they mostly are
+    since_seconds: float | None = None  # so long ago it began; None where nothing is wrong
+    is_older: bool = False  # it began before what is remembered
+
+
+def diagnose(live: History, streams: Sequence[StreamMeter], objective_seconds: float) -> Diagnosis:
+    """What the last minute of live frames says.
+
+    Args:
+        live: of all live streams.
+        streams: the live ones that are open, or were in that minute.
+        objective_seconds: what a frame may take.
+    """
+    recent = live.recent(WINDOW_SECONDS)
+    goodput = recent.goodput
+    if goodput is None:
+        return Diagnosis(Level.IDLE, "No live frames in the last minute.")
+    p95 = recent.latency(0.95)
+    words = f"{recent.frames:,} frames in the last minute, {_share(goodput)} within {_ms(objective_seconds)}"
+    words += f"; 95 % took at most {_ms(p95)}." if p95 is not None else "."
+    if goodput >= GOOD:
+        return Diagnosis(Level.GOOD, "Live frames are answered in time.", words)
+    place = _place(recent)
+    blamed = _blamed(streams, recent)
+    since, is_older = _since(live)
+    detail = f"{_REASONS[place]} {_whose(blamed, streams)}" if place is not None else words
+    level = Level.FAIR if goodput >= FAIR else Level.POOR
+    return Diagnosis(
+        level, _headline(recent), detail.strip(), place, blamed.card.stream_id if blamed else None, since, is_older
+    )
+
+
+def tally_place(tally: Tally) -> Place | None:
+    """Where the frames of ``tally`` that were missed lost their time; None where none were missed."""
+    return _place(tally)
+
+
+def _place(tally: Tally) -> Place | None:
+    votes: Counter[Place] = Counter()
+    for stage, count in tally.causes.items():
+        votes[PLACES[stage]] += count
+    for reason, count in tally.drops.items():
+        votes[Place.CLIENT if reason is DropReason.CLIENT_SLOW else Place.QUEUE] += count
+    votes[Place.MEDIA] += tally.outcomes[Outcome.FAILED]
+    place, count = votes.most_common(1)[0]
+    return place if count else None
+
+
+def _blamed(streams: Sequence[StreamMeter], recent: Tally) -> StreamMeter | None:
+    if len(streams) < 2:
+        return streams[0] if streams else None
+    worst = max(streams, key=lambda stream: stream.history.recent(WINDOW_SECONDS).missed)
+    return worst if worst.history.recent(WINDOW_SECONDS).missed >= _BLAMED_SHARE * recent.missed else None
+
+
+def _whose(blamed: StreamMeter | None, streams: Sequence[StreamMeter]) -> str:
+    if blamed is None:
+        return f"It is spread over {len(streams)} streams." if streams else ""
+    return "" if len(streams) == 1 else f"Most of it is “{blamed.card.name or blamed.card.stream_id}”."
+
+
+def _headline(recent: Tally) -> str:
+    late, dropped = recent.outcomes[Outcome.LATE], recent.outcomes[Outcome.DROPPED]
+    failed = recent.outcomes[Outcome.FAILED]
+    parts = [
+        f"{_share(count / recent.frames)} {word}"
+        for count, word in ((late, "late"), (dropped, "dropped"), (failed, "failed"))
+        if count
+    ]
+    return f"Live frames: {', '.join(parts)}."
+
+
+def _since(live: History) -> tuple[float, bool]:
+    """Seconds since the slow time began, and whether that is only as far as memory goes."""
+    began, calm = 0, 0
+    series = live.series()
+    for age, tally in enumerate(reversed(series)):
+        if tally.goodput is not None and tally.goodput < GOOD:
+            began, calm = age, 0
+        else:
+            calm += 1
+            if calm >= _CALM_STEPS and age > _CALM_STEPS + WINDOW_SECONDS / live.step_seconds:
+                break
+    return (began + 1) * live.step_seconds, began == len(series) - 1
+
+
+def _share(value: float) -> str:
+    percent = value * 100
+    return f"{percent:.0f} %" if percent >= 10 or percent == round(percent) else f"{percent:.1f} %"
+
+
+def _ms(seconds: float | None) -> str:
+    return "—" if seconds is None else f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,254 @@
+"""The metrics port: what Prometheus scrapes, and the page a person opens first. Plain HTTP, and only ever read.
+
+``/`` is the page, ``/streams.json`` its data, ``/streams/ID/overlay.jpg`` the last frame of a stream whose owner
+allows that, ``/metrics`` the metrics, ``/healthz`` 200 while the service takes streams. Whoever reaches the port sees
+all streams' names: it listens on this machine alone unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+
+from acfd_stream.errors import ConfigError
+from acfd_stream.service.board import Board
+from acfd_stream.service.samples import STEP_SECONDS, Samples
+from acfd_stream.service.view import ServiceCard, View
+
+MOST_REQUESTS = 16
+"""Requests that are answered at once; one more gets 503."""
+REQUEST_SECONDS = 5.0
+"""Longest time that a request's lines, or a reader of the answer, may take."""
+_LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_PAGE = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/charts.js": "charts.js", "/icon.svg": "icon.svg"}
+_log = logging.getLogger(__name__)
+
+Answer = tuple[HTTPStatus, str, bytes]
+"""Status, Content-Type, body."""
+
+
+class Monitor:
+    """Serves metrics and page from ``start`` to ``close``; a context manager.
+
+    Args:
+        address: HOST:PORT; port 0: a free one. On a loopback host requests must name such a host too, so that no web
+            site reads the page through a visitor's browser.
+        board: the streams; its metrics are what is scraped.
+        card: what stands fast about the service.
+        state: "starting", "serving" or "draining", now.
+
+    Raises:
+        ConfigError: it cannot listen there.
+    """
+
+    def __init__(self, address: str, board: Board, card: ServiceCard, state: Callable[[], str]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every counter, and nothing reads it
+        self._board = board
+        self._state = state
+        self._samples = Samples(board.metrics)
+        self._view = View(board, self._samples, card, state)
+        self._files = {path: _page_file(name) for path, name in _PAGE.items()}
+        self._stopped = threading.Event()
+        host, _, port = address.rpartition(":")
+        self._is_local = _is_loopback(host.strip("[]"))
+        try:
+            self._server = _Server(host.strip("[]"), int(port), self._handler())
+        except (OSError, ValueError, OverflowError) as error:
+            raise ConfigError(f"metrics cannot listen on {address}: {error}") from error
+        self._threads = [
+            threading.Thread(target=self._server.serve_forever, args=(0.1,), name="acfd-monitor", daemon=True),
+            threading.Thread(target=self._sample, name="acfd-samples", daemon=True),
+        ]
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> Monitor:
+        """Begin to answer."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def close(self) -> None:
+        """Answer no more; a second call does nothing."""
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        if self._threads[0].is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    def __enter__(self) -> Monitor:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def answer(self, path: str, host: str, accept: str) -> Answer:
+        """What a GET of ``path`` gets.
+
+        Args:
+            path: with its query, which is ignored.
+            host: the Host header.
+            accept: the Accept header.
+        """
+        if self._is_local and _host_name(host) not in _LOCAL_NAMES:
+            return _plain(HTTPStatus.FORBIDDEN, "this port answers to localhost only")
+        path = urlsplit(path).path
+        if path in self._files:
+            kind = _KINDS[_PAGE[path].rpartition(".")[2]]
+            return HTTPStatus.OK, f"{kind}; charset=utf-8", self._files[path]
+        if path == "/metrics":
+            return _scraped(self._board.metrics.registry, accept)
+        if path == "/streams.json":
+            return HTTPStatus.OK, "application/json", json.dumps(self._view.data(), allow_nan=False).encode()
+        if path == "/healthz":
+            state = self._state()
+            return _plain(HTTPStatus.OK if state == "serving" else HTTPStatus.SERVICE_UNAVAILABLE, state)
+        if path.startswith("/streams/") and path.endswith("/overlay.jpg"):
+            return self._overlay(unquote(path.removeprefix("/streams/").removesuffix("/overlay.jpg")))
+        return _plain(HTTPStatus.NOT_FOUND, "no such page")
+
+    def _overlay(self, stream_id: str) -> Answer:
+        stream = self._board.stream(stream_id)
+        if stream is None or stream.overlay is None:
+            return _plain(HTTPStatus.NOT_FOUND, "no such stream, or its owner does not show it")
+        picture = stream.overlay.look()
+        if picture is None:
+            return HTTPStatus.NO_CONTENT, "image/jpeg", b""  # somebody looks only now: ask again
+        return HTTPStatus.OK, "image/jpeg", picture
+
+    def _sample(self) -> None:
+        while not self._stopped.is_set():
+            self._samples.take()
+            self._stopped.wait(STEP_SECONDS)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        answer = self.answer
+
+        class Handler(_Handler):
+            answer_to = staticmethod(answer)
+
+        return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 16
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._free = threading.Semaphore(MOST_REQUESTS)
+        super().__init__((host, port), handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        request.settimeout(0.1)
+        with contextlib.suppress(OSError):
+            request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n")
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        _log.debug("a reader of the metrics port left", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request; ``answer_to`` knows the answer."""
+
+    answer_to: Callable[[str, str, str], Answer]
+    timeout = REQUEST_SECONDS
+    server_version = "acfd_stream"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        self._reply(has_body=True)
+
+    def do_HEAD(self) -> None:
+        self._reply(has_body=False)
+
+    def _reply(self, has_body: bool) -> None:
+        try:
+            answer = self.answer_to(self.path, self.headers.get("Host", ""), self.headers.get("Accept", ""))
+        except Exception:
+            _log.exception("the metrics port cannot answer %s", self.path[:200])
+            answer = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the service's log says why")
+        status, kind, body = answer
+        self.send_response(status)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if has_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        _log.debug("metrics port: " + format, *args)
+
+
+def _scraped(registry: CollectorRegistry, accept: str) -> Answer:
+    encode, kind = choose_encoder(accept)
+    return HTTPStatus.OK, kind, encode(registry)
+
+
+def _plain(status: HTTPStatus, text: str) -> Answer:
+    return status, "text/plain; charset=utf-8", f"{text}\n".encode()
+
+
+def _page_file(name: str) -> bytes:
+    return resources.files("acfd_stream.service").joinpath("page", name).read_bytes()
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,57 @@
+"""Gauges and counters over the last minutes: a ring of samples taken from the metrics themselves."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from acfd_stream.metrics import Metrics
+
+STEP_SECONDS = 2.0
+STEPS = 150
+_NAMES = (
+    "acfd_capacity_headroom_ratio",
+    "acfd_queue_depth",
+    "acfd_inflight_bytes",
+    "acfd_admission_rejected_total",
+    "acfd_decode_errors_total",
+    "acfd_batch_size_sum",
+    "acfd_batch_size_count",
+    "acfd_engine_fallback",
+)
+Sample = dict[str, float]
+
+
+class Samples:
+    """What the metrics said at each of the last steps; one thread takes samples, any may read."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._registry = metrics.registry.restricted_registry(_NAMES)
+        self._ring: deque[Sample] = deque(maxlen=STEPS)
+
+    def take(self) -> None:
+        """Remember what the metrics say now."""
+        self._ring.append(self.now())
+
+    def now(self) -> Sample:
+        """What the metrics say now: name → the sum over labels, and ``name{value}`` for each of a single label."""
+        sample: Sample = dict.fromkeys(_NAMES, 0.0)
+        for family in self._registry.collect():
+            for entry in family.samples:
+                if entry.name not in sample:
+                    continue
+                sample[entry.name] += entry.value
+                if len(entry.labels) == 1:
+                    sample[f"{entry.name}{{{next(iter(entry.labels.values()))}}}"] = entry.value
+        return sample
+
+    def series(self, name: str) -> list[float | None]:
+        """One value a step, the latest last; None before there were any."""
+        values: list[float | None] = [sample.get(name) for sample in list(self._ring)]
+        return [None] * (STEPS - len(values)) + values
+
+    def growth(self, name: str, seconds: float) -> float:
+        """By how much a counter grew in the last ``seconds``."""
+        ring = list(self._ring)
+        steps = max(1, round(seconds / STEP_SECONDS))
+        before = ring[-steps - 1] if len(ring) > steps else ring[0] if ring else None
+        return self.now()[name] - before[name] if before is not None else 0.0

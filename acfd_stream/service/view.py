@@ -1,0 +1,254 @@
+"""The page's data: one JSON-able dict that says how the service and each of its streams fare."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from acfd_stream.metrics import Mode, Outcome, Stage, StreamState
+from acfd_stream.service.board import Board, StreamMeter
+from acfd_stream.service.diagnosis import WINDOW_SECONDS, Diagnosis, diagnose, tally_place
+from acfd_stream.service.history import History, Tally
+from acfd_stream.service.samples import Samples
+
+RATE_SECONDS = 10.0
+MOST_STREAMS = 200
+"""Streams of the list; with more, those that fare worst."""
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ServiceCard:
+    """What stands fast about a service."""
+
+    version: str = ""
+    model: str = ""
+    engine: str = ""  # runtime, device, precision and threads
+    is_fallback: bool = False  # the engine is not the one that was wanted
+    objective_seconds: float = 0.05
+
+
+class View:
+    """Puts together what the page shows.
+
+    Args:
+        board: the streams.
+        samples: gauges over time.
+        card: what stands fast.
+        state: "starting", "serving" or "draining", now.
+        wall: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        samples: Samples,
+        card: ServiceCard,
+        state: Callable[[], str],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._board = board
+        self._samples = samples
+        self._card = card
+        self._state = state
+        self._wall = wall
+        self._began_at = board.clock()
+
+    def data(self) -> Json:
+        """Everything, as it is now. Times are ms where the name says so, else seconds; None: there is none."""
+        board, open_streams, ended = self._board, self._board.streams(), self._board.ended()
+        live = board.history(Mode.LIVE)
+        since = board.clock() - WINDOW_SECONDS
+        judged = [each for each in open_streams + ended if each.card.mode is Mode.LIVE]
+        judged = [each for each in judged if each.ended_at is None or each.ended_at >= since]
+        diagnosis = diagnose(live, judged, self._card.objective_seconds)
+        rows = sorted((self._row(each) for each in open_streams), key=_attention)[:MOST_STREAMS]
+        return {
+            "service": self._service(),
+            "verdict": self._verdict(diagnosis),
+            "notes": self._notes(rows),
+            "now": self._now(open_streams),
+            "stages": _stages((self._shown_history()).recent(WINDOW_SECONDS)),
+            "stages_of": self._shown_mode().value,
+            "series": self._series(),
+            "streams": rows,
+            "ended": [self._row(each) for each in ended],
+        }
+
+    def _service(self) -> Json:
+        card = self._card
+        return {
+            "version": card.version,
+            "model": card.model,
+            "engine": card.engine,
+            "is_fallback": card.is_fallback,
+            "objective_ms": _ms(card.objective_seconds),
+            "state": self._state(),
+            "now": round(self._wall(), 3),
+            "uptime_seconds": round(self._board.clock() - self._began_at, 1),
+        }
+
+    def _verdict(self, diagnosis: Diagnosis) -> Json:
+        since = diagnosis.since_seconds
+        return {
+            "level": diagnosis.level.value,
+            "headline": diagnosis.headline,
+            "detail": diagnosis.detail,
+            "place": diagnosis.place.value if diagnosis.place else None,
+            "stream_id": diagnosis.stream_id,
+            "since": None if since is None else round(self._wall() - since, 1),
+            "is_older": diagnosis.is_older,
+        }
+
+    def _notes(self, rows: list[Json]) -> list[str]:
+        """What else is odd, the gravest first."""
+        notes = []
+        if self._state() == "draining":
+            notes.append("The service is draining: streams finish or get resume points, new ones are refused.")
+        if self._card.is_fallback:
+            notes.append(f"The engine is a fallback: {self._card.engine}.")
+        refused = self._samples.growth("acfd_admission_rejected_total", WINDOW_SECONDS)
+        if refused:
+            notes.append(f"{refused:.0f} streams were refused in the last minute.")
+        faults = self._samples.growth("acfd_decode_errors_total", WINDOW_SECONDS)
+        if faults:
+            notes.append(f"{faults:.0f} streams brought media at fault in the last minute.")
+        for row in rows:
+            if row["is_starved"]:
+                name = row["name"] or row["id"]
+                notes.append(
+                    f"“{name}” sends {row['fps']:.0f} of its {row['nominal_fps']:.0f} frames a second: "
+                    "look at its sender and the network."
+                )
+        return notes[:6]
+
+    def _now(self, streams: list[StreamMeter]) -> Json:
+        live, files = (self._board.history(mode) for mode in (Mode.LIVE, Mode.FILE))
+        recent = live.recent(WINDOW_SECONDS)
+        sample = self._samples.now()
+        batches = self._samples.growth("acfd_batch_size_count", WINDOW_SECONDS)
+        pictures = self._samples.growth("acfd_batch_size_sum", WINDOW_SECONDS)
+        every = files.recent(WINDOW_SECONDS)
+        every.add(recent)
+        return {
+            "goodput": _rounded(recent.goodput, 4),
+            **_percentiles(recent),
+            "frames": recent.frames,
+            "dropped": recent.outcomes[Outcome.DROPPED],
+            "late": recent.outcomes[Outcome.LATE],
+            "fps_live": _rate(live),
+            "fps_file": _rate(files),
+            "streams_live": sum(each.card.mode is Mode.LIVE for each in streams),
+            "streams_file": sum(each.card.mode is Mode.FILE for each in streams),
+            "headroom": round(sample["acfd_capacity_headroom_ratio"], 3),
+            "batch": round(pictures / batches, 2) if batches else None,
+            "queue": int(sample["acfd_queue_depth{infer}"]),
+            "held_bytes": int(sample["acfd_inflight_bytes"]),
+            "reused": _rounded(every.reused / every.answered, 3) if every.answered else None,
+        }
+
+    def _series(self) -> Json:
+        live, files = (self._board.history(mode) for mode in (Mode.LIVE, Mode.FILE))
+        tallies, shown = live.series(), self._shown_history().series()
+        means = [tally.stage_means() for tally in shown]
+        step = live.step_seconds
+        return {
+            "step_seconds": step,
+            "end": round(self._wall() - self._board.clock() % step + step, 3),  # of the step that is running
+            **{name: [_percentiles(tally)[name] for tally in tallies] for name in ("p50_ms", "p95_ms", "p99_ms")},
+            "goodput": [_rounded(tally.goodput, 4) for tally in tallies],
+            "fps_live": [round(tally.answered / step, 1) for tally in tallies],
+            "fps_file": [round(tally.answered / step, 1) for tally in files.series()],
+            "dropped": [tally.outcomes[Outcome.DROPPED] for tally in tallies],
+            "headroom": [_rounded(value, 3) for value in self._samples.series("acfd_capacity_headroom_ratio")],
+            "stages_ms": {
+                stage.value: [_ms(mean.get(stage)) if mean else None for mean in means]
+                for stage in Stage
+                if any(stage in mean for mean in means)
+            },
+        }
+
+    def _shown_mode(self) -> Mode:
+        """Whose stages are shown: those of live streams, and of files where there are no others."""
+        return Mode.LIVE if any(tally.frames for tally in self._board.history(Mode.LIVE).series()) else Mode.FILE
+
+    def _shown_history(self) -> History:
+        return self._board.history(self._shown_mode())
+
+    def _row(self, stream: StreamMeter) -> Json:
+        card, info = stream.card, stream.info
+        recent, total = stream.history.recent(WINDOW_SECONDS), stream.history.total()
+        place = tally_place(recent) if card.mode is Mode.LIVE else None
+        nominal = float(info.frame_rate) if info is not None and info.frame_rate else None
+        fps = _rate(stream.history)
+        age = self._board.clock() - stream.began_at
+        return {
+            "id": card.stream_id,
+            "name": card.name,
+            "mode": card.mode.value,
+            "path": card.path.value,
+            "state": stream.state.value if stream.state else "ended",
+            "error": stream.error,
+            "age_seconds": round((stream.ended_at or self._board.clock()) - stream.began_at, 1),
+            "ended_ago_seconds": None if stream.ended_at is None else round(self._board.clock() - stream.ended_at, 1),
+            "size": list(info.display_size) if info else None,
+            "codec": info.codec if info else None,
+            "nominal_fps": _rounded(nominal, 3),
+            "fps": fps,
+            "is_starved": _is_starved(stream, recent, fps, nominal, age),
+            "objective_ms": _ms(card.objective_seconds),
+            **_percentiles(recent),
+            "goodput": _rounded(recent.goodput, 4),
+            "frames": total.frames,
+            "outcomes": {outcome.value: total.outcomes[outcome] for outcome in Outcome},
+            "drops": {reason.value: count for reason, count in total.drops.items()},
+            "missed": recent.missed,
+            "place": place.value if place else None,
+            "stages": _stages(recent),
+            "tracks": stream.tracks,
+            "shots": stream.shots,
+            "reused": total.reused,
+            "spark_ms": [_percentiles(tally)["p95_ms"] for tally in stream.history.series()],
+            "has_overlay": stream.overlay is not None and stream.ended_at is None,
+        }
+
+
+def _is_starved(stream: StreamMeter, recent: Tally, fps: float, nominal: float | None, age: float) -> bool:
+    """Whether a live stream brings clearly fewer frames than it says, and none of them were lost here."""
+    if stream.card.mode is not Mode.LIVE or stream.state is not StreamState.RUNNING or nominal is None:
+        return False
+    return age > 3 * RATE_SECONDS and fps < 0.8 * nominal and recent.missed < 0.05 * max(1, recent.frames)
+
+
+def _attention(row: Json) -> tuple[Any, ...]:
+    """What sorts the streams: those that miss most of their frames first, then live ones, then the oldest."""
+    missed = 0.0 if row["goodput"] is None or row["mode"] == Mode.FILE.value else 1 - row["goodput"]
+    return -round(missed, 2), row["mode"] != Mode.LIVE.value, not row["is_starved"], -row["age_seconds"]
+
+
+def _stages(tally: Tally) -> list[Json]:
+    means = tally.stage_means()
+    total = sum(means.values())
+    return [
+        {"name": stage.value, "mean_ms": _ms(seconds), "share": round(seconds / total, 4) if total else 0.0}
+        for stage, seconds in means.items()
+    ]
+
+
+def _percentiles(tally: Tally) -> dict[str, float | None]:
+    return {f"p{share}_ms": _ms(tally.latency(share / 100)) for share in (50, 95, 99)}
+
+
+def _rate(history: History) -> float:
+    """Frames a second that came through lately, lost ones too: what a sender sends."""
+    return round(history.rate(RATE_SECONDS), 1)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
