@@ -1,0 +1,146 @@
+"""deploy/kubernetes: of the schemas of Kubernetes, locked up, and in step with what the service listens on."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from acfd_stream.service.settings import ServiceSettings, read_settings
+
+FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
+NOT_RESOURCES = {"kustomization.yaml", "prometheus-adapter.yaml"}  # of kustomize, and of a chart
+FILES = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name not in NOT_RESOURCES)
+KUBERNETES = "1.37"
+
+
+def load(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((FOLDER / name).read_text()))
+
+
+@pytest.fixture
+def pod() -> dict[str, Any]:
+    return dict(load("deployment.yaml")["spec"]["template"]["spec"])
+
+
+@pytest.fixture
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (found,) = pod["containers"]
+    return dict(found)
+
+
+@pytest.fixture
+def settings() -> ServiceSettings:
+    return read_settings(FOLDER / "serve.toml")
+
+
+def port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_manifest_is_of_its_schema(name: str) -> None:
+    assert kubernetes_validate.validate(load(name), KUBERNETES, strict=True)
+
+
+def test_the_schema_would_see_a_mistake() -> None:
+    broken = copy.deepcopy(load("deployment.yaml"))
+    broken["spec"]["template"]["spec"]["containers"][0]["readinessProb"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+def test_kustomize_takes_every_manifest_and_the_config() -> None:
+    kustomization = load("kustomization.yaml")
+    assert sorted(kustomization["resources"]) == FILES
+    (config,) = kustomization["configMapGenerator"]
+    assert config["files"] == ["serve.toml"]
+    volumes = load("deployment.yaml")["spec"]["template"]["spec"]["volumes"]
+    assert config["name"] in [volume.get("configMap", {}).get("name") for volume in volumes]
+    assert kustomization["namespace"] == load("namespace.yaml")["metadata"]["name"]
+
+
+def test_the_images_are_those_that_compose_builds(compose: dict[str, Any]) -> None:
+    for name, folder in (("service", FOLDER), ("service-gpu", FOLDER / "gpu")):
+        (image,) = yaml.safe_load((folder / "kustomization.yaml").read_text())["images"]
+        assert f"{image['newName']}:{image['newTag']}" == compose["services"][name]["image"]
+        assert image["name"] == "acfd-stream"
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
+def test_the_kubelet_asks_grpc_health_where_the_service_listens(
+    container: dict[str, Any], settings: ServiceSettings, probe: str
+) -> None:
+    assert container[probe]["grpc"]["port"] == port(settings.listen)
+    assert settings.access.is_health_open  # the kubelet has no token
+
+
+def test_ports_agree_everywhere(container: dict[str, Any], settings: ServiceSettings) -> None:
+    inside = {entry["name"]: entry["containerPort"] for entry in container["ports"]}
+    assert inside == {"grpc": port(settings.listen), "metrics": port(settings.metrics)}
+    assert {entry["targetPort"] for entry in load("service.yaml")["spec"]["ports"]} == set(inside)
+    assert {entry["port"] for entry in load("service.yaml")["spec"]["ports"]} == set(inside.values())
+    allowed = [rule["ports"][0]["port"] for rule in load("network.yaml")["spec"]["ingress"]]
+    assert allowed == list(inside.values())
+    notes = load("deployment.yaml")["spec"]["template"]["metadata"]["annotations"]
+    assert notes["prometheus.io/port"] == str(inside["metrics"])
+
+
+def test_the_pod_listens_beyond_itself(settings: ServiceSettings) -> None:
+    assert {settings.listen.split(":")[0], settings.metrics.split(":")[0]} == {"0.0.0.0"}
+
+
+def test_everything_selects_the_same_pods() -> None:
+    labels = load("deployment.yaml")["spec"]["template"]["metadata"]["labels"]
+    assert load("deployment.yaml")["spec"]["selector"]["matchLabels"] == labels
+    assert load("service.yaml")["spec"]["selector"] == labels
+    assert load("disruption.yaml")["spec"]["selector"]["matchLabels"] == labels
+    assert load("network.yaml")["spec"]["podSelector"]["matchLabels"] == labels
+
+
+def test_the_pod_is_locked_up(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    locked = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert container["securityContext"] == locked
+
+
+def test_volumes_are_mounted_where_the_service_writes(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
+    state = tomllib.loads((FOLDER / "serve.toml").read_text())["jobs"]["state_dir"]
+    assert state.startswith(mounts["state"] + "/")
+    assert f"ACFD_CACHE_DIR={mounts['cache']}" in (FOLDER.parent / "Dockerfile").read_text()
+
+
+def test_a_pod_is_given_longer_than_its_drain(pod: dict[str, Any], settings: ServiceSettings) -> None:
+    assert pod["terminationGracePeriodSeconds"] > settings.drain_seconds + 5
+
+
+def test_the_network_has_the_cores_that_the_pod_may_use(container: dict[str, Any], settings: ServiceSettings) -> None:
+    assert settings.detect.threads == int(container["resources"]["limits"]["cpu"])
+
+
+def test_the_autoscaler_goes_by_what_the_adapter_makes_of_headroom() -> None:
+    (metric,) = load("autoscaler.yaml")["spec"]["metrics"]
+    (rule,) = load("prometheus-adapter.yaml")["rules"]["custom"]
+    assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
+    assert rule["seriesQuery"].startswith("acfd_capacity_headroom_ratio{")
+    assert "1 - avg by" in rule["metricsQuery"]
+    assert "replicas" not in load("deployment.yaml")["spec"]  # it would fight with the autoscaler
+    assert load("autoscaler.yaml")["spec"]["scaleTargetRef"]["name"] == load("deployment.yaml")["metadata"]["name"]
+
+
+def test_the_gpu_overlay_asks_for_one() -> None:
+    overlay = yaml.safe_load((FOLDER / "gpu" / "kustomization.yaml").read_text())
+    (patch,) = overlay["patches"]
+    steps = {step["path"]: step["value"] for step in yaml.safe_load(patch["patch"])}
+    assert steps["/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu"] == 1
+    assert (FOLDER / "gpu" / overlay["resources"][0]).resolve() == FOLDER
