@@ -44,7 +44,13 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_PAGE = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/charts.js": "charts.js", "/icon.svg": "icon.svg"}
+_PAGE = {
+    "/": "index.html",
+    "/page.css": "page.css",
+    "/page.js": "page.js",
+    "/charts.js": "charts.js",
+    "/icon.svg": "icon.svg",
+}
 _log = logging.getLogger(__name__)
 
 Answer = tuple[HTTPStatus, str, bytes]
@@ -65,11 +71,18 @@ class Monitor:
         ConfigError: it cannot listen there.
     """
 
-    def __init__(self, address: str, board: Board, card: ServiceCard, state: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        board: Board,
+        card: ServiceCard,
+        state: Callable[[], str],
+        samples: Samples | None = None,
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every counter, and nothing reads it
         self._board = board
         self._state = state
-        self._samples = Samples(board.metrics)
+        self._samples = samples or Samples(board.metrics)
         self._view = View(board, self._samples, card, state)
         self._files = {path: _page_file(name) for path, name in _PAGE.items()}
         self._stopped = threading.Event()

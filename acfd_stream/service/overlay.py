@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from acfd_stream.types import Frame, FrameResult
-from acfd_stream.video.still import drawn_jpeg
+from acfd_stream.video.snapshot import drawn_jpeg
 
 LOOK_SECONDS = 10.0
 """A look lasts so long; the page looks again before."""
