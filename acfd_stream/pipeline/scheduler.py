@@ -36,8 +36,8 @@ class Scheduler:
     Args:
         engine: a Detector.
         config: batch, waits and bounds.
-        costs: what pictures cost; None: measured now, on every size of ``warm_sizes`` and every batch size, so that
-            nothing has to be compiled for them afterwards.
+        costs: what pictures cost, of an engine that is warm; None: measured now, on every size of ``warm_sizes`` and
+            every batch size, so that nothing has to be compiled for them afterwards.
         metrics: where batches, waiting pictures and bytes are counted.
         clock: seconds.
 
@@ -69,8 +69,7 @@ class Scheduler:
         self._ready: OrderedDict[Size, None] = OrderedDict()
         self._is_draining = self._is_stopped = False
         self._fault: BaseException | None = None
-        if costs is None:
-            self._note_ready(view for size in self.config.warm_sizes for view in self.costs.views_of(size))
+        self._note_ready(view for size in self.config.warm_sizes for view in self.costs.views_of(size))
         self._thread = threading.Thread(target=self._run, name="acfd-engine", daemon=True)
         self._thread.start()
 

@@ -17,7 +17,7 @@ SIZE = (96, 128)
 VIEW = (96, 128)
 """What a picture of SIZE is seen at with ``DetectConfig(size=128)``."""
 DETECT = DetectConfig(size=128, batch=4)
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 10.0
 """Longest wait of a test for what must come at once."""
 
 

@@ -1,0 +1,224 @@
+"""Lanes and the engine's thread, with an engine that the tests hold up and let go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acfd_stream.config import LaneConfig, SchedulerConfig
+from acfd_stream.errors import RunnerError
+from acfd_stream.metrics import Metrics
+from acfd_stream.pipeline.batching import Seen
+from acfd_stream.pipeline.scheduler import Lane, Scheduler
+from acfd_stream.video.picture import picture_bytes
+from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture, value_of
+
+Submit = Callable[..., "Future[list[Seen]]"]
+NO_WAIT = SchedulerConfig(wait_share=0.0, warm_sizes=(SIZE,))
+
+
+@pytest.fixture
+def submit() -> Iterator[Submit]:
+    """Hand pictures to a lane from another thread, as a stream does."""
+    with ThreadPoolExecutor(16) as pool:
+        yield lambda lane, *values: pool.submit(lane.detect_timed, [picture(value) for value in values])
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.opened.set()
+
+
+def when(scheduler: Scheduler, is_so: Callable[[], bool]) -> None:
+    """Wait until the other threads have come so far; the scheduler tells when something changed."""
+    watch = threading.Event()
+    for _ in range(round(WAIT_SECONDS * 1000)):
+        if is_so():
+            return
+        watch.wait(0.001)
+    raise TimeoutError(f"{scheduler.waiting_pictures} pictures wait, and that is not what was waited for")
+
+
+def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[Lane, Future[list[Seen]]]:
+    """The engine at work on a first picture, so that what comes now has to wait."""
+    lane = scheduler.open_lane(LaneConfig(in_flight=1))
+    first = submit(lane, 99)
+    assert gate.entered.wait(WAIT_SECONDS)
+    return lane, first
+
+
+def values(future: Future[list[Seen]]) -> list[int]:
+    return [value_of(seen) for seen in future.result(WAIT_SECONDS)]
+
+
+def test_every_stream_gets_its_own_pictures_in_order(submit: Submit) -> None:
+    with Scheduler(FakeEngine(), NO_WAIT, costs=flat_costs()) as scheduler:
+        lanes = [scheduler.open_lane(LaneConfig.background()) for _ in range(6)]
+        asked = [[10 * place + 1, 10 * place + 2, 10 * place + 3] for place in range(6)]
+        answers = [submit(lane, *wanted) for lane, wanted in zip(lanes, asked, strict=True)]
+        assert [values(answer) for answer in answers] == asked
+        assert lanes[0].detect_timed([]) == []
+        assert scheduler.held_bytes == 0
+
+
+def test_streams_share_a_batch(submit: Submit, gate: Gate) -> None:
+    engine = FakeEngine(gate)
+    with Scheduler(engine, NO_WAIT, costs=flat_costs()) as scheduler:
+        busy(scheduler, submit, gate)
+        answers = [submit(scheduler.open_lane(), value) for value in (1, 2, 3, 4)]
+        when(scheduler, lambda: scheduler.waiting_pictures == 4)
+        gate.opened.set()
+        assert [values(answer) for answer in answers] == [[1], [2], [3], [4]]
+        assert sorted(engine.batches[1]) == [1, 2, 3, 4]
+
+
+def test_a_bad_picture_harms_only_its_own_stream(submit: Submit, gate: Gate) -> None:
+    with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs()) as scheduler:
+        busy(scheduler, submit, gate)
+        good, bad, fine = (submit(scheduler.open_lane(), value) for value in (1, 0, 3))
+        when(scheduler, lambda: scheduler.waiting_pictures == 3)
+        gate.opened.set()
+        assert values(good) == [1]
+        assert values(fine) == [3]
+        with pytest.raises(ValueError, match="a black picture"):
+            bad.result(WAIT_SECONDS)
+        assert scheduler.is_running
+
+
+def test_a_cancelled_stream_frees_its_places_at_once(submit: Submit, gate: Gate) -> None:
+    engine = FakeEngine(gate)
+    with Scheduler(engine, NO_WAIT, costs=flat_costs()) as scheduler:
+        running, first = busy(scheduler, submit, gate)
+        held = scheduler.held_bytes
+        lane = scheduler.open_lane(LaneConfig.background())
+        answer = submit(lane, 1, 2, 3)
+        when(scheduler, lambda: scheduler.waiting_pictures == 3)
+        lane.close()
+        assert (scheduler.waiting_pictures, scheduler.held_bytes) == (0, held)
+        running.close()  # while its picture is being looked at
+        for future in (answer, first):
+            with pytest.raises(RunnerError, match="is closed"):
+                future.result(WAIT_SECONDS)
+        with pytest.raises(RunnerError, match="is closed"):
+            lane.detect_timed([picture(1)])
+        gate.opened.set()
+        when(scheduler, lambda: scheduler.held_bytes == 0)
+    assert engine.batches == [[99]]
+
+
+def test_a_stream_holds_no_more_pictures_than_it_may(submit: Submit, gate: Gate) -> None:
+    with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs()) as scheduler:
+        busy(scheduler, submit, gate)
+        answer = submit(scheduler.open_lane(LaneConfig(in_flight=3)), *range(1, 9))
+        other = submit(scheduler.open_lane(), 50)
+        when(scheduler, lambda: scheduler.waiting_pictures == 4)
+        gate.opened.set()
+        assert values(answer) == list(range(1, 9))
+        assert values(other) == [50]
+
+
+def test_bytes_are_bounded_and_every_stream_may_hold_one_picture(submit: Submit, gate: Gate) -> None:
+    size = picture_bytes(picture(1))
+    config = replace(NO_WAIT, queue_bytes=2**20)
+    room = 2**20 // size
+    with Scheduler(FakeEngine(gate), config, costs=flat_costs()) as scheduler:
+        busy(scheduler, submit, gate)
+        greedy = submit(scheduler.open_lane(LaneConfig(in_flight=64)), *[1] * 40)
+        when(scheduler, lambda: scheduler.held_bytes == room * size)
+        late = [submit(scheduler.open_lane(LaneConfig(in_flight=64)), *[value] * 40) for value in (2, 3)]
+        when(scheduler, lambda: scheduler.held_bytes == (room + 2) * size)
+        gate.opened.set()
+        assert [set(values(answer)) for answer in (greedy, *late)] == [{1}, {2}, {3}]
+        assert scheduler.held_bytes == 0
+
+
+def test_draining_looks_at_what_waits_and_takes_no_more(submit: Submit, gate: Gate) -> None:
+    scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs())
+    _, first = busy(scheduler, submit, gate)
+    lane = scheduler.open_lane(LaneConfig.background())
+    waiting = submit(lane, 1, 2)
+    when(scheduler, lambda: scheduler.waiting_pictures == 2)
+    with ThreadPoolExecutor(1) as closing:
+        closed = closing.submit(scheduler.close)
+        when(scheduler, lambda: not scheduler.is_running)
+        for refused in (scheduler.open_lane, lambda: lane.detect_timed([picture(1)])):
+            with pytest.raises(RunnerError, match="closed"):
+                refused()
+        gate.opened.set()
+        closed.result(WAIT_SECONDS)
+    assert values(first) == [99]
+    assert values(waiting) == [1, 2]
+
+
+def test_breaking_off_hangs_nobody_even_when_the_engine_does(submit: Submit, gate: Gate) -> None:
+    scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs())
+    _, first = busy(scheduler, submit, gate)
+    lane = scheduler.open_lane(LaneConfig(in_flight=2))
+    waiting = submit(lane, 1, 2, 3)  # the third waits for room
+    when(scheduler, lambda: scheduler.waiting_pictures == 2)
+    scheduler.close(drain=False, timeout_seconds=0.01)
+    for future in (first, waiting):
+        with pytest.raises(RunnerError, match="the scheduler is closed"):
+            future.result(WAIT_SECONDS)
+    gate.opened.set()
+    scheduler.close(drain=False)
+    assert "acfd-engine" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_fault_of_the_engines_thread_is_told_to_all(submit: Submit) -> None:
+    def stop(values: list[int]) -> None:
+        raise SystemExit("gone")
+
+    with Scheduler(FakeEngine(stop), NO_WAIT, costs=flat_costs()) as scheduler:
+        lane = scheduler.open_lane()
+        with pytest.raises(RunnerError, match="has died: SystemExit: gone"):
+            submit(lane, 1).result(WAIT_SECONDS)
+        when(scheduler, lambda: not scheduler.is_running)
+        with pytest.raises(RunnerError, match="has died"):
+            lane.detect_timed([picture(1)])
+
+
+def test_batches_queue_and_bytes_are_counted(submit: Submit, gate: Gate) -> None:
+    registry = CollectorRegistry()
+    with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs(), metrics=Metrics(registry)) as scheduler:
+        _, first = busy(scheduler, submit, gate)
+        answers = [submit(scheduler.open_lane(), value) for value in (1, 2)]
+        when(scheduler, lambda: scheduler.waiting_pictures == 2)
+        assert registry.get_sample_value("acfd_queue_depth", {"stage": "infer"}) == 2
+        assert registry.get_sample_value("acfd_inflight_bytes", {"pool": "engine"}) == scheduler.held_bytes > 0
+        gate.opened.set()
+        assert [values(answer) for answer in (first, *answers)] == [[99], [1], [2]]
+    assert registry.get_sample_value("acfd_batch_size_sum") == 3
+    assert registry.get_sample_value("acfd_batch_size_count") == 2
+    assert registry.get_sample_value("acfd_queue_depth", {"stage": "infer"}) == 0
+    assert registry.get_sample_value("acfd_inflight_bytes", {"pool": "engine"}) == 0
+
+
+def test_the_time_in_the_lane_is_part_of_the_queue_stage(submit: Submit, gate: Gate) -> None:
+    ticks = iter(range(1000))
+    engine = FakeEngine(gate)
+    with Scheduler(engine, NO_WAIT, costs=flat_costs(), clock=lambda: float(next(ticks))) as scheduler:
+        busy(scheduler, submit, gate)
+        answer = submit(scheduler.open_lane(), 1)
+        when(scheduler, lambda: scheduler.waiting_pictures == 1)
+        gate.opened.set()
+        assert answer.result(WAIT_SECONDS)[0][1]["queue"] >= 1.0
+
+
+def test_the_engine_has_seen_every_size_and_batch_before_it_is_ready() -> None:
+    engine = FakeEngine()
+    with Scheduler(engine, SchedulerConfig(warm_sizes=((96, 128), (128, 96)))) as scheduler:
+        assert {len(batch) for batch in engine.batches} == {1, 2, 3, 4}
+        warmed = len(engine.batches)
+        lane = scheduler.open_lane()
+        lane.detect_timed([picture(7, (96, 128))])
+        assert engine.batches[warmed:] == [[7]]
+        lane.detect_timed([picture(7, (64, 128))])  # a size that has to be made ready first
+        assert engine.batches[warmed + 1 :] == [[128], [7]]
