@@ -35,7 +35,7 @@ class Refused(OverloadedError):
 def error_of(error: Any, target: str) -> AcfdError:
     """Our error for a ``grpc.RpcError`` of a call to ``target``; its message is one line."""
     code, text = error.code(), " ".join((error.details() or "").split())
-    status = _rich_status(error.trailing_metadata())
+    status = rich_status(error.trailing_metadata())
     if code is _CODE.UNAVAILABLE:
         return _unavailable(text, target)
     if code in (_CODE.UNAUTHENTICATED, _CODE.PERMISSION_DENIED):
@@ -43,7 +43,7 @@ def error_of(error: Any, target: str) -> AcfdError:
     if code is _CODE.RESOURCE_EXHAUSTED:
         return _refused(text, status, target)
     if code is _CODE.INVALID_ARGUMENT:
-        info = _detail(status, error_details_pb2.ErrorInfo)
+        info = detail(status, error_details_pb2.ErrorInfo)
         return MediaError(text) if info is not None and info.reason == "MEDIA" else ConfigError(f"{target}: {text}")
     if code in (_CODE.FAILED_PRECONDITION, _CODE.NOT_FOUND, _CODE.ALREADY_EXISTS, _CODE.OUT_OF_RANGE):
         return ConfigError(f"{target}: {text}")
@@ -60,13 +60,13 @@ def _unavailable(text: str, target: str) -> AcfdError:
 
 def _refused(text: str, status: status_pb2.Status, target: str) -> AcfdError:
     error = Refused(f"{target} has no room: {text}")
-    retry = _detail(status, error_details_pb2.RetryInfo)
+    retry = detail(status, error_details_pb2.RetryInfo)
     if retry is not None:
         error.retry_seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
     return error
 
 
-def _rich_status(metadata: Iterable[tuple[str, str | bytes]] | None) -> status_pb2.Status:
+def rich_status(metadata: Iterable[tuple[str, str | bytes]] | None) -> status_pb2.Status:
     """The google.rpc.Status in a call's trailers; an empty one where there is none."""
     for key, value in metadata or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
@@ -74,7 +74,7 @@ def _rich_status(metadata: Iterable[tuple[str, str | bytes]] | None) -> status_p
     return status_pb2.Status()
 
 
-def _detail(status: status_pb2.Status, kind: type[D]) -> D | None:
+def detail(status: status_pb2.Status, kind: type[D]) -> D | None:
     """The first detail of a kind."""
     for packed in status.details:
         found = kind()

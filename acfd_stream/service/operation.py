@@ -116,6 +116,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated
         with self._changed:
             return bool(self._statuses[""] == _SERVING)
 
+    @property
+    def watchers(self) -> int:
+        """Callers of Watch now."""
+        with self._changed:
+            return self._watchers
+
     def serve(self) -> None:
         """The engine is warm: SERVING, unless the server drains already."""
         with self._changed:
