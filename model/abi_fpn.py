@@ -13,12 +13,14 @@ from .acb import AsymmetricBlock, ConvBlock
 
 
 class FusionNode(nn.Module):
-    """Inputs of one shape, weighted by non-negative normalised weights, then an ACB."""
+    """Inputs of one shape, weighted by non-negative normalised weights, then an ACB or a plain convolution."""
 
-    def __init__(self, inputs: int, channels: int, norms: str) -> None:
+    def __init__(self, inputs: int, channels: int, norms: str, *, is_asymmetric: bool = True) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.ones(inputs))
-        self.block = AsymmetricBlock(channels, channels, norms=norms)
+        self.block: nn.Module = (
+            AsymmetricBlock(channels, channels, norms=norms) if is_asymmetric else ConvBlock(channels, channels)
+        )
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """List of [B, C, H, W] → [B, C, H, W]."""
@@ -41,11 +43,14 @@ def double(x: Tensor, like: Tensor) -> Tensor:
 class FusionLayer(nn.Module):
     """One top-down and one bottom-up pass over all levels."""
 
-    def __init__(self, levels: int, channels: int, norms: str) -> None:
+    def __init__(self, levels: int, channels: int, norms: str, *, is_asymmetric: bool = True) -> None:
         super().__init__()
-        self.down = nn.ModuleList(FusionNode(2, channels, norms) for _ in range(levels - 1))
-        inner = [FusionNode(3, channels, norms) for _ in range(levels - 2)]
-        self.up = nn.ModuleList([*inner, FusionNode(2, channels, norms)])
+
+        def node(inputs: int) -> FusionNode:
+            return FusionNode(inputs, channels, norms, is_asymmetric=is_asymmetric)
+
+        self.down = nn.ModuleList(node(2) for _ in range(levels - 1))
+        self.up = nn.ModuleList([*(node(3) for _ in range(levels - 2)), node(2)])
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Levels from fine to coarse, each [B, C, H, W] → the same shapes."""
@@ -62,12 +67,16 @@ class FusionLayer(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """ABi-FPN: 1×1 convolutions to one width, then fusion layers."""
+    """ABi-FPN: 1×1 convolutions to one width, then fusion layers; BiFPN where it is not asymmetric."""
 
-    def __init__(self, inputs: tuple[int, ...], channels: int, layers: int, norms: str) -> None:
+    def __init__(
+        self, inputs: tuple[int, ...], channels: int, layers: int, norms: str, *, is_asymmetric: bool = True
+    ) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(ConvBlock(width, channels, kernel=1, activate=False) for width in inputs)
-        self.layers = nn.ModuleList(FusionLayer(len(inputs), channels, norms) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            FusionLayer(len(inputs), channels, norms, is_asymmetric=is_asymmetric) for _ in range(layers)
+        )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Backbone features, fine to coarse → the same sizes with ``channels`` channels."""

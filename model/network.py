@@ -1,6 +1,6 @@
 """The whole detector: backbone, pyramid, heads.
 
-Source: ACFD paper, Fig. 1.
+Source: ACFD paper, Fig. 1. Its ablation's parts, ResNet-50 and plain FPN, are chosen by config.
 """
 
 from __future__ import annotations
@@ -14,31 +14,46 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acfd_stream.config import from_mapping
+from acfd_stream.config import from_mapping, require
 
 from .abi_fpn import FeaturePyramid
-from .acb import AsymmetricBlock
+from .acb import AsymmetricBlock, ConvBlock
+from .fpn import PlainPyramid
+from .resnet import ResNet, ResNetConfig
 from .vovnet import Backbone, BackboneConfig
 
 PRIOR = 0.01
 """Score of every anchor before training, so that the many negatives do not drown the start (focal loss)."""
+BACKBONES: Mapping[str, Any] = {"vovnet": BackboneConfig, "resnet": ResNetConfig}
+PYRAMIDS = ("abi-fpn", "bifpn", "fpn")
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """Everything that shapes the network; the defaults are acfd-51."""
 
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    backbone: BackboneConfig | ResNetConfig = field(default_factory=BackboneConfig)
+    pyramid: str = "abi-fpn"  # of PYRAMIDS; "bifpn" is ABi-FPN with plain 3×3 convolutions (paper, Table 3)
     pyramid_channels: int = 128
     pyramid_layers: int = 1
-    head_layers: int = 1  # ACBs, shared by all levels, before the two outputs
+    head_layers: int = 1  # blocks of the pyramid's kind, shared by all levels, before the two outputs
+
+    def __post_init__(self) -> None:
+        require(self.pyramid in PYRAMIDS, "network.pyramid", self.pyramid, f"one of {', '.join(PYRAMIDS)}")
+
+    @property
+    def is_asymmetric(self) -> bool:
+        """Whether pyramid and head are made of ACBs."""
+        return self.pyramid == "abi-fpn"
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> NetworkConfig:
         """The config of a TOML table; lists become tuples, unknown keys are errors."""
         values = dict(table)
         backbone = {key: tuple(v) if isinstance(v, list) else v for key, v in values.pop("backbone", {}).items()}
-        return dataclasses.replace(from_mapping(cls, values), backbone=from_mapping(BackboneConfig, backbone))
+        kind = backbone.pop("kind", "vovnet")
+        require(kind in BACKBONES, "network.backbone.kind", kind, f"one of {', '.join(BACKBONES)}")
+        return dataclasses.replace(from_mapping(cls, values), backbone=from_mapping(BACKBONES[kind], backbone))
 
 
 class Network(nn.Module):
@@ -46,11 +61,21 @@ class Network(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        channels, norms = config.pyramid_channels, config.backbone.norms
-        self.backbone = Backbone(config.backbone)
-        self.pyramid = FeaturePyramid(config.backbone.concat, channels, config.pyramid_layers, norms)
+        backbone, channels, norms = config.backbone, config.pyramid_channels, config.backbone.norms
+        self.backbone = Backbone(backbone) if isinstance(backbone, BackboneConfig) else ResNet(backbone)
+        if config.pyramid == "fpn":
+            self.pyramid: nn.Module = PlainPyramid(backbone.outputs, channels)
+        else:
+            self.pyramid = FeaturePyramid(
+                backbone.outputs, channels, config.pyramid_layers, norms, is_asymmetric=config.is_asymmetric
+            )
         self.head = nn.Sequential(
-            *(AsymmetricBlock(channels, channels, norms=norms) for _ in range(config.head_layers))
+            *(
+                AsymmetricBlock(channels, channels, norms=norms)
+                if config.is_asymmetric
+                else ConvBlock(channels, channels)
+                for _ in range(config.head_layers)
+            )
         )
         self.outputs = nn.Conv2d(channels, 5, 3, 1, 1)
         self._initialise()

@@ -25,6 +25,11 @@ class BackboneConfig:
     layers: int = 5  # 3×3 layers in an AOSA module (VoVNet-51)
     norms: str = "branch"  # see AsymmetricBlock
 
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Channels of the six feature maps."""
+        return self.concat
+
 
 class Excitation(nn.Module):
     """eSE: every channel scaled by a gate from all channels' means (VoVNetV2)."""

@@ -1,0 +1,73 @@
+"""What a network costs: multiplications and parameters of every config, in the form it is deployed in.
+
+``python -m acfd_stream.model.complexity [CONFIG …] [--size 640]``; nothing is computed, only shapes are followed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from acfd_stream.errors import AcfdError
+
+from .acb import fuse
+from .network import Network, NetworkConfig
+from .settings import TrainConfig
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one network takes; a multiplication and its addition are two FLOPs."""
+
+    parameters: int  # ACBs and norms fused into single convolutions
+    trained_parameters: int  # as it is trained
+    flops: int  # of one picture
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the deployed weights as float32, MB of 10⁶ bytes."""
+        return self.parameters * 4 / 1e6
+
+
+def cost(config: NetworkConfig, size: tuple[int, int] = (640, 640)) -> Cost:
+    """What the network of ``config`` takes for one picture of ``size`` (height, width), pixels."""
+    with torch.device("meta"):
+        network = Network(config).eval()
+        trained = sum(parameter.numel() for parameter in network.parameters())
+        fuse(network)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            network(torch.zeros(1, 3, *size))
+    return Cost(sum(parameter.numel() for parameter in network.parameters()), trained, counter.get_total_flops())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what every config's network takes."""
+    parser = argparse.ArgumentParser(prog="complexity", description=main.__doc__)
+    parser.add_argument("configs", nargs="*", type=Path, help="TOML files; those of the family if none is named")
+    parser.add_argument("--size", type=int, default=640, help="side of the picture, pixels")
+    parser.add_argument("--variant", help="a [variants.NAME] of the configs, as full")
+    options = parser.parse_args(arguments)
+    print(f"{'network':<16}{'GFLOPs':>9}{'M parameters':>14}{'in training':>13}{'MB float32':>12}")
+    try:
+        for path in options.configs or sorted(CONFIGS.glob("*.toml")):
+            config = TrainConfig.load(path, options.variant)
+            taken = cost(config.network, (options.size, options.size))
+            numbers = (taken.flops / 1e9, taken.parameters / 1e6, taken.trained_parameters / 1e6, taken.megabytes)
+            print(f"{config.name:<16}{numbers[0]:>9.1f}{numbers[1]:>14.2f}{numbers[2]:>13.2f}{numbers[3]:>12.1f}")
+    except AcfdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,163 @@
+"""The config of a training, read from TOML: every published number is a value here or in a file of ``configs/``.
+
+A file may stand on another, ``extends = "base.toml"``, and hold tables that replace parts of it when they are asked
+for by name, ``[variants.full.network]``. A table is laid over the one it replaces key by key, but those of its tables
+that it names in ``replaces`` are put in their place whole.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.config import from_mapping, require
+from acfd_stream.errors import ConfigError
+
+from .augment import AugmentConfig
+from .losses import LossConfig
+from .matching import MatchConfig
+from .network import NetworkConfig
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How long, how fast, how large."""
+
+    kind: str = "budget"  # "steps": as published; "cosine": over the iterations; "budget": cosine over the clock
+    optimizer: str = "adamw"  # or "sgd"
+    learning_rate: float = 1e-3  # peak; the paper's SGD: 0.04 at batch 64
+    weight_decay: float = 0.05  # the paper's SGD: 5e-4
+    momentum: float = 0.9  # of SGD (paper)
+    batch: int = 16  # pictures an iteration, over all processes
+    minutes: float = 60.0  # of "budget"
+    iterations: int = 210_000  # of "steps" and "cosine": 300 epochs of 45,000 pictures at batch 64
+    milestones: tuple[float, ...] = (200 / 300, 250 / 300, 280 / 300)  # of "steps", share of iterations (paper)
+    warmup: int = 300  # iterations; the paper: 1000 from 1e-6
+    sizes: tuple[int, ...] = (640,)  # sides of pictures over the course, each for an equal share
+    ema: float = 0.999  # decay of the averaged weights, an iteration
+    clip: float = 5.0  # largest norm of all gradients
+    evaluate_minutes: float = 15.0  # between looks at the validation set
+
+    def __post_init__(self) -> None:
+        require(self.kind in ("steps", "cosine", "budget"), "schedule.kind", self.kind, "steps, cosine or budget")
+        require(self.optimizer in ("adamw", "sgd"), "schedule.optimizer", self.optimizer, "adamw or sgd")
+        require(self.batch >= 1, "schedule.batch", self.batch, ">= 1")
+        require(self.iterations >= 1, "schedule.iterations", self.iterations, ">= 1")
+        require(self.minutes > 0, "schedule.minutes", self.minutes, "> 0")
+        require(self.warmup >= 1, "schedule.warmup", self.warmup, ">= 1")
+        fits = bool(self.sizes) and all(size >= 32 and size % 32 == 0 for size in self.sizes)
+        require(fits, "schedule.sizes", self.sizes, "multiples of 32")
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """What a large network teaches a small one; see ``distill``."""
+
+    teacher: str = ""  # .pt or .safetensors of the large network; empty: nobody teaches
+    config: str = ""  # the TOML file that it was trained with
+    logits: float = 1.0  # weights of the parts against the ordinary loss
+    deltas: float = 1.0
+    features: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(bool(self.teacher) == bool(self.config), "distill", self.teacher, "a teacher and its config, or none")
+
+
+@dataclass(frozen=True)
+class GraftConfig:
+    """Filters taken over from a twin in training; see ``grafting``."""
+
+    peer: str = ""  # last.pt of the twin's run, which trains at the same time; empty: no grafting
+    every: int = 1000  # iterations; an epoch in the source
+    reach: float = 0.4  # A of eq. 8: the most that the better of two layers is preferred
+    slope: float = 500.0  # c of eq. 8
+
+    def __post_init__(self) -> None:
+        require(self.every >= 1, "graft.every", self.every, ">= 1")
+        require(0 <= self.reach * 3.1416 / 2 <= 1, "graft.reach", self.reach, "in [0, 0.63]")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole training; ``data`` rows: kind (see ``datasets.open_sources``), weight, and the kind's own keys."""
+
+    name: str
+    data: list[dict[str, Any]]
+    validation: str
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    match: MatchConfig = field(default_factory=MatchConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    graft: GraftConfig = field(default_factory=GraftConfig)
+    evaluate_size: int = 480
+    seed: int = 0
+
+    @classmethod
+    def load(cls, path: Path, variant: str | None = None) -> TrainConfig:
+        """The config of a TOML file, with the tables of ``variants.VARIANT`` over it; unknown keys are errors.
+
+        Raises:
+            ConfigError: the file, or one it stands on, cannot be read, or a setting is unknown or out of range.
+        """
+        table = read_table(path)
+        variants = table.pop("variants", {})
+        if variant is not None:
+            if variant not in variants:
+                raise ConfigError(f"{path}: has no variant {variant!r}; it has {', '.join(sorted(variants)) or 'none'}")
+            table = merged(table, variants[variant])
+        table = _without_replaces(table)
+        parts: Mapping[str, Any] = {
+            "match": MatchConfig,
+            "loss": LossConfig,
+            "augment": AugmentConfig,
+            "schedule": ScheduleConfig,
+            "distill": DistillConfig,
+            "graft": GraftConfig,
+        }
+        for key, part in parts.items():
+            values = {name: tuple(v) if isinstance(v, list) else v for name, v in table.get(key, {}).items()}
+            table[key] = from_mapping(part, values)
+        table["network"] = NetworkConfig.from_table(table.get("network", {}))
+        missing = sorted({"name", "data", "validation"} - set(table))
+        if missing:
+            raise ConfigError(f"{path}: lacks {', '.join(missing)}")
+        return from_mapping(cls, table)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file over those of the file that it extends, its path taken from this one."""
+    chain: dict[Path, dict[str, Any]] = {}
+    while path not in chain:
+        try:
+            chain[path] = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+        base = chain[path].pop("extends", None)
+        if base is None:
+            return reduce(merged, reversed(chain.values()))
+        path = (path.parent / base).resolve()
+    raise ConfigError(f"{path}: extends itself")
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of both; where both have a value that is no table, the one of ``above``."""
+    replaced = above.get("replaces", [])
+    result = {key: value for key, value in below.items() if key not in replaced}
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _without_replaces(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_replaces(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if key != "replaces"
+    }
