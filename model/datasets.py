@@ -1,4 +1,4 @@
-"""Pictures with boxes, held decoded in memory, drawn by weight.
+"""Where training pictures come from: held decoded in memory, drawn by weight.
 
 A source gives one picture at a time: uint8 RGB [H, W, 3], boxes float32 [N, 4] and kinds int8 [N]
 (``losses.FACE``, ``IGNORE``, ``PARTIAL``).
@@ -7,10 +7,10 @@ A source gives one picture at a time: uint8 RGB [H, W, 3], boxes float32 [N, 4] 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -19,18 +19,11 @@ from numpy.typing import NDArray
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import FloatArray
 
-from .losses import FACE, IGNORE, PARTIAL
+from .losses import FACE, PARTIAL
+from .readers import READERS, Sample, check_inside, read_coco, read_picture
+from .styles import lay_figure
 
 Example = tuple[NDArray[np.uint8], FloatArray, NDArray[np.int8]]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture of a data set."""
-
-    file: Path
-    boxes_xyxy: FloatArray  # [N, 4]
-    kinds: NDArray[np.int8]  # [N]
 
 
 class Source(Protocol):
@@ -40,63 +33,36 @@ class Source(Protocol):
         """One picture, its boxes and their kinds."""
 
 
-def read_picture(file: Path, longest: int | None = None) -> tuple[NDArray[np.uint8], float]:
-    """The picture as uint8 RGB, made smaller so that no side is above ``longest``, and the ratio used.
-
-    Raises:
-        MediaError: the file is missing or no picture.
-    """
-    try:
-        encoded = np.frombuffer(file.read_bytes(), np.uint8)
-    except OSError as error:
-        raise MediaError(f"{file}: cannot be read ({error.strerror})") from error
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    if image is None:
-        raise MediaError(f"{file}: is not a picture")
-    ratio = 1.0 if longest is None else min(1.0, longest / max(image.shape[:2]))
-    if ratio < 1:
-        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), ratio
-
-
-def read_coco(annotation: Path, images: Path) -> list[Sample]:
-    """Samples of a COCO file; every box is a face, a crowd is to be ignored.
-
-    Raises:
-        ConfigError: the file is missing or not COCO, or a box has no area or lies outside its picture.
-    """
-    try:
-        table = json.loads(annotation.read_text())
-        sizes = {image["id"]: (image["width"], image["height"]) for image in table["images"]}
-        boxes: dict[int, list[tuple[list[float], int]]] = {number: [] for number in sizes}
-        for row in table["annotations"]:
-            x, y, width, height = row["bbox"]
-            limit = sizes[row["image_id"]]
-            if width <= 0 or height <= 0 or x >= limit[0] or y >= limit[1] or x + width <= 0 or y + height <= 0:
-                raise ConfigError(f"{annotation}: annotation {row['id']} has box {row['bbox']} in a picture of {limit}")
-            boxes[row["image_id"]].append(([x, y, x + width, y + height], IGNORE if row.get("iscrowd") else FACE))
-    except OSError as error:
-        raise ConfigError(f"{annotation}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{annotation}: is not a COCO file ({error!r})") from error
-    return [
-        Sample(
-            images / image["file_name"],
-            np.array([box for box, _ in boxes[image["id"]]], np.float32).reshape(-1, 4),
-            np.array([kind for _, kind in boxes[image["id"]]], np.int8),
-        )
-        for image in table["images"]
-    ]
-
-
 class PictureSource:
-    """A data set, decoded once."""
+    """A data set, decoded once.
 
-    def __init__(self, samples: list[Sample], *, longest: int = 640, is_partial: bool = False) -> None:
+    Args:
+        samples: of a reader.
+        longest: larger pictures are made smaller, pixels.
+        is_partial: not all faces are boxed, so a confident find elsewhere is no mistake.
+        count: this many pictures only, chosen by ``choice``; a larger count holds those of a smaller one.
+        choice: seed of the order they are taken in.
+
+    Raises:
+        ConfigError: a box lies outside its picture, or there are fewer pictures than ``count``.
+        MediaError: a picture is missing or cannot be read.
+    """
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        *,
+        longest: int = 640,
+        is_partial: bool = False,
+        count: int | None = None,
+        choice: int = 0,
+    ) -> None:
+        samples = chosen(samples, count, choice)
         with ThreadPoolExecutor() as pool:
             decoded = list(pool.map(lambda sample: read_picture(sample.file, longest), samples))
         self.examples: list[Example] = []
         for sample, (image, ratio) in zip(samples, decoded, strict=True):
+            check_inside(sample, (round(image.shape[0] / ratio), round(image.shape[1] / ratio)))
             boxes, kinds = sample.boxes_xyxy * np.float32(ratio), sample.kinds
             if is_partial:
                 whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
@@ -108,11 +74,23 @@ class PictureSource:
         return self.examples[rng.integers(len(self.examples))]
 
 
+def chosen(samples: list[Sample], count: int | None, choice: int) -> list[Sample]:
+    """The first ``count`` samples of a seeded shuffle; all, in order, where it is None."""
+    if count is None:
+        return samples
+    if not 1 <= count <= len(samples):
+        raise ConfigError(f"count must be in 1 … {len(samples)}, the pictures there are, got {count}")
+    return [samples[number] for number in np.random.default_rng(choice).permutation(len(samples))[:count]]
+
+
 class SpriteSource:
     """Figures with an alpha channel laid over scenes without faces."""
 
     def __init__(self, sprites: Path, backgrounds: Path) -> None:
-        table = json.loads((sprites / "sprites.json").read_text())
+        try:
+            table = json.loads((sprites / "sprites.json").read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{sprites / 'sprites.json'}: cannot be read ({error})") from error
         self.sprites = []
         for row in table:
             image = cv2.imread(str(sprites / row["file_name"]), cv2.IMREAD_UNCHANGED)
@@ -120,46 +98,31 @@ class SpriteSource:
                 raise MediaError(f"{sprites / row['file_name']}: is not a picture with an alpha channel")
             self.sprites.append((cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), np.array(row["box_xyxy"], np.float32)))
         self.backgrounds = [read_picture(file, 640)[0] for file in sorted(backgrounds.glob("*.webp"))]
+        if not self.sprites or not self.backgrounds:
+            raise ConfigError(f"{sprites} and {backgrounds} must hold figures and scenes")
 
     def draw(self, rng: np.random.Generator) -> Example:
         """A scene with up to three figures, later ones in front."""
         scene = self.backgrounds[rng.integers(len(self.backgrounds))].copy()
-        boxes: list[FloatArray] = []
-        for _ in range(rng.integers(0, 4)):
+        empty = (np.zeros((0, 4), np.float32), np.zeros(0, np.int8))
+        return self.lay((scene, *empty), int(rng.integers(0, 4)), (0.35, 1.3), rng)
+
+    def lay(self, example: Example, count: int, heights: tuple[float, float], rng: np.random.Generator) -> Example:
+        """``example`` with ``count`` figures over it, their heights as shares of the picture's.
+
+        The example's own picture stays as it is.
+        """
+        scene, boxes, kinds = example[0].copy(), example[1], example[2]
+        for _ in range(count):
             sprite, box = self.sprites[rng.integers(len(self.sprites))]
-            ratio = scene.shape[0] * rng.uniform(0.35, 1.3) / sprite.shape[0]
+            ratio = scene.shape[0] * rng.uniform(*heights) / sprite.shape[0]
             figure = cv2.resize(sprite, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-            left = int(rng.integers(-figure.shape[1] // 3, scene.shape[1] - figure.shape[1] // 2 + 1 + figure.shape[1]))
+            last = scene.shape[1] - figure.shape[1] // 2
+            first = -figure.shape[1] // 3
+            left = min(int(rng.integers(first, max(first, last) + 1 + figure.shape[1])), last)
             top = int(rng.integers(0, max(1, scene.shape[0] - figure.shape[0] // 2)))
-            left = min(left, scene.shape[1] - figure.shape[1] // 2)
-            _paste(scene, figure, left, top)
-            boxes = [_uncovered(other, box * ratio + [left, top, left, top]) for other in boxes]
-            boxes.append(np.asarray(box * ratio + [left, top, left, top], np.float32))
-        limits = np.array([scene.shape[1], scene.shape[0]] * 2, np.float32)
-        kept = [box.clip(0, limits) for box in boxes if _visible(box, limits) > 0.4]
-        return scene, np.array(kept, np.float32).reshape(-1, 4), np.full(len(kept), FACE, np.int8)
-
-
-def _paste(scene: NDArray[np.uint8], figure: NDArray[np.uint8], left: int, top: int) -> None:
-    x1, y1 = max(0, left), max(0, top)
-    x2, y2 = min(scene.shape[1], left + figure.shape[1]), min(scene.shape[0], top + figure.shape[0])
-    if x1 >= x2 or y1 >= y2:
-        return
-    part = figure[y1 - top : y2 - top, x1 - left : x2 - left]
-    alpha = part[..., 3:].astype(np.float32) / 255
-    scene[y1:y2, x1:x2] = part[..., :3] * alpha + scene[y1:y2, x1:x2] * (1 - alpha)
-
-
-def _uncovered(box: FloatArray, cover: FloatArray) -> FloatArray:
-    """``box``, or an empty box where a face in front covers more than half of it."""
-    low, high = np.maximum(box[:2], cover[:2]), np.minimum(box[2:], cover[2:])
-    inner = np.prod(np.maximum(high - low, 0))
-    return np.zeros(4, np.float32) if inner > 0.5 * np.prod(box[2:] - box[:2]) else box
-
-
-def _visible(box: FloatArray, limits: FloatArray) -> float:
-    area = float(np.prod(box[2:] - box[:2]))
-    return float(np.prod(np.maximum(box.clip(0, limits)[2:] - box.clip(0, limits)[:2], 0))) / area if area > 0 else 0.0
+            boxes, kinds = lay_figure(scene, (boxes, kinds), figure, box * np.float32(ratio), (left, top))
+        return scene, boxes, kinds
 
 
 class DrawnSource:
@@ -181,3 +144,46 @@ def _draw_picture(seed: int) -> Example:
     height = int(rng.integers(300, 480))
     image, boxes = picture(rng, (height, int(height * rng.uniform(1.0, 1.78))))
     return image, np.asarray(boxes, np.float32).reshape(-1, 4), np.full(len(boxes), FACE, np.int8)
+
+
+def open_sources(rows: list[dict[str, Any]], data: Path) -> tuple[list[Source], NDArray[np.float64]]:
+    """The sources of a config's data rows and how often each is drawn from.
+
+    Args:
+        rows: ``kind`` of each is coco, yolo, wider or icartoonface (with ``annotation`` and ``images``, and what
+            ``PictureSource`` takes), sprites (``sprites``, ``backgrounds``) or drawn (``count``, ``seed``).
+        data: folder that their paths are relative to.
+
+    Returns:
+        the sources and float64 [len(rows)] shares that sum to 1.
+
+    Raises:
+        ConfigError: a kind or key is unknown, a weight is not above 0, or an annotation is at fault.
+        MediaError: a picture is missing or cannot be read.
+    """
+    weights = [float(row.get("weight", 0)) for row in rows]
+    if not rows or min(weights) <= 0:
+        raise ConfigError(f"data rows must each have a weight above 0, got {weights}")
+    return [_open_source(row, data) for row in rows], np.array(weights, np.float64) / sum(weights)
+
+
+def _open_source(row: Mapping[str, Any], data: Path) -> Source:
+    keys = {key: value for key, value in row.items() if key not in ("kind", "weight")}
+    kind = row.get("kind")
+    try:
+        if kind in READERS:
+            samples = READERS[kind](data / keys.pop("annotation"), data / keys.pop("images"))
+            return PictureSource(samples, **keys)
+        if kind == "sprites":
+            return SpriteSource(data / keys.pop("sprites"), data / keys.pop("backgrounds"), **keys)
+        if kind == "drawn":
+            return DrawnSource(**keys)
+    except KeyError as error:
+        raise ConfigError(f"data of kind {kind!r} needs the key {error}") from error
+    except TypeError as error:
+        raise ConfigError(f"data of kind {kind!r} has a key too many or too few ({error})") from error
+    raise ConfigError(f"data kind must be {', '.join(READERS)}, sprites or drawn, got {kind!r}")
+
+
+__all__ = ["DrawnSource", "Example", "PictureSource", "Sample", "Source", "SpriteSource", "chosen", "open_sources",
+           "read_coco", "read_picture"]  # fmt: skip
