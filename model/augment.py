@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from acfd_stream.types import FloatArray
 
-from .datasets import Example, Source
+from .datasets import Example, Source, SpriteSource
 from .losses import FACE, IGNORE, PARTIAL
+from .styles import line_art
 
 MEAN = (124, 116, 104)
 """Padding, RGB: the mean of natural pictures; also what the network's input is centred on."""
@@ -35,6 +36,10 @@ class AugmentConfig:
     blur: float = 0.08
     grain: float = 0.1
     compression: float = 0.15
+    line_art: float = 0.0  # chance that the colours go and the edges stay, as ink on paper
+    tiny: float = 0.0  # chance that a face is brought to tiny_sides instead of an anchor's size
+    tiny_sides: tuple[float, float] = (8.0, 20.0)  # pixels
+    paste: float = 0.0  # chance that figures of the first source of sprites are laid over a picture
     least_face: float = 7.0  # smaller faces are ignored, pixels
     least_visible: float = 0.35  # a face that the crop leaves less of is ignored, share of its area
 
@@ -51,9 +56,13 @@ def make_example(
         rng: all chance comes from here.
         config: chances and ranges.
     """
+    figures = next((source for source in sources if isinstance(source, SpriteSource)), None)
 
     def drawn() -> Example:
-        return sources[rng.choice(len(sources), p=weights)].draw(rng)
+        example = sources[rng.choice(len(sources), p=weights)].draw(rng)
+        if figures is None or not config.paste or rng.random() >= config.paste:
+            return example
+        return figures.lay(example, int(rng.integers(1, 3)), (0.25, 1.0), rng)
 
     if rng.random() < config.mosaic:
         example = _mosaic([drawn() for _ in range(4)], size, rng, config)
@@ -87,7 +96,11 @@ def _crop(example: Example, size: tuple[int, int], rng: np.random.Generator, con
     faces = boxes[kinds == FACE]
     fitting = min(size[0] / image.shape[0], size[1] / image.shape[1])
     focus = None
-    if len(faces) and rng.random() < config.tile:
+    if len(faces) and config.tiny and rng.random() < config.tiny:
+        focus = faces[rng.integers(len(faces))]
+        target = np.exp(rng.uniform(*np.log(config.tiny_sides)))
+        ratio = min(4.0, float(target / max(1.0, np.sqrt(np.prod(focus[2:] - focus[:2])))))
+    elif len(faces) and rng.random() < config.tile:
         focus = faces[rng.integers(len(faces))]
         ratio = _tile_ratio(focus, min(size), rng)
         ratio = float(np.clip(ratio, fitting / config.expand, 4.0))
@@ -170,6 +183,8 @@ def _clipped(
 
 def _look(image: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
     """Another light, colour, sharpness or encoding of the same drawing."""
+    if config.line_art and rng.random() < config.line_art:
+        image = line_art(image, rng)
     if rng.random() < 0.5:
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
         hue, saturation = rng.integers(-12, 13), rng.uniform(0.6, 1.5)
