@@ -18,14 +18,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.errors import AcfdError
 from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
 
 from .acb import fuse
 from .augment import MEAN
+from .checkpoints import load_network, save_weights
 from .network import Network
 from .predict import STD
-from .train import TrainConfig
+from .settings import TrainConfig
 
 OPSET = 18
 
@@ -136,32 +137,6 @@ def _store_half(model: object) -> None:
     graph.node.extend([*casts, *nodes])
 
 
-def load_network(config: TrainConfig, checkpoint: Path) -> Network:
-    """The averaged network of a training checkpoint (.pt) or of published weights (.safetensors)."""
-    network = Network(config.network)
-    if checkpoint.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        network.load_state_dict({name: value.float() if value.is_floating_point() else value
-                                 for name, value in load_file(str(checkpoint)).items()})  # fmt: skip
-    elif checkpoint.exists():
-        network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averaged"])
-    else:
-        raise ConfigError(f"{checkpoint}: no such checkpoint")
-    return network.eval()
-
-
-def save_weights(network: Network, path: Path) -> None:
-    """Unfused weights as fp16 safetensors, for training to go on from."""
-    from safetensors.torch import save_file
-
-    state = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
-    save_file(state, str(path))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a checkpoint as the ONNX file that the server reads."""
     parser = argparse.ArgumentParser(prog="acfd-stream export", description=main.__doc__)
@@ -187,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
     return 0
 
+
+__all__ = ["Deployed", "Description", "export", "load_network", "main", "save_weights"]
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,22 +1,19 @@
 """Training: a TOML config and a data folder in, checkpoints and a curve out.
 
-Two schedules: "steps" is the paper's (SGD, warm-up, step decay over iterations), "budget" spends a
-given number of minutes (AdamW, cosine over the clock, growing pictures) and suits a small machine.
+Three schedules: "steps" is the paper's (SGD, warm-up, step decay over iterations), "cosine" falls over the iterations,
+"budget" spends a given number of minutes (cosine over the clock, growing pictures) and suits a small machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import json
 import math
 import sys
 import time
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,104 +21,43 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from acfd_stream.config import DetectConfig, from_mapping
+from acfd_stream.config import DetectConfig
 from acfd_stream.errors import AcfdError, ConfigError
 from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
 
-from .augment import AugmentConfig, make_example
-from .datasets import DrawnSource, PictureSource, Source, SpriteSource, read_coco
+from .augment import make_example
+from .checkpoints import load_network, read_checkpoint
+from .datasets import Source, open_sources
+from .distill import open_distiller
 from .evaluate import evaluate
-from .losses import LossConfig, Losses, detection_loss
-from .matching import MatchConfig
-from .network import Network, NetworkConfig
+from .grafting import graft, read_peer
+from .journal import Journal
+from .losses import Losses, detection_loss
+from .network import Network
 from .predict import TorchDetector, normalise
+from .readers import read_coco
+from .settings import ScheduleConfig, TrainConfig
+from .team import Team
 
-
-@dataclass(frozen=True)
-class ScheduleConfig:
-    """How long, how fast, how large."""
-
-    kind: str = "budget"  # "steps": as published; "budget": by the clock
-    optimizer: str = "adamw"  # or "sgd"
-    learning_rate: float = 1e-3  # peak; the paper's SGD: 0.04 at batch 64
-    weight_decay: float = 0.05  # the paper's SGD: 5e-4
-    momentum: float = 0.9  # of SGD (paper)
-    batch: int = 16
-    minutes: float = 60.0  # of "budget"
-    iterations: int = 210_000  # of "steps": 300 epochs of 45,000 pictures at batch 64
-    milestones: tuple[float, ...] = (200 / 300, 250 / 300, 280 / 300)  # of "steps", share of iterations (paper)
-    warmup: int = 300  # iterations; the paper: 1000 from 1e-6
-    sizes: tuple[int, ...] = (640,)  # sides of pictures over the course, each for an equal share
-    ema: float = 0.999  # decay of the averaged weights, an iteration
-    evaluate_minutes: float = 15.0  # between looks at the validation set
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A whole training; ``data`` rows: kind (coco, sprites, drawn), weight, and the kind's own keys."""
-
-    name: str
-    data: list[dict[str, Any]]
-    validation: str
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    match: MatchConfig = field(default_factory=MatchConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    evaluate_size: int = 480
-    seed: int = 0
-
-    @classmethod
-    def load(cls, path: Path) -> TrainConfig:
-        """The config of a TOML file; unknown keys are errors."""
-        try:
-            table = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-        parts: Mapping[str, Any] = {
-            "match": MatchConfig,
-            "loss": LossConfig,
-            "augment": AugmentConfig,
-            "schedule": ScheduleConfig,
-        }
-        for key, part in parts.items():
-            values = {name: tuple(v) if isinstance(v, list) else v for name, v in table.get(key, {}).items()}
-            table[key] = from_mapping(part, values)
-        table["network"] = NetworkConfig.from_table(table.get("network", {}))
-        return from_mapping(cls, table)
-
-
-def open_sources(config: TrainConfig, data: Path) -> tuple[list[Source], np.ndarray]:
-    """The sources of a config and how often each is drawn from."""
-    sources: list[Source] = []
-    weights = []
-    for row in config.data:
-        row = dict(row)
-        kind, weight = row.pop("kind"), row.pop("weight")
-        if kind == "coco":
-            samples = read_coco(data / row.pop("annotation"), data / row.pop("images"))
-            sources.append(PictureSource(samples, **row))
-        elif kind == "sprites":
-            sources.append(SpriteSource(data / row.pop("sprites"), data / row.pop("backgrounds")))
-        elif kind == "drawn":
-            sources.append(DrawnSource(**row))
-        else:
-            raise ConfigError(f"data kind must be coco, sprites or drawn, got {kind!r}")
-        weights.append(weight)
-    return sources, np.array(weights, np.float64) / sum(weights)
+SAY_EVERY = 100
+"""Iterations between a line on the losses with a checkpoint."""
+Validate = Callable[[Network], float]
 
 
 class Examples(IterableDataset):
-    """Endless augmented examples; every worker draws its own."""
+    """Endless augmented examples; every worker of every process draws its own."""
 
-    def __init__(self, sources: list[Source], weights: np.ndarray, size: int, config: TrainConfig, start: int) -> None:
-        self.sources, self.weights, self.size, self.config, self.start = sources, weights, size, config, start
+    def __init__(
+        self, sources: list[Source], weights: np.ndarray, size: int, config: TrainConfig, start: int, rank: int = 0
+    ) -> None:
+        self.sources, self.weights, self.size, self.config = sources, weights, size, config
+        self.start, self.rank = start, rank
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Picture uint8 [S, S, 3], boxes [N, 4], kinds [N]."""
         worker = torch.utils.data.get_worker_info()
         cv2.setNumThreads(0)
-        rng = np.random.default_rng([self.config.seed, self.start, worker.id if worker else 0])
+        rng = np.random.default_rng([self.config.seed, self.start, (worker.id if worker else 0) + 1000 * self.rank])
         while True:
             example = make_example(self.sources, self.weights, self.size, rng, self.config.augment)
             yield tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in example)
@@ -136,12 +72,23 @@ class Trainer:
     """One run: network, averaged weights, optimizer, clock; saved whole and taken up again."""
 
     def __init__(
-        self, config: TrainConfig, sources: list[Source], weights: np.ndarray, device: str = "cpu", workers: int = 1
+        self,
+        config: TrainConfig,
+        sources: list[Source],
+        weights: np.ndarray,
+        device: str = "cpu",
+        workers: int = 1,
+        is_compiled: bool = False,
+        team: Team | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.sources, self.weights, self.device, self.workers = config, sources, weights, device, workers
-        self.spec = AnchorSpec()
+        self.spec, self.team = AnchorSpec(), team or Team()
+        self.batch = self.team.share(config.schedule.batch)
         self.network = Network(config.network).to(device, memory_format=torch.channels_last)
+        self.distiller = open_distiller(config.distill, self.network)
+        wrapped = self.team.wrap(self.network)
+        self.forward = torch.compile(wrapped, dynamic=False) if is_compiled else wrapped
         self.averaged = Network(config.network).to(device)
         self.averaged.load_state_dict(self.network.state_dict())
         self.averaged.eval()
@@ -150,8 +97,11 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         schedule = self.config.schedule
-        decayed = [p for p in self.network.parameters() if p.ndim == 4]
-        plain = [p for p in self.network.parameters() if p.ndim != 4]
+        parameters = [*self.network.parameters()]
+        if self.distiller is not None:
+            parameters += [*self.distiller.to(self.device).parameters()]
+        decayed = [p for p in parameters if p.ndim == 4]
+        plain = [p for p in parameters if p.ndim != 4]
         groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         if schedule.optimizer == "adamw":
             return torch.optim.AdamW(groups, lr=schedule.learning_rate, fused=True)
@@ -161,9 +111,9 @@ class Trainer:
     def progress(self) -> float:
         """Share of the run that is done, 0 … 1."""
         schedule = self.config.schedule
-        if schedule.kind == "steps":
-            return self.iteration / schedule.iterations
-        return self.seconds / (60 * schedule.minutes)
+        if schedule.kind == "budget":
+            return self.seconds / (60 * schedule.minutes)
+        return self.iteration / schedule.iterations
 
     def learning_rate(self) -> float:
         """Of the coming iteration."""
@@ -186,16 +136,18 @@ class Trainer:
         self.network.train()
         batch = normalise(pictures.to(self.device))
         with torch.autocast(self.device, torch.bfloat16):
-            logits, deltas = self.network(batch)
+            logits, deltas = self.forward(batch)
+            taught = 0.0 if self.distiller is None else self.distiller(batch, logits, deltas)
         anchors = torch.from_numpy(anchor_grid(tuple(pictures.shape[1:3]), self.spec).copy()).to(self.device)
         moved = [(boxes.to(self.device), kinds.to(self.device)) for boxes, kinds in targets]
         losses = detection_loss(logits, deltas, moved, anchors, self.spec, self.config.match, self.config.loss)
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        (losses.total + taught).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.schedule.clip)
         self.optimizer.step()
         self.iteration += 1
         self._average()
+        self._graft()
         return losses
 
     @torch.no_grad()
@@ -207,52 +159,68 @@ class Trainer:
             [mine[key] for key in floats], [theirs[key].to(mine[key].dtype) for key in floats], 1 - decay
         )
 
-    def run(self, folder: Path, validate: Any = None) -> None:
+    def _graft(self) -> None:
+        config = self.config.graft
+        if config.peer and self.iteration % config.every == 0:
+            peer = read_peer(Path(config.peer))
+            if peer is not None:
+                graft(self.network.state_dict(), peer, config)
+
+    def run(self, folder: Path, validate: Validate | None = None) -> None:
         """Train to the end, saving ``last.pt`` and appending to ``curve.jsonl`` in ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
         next_look = self.seconds + 60 * self.config.schedule.evaluate_minutes
+        recent: list[Losses] = []
+        with Journal(folder) if self.team.is_first else contextlib.nullcontext() as journal:
+            for losses in self._steps():
+                recent.append(losses)
+                if journal is not None:
+                    journal.move(self.progress, f"{self.iteration} iterations, loss {losses.classification:.3f}")
+                if self.iteration % SAY_EVERY == 0:
+                    self._say(journal, folder, recent)
+                    recent = []
+                if self.seconds >= next_look:
+                    next_look = self.seconds + 60 * self.config.schedule.evaluate_minutes
+                    self._look(journal, validate)
+            if journal is not None:
+                self.save(folder / "last.pt")
+            self._look(journal, validate)
+
+    def _steps(self) -> Iterator[Losses]:
+        """Iterations to the end of the run, each with its time on the clock; what happens between them is not."""
         while self.progress < 1:
             size = self.size()
+            examples = Examples(self.sources, self.weights, size, self.config, self.iteration, self.team.rank)
+            prefetch = 6 if self.workers else None
             loader = DataLoader(
-                Examples(self.sources, self.weights, size, self.config, self.iteration),
-                self.config.schedule.batch, collate_fn=collate, num_workers=self.workers,
-                prefetch_factor=6 if self.workers else None,
-            )  # fmt: skip
-            started, first = time.monotonic(), self.iteration
-            recent: list[Losses] = []
+                examples, self.batch, collate_fn=collate, num_workers=self.workers, prefetch_factor=prefetch
+            )
+            started = time.monotonic()
             for pictures, targets in loader:
-                recent.append(self.step(pictures, targets))
-                now = time.monotonic()
-                self.seconds, started = self.seconds + now - started, now
-                if self.iteration % 100 == 0:
-                    self._say(folder, size, recent)
-                    recent = []
-                    self.save(folder / "last.pt")
-                if validate is not None and self.seconds >= next_look:
-                    next_look = self.seconds + 60 * self.config.schedule.evaluate_minutes
-                    self._log(folder, {"ap50": validate(self.averaged)})
-                    started = time.monotonic()
+                losses = self.step(pictures, targets)
+                self.seconds = self.team.agree(self.seconds + time.monotonic() - started)
+                yield losses
+                started = time.monotonic()
                 if self.progress >= 1 or self.size() != size:
                     break
-            del loader, first
-        self.save(folder / "last.pt")
-        if validate is not None:
-            self._log(folder, {"ap50": validate(self.averaged)})
 
-    def _say(self, folder: Path, size: int, recent: list[Losses]) -> None:
+    def _say(self, journal: Journal | None, folder: Path, recent: list[Losses]) -> None:
+        if journal is None:
+            return
         means = {
             "classification": round(float(np.mean([losses.classification for losses in recent])), 4),
             "regression": round(float(np.mean([losses.regression for losses in recent])), 4),
             "matched": round(float(np.mean([losses.matched for losses in recent])), 1),
             "compensated": round(float(np.mean([losses.compensated for losses in recent])), 1),
         }
-        self._log(folder, {"size": size, "learning_rate": round(self.learning_rate(), 7), **means})
+        row = {"size": self.size(), "learning_rate": round(self.learning_rate(), 7), **means}
+        journal.log(self.iteration, self.seconds, row)
+        self.save(folder / "last.pt")
 
-    def _log(self, folder: Path, row: dict[str, Any]) -> None:
-        line = json.dumps({"iteration": self.iteration, "minutes": round(self.seconds / 60, 2), **row})
-        with (folder / "curve.jsonl").open("a") as file:
-            file.write(line + "\n")
-        print(line, flush=True)
+    def _look(self, journal: Journal | None, validate: Validate | None) -> None:
+        """AP of the averaged weights, by the first process, while the others wait."""
+        if journal is not None and validate is not None:
+            journal.log(self.iteration, self.seconds, {"ap50": validate(self.averaged)})
+        self.team.wait()
 
     def save(self, path: Path) -> None:
         """Everything the run needs to go on."""
@@ -260,48 +228,87 @@ class Trainer:
             "network": self.network.state_dict(), "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(), "iteration": self.iteration, "seconds": self.seconds,
         }  # fmt: skip
+        if self.distiller is not None:
+            state["distiller"] = self.distiller.state_dict()
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a saved state."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Go on from a saved state.
+
+        Raises:
+            ConfigError: it is none, or of another network or optimizer.
+        """
+        state = read_checkpoint(path)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.distiller is not None:
+                self.distiller.load_state_dict(state["distiller"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ConfigError(f"{path}: is of another training ({str(error).splitlines()[0]})") from error
         self.iteration, self.seconds = state["iteration"], state["seconds"]
+
+    def begin_with(self, network: Network) -> None:
+        """Take over trained weights, with a fresh optimizer and clock."""
+        self.network.load_state_dict(network.state_dict())
+        self.averaged.load_state_dict(network.state_dict())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="acfd-stream train", description=main.__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="a TOML file as in model/configs")
+    parser.add_argument("--variant", help="a [variants.NAME] of the config, as full")
+    parser.add_argument("--data", type=Path, required=True, help="folder that the config's paths are relative to")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, the curve and the board")
+    parser.add_argument("--start", type=Path, help="weights to begin with, .pt or .safetensors, where OUT is new")
+    parser.add_argument("--minutes", type=float, help="budget, in place of the config's")
+    parser.add_argument("--iterations", type=int, help="budget, in place of the config's")
+    parser.add_argument("--workers", type=int, default=1, help="processes that augment")
+    parser.add_argument("--threads", type=int, help="threads that compute; as many as there are cores if not given")
+    parser.add_argument("--compile", action="store_true", help="minutes of waiting a picture size, then a third faster")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def configured(options: argparse.Namespace) -> TrainConfig:
+    """The config that the options name, with their budget."""
+    config = TrainConfig.load(options.config, options.variant)
+    asked = {"minutes": options.minutes, "iterations": options.iterations}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, **changes))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train a detector; goes on from OUT/last.pt where there is one."""
-    parser = argparse.ArgumentParser(prog="acfd-stream train", description=main.__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="a TOML file as in model/configs")
-    parser.add_argument("--data", type=Path, required=True, help="folder that the config's paths are relative to")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the curve")
-    parser.add_argument("--minutes", type=float, help="budget, in place of the config's")
-    parser.add_argument("--workers", type=int, default=1, help="processes that augment")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     try:
-        config = TrainConfig.load(options.config)
-        if options.minutes:
-            config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, minutes=options.minutes))
+        config = configured(options)
         samples = read_coco(options.data / f"annotations/{config.validation}.json", options.data / "images")
-        sources, weights = open_sources(config, options.data)
+        sources, weights = open_sources(config.data, options.data)
+        team = Team.join(options.device)
+        trainer = Trainer(config, sources, weights, options.device, options.workers, options.compile, team)
+        if (options.out / "last.pt").exists():
+            trainer.load(options.out / "last.pt")
+        elif options.start:
+            trainer.begin_with(load_network(config, options.start))
+
+        def validate(network: Network) -> float:
+            detect = TorchDetector(network, trainer.spec, DetectConfig(size=config.evaluate_size)).detect
+            return round(evaluate(samples, detect).ap50, 4)
+
+        trainer.run(options.out, validate)
+        team.leave()
     except AcfdError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    trainer = Trainer(config, sources, weights, options.device, options.workers)
-    if (options.out / "last.pt").exists():
-        trainer.load(options.out / "last.pt")
-
-    def validate(network: Network) -> float:
-        detect = TorchDetector(network, trainer.spec, DetectConfig(size=config.evaluate_size)).detect
-        return round(evaluate(samples, detect).ap50, 4)
-
-    trainer.run(options.out, validate)
     return 0
 
+
+__all__ = ["Examples", "ScheduleConfig", "TrainConfig", "Trainer", "collate", "configured", "main", "open_sources"]
 
 if __name__ == "__main__":
     raise SystemExit(main())
