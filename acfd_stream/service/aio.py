@@ -1,0 +1,267 @@
+"""The client for asyncio; says and hears what ``client`` does, and never makes the loop wait for a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from acfd_stream.errors import AcfdError, ServiceError
+from acfd_stream.service.answers import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
+from acfd_stream.service.client import CALL_SECONDS, CONNECT_SECONDS, MESSAGE_BYTES, authorization
+from acfd_stream.service.exchange import (
+    CHUNK_BYTES,
+    ByteMedia,
+    Bytes,
+    EncodedFrame,
+    Exchange,
+    FrameMedia,
+    StreamEnd,
+    StreamOptions,
+    StreamStart,
+)
+from acfd_stream.service.failures import Retry, error_of
+from acfd_stream.service.operation import KeepaliveConfig, channel_options
+from acfd_stream.service.tls import ClientTls, channel_credentials
+from acfd_stream.service.tracing import trace_metadata
+from acfd_stream.types import FrameResult
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc
+
+
+class AsyncClient:
+    """A connection to one service, for one event loop.
+
+    Example:
+        >>> async with AsyncClient("localhost:50051") as client:
+        ...     async with client.track("episode.mkv") as stream:
+        ...         async for result in stream:
+        ...             print(result.index, [face.track_id for face in result.faces])
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        token: str = "",
+        tls: ClientTls | None = None,
+        keepalive: KeepaliveConfig | None = None,
+        patience_seconds: float = 60.0,
+    ) -> None:
+        """Prepare the connection, on the loop that will use it; arguments as of ``Client``.
+
+        Raises:
+            ConfigError: a PEM file is bad.
+        """
+        self.target = target
+        self._patience = patience_seconds
+        self._token = token
+        options = channel_options(keepalive or KeepaliveConfig(), MESSAGE_BYTES)
+        if tls is None:
+            self._channel = grpc.aio.insecure_channel(target, options)
+        else:
+            self._channel = grpc.aio.secure_channel(target, channel_credentials(tls), options)
+        self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    def track(
+        self, source: Bytes | AsyncIterable[bytes], options: StreamOptions | None = None, *, name: str = "<stream>"
+    ) -> AsyncTrackStream:
+        """The tracks of a container that is sent from here; as ``Client.track``, and pieces may come asynchronously."""
+        media: _Media = _AsyncMedia(source, name) if isinstance(source, AsyncIterable) else ByteMedia(source, name)
+        return self._stream(media, options or StreamOptions())
+
+    def track_frames(self, frames: Iterable[EncodedFrame], options: StreamOptions | None = None) -> AsyncTrackStream:
+        """The tracks of frames that are sent one by one, each an encoded picture with its pts."""
+        return self._stream(FrameMedia(frames), options or StreamOptions())
+
+    def track_uri(self, uri: str, options: StreamOptions | None = None) -> AsyncTrackStream:
+        """The tracks of a file or URL that the server reads itself; which it may read is its operator's choice."""
+        exchange = Exchange(uri, options or StreamOptions())
+
+        def begin(_: None) -> Any:
+            return self._faces.TrackUri(exchange.uri_request(uri), metadata=self._metadata())
+
+        return AsyncTrackStream(exchange, begin, None, self.target, self._patience)
+
+    async def detect(self, image: bytes) -> PictureFaces:
+        """Faces of one encoded picture: PNG, JPEG or WebP."""
+        return PictureFaces.of(await self._ask(self._faces.Detect, detect_request(image)))
+
+    async def capacity(
+        self, size: tuple[int, int], fps: float, objective_seconds: float | None = None
+    ) -> CapacityReply:
+        """Whether one more live stream of (height, width) pictures at ``fps`` would fit."""
+        request = capacity_request(size, fps, objective_seconds)
+        return CapacityReply.of(await self._ask(self._faces.GetCapacity, request))
+
+    async def models(self) -> list[KnownModel]:
+        """The models that the server knows."""
+        response = await self._ask(self._faces.ListModels, face_track_pb2.ListModelsRequest())
+        return [KnownModel.of(model) for model in response.models]
+
+    async def health(self, service: str = "") -> str:
+        """Status of a service, such as "SERVING"; of the whole server if empty."""
+        response = await self._ask(self._health.Check, health_pb2.HealthCheckRequest(service=service))
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+
+    async def close(self) -> None:
+        """Break off what runs and close the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _ask(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
+        try:
+            return await method(request, timeout=CALL_SECONDS, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise error_of(error, self.target) from error
+
+    def _metadata(self) -> list[tuple[str, str]]:
+        return authorization(self._token) + trace_metadata()
+
+    def _stream(self, media: _Media, options: StreamOptions) -> AsyncTrackStream:
+        def begin(requests: AsyncIterator[Any]) -> Any:
+            return self._faces.Track(requests, metadata=self._metadata())
+
+        return AsyncTrackStream(Exchange(media.name, options), begin, media, self.target, self._patience)
+
+
+class _AsyncMedia:
+    """Pieces of a container that come asynchronously, once."""
+
+    is_replayable = False
+
+    def __init__(self, pieces: AsyncIterable[bytes], name: str) -> None:
+        self.name = name
+        self.is_spent = False
+        self._pieces = pieces
+
+    async def messages(self) -> AsyncIterator[Any]:
+        """The messages after the first."""
+        self.is_spent = True
+        async for piece in self._pieces:
+            for offset in range(0, len(piece), CHUNK_BYTES):
+                yield face_track_pb2.TrackRequest(data=bytes(piece[offset : offset + CHUNK_BYTES]))
+
+
+_Media = ByteMedia | FrameMedia | _AsyncMedia
+
+
+class AsyncTrackStream:
+    """One video on its way; iterate over it once for its results, in order, each frame once.
+
+    As ``TrackStream``: a stream that breaks is begun again with its resume token. A task that is cancelled while it
+    waits here has the call cancelled too.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        begin: Callable[[Any], Any],
+        media: _Media | None,
+        target: str,
+        patience_seconds: float,
+    ) -> None:
+        """For ``AsyncClient``: ``begin`` makes the call of a try, with what is to be sent if there is ``media``."""
+        self._exchange = exchange
+        self._begin = begin
+        self._media = media
+        self._target = target
+        self._retry = Retry(patience_seconds, CONNECT_SECONDS)
+        self._call: Any = None
+        self._closed = asyncio.Event()
+        self._media_error: Exception | None = None
+        self._batches = self._run()
+        self._early: list[FrameResult] = []
+
+    async def started(self) -> StreamStart:
+        """What the server knows before the first result; waits for it."""
+        while self._exchange.start is None:
+            batch = await anext(self._batches, None)
+            if batch is None:
+                raise ServiceError(f"the stream to {self._target} was closed before it began")
+            self._early += batch
+        return self._exchange.start
+
+    @property
+    def end(self) -> StreamEnd | None:
+        """How the stream ended; None while it has not, or where it was closed."""
+        return self._exchange.end
+
+    async def __aiter__(self) -> AsyncIterator[FrameResult]:
+        early, self._early = self._early, []
+        for result in early:
+            yield result
+        async for batch in self._batches:
+            for result in batch:
+                yield result
+
+    async def close(self) -> None:
+        """Break the stream off; the iteration ends. A second call does nothing."""
+        self._closed.set()
+        if self._call is not None:
+            self._call.cancel()
+        if not self._batches.ag_running:  # else whoever waits in it sees the end
+            await self._batches.aclose()
+
+    async def __aenter__(self) -> AsyncTrackStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self) -> AsyncGenerator[list[FrameResult], None]:
+        while self._exchange.end is None and not self._closed.is_set():
+            try:
+                async with aclosing(self._try()) as batches:
+                    async for batch in batches:
+                        yield batch
+            except AcfdError as error:
+                if self._closed.is_set():
+                    return
+                if self._media is not None and self._media.is_spent:
+                    raise
+                await asyncio.sleep(self._retry.pause_after(error))
+
+    async def _try(self) -> AsyncGenerator[list[FrameResult], None]:
+        self._media_error = None
+        call = self._call = self._begin(None if self._media is None else self._requests(self._media))
+        try:
+            async for response in call:
+                self._retry.heard()
+                yield self._exchange.take(response)
+        except grpc.RpcError as error:
+            if self._media_error is not None:
+                raise self._media_error from None
+            raise error_of(error, self._target) from error
+        finally:
+            call.cancel()  # also where the task was cancelled: nothing here swallows that
+        if self._exchange.end is None:
+            raise ServiceError(f"{self._target} ended the stream without saying how")
+
+    async def _requests(self, media: _Media) -> AsyncIterator[Any]:
+        yield self._exchange.first_request()
+        try:
+            if isinstance(media, _AsyncMedia):
+                async for message in media.messages():
+                    yield message
+                return
+            messages: Iterator[Any] = media.requests(self._exchange.next_frame)
+            while (message := await asyncio.to_thread(next, messages, None)) is not None:
+                yield message
+        except Exception as error:  # gRPC would only say that the call was cancelled
+            self._media_error = error
+            raise
