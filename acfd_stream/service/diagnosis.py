@@ -98,7 +98,7 @@ def diagnose(live: History, streams: Sequence[StreamMeter], objective_seconds: f
     place = _place(recent)
     blamed = _blamed(streams, recent)
     since, is_older = _since(live)
-    detail = f"{_REASONS[place]} {_whose(blamed, streams)}" if place is not None else words
+    detail = f"{_REASONS[place]} {_time_in(place, recent)}{_whose(blamed, streams)}" if place is not None else words
     level = Level.FAIR if goodput >= FAIR else Level.POOR
     return Diagnosis(
         level, _headline(recent), detail.strip(), place, blamed.card.stream_id if blamed else None, since, is_older
@@ -126,6 +126,12 @@ def _blamed(streams: Sequence[StreamMeter], recent: Tally) -> StreamMeter | None
         return streams[0] if streams else None
     worst = max(streams, key=lambda stream: stream.history.recent(WINDOW_SECONDS).missed)
     return worst if worst.history.recent(WINDOW_SECONDS).missed >= _BLAMED_SHARE * recent.missed else None
+
+
+def _time_in(place: Place, recent: Tally) -> str:
+    means = recent.stage_means()
+    seconds = sum(mean for stage, mean in means.items() if PLACES[stage] is place)
+    return f"That is {_ms(seconds)} of a frame's {_ms(sum(means.values()))}. " if seconds else ""
 
 
 def _whose(blamed: StreamMeter | None, streams: Sequence[StreamMeter]) -> str:

@@ -54,11 +54,12 @@ class Tally:
 
     def latency(self, share: float) -> float | None:
         """Seconds that ``share`` of the answered frames took at most; None without frames."""
-        rank = math.ceil(share * self.latencies.total())
+        rank = share * self.latencies.total()
         for bucket in sorted(self.latencies):
-            rank -= self.latencies[bucket]
-            if rank <= 0:
-                return _SHORTEST_SECONDS * float(_GROWTH ** (bucket + 0.5))
+            count = self.latencies[bucket]
+            if rank <= count:
+                return _SHORTEST_SECONDS * float(_GROWTH ** (bucket + rank / count))
+            rank -= count
         return None
 
     def stage_means(self) -> dict[Stage, float]:

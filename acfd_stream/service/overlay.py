@@ -13,7 +13,7 @@ LOOK_SECONDS = 10.0
 """A look lasts so long; the page looks again before."""
 LEAST_SECONDS = 0.2
 """Between two drawings of a stream, however many look."""
-LONGER_SIDE = 960
+LONGER_SIDE = 640
 
 
 class OverlayWindow:

@@ -115,7 +115,8 @@ function showCharts({ series, stages_of }) {
   const line = (name, label, values) => ({ name, label, values });
   charts.latency.show({ ...common, series: ["p50", "p95", "p99"].map((name) => line(name, name, series[`${name}_ms`])) });
   charts.goodput.show({ ...common, series: [line("goodput", "", series.goodput)] });
-  charts.load.show({ ...common, series: [line("live", "live", series.fps_live), line("file", "file", series.fps_file)] });
+  charts.load.show({ ...common, series: [line("live", "live", series.fps_live), line("file", "file", series.fps_file),
+    line("dropped", "dropped", series.dropped.map((count) => count / series.step_seconds))] });
   const places = Object.keys(PLACE_NAMES).filter((place) => place !== "media").map((place) => {
     const parts = Object.entries(series.stages_ms).filter(([stage]) => PLACE_OF[stage] === place).map(([, values]) => values);
     const values = series.p50_ms.map((_, index) => {
@@ -199,7 +200,7 @@ function showLook(row) {
   if (row.error) facts.push(row.error);
   text("look-facts", facts.join(" · "));
   if (!row.has_overlay) {
-    at("overlay").hidden = true;
+    at("whole").hidden = true;
     at("no-picture").hidden = false;
     text("no-picture", "Its owner does not show its pictures.");
   }
@@ -217,7 +218,7 @@ async function look() {
     const answer = await fetch(`/streams/${encodeURIComponent(row.id)}/overlay.jpg`, { signal: AbortSignal.timeout(5000) });
     if (answer.status === 200 && row.id === shownId()) showPicture(row, await answer.blob());
     else if (seen.id !== row.id) {
-      at("overlay").hidden = true;
+      at("whole").hidden = true;
       at("no-picture").hidden = false;
       text("no-picture", "Waiting for its next frame …");
     }
@@ -231,7 +232,8 @@ function showPicture(row, blob) {
   seen = { id: row.id, url: URL.createObjectURL(blob) };
   at("overlay").src = seen.url;
   at("overlay").alt = `The last frame of ${row.name || row.id} with its faces`;
-  at("overlay").hidden = false;
+  at("whole").href = `/streams/${encodeURIComponent(row.id)}/overlay.jpg`;
+  at("whole").hidden = false;
   at("no-picture").hidden = true;
 }
 
