@@ -124,8 +124,11 @@ def test_a_pod_is_given_longer_than_its_drain(pod: dict[str, Any], settings: Ser
     assert pod["terminationGracePeriodSeconds"] > settings.drain_seconds + 5
 
 
-def test_the_network_has_the_cores_that_the_pod_may_use(container: dict[str, Any], settings: ServiceSettings) -> None:
-    assert settings.detect.threads == int(container["resources"]["limits"]["cpu"])
+def test_the_service_counts_the_cores_that_the_pod_may_use(
+    container: dict[str, Any], settings: ServiceSettings
+) -> None:
+    assert container["resources"]["limits"]["cpu"] == container["resources"]["requests"]["cpu"]
+    assert settings.detect.threads == settings.capacity.cores == int(container["resources"]["limits"]["cpu"])
 
 
 def test_the_autoscaler_goes_by_what_the_adapter_makes_of_headroom() -> None:
