@@ -1,0 +1,239 @@
+"""Who is let in, and that those who are keep their objective: streams in simulated time on the real rules."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acfd_stream.config import CapacityConfig, DetectConfig, LaneConfig, SchedulerConfig
+from acfd_stream.errors import ConfigError, OverloadedError
+from acfd_stream.metrics import Metrics, Refusal
+from acfd_stream.pipeline.batching import Backlog, LaneQueue, Ticket
+from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
+from acfd_stream.pipeline.costs import Costs, Size, measure_costs
+from tests.pipeline.fake_engine import Clock, FakeEngine, picture
+
+HD: Size = (720, 1280)
+OBJECTIVE = 0.05
+LIVE = Demand(HD, 24.0, OBJECTIVE)
+FILE = Demand(HD)
+SECONDS = 20.0
+"""Length of a simulation."""
+
+
+def costs(batches: tuple[float, ...] = (1.0, 0.55)) -> Costs:
+    """About those of a machine with two cores."""
+    return Costs(DetectConfig(), {((256, 448),): 0.011}, 0.001, batches)
+
+
+def capacity(metrics: Metrics | None = None, **config: float) -> Capacity:
+    return Capacity(costs(), CapacityConfig(cores=2, **config), SchedulerConfig(), metrics)  # type: ignore[arg-type]
+
+
+def fill(room: Capacity, demand: Demand) -> list[Reservation]:
+    """As many such streams as are let in."""
+    inside = []
+    while len(inside) < 1000:
+        try:
+            inside.append(room.reserve(demand))
+        except OverloadedError:
+            break
+    return inside
+
+
+def test_streams_are_let_in_until_the_machine_is_full_and_again_when_one_leaves() -> None:
+    registry = CollectorRegistry()
+    room = capacity(Metrics(registry))
+    assert room.ask(HD, 24.0).fits
+    assert room.headroom == 1.0
+    inside = fill(room, LIVE)
+    assert 2 <= len(inside) == room.streams
+    answer = room.ask(HD, 24.0)
+    assert (answer.fits, answer.may_fit_later, answer.refusal) == (False, True, Refusal.CAPACITY)
+    assert "1280×720" in answer.reason
+    assert answer.headroom == room.headroom < 0.5
+    assert registry.get_sample_value("acfd_capacity_headroom_ratio") == room.headroom
+    assert registry.get_sample_value("acfd_admission_rejected_total", {"reason": "capacity"}) == 1  # asking counts none
+    inside[0].release()
+    inside[0].release()
+    with room.reserve(LIVE):
+        assert room.streams == len(inside)
+    assert room.streams == len(inside) - 1
+
+
+def test_a_stream_that_can_never_keep_its_objective_is_told_so() -> None:
+    answer = capacity().ask((4320, 7680), 24.0, 0.05)
+    assert not answer.fits
+    assert not answer.may_fit_later
+    assert answer.reason.startswith("one 7680×4320 frame takes 1")
+    assert answer.reason.endswith("by itself, and the objective is 50.0 ms")
+
+
+def test_a_long_objective_lets_in_what_a_short_one_does_not() -> None:
+    counts = [len(fill(capacity(load_limit=1.0), Demand(HD, 10.0, seconds))) for seconds in (0.03, 0.05, 0.2)]
+    assert counts[0] < counts[1] < counts[2]
+
+
+def test_a_slower_engine_or_decoder_lets_in_fewer() -> None:
+    room = capacity()
+    before = len(fill(room, LIVE))
+    slow = capacity()
+    for _ in range(200):
+        slow.observe_decode(HD, 0.012)
+    assert len(fill(slow, LIVE)) < before
+    tired = costs()
+    for _ in range(200):
+        tired.observe(0.022, 2, 0.022 * 0.55 * 1.5)
+    assert tired.pace == pytest.approx(1.5, abs=0.01)
+    assert len(fill(Capacity(tired, CapacityConfig(cores=2)), LIVE)) < before
+
+
+def test_files_take_what_is_left_and_only_so_many() -> None:
+    registry = CollectorRegistry()
+    room = capacity(Metrics(registry), file_streams=2)
+    files = [room.reserve(FILE), room.reserve(FILE)]
+    with pytest.raises(OverloadedError, match="2 streams in file mode are open"):
+        room.reserve(FILE)
+    assert registry.get_sample_value("acfd_admission_rejected_total", {"reason": "file_streams"}) == 1
+    assert room.headroom > 0.9
+    assert fill(room, LIVE)
+    files[0].release()
+
+
+def test_a_guess_is_replaced_by_what_the_container_says() -> None:
+    room = capacity()
+    guess = room.reserve(LIVE)
+    with pytest.raises(OverloadedError, match="by itself"):
+        guess.change(Demand((4320, 7680), 24.0, OBJECTIVE))
+    assert room.streams == 1
+    before = room.headroom
+    guess.change(Demand((360, 640), 24.0, OBJECTIVE))
+    assert room.headroom > before
+
+
+def test_a_stream_inside_may_shrink_on_a_machine_that_has_slowed() -> None:
+    room = capacity()
+    first, *_ = fill(room, LIVE)
+    for _ in range(200):
+        room.observe_decode(HD, 0.018)
+    first.change(Demand((360, 640), 24.0, OBJECTIVE))
+
+
+def test_no_more_shapes_than_stay_compiled() -> None:
+    room = capacity(view_sizes=2)
+    room.reserve(Demand((720, 1280), 1.0, OBJECTIVE))
+    room.reserve(Demand((480, 640), 1.0, OBJECTIVE))
+    assert room.ask((1080, 1920), 1.0).fits  # seen as large as 720×1280
+    assert "3 different shapes" in room.ask((1280, 720), 1.0).reason
+
+
+@pytest.mark.parametrize(
+    ("size", "rate", "objective", "message"),
+    [((0, 640), 24.0, 0.05, "display_size"), (HD, 0.0, 0.05, "frame_rate"), (HD, math.nan, 0.05, "frame_rate")],
+)
+def test_nonsense_is_refused(size: Size, rate: float, objective: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        capacity().ask(size, rate, objective)
+
+
+def test_costs_are_measured_on_the_engines_own_time() -> None:
+    clock = Clock()
+
+    def work(values: list[int]) -> None:
+        clock.now += 0.002 + 0.01 * len(values)
+
+    measured = measure_costs(FakeEngine(work), [(96, 128)], 4, clock)
+    assert measured.picture_seconds((96, 128)) == pytest.approx(0.012)
+    assert [measured.batch_seconds(0.012 * n, n) for n in (1, 2, 4)] == pytest.approx([0.012, 0.022, 0.042])
+    assert measured.picture_seconds((192, 256)) == pytest.approx(0.012)  # the fake does not mind larger ones
+
+
+@dataclass
+class Stream:
+    """A simulated stream."""
+
+    lane: LaneQueue
+    demand: Demand
+    frames: int = 0
+    in_time: int = 0
+
+
+def simulate(demands: list[Demand], seed: int) -> list[Stream]:
+    """The real rules on an engine whose batches take 0.8 … 1.3 of what is expected; frames come with jitter."""
+    random = np.random.default_rng(seed)
+    model = costs()
+    rules = Backlog(model, SchedulerConfig(), 4)
+    streams = [Stream(rules.open_lane(lane_config(demand), 0.0), demand) for demand in demands]
+    by_lane = {stream.lane: stream for stream in streams}
+    due = [(random.uniform(0, 1 / 24), place) for place in range(len(streams))]
+    heapq.heapify(due)
+    now = 0.0
+    while now < SECONDS:
+        while due and due[0][0] <= now:
+            came, place = heapq.heappop(due)
+            arrive(rules, streams[place], came)
+            if streams[place].demand.is_live:
+                jittered = came + (1 + random.uniform(-0.15, 0.15)) / streams[place].demand.frame_rate
+                heapq.heappush(due, (jittered, place))
+        batch, again = rules.next_batch(now)
+        if not batch:
+            now = min(again, due[0][0] if due else SECONDS)
+            continue
+        now += model.batch_seconds(sum(ticket.alone_seconds for _, ticket in batch), len(batch)) * random.choice(
+            [0.8, 0.9, 1.0, 1.3], p=[0.2, 0.3, 0.4, 0.1]
+        )
+        for lane, ticket in batch:
+            finish(rules, by_lane[lane], ticket, now)
+    return streams
+
+
+def lane_config(demand: Demand) -> LaneConfig:
+    return LaneConfig(deadline_seconds=0.8 * OBJECTIVE) if demand.is_live else LaneConfig.background()
+
+
+def arrive(rules: Backlog, stream: Stream, now: float) -> None:
+    seconds = stream.lane.config.deadline_seconds
+    alone = rules.costs.picture_seconds(stream.demand.display_size)
+    for _ in range(1 if seconds else 8):
+        rules.add(stream.lane, Ticket(picture(1), alone, 1, now, now + seconds if seconds else math.inf))
+
+
+def finish(rules: Backlog, stream: Stream, ticket: Ticket, now: float) -> None:
+    """Decoding before and tracking after the engine take 8 ms of the objective."""
+    stream.lane.running -= 1
+    stream.frames += 1
+    stream.in_time += now - ticket.arrived + 0.008 <= OBJECTIVE
+    if not stream.demand.is_live and not stream.lane.held:
+        arrive(rules, stream, now)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_three_times_as_many_as_fit_leave_those_inside_in_time(seed: int) -> None:
+    room = capacity()
+    room.reserve(FILE)
+    fitting = len(fill(capacity(), LIVE))
+    admitted = []
+    for _ in range(3 * fitting):
+        begin = time.perf_counter()
+        try:
+            room.reserve(LIVE)
+            admitted.append(LIVE)
+        except OverloadedError:
+            assert time.perf_counter() - begin < 0.1
+    assert 2 <= len(admitted) <= fitting
+    *live, file = simulate([*admitted, FILE], seed)
+    for stream in live:
+        assert stream.frames > 0.95 * 24 * SECONDS
+        assert stream.in_time >= 0.99 * stream.frames
+    assert file.frames > 5 * SECONDS  # what the live ones leave
+
+
+def test_without_admission_nobody_would_be_in_time() -> None:
+    streams = simulate([LIVE] * 3 * len(fill(capacity(), LIVE)), 0)
+    assert min(stream.in_time / stream.frames for stream in streams) < 0.9

@@ -1,0 +1,59 @@
+"""The real model over lanes: whatever shares a batch, each stream's results are those of a detector of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acfd_stream.config import DetectConfig, LaneConfig, SchedulerConfig, VideoConfig
+from acfd_stream.detect import Detector
+from acfd_stream.metrics import Metrics
+from acfd_stream.pipeline.costs import Costs
+from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.types import FrameResult
+
+CLIPS = ("bbb_720p_12s.mp4", "popeye_1440x1074_60s.mkv")
+PART = VideoConfig(end_seconds=0.7)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Iterator[Detector]:
+    with Detector.open("acfd-n", config=DetectConfig(batch=8)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def clips(shared: Path) -> list[Path]:
+    return [shared / "videos" / name for name in CLIPS]
+
+
+@pytest.fixture(scope="module")
+def alone(detector: Detector, clips: list[Path]) -> list[list[FrameResult]]:
+    return [list(TrackSession(clip, detector=detector, video_config=PART)) for clip in clips]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 8])
+def test_two_films_at_once_give_what_each_gives_alone(
+    batch: int, detector: Detector, clips: list[Path], alone: list[list[FrameResult]]
+) -> None:
+    cheap = Costs(detector.config, {((256, 448),): 0.001}, 0.0, [1.0 - 0.1 * place for place in range(8)])
+    config, registry = SchedulerConfig(batch=batch), CollectorRegistry()
+    with (
+        Scheduler(detector, config, costs=cheap, metrics=Metrics(registry)) as scheduler,
+        ThreadPoolExecutor(2) as streams,
+    ):
+        lanes = [scheduler.open_lane(config) for config in (LaneConfig(in_flight=8), LaneConfig.background(batch))]
+
+        def track(place: int) -> list[FrameResult]:
+            return list(TrackSession(clips[place], detector=lanes[place], video_config=PART))
+
+        assert list(streams.map(track, range(2))) == alone
+    alone_in_batch = registry.get_sample_value("acfd_batch_size_bucket", {"le": "1.0"})
+    shared_batches = registry.get_sample_value("acfd_batch_size_count") - alone_in_batch  # type: ignore[operator]
+    assert (shared_batches > 0) == (batch > 1)
+    assert all(any(result.faces for result in results) for results in alone)
