@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any
 
@@ -212,7 +212,7 @@ class AsyncTrackStream:
         self._closed.set()
         if self._call is not None:
             self._call.cancel()
-        if not self._batches.ag_running:  # else whoever waits in it sees the end
+        with suppress(RuntimeError):  # another task waits in it, and sees the end
             await self._batches.aclose()
 
     async def __aenter__(self) -> AsyncTrackStream:

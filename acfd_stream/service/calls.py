@@ -66,7 +66,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc shi
                 code = "CANCELLED"
                 raise
             except Exception:
-                code = "UNKNOWN"
+                code = "UNKNOWN" if context.is_active() else "CANCELLED"  # then it ran into the end of its call
                 raise
             finally:
                 code = _code(context, code)
