@@ -59,7 +59,7 @@ def run_track(call: TrackCall) -> int:
     Raises:
         AcfdError: nothing could be done, or the results cannot be written.
     """
-    _check_places(call)
+    check_places(call)
     from acfd_stream.pipeline.session import TrackSession
 
     session = TrackSession(
@@ -70,7 +70,7 @@ def run_track(call: TrackCall) -> int:
         is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
         progress = TrackProgress(expected, is_quiet=call.is_quiet, is_bar_welcome=is_screen_free)
         end = _write_results(call, session, progress)
-    return _say_how_it_ended(call, session.info.source, end, progress)
+    return say_how_it_ended(call, session.info.source, end, progress)
 
 
 def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
@@ -90,7 +90,7 @@ def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
     return ResultHeader(info.source, info.display_size, info.time_base, model, settings, info.frame_rate)
 
 
-def _check_places(call: TrackCall) -> None:
+def check_places(call: TrackCall) -> None:
     """Refuse a call that would write over its own input or over its own other output."""
     if not call.place:
         raise ConfigError("--output is empty; name a file, or leave it out")
@@ -118,9 +118,9 @@ def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgre
             failures.callback(overlay.abort)
         place = sys.stdout.buffer if call.place == STDOUT else call.place
         writer = open_writer(place, call.format, result_header(session, call.video))
-        failures.push(_abort_on_exit(writer))
+        failures.push(abort_on_exit(writer))
         results = _results(session, keeps_frames=overlay is not None)
-        with _naming_what_is_left(call, progress), contextlib.closing(results), progress:
+        with naming_what_is_left(call, progress), contextlib.closing(results), progress:
             for frame, result in results:
                 writer.write(result)
                 if overlay is not None and frame is not None:
@@ -156,7 +156,7 @@ def _open_overlay(call: TrackCall) -> OverlayWriter | None:
     return OverlayWriter(call.overlay, call.source)
 
 
-def _abort_on_exit(writer: Writer) -> Callable[[type[BaseException] | None, BaseException | None, object], None]:
+def abort_on_exit(writer: Writer) -> Callable[[type[BaseException] | None, BaseException | None, object], None]:
     """An exit of an ExitStack: unfinished results stay, but aside when a place for output failed."""
 
     def leave(kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
@@ -166,7 +166,7 @@ def _abort_on_exit(writer: Writer) -> Callable[[type[BaseException] | None, Base
 
 
 @contextlib.contextmanager
-def _naming_what_is_left(call: TrackCall, progress: TrackProgress) -> Iterator[None]:
+def naming_what_is_left(call: TrackCall, progress: TrackProgress) -> Iterator[None]:
     """Give Ctrl-C and SIGTERM a message that says what lies where."""
     try:
         yield
@@ -184,7 +184,7 @@ def _naming_results(call: TrackCall, where: str) -> Iterator[None]:
         raise OutputError(f"{error}; the results {where}" if call.place != STDOUT else str(error)) from error
 
 
-def _say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: TrackProgress) -> int:
+def say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: TrackProgress) -> int:
     """Warnings, then one line: what came out, or what broke. Returns the exit code."""
     for warning in end.warnings:
         complain(f"warning: {source}: {warning}")
