@@ -1,0 +1,154 @@
+"""All streams of a server and what they stand on: who is let in, who has kept quiet for too long, and the drain."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+import grpc
+
+from acfd_stream.errors import OverloadedError
+from acfd_stream.metrics import Metrics, Refusal
+from acfd_stream.pipeline.capacity import Capacity
+from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.service.board import Board
+from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.status import StatusError, draining
+from acfd_stream.service.stream import Stream
+
+_WATCH_SECONDS = 0.2
+_PATIENCE_SECONDS = 1.0  # how long a stream that hands over may wait for its next result
+_HAND_OVER_SECONDS = 3.0  # how long all of them may take to be gone
+
+
+class StreamHost:
+    """Lets streams in, watches them, and sees them out.
+
+    Args:
+        settings: of the service.
+        scheduler: the engine that all share.
+        capacity: what fits on it.
+        board: what is going on, for whoever looks.
+        metrics: where everything is counted.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, scheduler: Scheduler, capacity: Capacity, board: Board, metrics: Metrics
+    ) -> None:
+        self.settings, self.scheduler, self.capacity = settings, scheduler, capacity
+        self.board, self.metrics = board, metrics
+        self._changed = threading.Condition()
+        self._streams: dict[str, Stream] = {}
+        self._drain_until: float | None = None
+        self._is_closed = False
+        self._watcher = threading.Thread(target=self._watch, name="acfd-watch", daemon=True)
+        self._watcher.start()
+
+    def admit(self, owner: str) -> Stream:
+        """A place for one more stream; ``close`` it when its call is over.
+
+        Raises:
+            StatusError: UNAVAILABLE, the service drains.
+            OverloadedError: there are as many streams as may be.
+        """
+        with self._changed:
+            self.require_open()
+            if len(self._streams) >= self.settings.limits.streams:
+                self.metrics.refused(Refusal.STREAMS)
+                raise OverloadedError(f"{len(self._streams)} streams are open, the most at once; try again later")
+            stream_id = secrets.token_hex(8)
+            stream = Stream(self, stream_id, owner, lambda: self._forget(stream_id))
+            self._streams[stream_id] = stream
+            return stream
+
+    def require_open(self) -> None:
+        """Refuse new work once the service drains.
+
+        Raises:
+            StatusError: UNAVAILABLE.
+        """
+        if self._drain_until is not None:
+            self.metrics.refused(Refusal.DRAINING)
+            raise draining()
+
+    def streams_of(self, owner: str) -> list[Stream]:
+        """The streams of one caller, by rising start."""
+        with self._changed:
+            mine = [stream for stream in self._streams.values() if stream.owner == owner]
+        return sorted(mine, key=lambda stream: stream.began_at)
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that have not given everything back yet."""
+        with self._changed:
+            return len(self._streams)
+
+    def refuse(self, seconds: float) -> None:
+        """Let nobody in from now on: live streams hand over at once, files have ``seconds`` to finish."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            self._drain_until = until if self._drain_until is None else min(self._drain_until, until)
+            self._changed.notify_all()
+
+    def wait_empty(self) -> bool:
+        """Wait, after ``refuse``, until all streams are out or out of time; whether all are."""
+        with self._changed:
+            while self._streams:
+                until = (self._drain_until or 0.0) + _HAND_OVER_SECONDS
+                left = until - time.monotonic()
+                if left <= 0 or self._is_closed:
+                    break
+                self._changed.wait(min(left, _WATCH_SECONDS))
+            return not self._streams
+
+    def close(self) -> None:
+        """Break off what is left, and end the watch."""
+        with self._changed:
+            self._drain_until = self._drain_until or time.monotonic()
+            self._is_closed = True
+            left = list(self._streams.values())
+            self._changed.notify_all()
+        for stream in left:
+            stream.stop(draining())
+        self._watcher.join()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._streams, _PATIENCE_SECONDS)
+
+    def _forget(self, stream_id: str) -> None:
+        with self._changed:
+            self._streams.pop(stream_id, None)
+            self._changed.notify_all()
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait(_WATCH_SECONDS)
+                if self._is_closed:
+                    return
+                streams, until = list(self._streams.values()), self._drain_until
+            for stream in streams:
+                stream.note_bytes()
+                self._look_at(stream)
+                if until is not None:
+                    self._see_out(stream, until)
+
+    def _look_at(self, stream: Stream) -> None:
+        seconds, now = self.settings.limits.idle_seconds, time.monotonic()
+        feeder, sending_since = stream.feeder, stream.sending_since
+        if feeder is not None and stream.is_silent and feeder.silence_seconds > seconds:
+            stream.stop(_timed_out(f"nothing was sent for {seconds:g} s"))
+        if sending_since is not None and now - sending_since > seconds:
+            stream.stop(_timed_out(f"no result was read for {seconds:g} s"))
+            stream.cancel_call()  # its thread hears nothing else while it sends
+
+    def _see_out(self, stream: Stream, until: float) -> None:
+        is_over = time.monotonic() >= until
+        if stream.request is None or stream.request.is_live or is_over:
+            stream.hand_over()
+        if stream.handing_over_seconds > _PATIENCE_SECONDS:
+            stream.stop(draining())
+
+
+def _timed_out(what: str) -> StatusError:
+    return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE", f"{what}; the stream was ended")

@@ -1,0 +1,192 @@
+"""What a caller asks for, checked and in our own words, before anything is opened for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import grpc
+
+from acfd_stream.config import DropPolicy, LaneConfig, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig, require
+from acfd_stream.metrics import Mode
+from acfd_stream.pipeline.checkpoint import SessionState
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.service import tokens
+from acfd_stream.service.convert import fraction_of, seconds_of
+from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.status import StatusError
+from acfd_stream.v1 import stream_pb2
+
+NAME_CHARACTERS = 100
+FRAME_TIME_BASE = Fraction(1, 90_000)
+"""Seconds of one unit of pts of single frames, where the caller does not say."""
+_TOP_FRAME_RATE = 1000.0
+_LONGEST_OBJECTIVE = 60.0
+_LATEST_SECONDS = 1e9
+_INFER_SHARE = 0.8  # of the objective; the rest is for decoding, tracking and sending
+_PRIORITIES = {
+    stream_pb2.PRIORITY_HIGH: 0,
+    stream_pb2.PRIORITY_NORMAL: 1,
+    stream_pb2.PRIORITY_LOW: 3,
+}
+_POLICIES = {
+    stream_pb2.DROP_POLICY_UNSPECIFIED: DropPolicy.WAIT,
+    stream_pb2.DROP_POLICY_WAIT: DropPolicy.WAIT,
+    stream_pb2.DROP_POLICY_DROP_OLDEST: DropPolicy.DROP_OLDEST,
+    stream_pb2.DROP_POLICY_DROP_LATEST: DropPolicy.DROP_LATEST,
+}
+
+
+@dataclass(frozen=True)
+class StreamRequest:
+    """One stream, as asked for and allowed."""
+
+    pace: PaceConfig
+    video: VideoConfig
+    lane: LaneConfig
+    track: TrackConfig
+    shot: ShotConfig
+    name: str = ""
+    shows_overlay: bool = False
+    declared_size: tuple[int, int] | None = None  # (height, width)
+    declared_rate: float | None = None  # frames a second
+    frame_time_base: Fraction = FRAME_TIME_BASE
+    resume: SessionState | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether latency counts."""
+        return self.pace.is_live
+
+    @property
+    def mode(self) -> Mode:
+        """What the stream is for, as the metrics call it."""
+        return Mode.LIVE if self.is_live else Mode.FILE
+
+
+def read_request(config: Any, settings: ServiceSettings, engine: Engine) -> StreamRequest:
+    """What a TrackConfig message asks for.
+
+    Raises:
+        ConfigError: a value is outside its range.
+        StatusError: FAILED_PRECONDITION, the engine is another one than was asked for.
+        ResumeError: the resume token holds no state that this version knows.
+    """
+    require_engine(config.detect, settings.model, engine)
+    is_live = _member(stream_pb2.StreamMode, config.mode, "mode") == stream_pb2.STREAM_MODE_LIVE
+    _member(stream_pb2.DropPolicy, config.drop_policy, "drop_policy")
+    _member(stream_pb2.Priority, config.priority, "priority")
+    require(is_live or not config.drop_policy, "drop_policy", config.drop_policy, "left out in file mode")
+    require(
+        len(config.name) <= NAME_CHARACTERS, "name", config.name[:20] + "…", f"at most {NAME_CHARACTERS} characters"
+    )
+    require(config.name.isprintable(), "name", config.name, "printable")
+    objective = _seconds(config, "objective")
+    require(
+        objective is None or 0 < objective <= _LONGEST_OBJECTIVE, "objective", objective, "above 0 and at most 60 s"
+    )
+    pace = PaceConfig(
+        pace=Pace.LIVE if is_live else Pace.FILE,
+        policy=_POLICIES[config.drop_policy],
+        objective_seconds=objective or settings.objective_seconds,
+    )
+    return StreamRequest(
+        pace=pace,
+        video=_video(config, settings),
+        lane=_lane(config.priority, pace, engine),
+        track=TrackConfig(fills_gaps=not is_live),
+        shot=ShotConfig(lookahead_frames=0) if is_live else ShotConfig(),
+        name=config.name,
+        shows_overlay=config.shows_overlay,
+        declared_size=_size(config),
+        declared_rate=_rate(config),
+        frame_time_base=_time_base(config),
+        resume=SessionState(tokens.unpack(config.resume_token)) if config.resume_token else None,
+    )
+
+
+def require_engine(asked: Any, model: str, engine: Engine) -> None:
+    """Refuse a DetectConfig message that wants another engine than the one that runs.
+
+    Raises:
+        StatusError: FAILED_PRECONDITION, naming both.
+    """
+    config, spec = engine.config, engine.spec
+    wanted: list[tuple[str, object, object, bool]] = [
+        ("model", asked.model, spec.name, asked.model in ("", model, spec.name)),
+        ("size", asked.size, config.size, asked.size in (0, config.size) or bool(config.scales)),
+        ("scales", list(asked.scales), list(config.scales), not asked.scales or tuple(asked.scales) == config.scales),
+        (
+            "score_threshold",
+            asked.score_threshold,
+            config.score_threshold,
+            not asked.HasField("score_threshold")
+            or math.isclose(asked.score_threshold, config.score_threshold, rel_tol=1e-6),
+        ),
+    ]
+    for name, want, have, is_right in wanted:
+        if not is_right:
+            message = f"{name} {want!r} was asked for, and this server's engine has {have!r}; ask a server that has it"
+            both = {"setting": name, "asked": str(want), "here": str(have)}
+            raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, "OTHER_ENGINE", message, metadata=both)
+
+
+def _video(config: Any, settings: ServiceSettings) -> VideoConfig:
+    limits = settings.limits
+    start, end = _seconds(config, "start"), _seconds(config, "end")
+    return VideoConfig(
+        threads=1,  # streams side by side use the cores, and a live stream's frames do not wait for each other
+        queue_bytes=limits.queue_bytes,
+        start_seconds=start,
+        end_seconds=end,
+        frame_pixels=limits.frame_pixels,
+    )
+
+
+def _lane(priority: int, pace: PaceConfig, engine: Engine) -> LaneConfig:
+    if not pace.is_live:
+        lane = LaneConfig.background(engine.config.batch)
+    else:
+        lane = LaneConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
+    return replace(lane, priority=_PRIORITIES[priority]) if priority else lane
+
+
+def _seconds(config: Any, name: str) -> float | None:
+    """A Duration field in seconds; None where it is missing."""
+    if not config.HasField(name):
+        return None
+    duration = getattr(config, name)
+    is_plain = abs(duration.seconds) <= _LATEST_SECONDS and abs(duration.nanos) < 10**9
+    require(is_plain and duration.seconds * duration.nanos >= 0, name, str(duration).strip(), "a Duration")
+    return seconds_of(duration)
+
+
+def _size(config: Any) -> tuple[int, int] | None:
+    if not config.HasField("declared_size"):
+        return None
+    size = config.declared_size.height, config.declared_size.width
+    require(min(size) >= 1 and max(size) <= 65535, "declared_size", size, "sides in 1 … 65535")
+    return size
+
+
+def _rate(config: Any) -> float | None:
+    rate = config.declared_frame_rate
+    require(math.isfinite(rate) and 0 <= rate <= _TOP_FRAME_RATE, "declared_frame_rate", rate, "in 0 … 1000")
+    return rate or None
+
+
+def _time_base(config: Any) -> Fraction:
+    if not config.HasField("frame_time_base"):
+        return FRAME_TIME_BASE
+    base = config.frame_time_base
+    require(
+        base.numerator >= 1 and base.denominator >= 1, "frame_time_base", f"{base.numerator}/{base.denominator}", "> 0"
+    )
+    return fraction_of(base)
+
+
+def _member(kind: Any, number: int, name: str) -> int:
+    require(number in kind.values(), name, number, f"one of {', '.join(kind.keys())}")
+    return number

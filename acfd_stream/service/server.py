@@ -1,0 +1,234 @@
+"""One service, put together: gRPC, engine, streams, jobs, metrics and page; started, drained and stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib import metadata
+from types import TracebackType
+from typing import Any
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from acfd_stream.detect import Detector
+from acfd_stream.errors import ConfigError
+from acfd_stream.metrics import Metrics
+from acfd_stream.pipeline.capacity import Capacity
+from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.service.access import AccessInterceptor, rewrapped
+from acfd_stream.service.board import Board
+from acfd_stream.service.calls import CallInterceptor
+from acfd_stream.service.host import StreamHost
+from acfd_stream.service.metrics_interceptor import MetricsInterceptor
+from acfd_stream.service.monitor import Monitor
+from acfd_stream.service.operation import Health, add_reflection, server_options
+from acfd_stream.service.servicer import FaceTrackServicer
+from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.status import StatusError, StatusInterceptor, abort
+from acfd_stream.service.tls import server_credentials
+from acfd_stream.service.tracing import Tracing
+from acfd_stream.service.view import ServiceCard
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2
+
+SERVICES = (
+    face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],
+    job_pb2.DESCRIPTOR.services_by_name["JobService"],
+)
+_QUEUED_CALLS = 4  # so many times as many calls as there are threads may wait for one
+_STOP_SECONDS = 1.0  # for answers that are on their way when everything is over
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """A service over one engine; a context manager.
+
+    Args:
+        settings: all of it.
+        detector: the engine; it stays the caller's. None: the settings' own.
+        registry: where metrics are scraped from; None: one of its own.
+
+    Example:
+        >>> with Server(ServiceSettings(listen="127.0.0.1:0", metrics="")) as server:
+        ...     server.port
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        detector: Detector | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics(registry)
+        self.board = Board(self.metrics)
+        self.health = Health([service.full_name for service in SERVICES])
+        self.host: StreamHost | None = None
+        self.port = 0
+        self.monitor: Monitor | None = None
+        self._detector = detector
+        self._access = AccessInterceptor(settings.access)
+        self._tracking = _Later()
+        self._opened = ExitStack()
+        self._stopping = threading.Lock()
+        self._stopped = threading.Event()
+
+    def start(self) -> Server:
+        """Listen, warm up, and serve. Health says NOT_SERVING until the engine is warm.
+
+        Raises:
+            ConfigError: it cannot listen there, or a setting is bad.
+            RunnerError: no such model, or its file is refused.
+            BackendUnavailable: the device was asked for by name and cannot be used.
+        """
+        try:
+            self._listen()
+            self._warm_up()
+        except BaseException:
+            self._opened.close()
+            self._stopped.set()
+            raise
+        self.health.serve()
+        _log.info("serving on %s", self.settings.listen.rpartition(":")[0] + f":{self.port}")
+        return self
+
+    def reload(self) -> None:
+        """Read the token file again."""
+        self._access.reload()
+
+    def wait(self) -> None:
+        """Return when the service has stopped."""
+        self._stopped.wait()
+
+    def stop(self, drain_seconds: float | None = None) -> bool:
+        """Say NOT_SERVING, see streams out, and stop. May be called again, to hurry.
+
+        Args:
+            drain_seconds: how long streams may finish; None: as the settings say.
+
+        Returns:
+            Whether every stream had ended or been given its resume point in time.
+        """
+        seconds = self.settings.drain_seconds if drain_seconds is None else drain_seconds
+        self.health.drain()
+        is_empty = True
+        if self.host is not None:
+            self.host.refuse(seconds)
+            is_empty = self.host.wait_empty()
+        with self._stopping:
+            self._opened.close()
+            self._stopped.set()
+        return is_empty
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop(0.0)
+
+    @property
+    def state(self) -> str:
+        """One of "starting", "serving" and "draining"."""
+        if self.health.is_serving:
+            return "serving"
+        return "starting" if self.host is None else "draining"
+
+    def _listen(self) -> None:
+        settings, limits = self.settings, self.settings.limits
+        threads = limits.streams + limits.calls
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="acfd-call")
+        self._opened.callback(pool.shutdown, wait=False, cancel_futures=True)
+        tracing = Tracing.open(settings.trace)
+        self._opened.callback(tracing.close)
+        server = grpc.server(
+            pool,
+            interceptors=[
+                MetricsInterceptor(self.metrics, SERVICES),
+                CallInterceptor(tracing),
+                self._access,
+                StatusInterceptor(),
+                _Starting(lambda: self.host is not None),
+            ],
+            options=server_options(settings.keepalive, limits.message_bytes),
+            maximum_concurrent_rpcs=_QUEUED_CALLS * threads,
+        )
+        self.health.add_to(server)
+        add_reflection(server, [service.full_name for service in SERVICES])
+        face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(self._tracking, server)
+        self.port = _bound(server, settings)
+        server.start()
+        self._opened.callback(lambda: server.stop(_STOP_SECONDS).wait())
+
+    def _warm_up(self) -> None:
+        settings, opened = self.settings, self._opened
+        detector = self._detector or opened.enter_context(
+            Detector.open(settings.model, settings.device, settings.detect)
+        )
+        card = ServiceCard(
+            metadata.version("acfd-stream"),
+            detector.spec.name,
+            detector.description,
+            objective_seconds=settings.objective_seconds,
+        )
+        self.metrics.build(card.version, detector.spec.name, detector.spec.version)
+        self.metrics.engine(detector.description.split()[0].lower(), detector.precision)
+        self.metrics.objective(settings.objective_seconds)
+        if settings.metrics:
+            self.monitor = Monitor(settings.metrics, self.board, card, lambda: self.state).start()
+            opened.callback(self.monitor.close)
+        scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
+        opened.callback(scheduler.close, drain=False)
+        config = replace(settings.capacity, objective_seconds=settings.objective_seconds)
+        capacity = Capacity(scheduler.costs, config, settings.scheduler, self.metrics)
+        host = StreamHost(settings, scheduler, capacity, self.board, self.metrics)
+        opened.callback(host.close)
+        self._tracking.servicer = FaceTrackServicer(host)
+        self.host = host
+
+
+class _Later:
+    """A servicer that is known only when the engine is warm; until then ``_Starting`` lets no call through to it."""
+
+    servicer: Any = None
+
+    def __getattr__(self, name: str) -> Callable[[Any, Any], Any]:
+        return lambda request, context: getattr(self.servicer, name)(request, context)
+
+
+class _Starting(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """Refuses our own calls until ``is_ready``."""
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The next handler, or one that says UNAVAILABLE."""
+        handler = continuation(handler_call_details)
+        is_ours = handler_call_details.method.startswith(tuple(f"/{service.full_name}/" for service in SERVICES))
+        if handler is None or not is_ours or self._is_ready():
+            return handler
+        message = "the server is starting; try again in a moment"
+        error = StatusError(grpc.StatusCode.UNAVAILABLE, "STARTING", message, retry_seconds=1.0)
+        return rewrapped(handler, lambda _: lambda request, context: abort(context, error))
+
+
+def _bound(server: Any, settings: ServiceSettings) -> int:
+    """Bind ``server`` to where it shall listen; the port.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    credentials = server_credentials(settings.tls)
+    try:
+        if credentials is None:
+            return int(server.add_insecure_port(settings.listen))
+        return int(server.add_secure_port(settings.listen, credentials))
+    except RuntimeError as error:
+        raise ConfigError(f"cannot listen on {settings.listen}; is the port taken? ({error})") from error

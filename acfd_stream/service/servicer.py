@@ -1,0 +1,229 @@
+"""The calls of FaceTrackService: what is asked for becomes a stream of the host, or is answered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from acfd_stream.config import LaneConfig, require
+from acfd_stream.detect import models
+from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.metrics import Mode, Path
+from acfd_stream.pipeline.ledger import StageSummary
+from acfd_stream.service.access import caller_name
+from acfd_stream.service.convert import (
+    detected_faces_pb,
+    drop_reason_pb,
+    duration_pb,
+    media_info_pb,
+    model_info_pb,
+    outcome_pb,
+    seconds_of,
+    size_pb,
+    stage_pb,
+    stage_times_pb,
+)
+from acfd_stream.service.feeding import Feeder, content_of
+from acfd_stream.service.host import StreamHost
+from acfd_stream.service.requests import StreamRequest, read_request, require_engine
+from acfd_stream.service.settings import Limits
+from acfd_stream.service.sources import open_allowed
+from acfd_stream.service.status import RETRY_SECONDS, not_found
+from acfd_stream.service.stream import Stream, demand_of
+from acfd_stream.types import Picture
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
+from acfd_stream.video.bytestream import ByteStream
+from acfd_stream.video.feed import FrameFeed
+from acfd_stream.video.still import decode_still
+
+_DETECT_LANE = LaneConfig(priority=2, deadline_seconds=1.0)
+_MODES = {Mode.FILE: stream_pb2.STREAM_MODE_FILE, Mode.LIVE: stream_pb2.STREAM_MODE_LIVE}
+
+
+class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: ignore[misc]  # grpc ships no types
+    """FaceTrackService over the streams of ``host``; errors are raised, and become a status further out."""
+
+    def __init__(self, host: StreamHost) -> None:
+        self._host = host
+        self._models = models()
+
+    # Streams.
+
+    def Track(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802  # names are the protocol's
+        """See face_track.proto."""
+        stream = self._host.admit(caller_name())
+        try:
+            if _listens(stream, context):
+                yield from self._fed(requests, stream)
+        finally:
+            stream.close()
+
+    def TrackUri(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        """See face_track.proto."""
+        stream = self._host.admit(caller_name())
+        try:
+            if _listens(stream, context):
+                yield from self._read(request, stream)
+        finally:
+            stream.close()
+
+    def _fed(self, requests: Iterator[Any], stream: Stream) -> Iterator[Any]:
+        host, limits = self._host, self._host.settings.limits
+        feeder = stream.feeder = Feeder(requests, host.metrics)
+        with ExitStack() as unbegun:
+            unbegun.callback(feeder.leave)
+            first = feeder.request(0, limits.first_message_seconds)
+            kind = None if first is None else first.WhichOneof("request")
+            require(kind == "config", "request", kind, "config in the first message of a stream")
+            request = read_request(first.config, host.settings, host.scheduler.engine)
+            reservation = unbegun.enter_context(host.capacity.reserve(demand_of(request)))
+            second = feeder.request(1, limits.idle_seconds)
+            is_frames = second is not None and second.WhichOneof("request") == "frame"
+            path = Path.FRAMES if is_frames else Path.BYTES
+            source, take = _intake(request, path, limits)
+            stream.begin(request, path, source, reservation)
+            feeder.feed(take, source.close, stream.stop, stream.abandon)
+            unbegun.pop_all()
+        try:
+            yield from stream.messages(face_track_pb2.TrackResponse)
+        finally:
+            feeder.leave()
+
+    def _read(self, asked: Any, stream: Stream) -> Iterator[Any]:
+        host = self._host
+        request = read_request(asked.config, host.settings, host.scheduler.engine)
+        with ExitStack() as unbegun:
+            source = open_allowed(asked.uri, host.settings.sources)
+            if not isinstance(source, str):
+                unbegun.callback(source.close)
+            reservation = unbegun.enter_context(host.capacity.reserve(demand_of(request)))
+            stream.begin(request, Path.URI, source, reservation)
+            unbegun.pop_all()
+        yield from stream.messages(face_track_pb2.TrackUriResponse)
+
+    # Answered at once.
+
+    def Detect(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """See face_track.proto."""
+        host = self._host
+        host.require_open()
+        require_engine(request.config, host.settings.model, host.scheduler.engine)
+        if not request.image:
+            raise ConfigError("image must be a PNG, JPEG or WebP, got nothing")
+        image = _decoded(request.image, host.settings.limits.frame_pixels)
+        with host.scheduler.open_lane(_DETECT_LANE) as lane:
+            [(detections, timings)] = lane.detect_timed([Picture.from_rgb(image)])
+        return face_track_pb2.DetectResponse(
+            size=size_pb((image.shape[0], image.shape[1])),
+            faces=detected_faces_pb(detections),
+            is_truncated=detections.is_truncated,
+            stage_times=stage_times_pb(timings),
+        )
+
+    def GetCapacity(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """See face_track.proto."""
+        objective = seconds_of(request.objective) if request.HasField("objective") else None
+        require(objective is None or objective > 0, "objective", objective, "> 0")
+        size = request.size.height, request.size.width
+        answer = self._host.capacity.ask(size, request.frame_rate, objective)
+        may_ask_again = not answer.fits and answer.may_fit_later
+        return face_track_pb2.GetCapacityResponse(
+            fits=answer.fits,
+            headroom=answer.headroom,
+            reason=answer.reason,
+            retry_delay=duration_pb(RETRY_SECONDS) if may_ask_again else None,
+        )
+
+    def GetStreamStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """See face_track.proto."""
+        mine = [stream for stream in self._host.streams_of(caller_name()) if stream.request is not None]
+        if request.stream_id:
+            mine = [stream for stream in mine if stream.stream_id == request.stream_id]
+            if not mine:
+                raise not_found("stream", request.stream_id)
+        return face_track_pb2.GetStreamStatsResponse(streams=[stats_pb(stream) for stream in mine])
+
+    def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """See face_track.proto."""
+        engine = self._host.scheduler.engine
+        loaded = model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True)
+        others = [model_info_pb(model.spec, model.name) for model in self._models if model.name != loaded.name]
+        return face_track_pb2.ListModelsResponse(models=sorted([loaded, *others], key=lambda model: str(model.name)))
+
+
+def stats_pb(stream: Stream) -> face_track_pb2.StreamStats:
+    """How ``stream`` fares now."""
+    request, meter, session = stream.request, stream.meter, stream.session
+    start_time = Timestamp()
+    start_time.FromNanoseconds(round(stream.start_time * 1e9))
+    times = stream.ledger.summary()
+    latency = times.pop("latency", None)
+    return face_track_pb2.StreamStats(
+        stream_id=stream.stream_id,
+        name=request.name if request else "",
+        mode=_MODES[request.mode] if request else None,
+        start_time=start_time,
+        info=media_info_pb(session.info) if session else None,
+        outcomes=[
+            face_track_pb2.OutcomeCount(outcome=outcome_pb(outcome), count=count)
+            for outcome, count in sorted(list(stream.outcomes.items()), key=lambda entry: entry[0].value)
+        ],
+        drops=[
+            face_track_pb2.DropCount(reason=drop_reason_pb(reason), count=count)
+            for reason, count in sorted(list(stream.drops.items()), key=lambda entry: entry[0].value)
+        ],
+        latency=_latency_pb(latency) if latency else None,
+        stages=[
+            face_track_pb2.StageSummary(stage=stage_pb(stage), latency=_latency_pb(summary))
+            for stage, summary in times.items()
+        ],
+        track_count=meter.tracks if meter else 0,
+        shot_count=meter.shots if meter else 0,
+        queue_bytes=stream.waiting_bytes,
+        reused_count=stream.reused,
+    )
+
+
+def _latency_pb(summary: StageSummary) -> face_track_pb2.LatencySummary:
+    return face_track_pb2.LatencySummary(
+        count=summary.count,
+        p50=duration_pb(summary.p50_seconds),
+        p95=duration_pb(summary.p95_seconds),
+        p99=duration_pb(summary.p99_seconds),
+        longest=duration_pb(summary.longest_seconds),
+    )
+
+
+def _intake(request: StreamRequest, path: Path, limits: Limits) -> tuple[ByteStream | FrameFeed, Callable[[Any], bool]]:
+    """Where the content of the requests goes, and how."""
+    if path is Path.BYTES:
+        stream = ByteStream(limits.ingest_bytes)
+        return stream, lambda piece: stream.feed(content_of(piece, path, limits.data_bytes))
+    rate = None if request.declared_rate is None else Fraction(request.declared_rate).limit_denominator(1001)
+    feed = FrameFeed(request.frame_time_base, limits.ingest_bytes, rate)
+
+    def push(piece: Any) -> bool:
+        frame = content_of(piece, path, limits.data_bytes)
+        return feed.push(frame.image, frame.pts)
+
+    return feed, push
+
+
+def _decoded(image: bytes, frame_pixels: int) -> NDArray[np.uint8]:
+    try:
+        return decode_still(image, frame_pixels)
+    except MediaError as error:
+        raise MediaError(f"image {error}") from error
+
+
+def _listens(stream: Stream, context: Any) -> bool:
+    """Let the end of the call end the stream; False where it is over already."""
+    stream.cancel_call = context.cancel
+    cancelled: Callable[[], None] = stream.abandon
+    return bool(context.add_callback(cancelled))

@@ -1,0 +1,351 @@
+"""One stream, from being let in to its last message.
+
+Three threads share it: a feeder puts what the client sends into its source, a worker runs the TrackSession and puts
+results into the outbox, and the thread of the call takes them out and sends them. Whoever ends it, and however, the
+worker gives everything back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import grpc
+
+from acfd_stream.config import effective
+from acfd_stream.errors import AcfdError, MediaError
+from acfd_stream.metrics import DecodeFault, Path, Pool
+from acfd_stream.pipeline.capacity import Demand, Reservation
+from acfd_stream.pipeline.ledger import STAGES, Ledger
+from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.service import tokens
+from acfd_stream.service.board import StreamCard, StreamMeter
+from acfd_stream.service.convert import duration_pb, media_info_pb, model_info_pb, result_pb
+from acfd_stream.service.feeding import Feeder
+from acfd_stream.service.outbox import Note, Outbox, Settled
+from acfd_stream.service.requests import StreamRequest
+from acfd_stream.service.status import StatusError, draining
+from acfd_stream.types import DropReason, FrameResult, MediaInfo, Outcome
+from acfd_stream.v1 import stream_pb2
+from acfd_stream.video import FrameFeed
+from acfd_stream.video.bytestream import ByteStream
+
+if TYPE_CHECKING:
+    from acfd_stream.service.host import StreamHost
+
+Source = ByteStream | FrameFeed | str | BinaryIO
+_FALLBACK_RATE = 30.0  # frames a second of a live stream, where neither its client nor its container say
+_FALLBACK_SIZE = (720, 1280)
+_LIVE_OUTBOX = 8  # results; more would be old before they are sent
+_log = logging.getLogger(__name__)
+
+
+class Stream:
+    """One stream of ``host``, which makes it; ``release`` is called once, when everything has been given back."""
+
+    def __init__(self, host: StreamHost, stream_id: str, owner: str, release: Callable[[], None]) -> None:
+        self.stream_id, self.owner = stream_id, owner
+        self.began_at, self.start_time = time.monotonic(), time.time()
+        self.request: StreamRequest | None = None
+        self.meter: StreamMeter | None = None
+        self.session: TrackSession | None = None
+        self.feeder: Feeder | None = None
+        self.outcomes: Counter[Outcome] = Counter()
+        self.drops: Counter[DropReason] = Counter()
+        self.ledger = Ledger((*STAGES, "latency"))
+        self.cancel_call: Callable[[], object] = lambda: None
+        self.sending_since: float | None = None
+        self.reused = 0
+        self._host, self._release = host, release
+        self._outbox: Outbox | None = None
+        self._source: Source | None = None
+        self._held_bytes = 0
+        self._hands_over_since: float | None = None
+        self._lock = threading.Lock()
+        self._is_released = False
+        self._stopped: BaseException | None = None
+
+    # The thread of the call.
+
+    def begin(self, request: StreamRequest, path: Path, source: Source, reservation: Reservation) -> None:
+        """Start the worker; ``source`` and ``reservation`` are the stream's from now on."""
+        answers, metrics = self._host.settings.answers, self._host.metrics
+        objective = request.pace.objective_seconds if request.is_live else None
+        card = StreamCard(self.stream_id, request.name, request.mode, path, objective, request.shows_overlay)
+        capacity = _LIVE_OUTBOX if request.is_live else 2 * answers.results
+        wait_seconds = 0.0 if request.is_live else answers.wait_seconds
+        with self._lock:
+            self.request, self._source = request, source
+            self.meter = self._host.board.open_stream(card)
+            self._outbox = Outbox(capacity, answers.results, wait_seconds, metrics)
+        threading.Thread(
+            target=self._work, args=(request, source, reservation), name=f"acfd-stream-{self.stream_id}", daemon=True
+        ).start()
+        if self._stopped is not None:  # meanwhile
+            self.stop(self._stopped)
+
+    def messages(self, make: Callable[..., Any]) -> Iterator[Any]:
+        """The answers, of class ``make``; a generator that ends with the stream, or raises what ended it."""
+        outbox = self._outbox
+        if outbox is None:
+            return
+        while (piece := outbox.take()) is not None:
+            if isinstance(piece, Note):
+                message, results = make(**{piece.field: piece.content}), []
+            else:
+                results = [self._judged(settled) for settled in piece]
+                message = make(results=stream_pb2.FrameResults(frames=[result_pb(result) for result in results]))
+            begin = self.sending_since = time.monotonic()
+            yield message
+            self.sending_since = None
+            self._count(results, time.monotonic() - begin)
+
+    def close(self) -> None:
+        """The call is over: nobody reads any more. The worker gives the rest back, or it is given back now."""
+        self.abandon()
+        with self._lock:
+            is_at_work = self._outbox is not None
+        if not is_at_work:
+            self._give_back()
+
+    # Any thread.
+
+    def abandon(self) -> None:
+        """The client has gone."""
+        if self._outbox is not None:
+            self._outbox.leave()
+        self.stop(StatusError(grpc.StatusCode.CANCELLED, "CANCELLED", "the call was cancelled"))
+
+    def stop(self, error: BaseException) -> None:
+        """End the stream with ``error``, behind the results that are there. Does not wait."""
+        with self._lock:
+            self._stopped = self._stopped or error
+            outbox, source, session = self._outbox, self._source, self.session
+        if self.feeder is not None:
+            self.feeder.leave(error)
+        if outbox is not None:
+            outbox.finish(error)
+        if session is not None:
+            session.stop()
+        if isinstance(source, ByteStream | FrameFeed):
+            source.abort("the stream was ended")
+
+    def hand_over(self) -> None:
+        """The service stops: give out a resume point, and end. Does not wait."""
+        if self._hands_over_since is None:
+            self._hands_over_since = time.monotonic()
+            if self.meter is not None:
+                self.meter.draining()
+            if self.session is not None:
+                self.session.stop()
+
+    @property
+    def is_handing_over(self) -> bool:
+        """Whether ``hand_over`` was called."""
+        return self._hands_over_since is not None
+
+    @property
+    def handing_over_seconds(self) -> float:
+        """How long ago ``hand_over`` was called; 0: it was not."""
+        return 0.0 if self._hands_over_since is None else time.monotonic() - self._hands_over_since
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that were sent and are not read yet."""
+        return self._source.waiting_bytes if isinstance(self._source, ByteStream | FrameFeed) else 0
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is nothing to do but to wait for the client to send."""
+        return self.waiting_bytes == 0 and (self._outbox is None or self._outbox.is_empty)
+
+    def note_bytes(self) -> None:
+        """Tell the metrics how many bytes wait; called now and then."""
+        with self._lock:
+            now = 0 if self._is_released else self.waiting_bytes
+            change, self._held_bytes = now - self._held_bytes, now
+        if change:
+            self._host.metrics.held(Pool.INGEST, change)
+
+    # The worker.
+
+    def _work(self, request: StreamRequest, source: Source, reservation: Reservation) -> None:
+        outbox, error = self._outbox, None
+        try:
+            with ExitStack() as opened:
+                opened.callback(reservation.release)
+                if not isinstance(source, ByteStream | FrameFeed | str):
+                    opened.callback(source.close)
+                self._run(opened, request, source, reservation)
+        except BaseException as fault:
+            error = self._stopped or fault
+            if error is fault and not isinstance(error, AcfdError):
+                _log.error("stream %s failed", self.stream_id, exc_info=error)
+        finally:
+            if outbox is not None:
+                outbox.finish(error)
+            self._give_back(error)
+
+    def _run(self, opened: ExitStack, request: StreamRequest, source: Source, reservation: Reservation) -> None:
+        session = self._opened_session(opened, request, source)
+        with self._lock:
+            self.session = session
+        self._require_wanted()
+        reservation.change(demand_of(request, session.info))
+        if self.meter is not None:
+            self.meter.understood(session.info)
+        self._put(Note("start", self._start(request, session)))
+        count = self._results(session, 0 if request.resume is None else request.resume.next_result)
+        if self.is_handing_over and not session.is_complete and session.error is None:
+            self._put_resume_point(session)
+            raise draining()
+        self._end(session, count)
+
+    def _require_wanted(self) -> None:
+        """Raise what has ended the stream while it was opened."""
+        if self._stopped is not None:
+            raise self._stopped
+        if self.is_handing_over:
+            raise draining()
+
+    def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
+        lane = opened.enter_context(self._host.scheduler.open_lane(request.lane))
+        try:
+            session = TrackSession(
+                source,
+                detector=lane,
+                video_config=request.video,
+                track_config=request.track,
+                shot_config=request.shot,
+                pace=request.pace,
+                resume=request.resume,
+            )
+        except MediaError as error:
+            if self.meter is not None and self._stopped is None:
+                self.meter.media_at_fault(DecodeFault.OPEN, str(error))
+            raise
+        return opened.enter_context(session)
+
+    def _results(self, session: TrackSession, count: int) -> int:
+        """Put all results; how many have been answered, ``count`` of them before."""
+        first_seconds: float | None = None
+        saved_at = time.monotonic()
+        for result in session:
+            count += 1
+            first_seconds = result.pts_seconds if first_seconds is None else first_seconds
+            self._put(Settled(result, time.perf_counter()))
+            if time.monotonic() - saved_at >= self._host.settings.answers.resume_seconds:
+                self._put_resume_point(session)
+                saved_at = time.monotonic()
+            self._require_short(result.pts_seconds - first_seconds)
+        return count
+
+    def _put(self, entry: Settled | Note) -> None:
+        if self._outbox is None or not self._outbox.put(entry):
+            raise self._stopped or draining()
+
+    def _put_resume_point(self, session: TrackSession) -> None:
+        state = session.checkpoint()
+        token = tokens.pack(state.values)
+        point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
+        self._put(Note("resume_point", point))
+
+    def _require_short(self, seconds: float) -> None:
+        most = self._host.settings.limits.duration_seconds
+        if seconds > most:
+            message = f"the stream is longer than {most:g} s of media, the limit of this server; send it in parts"
+            raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "DURATION_LIMIT", message)
+
+    def _start(self, request: StreamRequest, session: TrackSession) -> stream_pb2.TrackStart:
+        engine = session.detector
+        settings = {
+            "detect": effective(engine.config),
+            "track": effective(session.track_config),
+            "shot": effective(session.shot_config),
+            "start": request.video.start_seconds,
+            "end": request.video.end_seconds,
+        }
+        return stream_pb2.TrackStart(
+            stream_id=self.stream_id,
+            info=media_info_pb(session.info),
+            model=model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True),
+            settings_json=json.dumps(settings),
+            objective=duration_pb(request.pace.objective_seconds) if request.is_live else None,
+            first_index=0 if request.resume is None else request.resume.next_result,
+        )
+
+    def _end(self, session: TrackSession, count: int) -> None:
+        if self.meter is not None:
+            self.meter.tracks_started(session.tracks)
+            if session.error is not None:
+                self.meter.media_at_fault(DecodeFault.BROKEN, session.error)
+        if self._stopped is not None:
+            raise self._stopped
+        end = stream_pb2.TrackEnd(
+            frame_count=count,
+            track_count=session.tracks,
+            is_complete=session.is_complete,
+            error=session.error or "",
+            warnings=session.warnings,
+        )
+        self._put(Note("end", end))
+
+    def _give_back(self, error: BaseException | None = None) -> None:
+        with self._lock:
+            if self._is_released:
+                return
+            self._is_released = True
+            held, self._held_bytes = self._held_bytes, 0
+        if held:
+            self._host.metrics.held(Pool.INGEST, -held)
+        if self.meter is not None:
+            self.meter.end("" if error is None else str(error))
+        self._release()
+
+    # Judging and counting, on the thread of the call.
+
+    def _judged(self, settled: Settled) -> FrameResult:
+        """The result with the time that it waited here."""
+        result, verdict = settled.result, settled.result.verdict
+        waited = time.perf_counter() - settled.at
+        timings = {**result.timings, "encode": waited}
+        if verdict.outcome not in (Outcome.OK, Outcome.LATE):
+            return replace(result, timings=timings)
+        latency = (verdict.latency_seconds or 0.0) + waited
+        verdict = replace(verdict, latency_seconds=latency)
+        if self.request is not None and self.request.is_live and latency > self.request.pace.objective_seconds:
+            cause = max(timings, key=timings.__getitem__)
+            verdict = replace(verdict, outcome=Outcome.LATE, cause=cause)
+        return replace(result, timings=timings, verdict=verdict)
+
+    def _count(self, results: list[FrameResult], send_seconds: float) -> None:
+        for result in results:
+            verdict = result.verdict
+            self.outcomes[verdict.outcome] += 1
+            self.reused += result.reused
+            if verdict.drop_reason is not None:
+                self.drops[verdict.drop_reason] += 1
+            timings = {**result.timings, "send": send_seconds}
+            self.ledger.add(timings)
+            if verdict.latency_seconds is not None:
+                self.ledger.add({"latency": verdict.latency_seconds})
+            if self.meter is not None:
+                self.meter.frame(result, timings)
+        if results and self.meter is not None and self.session is not None:
+            self.meter.tracks_started(self.session.tracks)
+
+
+def demand_of(request: StreamRequest, info: MediaInfo | None = None) -> Demand:
+    """What a stream will ask of the machine, as its client declares and its container says."""
+    size = info.display_size if info is not None else request.declared_size or _FALLBACK_SIZE
+    rate = None if info is None or info.frame_rate is None else float(info.frame_rate)
+    if not request.is_live:
+        return Demand(size)
+    return Demand(size, request.declared_rate or rate or _FALLBACK_RATE, request.pace.objective_seconds)
