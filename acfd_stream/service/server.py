@@ -24,6 +24,7 @@ from acfd_stream.service.access import AccessInterceptor, rewrapped
 from acfd_stream.service.board import Board
 from acfd_stream.service.calls import CallInterceptor
 from acfd_stream.service.host import StreamHost
+from acfd_stream.service.jobs.front import Jobs
 from acfd_stream.service.metrics_interceptor import MetricsInterceptor
 from acfd_stream.service.monitor import Monitor
 from acfd_stream.service.operation import Health, add_reflection, server_options
@@ -33,7 +34,7 @@ from acfd_stream.service.status import StatusError, StatusInterceptor, abort
 from acfd_stream.service.tls import server_credentials
 from acfd_stream.service.tracing import Tracing
 from acfd_stream.service.view import ServiceCard
-from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 
 SERVICES = (
     face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],
@@ -73,7 +74,9 @@ class Server:
         self.monitor: Monitor | None = None
         self._detector = detector
         self._access = AccessInterceptor(settings.access)
-        self._tracking = _Later()
+        self._tracking, self._jobbing = _Later(), _Later()
+        self._grpc: Any = None
+        self._jobs: Jobs | None = None
         self._opened = ExitStack()
         self._stopping = threading.Lock()
         self._stopped = threading.Event()
@@ -90,8 +93,7 @@ class Server:
             self._listen()
             self._warm_up()
         except BaseException:
-            self._opened.close()
-            self._stopped.set()
+            self.stop(0.0)
             raise
         self.health.serve()
         _log.info("serving on %s", self.settings.listen.rpartition(":")[0] + f":{self.port}")
@@ -119,8 +121,13 @@ class Server:
         is_empty = True
         if self.host is not None:
             self.host.refuse(seconds)
+        if self._jobs is not None:
+            self._jobs.close()
+        if self.host is not None:
             is_empty = self.host.wait_empty()
         with self._stopping:
+            if self._grpc is not None:
+                self._grpc.stop(_STOP_SECONDS).wait()
             self._opened.close()
             self._stopped.set()
         return is_empty
@@ -162,9 +169,10 @@ class Server:
         self.health.add_to(server)
         add_reflection(server, [service.full_name for service in SERVICES])
         face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(self._tracking, server)
+        job_pb2_grpc.add_JobServiceServicer_to_server(self._jobbing, server)
         self.port = _bound(server, settings)
         server.start()
-        self._opened.callback(lambda: server.stop(_STOP_SECONDS).wait())
+        self._grpc = server
 
     def _warm_up(self) -> None:
         settings, opened = self.settings, self._opened
@@ -190,6 +198,10 @@ class Server:
         host = StreamHost(settings, scheduler, capacity, self.board, self.metrics)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)
+        self._jobs = jobs = Jobs(settings, detector, scheduler.open_lane, self.metrics)
+        opened.callback(jobs.close)
+        self._jobbing.servicer = jobs.servicer
+        jobs.start()
         self.host = host
 
 
