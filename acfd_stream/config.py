@@ -209,7 +209,8 @@ class SchedulerConfig:
     queue_bytes: int = 256 * 2**20
     """Most bytes of pictures that wait or are looked at; a lane may always hold one picture; >= 1 MiB."""
     ageing_seconds: float = 1.0
-    """A lane that has waited this long counts as one priority more urgent, for one picture; > 0."""
+    """A live lane that has waited this long counts as one priority more urgent, one without deadlines goes before live
+    ones for a picture; > 0."""
     wait_share: float = 0.1
     """Longest wait for other lanes, of a picture's own deadline, [0, 1]."""
     background_share: float = 0.25
@@ -232,7 +233,7 @@ class LaneConfig:
     """What one stream may ask of the engine."""
 
     priority: int = 1
-    """0 … 9; a lower one goes first."""
+    """0 … 9; a lower one goes first; those without a deadline go after all that have one."""
     deadline_seconds: float | None = 0.04
     """From a picture's arrival to when its faces should be known, > 0; None: in its own time, after the others."""
     batch: int = 1

@@ -5,7 +5,8 @@ Every call is told the time, so the rules can be tried in a simulation as they a
 1. Most urgent lane first, then the picture that is due first. A lane's turn counts from when it was last served, so
    one that asks for more than the others does not get it at their expense; one that has waited long gains urgency.
 2. A batch stays small enough for its earliest deadline that can still be met, and no larger than makes it cheaper.
-3. Pictures without a deadline fill what live ones leave, in short batches while a live lane is open.
+3. Pictures without a deadline fill what live ones leave, in short batches while a live lane is open. Where those leave
+   nothing, each such lane still gets a picture now and then, one lane after the other.
 4. A batch that is not full waits for a live lane whose next picture is about to come, and only for as long as running
    that picture apart would cost; a lone stream waits for nobody.
 """
@@ -65,6 +66,10 @@ class LaneQueue:
         """Its pictures in the scheduler."""
         return len(self.waiting) + self.running
 
+    def since(self) -> float:
+        """Since when its next picture has been waiting for its turn; there must be one."""
+        return max(self.waiting[0].arrived, self.served)
+
     def note_arrival(self, now: float) -> None:
         """Learn how often pictures come."""
         gap = now - self.arrived
@@ -92,6 +97,7 @@ class Backlog:
         self._config = config
         self._batch = batch
         self._numbers = count()
+        self._next_favour = -math.inf  # when a lane without deadlines may go before live ones again
 
     @property
     def most(self) -> int:
@@ -133,7 +139,8 @@ class Backlog:
             Pictures with their lanes, taken out of the backlog: whoever has run them counts ``running`` down. And,
             where there are none, when to ask again if nothing has come before (infinite: not at all).
         """
-        picked = self._picked(now)
+        favoured = self._favoured(now)
+        picked = self._picked(now, favoured)
         if not picked:
             return [], math.inf
         if not is_draining and len(picked) < self.most:
@@ -141,14 +148,17 @@ class Backlog:
             if until > now:
                 return [], until
         for lane, _ in picked:
+            if lane is favoured:
+                lanes = sum(not lane.is_live for lane in self.lanes)
+                self._next_favour = now + self._config.ageing_seconds / lanes
             lane.waiting.popleft()
             lane.running += 1
             lane.served = now
         return picked, now
 
-    def _picked(self, now: float) -> list[tuple[LaneQueue, Ticket]]:
+    def _picked(self, now: float, favoured: LaneQueue | None) -> list[tuple[LaneQueue, Ticket]]:
         ordered = sorted(
-            (*self._turn(lane, ticket, place, now), lane, ticket)
+            (*self._turn(lane, ticket, now, is_next=place == 0, is_favoured=lane is favoured), lane, ticket)
             for lane in self.lanes
             for place, ticket in enumerate(islice(lane.waiting, lane.config.batch_share))
         )
@@ -169,13 +179,25 @@ class Backlog:
                     finish_by = min(finish_by, ticket.deadline)
         return picked
 
-    def _turn(self, lane: LaneQueue, ticket: Ticket, place: int, now: float) -> tuple[int, float, int]:
-        """What lanes' pictures are ordered by: urgency, when it is due, when it came."""
+    def _favoured(self, now: float) -> LaneQueue | None:
+        """The lane without deadlines that has waited longest, if that is too long."""
+        if now < self._next_favour:
+            return None
+        waiting = [lane for lane in self.lanes if lane.waiting and not lane.is_live]
+        longest = min(waiting, key=LaneQueue.since, default=None)
+        return longest if longest and now - longest.since() >= self._config.ageing_seconds else None
+
+    def _turn(
+        self, lane: LaneQueue, ticket: Ticket, now: float, *, is_next: bool, is_favoured: bool
+    ) -> tuple[bool, int, float, int]:
+        """What lanes' pictures are ordered by: live ones first, urgency, when it is due, when it came."""
         config = lane.config
-        since = max(ticket.arrived, now if place else lane.served)
+        since = lane.since() if is_next else now
+        if config.deadline_seconds is None:
+            is_first = is_favoured and is_next
+            return not is_first, 0 if is_first else config.priority, since, ticket.number
         aged = int((now - since) / self._config.ageing_seconds)
-        allowed = self._config.ageing_seconds if config.deadline_seconds is None else config.deadline_seconds
-        return max(0, config.priority - aged), since + allowed, ticket.number
+        return False, max(0, config.priority - aged), since + config.deadline_seconds, ticket.number
 
     def _background_seconds(self) -> float:
         """Longest batch that holds up a live picture which comes just after it began."""

@@ -132,6 +132,31 @@ def test_a_file_gets_its_turn_though_live_streams_fill_the_engine() -> None:
     assert len(served) <= 1 + 10.0 / 0.5  # and no more than that
 
 
+@pytest.mark.parametrize("files", [1, 4])
+def test_no_file_goes_before_a_live_stream_by_priority(files: int) -> None:
+    rules = backlog(batch=1)
+    lanes = [rules.open_lane(LaneConfig(priority=0, deadline_seconds=None), 0.0) for _ in range(files)]
+    live = rules.open_lane(LaneConfig(priority=9), 0.0)
+    for lane in (*lanes, live):
+        come(rules, lane, 0.0)
+    assert [run(rules, 0.0)[0] for _ in range(2)] == [live, lanes[0]]
+
+
+def test_files_that_have_waited_come_one_after_the_other() -> None:
+    """Not all at once, when four of them have waited for a second: live pictures would be late."""
+    rules = backlog(batch=1)
+    files = [rules.open_lane(LaneConfig.background(), 0.0) for _ in range(4)]
+    live = rules.open_lane(LaneConfig(), 0.0)
+    for lane in files:
+        come(rules, lane, 0.0, count=8)
+    served = []
+    for step in range(400):
+        come(rules, live, step * 0.01, count=1 - len(live.waiting))
+        served += [(step, lane) for lane in run(rules, step * 0.01) if lane is not live]
+    assert np.diff([step for step, _ in served]).min() >= 20
+    assert Counter(lane for _, lane in served) == dict.fromkeys(files, 3)
+
+
 def test_a_file_holds_up_a_live_stream_for_a_short_batch_only() -> None:
     rules = backlog(background_share=0.3)
     file = rules.open_lane(LaneConfig.background(), 0.0)
