@@ -103,6 +103,11 @@ def is_debug() -> bool:
     return os.environ.get("ACFD_DEBUG", "") not in ("", "0")
 
 
+def hush_grpc() -> None:
+    """Let gRPC's core keep its own lines off stderr, unless ``GRPC_VERBOSITY`` asks for them; before it is loaded."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
 def otlp_endpoint() -> str:
     """Collector of traces where the settings name none: ``OTEL_EXPORTER_OTLP_ENDPOINT``; empty: nothing is traced."""
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
