@@ -57,17 +57,10 @@ class Bench:
         return self.runner.submit("ann", "", request).job_id
 
     def until(self, job_id: str, holds: Callable[[Job], bool]) -> Job:
-        """The job as soon as it is such."""
-        deadline = time.monotonic() + 20
-        while True:
-            version = self.runner.version()
-            if holds(job := self.runner.get(job_id, None)):
-                return job
-            assert time.monotonic() < deadline, job
-            self.runner.wait(version, 1.0)
+        return reached(self.runner, job_id, holds)
 
     def end_of(self, job_id: str) -> Job:
-        return self.until(job_id, lambda job: job.state in FINAL_STATES)
+        return ended(self.runner, job_id)
 
     def gauge(self, state: str) -> float | None:
         return self.registry.get_sample_value("acfd_jobs", {"state": state})
@@ -75,3 +68,19 @@ class Bench:
     def close(self) -> None:
         assert self.runner.close()
         self.store.close()
+
+
+def reached(runner: JobRunner, job_id: str, holds: Callable[[Job], bool]) -> Job:
+    """The job as soon as it is such."""
+    deadline = time.monotonic() + 20
+    while True:
+        version = runner.version()
+        if holds(job := runner.get(job_id, None)):
+            return job
+        assert time.monotonic() < deadline, job
+        runner.wait(version, 1.0)
+
+
+def ended(runner: JobRunner, job_id: str) -> Job:
+    """The job at its end."""
+    return reached(runner, job_id, lambda job: job.state in FINAL_STATES)

@@ -1,0 +1,83 @@
+"""The job service in one piece, for the server that it is part of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.config import LaneConfig
+from acfd_stream.errors import ConfigError
+from acfd_stream.metrics import Metrics
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.service.jobs.results import FileResults, MemoryResults, ResultLog
+from acfd_stream.service.jobs.runner import JobRunner
+from acfd_stream.service.jobs.servicer import JobServicer
+from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.service.jobs.track_file import TrackFile
+from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.status import status_of
+from acfd_stream.v1 import job_pb2, job_pb2_grpc
+
+SERVICE = job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name
+_RESULTS = "results"
+
+
+class Jobs:
+    """Store, results, workers and calls of all jobs. Begin with ``start``, end with ``close``.
+
+    Args:
+        settings: of the service; ``jobs`` says what is kept.
+        engine: what looks at the frames.
+        open_lane: a way to it, for one job.
+        metrics: where jobs and their frames are counted.
+
+    Raises:
+        ConfigError: the state folder cannot be used, or another server uses it.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        open_lane: Callable[[LaneConfig], Engine],
+        metrics: Metrics | None = None,
+    ) -> None:
+        folder = settings.jobs.state_dir
+        self._store = JobStore(None if folder is None else _made(folder))
+        try:
+            results: ResultLog = MemoryResults() if folder is None else FileResults(folder / _RESULTS)
+        except ConfigError:
+            self._store.close()
+            raise
+        work = TrackFile(settings, engine, open_lane)
+        self.runner = JobRunner(
+            self._store,
+            results,
+            work,
+            settings.jobs,
+            code_of=lambda error: int(status_of(error).code),
+            metrics=metrics,
+        )
+        self.servicer = JobServicer(self.runner, work.check)
+
+    def add_to(self, server: Any) -> None:
+        """Answer calls on ``server``."""
+        job_pb2_grpc.add_JobServiceServicer_to_server(self.servicer, server)
+
+    def start(self) -> None:
+        """Take up unfinished jobs, and begin to work."""
+        self.runner.start()
+
+    def close(self, patience_seconds: float = 10.0) -> None:
+        """Stop jobs at a checkpoint, from which the next server goes on. Readers of results are told."""
+        if self.runner.close(patience_seconds):
+            self._store.close()
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"jobs.state_dir: cannot make {folder}: {error.strerror}") from error
+    return folder

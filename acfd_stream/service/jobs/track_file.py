@@ -1,0 +1,148 @@
+"""The work of a job that names one video: what ``acfd-stream track`` does, over a lane of the shared engine.
+
+It takes the turns that live streams leave. Its lines are those of the command, byte for byte; after a restart it goes
+on from its checkpoint, or begins again where that does not fit any more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Any
+
+import grpc
+
+from acfd_stream.config import LaneConfig, effective, require
+from acfd_stream.errors import ConfigError, ResumeError
+from acfd_stream.metrics import JobState
+from acfd_stream.outputs import ResultEnd, ResultHeader
+from acfd_stream.outputs.jsonl import JsonlLines
+from acfd_stream.pipeline.checkpoint import SessionState
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.service import tokens
+from acfd_stream.service.convert import media_info_pb, model_info_pb
+from acfd_stream.service.jobs.record import JobEnd
+from acfd_stream.service.jobs.runner import Desk, Stopped
+from acfd_stream.service.requests import read_request
+from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.sources import open_allowed
+from acfd_stream.v1 import job_pb2, stream_pb2
+from acfd_stream.video.origin import source_name
+
+LOWEST_PRIORITY = 9
+_BROKEN = int(grpc.StatusCode.DATA_LOSS.value[0])
+_log = logging.getLogger(__name__)
+
+
+class TrackFile:
+    """Tracks the video of a SubmitJobRequest; a ``Work``.
+
+    Args:
+        settings: what may be read, and the limits.
+        engine: what the lanes lead to.
+        open_lane: a way to it, for one job.
+    """
+
+    def __init__(self, settings: ServiceSettings, engine: Engine, open_lane: Callable[[LaneConfig], Engine]) -> None:
+        self._settings, self._engine, self._open_lane = settings, engine, open_lane
+
+    def check(self, request: job_pb2.SubmitJobRequest) -> None:
+        """Refuse what cannot become a job.
+
+        Raises:
+            ConfigError: a setting is outside its range, or for streams only.
+            StatusError: the video may not be read, or another engine is asked for.
+            MediaError: there is no such file.
+        """
+        config = request.config
+        require(config.mode != stream_pb2.STREAM_MODE_LIVE, "config.mode", "STREAM_MODE_LIVE", "STREAM_MODE_FILE")
+        require(not config.resume_token, "config.resume_token", "a token", "empty: a job goes on by itself")
+        read_request(config, self._settings, self._engine)
+        source = open_allowed(request.uri, self._settings.sources)
+        if not isinstance(source, str):
+            source.close()
+
+    def __call__(self, desk: Desk) -> JobEnd:
+        """Track to the end, or to where the desk says stop; see ``Work``."""
+        if desk.job.checkpoint is not None:
+            try:
+                return self._track(desk, tokens.unpack(desk.job.checkpoint))
+            except (ConfigError, ResumeError) as error:
+                _log.warning("job %s begins again: %s", desk.job.job_id, error)
+                desk.restart()
+        return self._track(desk, None)
+
+    def _track(self, desk: Desk, saved: dict[str, Any] | None) -> JobEnd:
+        asked = job_pb2.SubmitJobRequest.FromString(desk.job.request)
+        request = read_request(asked.config, self._settings, self._engine)
+        source = open_allowed(asked.uri, self._settings.sources)
+        with ExitStack() as opened:
+            if not isinstance(source, str):
+                opened.enter_context(source)
+            lane = opened.enter_context(closing(self._open_lane(replace(request.lane, priority=LOWEST_PRIORITY))))
+            session = opened.enter_context(
+                TrackSession(
+                    source,
+                    detector=lane,
+                    video_config=request.video,
+                    pace=request.pace,
+                    resume=None if saved is None else SessionState(saved["session"]),
+                )
+            )
+            desk.on_stop(session.stop)
+            opened.callback(desk.on_stop, None)
+            return _written(desk, session, source_name(asked.uri), saved)
+
+
+def _written(desk: Desk, session: TrackSession, source: str, saved: dict[str, Any] | None) -> JobEnd:
+    """Lay down all lines, behind those that are there already."""
+    settings = _settings_of(session)
+    lines = JsonlLines(_header(session, settings, source), None if saved is None else saved["lines"])
+
+    def save() -> None:
+        desk.save(tokens.pack({"session": session.checkpoint().values, "lines": lines.state()}))
+
+    if saved is None:
+        desk.describe(_start(session, settings).SerializeToString(), session.info.frame_count)
+        desk.write(lines.header(), 0, 0)
+    for result in session:
+        desk.write(lines.frame(result), 1, session.tracks)
+        if desk.wants_checkpoint:
+            save()
+    if desk.is_stopped and not session.is_complete:
+        save()
+        raise Stopped
+    end = ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
+    desk.write(lines.end(end), 0, session.tracks)
+    if session.error is not None:
+        return JobEnd(JobState.FAILED, session.error, _BROKEN, end.warnings)
+    return JobEnd(JobState.DONE, warnings=end.warnings)
+
+
+def _settings_of(session: TrackSession) -> dict[str, Any]:
+    return {
+        "detect": effective(session.detector.config),
+        "track": effective(session.track_config),
+        "shot": effective(session.shot_config),
+        "start": session.video_config.start_seconds,
+        "end": session.video_config.end_seconds,
+    }
+
+
+def _header(session: TrackSession, settings: dict[str, Any], source: str) -> ResultHeader:
+    info, engine = session.info, session.detector
+    model = {"name": engine.spec.name, "version": engine.spec.version, "precision": engine.precision}
+    return ResultHeader(source, info.display_size, info.time_base, model, settings, info.frame_rate)
+
+
+def _start(session: TrackSession, settings: dict[str, Any]) -> stream_pb2.TrackStart:
+    engine = session.detector
+    return stream_pb2.TrackStart(
+        info=media_info_pb(session.info),
+        model=model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True),
+        settings_json=json.dumps(settings),
+    )

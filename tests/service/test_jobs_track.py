@@ -1,0 +1,212 @@
+"""A job gives what the command gives, byte for byte, in one go or over restarts."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from acfd_stream.cli.track import TrackCall, run_track
+from acfd_stream.config import LaneConfig, SchedulerConfig, VideoConfig
+from acfd_stream.detect import Detector
+from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.metrics import JobState
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.service.jobs.front import Jobs
+from acfd_stream.service.jobs.record import Job, JobSettings
+from acfd_stream.service.jobs.track_file import TrackFile
+from acfd_stream.service.settings import ServiceSettings, SourceSettings
+from acfd_stream.service.status import StatusError
+from acfd_stream.v1 import job_pb2, stream_pb2
+from tests.detect.tiny_model import write_tiny_model
+from tests.pipeline.conftest import DETECT, FRAMES, SIZE, write_clip
+from tests.service.job_bench import ended
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mkv")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def scheduler(model: Path) -> Iterator[Scheduler]:
+    with (
+        Detector.open(model, config=DETECT) as detector,
+        Scheduler(detector, SchedulerConfig(warm_sizes=(SIZE,))) as opened,
+    ):
+        yield opened
+
+
+def command_lines(clip: Path, model: Path, folder: Path, video: VideoConfig | None = None) -> bytes:
+    """What the command writes."""
+    out = folder / "out.jsonl"
+    run_track(
+        TrackCall(str(clip), str(out), "jsonl", None, str(model), "cpu", DETECT, video or VideoConfig(), is_quiet=True)
+    )
+    return out.read_bytes()
+
+
+class Held:
+    """A lane that lets ``batches`` batches through and then waits for ``go``."""
+
+    def __init__(self, lane: Engine, batches: int) -> None:
+        self._lane, self._left = lane, batches
+        self.go, self.is_held = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lane, name)
+
+    def detect_timed(self, pictures: Sequence[Any]) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            self.is_held.set()
+            self.go.wait(20)
+        return self._lane.detect_timed(pictures)
+
+
+def settings(clip: Path, state: Path | None) -> ServiceSettings:
+    jobs = JobSettings(state_dir=state, checkpoint_seconds=1e-9)
+    return ServiceSettings(sources=SourceSettings(folders=(clip.parent,)), jobs=jobs)
+
+
+def run_job(scheduler: Scheduler, wanted: ServiceSettings, uri: str, **config: Any) -> tuple[Job, bytes]:
+    """A job through a service in memory: how it ended, and its lines."""
+    jobs = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    jobs.start()
+    request = job_pb2.SubmitJobRequest(uri=uri, config=stream_pb2.TrackConfig(**config))
+    job = ended(jobs.runner, jobs.runner.submit("", "", request.SerializeToString()).job_id)
+    lines = jobs.runner.results.read(job.job_id, 0, 2**30)[1]
+    jobs.close()
+    return job, lines
+
+
+def test_a_job_writes_what_the_command_writes(scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path) -> None:
+    job, lines = run_job(scheduler, settings(clip, None), str(clip))
+    assert job.state is JobState.DONE
+    assert lines == command_lines(clip, model, tmp_path)
+    assert (job.progress.frames, job.progress.tracks) == (FRAMES, 2)
+
+
+def test_a_part_of_a_video_is_the_part_that_the_command_gives(
+    scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path
+) -> None:
+    config = job_pb2.SubmitJobRequest().config
+    config.start.FromMilliseconds(500)
+    config.end.FromMilliseconds(1500)
+    _, lines = run_job(scheduler, settings(clip, None), str(clip), start=config.start, end=config.end)
+    assert lines == command_lines(clip, model, tmp_path, VideoConfig(start_seconds=0.5, end_seconds=1.5))
+
+
+@pytest.mark.parametrize("batches", [1, 3, 8, 14])
+def test_a_job_over_two_servers_writes_the_same(
+    scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path, batches: int
+) -> None:
+    lanes: list[Held] = []
+
+    def held_lane(config: LaneConfig) -> Engine:
+        lanes.append(Held(scheduler.open_lane(config), batches))
+        return lanes[-1]
+
+    wanted = settings(clip, tmp_path / "state")
+    before = Jobs(wanted, scheduler.engine, held_lane)
+    before.start()
+    request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
+    job_id = before.runner.submit("", "", request).job_id
+    while not lanes:
+        before.runner.wait(before.runner.version(), 0.05)
+    assert lanes[0].is_held.wait(20)
+    stopping = threading.Thread(target=before.close)
+    stopping.start()
+    lanes[0].go.set()
+    stopping.join(20)
+    after = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    assert after.runner.get(job_id, None).state is JobState.QUEUED
+    after.start()
+    assert ended(after.runner, job_id).state is JobState.DONE
+    after.close()
+    lines = (tmp_path / "state" / "results" / f"{job_id}.jsonl").read_bytes()
+    assert lines == command_lines(clip, model, tmp_path)
+
+
+def test_a_checkpoint_that_does_not_fit_any_more_begins_again(
+    scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path
+) -> None:
+    wanted = settings(clip, tmp_path / "state")
+    before = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
+    job_id = before.runner.submit("", "", request).job_id
+    before.runner.store.claim()
+    before.runner.results.append(job_id, b"{}\n")
+    progress = replace(before.runner.get(job_id, None).progress, frames=1, result_bytes=3)
+    before.runner.store.save(job_id, progress, b"no checkpoint")
+    before.close()
+    after = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    after.start()
+    assert ended(after.runner, job_id).state is JobState.DONE
+    assert after.runner.results.read(job_id, 0, 2**30)[1] == command_lines(clip, model, tmp_path)
+    after.close()
+
+
+class Burning(io.BytesIO):
+    """A file that cannot be read behind its first half."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > len(self.getvalue()) // 2:
+            raise OSError("disk on fire")
+        return super().read(512)
+
+
+def test_a_video_that_breaks_in_the_middle_fails_and_keeps_what_was_good(
+    scheduler: Scheduler, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    burning = Burning(clip.read_bytes())
+    monkeypatch.setattr("acfd_stream.service.jobs.track_file.open_allowed", lambda uri, sources: burning)
+    job, lines = run_job(scheduler, settings(clip, None), str(clip))
+    assert (job.state, job.error_code) == (JobState.FAILED, grpc.StatusCode.DATA_LOSS.value[0])
+    assert "disk on fire" in job.error
+    assert 0 < job.progress.frames < FRAMES
+    assert b'"complete": false' in lines.splitlines()[-1]
+    assert burning.closed
+
+
+@pytest.mark.parametrize(
+    ("uri", "config", "error"),
+    [
+        ("/etc/hostname", {}, StatusError),
+        ("file:///etc/hostname", {}, StatusError),
+        ("clip.mkv", {}, StatusError),
+        ("{folder}/../../../etc/hostname", {}, StatusError),
+        ("http://127.0.0.1/clip.mkv", {}, StatusError),
+        ("{folder}/none.mkv", {}, MediaError),
+        ("{folder}/clip.mkv", {"mode": stream_pb2.STREAM_MODE_LIVE}, ConfigError),
+        ("{folder}/clip.mkv", {"resume_token": b"x"}, ConfigError),
+        ("{folder}/clip.mkv", {"detect": stream_pb2.DetectConfig(size=999)}, StatusError),
+    ],
+)
+def test_what_may_not_be_read_or_asked_becomes_no_job(
+    scheduler: Scheduler, clip: Path, uri: str, config: dict[str, Any], error: type[Exception]
+) -> None:
+    work = TrackFile(settings(clip, None), scheduler.engine, scheduler.open_lane)
+    request = job_pb2.SubmitJobRequest(uri=uri.format(folder=clip.parent), config=stream_pb2.TrackConfig(**config))
+    with pytest.raises(error):
+        work.check(request)
+
+
+def test_what_may_not_be_read_any_more_fails(scheduler: Scheduler, clip: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.mkv"
+    other.write_bytes(clip.read_bytes())
+    job, lines = run_job(scheduler, settings(clip, None), str(other))
+    assert (job.state, job.error_code) == (JobState.FAILED, grpc.StatusCode.PERMISSION_DENIED.value[0])
+    assert lines == b""
