@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from acfd_stream.config import LaneConfig
 from acfd_stream.errors import ConfigError
@@ -17,9 +16,7 @@ from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.jobs.track_file import TrackFile
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import status_of
-from acfd_stream.v1 import job_pb2, job_pb2_grpc
 
-SERVICE = job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name
 _RESULTS = "results"
 
 
@@ -60,10 +57,6 @@ class Jobs:
             metrics=metrics,
         )
         self.servicer = JobServicer(self.runner, work.check)
-
-    def add_to(self, server: Any) -> None:
-        """Answer calls on ``server``."""
-        job_pb2_grpc.add_JobServiceServicer_to_server(self.servicer, server)
 
     def start(self) -> None:
         """Take up unfinished jobs, and begin to work."""
