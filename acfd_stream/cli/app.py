@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain
+from acfd_stream.cli.service_app import client_app, serve_app
 from acfd_stream.config import DetectConfig, VideoConfig
 
 app = typer.Typer(
@@ -179,6 +180,10 @@ def _add_training_command(name: str, help_text: str) -> None:
 _add_training_command("train", "Train a detector (needs the extra 'train').")
 _add_training_command("evaluate", "Score a detector on pictures whose faces are known (needs the extra 'train').")
 _add_training_command("export", "Turn a trained checkpoint into a model file (needs the extra 'train').")
+
+
+app.add_typer(serve_app, name="serve")
+app.add_typer(client_app, name="client")
 
 
 def run(arguments: list[str]) -> int:

@@ -3,8 +3,8 @@
 | code | when |
 |---|---|
 | 0 | done |
-| 1 | the input, or the place for the output, is at fault |
-| 2 | the call is: an option, a model, a device, or an extra that is not installed |
+| 1 | the input, or the place for the output, is at fault; a service cannot be reached or has no room |
+| 2 | the call is: an option, a model, a device, a token, or an extra that is not installed |
 | 70 | a fault of this program |
 | 130, 143 | stopped by Ctrl-C, by SIGTERM |
 | 141 | the reader of stdout went away (what a shell reports for SIGPIPE); says nothing |
@@ -24,7 +24,7 @@ from typing import TextIO
 
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.config import is_debug
-from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ShapeError
+from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ServiceError, ShapeError
 
 DONE = 0
 INPUT_AT_FAULT = 1
@@ -44,7 +44,7 @@ _QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
 
 def exit_code(error: BaseException) -> int:
     """The exit code that ``error`` stands for."""
-    if isinstance(error, MediaError | OutputError | OverloadedError):
+    if isinstance(error, MediaError | OutputError | OverloadedError | ServiceError):
         return INPUT_AT_FAULT
     if isinstance(error, ShapeError):  # arrays are made by us: nothing a caller of the command can mend
         return PROGRAM_AT_FAULT

@@ -1,0 +1,223 @@
+"""``client``: a service is asked what ``track`` and ``detect`` do here; the same lines come out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acfd_stream.cli.exits import DONE, complain, exit_code
+from acfd_stream.cli.progress import TrackProgress, expected_frames
+from acfd_stream.cli.signals import STOP
+from acfd_stream.cli.track import (
+    STDOUT,
+    TrackCall,
+    abort_on_exit,
+    check_places,
+    naming_what_is_left,
+    say_how_it_ended,
+)
+from acfd_stream.config import PictureConfig, hush_grpc
+from acfd_stream.errors import ConfigError, MediaError, ServiceError
+
+if TYPE_CHECKING:
+    from acfd_stream.outputs import ResultEnd, ResultHeader
+    from acfd_stream.service.client import Client, TrackStream
+    from acfd_stream.service.exchange import StreamOptions
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Which service, and what shows it who asks."""
+
+    target: str
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    token_file: Path | None = None
+    is_encrypted: bool = False
+    patience_seconds: float = 60.0
+
+    def open(self) -> Client:
+        """A client of it.
+
+        Raises:
+            ConfigError: a file is bad.
+        """
+        hush_grpc()
+        from acfd_stream.service.client import Client
+        from acfd_stream.service.tls import ClientTls
+
+        is_encrypted = self.is_encrypted or self.ca is not None or self.certificate is not None
+        tls = ClientTls(self.ca, self.certificate, self.key) if is_encrypted or self.key is not None else None
+        return Client(self.target, token=self._token(), tls=tls, patience_seconds=self.patience_seconds)
+
+    def _token(self) -> str:
+        """The first line of the token file."""
+        if self.token_file is None:
+            return ""
+        try:
+            lines = self.token_file.read_text(encoding="utf-8").split("\n")
+        except OSError as error:
+            raise ConfigError(f"cannot read token file {self.token_file}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"token file {self.token_file} is not text") from error
+        token = lines[0].strip()
+        if not token or not token.isascii() or not token.isprintable():
+            raise ConfigError(f"token file {self.token_file} must hold the token in its first line")
+        return token
+
+
+def run_client_track(remote: Remote, call: TrackCall, *, is_live: bool, drop_policy: str | None, is_uri: bool) -> int:
+    """Have ``call`` tracked by a service; exit codes are those of ``track``.
+
+    Raises:
+        AcfdError: nothing could be done, or the results cannot be written.
+    """
+    from acfd_stream.outputs import result_suffix
+
+    if call.source == STDIN and call.output is None:
+        call = replace(call, output="stdin" + result_suffix(call.format))
+    check_places(call)
+    _check_source(call.source, is_uri)
+    hush_grpc()
+    from acfd_stream.service.exchange import StreamOptions
+
+    options = StreamOptions(
+        mode="live" if is_live else "file",
+        drop_policy=drop_policy,
+        start_seconds=call.video.start_seconds,
+        end_seconds=call.video.end_seconds,
+    )
+    with remote.open() as client, _opened(client, call.source, options, is_uri) as stream:
+        info = stream.start.info
+        is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
+        progress = TrackProgress(
+            expected_frames(info, call.video), is_quiet=call.is_quiet, is_bar_welcome=is_screen_free
+        )
+        end = _write_results(call, stream, progress)
+    return say_how_it_ended(call, info.source, end, progress)
+
+
+def _opened(client: Client, source: str, options: StreamOptions, is_uri: bool) -> TrackStream:
+    if is_uri:
+        return client.track_uri(source, options)
+    if source == STDIN:
+        return client.track(sys.stdin.buffer, options, name="<stdin>")
+    if options.mode == "live":
+        from acfd_stream.service.pacing import paced
+
+        return client.track(lambda: paced(source), options, name=source)
+    from acfd_stream.service.faststart import streamable
+
+    return client.track(lambda: streamable(Path(source)), options, name=source)
+
+
+def _check_source(source: str, is_uri: bool) -> None:
+    """Refuse what cannot be sent before a connection is made."""
+    if is_uri or source == STDIN:
+        return
+    if "://" in source:
+        raise ConfigError(f"{source} is a URL; --uri has the server read it, where its operator allows that")
+    try:
+        with Path(source).open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise MediaError(f"cannot open {source}: {reason}") from error
+
+
+def _write_results(call: TrackCall, stream: TrackStream, progress: TrackProgress) -> ResultEnd:
+    """Write all frames and the closing word; a failure leaves nothing that looks whole."""
+    from acfd_stream.outputs import ResultEnd, open_writer
+
+    with contextlib.ExitStack() as failures:
+        place = sys.stdout.buffer if call.place == STDOUT else call.place
+        writer = open_writer(place, call.format, result_header(stream))
+        failures.push(abort_on_exit(writer))
+        with naming_what_is_left(call, progress), progress:
+            for result in stream:
+                writer.write(result)
+                progress.advance(result)
+                STOP.check()
+            said = stream.end
+            if said is None:
+                raise ServiceError(f"the stream was closed before its end; {call.place} is unfinished")
+            end = ResultEnd(said.tracks, said.is_complete, said.error, said.warnings)
+            writer.close(end)
+        failures.pop_all()
+    return end
+
+
+def result_header(stream: TrackStream) -> ResultHeader:
+    """What the results say before their first frame: what ``track`` would, with the server's model and settings."""
+    from acfd_stream.outputs import ResultHeader
+
+    start = stream.start
+    info = start.info
+    return ResultHeader(info.source, info.display_size, info.time_base, start.model, start.settings, info.frame_rate)
+
+
+def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
+    """Write the faces of every picture to stdout; the exit code is that of the worst picture."""
+    from acfd_stream.outputs.jsonl import SCORE_DECIMALS, json_line, rounded, rounded_box
+    from acfd_stream.outputs.target import Target
+
+    code = DONE
+    with remote.open() as client:
+        target = Target(sys.stdout.buffer, is_streamed=True)
+        for name in images:
+            STOP.check()
+            try:
+                found = client.detect(_content(Path(name)))
+            except MediaError as error:
+                complain(f"{name}: {error}")
+                code = max(code, exit_code(error))
+                continue
+            faces = [
+                {"box": rounded_box(face.box_xyxy), "score": rounded(face.score, SCORE_DECIMALS)}
+                for face in found.faces
+            ]
+            height, width = found.display_size
+            values = {"file": name, "width": width, "height": height, "faces": faces}
+            target.write(json_line(values | ({"truncated": True} if found.is_truncated else {})))
+    return code
+
+
+def _content(path: Path) -> bytes:
+    most_bytes = PictureConfig().file_bytes
+    try:
+        with path.open("rb") as file:
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise MediaError(f"cannot read it: {error.strerror}") from error
+    if len(data) > most_bytes:
+        raise MediaError(f"it is larger than {most_bytes} bytes, the limit file_bytes")
+    return data
+
+
+def run_client_capacity(remote: Remote, size: tuple[int, int], fps: float, objective_seconds: float | None) -> int:
+    """Print whether one more live stream would fit: one JSON object."""
+    from acfd_stream.outputs.jsonl import json_line
+
+    with remote.open() as client:
+        answer = client.capacity(size, fps, objective_seconds)
+    values = {"fits": answer.fits, "headroom": round(answer.headroom, 4), "reason": answer.reason}
+    if answer.retry_seconds is not None:
+        values["retry_seconds"] = answer.retry_seconds
+    sys.stdout.buffer.write(json_line(values))
+    return DONE
+
+
+def run_client_watch(remote: Remote, service: str) -> int:
+    """Print the health of a service, a line a change, until it stops or somebody stops us."""
+    with remote.open() as client:
+        for status in client.watch_health(service):
+            print(status, flush=True)
+            STOP.check()
+    return DONE

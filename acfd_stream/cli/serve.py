@@ -1,0 +1,176 @@
+"""``serve``: runs the service until a signal says stop; ``serve token``: makes a token for a caller."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acfd_stream.cli.exits import DONE, INTERRUPTED, complain, remark
+from acfd_stream.config import hush_grpc
+from acfd_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from acfd_stream.service.server import Server
+    from acfd_stream.service.settings import ServiceSettings
+
+_MEASURE = ((720, 1280), 24.0)
+"""The stream by which the capacity is told: (height, width) and frames a second."""
+
+
+@dataclass(frozen=True)
+class ServeCall:
+    """One call of the command, parsed: a file of settings, and what stands above it."""
+
+    config: Path | None = None
+    top: dict[str, Any] = field(default_factory=dict)
+    """Settings by name; None: as the file says."""
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Settings of its tables."""
+
+
+def run_serve(call: ServeCall) -> int:
+    """Serve until SIGTERM or Ctrl-C, drain, and return 0.
+
+    Raises:
+        AcfdError: a setting is bad, the port is taken, or the model cannot be run.
+    """
+    hush_grpc()
+    settings = settings_of(call)
+    from acfd_stream.service.logs import start_logging, stop_logging
+    from acfd_stream.service.server import Server
+
+    handler = start_logging(settings.log)
+    try:
+        server = Server(settings)
+        with _reloading(server):
+            server.start()
+            try:
+                _announce(server)
+                server.wait()
+            except KeyboardInterrupt:
+                return _drain(server)
+            finally:
+                server.stop(0.0)
+    finally:
+        stop_logging(handler)
+    return DONE
+
+
+def settings_of(call: ServeCall) -> ServiceSettings:
+    """The settings of the file, with what the call says above them.
+
+    Raises:
+        ConfigError: a setting is bad.
+    """
+    from acfd_stream.service.settings import ServiceSettings, read_settings
+
+    settings = ServiceSettings() if call.config is None else read_settings(call.config)
+    changes = {name: value for name, value in call.top.items() if value is not None}
+    for table, values in call.tables.items():
+        given = {name: value for name, value in values.items() if value is not None}
+        if given:
+            changes[table] = replace(getattr(settings, table), **given)
+    return replace(settings, **changes)
+
+
+def _announce(server: Server) -> None:
+    """Say in one line on stdout what serves where: whoever started it waits for this."""
+    host = server.host
+    if host is None:
+        return
+    (height, width), fps = _MEASURE
+    engine, settings = host.scheduler.engine, server.settings
+    answer = host.capacity.ask((height, width), fps)
+    objective = f"{settings.objective_seconds * 1000:g} ms"
+    room = "has room for" if answer.fits else "has no room for"
+    line = (
+        f"serving on {_address(server)}: {engine.spec.name} {engine.spec.version}, {engine.description}; "
+        f"{room} live {width}×{height} at {fps:g} fps within {objective}"
+    )
+    if server.monitor is not None:
+        line += f"; page on http://{settings.metrics.rpartition(':')[0]}:{server.monitor.port}/"
+    print(line, flush=True)
+    if settings.access.tokens is not None and settings.tls.certificate is None and not _is_local(settings.listen):
+        complain("warning: tokens travel in the clear; set a certificate and a key, or listen on this machine only")
+
+
+def _address(server: Server) -> str:
+    """Where it listens, with the port that it got."""
+    listen = server.settings.listen
+    return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{server.port}"
+
+
+def _is_local(listen: str) -> bool:
+    return listen.startswith(("127.", "localhost:", "[::1]", "unix:"))
+
+
+def _drain(server: Server) -> int:
+    """See the streams out; a second signal hurries."""
+    host = server.host
+    streams = 0 if host is None else host.stream_count
+    remark(f"draining: {streams} streams may finish within {server.settings.drain_seconds:g} s")
+    try:
+        is_empty = server.stop()
+    except KeyboardInterrupt:
+        complain("stopped at once; what was not finished is lost")
+        return INTERRUPTED
+    if not is_empty:
+        complain("warning: some streams were broken off at the end of the drain")
+    return DONE
+
+
+@contextmanager
+def _reloading(server: Server) -> Iterator[None]:
+    """SIGHUP has the token file read again."""
+
+    def reload(number: int, frame: FrameType | None) -> None:
+        server.reload()
+
+    before = None
+    with suppress(ValueError, AttributeError):  # not the main thread, or no such signal
+        before = signal.signal(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGHUP, before)
+
+
+def run_token(
+    name: str, file: Path | None, config: Path | None, expires: str | None, streams: int | None, rights: str
+) -> int:
+    """Print a new token, whose grant now stands in the file.
+
+    Raises:
+        ConfigError: the file is bad or has the name, or an option is.
+    """
+    hush_grpc()
+    from acfd_stream.service.bearer import RIGHTS, add_token, now_utc, parse_duration
+
+    path = file or _token_file(config)
+    given = tuple(part.strip() for part in rights.split(",") if part.strip()) or RIGHTS
+    until = None if expires in (None, "never") else now_utc() + parse_duration(str(expires))
+    token = add_token(path, name, expires=until, streams=streams, rights=given)
+    print(token)
+    when = "never" if until is None else f"at {until:%Y-%m-%d %H:%M} UTC"
+    if sys.stderr.isatty():
+        remark(f"token {name} of {path} expires {when}; it is shown this once")
+    return DONE
+
+
+def _token_file(config: Path | None) -> Path:
+    if config is None:
+        raise ConfigError("say which token file: --file tokens.toml, or --config with access.tokens in it")
+    from acfd_stream.service.settings import read_settings
+
+    tokens = read_settings(config).access.tokens
+    if tokens is None:
+        raise ConfigError(f"{config} has no access.tokens; set it, or give --file")
+    return tokens

@@ -1,0 +1,250 @@
+"""The commands around the service and their options; ``app`` puts them in. Nothing runs here."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from acfd_stream.config import DetectConfig, VideoConfig
+
+serve_app = typer.Typer(help="Serve gRPC until a signal says stop.", invoke_without_command=True)
+client_app = typer.Typer(help="Ask a service.", no_args_is_help=True)
+
+
+class LogFormat(StrEnum):
+    """What ``--log-format`` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """What ``--log-level`` takes."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class DropPolicy(StrEnum):
+    """What ``--drop`` takes."""
+
+    WAIT = "wait"
+    OLDEST = "drop_oldest"
+    LATEST = "drop_latest"
+
+
+@serve_app.callback()
+def serve(
+    context: typer.Context,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where gRPC is served; port 0: a free one. [127.0.0.1:50051]"),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where metrics and the page are served; '': nowhere. [127.0.0.1:9464]"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in TOML; options stand above it.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="A shipped model or an .onnx file.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = None,
+    size: Annotated[int | None, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures the network sees at once, 1 to 64.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the network; 0: as many as cores.")] = None,
+    objective: Annotated[
+        float | None, typer.Option(metavar="S", help="Longest time a frame of a live stream should take, seconds.")
+    ] = None,
+    drain: Annotated[
+        float | None, typer.Option(metavar="S", help="Longest time that streams have to finish at the end, seconds.")
+    ] = None,
+    streams: Annotated[int | None, typer.Option(help="Most streams at once.")] = None,
+    allow: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Callers may have files below it read; may be repeated.")
+    ] = None,
+    tokens: Annotated[Path | None, typer.Option(metavar="FILE", help="Who may call; see 'serve token'.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="Certificate of this server.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its key.")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Let in only clients that this authority vouches for.")
+    ] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="Lines for a person, or JSON for a machine.")] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="Least that is logged.")] = None,
+) -> int | None:
+    """Serve gRPC until SIGTERM or Ctrl-C, then let streams finish, and stop.
+
+    Says in one line on stdout when it serves. SIGHUP has the token file read again.
+    """
+    if context.invoked_subcommand is not None:
+        return None
+    from acfd_stream.cli.serve import ServeCall, run_serve
+
+    call = ServeCall(
+        config,
+        top=_given(
+            listen=listen,
+            metrics=metrics,
+            model=model,
+            device=device,
+            objective_seconds=objective,
+            drain_seconds=drain,
+        ),
+        tables={
+            "detect": _given(size=size, batch=batch, threads=threads),
+            "limits": _given(streams=streams),
+            "sources": _given(folders=tuple(path.absolute() for path in allow) if allow else None),
+            "access": _given(tokens=tokens),
+            "tls": _given(certificate=tls_cert, key=tls_key, client_ca=client_ca),
+            "log": _given(format=log_format and log_format.value, level=log_level and log_level.value),
+        },
+    )
+    return run_serve(call)
+
+
+@serve_app.command("token")
+def token(
+    name: Annotated[str, typer.Argument(help="What the token is called in logs: letters, digits, . _ -")],
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="The token file; made if there is none.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings whose access.tokens it is.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="30d|12h|never", help="From now on; a number with s, m, h, d or w.")
+    ] = "90d",
+    streams: Annotated[
+        int | None, typer.Option(help="Most streams at once; without it as many as there is room for.")
+    ] = None,
+    rights: Annotated[str, typer.Option(metavar="R,R,…", help="Some of track, uri, detect, stats, jobs. [all]")] = "",
+) -> int:
+    """Make a token: it is printed once, and the file keeps only its SHA-256."""
+    from acfd_stream.cli.serve import run_token
+
+    return run_token(name, file, config, expires, streams, rights)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+To = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The service.")]
+Ca = Annotated[Path | None, typer.Option("--ca", metavar="PEM", help="Trust servers that this authority vouches for.")]
+Cert = Annotated[Path | None, typer.Option("--cert", metavar="PEM", help="Certificate of this client.")]
+Key = Annotated[Path | None, typer.Option("--key", metavar="PEM", help="Its key.")]
+Tls = Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the authorities that gRPC knows.")]
+TokenFile = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="Its first line is the token.")]
+Patience = Annotated[
+    float, typer.Option("--patience", metavar="S", help="A stream that breaks is begun again for so long; 0: never.")
+]
+
+
+def _finite(seconds: float | None) -> float | None:
+    if seconds is not None and not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is not a time in seconds")
+    return seconds
+
+
+@client_app.command("track")
+def client_track(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A video file; '-' is stdin.")],
+    to: To,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="OUT", help="Result file; '-' is stdout. As of 'track'.")
+    ] = None,
+    result_format: Annotated[str, typer.Option("--format", metavar="jsonl|mot", help="As of 'track'.")] = "jsonl",
+    is_live: Annotated[
+        bool, typer.Option("--live", help="Results at once; a file is sent at the speed at which it is shown.")
+    ] = False,
+    drop: Annotated[DropPolicy | None, typer.Option(help="What a live stream drops that comes too fast.")] = None,
+    is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads itself.")] = False,
+    start: Annotated[float | None, typer.Option(metavar="S", callback=_finite, help="As of 'track'.")] = None,
+    end: Annotated[float | None, typer.Option(metavar="S", callback=_finite, help="As of 'track'.")] = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    tls: Tls = False,
+    token_file: TokenFile = None,
+    patience: Patience = 60.0,
+    is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
+) -> int:
+    """Have a service track a video: the lines are those of 'track' where the settings are."""
+    from acfd_stream.cli.client import Remote, run_client_track
+    from acfd_stream.cli.track import TrackCall
+
+    call = TrackCall(
+        source=source,
+        output=output,
+        format=result_format,
+        overlay=None,
+        model="",
+        device="",
+        detect=DetectConfig(),
+        video=VideoConfig(start_seconds=start, end_seconds=end),
+        is_quiet=is_quiet,
+    )
+    remote = Remote(to, ca, cert, key, token_file, tls, patience)
+    policy = None if drop is None else drop.value
+    return run_client_track(remote, call, is_live=is_live, drop_policy=policy, is_uri=is_uri)
+
+
+@client_app.command("detect")
+def client_detect(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP.")],
+    to: To,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    tls: Tls = False,
+    token_file: TokenFile = None,
+) -> int:
+    """Have a service find the faces of pictures: one JSON object a line on stdout."""
+    from acfd_stream.cli.client import Remote, run_client_detect
+
+    return run_client_detect(Remote(to, ca, cert, key, token_file, tls), images)
+
+
+@client_app.command("capacity")
+def client_capacity(
+    to: To,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the pictures.")] = "1280x720",
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 24.0,
+    objective: Annotated[
+        float | None, typer.Option(metavar="S", help="Longest time a frame should take, seconds. [the server's]")
+    ] = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    tls: Tls = False,
+    token_file: TokenFile = None,
+) -> int:
+    """Ask whether one more live stream would fit: one JSON object."""
+    from acfd_stream.cli.client import Remote, run_client_capacity
+
+    return run_client_capacity(Remote(to, ca, cert, key, token_file, tls), parse_size(size), fps, objective)
+
+
+@client_app.command("watch")
+def client_watch(
+    to: To,
+    service: Annotated[str, typer.Option(help="Name of one service; without it the whole server.")] = "",
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    tls: Tls = False,
+    token_file: TokenFile = None,
+) -> int:
+    """Print the health of a service, a line a change."""
+    from acfd_stream.cli.client import Remote, run_client_watch
+
+    return run_client_watch(Remote(to, ca, cert, key, token_file, tls), service)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of ``1280x720``."""
+    width, _, height = text.lower().replace("×", "x").partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise typer.BadParameter(f"{text!r} is no size like 1280x720")
+    return int(height), int(width)

@@ -1,0 +1,133 @@
+"""A file sent as a camera would: the bytes of each frame when it is its time, and not before."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from acfd_stream.errors import MediaError
+from acfd_stream.service.faststart import Layout
+
+
+@dataclass(frozen=True)
+class Due:
+    """Bytes that are sent together: those of one frame, and what stands between it and the next."""
+
+    seconds: float  # after the first
+    end: int  # bytes sent by then
+    pts: int | None
+
+
+def schedule(path: str | Path, fps: float | None = None) -> tuple[Layout, list[Due]]:
+    """When which bytes of a video are sent.
+
+    Args:
+        path: a file.
+        fps: frames a second; None: as the file says.
+
+    Raises:
+        MediaError: the file cannot be read, or holds no video.
+    """
+    import av
+
+    layout = Layout.of(Path(path))
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise MediaError(f"{path} has no video in it")
+            stream = container.streams.video[0]
+            base = Fraction(stream.time_base or Fraction(1, 1000))
+            packets = [
+                (layout.place(packet.pos), packet.dts, packet.pts)
+                for packet in container.demux(stream)
+                if packet.pos is not None and packet.pos >= 0 and packet.size
+            ]
+    except av.FFmpegError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+    if not packets:
+        raise MediaError(f"{path} does not say where its frames stand; it cannot be sent at its own speed")
+    packets.sort(key=lambda packet: packet[0])
+    ends = [place for place, _, _ in packets[1:]] + [layout.total_bytes]
+    first = next((dts for _, dts, _ in packets if dts is not None), 0)
+    dues: list[Due] = []
+    seconds = 0.0
+    for number, ((_, dts, pts), end) in enumerate(zip(packets, ends, strict=True)):
+        told = seconds if dts is None else float((dts - first) * base)
+        seconds = number / fps if fps is not None else max(seconds, told)
+        dues.append(Due(seconds, end, pts))
+    return layout, dues
+
+
+class PacedMedia:
+    """The bytes of a video, each frame's at its time. ``sent_at`` says when that was."""
+
+    def __init__(
+        self, layout: Layout, dues: list[Due], *, longest_seconds: float | None = None, begin_at: float | None = None
+    ) -> None:
+        """Send ``layout`` by ``dues``.
+
+        Args:
+            layout: of the file.
+            dues: as ``schedule`` gives them.
+            longest_seconds: end after so long; None: at the end of the file.
+            begin_at: when the first frame is due, ``time.perf_counter``; None: when the first byte is asked for.
+        """
+        self._layout = layout
+        self._dues = dues
+        self._longest = longest_seconds
+        self._begin_at = begin_at
+        self._stopped = threading.Event()
+        self.sent_at: dict[int, float] = {}  # pts → time.perf_counter when the last of its bytes were handed over
+
+    def stop(self) -> None:
+        """End now; may be called from any thread."""
+        self._stopped.set()
+
+    def __call__(self) -> Iterator[bytes]:
+        """The bytes; whoever asks for them waits until they are due."""
+        begin = time.perf_counter() if self._begin_at is None else self._begin_at
+        take = _Taker(self._layout.pieces())
+        for due in self._dues:
+            if self._longest is not None and due.seconds >= self._longest:
+                return
+            wait = begin + due.seconds - time.perf_counter()
+            if wait > 0 and self._stopped.wait(wait):
+                return
+            if due.pts is not None:
+                self.sent_at[due.pts] = time.perf_counter()
+            yield from take.until(due.end)
+
+
+def paced(path: str | Path, fps: float | None = None) -> Iterator[bytes]:
+    """The bytes of a video at the speed at which it is shown, or at ``fps`` frames a second.
+
+    Raises:
+        MediaError: as ``schedule``.
+    """
+    layout, dues = schedule(path, fps)
+    return PacedMedia(layout, dues)()
+
+
+class _Taker:
+    """Cuts a row of pieces at given places."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = b""
+        self._taken = 0
+
+    def until(self, end: int) -> Iterator[bytes]:
+        """What comes before ``end``, counted from the beginning."""
+        while self._taken < end:
+            if not self._piece:
+                self._piece = next(self._pieces, b"")
+                if not self._piece:
+                    return
+            cut = min(len(self._piece), end - self._taken)
+            piece, self._piece = self._piece[:cut], self._piece[cut:]
+            self._taken += cut
+            yield piece
