@@ -307,6 +307,13 @@ class Metrics:
 
     # gRPC: the names, labels and codes of the Go libraries, which dashboards know
 
+    def call_expected(self, kind: CallType, service: str, method: str) -> None:
+        """Have a method's series there from the first scrape on."""
+        labels = (member(CallType, kind).value, service, method)
+        for family in (self._calls_started, self._calls_received, self._calls_sent, self._call_seconds):
+            family.labels(*labels)
+        self._calls_handled.labels(*labels, "OK")
+
     def call_started(self, kind: CallType, service: str, method: str) -> None:
         """Count a call that came in."""
         self._calls_started.labels(member(CallType, kind).value, service, method).inc()

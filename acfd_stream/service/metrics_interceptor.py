@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,13 +28,17 @@ class MetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
         services: whose methods have names of their own.
     """
 
-    def __init__(self, metrics: Metrics, services: Iterable[ServiceDescriptor]) -> None:
+    def __init__(self, metrics: Metrics, services: Sequence[ServiceDescriptor]) -> None:
         self._metrics = metrics
         self._known = {
             f"/{service.full_name}/{method.name}": (service.full_name, method.name)
             for service in services
             for method in service.methods
         }
+        for service in services:
+            for method in service.methods:
+                kind = _shape(method.client_streaming, method.server_streaming)
+                metrics.call_expected(kind, service.full_name, method.name)
 
     def intercept_service(
         self,
@@ -48,7 +52,8 @@ class MetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
             call = _Call(self._metrics, CallType.UNARY, service, method)
             call.end("Unimplemented")
             return None
-        return _counted(handler, lambda: _Call(self._metrics, _kind(handler), service, method))
+        kind = _shape(handler.request_streaming, handler.response_streaming)
+        return _counted(handler, lambda: _Call(self._metrics, kind, service, method))
 
 
 class _Call:
@@ -103,10 +108,10 @@ def code_name(code: grpc.StatusCode) -> str:
     return "OK" if code is grpc.StatusCode.OK else "".join(part.title() for part in str(code.name).split("_"))
 
 
-def _kind(handler: grpc.RpcMethodHandler) -> CallType:
-    if handler.request_streaming:
-        return CallType.BIDI_STREAM if handler.response_streaming else CallType.CLIENT_STREAM
-    return CallType.SERVER_STREAM if handler.response_streaming else CallType.UNARY
+def _shape(has_many_requests: bool, has_many_responses: bool) -> CallType:
+    if has_many_requests:
+        return CallType.BIDI_STREAM if has_many_responses else CallType.CLIENT_STREAM
+    return CallType.SERVER_STREAM if has_many_responses else CallType.UNARY
 
 
 def _counted(handler: grpc.RpcMethodHandler, start: Callable[[], _Call]) -> grpc.RpcMethodHandler:

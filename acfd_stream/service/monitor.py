@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from acfd_stream.errors import ConfigError
@@ -92,6 +92,7 @@ class Monitor:
             self._server = _Server(host.strip("[]"), int(port), self._handler())
         except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(f"metrics cannot listen on {address}: {error}") from error
+        self._process = ProcessCollector(registry=board.metrics.registry)  # its memory, processor time and files
         self._threads = [
             threading.Thread(target=self._server.serve_forever, args=(0.1,), name="acfd-monitor", daemon=True),
             threading.Thread(target=self._sample, name="acfd-samples", daemon=True),
@@ -116,6 +117,7 @@ class Monitor:
         if self._threads[0].is_alive():
             self._server.shutdown()
         self._server.server_close()
+        self._board.metrics.registry.unregister(self._process)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()

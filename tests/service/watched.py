@@ -1,0 +1,62 @@
+"""A real server over a tiny model, with its page and metrics, and clips that it can be sent."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.detect import Detector
+from acfd_stream.service.client import Client
+from acfd_stream.service.exchange import StreamOptions
+from acfd_stream.service.server import Server
+from acfd_stream.service.settings import ServiceSettings
+from tests.detect.tiny_model import write_tiny_model
+from tests.pipeline.conftest import DETECT, write_clip
+
+TIMEOUT_SECONDS = 30
+
+
+@contextmanager
+def watched_server(folder: Path, **settings: Any) -> Iterator[Server]:
+    """A server on free ports; its model finds bright squares."""
+    model = write_tiny_model(folder / "tiny.onnx")
+    asked = ServiceSettings(listen="127.0.0.1:0", metrics="127.0.0.1:0", **settings)
+    with Detector.open(model, config=DETECT) as detector, Server(asked, detector=detector) as server:
+        yield server
+
+
+def streamable_clip(folder: Path) -> Path:
+    """60 frames with one face, in a container that can be read as it comes."""
+    return write_clip(folder / "clip.mkv")
+
+
+def send(server: Server, clip: Path, **options: Any) -> int:
+    """Send ``clip`` as a stream and read all its results; how many there were."""
+    with Client(f"127.0.0.1:{server.port}") as client, client.track(clip, StreamOptions(**options)) as stream:
+        return sum(1 for _ in stream)
+
+
+def url(server: Server, path: str) -> str:
+    assert server.monitor is not None
+    return f"http://127.0.0.1:{server.monitor.port}{path}"
+
+
+def get(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers in lower case and body of a GET; statuses that are errors do not raise."""
+    request = urllib.request.Request(address, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            return answer.status, {key.lower(): value for key, value in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {key.lower(): value for key, value in error.headers.items()}, error.read()
+
+
+def get_json(address: str) -> Any:
+    status, _, body = get(address)
+    assert status == 200
+    return json.loads(body)
