@@ -221,7 +221,9 @@ class SchedulerConfig:
     background_share: float = 0.25
     """Longest batch without a live picture while a live lane is open, of the shortest deadline, (0, 1]."""
     warm_sizes: tuple[tuple[int, int], ...] = ((720, 1280), (480, 640))
-    """Display sizes (height, width) whose views are compiled and measured before the engine counts as ready."""
+    """Display sizes (height, width) whose views are compiled and measured before the engine counts as ready; >= 1."""
+    probe_seconds: float = 5.0
+    """An engine with nothing to do looks at a grey picture so often, to know how fast it is, >= 0; 0: never."""
 
     def __post_init__(self) -> None:
         require(0 <= self.batch <= 64, "batch", self.batch, "in 0 … 64")
@@ -229,6 +231,8 @@ class SchedulerConfig:
         require(0 < self.ageing_seconds < math.inf, "ageing_seconds", self.ageing_seconds, "> 0")
         require(0.0 <= self.wait_share <= 1.0, "wait_share", self.wait_share, "in [0, 1]")
         require(0.0 < self.background_share <= 1.0, "background_share", self.background_share, "in (0, 1]")
+        require(0 <= self.probe_seconds < math.inf, "probe_seconds", self.probe_seconds, ">= 0")
+        require(len(self.warm_sizes) >= 1, "warm_sizes", self.warm_sizes, "at least one size")
         for size in self.warm_sizes:
             require(len(size) == 2 and min(size) >= 1, "warm_sizes", self.warm_sizes, "pairs of height and width")
 

@@ -158,6 +158,8 @@ class Capacity:
         """Give back what a stream had."""
         with self._lock:
             self._inside.pop(reservation, None)
+            if not self._inside:  # what slowed decoding may be over, and while nobody is let in nobody would see
+                self._decode_seconds = self.config.decode_seconds
             self._metrics.headroom(self._headroom())
 
     def observe_decode(self, display_size: Size, seconds: float) -> None:

@@ -74,12 +74,12 @@ class Costs:
         """
         return alone_seconds * self._batches[min(pictures, len(self._batches)) - 1] * self.pace
 
-    def observe(self, alone_seconds: float, pictures: int, seconds: float) -> None:
-        """Learn from a batch that took ``seconds``."""
+    def observe(self, alone_seconds: float, pictures: int, seconds: float, weight: float = _PACE_STEP) -> None:
+        """Learn from a batch that took ``seconds``; ``weight`` is how much it counts against those before."""
         expected = self.batch_seconds(alone_seconds, pictures) / self.pace
         if expected > 0:
             low, high = _PACE_RANGE
-            self.pace += _PACE_STEP * (min(max(seconds / expected, low), high) - self.pace)
+            self.pace += weight * (min(max(seconds / expected, low), high) - self.pace)
 
 
 def measure_costs(

@@ -27,6 +27,7 @@ from acfd_stream.video.picture import picture_bytes
 
 _log = logging.getLogger(__name__)
 
+_PROBE_WEIGHT = 0.3  # a few of them must do, to take streams in again after the machine was busy with something else
 _Batch = list[tuple[LaneQueue, Ticket]]
 
 
@@ -215,8 +216,11 @@ class Scheduler:
 
     def _run(self) -> None:
         try:
-            while batch := self._taken():
-                self._serve(batch)
+            while (batch := self._taken()) != []:
+                if batch is None:
+                    self._probe()
+                else:
+                    self._serve(batch)
         except BaseException as error:  # nobody may wait for ever, whatever it is
             _log.exception("the engine's thread has died")
             self._fault = error
@@ -224,8 +228,8 @@ class Scheduler:
             self._is_stopped = True
             self._wake_all()
 
-    def _taken(self) -> _Batch:
-        """The next batch, waiting for it; empty when there is nothing more to do."""
+    def _taken(self) -> _Batch | None:
+        """The next batch, waiting for it; empty when there will be none, None when there was none for long."""
         with self._lock:
             while not self._is_stopped:
                 now = self._clock()
@@ -235,8 +239,22 @@ class Scheduler:
                     return batch
                 if self._is_draining:
                     return []
-                self._work.wait(None if ask_again == math.inf else ask_again - now)
+                if ask_again < math.inf:
+                    self._work.wait(ask_again - now)
+                elif not self._work.wait(self.config.probe_seconds or None):
+                    return None
             return []
+
+    def _probe(self) -> None:
+        """See how fast the engine is: nobody is let in, and so it would never be noticed, while it seems too slow."""
+        size = self.config.warm_sizes[0]
+        begin = self._clock()
+        try:
+            self.engine.detect_timed([blank_picture(size)])
+        except Exception as error:
+            _log.warning("the idle engine failed on a grey picture: %s", error)
+        else:
+            self.costs.observe(self.costs.picture_seconds(size), 1, self._clock() - begin, _PROBE_WEIGHT)
 
     def _serve(self, batch: _Batch) -> None:
         begin = self._clock()

@@ -84,9 +84,14 @@ def test_a_slower_engine_or_decoder_lets_in_fewer() -> None:
     room = capacity()
     before = len(fill(room, LIVE))
     slow = capacity()
+    guess = slow.reserve(FILE)
     for _ in range(200):
         slow.observe_decode(HD, 0.012)
-    assert len(fill(slow, LIVE)) < before
+    inside = fill(slow, LIVE)
+    assert len(inside) < before
+    for reservation in (guess, *inside):
+        reservation.release()
+    assert len(fill(slow, LIVE)) == before  # nobody is there to show whether it is still slow
     tired = costs()
     for _ in range(200):
         tired.observe(0.022, 2, 0.022 * 0.55 * 1.5)

@@ -16,10 +16,10 @@ from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.batching import Seen
 from acfd_stream.pipeline.scheduler import Lane, Scheduler
 from acfd_stream.video.picture import picture_bytes
-from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture, value_of
+from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, Clock, FakeEngine, Gate, flat_costs, picture, value_of
 
 Submit = Callable[..., "Future[list[Seen]]"]
-NO_WAIT = SchedulerConfig(wait_share=0.0, warm_sizes=(SIZE,))
+NO_WAIT = SchedulerConfig(wait_share=0.0, warm_sizes=(SIZE,), probe_seconds=0.0)
 
 
 @pytest.fixture
@@ -222,3 +222,16 @@ def test_the_engine_has_seen_every_size_and_batch_before_it_is_ready() -> None:
         assert engine.batches[warmed:] == [[7]]
         lane.detect_timed([picture(7, (64, 128))])  # a size that has to be made ready first
         assert engine.batches[warmed + 1 :] == [[128], [7]]
+
+
+def test_an_idle_engine_notices_that_the_machine_has_changed() -> None:
+    clock, speed = Clock(), 0.04
+
+    def work(values: list[int]) -> None:
+        clock.now += speed
+
+    costs = flat_costs(0.01)
+    with Scheduler(FakeEngine(work), replace(NO_WAIT, probe_seconds=0.001), costs=costs, clock=clock) as scheduler:
+        when(scheduler, lambda: costs.pace > 3.5)
+        speed = 0.01
+        when(scheduler, lambda: costs.pace < 1.1)

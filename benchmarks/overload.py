@@ -1,0 +1,176 @@
+"""Three times as many live streams as the service lets in: how soon are they refused, and are those inside in time?
+
+A server runs in a process of its own, clients in this one; they share the machine, so the figures are on the safe
+side. Every stream sends a drawn clip frame by frame, at the pace of its frame rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from multiprocessing.connection import Connection
+
+import av
+import numpy as np
+from measure import row, save
+
+from acfd_stream.errors import OverloadedError
+from acfd_stream.service.client import Client
+from acfd_stream.service.exchange import StreamOptions
+from acfd_stream.service.server import Server
+from acfd_stream.service.settings import Limits, ServiceSettings
+from acfd_stream.types import Outcome
+
+Piece = tuple[float, bytes]
+"""When bytes are due, in seconds from the first ones, and the bytes."""
+
+
+@dataclass
+class Tally:
+    """What came of all streams."""
+
+    refusal_seconds: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    causes: Counter[str | None] = field(default_factory=Counter)
+    admitted: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def goodput(self) -> float:
+        """Share of the frames of admitted streams that were answered in time."""
+        return self.outcomes[Outcome.OK] / max(1, self.outcomes.total())
+
+
+def drawn_pieces(size: tuple[int, int], rate: int, seconds: float) -> list[Piece]:
+    """A moving pattern as live Matroska, frame by frame: no frame waits for a later one."""
+    target = io.BytesIO()
+    options = {"live": "1", "cluster_time_limit": "1", "flush_packets": "1"}
+    pieces: list[Piece] = []
+    taken = 0
+    with av.open(target, "w", format="matroska", options=options) as container:
+        stream = container.add_stream("libx264", rate=rate, options={"tune": "zerolatency", "preset": "veryfast"})
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+        for index in range(round(rate * seconds)):
+            shade = ((rows // 40 + (columns + 5 * index) // 60) % 2 * 150 + 50).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.repeat(shade[..., None], 3, axis=2), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+            written = target.getvalue()
+            pieces.append((max(0, index - 1) / rate, written[taken:]))  # a cluster is written when the next one begins
+            taken = len(written)
+        container.mux(stream.encode(None))
+    return [*pieces, (seconds, target.getvalue()[taken:])]
+
+
+def paced(pieces: list[Piece], stop: threading.Event) -> Iterator[bytes]:
+    """The pieces, each when it is due."""
+    begin = time.monotonic()
+    for due, data in pieces:
+        if stop.wait(max(0.0, begin + due - time.monotonic())):
+            return
+        if data:
+            yield data
+
+
+def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float, tally: Tally) -> None:
+    """One stream, from asking to its end."""
+    stop = threading.Event()
+    stop.wait(delay)
+    with Client(target, patience_seconds=0.0) as client:
+        begin = time.perf_counter()
+        try:
+            with client.track(paced(pieces, stop), options) as stream:
+                first = True
+                for result in stream:
+                    with tally.lock:
+                        tally.admitted += first
+                        first = False
+                        tally.outcomes[result.verdict.outcome] += 1
+                        if result.verdict.outcome is Outcome.LATE:
+                            tally.causes[result.verdict.cause] += 1
+                        if result.verdict.latency_seconds is not None:
+                            tally.latencies.append(result.verdict.latency_seconds)
+        except OverloadedError:
+            with tally.lock:
+                tally.refusal_seconds.append(time.perf_counter() - begin)
+        finally:
+            stop.set()
+
+
+def serve(ports: Connection, streams: int) -> None:
+    """The server's process: tells its port, and stops when it is told to."""
+    with Server(ServiceSettings(listen="127.0.0.1:0", metrics="", limits=Limits(streams=streams))) as server:
+        ports.send(server.port)
+        ports.recv()
+
+
+def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> int:
+    """How many such streams are let in, by opening them."""
+    stop = threading.Event()
+    with Client(target, patience_seconds=0.0) as client, ExitStack() as inside:
+        inside.callback(stop.set)
+        for count in range(256):
+            stream = inside.enter_context(client.track(paced(pieces, stop), options))
+            try:
+                print(f"stream {count} is let in as {stream.start.stream_id}")
+            except OverloadedError as error:
+                print(f"stream {count} is not: {error}")
+                return count
+    return 256
+
+
+def main() -> None:
+    """Overload a service and write benchmarks/results/overload.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="1280x720", help="of the frames")
+    parser.add_argument("--fps", type=int, default=24)
+    parser.add_argument("--objective", type=float, default=0.05, help="seconds")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of every stream")
+    parser.add_argument("--times", type=float, default=3.0, help="the capacity")
+    arguments = parser.parse_args()
+    width, height = (int(side) for side in arguments.size.split("x"))
+    size, rate = (height, width), arguments.fps
+    pieces = drawn_pieces(size, rate, arguments.seconds)
+    here, there = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, 256))
+    process.start()
+    try:
+        target = f"127.0.0.1:{here.recv()}"
+        options = StreamOptions(
+            mode="live", declared_size=size, declared_fps=rate, objective_seconds=arguments.objective
+        )
+        count = round(arguments.times * fitting(target, pieces, options))
+        tally = Tally()
+        delays = np.random.default_rng(1).uniform(0, 2, count)
+        with ThreadPoolExecutor(count) as streams:
+            for done in [streams.submit(play, target, pieces, options, float(delay), tally) for delay in delays]:
+                done.result()
+        here.send("stop")
+    finally:
+        process.join(30)
+        process.terminate()
+    about = {"size": arguments.size, "fps": rate, "objective": arguments.objective, "asked": count}
+    about |= {"admitted": tally.admitted, "goodput": round(tally.goodput, 4)}
+    save(
+        "overload",
+        [
+            row("overload_frame_latency", tally.latencies, **about),
+            row("overload_refusal", tally.refusal_seconds, **about),
+        ],
+    )
+    print(dict(tally.outcomes), dict(tally.causes))
+
+
+if __name__ == "__main__":
+    main()
