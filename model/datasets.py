@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from acfd_stream.config import require
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import FloatArray
 
@@ -126,23 +128,37 @@ class SpriteSource:
 
 
 class DrawnSource:
-    """Pictures of ``toon.picture``, drawn once, since drawing costs far more than reading."""
+    """Drawn pictures, drawn once, since drawing costs far more than reading.
 
-    def __init__(self, *, count: int, seed: int = 0) -> None:
+    Args:
+        count: number of pictures.
+        seed: number of the first; those of ``toon.sets.FIRST_SEED`` on are kept to score on.
+        what: "any" for ``toon.picture``, or a name of ``toon.sets.SETS``.
+    """
+
+    def __init__(self, *, count: int, seed: int = 0, what: str = "any") -> None:
+        from .toon.sets import FIRST_SEED, SETS
+
+        require(what == "any" or what in SETS, "what", what, f"any, {', '.join(SETS)}")
+        require(count >= 1 and 0 <= seed <= FIRST_SEED - count, "count", (count, seed), f"numbers below {FIRST_SEED}")
         with ProcessPoolExecutor() as pool:
-            self.examples = list(pool.map(_draw_picture, range(seed, seed + count), chunksize=16))
+            self.examples = list(pool.map(_draw_picture, repeat(what), range(seed, seed + count), chunksize=16))
 
     def draw(self, rng: np.random.Generator) -> Example:
         """A picture, each as likely as the next."""
         return self.examples[rng.integers(len(self.examples))]
 
 
-def _draw_picture(seed: int) -> Example:
+def _draw_picture(what: str, seed: int) -> Example:
     from .toon import picture
+    from .toon.sets import draw_one
 
-    rng = np.random.default_rng(seed)
-    height = int(rng.integers(300, 480))
-    image, boxes = picture(rng, (height, int(height * rng.uniform(1.0, 1.78))))
+    if what != "any":
+        image, boxes = draw_one(what, seed)
+    else:
+        rng = np.random.default_rng(seed)
+        height = int(rng.integers(300, 480))
+        image, boxes = picture(rng, (height, int(height * rng.uniform(1.0, 1.78))))
     return image, np.asarray(boxes, np.float32).reshape(-1, 4), np.full(len(boxes), FACE, np.int8)
 
 
@@ -151,7 +167,7 @@ def open_sources(rows: list[dict[str, Any]], data: Path) -> tuple[list[Source], 
 
     Args:
         rows: ``kind`` of each is coco, yolo, wider or icartoonface (with ``annotation`` and ``images``, and what
-            ``PictureSource`` takes), sprites (``sprites``, ``backgrounds``) or drawn (``count``, ``seed``).
+            ``PictureSource`` takes), sprites (``sprites``, ``backgrounds``) or drawn (``count``, ``seed``, ``what``).
         data: folder that their paths are relative to.
 
     Returns:

@@ -37,8 +37,12 @@ def visible_boxes(
     return boxes
 
 
-def _layout(rng: np.random.Generator, size: tuple[int, int]) -> list[tuple[float, float, float]]:
-    """(x, y, half head height) of the characters, the farthest first."""
+Place = tuple[float, float, float]
+"""Where a character stands: x, y and half head height, pixels."""
+
+
+def _layout(rng: np.random.Generator, size: tuple[int, int]) -> list[Place]:
+    """Places of the characters, the farthest first."""
     height, width = size
     kind = rng.choice(["none", "huge", "close", "pair", "group", "crowd"], p=[0.06, 0.05, 0.24, 0.27, 0.25, 0.13])
     if kind == "none":
@@ -68,12 +72,14 @@ def _inside(x: float, y: float, unit: float, size: tuple[int, int]) -> float:
     return max(0.0, across) * max(0.0, down)
 
 
-def _people(canvas: Canvas, rng: np.random.Generator, style: Style) -> dict[int, int]:
+def _people(
+    canvas: Canvas, rng: np.random.Generator, style: Style, places: list[Place] | None = None
+) -> dict[int, int]:
     """Draw the characters; returns the area of each face as if nothing hid it, 0 if the frame leaves too little."""
     areas: dict[int, int] = {}
     mixed = rng.random() < 0.08
     twin = random_design(rng, style)
-    for tag, (x, y, unit) in enumerate(_layout(rng, canvas.size), start=1):
+    for tag, (x, y, unit) in enumerate(_layout(rng, canvas.size) if places is None else places, start=1):
         own = random_style(rng) if mixed else style
         design = random_design(rng, own) if rng.random() < 0.9 else twin
         pose = random_pose(rng)
@@ -112,15 +118,29 @@ def _overlays(canvas: Canvas, rng: np.random.Generator) -> None:
         clutter.letters(canvas, rng, at, rng.uniform(0.04, 0.1) * height, color, int(rng.integers(3, 16)))
 
 
-def _drawn(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """One scene, clean."""
+def draw_scene(
+    rng: np.random.Generator, size: tuple[int, int], style: Style | None = None, places: list[Place] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """One scene, clean.
+
+    Args:
+        rng: the only source of chance.
+        size: (height, width), pixels.
+        style: how it is drawn; any way if None.
+        places: where the characters stand, in pixels of ``size``, the farthest first; anywhere if None.
+
+    Returns:
+        uint8 [H, W, 3] RGB and float32 [N, 4] boxes_xyxy of the faces.
+    """
     factor = 1.5 if max(size) <= 640 else 1.0  # drawn larger and shrunk: fine lines and small faces stay soft
-    style = random_style(rng)
+    style = style or random_style(rng)
+    if places is not None:
+        places = [(x * factor, y * factor, unit * factor) for x, y, unit in places]
     canvas = Canvas((round(size[0] * factor), round(size[1] * factor)))
     line = max(1.0, style.line_width * 0.12 * canvas.size[0]) if style.line_width > 0 else 0.0
     backgrounds.draw_background(canvas, rng, style, line)
     _clutter(canvas, rng, style, line, 0.45)
-    areas = _people(canvas, rng, style)
+    areas = _people(canvas, rng, style, places)
     if rng.random() < 0.3:
         clutter.foreground(canvas, rng, style, line)
     _clutter(canvas, rng, style, line, 0.06)
@@ -144,7 +164,7 @@ def _panels(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np
     found = []
     for row in range(down):
         for column in range(across):
-            scene, boxes = _drawn(rng, (height - gutter, width - gutter))
+            scene, boxes = draw_scene(rng, (height - gutter, width - gutter))
             y, x = row * height + gutter // 2, column * width + gutter // 2
             pixels[y : y + height - gutter, x : x + width - gutter] = scene
             found.append(boxes + np.array([x, y, x, y], np.float32))
@@ -164,6 +184,6 @@ def picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np
         seen from behind have none.
     """
     is_page = min(size) >= 160 and rng.random() < 0.05
-    pixels, boxes = _panels(rng, size) if is_page else _drawn(rng, size)
+    pixels, boxes = _panels(rng, size) if is_page else draw_scene(rng, size)
     keep = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= _LEAST_SIDE
     return effects.age(pixels, rng), boxes[keep]
