@@ -1,39 +1,34 @@
-"""Average precision at IoU 0.5 of a network or a model file over a COCO set.
+"""How good a network or a model file is over sets of pictures whose faces are known.
 
-Scoring is pycocotools'; detection is the server's own ops, so that the figure is what a user gets.
+Detection is the server's own ops, so that the figure is what a user gets; a checkpoint, its published weights and the
+file made of them give the same figure.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import io
+import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.errors import AcfdError
+from acfd_stream.config import DetectConfig
+from acfd_stream.errors import AcfdError, ConfigError
 from acfd_stream.types import Detections
 
-from .datasets import Sample, read_coco, read_picture
-from .losses import IGNORE
+from .average_precision import ASPECT_EDGES, SIDE_EDGES, Score, Verdicts, draw_curves, judge, pooled, score
+from .readers import Sample, read_coco, read_picture
+from .toon.sets import SETS, draw_set
 
 Detect = Callable[[NDArray[np.uint8]], Detections]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What an evaluation says."""
-
-    ap50: float  # average precision at IoU 0.5, as COCO counts it
-    recall50: float  # share of faces found, at most 100 boxes a picture
-    pictures: int
-    faces: int
+DRAWN = "drawn-"
+"""What the name of a set begins with that is drawn, not read."""
 
 
 def evaluate(samples: Sequence[Sample], detect: Detect) -> Score:
@@ -42,68 +37,140 @@ def evaluate(samples: Sequence[Sample], detect: Detect) -> Score:
     return score(samples, found)
 
 
-def score(samples: Sequence[Sample], found: Sequence[Detections]) -> Score:
-    """AP50 and recall of detections, one of each sample, in its pixels."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+@contextlib.contextmanager
+def open_detect(model: str, config: Path | None, device: str, settings: DetectConfig) -> Iterator[Detect]:
+    """The detections of a shipped model, an .onnx file, or weights (.pt, .safetensors) with their config.
 
-    truth = COCO()
-    images = [{"id": number} for number in range(1, len(samples) + 1)]
-    rows = []
-    for number, sample in enumerate(samples, 1):
-        for box, kind in zip(sample.boxes_xyxy.tolist(), sample.kinds, strict=True):
-            x1, y1, x2, y2 = box
-            row = {"id": len(rows) + 1, "image_id": number, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-            rows.append(row | {"area": (x2 - x1) * (y2 - y1), "iscrowd": int(kind == IGNORE)})
-    truth.dataset = {"images": images, "annotations": rows, "categories": [{"id": 1}], "info": {}}
-    table = np.array(
-        [
-            [number, box[0], box[1], box[2] - box[0], box[3] - box[1], confidence, 1]
-            for number, detections in enumerate(found, 1)
-            for box, confidence in zip(detections.boxes_xyxy, detections.scores, strict=True)
-        ],
-        np.float64,
-    ).reshape(-1, 7)
-    faces = sum(not row["iscrowd"] for row in rows)
-    if not len(table):
-        return Score(0.0, 0.0, len(samples), faces)
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-        run = COCOeval(truth, truth.loadRes(table), "bbox")
-        run.params.iouThrs = np.array([0.5])
-        run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
-        run.params.maxDets = [100]
-        run.evaluate()
-        run.accumulate()
-    precision, recall = run.eval["precision"], run.eval["recall"]
-    return Score(float(precision[precision > -1].mean()), float(recall[recall > -1].mean()), len(samples), faces)
+    Raises:
+        AcfdError: there is no such model, or it cannot be used.
+    """
+    path = Path(model)
+    if path.suffix in (".pt", ".safetensors"):
+        from acfd_stream.ops.anchors import AnchorSpec
+
+        from .checkpoints import load_network
+        from .predict import TorchDetector
+        from .settings import TrainConfig
+
+        if config is None:
+            raise ConfigError(f"{path}: weights need --config, the TOML file they were trained with")
+        network = load_network(TrainConfig.load(config), path).to("cuda" if device == "cuda" else "cpu")
+        yield TorchDetector(network, AnchorSpec(), settings, is_half=False).detect
+        return
+    from acfd_stream.detect import Detector
+
+    with Detector.open(model, device=device, config=settings) as detector:
+        yield detector.detect
+
+
+def examples_of(name: str, data: Path | None, count: int) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+    """Samples and pictures of a set: a COCO file of ``data``, or one that is drawn.
+
+    Raises:
+        ConfigError: there is no such set.
+        MediaError: a picture is missing or cannot be read.
+    """
+    if name.startswith(DRAWN):
+        kind = name.removeprefix(DRAWN)
+        for number, (image, boxes) in enumerate(draw_set(kind, count)):
+            yield Sample(Path(f"{name}/{number}"), boxes, np.ones(len(boxes), np.int8)), image
+        return
+    if data is None:
+        raise ConfigError(f"set {name!r} needs --data; drawn ones are {', '.join(DRAWN + kind for kind in SETS)}")
+    for sample in read_coco(data / "annotations" / f"{name}.json", data / "images"):
+        yield sample, read_picture(sample.file)[0]
+
+
+def report(name: str, result: Score, verdicts: Verdicts, options: argparse.Namespace) -> dict[str, Any]:
+    """What is known of one set, as plain values."""
+    sizes = verdicts.recall(SIDE_EDGES, verdicts.sides, options.threshold)
+    shapes = verdicts.recall(ASPECT_EDGES, verdicts.aspects, options.threshold)
+    return {
+        "set": name,
+        "ap50": round(result.ap50, 4),
+        "recall50": round(result.recall50, 4),
+        "pictures": result.pictures,
+        "faces": result.faces,
+        "recall_by_side": {key: [round(value, 4), count] for key, value, count in sizes},
+        "recall_by_aspect": {key: [round(value, 4), count] for key, value, count in shapes},
+    }
+
+
+def working_point(verdicts: Verdicts, least: float) -> dict[str, Any]:
+    """The score from which on ``least`` of all boxes are faces, and the recall there."""
+    point = verdicts.at_precision(least)
+    found = {"threshold": None, "recall": 0.0} if point is None else {"threshold": point[0], "recall": point[1]}
+    rounded = {key: value if value is None else round(value, 4) for key, value in found.items()}
+    return {"set": "all", "precision": least, **rounded, "faces": len(verdicts.found_at)}
+
+
+def _print(row: dict[str, Any], is_json: bool) -> None:
+    if is_json:
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+    elif "ap50" in row:
+        print(
+            f"{row['set']}: AP50 {row['ap50']:.4f} recall {row['recall50']:.4f} "
+            f"({row['pictures']} pictures, {row['faces']} faces)"
+        )
+        for title, key in (("by side, pixels", "recall_by_side"), ("by width / height", "recall_by_aspect")):
+            parts = "  ".join(f"{name}: {value:.3f} of {count}" for name, (value, count) in row[key].items())
+            print(f"  recall {title}: {parts}", flush=True)
+    elif row["threshold"] is None:
+        print(f"all: no score gives {row['precision']:.0%} precision")
+    else:
+        print(f"all: {row['precision']:.0%} precision from {row['threshold']:.4f} on, recall there {row['recall']:.4f}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="acfd-stream evaluate", description=main.__doc__)
+    parser.add_argument("--model", default="acfd-n", help="shipped name, or path of an .onnx, .pt or .safetensors file")
+    parser.add_argument("--config", type=Path, help="the TOML file that .pt or .safetensors were trained with")
+    parser.add_argument("--data", type=Path, help="folder that holds annotations/ and images/")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where the network runs")
+    parser.add_argument("--size", type=int, help="longer side of the network's view, pixels")
+    parser.add_argument("--scales", help="shorter sides of a multi-scale test, as 480,640,800")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0: as many as cores")
+    parser.add_argument("--threshold", type=float, default=0.0, help="least score for recall by side and shape")
+    parser.add_argument("--at-precision", type=float, help="print the score with this precision over all sets, as 0.95")
+    parser.add_argument("--count", type=int, default=200, help="pictures of a drawn set")
+    parser.add_argument("--curve", type=Path, help="write the precision-recall curves to this PNG")
+    parser.add_argument("--json", action="store_true", dest="is_json", help="a JSON object a line")
+    drawn = ", ".join(DRAWN + kind for kind in SETS)
+    parser.add_argument("sets", nargs="+", help=f"annotation files without .json, as icartoonface_val; or {drawn}")
+    return parser
+
+
+def settings_of(options: argparse.Namespace) -> DetectConfig:
+    """The detector's settings of a call."""
+    asked: dict[str, Any] = {"threads": options.threads}
+    if options.size:
+        asked["size"] = options.size
+    if options.scales:
+        try:
+            asked["scales"] = tuple(int(part) for part in options.scales.split(","))
+        except ValueError:
+            raise ConfigError(f"scales must be whole numbers like 480,640,800, got {options.scales!r}") from None
+    return DetectConfig(**asked)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print AP50 of a model file over COCO files; 0 when all went well."""
-    parser = argparse.ArgumentParser(prog="acfd-stream evaluate", description=main.__doc__)
-    parser.add_argument("--model", default="acfd-n", help="shipped name or path of an .onnx file")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds annotations/ and images/")
-    parser.add_argument("--size", type=int, help="longer side of the network's view, pixels")
-    parser.add_argument("--scales", help="shorter sides of a multi-scale test, as 480,640,800")
-    parser.add_argument("sets", nargs="+", help="names of annotation files without .json, as icartoonface_val")
-    options = parser.parse_args(arguments)
-    from acfd_stream.config import DetectConfig
-    from acfd_stream.detect import Detector
-
+    """Print AP50 of a model over sets of pictures, with recall by size and shape of the faces."""
+    options = _parser().parse_args(arguments)
     cv2.setNumThreads(1)
-    sizes = {"size": options.size} if options.size else {}
-    scales = {"scales": tuple(int(part) for part in options.scales.split(","))} if options.scales else {}
+    parts: dict[str, Verdicts] = {}
     try:
-        with Detector.open(options.model, config=DetectConfig(**sizes, **scales)) as detector:
+        with open_detect(options.model, options.config, options.device, settings_of(options)) as detect:
             for name in options.sets:
-                samples = read_coco(options.data / "annotations" / f"{name}.json", options.data / "images")
-                result = evaluate(samples, detector.detect)
-                print(
-                    f"{name}: AP50 {result.ap50:.4f} recall {result.recall50:.4f} "
-                    f"({result.pictures} pictures, {result.faces} faces)",
-                    flush=True,
-                )
+                samples, found = [], []
+                for sample, image in examples_of(name, options.data, options.count):
+                    samples.append(sample)
+                    found.append(detect(image))
+                parts[name] = judge(samples, found)
+                _print(report(name, score(samples, found), parts[name], options), options.is_json)
+        if options.at_precision:
+            _print(working_point(pooled(list(parts.values())), options.at_precision), options.is_json)
+        if options.curve:
+            draw_curves(parts, options.curve)
     except AcfdError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

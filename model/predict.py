@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from acfd_stream import ops
 from acfd_stream.config import DetectConfig
-from acfd_stream.ops.anchors import AnchorSpec, fit
-from acfd_stream.types import Detections, Picture
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox, fit, fit_scale
+from acfd_stream.types import Detections, FloatArray, Picture
 
 from .augment import MEAN
 from .network import Network
@@ -25,23 +25,27 @@ def normalise(pictures: torch.Tensor) -> torch.Tensor:
 
 
 class TorchDetector:
-    """Detections of single pictures by a torch network."""
+    """Detections of single pictures by a torch network; ``is_half`` computes in bf16, as training does."""
 
-    def __init__(self, network: Network, spec: AnchorSpec, config: DetectConfig) -> None:
-        self.network, self.spec, self.config = network.eval(), spec, config
+    def __init__(self, network: Network, spec: AnchorSpec, config: DetectConfig, *, is_half: bool = True) -> None:
+        self.network, self.spec, self.config, self.is_half = network.eval(), spec, config, is_half
 
-    @torch.inference_mode()
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Faces of a uint8 RGB picture [H, W, 3], in its pixels."""
+        shape = (image.shape[0], image.shape[1])
         config = self.config
-        box = fit((image.shape[0], image.shape[1]), config.size)
+        views = [fit_scale(shape, scale) for scale in config.scales] or [fit(shape, config.size)]
+        return ops.merge_scales([self._see(image, view) for view in views], config.nms_iou, config.faces)
+
+    @torch.inference_mode()
+    def _see(self, image: NDArray[np.uint8], box: Letterbox) -> tuple[FloatArray, FloatArray]:
+        """Boxes in the picture's pixels and scores of one view."""
         view = ops.letterbox(Picture.from_rgb(image), box.content_size, box.network_size, MEAN)
         device = next(self.network.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.is_half):
             logits, deltas = self.network(normalise(torch.from_numpy(view)[None].to(device)))
         candidates = ops.decode_anchors(
             logits[0].sigmoid().cpu().numpy(), deltas[0].cpu().numpy(), box.network_size, box.content_size,
-            self.spec, config.score_threshold, config.candidates,
+            self.spec, self.config.score_threshold, self.config.candidates,
         )  # fmt: skip
-        found = (box.to_display(candidates.boxes_xyxy), candidates.scores)
-        return ops.merge_scales([found], config.nms_iou, config.faces)
+        return box.to_display(candidates.boxes_xyxy), candidates.scores
