@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from acfd_stream.config import DetectConfig
+from acfd_stream.detect.openvino_runner import OpenVinoRunner
 from acfd_stream.detect.runner import Runner, open_runner
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import anchor_count, anchor_grid
@@ -177,3 +179,24 @@ runner.close()
 def test_two_threads_that_come_to_openvino_first_do_not_wait_for_each_other(tiny_model: Path) -> None:
     call = [sys.executable, "-B", "-c", TWO_FIRST_CALLS, str(tiny_model)]
     subprocess.run(call, check=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def test_a_new_size_is_compiled_while_known_ones_go_on(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, new = noise(1, 64, 64, 3), noise(1, 96, 96, 3)
+    runner.run(known)
+    compiling, go_on = threading.Event(), threading.Event()
+    compiled = OpenVinoRunner._compiled
+
+    def slowly(self: OpenVinoRunner, size: tuple[int, int]) -> object:
+        compiling.set()
+        assert go_on.wait(20)
+        return compiled(self, size)
+
+    monkeypatch.setattr(OpenVinoRunner, "_compiled", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(runner.run, new), pool.submit(runner.run, new)
+        assert compiling.wait(20)
+        runner.run(known)  # would wait for ever
+        assert not first.done()
+        go_on.set()
+        assert np.array_equal(first.result(20)[0], second.result(20)[0])
