@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acfd_stream.cli.exits import DONE, complain, exit_code
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain, exit_code
 from acfd_stream.cli.progress import TrackProgress, expected_frames
 from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import (
@@ -212,6 +212,14 @@ def run_client_capacity(remote: Remote, size: tuple[int, int], fps: float, objec
         values["retry_seconds"] = answer.retry_seconds
     sys.stdout.buffer.write(json_line(values))
     return DONE
+
+
+def run_client_health(remote: Remote, service: str) -> int:
+    """Print the health of a service, as probes want it: in one word and the exit code."""
+    with remote.open() as client:
+        status = client.health(service)
+    print(status)
+    return DONE if status == "SERVING" else INPUT_AT_FAULT
 
 
 def run_client_watch(remote: Remote, service: str) -> int:
