@@ -1,0 +1,161 @@
+"""The metrics port over real HTTP: what it answers, to whom, and what it never does."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from acfd_stream.errors import ConfigError
+from acfd_stream.service.monitor import MOST_REQUESTS, Monitor
+from acfd_stream.service.view import ServiceCard
+from acfd_stream.types import Face
+from tests.service.scene import Scene, grey_picture
+from tests.service.watched import TIMEOUT_SECONDS, get, get_json
+
+FACE = Face(1, (40.0, 20.0, 80.0, 60.0), 0.9)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.play(20)
+    return scene
+
+
+@pytest.fixture
+def monitor(scene: Scene) -> Iterator[Monitor]:
+    with Monitor("127.0.0.1:0", scene.board, ServiceCard("1.2", "acfd-n"), lambda: "serving", scene.samples) as open_:
+        yield open_
+
+
+def base(monitor: Monitor) -> str:
+    return f"http://127.0.0.1:{monitor.port}"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "text/html; charset=utf-8"),
+        ("/page.css", "text/css; charset=utf-8"),
+        ("/page.js", "text/javascript; charset=utf-8"),
+        ("/charts.js", "text/javascript; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml; charset=utf-8"),
+        ("/streams.json", "application/json"),
+        ("/healthz", "text/plain; charset=utf-8"),
+        ("/healthz?x=1", "text/plain; charset=utf-8"),
+    ],
+)
+def test_every_answer_has_its_kind_and_the_safe_headers(monitor: Monitor, path: str, kind: str) -> None:
+    status, headers, body = get(base(monitor) + path)
+    assert (status, headers["content-type"]) == (200, kind)
+    assert body
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert "Python" not in headers["server"]
+
+
+def test_the_page_asks_nobody_else_and_has_no_code_of_its_own(monitor: Monitor) -> None:
+    page = get(base(monitor) + "/")[2].decode()
+    assert "http:" not in page
+    assert "https:" not in page
+    assert " style=" not in page
+    assert page.count("<script") == page.count('<script type="module" src="/page.js"></script>') == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_nothing_can_be_changed(monitor: Monitor, method: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", monitor.port, timeout=TIMEOUT_SECONDS)
+    connection.request(method, "/streams.json", body=b"x" if method == "POST" else None)
+    assert connection.getresponse().status == 501
+    connection.close()
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/page/page.js", "/../monitor.py", "/%2e%2e/monitor.py", "//etc/passwd"])
+def test_other_paths_are_not_found(monitor: Monitor, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", monitor.port, timeout=TIMEOUT_SECONDS)
+    connection.request("GET", path)
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:9", 200), ("evil.example", 403), ("", 403), ("[", 403)],
+)
+def test_a_web_site_cannot_read_it_through_a_visitors_browser(monitor: Monitor, host: str, status: int) -> None:
+    assert get(base(monitor) + "/streams.json", Host=host)[0] == status
+
+
+@pytest.mark.parametrize("state", ["starting", "draining"])
+def test_health_is_bad_unless_it_serves(scene: Scene, state: str) -> None:
+    with Monitor("127.0.0.1:0", scene.board, ServiceCard(), lambda: state) as monitor:
+        status, _, body = get(base(monitor) + "/healthz")
+    assert (status, body.decode().strip()) == (503, state)
+
+
+def test_metrics_come_in_the_format_that_is_asked_for(monitor: Monitor) -> None:
+    asked = "application/openmetrics-text; version=1.0.0"
+    _, headers, body = get(base(monitor) + "/metrics", Accept=asked)
+    assert headers["content-type"].startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+    assert b"process_resident_memory_bytes" in get(base(monitor) + "/metrics")[2]
+
+
+def test_the_streams_that_need_a_look_come_first(scene: Scene, monitor: Monitor) -> None:
+    scene.play(60, load=1.6)
+    data = get_json(base(monitor) + "/streams.json")
+    assert [row["name"] for row in data["streams"]] == ["studio-a", "studio-b", "preview wall", "dailies"]
+    assert data["verdict"]["place"] == "queue"
+    assert data["verdict"]["stream_id"] == "id-studio-a"
+    assert data["streams"][0]["size"] == [1080, 1920]
+    assert len(data["series"]["p95_ms"]) == len(data["series"]["stages_ms"]["queue"]) == 150
+    assert data["now"]["streams_live"] == 3
+    assert data["now"]["batch"] is not None
+
+
+def test_an_overlay_is_drawn_only_once_somebody_looks(scene: Scene, monitor: Monitor) -> None:
+    address = base(monitor) + "/streams/id-studio-a/overlay.jpg"
+    scene.show_faces(grey_picture(), FACE)
+    assert get(address)[0] == 204
+    scene.show_faces(grey_picture(), FACE)
+    status, headers, body = get(address)
+    assert (status, headers["content-type"]) == (200, "image/jpeg")
+    assert body.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("stream_id", ["id-studio-b", "id-nobody", "", "..", "%00"])
+def test_a_stream_that_does_not_show_itself_is_not_found(monitor: Monitor, stream_id: str) -> None:
+    assert get(f"{base(monitor)}/streams/{stream_id}/overlay.jpg")[0] == 404
+
+
+def test_readers_that_say_nothing_do_not_add_up(monitor: Monitor) -> None:
+    silent = [socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_SECONDS) for _ in range(MOST_REQUESTS)]
+    try:
+        with socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_SECONDS) as late:
+            assert late.makefile("rb").readline() == b"HTTP/1.0 503 Service Unavailable\r\n"
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_closing_leaves_no_thread_and_no_port(scene: Scene) -> None:
+    before = set(threading.enumerate())
+    monitor = Monitor("127.0.0.1:0", scene.board, ServiceCard(), lambda: "serving").start()
+    port = monitor.port
+    monitor.close()
+    monitor.close()
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS):
+        pass
+
+
+@pytest.mark.parametrize("address", ["256.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x"])
+def test_a_place_where_it_cannot_listen_is_said(scene: Scene, address: str) -> None:
+    with pytest.raises(ConfigError, match=f"metrics cannot listen on {address}"):
+        Monitor(address, scene.board, ServiceCard(), lambda: "serving")
