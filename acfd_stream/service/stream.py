@@ -24,6 +24,7 @@ from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
 from acfd_stream.pipeline.ledger import STAGES, Ledger
+from acfd_stream.pipeline.scheduler import Lane
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service import tokens
 from acfd_stream.service.board import StreamCard, StreamMeter
@@ -66,6 +67,7 @@ class Stream:
         self._host, self._release = host, release
         self._outbox: Outbox | None = None
         self._source: Source | None = None
+        self._lane: Lane | None = None
         self._held_bytes = 0
         self._hands_over_since: float | None = None
         self._lock = threading.Lock()
@@ -134,6 +136,8 @@ class Stream:
             outbox.finish(error)
         if session is not None:
             session.stop()
+        if self._lane is not None:
+            self._lane.close()  # its pictures make room for others' at once
         if isinstance(source, ByteStream | FrameFeed):
             source.abort("the stream was ended")
 
@@ -216,7 +220,7 @@ class Stream:
             raise draining()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
-        lane = opened.enter_context(self._host.scheduler.open_lane(request.lane))
+        lane = self._lane = opened.enter_context(self._host.scheduler.open_lane(request.lane))
         try:
             session = TrackSession(
                 source,
@@ -330,6 +334,8 @@ class Stream:
             verdict = result.verdict
             self.outcomes[verdict.outcome] += 1
             self.reused += result.reused
+            if self.session is not None and result.timings.get("decode"):
+                self._host.capacity.observe_decode(self.session.info.display_size, result.timings["decode"])
             if verdict.drop_reason is not None:
                 self.drops[verdict.drop_reason] += 1
             timings = {**result.timings, "send": send_seconds}
