@@ -75,6 +75,7 @@ class Frame:
     arrived_at: float | None = field(default=None, compare=False)  # perf_counter() when its bytes were there
     ingest_seconds: float = field(default=0.0, compare=False)  # its bytes waited for the decoder
     decode_seconds: float = field(default=0.0, compare=False)  # the decoder worked on it
+    failure: str = field(default="", compare=False)  # why it has no pixels: it could not be decoded
 
     @property
     def pts_seconds(self) -> float:

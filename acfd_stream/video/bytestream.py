@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 from acfd_stream.config import require
 from acfd_stream.errors import MediaError
+
+_MARK_SECONDS = 0.0005  # bytes that come closer together count as one arrival
+_KEPT_MARKS = 8192
 
 
 class ByteStream:
@@ -22,6 +26,8 @@ class ByteStream:
         self._changed = threading.Condition()
         self._chunks: deque[memoryview] = deque()
         self._waiting_bytes = 0
+        self._fed_bytes = 0
+        self._marks: deque[tuple[int, float]] = deque(maxlen=_KEPT_MARKS)  # bytes fed so far, and when
         self._is_closed = False
         self._abort_reason: str | None = None
         self._is_reader_gone = False
@@ -53,8 +59,26 @@ class ByteStream:
                 chunk, rest = rest[:room], rest[room:]
                 self._chunks.append(chunk)
                 self._waiting_bytes += len(chunk)
+                self._mark(len(chunk))
                 self._changed.notify_all()
         return True
+
+    def _mark(self, size: int) -> None:
+        self._fed_bytes += size
+        now = time.perf_counter()
+        if self._marks and now - self._marks[-1][1] < _MARK_SECONDS:
+            now = self._marks.pop()[1]
+        self._marks.append((self._fed_bytes, now))
+
+    def fed_at(self, offset: int) -> float | None:
+        """When the first ``offset`` bytes had been fed, on the clock of ``time.perf_counter``; None: not yet.
+
+        Offsets are asked for in about rising order: what is known of smaller ones is given up.
+        """
+        with self._changed:
+            while len(self._marks) > 1 and self._marks[0][0] < offset:
+                self._marks.popleft()
+            return self._marks[0][1] if self._marks and self._marks[0][0] >= offset else None
 
     def _may_feed(self) -> bool:
         is_over = self._is_closed or self._is_reader_gone or self._abort_reason is not None

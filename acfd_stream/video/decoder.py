@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 
 import av
 from av import VideoFrame
@@ -25,6 +27,7 @@ _RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are a containe
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time that a seek lands behind the wanted frame
 _TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
 _LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
+_QUICK_OPENING = {"analyzeduration": "0", "fpsprobesize": "0"}  # no guessing of a frame rate over many frames
 _READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 
 
@@ -47,6 +50,8 @@ class Decoder:
         self._target, self._config = target, config
         self._reader = None if isinstance(target, str) else target
         self._container: InputContainer | None = None
+        self.arrived_at = self.taken_at = time.perf_counter()  # of the last packet: was there, came to the decoder
+        self._work_seconds = 0.0
         self._open()
 
     def _open(self) -> None:
@@ -67,8 +72,9 @@ class Decoder:
                 f"{self.name}: its frames of {codec.width}×{codec.height} pixels are above the limit of "
                 f"{config.frame_pixels}; raise frame_pixels or scale the video down"
             )
-        codec.thread_type = "AUTO"
-        codec.thread_count = config.threads
+        # Threads that each take a frame hold back as many frames as there are of them.
+        codec.thread_type = "SLICE" if config.low_delay else "AUTO"
+        codec.thread_count = (config.threads or 1) if config.low_delay else config.threads
         for other in stream.container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
@@ -126,32 +132,40 @@ class Decoder:
         if first is None:
             return
         if start_seconds is not None and self._is_before(first, start_seconds):
-            first, frames = self._sought(start_seconds, first, frames)
+            first, frames = self._sought(start_seconds, first.pts) or (first, frames)
         yield first
         yield from frames
+
+    def frames_again(self, seconds: float, first_pts: int) -> Iterator[VideoFrame] | None:
+        """Frames from a keyframe at or before ``seconds``, once it was read from; None if it cannot seek."""
+        sought = self._sought(seconds, first_pts)
+        return None if sought is None else chain([sought[0]], sought[1])
+
+    def all_again(self) -> Iterator[VideoFrame]:
+        """All frames once more, of a source that can be opened again."""
+        first, frames = self._reopened()
+        return chain([first], frames)
 
     def _is_before(self, frame: VideoFrame, seconds: float) -> bool:
         """Whether ``frame`` says that it stands at or before ``seconds``."""
         return frame.pts is not None and float(frame.pts * self.time_base) <= seconds
 
-    def _sought(
-        self, seconds: float, first: VideoFrame, frames: Iterator[VideoFrame]
-    ) -> tuple[VideoFrame, Iterator[VideoFrame]]:
+    def _sought(self, seconds: float, first_pts: int | None) -> tuple[VideoFrame, Iterator[VideoFrame]] | None:
         """The first frame from which ``seconds`` can be reached, and those behind it.
 
-        A source that cannot seek is read on from where it is.
+        None for a source that cannot seek, which is read on from where it is.
         """
         container = self._container
-        if container is None or first.pts is None or (self._reader is not None and not self._reader.is_seekable):
-            return first, frames
+        if container is None or first_pts is None or (self._reader is not None and not self._reader.is_seekable):
+            return None
         wanted = min(math.floor(Fraction(seconds) / self.time_base), _LATEST_PTS)
         targets = [wanted - math.ceil(back / self.time_base) for back in _SEEK_BACK_SECONDS]
-        for attempt, target in enumerate([*(target for target in targets if target > first.pts), first.pts]):
+        for attempt, target in enumerate([*(target for target in targets if target > first_pts), first_pts]):
             try:
                 container.seek(target, stream=self._stream)
             except FFmpegError:
                 if attempt == 0:
-                    return first, frames  # nothing has moved
+                    return None  # nothing has moved
                 break
             self.losses.restart()
             found = self._decoded()
@@ -190,6 +204,7 @@ class Decoder:
         try:
             for packet in self._container.demux(self._stream):
                 self._raise_interrupt()
+                self._note_arrival(packet)
                 if packet.size == 0:
                     is_end = packet.pts is None and packet.dts is None
                     reason = None if is_end else "a packet without a picture"
@@ -203,7 +218,19 @@ class Decoder:
         if reason is not None:
             self.break_off(reason)
 
+    def _note_arrival(self, packet: Packet[VideoStream]) -> None:
+        self.arrived_at = self.taken_at = time.perf_counter()
+        if self._reader is not None and packet.pos is not None and packet.pos >= 0:
+            fed_at = self._reader.fed_at(packet.pos + packet.size)
+            self.arrived_at = self.taken_at if fed_at is None else min(fed_at, self.taken_at)
+
+    def take_work(self) -> float:
+        """Seconds that the decoder has worked since this was last asked."""
+        seconds, self._work_seconds = self._work_seconds, 0.0
+        return seconds
+
     def _decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        begin = time.perf_counter()
         try:
             frames = self._stream.decode(packet)
         except _READ_ERRORS as error:
@@ -212,6 +239,8 @@ class Decoder:
             else:  # a recording may begin in the middle: what comes before its first keyframe cannot be decoded
                 self.losses.note_refused()
             return
+        finally:
+            self._work_seconds += time.perf_counter() - begin
         for frame in frames:
             if frame.pts is not None:
                 self._seconds = float(frame.pts * self.time_base)

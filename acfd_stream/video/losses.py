@@ -29,9 +29,15 @@ class LossWatch:
         self._pending: OrderedDict[int, int] = OrderedDict()  # pts → number of the packet
         self._last_matched = -1
         self._is_one_to_one = True
-        self._refused = 0
-        self._damaged = 0
+        self.refused = 0
+        self.damaged = 0
         self._end_seconds = 0.0
+
+    def go_on(self, frames: int, refused: int, damaged: int) -> None:
+        """Count as if all ``frames`` up to the last one had been read, though most were passed over by a seek."""
+        packets_inside = self.packets - self.refused - self.frames
+        self.frames, self.refused, self.damaged = frames, refused, damaged
+        self.packets = frames + refused + packets_inside
 
     def note_packet(self, pts: int | None, is_discarded: bool) -> None:
         """A packet goes into the decoder."""
@@ -45,12 +51,12 @@ class LossWatch:
 
     def note_refused(self) -> None:
         """The decoder refuses a packet before its first frame, as at the start of a recording."""
-        self._refused += 1
+        self.refused += 1
 
     def note_frame(self, pts: int | None, seconds: tuple[float, float], is_damaged: bool, is_interlaced: bool) -> None:
         """A frame comes out of the decoder; ``seconds`` is where it begins and ends."""
         self.frames += 1
-        self._damaged += is_damaged
+        self.damaged += is_damaged
         self._end_seconds = seconds[1]
         if is_interlaced:
             self._is_one_to_one = False
@@ -75,10 +81,10 @@ class LossWatch:
             is_whole: the video was read from its beginning to its end, so that the header's promise can be judged.
         """
         found = []
-        if self._refused:
-            found.append(f"packets at the beginning that could not be decoded and were left out: {self._refused}")
-        if self._damaged:
-            found.append(f"damaged frames that the decoder patched up: {self._damaged}")
+        if self.refused:
+            found.append(f"packets at the beginning that could not be decoded and were left out: {self.refused}")
+        if self.damaged:
+            found.append(f"damaged frames that the decoder patched up: {self.damaged}")
         if is_whole:
             found += self._shortness()
         return found

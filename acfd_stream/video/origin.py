@@ -124,6 +124,10 @@ class BytesReader:
             raise MediaError(f"read() of the source must give bytes, got {type(data).__name__}; open it in binary mode")
         return data
 
+    def fed_at(self, offset: int) -> float | None:
+        """When the first ``offset`` bytes were there, on the clock of ``time.perf_counter``; None: nobody noted it."""
+        return self._source.fed_at(offset) if isinstance(self._source, ByteStream) else None
+
     def leave(self) -> None:
         """No more will be read: who feeds or waits is let go, a file object is left as it is."""
         if isinstance(self._source, ByteStream | Pipe):

@@ -3,99 +3,217 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from acfd_stream.config import require
-from acfd_stream.types import Frame
+from acfd_stream.config import DropPolicy, require
+from acfd_stream.types import DropReason, Frame, MediaInfo, Picture
 from acfd_stream.video.picture import picture_bytes
-
-if TYPE_CHECKING:
-    from acfd_stream.video.source import VideoSource
+from acfd_stream.video.place import Place, Tally
 
 _JOIN_SECONDS = 1.0  # only a read that does not answer, of a URL or a file object, can keep the thread longer
+_MOST_DROPPED = 4096  # dropped frames that wait to be told; beyond, the source waits whatever the policy
 
 
-def read_ahead(video: VideoSource, queue_bytes: int) -> Iterator[Frame]:
+class FrameSource(Protocol):
+    """Frames in order, read once on one thread, with a word at the end on how that went."""
+
+    @property
+    def info(self) -> MediaInfo:
+        """What is known before the first frame is taken."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd; final after the iteration."""
+
+    @property
+    def error(self) -> str | None:
+        """What broke the source; final after the iteration."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was read to its end without a break."""
+
+    @property
+    def tally(self) -> Tally:
+        """What reading has met up to the last frame that was given out."""
+
+    @property
+    def is_at_place(self) -> bool:
+        """Whether the place to go on from was found, if there was one."""
+
+    def go_on_after(self, place: Place | None, next_index: int) -> None:
+        """Leave out the frames up to ``place``; before the iteration.
+
+        What gives out only what is wanted, as a feed does, begins with ``next_index``.
+        """
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Stop reading; from any thread, and more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame between decoder and network."""
+
+    frame: Frame  # without pixels where it was dropped
+    decoded_at: float  # perf_counter()
+    tally: Tally
+    drop_reason: DropReason | None = None
+
+
+def read_ahead(video: FrameSource, queue_bytes: int) -> Iterator[Frame]:
     """The frames of ``video``, decoded ahead by a thread while the caller works.
 
     At most ``queue_bytes`` of decoded frames wait, and always one. An exception of the decoder comes to the caller
     behind the frames before it. Leaving early (``close`` of this generator) closes ``video`` and ends the thread.
     """
-    require(queue_bytes >= 1, "queue_bytes", queue_bytes, ">= 1")
-    queue = _FrameQueue(queue_bytes)
-    thread = threading.Thread(target=_decode_into, args=(video, queue), name="acfd-decode", daemon=True)
-    thread.start()
+    ahead = ReadAhead(video, queue_bytes)
+    ahead.start()
     try:
-        while (frame := queue.get()) is not None:
-            yield frame
+        while (decoded := ahead.get()) is not None:
+            yield decoded.frame
     finally:
-        queue.stop()
-        if thread.is_alive():
-            video.close()
-        thread.join(timeout=_JOIN_SECONDS)
+        ahead.close()
 
 
-def _decode_into(video: VideoSource, queue: _FrameQueue) -> None:
-    try:
-        for frame in video:
-            if not queue.put(frame):
-                return
-        queue.finish(None)
-    except BaseException as error:  # carried to the caller, whatever it is
-        queue.finish(error)
+class ReadAhead:
+    """A thread that decodes into a bounded queue, from which one other thread takes. Closed from any thread.
 
+    Args:
+        video: read on the thread, and closed by ``close`` if it was not read to its end.
+        queue_bytes: most bytes of decoded frames that wait; one may always wait.
+        policy: what becomes of a frame for which there is no room.
+        queue_frames: most decoded frames that wait; None: as many as the bytes allow.
+        stale_seconds: a frame whose bytes came longer ago is dropped when taken, if a newer one waits behind it.
+    """
 
-class _FrameQueue:
-    """Frames in order between two threads, bounded in bytes."""
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
+    def __init__(
+        self,
+        video: FrameSource,
+        queue_bytes: int,
+        policy: DropPolicy = DropPolicy.WAIT,
+        queue_frames: int | None = None,
+        stale_seconds: float | None = None,
+    ) -> None:
+        require(queue_bytes >= 1, "queue_bytes", queue_bytes, ">= 1")
+        self._video, self._queue_bytes, self._policy = video, queue_bytes, policy
+        self._queue_frames, self._stale_seconds = queue_frames, stale_seconds
+        self.drop_reason = DropReason.QUEUE_FULL  # given to what finds no room
         self._changed = threading.Condition()
-        self._frames: deque[Frame] = deque()
-        self._waiting_bytes = 0
+        self._waiting: deque[Decoded] = deque()
+        self._waiting_bytes = self._waiting_frames = 0  # of those with pixels
         self._is_finished = self._is_stopped = False
         self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._decode, name="acfd-decode", daemon=True)
 
-    def put(self, frame: Frame) -> bool:
-        """Wait for room and append; False when the reader has gone."""
-        size = picture_bytes(frame.picture)
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of decoded frames that wait."""
+        return self._waiting_bytes
+
+    def start(self) -> None:
+        """Begin to decode, unless ``stop`` came first."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_stopped or self._has_room(size))
+            if not self._is_stopped:
+                self._thread.start()
+
+    def get(self) -> Decoded | None:
+        """The next frame; None after the last one, and once ``stop`` was called; raises what ended the decoding."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_finished or self._is_stopped)
             if self._is_stopped:
-                return False
-            self._frames.append(frame)
-            self._waiting_bytes += size
-            self._changed.notify_all()
-            return True
-
-    def _has_room(self, size: int) -> bool:
-        return not self._frames or self._waiting_bytes + size <= self._capacity_bytes
-
-    def get(self) -> Frame | None:
-        """The next frame, None after the last one; raises what ended the decoding."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frames or self._is_finished)
-            if self._frames:
-                frame = self._frames.popleft()
-                self._waiting_bytes -= picture_bytes(frame.picture)
-                self._changed.notify_all()
-                return frame
+                return None
+            if self._waiting:
+                return self._taken(self._waiting.popleft())
             if self._error is not None:
                 raise self._error
             return None
 
-    def finish(self, error: BaseException | None) -> None:
-        """Nothing more will be put, because of ``error`` if there is one."""
+    def stop(self) -> None:
+        """Nothing more will be got: frames that wait are let go, and both threads wait no more."""
+        with self._changed:
+            self._is_stopped = True
+            self._waiting.clear()
+            self._waiting_bytes = self._waiting_frames = 0
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop, and end the thread; a second call does nothing."""
+        self.stop()
+        if self._thread.is_alive():
+            self._video.close()
+            if self._thread is not threading.current_thread():
+                self._thread.join(timeout=_JOIN_SECONDS)
+
+    def _decode(self) -> None:
+        error = None
+        try:
+            for frame in self._video:
+                if not self._put(Decoded(frame, time.perf_counter(), self._video.tally)):
+                    return
+        except BaseException as raised:  # carried to the caller, whatever it is
+            error = raised
         with self._changed:
             self._is_finished, self._error = True, error
             self._changed.notify_all()
 
-    def stop(self) -> None:
-        """Nothing more will be got: frames that wait are dropped, and ``put`` waits no more."""
+    def _put(self, decoded: Decoded) -> bool:
+        """Append, as the policy says; False when nobody will take it."""
+        size = picture_bytes(decoded.frame.picture)
         with self._changed:
-            self._is_stopped = True
-            self._frames.clear()
-            self._waiting_bytes = 0
+            if self._policy is DropPolicy.WAIT:
+                self._changed.wait_for(lambda: self._is_stopped or self._has_room(size))
+            elif not self._has_room(size):
+                if self._policy is DropPolicy.DROP_OLDEST:
+                    self._press_out(size)
+                else:
+                    decoded, size = _without_pixels(decoded, self.drop_reason), 0
+                self._changed.wait_for(lambda: self._is_stopped or len(self._waiting) < _MOST_DROPPED)
+            if self._is_stopped:
+                return False
+            self._waiting.append(decoded)
+            self._waiting_bytes += size
+            self._waiting_frames += size > 0
             self._changed.notify_all()
+            return True
+
+    def _has_room(self, size: int) -> bool:
+        if self._waiting_frames == 0 or size == 0:
+            return True
+        is_full = self._queue_frames is not None and self._waiting_frames >= self._queue_frames
+        return not is_full and self._waiting_bytes + size <= self._queue_bytes
+
+    def _press_out(self, size: int) -> None:
+        """Drop the frames that have waited longest, until there is room; they keep their places."""
+        for place, decoded in enumerate(self._waiting):
+            if self._has_room(size):
+                return
+            if decoded.drop_reason is None:
+                self._forget(decoded)
+                self._waiting[place] = _without_pixels(decoded, self.drop_reason)
+
+    def _taken(self, decoded: Decoded) -> Decoded:
+        self._forget(decoded)
+        self._changed.notify_all()
+        arrived_at = decoded.frame.arrived_at
+        if self._stale_seconds is None or arrived_at is None or not self._waiting_frames or decoded.drop_reason:
+            return decoded
+        is_stale = time.perf_counter() - arrived_at > self._stale_seconds
+        return _without_pixels(decoded, DropReason.STALE) if is_stale else decoded
+
+    def _forget(self, decoded: Decoded) -> None:
+        size = picture_bytes(decoded.frame.picture)
+        self._waiting_bytes -= size
+        self._waiting_frames -= size > 0
+
+
+def _without_pixels(decoded: Decoded, reason: DropReason) -> Decoded:
+    picture = decoded.frame.picture
+    nothing = Picture((), picture.pixel_format, picture.display_size)
+    return replace(decoded, frame=replace(decoded.frame, picture=nothing), drop_reason=reason)

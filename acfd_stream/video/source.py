@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from itertools import chain
 from types import TracebackType
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.errors import MediaError
+from acfd_stream.errors import MediaError, ResumeError
 from acfd_stream.types import Frame, MediaInfo
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
@@ -19,13 +21,18 @@ from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.jumps import JumpWatch
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
+from acfd_stream.video.place import Place, Tally, tally_of
 from acfd_stream.video.readahead import read_ahead
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 __all__ = ["Source", "VideoSource", "open_video", "read_ahead"]
 
 Source: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream"
 
 _FALLBACK_RATE = Fraction(25)  # frames a second where neither container nor codec say
+_Timed: TypeAlias = "Iterator[tuple[VideoFrame, int, bool]]"  # a decoder's frame, its pts, whether that is filled in
 _BUSY_SECONDS = 2.0  # how long close() waits for a thread that is inside a read that does not answer
 
 
@@ -76,7 +83,10 @@ class VideoSource:
         self._is_cancelled = self._is_drained = False
         self._before: float | None = None  # times of the frames next to the asked range, seconds
         self._behind: float | None = None
-        self._frames = self._read()
+        self._place: Place | None = None
+        self.is_at_place = True
+        self._jumps = JumpWatch()
+        self._frames = self._read(self._timed(decoder.frames(config.start_seconds)), 0)
         try:
             self._next: Frame | None = next(self._frames, None)
             if self._next is None:
@@ -91,12 +101,28 @@ class VideoSource:
         """Whether the video was read to its end, or to ``end_seconds``, without a break."""
         return self._is_drained and self.error is None
 
+    @property
+    def tally(self) -> Tally:
+        """What reading has met up to the last frame that was given out; for a ``Place``."""
+        return tally_of(self._decoder.losses, self._jumps)
+
+    def go_on_after(self, place: Place | None, next_index: int) -> None:
+        """Leave out the frames up to ``place``, which was taken from an earlier reading; before the iteration.
+
+        A source that can seek is decoded from a keyframe before it, any other from its beginning; the frames behind
+        it are the same, with the same indices. The iteration raises ResumeError when ``place`` is not found. Where the
+        source breaks before it the iteration ends, and ``is_at_place`` stays False.
+        """
+        self._place, self.is_at_place = place, place is None
+
     def __iter__(self) -> Iterator[Frame]:
         return self
 
     def __next__(self) -> Frame:
         with self._turn:
             try:
+                if self._place is not None:
+                    self._find(self._place)
                 frame = self._next if self._next is not None else next(self._frames, None)
             except BaseException:
                 self._release()
@@ -135,31 +161,94 @@ class VideoSource:
         if self._reader is not None:
             self._reader.leave()
 
-    def _read(self) -> Generator[Frame, None, None]:
-        """Frames of the asked range; notes how the reading ended."""
-        start, end, time_base = self._config.start_seconds, self._config.end_seconds, self._decoder.time_base
-        step = 1 / ((self._decoder.frame_rate or _FALLBACK_RATE) * time_base)
-        decoded = ((frame, frame.pts) for frame in self._decoder.frames(start))
-        index, is_whole, jumps = 0, start is None, JumpWatch()
-        for frame, pts, is_filled in fill_pts(decoded, step, self._decoder.start_pts or 0):
+    def _timed(self, frames: Iterator[VideoFrame]) -> _Timed:
+        step = 1 / ((self._decoder.frame_rate or _FALLBACK_RATE) * self._decoder.time_base)
+        return fill_pts(((frame, frame.pts) for frame in frames), step, self._decoder.start_pts or 0)
+
+    def _read(self, timed: _Timed, index: int) -> Generator[Frame, None, None]:
+        """Frames of the asked range, counted from ``index``; notes how the reading ended."""
+        config, time_base = self._config, self._decoder.time_base
+        is_whole = config.start_seconds is None
+        for frame, pts, is_filled in timed:
+            begin = time.perf_counter()
             seconds = float(pts * time_base)
-            if end is not None and seconds >= end:
+            if config.end_seconds is not None and seconds >= config.end_seconds:
                 is_whole, self._behind = False, seconds
                 break
-            if start is not None and seconds < start:
+            if config.start_seconds is not None and seconds < config.start_seconds:
                 self._before = seconds
                 continue
             picture = to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter)
             height, width = picture.display_size
-            if max(height * width, frame.height * frame.width) > self._config.frame_pixels:
+            if max(height * width, frame.height * frame.width) > config.frame_pixels:
                 self._decoder.break_off(f"a picture of {width}×{height} pixels is above the limit, frame_pixels")
                 break
-            jumps.note(seconds, picture.display_size)
-            yield Frame(index, pts, time_base, picture, is_filled)
+            self._jumps.note(seconds, picture.display_size)
+            arrived, waited = self._decoder.arrived_at, self._decoder.taken_at - self._decoder.arrived_at
+            work = self._decoder.take_work() + time.perf_counter() - begin
+            yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work)
             index += 1
         self._is_drained = not self._is_cancelled
         self.error = self._decoder.error
-        self.warnings += self._decoder.losses.warnings(is_whole and self.error is None) + jumps.warnings()
+        self.warnings += self._decoder.losses.warnings(is_whole and self.error is None) + self._jumps.warnings()
+
+    def _find(self, place: Place) -> None:
+        """Go to the frame behind ``place``."""
+        self._place = None
+        first = self._next
+        if place.is_unique and place.index > 0 and first is not None and not first.is_pts_filled:
+            sought = self._decoder.frames_again(float(place.pts * self._decoder.time_base), first.pts)
+            if sought is not None:
+                self._next = None
+                self._frames.close()
+                timed = self._timed(sought)
+                self.is_at_place = self._passed(timed, place)
+                if self.is_at_place:
+                    self._frames = self._read(timed, place.index + 1)
+                    return
+                self._jumps = JumpWatch()
+                self._frames = self._read(self._timed(self._decoder.all_again()), 0)
+        self._count_up_to(place)
+
+    def _passed(self, timed: _Timed, place: Place) -> bool:
+        """Whether ``timed`` now stands behind ``place``; the books are then as they were there."""
+        for frame, pts, is_filled in timed:
+            if pts < place.pts and not self._is_cancelled:
+                continue
+            picture = to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter)
+            if pts != place.pts or is_filled or not place.is_picture(picture):
+                return False
+            refused, damaged, resizings, reversals, _ = place.tally
+            self._decoder.losses.go_on(place.index + 1, refused, damaged)
+            seconds = float(pts * self._decoder.time_base)
+            self._jumps.go_on(seconds, picture.display_size, resizings=resizings, reversals=reversals)
+            return True
+        return False
+
+    def _count_up_to(self, place: Place) -> None:
+        frames = self._frames if self._next is None else chain([self._next], self._frames)
+        self._next = None
+        for frame in frames:
+            if self._is_cancelled:
+                return
+            if frame.index == place.index:
+                if (frame.pts, frame.is_pts_filled) != (place.pts, place.is_pts_filled):
+                    raise ResumeError(
+                        f"{self._decoder.name}: frame {place.index} has pts {frame.pts}, and had {place.pts} when the "
+                        "checkpoint was taken; give the same video"
+                    )
+                if not place.is_picture(frame.picture):
+                    raise ResumeError(
+                        f"{self._decoder.name}: frame {place.index} is not the picture of the checkpoint; "
+                        "give the same video"
+                    )
+                self.is_at_place = True
+                return
+        if self.error is None and not self._is_cancelled:
+            raise ResumeError(
+                f"{self._decoder.name}: ends before frame {place.index}, where the checkpoint was taken; "
+                "give the same video from its beginning"
+            )
 
     def _why_nothing(self) -> str:
         name, losses = self._decoder.name, self._decoder.losses
