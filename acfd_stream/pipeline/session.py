@@ -2,39 +2,43 @@
 
 Three kinds of thread share the work: one decodes ahead into a bounded queue, the detector's look at
 one batch, and the caller's finds shots and tracks in the batch before. Results come with a delay,
-for a shot and a track are only sure some frames later.
+for a shot and a track are only sure some frames later. Of a live stream the caller's thread takes
+frame by frame through to its result, and nothing waits for what comes later.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
-from itertools import islice
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any
 
-from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
+from acfd_stream.config import DetectConfig, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector
-from acfd_stream.errors import ConfigError
+from acfd_stream.errors import ConfigError, ResumeError
+from acfd_stream.pipeline import checkpoint
+from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine, StageSeconds
 from acfd_stream.pipeline.ledger import Ledger
-from acfd_stream.track.tracker import FaceTracker
-from acfd_stream.types import Detections, Face, Frame, FrameResult, MediaInfo, ShotChange
-from acfd_stream.video import Source, VideoSource, open_video, read_ahead
-from acfd_stream.video.shots import ShotDetector
+from acfd_stream.pipeline.live import Observer, configs_for, judged
+from acfd_stream.pipeline.stream import Settled, Stream, packed_result, place_of, unpacked_result
+from acfd_stream.types import Detections, DropReason, Frame, FrameResult, MediaInfo
+from acfd_stream.video import FrameFeed, Source, open_video
+from acfd_stream.video.feed import FedVideo
+from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
 
-Settled = tuple[Frame | None, FrameResult]
-"""A result and, where pixels are wanted, its frame."""
-_Seen = tuple[Detections, StageSeconds]
+_Seen = tuple[Detections | None, StageSeconds]
+"""What was found in a frame, None without pixels; and the time it took."""
 
 
 def track_video(
-    source: Source,
+    source: Source | FrameFeed,
     *,
     detector: Engine | None = None,
     model: str | Path = "acfd-n",
@@ -43,6 +47,8 @@ def track_video(
     detect_config: DetectConfig | None = None,
     track_config: TrackConfig | None = None,
     shot_config: ShotConfig | None = None,
+    pace: PaceConfig | None = None,
+    resume: SessionState | None = None,
 ) -> Iterator[FrameResult]:
     """Face tracks of a video, a result a frame, in order.
 
@@ -51,7 +57,7 @@ def track_video(
     use ``TrackSession`` to see whether it was complete.
 
     Args:
-        source: path, URL, binary file object or ByteStream.
+        source: path, URL, binary file object, ByteStream or FrameFeed.
         detector: one to share between videos; it stays open. None: ``model`` is opened for this one.
         model: a shipped model's name or the path of an ONNX file.
         device: "auto", "cpu" or "cuda".
@@ -59,12 +65,16 @@ def track_video(
         detect_config: sizes, thresholds and batch; only without ``detector``, which has its own.
         track_config: how detections become tracks.
         shot_config: how shots are told apart.
+        pace: whether every frame or the time to its result counts. None: every frame.
+        resume: where an earlier session stood; results go on behind the last one that it handed out, and are those
+            it would have given.
 
     Raises:
         MediaError: the source holds nothing that can be decoded.
         RunnerError: no such model, its file is refused, or it fails in the middle.
         BackendUnavailable: the device was asked for by name and cannot be used.
         ConfigError: no such device, or both ``detector`` and ``detect_config``.
+        ResumeError: ``resume`` is of another video, model or settings; may also be raised by the iteration.
     """
     return iter(
         TrackSession(
@@ -76,6 +86,8 @@ def track_video(
             detect_config=detect_config,
             track_config=track_config,
             shot_config=shot_config,
+            pace=pace,
+            resume=resume,
         )
     )
 
@@ -83,13 +95,13 @@ def track_video(
 class TrackSession:
     """One video on its way to tracks; iterate over it once, or over ``with_frames()``.
 
-    A context manager. Takes what ``track_video`` takes and raises what it raises. ``is_complete``,
-    ``error`` and ``warnings`` are the source's and final after the iteration.
+    A context manager. Takes what ``track_video`` takes and raises what it raises; an ``observer`` is told of every
+    result. ``is_complete``, ``error`` and ``warnings`` are final after the iteration.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: Source | FrameFeed,
         *,
         detector: Engine | None = None,
         model: str | Path = "acfd-n",
@@ -98,20 +110,35 @@ class TrackSession:
         detect_config: DetectConfig | None = None,
         track_config: TrackConfig | None = None,
         shot_config: ShotConfig | None = None,
+        pace: PaceConfig | None = None,
+        resume: SessionState | None = None,
+        observer: Observer | None = None,
     ) -> None:
         if detector is not None and detect_config is not None:
             raise ConfigError("detect_config must be None with a detector, which has its own")
-        self.track_config = track_config or TrackConfig()
-        self.shot_config = shot_config or ShotConfig()
+        self.pace = pace or PaceConfig()
+        configs = configs_for(self.pace, video_config, track_config, shot_config)
+        self.video_config, self.track_config, self.shot_config = configs
         self.ledger = Ledger()
-        self._queue_bytes = (video_config or VideoConfig()).queue_bytes
-        self._is_started = False
-        self._stream = _Stream(self.track_config, self.shot_config)
+        self._observer = observer
+        self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
+        self._closing = threading.Lock()
+        self._batches: ThreadPoolExecutor | None = None
+        self._stream = Stream(self.track_config, self.shot_config)
+        self._ready: deque[Settled] = deque()  # settled, not handed out yet
+        self._handed_out = 0  # results, from the beginning of the video
+        self._swallowed = 0  # results to come that were handed out before the checkpoint
+        self._at_end: tuple[dict[str, Any], int] | None = None  # the stream's state and results before the last ones
+        self._is_resumed = resume is not None
         with ExitStack() as opened:
-            self._video: VideoSource = opened.enter_context(open_video(source, video_config or VideoConfig()))
+            self._video = _open(opened, source, self.video_config)
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
+            if resume is not None:
+                self._go_on(resume)
+            self._first_index = self._stream.next_index
+            self._ahead = self._read_ahead()
             self._opened = opened.pop_all()
 
     @property
@@ -132,7 +159,7 @@ class TrackSession:
     @property
     def is_complete(self) -> bool:
         """Whether every frame of the source came out."""
-        return self._video.is_complete
+        return self._is_finished and self._video.is_complete
 
     @property
     def error(self) -> str | None:
@@ -144,21 +171,69 @@ class TrackSession:
         """Tracks started so far."""
         return self._stream.tracks
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of decoded frames that wait for the network."""
+        return self._ahead.waiting_bytes
+
     def __iter__(self) -> Iterator[FrameResult]:
         """Results in order; pixels are given back as soon as they have been seen."""
-        return (result for _, result in self._run(keeps_frames=False))
+        return (result for _, result in self._run(lambda: False))
 
     def with_frames(self) -> Iterator[tuple[Frame, FrameResult]]:
-        """Frames with their results, for what draws on them.
+        """Frames with their results, for what draws on them; frames that were dropped are left out.
 
         Pixels stay until a result is settled: at most the delays of the shot detector and the tracker
         and two batches of frames are held, besides the queue of decoded ones.
         """
-        return ((frame, result) for frame, result in self._run(keeps_frames=True) if frame is not None)
+        if self._is_resumed:
+            raise ConfigError("a resumed session has no pixels of its first results; iterate over the results alone")
+        return ((frame, result) for frame, result in self._run(lambda: True) if frame is not None)
+
+    def with_wanted_frames(self, is_wanted: Callable[[], bool]) -> Iterator[tuple[Frame | None, FrameResult]]:
+        """Every result, with its frame where ``is_wanted`` said so when the network had seen it."""
+        return self._run(is_wanted)
+
+    def checkpoint(self) -> SessionState:
+        """Where the session stands: behind the last result that it handed out.
+
+        To be called by the thread that iterates, between two results, or by any once the iteration has ended,
+        ``close`` included.
+        """
+        handed_out = self._handed_out + self._swallowed
+        stream, ready, base = self._stream.state(), list(self._ready), self._handed_out
+        if self._at_end is not None:
+            stream, ready, base = self._at_end[0], [], self._at_end[1]
+        return SessionState(
+            {
+                "format": checkpoint.FORMAT,
+                **self._signature(),
+                "stream": stream,
+                "ready": [packed_result(settled.result) for settled in ready],
+                "handed_out": handed_out,
+                "swallowed": handed_out - base,
+            }
+        )
+
+    def stop(self) -> None:
+        """End the iteration at the next result, as if the video paused there; from any thread, does not wait.
+
+        What was read and not handed out is not lost: ``checkpoint`` says where to go on.
+        """
+        self._is_stopped = True
+        self._ahead.stop()
 
     def close(self) -> None:
-        """Stop and free the source, the threads and a detector of its own; a second call does nothing."""
-        self._opened.close()
+        """Stop and free the source, the threads and a detector of its own; from any thread, and more than once.
+
+        Whoever iterates gets no further result. Waits for the batch that the detector is at.
+        """
+        self._is_closed = True
+        self._ahead.close()
+        with self._closing:
+            if self._batches is not None:
+                self._batches.shutdown(cancel_futures=True)
+            self._opened.close()
 
     def __enter__(self) -> TrackSession:
         return self
@@ -168,139 +243,139 @@ class TrackSession:
     ) -> None:
         self.close()
 
-    def _run(self, keeps_frames: bool) -> Iterator[Settled]:
+    # Opening
+
+    def _read_ahead(self) -> ReadAhead:
+        queue_bytes, pace = self.video_config.queue_bytes, self.pace
+        if not pace.is_live:
+            return ReadAhead(self._video, queue_bytes)
+        return ReadAhead(self._video, queue_bytes, pace.policy, pace.queue_frames, pace.stale_seconds)
+
+    def _signature(self) -> dict[str, Any]:
+        own = checkpoint.signature(self._detector, self.track_config, self.shot_config, self.video_config)
+        return {**own, "media": checkpoint.media_signature(self.info)}
+
+    def _go_on(self, state: SessionState) -> None:
+        """Become the session that ``state`` was taken from."""
+        checkpoint.check(state, self._signature())
+        values, time_base = state.values, self.info.time_base
+        try:
+            self._stream.restore(values["stream"], time_base)
+            self._ready.extend(Settled(unpacked_result(result, time_base)) for result in values["ready"])
+            self._handed_out, self._swallowed = int(values["handed_out"]), int(values["swallowed"])
+            place = place_of(values["stream"])
+        except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ResumeError(f"checkpoint is damaged ({error}); begin at the beginning") from error
+        self._handed_out -= self._swallowed
+        self._video.go_on_after(place, self._stream.next_index)
+
+    # Running
+
+    def _run(self, keeps_frames: Callable[[], bool]) -> Iterator[tuple[Frame | None, FrameResult]]:
         if self._is_started:
             raise ConfigError("a TrackSession can be iterated over once; open another one")
         self._is_started = True
-        clock = _Clock(self._video)
-        with self._opened as running:
-            frames = running.enter_context(closing(_read_ahead(clock, self._queue_bytes)))
-            engine = ThreadPoolExecutor(1, thread_name_prefix="acfd-batch")
-            running.callback(engine.shutdown, cancel_futures=True)
-            waiting: tuple[list[Frame], Future[list[_Seen]]] | None = None
-            for group in _groups(frames, self._detector.config.batch):
-                started = engine.submit(self._see, group, clock)
-                if waiting is not None:
-                    yield from self._settled(*waiting, keeps_frames)
-                waiting = (group, started)
-            if waiting is not None:
-                yield from self._settled(*waiting, keeps_frames)
-            yield from self._noted(self._stream.flush())
-
-    def _see(self, group: list[Frame], clock: _Clock) -> list[_Seen]:
-        """Detections and stage times of a batch."""
-        begin = time.perf_counter()
-        found = self._detector.detect_timed([frame.picture for frame in group])
-        seen = []
-        for frame, (detections, seconds) in zip(group, found, strict=True):
-            decode_seconds, decoded_at = clock.take(frame)
-            seconds["queue"] += begin - decoded_at
-            seen.append((detections, {"decode": decode_seconds, **seconds}))
-        return seen
-
-    def _settled(self, group: list[Frame], started: Future[list[_Seen]], keeps_frames: bool) -> Iterator[Settled]:
-        for frame, (detections, timings) in zip(group, started.result(), strict=True):
-            yield from self._noted(self._stream.push(frame, detections, timings, keeps_frames))
-
-    def _noted(self, settled: list[Settled]) -> Iterator[Settled]:
-        for frame, result in settled:
-            self.ledger.add(result.timings)
-            yield frame, result
-
-
-def _read_ahead(video: _Clock, queue_bytes: int) -> Generator[Frame, None, None]:
-    """``read_ahead`` over a watched source: it only iterates and closes, and is a generator."""
-    return cast(Generator[Frame, None, None], read_ahead(cast(VideoSource, video), queue_bytes))
-
-
-class _Clock:
-    """A source that notes, on the decoding thread, how long a frame took and when it was there."""
-
-    def __init__(self, video: VideoSource) -> None:
-        self._video = video
-        self._notes: dict[int, tuple[float, float]] = {}
-
-    def __iter__(self) -> Iterator[Frame]:
-        begin = time.perf_counter()
-        for frame in self._video:
-            end = time.perf_counter()
-            self._notes[frame.index] = (end - begin, end)
-            yield frame
-            begin = time.perf_counter()
-
-    def close(self) -> None:
-        self._video.close()
-
-    def take(self, frame: Frame) -> tuple[float, float]:
-        """(seconds it took, when it was there)."""
-        return self._notes.pop(frame.index)
-
-
-@dataclass(slots=True)
-class _Unsettled:
-    """A frame between the detector and its result."""
-
-    result: FrameResult  # what is known of it so far
-    detections: Detections
-    frame: Frame | None  # only where its pixels are wanted
-
-
-class _Stream:
-    """What a stream remembers between frames: its shot, its tracks, the frames not settled yet."""
-
-    def __init__(self, track_config: TrackConfig, shot_config: ShotConfig) -> None:
-        self._shots = ShotDetector(shot_config)
-        self._tracker = FaceTracker(track_config)
-        self._keep_score = track_config.keep_score  # what scores less is in no track, cut off or not
-        self._shot = 0
-        self._undecided: deque[_Unsettled] = deque()  # which shot?
-        self._tracked: deque[_Unsettled] = deque()  # which faces?
+        try:
+            self._ahead.start()
+            steps = self._frame_by_frame(keeps_frames) if self.pace.is_live else self._batch_by_batch(keeps_frames)
+            for _ in chain([None], steps):
+                while self._ready and not self._is_over:
+                    settled = self._ready.popleft()
+                    self._handed_out += 1
+                    if self._swallowed:
+                        self._swallowed -= 1
+                        continue
+                    yield from self._handed(settled)
+                if self._is_over:
+                    return
+            self._is_finished = True
+        except Exception:
+            if not self._is_closed:  # else it is but the noise of another thread's close()
+                raise
+        finally:
+            self.close()
 
     @property
-    def tracks(self) -> int:
-        return self._tracker.tracks_started
+    def _is_over(self) -> bool:
+        return self._is_closed or self._is_stopped
 
-    def push(self, frame: Frame, detections: Detections, timings: StageSeconds, keeps_frame: bool) -> list[Settled]:
-        """Take the next frame; the frames that are settled now, in order."""
+    def _handed(self, settled: Settled) -> Iterator[tuple[Frame | None, FrameResult]]:
+        """Hand out one result, and watch how long it takes until the next one is wanted."""
+        result = judged(settled, self.pace)
+        self.ledger.add(result.timings)
+        if self._observer is not None:
+            self._observer.settled(result)
+        self._ahead.drop_reason = DropReason.CLIENT_SLOW
         begin = time.perf_counter()
-        result = FrameResult(
-            index=frame.index,
-            pts=frame.pts,
-            time_base=frame.time_base,
-            pts_seconds=frame.pts_seconds,
-            faces=(),
-            is_pts_filled=frame.is_pts_filled,
-            is_truncated=detections.is_truncated and detections.cut_score >= self._keep_score,
-            timings=timings,
-        )
-        self._undecided.append(_Unsettled(result, detections, frame if keeps_frame else None))
-        settled = self._decided(self._shots.push(frame.picture))
-        timings["track"] = time.perf_counter() - begin
-        return settled
+        yield settled.frame, result
+        seconds = time.perf_counter() - begin
+        self._ahead.drop_reason = DropReason.QUEUE_FULL
+        self.ledger.add({"send": seconds})
+        if self._observer is not None:
+            self._observer.sent(seconds)
 
-    def flush(self) -> list[Settled]:
-        """The stream has ended; what was still open."""
-        return self._decided(self._shots.flush()) + self._with_faces(self._tracker.flush())
+    def _batch_by_batch(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
+        """Push frames into the stream, while the network looks at the next ones; a step a frame."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._batches = batches = ThreadPoolExecutor(1, thread_name_prefix="acfd-batch")
+        frames = self._decoded()
+        waiting: tuple[list[Decoded], Future[list[_Seen]]] | None = None
+        for group in iter(lambda: list(islice(frames, self._detector.config.batch)), []):
+            started = batches.submit(self._see, group)
+            if waiting is not None:
+                yield from self._pushed(waiting[0], waiting[1].result(), keeps_frames)
+            waiting = (group, started)
+        if waiting is not None:
+            yield from self._pushed(waiting[0], waiting[1].result(), keeps_frames)
+        yield from self._flushed()
 
-    def _decided(self, verdicts: list[ShotChange | None]) -> list[Settled]:
-        settled = []
-        for verdict in verdicts:
-            entry = self._undecided.popleft()
-            is_new_shot = verdict is not None
-            self._shot += is_new_shot
-            entry.result = replace(entry.result, shot=self._shot)
-            self._tracked.append(entry)
-            settled += self._with_faces(self._tracker.push(entry.detections, is_new_shot=is_new_shot))
-        return settled
+    def _frame_by_frame(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
+        """Push every frame into the stream before the next one is taken; a step a frame."""
+        for decoded in self._decoded():
+            yield from self._pushed([decoded], self._see([decoded]), keeps_frames)
+        yield from self._flushed()
 
-    def _with_faces(self, faces_by_frame: list[tuple[Face, ...]]) -> list[Settled]:
-        entries = [self._tracked.popleft() for _ in faces_by_frame]
-        return [
-            (entry.frame, replace(entry.result, faces=faces))
-            for entry, faces in zip(entries, faces_by_frame, strict=True)
-        ]
+    def _decoded(self) -> Iterator[Decoded]:
+        while (decoded := self._ahead.get()) is not None:
+            if decoded.frame.index >= self._first_index:
+                yield decoded
+
+    def _see(self, group: list[Decoded]) -> list[_Seen]:
+        """Detections and stage times of a batch."""
+        begin = time.perf_counter()
+        pictures = [decoded.frame.picture for decoded in group if decoded.frame.picture.planes]
+        found = iter(self._detector.detect_timed(pictures) if pictures else [])
+        seen: list[_Seen] = []
+        for decoded in group:
+            frame = decoded.frame
+            timings = {"ingest": frame.ingest_seconds, "decode": frame.decode_seconds}
+            if not frame.picture.planes:
+                seen.append((None, timings))
+                continue
+            detections, seconds = next(found)
+            seconds["queue"] += begin - decoded.decoded_at
+            seen.append((detections, timings | seconds))
+        return seen
+
+    def _pushed(self, group: list[Decoded], seen: list[_Seen], keeps_frames: Callable[[], bool]) -> Iterator[None]:
+        for decoded, (detections, timings) in zip(group, seen, strict=True):
+            if detections is None:
+                self._ready += self._stream.push_unseen(decoded, timings)
+            else:
+                self._ready += self._stream.push(decoded, detections, timings, keeps_frames())
+            yield
+
+    def _flushed(self) -> Iterator[None]:
+        """What was still open at the end, unless it is not the end: stopped, or a resumed source that broke early."""
+        if not self._is_over and self._video.is_at_place:
+            self._at_end = (self._stream.state(), self._handed_out)
+            self._ready += self._stream.flush()
+            yield
 
 
-def _groups(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
-    """Lists of ``size`` frames, the last one maybe shorter."""
-    return iter(lambda: list(islice(frames, size)), [])
+def _open(opened: ExitStack, source: Source | FrameFeed, config: VideoConfig) -> FrameSource:
+    video = FedVideo(source, config) if isinstance(source, FrameFeed) else open_video(source, config)
+    opened.callback(video.close)
+    return video

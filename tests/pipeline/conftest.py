@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def draw(index: int) -> np.ndarray:
     return np.maximum(white_square(SIZE, left, top, 32), bars[..., None].astype(np.uint8))
 
 
-def write_clip(path: Path) -> Path:
+def write_clip(path: Path, draw: Callable[[int], np.ndarray] = draw) -> Path:
     """An MPEG-4 file of the drawn frames at 24 a second."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=24)

@@ -1,0 +1,92 @@
+"""Where a session stands, so that another one goes on there with the same results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from acfd_stream.config import ShotConfig, TrackConfig, VideoConfig, effective
+from acfd_stream.errors import ResumeError
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.types import MediaInfo
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """A checkpoint: what was handed out counts as done, everything behind it is made again or kept inside.
+
+    Made of what JSON knows (dictionaries with text as keys, lists, text, numbers, None), so it can be written
+    anywhere; ``SessionState(json.loads(text))`` brings it back.
+    """
+
+    values: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Check the format.
+
+        Raises:
+            ResumeError: it is of another format, or none.
+        """
+        known = self.values.get("format") if isinstance(self.values, Mapping) else None
+        if known != FORMAT:
+            raise ResumeError(f"checkpoint must be of format {FORMAT}, got {known!r}; begin at the beginning")
+        for name, kind in (("model", dict), ("settings", dict), ("media", dict), ("stream", dict), ("handed_out", int)):
+            if not isinstance(self.values.get(name), kind):
+                raise ResumeError(f"checkpoint lacks {name}, or it is damaged; begin at the beginning")
+
+    @property
+    def next_index(self) -> int:
+        """Index of the first frame whose pixels are needed again; a sender of single frames goes on with it."""
+        return int(self.values["stream"].get("next_index", 0))
+
+    @property
+    def next_result(self) -> int:
+        """Index of the first result that will come."""
+        return int(self.values["handed_out"])
+
+
+def signature(
+    engine: Engine, track_config: TrackConfig, shot_config: ShotConfig, video_config: VideoConfig
+) -> dict[str, Any]:
+    """The model and the settings on which results depend."""
+    about = json.dumps(asdict(engine.spec), sort_keys=True, default=str)
+    model = {
+        "name": engine.spec.name,
+        "version": engine.spec.version,
+        "precision": engine.precision,
+        "digest": hashlib.sha256(about.encode()).hexdigest()[:16],
+    }
+    rooms = {"detect": engine.config, "track": track_config, "shot": shot_config}
+    settings = {f"{room}.{name}": value for room, config in rooms.items() for name, value in effective(config).items()}
+    settings |= {"start": video_config.start_seconds, "end": video_config.end_seconds}
+    return {"model": model, "settings": dict(json.loads(json.dumps(settings)))}
+
+
+def media_signature(info: MediaInfo) -> dict[str, Any]:
+    """What tells one video from another before its frames are read."""
+    return {"time_base": [info.time_base.numerator, info.time_base.denominator], "codec": info.codec}
+
+
+def check(state: SessionState, current: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that was taken under other circumstances.
+
+    Args:
+        state: the checkpoint.
+        current: ``signature`` and ``media`` of the session that shall go on from it.
+
+    Raises:
+        ResumeError: model, settings or media differ; the message names both sides.
+    """
+    for name in ("model", "settings", "media"):
+        then, now = state.values[name], current[name]
+        for key in sorted({*then, *now}):
+            if then.get(key) != now.get(key):
+                raise ResumeError(
+                    f"checkpoint was taken with {name} {key} {then.get(key)!r}, and here it is {now.get(key)!r}; "
+                    "use the same, or begin at the beginning"
+                )

@@ -1,0 +1,47 @@
+"""What is different for a live stream: nothing waits for later frames, and every result is judged by its age."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Protocol
+
+from acfd_stream.config import DropPolicy, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig
+from acfd_stream.pipeline.stream import Settled
+from acfd_stream.types import FrameResult, Outcome, Verdict
+
+__all__ = ["DropPolicy", "Observer", "Pace", "PaceConfig", "configs_for", "judged"]
+
+
+class Observer(Protocol):
+    """Told of every result of a session, on the thread that iterates over it."""
+
+    def settled(self, result: FrameResult) -> None:
+        """A result is about to be handed out; its verdict is final, its timings but for ``send`` too."""
+
+    def sent(self, seconds: float) -> None:
+        """So long it took until the next result was asked for."""
+
+
+def configs_for(
+    pace: PaceConfig, video: VideoConfig | None, track: TrackConfig | None, shot: ShotConfig | None
+) -> tuple[VideoConfig, TrackConfig, ShotConfig]:
+    """The configs of a stream of this pace, where None stands for the default of that pace."""
+    if not pace.is_live:
+        return video or VideoConfig(), track or TrackConfig(), shot or ShotConfig()
+    video = replace(video or VideoConfig(), low_delay=True)
+    return video, track or TrackConfig(fills_gaps=False), shot or ShotConfig(lookahead_frames=0)
+
+
+def judged(settled: Settled, pace: PaceConfig) -> FrameResult:
+    """The result with the verdict on its age, which ends now."""
+    result = settled.result
+    latency = None if settled.arrived_at is None else time.perf_counter() - settled.arrived_at
+    if result.verdict.outcome is not Outcome.OK:
+        return replace(result, verdict=replace(result.verdict, latency_seconds=latency))
+    if latency is None:
+        return result
+    if not pace.is_live or latency <= pace.objective_seconds:
+        return replace(result, verdict=Verdict(latency_seconds=latency))
+    cause = max(result.timings, key=result.timings.__getitem__, default=None)
+    return replace(result, verdict=Verdict(Outcome.LATE, latency, cause))

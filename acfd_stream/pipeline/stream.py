@@ -1,0 +1,228 @@
+"""What a stream remembers between its frames: its shot, its tracks, the frames that are not settled yet."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from acfd_stream import ops
+from acfd_stream.config import ShotConfig, TrackConfig
+from acfd_stream.pipeline.engine import StageSeconds
+from acfd_stream.track.tracker import FaceTracker
+from acfd_stream.types import (
+    Detections,
+    DropReason,
+    Face,
+    FaceState,
+    Frame,
+    FrameResult,
+    Outcome,
+    Picture,
+    ShotChange,
+    Verdict,
+)
+from acfd_stream.video.place import Place
+from acfd_stream.video.readahead import Decoded
+from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
+
+
+@dataclass(slots=True)
+class Settled:
+    """A result, with what only the session needs to know of its frame."""
+
+    result: FrameResult
+    arrived_at: float | None = None  # perf_counter() when its bytes were there
+    frame: Frame | None = None  # only where its pixels are wanted
+
+
+@dataclass(slots=True)
+class _Unsettled:
+    """A frame between the detector and its result."""
+
+    settled: Settled  # what is known of it so far
+    detections: Detections
+    is_seen: bool  # by shot detector and network; False: it was dropped or could not be decoded
+
+
+class Stream:
+    """Frames with their detections in, settled results out, in order."""
+
+    def __init__(self, track_config: TrackConfig, shot_config: ShotConfig) -> None:
+        self._shots = ShotDetector(shot_config)
+        self._tracker = FaceTracker(track_config)
+        self._keep_score = track_config.keep_score  # what scores less is in no track, cut off or not
+        self._shot = 0
+        self._place: Place | None = None  # of the last frame that the shot detector saw
+        self._undecided: deque[_Unsettled] = deque()  # which shot?
+        self._tracked: deque[_Unsettled] = deque()  # which faces?
+        self.next_index = 0  # of the frame that is pushed next
+
+    @property
+    def tracks(self) -> int:
+        """Tracks started so far."""
+        return self._tracker.tracks_started
+
+    def push(self, decoded: Decoded, detections: Detections, timings: StageSeconds, keeps_frame: bool) -> list[Settled]:
+        """Take the next frame; the frames that are settled now, in order."""
+        begin = time.perf_counter()
+        frame = decoded.frame
+        is_truncated = detections.is_truncated and detections.cut_score >= self._keep_score
+        result = _begun(frame, is_truncated, timings)
+        entry = Settled(result, frame.arrived_at, frame if keeps_frame else None)
+        self._undecided.append(_Unsettled(entry, detections, is_seen=True))
+        settled = self._decided(self._shots.push(frame.picture))
+        self._place = Place(frame.index, frame.pts, frame.is_pts_filled, decoded.tally)
+        self.next_index = frame.index + 1
+        timings["track"] = time.perf_counter() - begin
+        return settled
+
+    def push_unseen(self, decoded: Decoded, timings: StageSeconds) -> list[Settled]:
+        """Take a frame that nobody looked at: it was dropped or could not be decoded. What is settled now, in order."""
+        frame = decoded.frame
+        outcome = Outcome.FAILED if decoded.drop_reason is None else Outcome.DROPPED
+        verdict = Verdict(outcome, drop_reason=decoded.drop_reason, failure=frame.failure)
+        result = replace(_begun(frame, False, timings), verdict=verdict)
+        self._undecided.append(_Unsettled(Settled(result, frame.arrived_at), Detections.empty(), is_seen=False))
+        self.next_index = frame.index + 1
+        return self._decided([])
+
+    def flush(self) -> list[Settled]:
+        """The stream has ended; what was still open."""
+        return self._decided(self._shots.flush()) + self._with_faces(self._tracker.flush())
+
+    def _decided(self, verdicts: list[ShotChange | None]) -> list[Settled]:
+        settled = self._unseen()
+        for verdict in verdicts:
+            settled += self._in_shot(is_new=verdict is not None)
+            settled += self._unseen()
+        return settled
+
+    def _unseen(self) -> list[Settled]:
+        """Frames that await no verdict, up to the first that does."""
+        settled: list[Settled] = []
+        while self._undecided and not self._undecided[0].is_seen:
+            settled += self._in_shot(is_new=False)
+        return settled
+
+    def _in_shot(self, is_new: bool) -> list[Settled]:
+        entry = self._undecided.popleft()
+        self._shot += is_new
+        entry.settled.result = replace(entry.settled.result, shot=self._shot)
+        self._tracked.append(entry)
+        return self._with_faces(self._tracker.push(entry.detections, is_new_shot=is_new))
+
+    def _with_faces(self, faces_by_frame: list[tuple[Face, ...]]) -> list[Settled]:
+        done = []
+        for faces in faces_by_frame:
+            settled = self._tracked.popleft().settled
+            settled.result = replace(settled.result, faces=faces)
+            done.append(settled)
+        return done
+
+    # State
+
+    def state(self) -> dict[str, Any]:
+        """Everything that later results depend on, ready for ``json.dumps``."""
+        return {
+            "next_index": self.next_index,
+            "place": None if self._place is None else self._place.values(),
+            "shot": self._shot,
+            "shots": self._shots.state(),
+            "tracker": self._tracker.state(),
+            "undecided": [[packed_result(e.settled.result), e.is_seen, _packed(e.detections)] for e in self._undecided],
+            "tracked": [packed_result(entry.settled.result) for entry in self._tracked],
+        }
+
+    def restore(self, state: Mapping[str, Any], time_base: Fraction) -> None:
+        """Become what ``state`` was taken from.
+
+        Raises:
+            ConfigError: it was taken with other settings.
+            KeyError, TypeError, ValueError: it is not such a state.
+        """
+        self._shots.restore(state["shots"])
+        self._tracker.restore(state["tracker"])
+        self._place = place_of(state)
+        self._shot, self.next_index = int(state["shot"]), int(state["next_index"])
+        self._undecided = deque(
+            _Unsettled(Settled(unpacked_result(result, time_base)), _unpacked(found), bool(is_seen))
+            for result, is_seen, found in state["undecided"]
+        )
+        self._tracked = deque(
+            _Unsettled(Settled(unpacked_result(result, time_base)), Detections.empty(), True)
+            for result in state["tracked"]
+        )
+
+
+def place_of(state: Mapping[str, Any]) -> Place | None:
+    """Where reading goes on after a stream's ``state``; None: at the beginning."""
+    if state["place"] is None:
+        return None
+    thumbnail = base64.b64decode(state["shots"]["views"][-1])
+
+    def is_picture(picture: Picture) -> bool:
+        return ops.thumbnail(picture, THUMBNAIL_SIZE).tobytes() == thumbnail
+
+    return Place.from_values(state["place"], is_picture)
+
+
+def _begun(frame: Frame, is_truncated: bool, timings: StageSeconds) -> FrameResult:
+    return FrameResult(
+        index=frame.index,
+        pts=frame.pts,
+        time_base=frame.time_base,
+        pts_seconds=frame.pts_seconds,
+        faces=(),
+        is_pts_filled=frame.is_pts_filled,
+        is_truncated=is_truncated,
+        timings=timings,
+    )
+
+
+def _packed(detections: Detections) -> list[Any]:
+    return [
+        detections.boxes_xyxy.tolist(),
+        detections.scores.tolist(),
+        detections.is_truncated,
+        float(detections.cut_score),
+    ]
+
+
+def _unpacked(values: list[Any]) -> Detections:
+    boxes, scores, is_truncated, cut_score = values
+    return Detections(
+        np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), bool(is_truncated), float(cut_score)
+    )
+
+
+def packed_result(result: FrameResult) -> list[Any]:
+    """A result for JSON, without its time base and timings."""
+    verdict = result.verdict
+    reason = None if verdict.drop_reason is None else verdict.drop_reason.value
+    faces = [[face.track_id, list(face.box_xyxy), face.score, face.state.value] for face in result.faces]
+    flags = [result.is_pts_filled, result.reused, result.is_truncated]
+    return [result.index, result.pts, result.shot, flags, verdict.outcome.value, reason, verdict.failure, faces]
+
+
+def unpacked_result(values: list[Any], time_base: Fraction) -> FrameResult:
+    """The result that ``packed_result`` was given."""
+    index, pts, shot, (is_pts_filled, reused, is_truncated), outcome, reason, failure, faces = values
+    return FrameResult(
+        index=index,
+        pts=pts,
+        time_base=time_base,
+        pts_seconds=float(pts * time_base),
+        faces=tuple(Face(key, (x1, y1, x2, y2), score, FaceState(s)) for key, (x1, y1, x2, y2), score, s in faces),
+        shot=shot,
+        is_pts_filled=is_pts_filled,
+        reused=reused,
+        is_truncated=is_truncated,
+        verdict=Verdict(Outcome(outcome), drop_reason=None if reason is None else DropReason(reason), failure=failure),
+    )
