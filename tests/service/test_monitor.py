@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from acfd_stream.errors import ConfigError
+from acfd_stream.service.board import Board
 from acfd_stream.service.monitor import MOST_REQUESTS, Monitor
 from acfd_stream.service.view import ServiceCard
 from acfd_stream.types import Face
@@ -19,14 +20,14 @@ from tests.service.watched import TIMEOUT_SECONDS, get, get_json
 FACE = Face(1, (40.0, 20.0, 80.0, 60.0), 0.9)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scene() -> Scene:
     scene = Scene()
-    scene.play(20)
+    scene.play(4)
     return scene
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def monitor(scene: Scene) -> Iterator[Monitor]:
     with Monitor("127.0.0.1:0", scene.board, ServiceCard("1.2", "acfd-n"), lambda: "serving", scene.samples) as open_:
         yield open_
@@ -93,8 +94,8 @@ def test_a_web_site_cannot_read_it_through_a_visitors_browser(monitor: Monitor, 
 
 
 @pytest.mark.parametrize("state", ["starting", "draining"])
-def test_health_is_bad_unless_it_serves(scene: Scene, state: str) -> None:
-    with Monitor("127.0.0.1:0", scene.board, ServiceCard(), lambda: state) as monitor:
+def test_health_is_bad_unless_it_serves(state: str) -> None:
+    with Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: state) as monitor:
         status, _, body = get(base(monitor) + "/healthz")
     assert (status, body.decode().strip()) == (503, state)
 
@@ -107,9 +108,11 @@ def test_metrics_come_in_the_format_that_is_asked_for(monitor: Monitor) -> None:
     assert b"process_resident_memory_bytes" in get(base(monitor) + "/metrics")[2]
 
 
-def test_the_streams_that_need_a_look_come_first(scene: Scene, monitor: Monitor) -> None:
-    scene.play(60, load=1.6)
-    data = get_json(base(monitor) + "/streams.json")
+def test_the_streams_that_need_a_look_come_first() -> None:
+    scene = Scene()
+    scene.play(30, load=1.6)
+    with Monitor("127.0.0.1:0", scene.board, ServiceCard(), lambda: "serving", scene.samples) as monitor:
+        data = get_json(base(monitor) + "/streams.json")
     assert [row["name"] for row in data["streams"]] == ["studio-a", "studio-b", "preview wall", "dailies"]
     assert data["verdict"]["place"] == "queue"
     assert data["verdict"]["stream_id"] == "id-studio-a"
@@ -144,9 +147,9 @@ def test_readers_that_say_nothing_do_not_add_up(monitor: Monitor) -> None:
             each.close()
 
 
-def test_closing_leaves_no_thread_and_no_port(scene: Scene) -> None:
+def test_closing_leaves_no_thread_and_no_port() -> None:
     before = set(threading.enumerate())
-    monitor = Monitor("127.0.0.1:0", scene.board, ServiceCard(), lambda: "serving").start()
+    monitor = Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: "serving").start()
     port = monitor.port
     monitor.close()
     monitor.close()
@@ -156,6 +159,6 @@ def test_closing_leaves_no_thread_and_no_port(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("address", ["256.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x"])
-def test_a_place_where_it_cannot_listen_is_said(scene: Scene, address: str) -> None:
+def test_a_place_where_it_cannot_listen_is_said(address: str) -> None:
     with pytest.raises(ConfigError, match=f"metrics cannot listen on {address}"):
-        Monitor(address, scene.board, ServiceCard(), lambda: "serving")
+        Monitor(address, Board(), ServiceCard(), lambda: "serving")
