@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from acfd_stream.config import DetectConfig, PaceConfig, ShotConfig, TrackConfig, VideoConfig
+from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector
 from acfd_stream.errors import ConfigError, ResumeError
 from acfd_stream.pipeline import checkpoint
@@ -249,7 +249,8 @@ class TrackSession:
         queue_bytes, pace = self.video_config.queue_bytes, self.pace
         if not pace.is_live:
             return ReadAhead(self._video, queue_bytes)
-        return ReadAhead(self._video, queue_bytes, pace.policy, pace.queue_frames, pace.stale_seconds)
+        stale_seconds = None if pace.policy is DropPolicy.WAIT else pace.stale_seconds
+        return ReadAhead(self._video, queue_bytes, pace.policy, pace.queue_frames, stale_seconds)
 
     def _signature(self) -> dict[str, Any]:
         own = checkpoint.signature(self._detector, self.track_config, self.shot_config, self.video_config)
