@@ -15,6 +15,7 @@ from acfd_stream.config import LaneConfig, require
 from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import Mode, Path
+from acfd_stream.pipeline.capacity import Reservation
 from acfd_stream.pipeline.ledger import StageSummary
 from acfd_stream.service.access import caller_name
 from acfd_stream.service.convert import (
@@ -82,7 +83,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             kind = None if first is None else first.WhichOneof("request")
             require(kind == "config", "request", kind, "config in the first message of a stream")
             request = read_request(first.config, host.settings, host.scheduler.engine)
-            reservation = unbegun.enter_context(host.capacity.reserve(demand_of(request)))
+            reservation = unbegun.enter_context(_reserved(host, request))
             second = feeder.request(1, limits.idle_seconds)
             is_frames = second is not None and second.WhichOneof("request") == "frame"
             path = Path.FRAMES if is_frames else Path.BYTES
@@ -102,7 +103,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             source = open_allowed(asked.uri, host.settings.sources)
             if not isinstance(source, str):
                 unbegun.callback(source.close)
-            reservation = unbegun.enter_context(host.capacity.reserve(demand_of(request)))
+            reservation = unbegun.enter_context(_reserved(host, request))
             stream.begin(request, Path.URI, source, reservation)
             unbegun.pop_all()
         yield from stream.messages(face_track_pb2.TrackUriResponse)
@@ -198,6 +199,16 @@ def _latency_pb(summary: StageSummary) -> face_track_pb2.LatencySummary:
         p99=duration_pb(summary.p99_seconds),
         longest=duration_pb(summary.longest_seconds),
     )
+
+
+def _reserved(host: StreamHost, request: StreamRequest) -> Reservation:
+    """Room for a stream, as far as it is known before its first byte; the rest is asked for when it is opened.
+
+    Raises:
+        OverloadedError: there is none.
+    """
+    is_known = not request.is_live or request.declared_size is not None
+    return host.capacity.reserve(demand_of(request)) if is_known else Reservation(host.capacity)
 
 
 def _intake(request: StreamRequest, path: Path, limits: Limits) -> tuple[ByteStream | FrameFeed, Callable[[Any], bool]]:

@@ -1,0 +1,145 @@
+"""How streams live beside each other: one stalls, one is cancelled, one drops; and what is told of them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acfd_stream.service.access import AccessConfig
+from acfd_stream.service.bearer import add_token
+from acfd_stream.service.server import Server
+from acfd_stream.service.settings import Limits
+from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
+from tests.service.rig import calling, eventually, failure, frames_of, plain, sending, serving, write_clip
+
+LIVE = stream_pb2.STREAM_MODE_LIVE
+SMALL = Limits(ingest_bytes=2**16, queue_bytes=2**20, idle_seconds=60.0)
+
+
+def gauges(server: Server) -> dict[str, float]:
+    """Every gauge of what is going on, by name and labels."""
+    names = ("acfd_streams_active", "acfd_queue_depth", "acfd_inflight_bytes")
+    registry: CollectorRegistry = server.metrics.registry
+    return {
+        f"{sample.name}{sample.labels}": sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name in names
+    }
+
+
+def is_quiet(server: Server) -> bool:
+    return server.host is not None and server.host.stream_count == 0 and not any(gauges(server).values())
+
+
+def test_a_slow_reader_stops_its_own_stream_only_and_memory_stays(tiny_model: Path, clip: Path, tmp_path: Path) -> None:
+    long = write_clip(tmp_path / "long.mkv", frames=1500)
+    with serving(tiny_model, limits=SMALL) as server, calling(server) as stub:
+        data = clip.read_bytes()
+        alone = [plain(frame) for frame in frames_of(list(stub.Track(sending(data))))]
+        before = psutil.Process().memory_info().rss
+        slow = [stub.Track(sending(long.read_bytes())) for _ in range(3)]
+        for call in slow:
+            next(call)
+        for _ in range(3):
+            assert [plain(frame) for frame in frames_of(list(stub.Track(sending(data))))] == alone
+        assert server.host is not None
+        assert server.host.stream_count == 3
+        assert psutil.Process().memory_info().rss - before < 100 * 2**20
+        held = sum(value for name, value in gauges(server).items() if name.startswith("acfd_inflight_bytes"))
+        assert held < 3 * 4 * 2**20
+        for call in slow:
+            call.cancel()
+        assert eventually(lambda: is_quiet(server))
+
+
+def test_a_cancelled_stream_frees_its_slot_and_its_threads(server: Server, clip: Path) -> None:
+    hold = threading.Event()
+    with calling(server) as stub:
+        list(stub.Track(sending(clip.read_bytes())))
+        assert eventually(lambda: is_quiet(server))
+        before = {thread.name for thread in threading.enumerate() if not thread.name.startswith("acfd-call")}
+        for mode in (stream_pb2.STREAM_MODE_FILE, LIVE):
+            call = stub.Track(sending(clip.read_bytes(), stream_pb2.TrackConfig(mode=mode), until=hold))
+            assert next(call).WhichOneof("response") == "start"
+            call.cancel()
+            assert eventually(lambda: is_quiet(server))
+        hold.set()
+        assert eventually(
+            lambda: (
+                not [
+                    t
+                    for t in threading.enumerate()
+                    if t.name.startswith("acfd-") and t.name not in before and not t.name.startswith("acfd-call")
+                ]
+            )
+        )
+
+
+def test_a_live_stream_is_answered_at_once_with_times_and_a_verdict(server: Server, clip: Path) -> None:
+    hold, config = threading.Event(), stream_pb2.TrackConfig(mode=LIVE, name="camera")
+    config.objective.FromMilliseconds(10_000)
+    with calling(server) as stub:
+        call = stub.Track(sending(clip.read_bytes(), config, until=hold, piece=512))
+        assert next(call).start.objective.seconds == 10
+        first = next(call).results.frames[0]
+        stages = {types_pb2.Stage.Name(time.stage).removeprefix("STAGE_").lower() for time in first.stage_times}
+        assert {"ingest", "decode", "queue", "preprocess", "infer", "nms", "track", "encode"} <= stages
+        assert first.verdict.outcome == types_pb2.OUTCOME_OK
+        assert 0 < first.verdict.latency.ToNanoseconds() < 10**10
+        hold.set()
+        rest = frames_of(list(call))
+    assert [first.index, *(frame.index for frame in rest)] == list(range(60))
+
+
+def test_a_late_frame_says_which_stage_was_the_cause(server: Server, clip: Path) -> None:
+    config = stream_pb2.TrackConfig(mode=LIVE)
+    config.objective.FromMilliseconds(100)
+    with calling(server) as stub:
+        frames = frames_of(list(stub.Track(sending(clip.read_bytes(), config))))  # faster than they can be seen
+    late = [frame for frame in frames if frame.verdict.outcome == types_pb2.OUTCOME_LATE]
+    assert late
+    for frame in late:
+        longest = max(frame.stage_times, key=lambda time: time.duration.ToNanoseconds())
+        assert frame.verdict.cause == longest.stage
+        assert frame.verdict.latency.ToMilliseconds() >= 100
+    assert all(frame.verdict.latency.ToMilliseconds() <= 100 for frame in frames if frame not in late)
+
+
+@pytest.mark.parametrize("policy", [stream_pb2.DROP_POLICY_DROP_OLDEST, stream_pb2.DROP_POLICY_DROP_LATEST])
+def test_dropped_frames_are_told_in_order_with_their_reason(tiny_model: Path, clip: Path, policy: int) -> None:
+    config = stream_pb2.TrackConfig(mode=LIVE, drop_policy=policy)
+    with serving(tiny_model) as server, calling(server) as stub:
+        frames = frames_of(list(stub.Track(sending(clip.read_bytes(), config))))
+        counted = server.metrics.registry.get_sample_value
+        drops = [frame.verdict.drop_reason for frame in frames if frame.verdict.outcome == types_pb2.OUTCOME_DROPPED]
+        assert [frame.index for frame in frames] == list(range(60))
+        assert drops
+        assert types_pb2.DROP_REASON_UNSPECIFIED not in drops
+        assert counted("acfd_frames_total", {"outcome": "dropped"}) == len(drops)
+        assert eventually(lambda: is_quiet(server))
+
+
+def test_one_sees_the_statistics_of_ones_own_streams(tiny_model: Path, clip: Path, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    ann, bob = ({"metadata": (("authorization", f"Bearer {add_token(tokens, name)}"),)} for name in ("ann", "bob"))
+    hold = threading.Event()
+    with serving(tiny_model, access=AccessConfig(tokens=tokens)) as server, calling(server) as stub:
+        call = stub.Track(sending(clip.read_bytes(), stream_pb2.TrackConfig(name="hers"), until=hold), **ann)
+        stream_id = next(call).start.stream_id
+        assert next(call).results.frames
+        mine = stub.GetStreamStats(face_track_pb2.GetStreamStatsRequest(), **ann).streams
+        assert [(stats.stream_id, stats.name) for stats in mine] == [(stream_id, "hers")]
+        assert mine[0].info.display_size.width == 128
+        assert list(stub.GetStreamStats(face_track_pb2.GetStreamStatsRequest(), **bob).streams) == []
+        request = face_track_pb2.GetStreamStatsRequest(stream_id=stream_id)
+        assert stub.GetStreamStats(request, **ann).streams[0].stream_id == stream_id
+        assert failure(lambda: stub.GetStreamStats(request, **bob))[0] is grpc.StatusCode.NOT_FOUND
+        hold.set()
+        answers = list(call)
+        assert answers[-1].end.is_complete

@@ -1,0 +1,103 @@
+"""What a server reads itself: nothing by default, then only what its operator named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from acfd_stream.errors import ConfigError
+from acfd_stream.service.server import Server
+from acfd_stream.service.settings import SourceSettings
+from acfd_stream.v1 import face_track_pb2
+from tests.service.rig import calling, failure, frames_of, plain, sending, serving
+
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
+    """``allowed`` with a clip, links out of it, and a clip beside it."""
+    base = tmp_path_factory.mktemp("media")
+    allowed = base / "allowed"
+    (allowed / "deep").mkdir(parents=True)
+    for place in (allowed / "clip.mkv", allowed / "deep" / "clip.mkv", base / "secret.mkv", base / "allowed2.mkv"):
+        place.write_bytes(clip.read_bytes())
+    (allowed / "link.mkv").symlink_to(base / "secret.mkv")
+    (allowed / "folder").symlink_to(base)
+    (allowed / "good.mkv").symlink_to(allowed / "deep" / "clip.mkv")
+    (allowed / "list.ffconcat").write_text("ffconcat version 1.0\nfile 'clip.mkv'\n")
+    (allowed / "list.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{base}/secret.mkv\n#EXT-X-ENDLIST\n"
+    )
+    os.mkfifo(allowed / "pipe")
+    return allowed
+
+
+@pytest.fixture(scope="module")
+def open_server(tiny_model: Path, folder: Path) -> Iterator[Server]:
+    with serving(tiny_model, sources=SourceSettings(folders=(folder,), schemes=("https",))) as running:
+        yield running
+
+
+def asked(server: Server, uri: str) -> Any:
+    with calling(server) as stub:
+        return failure(lambda: list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=uri))))
+
+
+def test_a_file_in_an_allowed_folder_is_tracked_as_if_it_were_sent(open_server: Server, folder: Path) -> None:
+    with calling(open_server) as stub:
+        sent = frames_of(list(stub.Track(sending((folder / "clip.mkv").read_bytes()))))
+        for name in ("clip.mkv", "deep/clip.mkv", "good.mkv", "deep/../clip.mkv"):
+            answers = list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=str(folder / name))))
+            assert [plain(frame) for frame in frames_of(answers)] == [plain(frame) for frame in sent], name
+            assert answers[-1].end.is_complete
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "{allowed}/../secret.mkv",
+        "{allowed}/link.mkv",
+        "{allowed}/folder/secret.mkv",
+        "{allowed}/../allowed2.mkv",
+        "{allowed}2.mkv",
+        "/etc/passwd",
+        "/no/such/file",
+        "clip.mkv",
+        "",
+        "file:{allowed}/clip.mkv",
+        "file://{allowed}/clip.mkv",
+        "FILE:///etc/passwd",
+        "http://localhost/clip.mkv",
+        "concat:{allowed}/clip.mkv",
+        "subfile,,start,0,end,0,,:{allowed}/clip.mkv",
+        "{allowed}/clip.mkv\0",
+    ],
+)
+def test_what_lies_outside_is_refused_whether_it_is_there_or_not(open_server: Server, folder: Path, uri: str) -> None:
+    code, message, details = asked(open_server, uri.format(allowed=folder))
+    assert (code, details[0].reason) == (DENIED, "SOURCE_NOT_ALLOWED")
+    assert str(folder) not in message
+
+
+@pytest.mark.parametrize("name", ["none.mkv", "deep", "pipe", "list.ffconcat", "list.m3u8"])
+def test_what_lies_inside_and_is_no_video_is_the_callers_fault(open_server: Server, folder: Path, name: str) -> None:
+    code, _, _ = asked(open_server, str(folder / name))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_by_default_nothing_is_read(server: Server, folder: Path) -> None:
+    for uri in (str(folder / "clip.mkv"), "https://example.org/clip.mkv"):
+        assert asked(server, uri)[0] is DENIED
+
+
+def test_settings_refuse_file_as_a_scheme_and_relative_folders() -> None:
+    with pytest.raises(ConfigError, match="never 'file'"):
+        SourceSettings(schemes=("file",))
+    with pytest.raises(ConfigError, match="absolute"):
+        SourceSettings(folders=(Path("media"),))
