@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from acfd_stream.config import SchedulerConfig
 from acfd_stream.errors import AcfdError
 from acfd_stream.service.client import Client, StreamOptions
 from acfd_stream.service.server import Server
-from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.settings import ServiceSettings, SourceSettings
+from acfd_stream.v1 import job_pb2, job_pb2_grpc
 from tests.deploy import real_prometheus
 from tests.deploy.expressions import dashboard_expressions, recorded
 from tests.detect.tiny_model import write_tiny_model
@@ -24,7 +26,12 @@ PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("media") / "clip.mp4")
+
+
+@pytest.fixture(scope="module")
+def service(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = ServiceSettings(
         listen="127.0.0.1:0",
         metrics="127.0.0.1:0",
@@ -32,9 +39,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         device="cpu",
         detect=DETECT,
         scheduler=SchedulerConfig(warm_sizes=(SIZE,)),
+        sources=SourceSettings(folders=(clip.parent,)),
     )
     with Server(settings) as server:
         yield server
+
+
+def submit_job(service: Server, clip: Path) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{service.port}") as channel:
+        job_pb2_grpc.JobServiceStub(channel).SubmitJob(job_pb2.SubmitJobRequest(uri=str(clip)), timeout=20)
 
 
 def work(client: Client, clip: Path, options: StreamOptions) -> None:
@@ -56,11 +69,11 @@ def keep_busy(client: Client, clip: Path, is_over: threading.Event) -> None:
 
 @pytest.fixture(scope="module")
 def prometheus_at_work(
-    service: Server, prometheus: str, tmp_path_factory: pytest.TempPathFactory
+    service: Server, clip: Path, prometheus: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[real_prometheus.Api]:
     """It scrapes while clips are tracked."""
     folder, is_over = tmp_path_factory.mktemp("prometheus"), threading.Event()
-    clip = write_clip(folder / "clip.mp4")
+    submit_job(service, clip)
     assert service.monitor is not None
     with (
         Client(f"127.0.0.1:{service.port}") as client,
