@@ -21,7 +21,6 @@ from multiprocessing.connection import Connection
 
 import av
 import numpy as np
-from measure import row, save
 
 from acfd_stream.errors import OverloadedError
 from acfd_stream.service.client import Client
@@ -60,10 +59,13 @@ def drawn_pieces(size: tuple[int, int], rate: int, seconds: float) -> list[Piece
     with av.open(target, "w", format="matroska", options=options) as container:
         stream = container.add_stream("libx264", rate=rate, options={"tune": "zerolatency", "preset": "veryfast"})
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
-        rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+        grain = max(1, size[1] // 256)
+        paper = np.random.default_rng(1).integers(0, 256, (-(-size[0] // grain), -(-size[1] // grain), 3), np.uint8)
+        paper = np.repeat(np.repeat(paper, grain, axis=0), grain, axis=1)[: size[0], : size[1]]
         for index in range(round(rate * seconds)):
-            shade = ((rows // 40 + (columns + 5 * index) // 60) % 2 * 150 + 50).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(np.repeat(shade[..., None], 3, axis=2), format="rgb24")
+            drawing = paper.copy()
+            drawing[size[0] // 4 : size[0] // 2, 4 * index % size[1] :][:, : size[1] // 8] = 255
+            frame = av.VideoFrame.from_ndarray(drawing, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, rate)
             container.mux(stream.encode(frame))
             written = target.getvalue()
@@ -132,6 +134,8 @@ def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> int:
 
 def main() -> None:
     """Overload a service and write benchmarks/results/overload.json."""
+    from measure import row, save  # beside this script; a test borrows the rest of it
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="1280x720", help="of the frames")
     parser.add_argument("--fps", type=int, default=24)
