@@ -186,8 +186,8 @@ class Server:
             objective_seconds=settings.objective_seconds,
         )
         self.metrics.build(card.version, detector.spec.name, detector.spec.version)
-        self.metrics.engine(detector.description.split()[0].lower(), detector.precision)
         self.metrics.objective(settings.objective_seconds)
+        self.metrics.headroom(1.0)  # an autoscaler must not take a server that warms up for a full one
         if settings.metrics:
             self.monitor = Monitor(settings.metrics, self.board, card, lambda: self.state).start()
             opened.callback(self.monitor.close)
@@ -202,6 +202,8 @@ class Server:
         opened.callback(jobs.close)
         self._jobbing.servicer = jobs.servicer
         jobs.start()
+        # Last, so that a scrape without it says that the engine is not warm.
+        self.metrics.engine(detector.description.split()[0].lower(), detector.precision)
         self.host = host
 
 
