@@ -27,7 +27,8 @@ _RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are a containe
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time that a seek lands behind the wanted frame
 _TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
 _LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
-_QUICK_OPENING = {"analyzeduration": "0", "fpsprobesize": "0"}  # no guessing of a frame rate over many frames
+# No guessing of a frame rate over many frames. 0 µs would mean the usual 5 s, for which FLV reads on for ever.
+_QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
 _READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 
 
