@@ -167,7 +167,8 @@ def open_sources(rows: list[dict[str, Any]], data: Path) -> tuple[list[Source], 
 
     Args:
         rows: ``kind`` of each is coco, yolo, wider or icartoonface (with ``annotation`` and ``images``, and what
-            ``PictureSource`` takes), sprites (``sprites``, ``backgrounds``) or drawn (``count``, ``seed``, ``what``).
+            ``PictureSource`` takes), selflabel (``folder`` of that script), sprites (``sprites``, ``backgrounds``) or
+            drawn (``count``, ``seed``, ``what``).
         data: folder that their paths are relative to.
 
     Returns:
@@ -190,6 +191,9 @@ def _open_source(row: Mapping[str, Any], data: Path) -> Source:
         if kind in READERS:
             samples = READERS[kind](data / keys.pop("annotation"), data / keys.pop("images"))
             return PictureSource(samples, **keys)
+        if kind == "selflabel":
+            folder = data / keys.pop("folder")
+            return PictureSource(read_coco(folder / "annotations/selflabel.json", folder / "images"), **keys)
         if kind == "sprites":
             return SpriteSource(data / keys.pop("sprites"), data / keys.pop("backgrounds"), **keys)
         if kind == "drawn":
@@ -198,7 +202,7 @@ def _open_source(row: Mapping[str, Any], data: Path) -> Source:
         raise ConfigError(f"data of kind {kind!r} needs the key {error}") from error
     except TypeError as error:
         raise ConfigError(f"data of kind {kind!r} has a key too many or too few ({error})") from error
-    raise ConfigError(f"data kind must be {', '.join(READERS)}, sprites or drawn, got {kind!r}")
+    raise ConfigError(f"data kind must be {', '.join(READERS)}, selflabel, sprites or drawn, got {kind!r}")
 
 
 __all__ = ["DrawnSource", "Example", "PictureSource", "Sample", "Source", "SpriteSource", "chosen", "open_sources",
