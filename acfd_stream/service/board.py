@@ -136,6 +136,7 @@ class Board:
     def __init__(self, metrics: Metrics | None = None, clock: Clock = time.monotonic) -> None:
         self.metrics = metrics or Metrics.none()
         self.clock = clock
+        self.began_at = clock()
         self._histories = {mode: History(clock=clock) for mode in Mode}
         self._lock = threading.Lock()
         self._open: dict[str, StreamMeter] = {}

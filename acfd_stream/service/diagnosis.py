@@ -54,14 +54,13 @@ PLACES = {
     Stage.ENCODE: Place.CLIENT,
     Stage.SEND: Place.CLIENT,
 }
-_REASONS = {
-    Place.DECODE: "Decoding takes longest: smaller pictures, an easier codec or more cores help.",
-    Place.QUEUE: "Frames wait for the engine, which has more to do than it can: fewer or smaller streams, or more "
-    "hardware, help.",
-    Place.ENGINE: "The network itself takes longest: a smaller view, or a faster device, helps.",
-    Place.TRACK: "Shots and tracks take longest: the processor is short of time, look at what else runs on it.",
-    Place.CLIENT: "Answers are not read fast enough: look at the client and the network between.",
-    Place.MEDIA: "Frames cannot be decoded: look at what sends them.",
+_REASONS = {  # what takes longest, and what helps
+    Place.DECODE: ("Decoding takes longest", "Smaller pictures, an easier codec or more cores help."),
+    Place.QUEUE: ("Frames wait for the engine", "Fewer or smaller streams, or more hardware, help."),
+    Place.ENGINE: ("The network itself takes longest", "A smaller view, or a faster device, helps."),
+    Place.TRACK: ("Shots and tracks take longest", "The processor is short of time: look at what else runs on it."),
+    Place.CLIENT: ("Answers are not read fast enough", "Look at the client, and at the network between."),
+    Place.MEDIA: ("Frames cannot be decoded", "Look at what sends them."),
 }
 
 
@@ -98,10 +97,10 @@ def diagnose(live: History, streams: Sequence[StreamMeter], objective_seconds: f
     place = _place(recent)
     blamed = _blamed(streams, recent)
     since, is_older = _since(live)
-    detail = f"{_REASONS[place]} {_time_in(place, recent)}{_whose(blamed, streams)}" if place is not None else words
+    detail = words if place is None else _explained(place, recent, blamed, streams)
     level = Level.FAIR if goodput >= FAIR else Level.POOR
     return Diagnosis(
-        level, _headline(recent), detail.strip(), place, blamed.card.stream_id if blamed else None, since, is_older
+        level, _headline(recent), detail, place, blamed.card.stream_id if blamed else None, since, is_older
     )
 
 
@@ -128,16 +127,17 @@ def _blamed(streams: Sequence[StreamMeter], recent: Tally) -> StreamMeter | None
     return worst if worst.history.recent(WINDOW_SECONDS).missed >= _BLAMED_SHARE * recent.missed else None
 
 
-def _time_in(place: Place, recent: Tally) -> str:
+def _explained(place: Place, recent: Tally, blamed: StreamMeter | None, streams: Sequence[StreamMeter]) -> str:
+    what, help_ = _REASONS[place]
     means = recent.stage_means()
     seconds = sum(mean for stage, mean in means.items() if PLACES[stage] is place)
-    return f"That is {_ms(seconds)} of a frame's {_ms(sum(means.values()))}. " if seconds else ""
-
-
-def _whose(blamed: StreamMeter | None, streams: Sequence[StreamMeter]) -> str:
-    if blamed is None:
-        return f"It is spread over {len(streams)} streams." if streams else ""
-    return "" if len(streams) == 1 else f"Most of it is “{blamed.card.name or blamed.card.stream_id}”."
+    time_in = f", {_ms(seconds)} of a frame's {_ms(sum(means.values()))}" if seconds else ""
+    whose = ""
+    if blamed is not None and len(streams) > 1:
+        whose = f" Most of it is “{blamed.card.name or blamed.card.stream_id}”."
+    elif blamed is None and streams:
+        whose = f" It is spread over {len(streams)} streams."
+    return f"{what}{time_in}.{whose} {help_}"
 
 
 def _headline(recent: Tally) -> str:

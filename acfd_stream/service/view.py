@@ -54,7 +54,6 @@ class View:
         self._card = card
         self._state = state
         self._wall = wall
-        self._began_at = board.clock()
 
     def data(self) -> Json:
         """Everything, as it is now. Times are ms where the name says so, else seconds; None: there is none."""
@@ -87,7 +86,7 @@ class View:
             "objective_ms": _ms(card.objective_seconds),
             "state": self._state(),
             "now": round(self._wall(), 3),
-            "uptime_seconds": round(self._board.clock() - self._began_at, 1),
+            "uptime_seconds": round(self._board.clock() - self._board.began_at, 1),
         }
 
     def _verdict(self, diagnosis: Diagnosis) -> Json:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from random import Random
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.metrics import BATCH_BUCKETS, DecodeFault, DropReason, Metrics, Mode, Outcome, Path, QueueStage
+from acfd_stream.model.toon import render
 from acfd_stream.service.board import Board, StreamCard, StreamMeter
 from acfd_stream.service.samples import STEP_SECONDS, Samples
 from acfd_stream.types import Face, Frame, FrameResult, MediaInfo, Picture, Verdict
@@ -70,12 +72,12 @@ class Scene:
         meter.media_at_fault(DecodeFault.BROKEN, "the H.264 data is damaged after 3.2 s")
         meter.end()
 
-    def show_faces(self, picture: Picture, face: Face) -> None:
+    def show(self, picture: Picture, faces: tuple[Face, ...]) -> None:
         """Show ``picture`` as the last frame of every stream that may be looked at and is."""
         for meter in self.meters:
             if meter.overlay is not None:
                 frame = Frame(self._index, self._index, Fraction(1, 24), picture)
-                meter.overlay.show(frame, replace(self._result(meter, 1.0, 0.5), faces=(face,)))
+                meter.overlay.show(frame, replace(self._result(meter, 1.0, 0.5), faces=faces))
 
     def _result(self, meter: StreamMeter, weight: float, load: float) -> FrameResult:
         self._index += 1
@@ -96,3 +98,9 @@ class Scene:
 def grey_picture(size: tuple[int, int] = (90, 160)) -> Picture:
     """A picture without anything on it."""
     return Picture.from_rgb(np.full((*size, 3), 128, np.uint8))
+
+
+def drawn_picture(index: int = 30, size: tuple[int, int] = (540, 960)) -> tuple[Picture, tuple[Face, ...]]:
+    """A frame of a drawn cartoon, with the faces that are in it."""
+    image, truth = next(islice(render("demo", seed=3, size=size), index, None))
+    return Picture.from_rgb(image), tuple(Face(face.id, face.box_xyxy, 0.93) for face in truth.faces)

@@ -124,9 +124,9 @@ def test_the_streams_that_need_a_look_come_first() -> None:
 
 def test_an_overlay_is_drawn_only_once_somebody_looks(scene: Scene, monitor: Monitor) -> None:
     address = base(monitor) + "/streams/id-studio-a/overlay.jpg"
-    scene.show_faces(grey_picture(), FACE)
+    scene.show(grey_picture(), (FACE,))
     assert get(address)[0] == 204
-    scene.show_faces(grey_picture(), FACE)
+    scene.show(grey_picture(), (FACE,))
     status, headers, body = get(address)
     assert (status, headers["content-type"]) == (200, "image/jpeg")
     assert body.startswith(b"\xff\xd8")

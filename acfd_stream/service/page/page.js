@@ -107,7 +107,7 @@ function showTiles({ now }) {
   text("lost", now.dropped.toLocaleString("en"));
   at("lost").dataset.level = now.dropped ? "fair" : "";
   const held = (now.held_bytes / 2 ** 20).toFixed(0);
-  text("lost-small", `dropped · ${now.queue} waiting, ${held} MiB held`);
+  text("lost-small", `dropped · ${now.queue} wait, ${held} MiB held`);
 }
 
 function showCharts({ series, stages_of }) {
