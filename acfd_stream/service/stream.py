@@ -68,7 +68,7 @@ class Stream:
         self._outbox: Outbox | None = None
         self._source: Source | None = None
         self._lane: Lane | None = None
-        self._held_bytes = 0
+        self._held_bytes: dict[Pool, int] = {}
         self._hands_over_since: float | None = None
         self._lock = threading.Lock()
         self._is_released = False
@@ -173,10 +173,15 @@ class Stream:
     def note_bytes(self) -> None:
         """Tell the metrics how many bytes wait; called now and then."""
         with self._lock:
-            now = 0 if self._is_released else self.waiting_bytes
-            change, self._held_bytes = now - self._held_bytes, now
-        if change:
-            self._host.metrics.held(Pool.INGEST, change)
+            session = self.session
+            frames = 0 if session is None else session.waiting_bytes
+            now = {} if self._is_released else {Pool.INGEST: self.waiting_bytes, Pool.FRAMES: frames}
+            self._tell_bytes(now)
+
+    def _tell_bytes(self, now: dict[Pool, int]) -> None:
+        for pool in (Pool.INGEST, Pool.FRAMES):
+            self._host.metrics.held(pool, now.get(pool, 0) - self._held_bytes.get(pool, 0))
+        self._held_bytes = now
 
     # The worker.
 
@@ -241,8 +246,13 @@ class Stream:
         """Put all results; how many have been answered, ``count`` of them before."""
         first_seconds: float | None = None
         saved_at = time.monotonic()
-        for result in session:
+        overlay = None if self.meter is None else self.meter.overlay
+        for frame, result in session.with_wanted_frames(lambda: overlay is not None and overlay.is_wanted):
             count += 1
+            if overlay is not None and frame is not None:
+                overlay.show(frame, result)
+            if "decode" in result.timings and "infer" in result.timings:
+                self._host.capacity.observe_decode(session.info.display_size, result.timings["decode"])
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
             self._put(Settled(result, time.perf_counter()))
             if time.monotonic() - saved_at >= self._host.settings.answers.resume_seconds:
@@ -306,9 +316,7 @@ class Stream:
             if self._is_released:
                 return
             self._is_released = True
-            held, self._held_bytes = self._held_bytes, 0
-        if held:
-            self._host.metrics.held(Pool.INGEST, -held)
+            self._tell_bytes({})
         if self.meter is not None:
             self.meter.end("" if error is None else str(error))
         self._release()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import threading
 from pathlib import Path
 
@@ -143,3 +145,27 @@ def test_one_sees_the_statistics_of_ones_own_streams(tiny_model: Path, clip: Pat
         hold.set()
         answers = list(call)
         assert answers[-1].end.is_complete
+
+
+def test_the_page_shows_the_pictures_of_a_stream_whose_owner_allows_it(tiny_model: Path, clip: Path) -> None:
+    def look(stream_id: str) -> tuple[int, bytes]:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+            connection.request("GET", f"/streams/{stream_id}/overlay.jpg")
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    hold, looked = threading.Event(), threading.Event()
+    with serving(tiny_model, metrics="127.0.0.1:0") as server, calling(server) as stub:
+        assert server.monitor is not None
+        port = server.monitor.port
+        hidden = stub.Track(sending(clip.read_bytes(), until=hold))
+        assert look(next(hidden).start.stream_id)[0] == 404
+        shown = stub.Track(sending(clip.read_bytes(), stream_pb2.TrackConfig(shows_overlay=True), until=looked))
+        stream_id = next(shown).start.stream_id
+        look(stream_id)
+        looked.set()
+        assert next(shown).results.frames
+        assert eventually(lambda: look(stream_id)[1][:2] == b"\xff\xd8")
+        hold.set()
+        assert list(hidden)[-1].end.is_complete
+        assert list(shown)[-1].end.is_complete
