@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,6 +49,21 @@ class SessionState:
     def next_result(self) -> int:
         """Index of the first result that will come."""
         return int(self.values["handed_out"])
+
+
+@contextmanager
+def telling_damage(*, is_resumed: bool) -> Iterator[None]:
+    """Take a fault of what a checkpoint left behind for the checkpoint's: it may fit in form and not in itself.
+
+    Raises:
+        ResumeError: the work inside failed, and it stands on a checkpoint.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if not is_resumed or isinstance(error, ResumeError):
+            raise
+        raise ResumeError(f"checkpoint is damaged ({error}); begin at the beginning") from error
 
 
 def signature(

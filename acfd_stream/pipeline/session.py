@@ -21,7 +21,7 @@ from typing import Any
 
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector
-from acfd_stream.errors import ConfigError, ResumeError
+from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine, StageSeconds
@@ -260,13 +260,11 @@ class TrackSession:
         """Become the session that ``state`` was taken from."""
         checkpoint.check(state, self._signature())
         values, time_base = state.values, self.info.time_base
-        try:
+        with checkpoint.telling_damage(is_resumed=True):
             self._stream.restore(values["stream"], time_base)
             self._ready.extend(Settled(unpacked_result(result, time_base)) for result in values["ready"])
             self._handed_out, self._swallowed = int(values["handed_out"]), int(values["swallowed"])
             place = place_of(values["stream"])
-        except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ResumeError(f"checkpoint is damaged ({error}); begin at the beginning") from error
         self._handed_out -= self._swallowed
         self._video.go_on_after(place, self._stream.next_index)
 
@@ -362,17 +360,19 @@ class TrackSession:
 
     def _pushed(self, group: list[Decoded], seen: list[_Seen], keeps_frames: Callable[[], bool]) -> Iterator[None]:
         for decoded, (detections, timings) in zip(group, seen, strict=True):
-            if detections is None:
-                self._ready += self._stream.push_unseen(decoded, timings)
-            else:
-                self._ready += self._stream.push(decoded, detections, timings, keeps_frames())
+            with checkpoint.telling_damage(is_resumed=self._is_resumed):
+                if detections is None:
+                    self._ready += self._stream.push_unseen(decoded, timings)
+                else:
+                    self._ready += self._stream.push(decoded, detections, timings, keeps_frames())
             yield
 
     def _flushed(self) -> Iterator[None]:
         """What was still open at the end, unless it is not the end: stopped, or a resumed source that broke early."""
         if not self._is_over and self._video.is_at_place:
             self._at_end = (self._stream.state(), self._handed_out)
-            self._ready += self._stream.flush()
+            with checkpoint.telling_damage(is_resumed=self._is_resumed):
+                self._ready += self._stream.flush()
             yield
 
 
