@@ -23,6 +23,7 @@ from acfd_stream.config import effective
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
+from acfd_stream.pipeline.checkpoint import telling_damage
 from acfd_stream.pipeline.ledger import STAGES, Ledger
 from acfd_stream.pipeline.scheduler import Lane
 from acfd_stream.pipeline.session import TrackSession
@@ -103,7 +104,8 @@ class Stream:
                 message, results = make(**{piece.field: piece.content}), []
             else:
                 results = [self._judged(settled) for settled in piece]
-                message = make(results=stream_pb2.FrameResults(frames=[result_pb(result) for result in results]))
+                with telling_damage(is_resumed=self.request is not None and self.request.resume is not None):
+                    message = make(results=stream_pb2.FrameResults(frames=[result_pb(result) for result in results]))
             begin = self.sending_since = time.monotonic()
             yield message
             self.sending_since = None
