@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from random import Random
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -235,3 +236,29 @@ def test_an_idle_engine_notices_that_the_machine_has_changed() -> None:
         when(scheduler, lambda: costs.pace > 3.5)
         speed = 0.01
         when(scheduler, lambda: costs.pace < 1.1)
+
+
+def test_streams_that_come_go_and_fail_at_random_leave_nothing_behind(submit: Submit) -> None:
+    registry = CollectorRegistry()
+    config = replace(NO_WAIT, queue_bytes=2**20)
+    scheduler = Scheduler(FakeEngine(), config, costs=flat_costs(1e-4), metrics=Metrics(registry))
+
+    def stream(seed: int) -> None:
+        random = Random(seed)
+        for _ in range(30):
+            with scheduler.open_lane(LaneConfig(in_flight=random.randint(1, 6))) as lane:
+                asked = [random.choice([0, 1, 7, 7, 7]) for _ in range(random.randint(1, 9))]
+                answer = submit(lane, *asked)
+                if random.random() < 0.3:
+                    lane.close()
+                try:
+                    assert values(answer) == asked
+                except (RunnerError, ValueError) as error:
+                    assert lane.is_closed or 0 in asked, error  # noqa: PT017  # which of the two is the point
+
+    with ThreadPoolExecutor(8) as streams:
+        list(streams.map(stream, range(8)))
+    scheduler.close()  # a picture of a closed lane may still have been looked at
+    assert (scheduler.held_bytes, scheduler.waiting_pictures) == (0, 0)
+    assert registry.get_sample_value("acfd_queue_depth", {"stage": "infer"}) == 0
+    assert registry.get_sample_value("acfd_inflight_bytes", {"pool": "engine"}) == 0
