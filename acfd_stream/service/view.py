@@ -150,18 +150,18 @@ class View:
 
     def _series(self) -> Json:
         live, files = (self._board.history(mode) for mode in (Mode.LIVE, Mode.FILE))
-        tallies, shown = live.series(), self._shown_history().series()
+        tallies, shown = live.series()[:-1], self._shown_history().series()[:-1]  # whole steps
         means = [tally.stage_means() for tally in shown]
         step = live.step_seconds
         return {
             "step_seconds": step,
-            "end": round(self._wall() - self._board.clock() % step + step, 3),  # of the step that is running
+            "end": round(self._wall() - self._board.clock() % step, 3),  # of the last whole step
             **{name: [_percentiles(tally)[name] for tally in tallies] for name in ("p50_ms", "p95_ms", "p99_ms")},
             "goodput": [_rounded(tally.goodput, 4) for tally in tallies],
             "fps_live": [round(tally.answered / step, 1) for tally in tallies],
-            "fps_file": [round(tally.answered / step, 1) for tally in files.series()],
+            "fps_file": [round(tally.answered / step, 1) for tally in files.series()[:-1]],
             "dropped": [tally.outcomes[Outcome.DROPPED] for tally in tallies],
-            "headroom": [_rounded(value, 3) for value in self._samples.series("acfd_capacity_headroom_ratio")],
+            "headroom": [_rounded(value, 3) for value in self._samples.series("acfd_capacity_headroom_ratio")[1:]],
             "stages_ms": {
                 stage.value: [_ms(mean.get(stage)) if mean else None for mean in means]
                 for stage in Stage

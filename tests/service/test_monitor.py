@@ -117,7 +117,7 @@ def test_the_streams_that_need_a_look_come_first() -> None:
     assert data["verdict"]["place"] == "queue"
     assert data["verdict"]["stream_id"] == "id-studio-a"
     assert data["streams"][0]["size"] == [1080, 1920]
-    assert len(data["series"]["p95_ms"]) == len(data["series"]["stages_ms"]["queue"]) == 150
+    assert len(data["series"]["p95_ms"]) == len(data["series"]["stages_ms"]["queue"]) == 149
     assert data["now"]["streams_live"] == 3
     assert data["now"]["batch"] is not None
 

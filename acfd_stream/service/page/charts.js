@@ -183,9 +183,9 @@ export class Chart {
     return [svg("line", { class: "cursor", x1: x, x2: x, y1: this.box.top, y2: this.box.bottom }), ...dots];
   }
 
-  // The values at the cursor, or of the last whole step, beside the title.
+  // The values at the cursor, or of the last step, beside the title.
   readOut() {
-    const index = this.cursor ?? Math.max(0, this.count - 2);
+    const index = this.cursor ?? Math.max(0, this.count - 1);
     const time = new Date((this.data.end - (this.count - index) * this.data.step) * 1000);
     const shown = this.data.series.map((each) => [each, each.values[index] ?? null]);
     this.keys.replaceChildren(...shown.map(([each, value]) => {
