@@ -21,7 +21,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from measure import RESULTS, ROOT, commit, device
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import AcfdError
@@ -32,6 +31,7 @@ from acfd_stream.model.readers import read_coco
 from acfd_stream.model.settings import TrainConfig
 from acfd_stream.model.train import Trainer
 
+ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "model/configs/ablation"
 SCALES = (480, 640, 800)
 """Of the multi-scale test (paper, section 4.1)."""
@@ -129,6 +129,8 @@ def table(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def write(results: list[dict[str, Any]], path: Path) -> None:
     """Keep all results and their table."""
+    from measure import commit, device  # beside this script; a test borrows the rest of it
+
     content = {"name": "ablation", "commit": commit(), "device": device(), "table": table(results), "runs": results}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")
@@ -171,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds annotations/ and images/")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/ablation", help="checkpoints and curves")
-    parser.add_argument("--results", type=Path, default=RESULTS / "ablation.json", help="beside it the .png")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "benchmarks/results/ablation.json", help="beside it the .png"
+    )
     parser.add_argument("--variant", help="full: the paper's widths, sizes and rates")
     parser.add_argument("--iterations", type=int, help="of every row, in place of the configs'")
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], default=[row.name for row in ROWS])
