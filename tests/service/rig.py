@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -73,9 +73,9 @@ def serving(model: Path, **settings: Any) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def calling(server: Server) -> Iterator[Any]:
-    """A stub of FaceTrackService."""
-    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+def calling(server: Server, options: Sequence[tuple[str, int]] = ()) -> Iterator[Any]:
+    """A stub of FaceTrackService, over a connection of its own."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}", options=list(options)) as channel:
         yield face_track_pb2_grpc.FaceTrackServiceStub(channel)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+import time
 from pathlib import Path
 
 import grpc
@@ -16,6 +17,7 @@ from acfd_stream.service.access import AccessConfig
 from acfd_stream.service.bearer import add_token
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits
+from acfd_stream.service.stream import Stream
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
 from tests.service.rig import calling, eventually, failure, frames_of, plain, sending, serving, write_clip
 
@@ -39,22 +41,27 @@ def is_quiet(server: Server) -> bool:
     return server.host is not None and server.host.stream_count == 0 and not any(gauges(server).values())
 
 
+def is_stalled(stream: Stream) -> bool:
+    """Whether its call's thread has been waiting for its reader."""
+    since = stream.sending_since
+    return since is not None and time.monotonic() - since > 0.5
+
+
 def test_a_slow_reader_stops_its_own_stream_only_and_memory_stays(tiny_model: Path, clip: Path, tmp_path: Path) -> None:
-    long = write_clip(tmp_path / "long.mkv", frames=1500)
-    with serving(tiny_model, limits=SMALL) as server, calling(server) as stub:
+    long = write_clip(tmp_path / "long.mkv", frames=1200).read_bytes()
+    narrow = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
+    with serving(tiny_model, limits=SMALL) as server, calling(server) as stub, calling(server, narrow) as slow_stub:
         data = clip.read_bytes()
         alone = [plain(frame) for frame in frames_of(list(stub.Track(sending(data))))]
         before = psutil.Process().memory_info().rss
-        slow = [stub.Track(sending(long.read_bytes())) for _ in range(3)]
-        for call in slow:
-            next(call)
-        for _ in range(3):
-            assert [plain(frame) for frame in frames_of(list(stub.Track(sending(data))))] == alone
+        slow = [slow_stub.Track(sending(long)) for _ in range(3)]
         assert server.host is not None
-        assert server.host.stream_count == 3
+        assert eventually(lambda: [is_stalled(stream) for stream in server.host.streams_of("")] == [True] * 3)
+        assert [plain(frame) for frame in frames_of(list(stub.Track(sending(data))))] == alone
         assert psutil.Process().memory_info().rss - before < 100 * 2**20
         held = sum(value for name, value in gauges(server).items() if name.startswith("acfd_inflight_bytes"))
-        assert held < 3 * 4 * 2**20
+        assert 0 < held < 3 * (SMALL.queue_bytes + SMALL.ingest_bytes + 2**16)
+        assert sum(sum(stream.outcomes.values()) for stream in server.host.streams_of("")) < 3 * 600
         for call in slow:
             call.cancel()
         assert eventually(lambda: is_quiet(server))
