@@ -344,8 +344,6 @@ class Stream:
             verdict = result.verdict
             self.outcomes[verdict.outcome] += 1
             self.reused += result.reused
-            if self.session is not None and result.timings.get("decode"):
-                self._host.capacity.observe_decode(self.session.info.display_size, result.timings["decode"])
             if verdict.drop_reason is not None:
                 self.drops[verdict.drop_reason] += 1
             timings = {**result.timings, "send": send_seconds}

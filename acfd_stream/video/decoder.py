@@ -103,7 +103,9 @@ class Decoder:
         """Average frames a second, where known; of a bare stream the rate that its headers give."""
         stream = self._stream
         rates = [stream.average_rate, stream.guessed_rate]
-        if stream.duration is None and not stream.frames:
+        if self._config.low_delay:  # too few frames were seen for a guess
+            rates.insert(1, stream.codec_context.framerate)
+        elif stream.duration is None and not stream.frames:
             rates.reverse()
         return next((rate for rate in rates if rate is not None and _RATES[0] <= rate <= _RATES[1]), None)
 
@@ -265,6 +267,8 @@ def _open_container(target: str | BytesReader, name: str, config: VideoConfig) -
     timeout = config.url_timeout_seconds if is_remote else None
     # Bytes may be anybody's: a playlist in them must not make FFmpeg read files or addresses that it names.
     options = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
+    if config.low_delay:
+        options |= _QUICK_OPENING
     try:
         return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace")
     except MediaError as error:

@@ -1,0 +1,59 @@
+"""A live stream is understood from its first few frames: those that come meanwhile would all be late."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from acfd_stream.config import VideoConfig
+from acfd_stream.video import open_video
+from acfd_stream.video.bytestream import ByteStream
+
+FEW = 6
+WAIT_SECONDS = 30.0
+
+
+def pieces_of(container_format: str, options: dict[str, str]) -> list[bytes]:
+    """A container in live use, in the pieces in which it is written: about one a frame."""
+    target = io.BytesIO()
+    pieces, taken = [], 0
+    paper = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    with av.open(target, "w", format=container_format, options={"flush_packets": "1", **options}) as container:
+        stream = container.add_stream("libx264", rate=24, options={"tune": "zerolatency", "preset": "ultrafast"})
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for index in range(48):
+            frame = av.VideoFrame.from_ndarray(np.roll(paper, index, axis=1), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 24)
+            container.mux(stream.encode(frame))
+            pieces.append(target.getvalue()[taken:])
+            taken += len(pieces[-1])
+    return pieces
+
+
+@pytest.mark.parametrize(
+    ("container_format", "options"),
+    [
+        ("matroska", {"live": "1", "cluster_time_limit": "1"}),
+        ("mpegts", {}),
+        ("flv", {}),
+        ("mp4", {"movflags": "frag_every_frame+empty_moov+default_base_moof"}),
+    ],
+)
+def test_a_live_stream_opens_with_its_first_frames(container_format: str, options: dict[str, str]) -> None:
+    stream = ByteStream()
+    for piece in pieces_of(container_format, options)[:FEW]:
+        stream.feed(piece)
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_video, stream, VideoConfig(low_delay=True))
+        try:
+            video = opening.result(WAIT_SECONDS)
+        finally:
+            stream.abort()
+        assert video.info.display_size == (96, 128)
+        assert video.info.frame_rate == 24
+        video.close()
