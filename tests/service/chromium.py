@@ -57,6 +57,7 @@ class Tab:
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=url)
+        self.wait_for("document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
         """What a JavaScript expression is, awaited where it is a promise."""

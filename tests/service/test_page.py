@@ -87,7 +87,7 @@ def test_streams_stand_in_the_order_of_their_need(tab: Tab, slow: tuple[Scene, M
     assert read(tab, "#look-title") == ["studio-a"]
     assert read(tab, "#split th")[:3] == ["bytes wait", "decode", "wait for engine"]
     assert read(tab, "#ended li") == [
-        f"{read(tab, '#ended b')[0]} live, ended 0 s ago after 0 s, 0 frames – the H.264 data is damaged after 3.2 s"
+        f"{read(tab, '#ended b')[0]} live, ended 0 s ago after 48 s, 0 frames – the H.264 data is damaged after 3.2 s"
     ]
 
 
