@@ -170,7 +170,8 @@ class Stream:
     @property
     def is_silent(self) -> bool:
         """Whether there is nothing to do but to wait for the client to send."""
-        return self.waiting_bytes == 0 and (self._outbox is None or self._outbox.is_empty)
+        is_busy = self.waiting_bytes > 0 or (self.session is not None and self.session.waiting_bytes > 0)
+        return not is_busy and (self._outbox is None or self._outbox.is_empty)
 
     def note_bytes(self) -> None:
         """Tell the metrics how many bytes wait; called now and then."""

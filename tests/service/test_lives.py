@@ -6,8 +6,11 @@ import contextlib
 import http.client
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
 import grpc
 import psutil
 import pytest
@@ -19,7 +22,7 @@ from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits
 from acfd_stream.service.stream import Stream
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
-from tests.service.rig import calling, eventually, failure, frames_of, plain, sending, serving, write_clip
+from tests.service.rig import calling, draw, eventually, failure, frames_of, plain, sending, serving, write_clip
 
 LIVE = stream_pb2.STREAM_MODE_LIVE
 SMALL = Limits(ingest_bytes=2**16, queue_bytes=2**20, idle_seconds=60.0)
@@ -118,6 +121,28 @@ def test_a_late_frame_says_which_stage_was_the_cause(server: Server, clip: Path)
         assert frame.verdict.cause == longest.stage
         assert frame.verdict.latency.ToMilliseconds() >= 100
     assert all(frame.verdict.latency.ToMilliseconds() <= 100 for frame in frames if frame not in late)
+
+
+@pytest.mark.parametrize("mode", [stream_pb2.STREAM_MODE_FILE, LIVE])
+def test_a_picture_that_cannot_be_decoded_fails_alone(server: Server, mode: int) -> None:
+    def pictures() -> Iterator[Any]:
+        config = stream_pb2.TrackConfig(mode=mode, frame_time_base=types_pb2.Rational(numerator=1, denominator=10))
+        config.objective.FromSeconds(10)
+        yield face_track_pb2.TrackRequest(config=config)
+        for index in range(12):
+            image = cv2.imencode(".png", draw(index, (96, 128), 99))[1].tobytes()
+            bad = b"no picture" if index == 5 else image
+            yield face_track_pb2.TrackRequest(frame=face_track_pb2.EncodedFrame(image=bad, pts=index * 3))
+
+    with calling(server) as stub:
+        answers = list(stub.Track(pictures()))
+    frames = frames_of(answers)
+    assert [(frame.index, frame.pts) for frame in frames] == [(index, index * 3) for index in range(12)]
+    failed = [frame for frame in frames if frame.verdict.outcome == types_pb2.OUTCOME_FAILED]
+    assert [frame.index for frame in failed] == [5]
+    assert "PNG" in failed[0].verdict.failure
+    assert frames[-1].faces
+    assert answers[-1].end.is_complete
 
 
 @pytest.mark.parametrize("policy", [stream_pb2.DROP_POLICY_DROP_OLDEST, stream_pb2.DROP_POLICY_DROP_LATEST])
