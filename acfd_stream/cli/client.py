@@ -73,7 +73,15 @@ class Remote:
         return token
 
 
-def run_client_track(remote: Remote, call: TrackCall, *, is_live: bool, drop_policy: str | None, is_uri: bool) -> int:
+@dataclass(frozen=True)
+class Live:
+    """What is asked of a live stream."""
+
+    drop_policy: str | None = None
+    objective_seconds: float | None = None
+
+
+def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, *, is_uri: bool = False) -> int:
     """Have ``call`` tracked by a service; exit codes are those of ``track``.
 
     Raises:
@@ -89,8 +97,9 @@ def run_client_track(remote: Remote, call: TrackCall, *, is_live: bool, drop_pol
     from acfd_stream.service.exchange import StreamOptions
 
     options = StreamOptions(
-        mode="live" if is_live else "file",
-        drop_policy=drop_policy,
+        mode="file" if live is None else "live",
+        drop_policy=None if live is None else live.drop_policy,
+        objective_seconds=None if live is None else live.objective_seconds,
         start_seconds=call.video.start_seconds,
         end_seconds=call.video.end_seconds,
     )

@@ -159,6 +159,9 @@ def client_track(
         bool, typer.Option("--live", help="Results at once; a file is sent at the speed at which it is shown.")
     ] = False,
     drop: Annotated[DropPolicy | None, typer.Option(help="What a live stream drops that comes too fast.")] = None,
+    objective: Annotated[
+        float | None, typer.Option(metavar="S", help="Longest time a live frame should take, seconds. [the server's]")
+    ] = None,
     is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads itself.")] = False,
     start: Annotated[float | None, typer.Option(metavar="S", callback=_finite, help="As of 'track'.")] = None,
     end: Annotated[float | None, typer.Option(metavar="S", callback=_finite, help="As of 'track'.")] = None,
@@ -171,7 +174,7 @@ def client_track(
     is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> int:
     """Have a service track a video: the lines are those of 'track' where the settings are."""
-    from acfd_stream.cli.client import Remote, run_client_track
+    from acfd_stream.cli.client import Live, Remote, run_client_track
     from acfd_stream.cli.track import TrackCall
 
     call = TrackCall(
@@ -186,8 +189,10 @@ def client_track(
         is_quiet=is_quiet,
     )
     remote = Remote(to, ca, cert, key, token_file, tls, patience)
-    policy = None if drop is None else drop.value
-    return run_client_track(remote, call, is_live=is_live, drop_policy=policy, is_uri=is_uri)
+    live = Live(None if drop is None else drop.value, objective) if is_live else None
+    if not is_live and (drop is not None or objective is not None):
+        raise typer.BadParameter("--drop and --objective are for --live")
+    return run_client_track(remote, call, live, is_uri=is_uri)
 
 
 @client_app.command("detect")

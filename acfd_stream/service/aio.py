@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from types import TracebackType
@@ -159,7 +160,7 @@ _Media = ByteMedia | FrameMedia | _AsyncMedia
 
 
 class AsyncTrackStream:
-    """One video on its way; iterate over it once for its results, in order, each frame once.
+    """One video on its way; an asynchronous iterator over its results, in order, each frame once.
 
     As ``TrackStream``: a stream that breaks is begun again with its resume token. A task that is cancelled while it
     waits here has the call cancelled too.
@@ -183,7 +184,7 @@ class AsyncTrackStream:
         self._closed = asyncio.Event()
         self._media_error: Exception | None = None
         self._batches = self._run()
-        self._early: list[FrameResult] = []
+        self._waiting: deque[FrameResult] = deque()
 
     async def started(self) -> StreamStart:
         """What the server knows before the first result; waits for it."""
@@ -191,7 +192,7 @@ class AsyncTrackStream:
             batch = await anext(self._batches, None)
             if batch is None:
                 raise ServiceError(f"the stream to {self._target} was closed before it began")
-            self._early += batch
+            self._waiting += batch
         return self._exchange.start
 
     @property
@@ -199,13 +200,13 @@ class AsyncTrackStream:
         """How the stream ended; None while it has not, or where it was closed."""
         return self._exchange.end
 
-    async def __aiter__(self) -> AsyncIterator[FrameResult]:
-        early, self._early = self._early, []
-        for result in early:
-            yield result
-        async for batch in self._batches:
-            for result in batch:
-                yield result
+    def __aiter__(self) -> AsyncIterator[FrameResult]:
+        return self
+
+    async def __anext__(self) -> FrameResult:
+        while not self._waiting:
+            self._waiting += await anext(self._batches)
+        return self._waiting.popleft()
 
     async def close(self) -> None:
         """Break the stream off; the iteration ends. A second call does nothing."""
@@ -247,6 +248,13 @@ class AsyncTrackStream:
             if self._media_error is not None:
                 raise self._media_error from None
             raise error_of(error, self._target) from error
+        except asyncio.CancelledError:
+            if self._media_error is not None:
+                raise self._media_error from None
+            task = asyncio.current_task()
+            if not self._closed.is_set() or (task is not None and task.cancelling()):
+                raise
+            return  # it is the call that was cancelled, by ``close``
         finally:
             call.cancel()  # also where the task was cancelled: nothing here swallows that
         if self._exchange.end is None:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
@@ -209,7 +210,7 @@ class _Sender:
 
 
 class TrackStream:
-    """One video on its way; iterate over it once for its results, in order, each frame once.
+    """One video on its way; an iterator over its results, in order, each frame once.
 
     A context manager. A stream that breaks is begun again with its resume token: same ids, no frame twice. The server
     is asked when ``start`` is read or the iteration begins.
@@ -238,7 +239,7 @@ class TrackStream:
         self._call: Any = None
         self._closed = threading.Event()
         self._batches = self._run()
-        self._early: list[FrameResult] = []
+        self._waiting: deque[FrameResult] = deque()
 
     @property
     def start(self) -> StreamStart:
@@ -247,7 +248,7 @@ class TrackStream:
             batch = next(self._batches, None)
             if batch is None:
                 raise ServiceError(f"the stream to {self._target} was closed before it began")
-            self._early += batch
+            self._waiting += batch
         return self._exchange.start
 
     @property
@@ -261,10 +262,12 @@ class TrackStream:
         return self._exchange.resume_token
 
     def __iter__(self) -> Iterator[FrameResult]:
-        early, self._early = self._early, []
-        yield from early
-        for batch in self._batches:
-            yield from batch
+        return self
+
+    def __next__(self) -> FrameResult:
+        while not self._waiting:
+            self._waiting += next(self._batches)
+        return self._waiting.popleft()
 
     def close(self) -> None:
         """Break the stream off; the iteration ends. May be called from any thread, a second call does nothing."""

@@ -17,6 +17,8 @@ D = TypeVar("D")
 DETAILS_KEY = "grpc-status-details-bin"
 _CODE = grpc.StatusCode
 _TLS_FAULT = re.compile(r"(?i)handshake|certificate|ssl_error|wrong_version_number|peer name|tls")
+_BROKEN_WRITE = (_CODE.INTERNAL, "Internal error from Core")
+"""What grpc.aio makes of a server's own word when that comes in the middle of a write; another try hears it."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -36,6 +38,8 @@ def error_of(error: Any, target: str) -> AcfdError:
     """Our error for a ``grpc.RpcError`` of a call to ``target``; its message is one line."""
     code, text = error.code(), " ".join((error.details() or "").split())
     status = rich_status(error.trailing_metadata())
+    if (code, text) == _BROKEN_WRITE:
+        return Unreachable(f"{target} ended the call while it was being sent to")
     if code is _CODE.UNAVAILABLE:
         return _unavailable(text, target)
     if code in (_CODE.UNAUTHENTICATED, _CODE.PERMISSION_DENIED):

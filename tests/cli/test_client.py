@@ -1,0 +1,196 @@
+"""``client`` against a real service over the hand-made network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from acfd_stream.cli import main
+from acfd_stream.service.access import AccessConfig
+from acfd_stream.service.bearer import add_token
+from acfd_stream.service.server import Server
+from acfd_stream.service.tls import TlsConfig
+from tests.detect.tiny_model import write_tiny_model
+from tests.service.certificates import Authority
+from tests.service.rig import serving, write_clip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def server(model: Path) -> Iterator[Server]:
+    with serving(model) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
+
+
+def to(server: Server) -> list[str]:
+    return ["--to", f"127.0.0.1:{server.port}"]
+
+
+def track_here(model: Path, clip: Path, out: Path, *options: str) -> bytes:
+    settings = ["--model", str(model), "--size", "128", "--threads", "1", "--quiet"]
+    assert main(["track", str(clip), "-o", str(out), *settings, *options]) == 0
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--start", "0.5", "--end", "1.75"], ["--format", "mot"]])
+def test_results_are_those_of_track_byte_for_byte(
+    server: Server, model: Path, clip: Path, tmp_path: Path, options: list[str]
+) -> None:
+    here = track_here(model, clip, tmp_path / "here", *options)
+    there = tmp_path / "there"
+    assert main(["client", "track", str(clip), *to(server), "-o", str(there), "--quiet", *options]) == 0
+    assert there.read_bytes() == here
+    assert here.count(b"\n") > 20
+
+
+def test_an_mp4_whose_index_stands_at_its_end_can_be_sent(
+    server: Server, model: Path, clip: Path, tmp_path: Path
+) -> None:
+    assert clip.read_bytes().index(b"mdat") < clip.read_bytes().index(b"moov")
+    with pytest.raises(AssertionError):  # as it is, it cannot
+        assert main(["client", "track", "-", *to(server), "-o", os.devnull]) == 0
+    assert main(["client", "track", str(clip), *to(server), "-o", str(tmp_path / "a.jsonl")]) == 0
+
+
+def test_stdin_is_sent_as_it_comes(server: Server, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv")
+    command = [sys.executable, "-m", "acfd_stream.cli", "client", "track", "-", *to(server), "-q"]
+    with clip.open("rb") as file:
+        done = subprocess.run(command, stdin=file, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    header, *_, end = map(json.loads, (tmp_path / "stdin.jsonl").read_text().splitlines())
+    assert header["source"] == "<stdin>"
+    assert end["complete"] is True
+
+
+def test_a_live_stream_is_sent_at_its_own_speed(server: Server, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "live.jsonl"
+    assert (
+        main(
+            [
+                "client",
+                "track",
+                str(clip),
+                *to(server),
+                "-o",
+                str(out),
+                "--live",
+                "--objective",
+                "20",
+                "--end",
+                "0.5",
+                "-q",
+            ]
+        )
+        == 0
+    )
+    header, *frames, end = map(json.loads, out.read_text().splitlines())
+    assert header["settings"]["shot"]["lookahead_frames"] == 0
+    assert [frame["index"] for frame in frames] == list(range(12))
+    assert end["complete"] is True
+
+
+def test_faces_of_pictures_are_those_of_detect(
+    server: Server, model: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with av.open(str(write_clip(tmp_path / "clip.mkv", frames=2))) as container:
+        next(container.decode(video=0)).to_image().save(tmp_path / "face.png")
+    pictures = [str(tmp_path / "face.png"), str(tmp_path / "missing.png"), str(tmp_path / "clip.mkv")]
+    assert main(["detect", *pictures, "--model", str(model), "--size", "128"]) == 1
+    here = capfdbinary.readouterr()
+    assert main(["client", "detect", *pictures, *to(server)]) == 1
+    there = capfdbinary.readouterr()
+    assert there.out == here.out
+    assert len(json.loads(here.out)["faces"]) == 1
+    assert there.err.count(b"\n") == here.err.count(b"\n") == 2
+
+
+def test_capacity_is_an_object(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["client", "capacity", *to(server), "--size", "128x96", "--fps", "1"]) == 0
+    answer = json.loads(capfd.readouterr().out)
+    assert set(answer) >= {"fits", "headroom", "reason"}
+    assert main(["client", "capacity", *to(server), "--size", "big"]) == 2
+    assert "is no size like 1280x720" in capfd.readouterr().err
+
+
+def test_watch_prints_each_status_and_ends_with_the_service(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(model) as server:
+        command = [sys.executable, "-m", "acfd_stream.cli", "client", "watch", *to(server)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+            assert watching.stdout is not None
+            assert watching.stdout.readline() == "SERVING\n"
+            server.stop()
+            assert watching.stdout.read() == "NOT_SERVING\n"
+            assert watching.wait(20) == 0
+
+
+def complaint(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    capfd.readouterr()
+    code = main(["client", *arguments])
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("acfd-stream: ")]
+    assert len(lines) == 1
+    return code, lines[0]
+
+
+def test_faults_are_one_line_with_a_code(
+    server: Server, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, broken = ["-o", str(tmp_path / "out.jsonl")], tmp_path / "broken.mp4"
+    broken.write_bytes(b"not a video at all")
+    nobody = ["--to", "127.0.0.1:1"]
+    for code, words, arguments in [
+        (1, "cannot be reached", ["track", str(clip), *nobody, *out, "--patience", "0"]),
+        (1, "cannot be reached", ["capacity", *nobody]),
+        (1, "cannot open", ["track", str(tmp_path / "absent.mp4"), *to(server), *out]),
+        (1, "", ["track", str(broken), *to(server), *out]),
+        (2, "--uri has the server read it", ["track", "http://localhost/a.mp4", *to(server), *out]),
+        (2, "format must be one of", ["track", str(clip), *to(server), "--format", "xml", "-o", "x"]),
+        (2, "cannot read token file", ["capacity", *to(server), "--token-file", str(tmp_path / "none")]),
+        (2, "holds no PEM", ["capacity", *to(server), "--ca", str(broken)]),
+        (2, "Missing option", ["capacity"]),
+    ]:
+        found, text = complaint(capfd, *arguments)
+        assert (found, words in text) == (code, True), (arguments, found, text)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_path_and_a_url_that_the_operator_does_not_allow_are_refused(
+    server: Server, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for uri in (str(clip), f"file://{clip}", "http://localhost:1/a.mp4", "/etc/passwd"):
+        code, text = complaint(capfd, "track", uri, "--uri", *to(server), "-o", str(tmp_path / "o"))
+        assert code == 2, text
+        assert "refuses" in text
+
+
+def test_tokens_and_certificates_are_shown(
+    model: Path, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    pair, known = authority.pair("server"), authority.pair("known")
+    (tmp_path / "token").write_text(add_token(tmp_path / "tokens.toml", "studio") + "\n")
+    tls = TlsConfig(pair.certificate, pair.key, authority.ca)
+    with serving(model, tls=tls, access=AccessConfig(tokens=tmp_path / "tokens.toml")) as server:
+        trusts = ["--to", f"localhost:{server.port}", "--ca", str(authority.ca)]
+        shows = [*trusts, "--cert", str(known.certificate), "--key", str(known.key)]
+        assert main(["client", "capacity", *shows, "--token-file", str(tmp_path / "token")]) == 0
+        code, text = complaint(capfd, "capacity", *shows)
+        assert (code, "no token" in text) == (2, True)
+        code, text = complaint(capfd, "capacity", *trusts, "--token-file", str(tmp_path / "token"))
+        assert code == 1
