@@ -24,7 +24,7 @@ def line_art(image: Pixels, rng: np.random.Generator) -> Pixels:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     fine = float(rng.uniform(0.5, 1.1))
     near, far = (cv2.GaussianBlur(grey, (0, 0), fine * ratio) for ratio in (1.0, _SHARPNESS))
-    edges = (near - far) * rng.uniform(18, 40) + rng.uniform(0.1, 0.3)
+    edges = (near - far) * rng.uniform(50, 110) + rng.uniform(0.1, 0.3)
     paper = 1 + np.tanh(np.minimum(edges, 0) * rng.uniform(2, 5))
     if rng.random() < 0.5:  # shadows stay as flat tones, as in a comic
         steps = int(rng.integers(2, 5))
