@@ -30,7 +30,9 @@ def test_what_the_readme_imports_exists() -> None:
         assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/limits.md", "docs/metrics.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", "docs/limits.md", "docs/metrics.md", "docs/operations.md"]
+)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     targets = LINK.findall((ROOT / page).read_text())
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
