@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import multiprocessing
+import sys
 import threading
 import time
 from collections import Counter
@@ -155,13 +156,15 @@ def main() -> None:
             mode="live", declared_size=size, declared_fps=rate, objective_seconds=arguments.objective
         )
         count = round(arguments.times * fitting(target, pieces, options))
+        if not count:
+            sys.exit("not even one such stream fits on this machine now")
         tally = Tally()
         delays = np.random.default_rng(1).uniform(0, 2, count)
         with ThreadPoolExecutor(count) as streams:
             for done in [streams.submit(play, target, pieces, options, float(delay), tally) for delay in delays]:
                 done.result()
-        here.send("stop")
     finally:
+        here.send("stop")
         process.join(30)
         process.terminate()
     about = {"size": arguments.size, "fps": rate, "objective": arguments.objective, "asked": count}
