@@ -138,8 +138,6 @@ def test_it_says_when_the_service_is_gone(tab: Tab) -> None:
         show(tab, monitor)
     tab.wait_for("document.getElementById('headline').textContent === 'The service does not answer.'")
     assert read(tab, "#detail")[0].startswith("What stands below is from ")
-    tab.open("about:blank", DESK)
-    tab.complaints[:] = [each for each in tab.complaints if "ERR_CONNECTION" not in each and "ERR_EMPTY" not in each]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -216,7 +216,9 @@ async function look() {
   isLooking = true;
   try {
     const answer = await fetch(`/streams/${encodeURIComponent(row.id)}/overlay.jpg`, { signal: AbortSignal.timeout(5000) });
-    if (answer.status === 200 && row.id === shownId()) showPicture(row, await answer.blob());
+    const picture = answer.status === 200 ? await answer.blob() : null;
+    if (row.id !== shownId()) return; // another one was chosen meanwhile
+    if (picture) showPicture(row, picture);
     else if (seen.id !== row.id) {
       at("whole").hidden = true;
       at("no-picture").hidden = false;
