@@ -94,7 +94,6 @@ class Refusal(Enum):
     STREAMS = "streams"  # the most streams of the service
     FILE_STREAMS = "file_streams"  # the most of them in file mode
     CAPACITY = "capacity"  # those inside would miss their objective
-    MEMORY = "memory"  # bytes held
     QUOTA = "quota"  # of its token
     DRAINING = "draining"
 
@@ -126,8 +125,8 @@ class DecodeFault(Enum):
 
     OPEN = "open"  # nothing in it can be decoded
     BROKEN = "broken"  # it broke in the middle
-    TRUNCATED = "truncated"  # shorter than it claims
-    LIMIT = "limit"  # a frame larger than is allowed
+    FRAME = "frame"  # a frame that was sent by itself cannot be decoded
+    WARNING = "warning"  # nothing is lost, but it is odd: shorter than it claims, its clock jumps
 
 
 class JobState(Enum):

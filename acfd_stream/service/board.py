@@ -79,6 +79,7 @@ class StreamMeter:
             self._board.metrics.frame_dropped(verdict.drop_reason)
         else:
             self._board.metrics.frames_failed()
+            self._board.metrics.decode_error(self.info.codec if self.info else None, DecodeFault.FRAME)
         if outcome in (Outcome.DROPPED, Outcome.FAILED):
             for history in self._histories():
                 history.lost(outcome, reason=verdict.drop_reason)
@@ -91,7 +92,7 @@ class StreamMeter:
             self.tracks = total
 
     def media_at_fault(self, fault: DecodeFault, error: str) -> None:
-        """Its media broke, or could not be opened."""
+        """Its media broke, could not be opened, or is odd."""
         self.error = error
         self._board.metrics.decode_error(self.info.codec if self.info else None, fault)
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError
-from acfd_stream.metrics import Metrics
+from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.access import AccessInterceptor, rewrapped
@@ -73,7 +73,7 @@ class Server:
         self.port = 0
         self.monitor: Monitor | None = None
         self._detector = detector
-        self._access = AccessInterceptor(settings.access)
+        self._access = AccessInterceptor(settings.access, self._note_refusal)
         self._tracking, self._jobbing = _Later(), _Later()
         self._grpc: Any = None
         self._jobs: Jobs | None = None
@@ -146,6 +146,10 @@ class Server:
         if self.health.is_serving:
             return "serving"
         return "starting" if self.host is None else "draining"
+
+    def _note_refusal(self, reason: str) -> None:
+        if reason == "quota":
+            self.metrics.refused(Refusal.QUOTA)
 
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits

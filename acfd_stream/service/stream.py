@@ -303,6 +303,8 @@ class Stream:
             self.meter.tracks_started(session.tracks)
             if session.error is not None:
                 self.meter.media_at_fault(DecodeFault.BROKEN, session.error)
+            elif session.warnings:
+                self.meter.media_at_fault(DecodeFault.WARNING, session.warnings[0])
         if self._stopped is not None:
             raise self._stopped
         end = stream_pb2.TrackEnd(

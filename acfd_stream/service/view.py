@@ -110,10 +110,12 @@ class View:
             notes.append(f"The engine is a fallback: {self._card.engine}.")
         refused = self._samples.growth("acfd_admission_rejected_total", WINDOW_SECONDS)
         if refused:
-            notes.append(f"{_streams(refused)} refused in the last minute.")
+            streams = "1 stream was" if refused == 1 else f"{refused:.0f} streams were"
+            notes.append(f"{streams} refused in the last minute.")
         faults = self._samples.growth("acfd_decode_errors_total", WINDOW_SECONDS)
         if faults:
-            notes.append(f"{_streams(faults)} found to bring damaged media in the last minute; see “Lately ended”.")
+            times = "once" if faults == 1 else f"{faults:.0f} times"
+            notes.append(f"Media was at fault {times} in the last minute; “Lately ended” says whose.")
         for row in rows:
             if row["is_starved"]:
                 name = row["name"] or row["id"]
@@ -212,10 +214,6 @@ class View:
             "spark_ms": [_percentiles(tally)["p95_ms"] for tally in stream.history.series()],
             "has_overlay": stream.overlay is not None and stream.ended_at is None,
         }
-
-
-def _streams(count: float) -> str:
-    return "1 stream was" if count == 1 else f"{count:.0f} streams were"
 
 
 def _is_starved(stream: StreamMeter, recent: Tally, fps: float, nominal: float | None, age: float) -> bool:

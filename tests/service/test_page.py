@@ -64,9 +64,7 @@ def test_it_says_first_what_is_slow_since_when_and_whose(tab: Tab, slow: tuple[S
     assert detail.startswith("Frames wait for the engine")
     assert " Most of it is “studio-a”. " in detail
     assert since.startswith("since ")
-    assert read(tab, "#notes li") == [
-        "1 stream was found to bring damaged media in the last minute; see “Lately ended”."
-    ]
+    assert read(tab, "#notes li") == ["Media was at fault once in the last minute; “Lately ended” says whose."]
 
 
 def test_the_figures_are_those_of_the_service(tab: Tab, slow: tuple[Scene, Monitor]) -> None:
