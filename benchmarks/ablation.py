@@ -81,7 +81,7 @@ def run_row(row: Row, options: argparse.Namespace, seed: int) -> dict[str, Any]:
     config = config_of(row, options, seed)
     samples = read_coco(options.data / f"annotations/{config.validation}.json", options.data / "images")
     trainer = Trainer(config, *open_sources(config.data, options.data), options.device, options.workers)
-    folder = options.out / f"{row.name}-{config.schedule.iterations}-{seed}"
+    folder = options.out / f"{row.name}-{options.variant or 'small'}-{config.schedule.iterations}-{seed}"
     if (folder / "last.pt").exists():
         trainer.load(folder / "last.pt")
     trainer.run(folder)
@@ -129,9 +129,7 @@ def table(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def write(results: list[dict[str, Any]], path: Path) -> None:
     """Keep all results and their table."""
-    from measure import commit, device  # beside this script; a test borrows the rest of it
-
-    content = {"name": "ablation", "commit": commit(), "device": device(), "table": table(results), "runs": results}
+    content = {"name": "ablation", "table": table(results), "runs": results}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")
 
@@ -187,8 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is not there yet; 0 when all rows are done."""
+def main(arguments: Sequence[str] | None = None, origin: dict[str, str] | None = None) -> int:
+    """Run what is not there yet; 0 when all rows are done. ``origin`` goes into every result."""
     options = _parser().parse_args(arguments)
     cv2.setNumThreads(1)
     if options.threads:
@@ -202,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 whole = same_training(row, ROWS)
                 twins = [result for result in results if whole is not row and is_of(result, whole, options, seed)]
                 own = {"row": row.name, "pictures": row.count or "all"}
-                results.append({**twins[0], **own} if twins else run_row(row, options, seed))
+                results.append({**twins[0], **own} if twins else run_row(row, options, seed) | (origin or {}))
                 write(results, options.results)
                 draw(results, options.results.with_suffix(".png"))
                 print(json.dumps(results[-1]), flush=True)
@@ -213,4 +211,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from measure import commit, device  # beside this script; a test borrows the rest of it
+
+    sys.exit(main(origin={"commit": commit(), "device": device()}))
