@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain
-from acfd_stream.cli.service_app import client_app, serve_app
+from acfd_stream.cli.service_app import bench_app, client_app, serve_app
 from acfd_stream.config import DetectConfig, VideoConfig
 
 app = typer.Typer(
@@ -184,6 +184,7 @@ _add_training_command("export", "Turn a trained checkpoint into a model file (ne
 
 app.add_typer(serve_app, name="serve")
 app.add_typer(client_app, name="client")
+app.add_typer(bench_app, name="bench")
 
 
 def run(arguments: list[str]) -> int:

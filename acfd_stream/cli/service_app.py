@@ -13,6 +13,7 @@ from acfd_stream.config import DetectConfig, VideoConfig
 
 serve_app = typer.Typer(help="Serve gRPC until a signal says stop.", invoke_without_command=True)
 client_app = typer.Typer(help="Ask a service.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure.", no_args_is_help=True)
 
 
 class LogFormat(StrEnum):
@@ -261,6 +262,40 @@ def client_watch(
     from acfd_stream.cli.client import Remote, run_client_watch
 
     return run_client_watch(Remote(to, ca, cert, key, token_file, tls), service)
+
+
+@bench_app.command("service")
+def bench_service(
+    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="The service.")] = None,
+    is_spawned: Annotated[bool, typer.Option("--spawn", help="Start one of its own, and stop it at the end.")] = False,
+    options: Annotated[str, typer.Option("--with", metavar="'--batch 8 …'", help="Options of the one it starts.")] = "",
+    streams: Annotated[str, typer.Option(metavar="N,N,…", help="How many live streams at once.")] = "1,2,4,8,16",
+    fps: Annotated[float, typer.Option(help="Frames a second of each.")] = 24.0,
+    objective: Annotated[float, typer.Option(metavar="S", help="Longest time a frame should take, seconds.")] = 0.05,
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long each load lasts.")] = 10.0,
+    clip: Annotated[Path | None, typer.Option(metavar="FILE", help="What is sent; else a drawn 720p cartoon.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.json")] = Path("bench_service.json"),
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    tls: Tls = False,
+    token_file: TokenFile = None,
+) -> int:
+    """Feed live streams by the clock, more and more, and find the largest load with p95 within the objective.
+
+    Goes up through N,N,… until one does not keep it, then halves the gap. Writes OUT.json and OUT.png.
+    """
+    import shlex
+
+    from acfd_stream.cli.bench import BenchCall, parse_counts, run_bench_service
+    from acfd_stream.cli.client import Remote
+
+    if (to is None) != is_spawned:
+        raise typer.BadParameter("give either --to HOST:PORT or --spawn")
+    remote = None if to is None else Remote(to, ca, cert, key, token_file, tls)
+    counts = tuple(parse_counts(streams))
+    further = tuple(shlex.split(options))
+    return run_bench_service(BenchCall(remote, further, counts, fps, objective, seconds, clip, output))
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -131,3 +131,26 @@ class _Taker:
             piece, self._piece = self._piece[:cut], self._piece[cut:]
             self._taken += cut
             yield piece
+
+
+def live_copy(source: Path, target: Path) -> Path:
+    """``source`` encoded as live senders do, with no frame that waits for a later one.
+
+    Raises:
+        MediaError: it cannot be read, or not be written.
+    """
+    import av
+
+    try:
+        with av.open(str(source)) as film, av.open(str(target), "w", format="matroska") as copy:
+            pictures = film.streams.video[0]
+            options = {"preset": "veryfast", "tune": "zerolatency"}
+            stream = copy.add_stream("libx264", rate=pictures.average_rate, options=options)
+            stream.height, stream.width, stream.pix_fmt = pictures.height, pictures.width, "yuv420p"
+            for frame in film.decode(pictures):
+                frame.pict_type = av.video.frame.PictureType.NONE
+                copy.mux(stream.encode(frame))
+            copy.mux(stream.encode(None))
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise MediaError(f"cannot encode {source} for a live stream: {error}") from error
+    return target

@@ -1,0 +1,200 @@
+"""``bench service``: how many live streams a service carries within its objective."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acfd_stream.cli.client import Remote
+from acfd_stream.cli.exits import DONE, complain, remark
+from acfd_stream.config import hush_grpc
+from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
+
+if TYPE_CHECKING:
+    from acfd_stream.service.load import LoadRow
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class BenchCall:
+    """One call of the command, parsed."""
+
+    remote: Remote | None
+    """None: a service of its own is started, and stopped at the end."""
+    spawn: tuple[str, ...]
+    """Further options of that service."""
+    streams: tuple[int, ...]
+    fps: float
+    objective_seconds: float
+    seconds: float
+    clip: Path | None
+    """None: one is drawn."""
+    output: Path
+    """The JSON file; the PNG lies beside it."""
+
+
+def run_bench_service(call: BenchCall) -> int:
+    """Sweep, print a line a load, and write the report and its picture.
+
+    Raises:
+        AcfdError: the service cannot be reached, the clip cannot be read, or the report not be written.
+    """
+    hush_grpc()
+    _require_writable(call.output)
+    with tempfile.TemporaryDirectory(prefix="acfd-bench-") as folder, _service(call) as (remote, server_cpu):
+        report = _report(call, remote, call.clip or _drawn(Path(folder)), server_cpu)
+    _write(call.output, report)
+    picture = call.output.with_suffix(".png")
+    places = str(call.output)
+    try:
+        from acfd_stream.service.load_plot import draw_sweep
+
+        draw_sweep(report, picture)
+        places += f", {picture}"
+    except BackendUnavailable as error:
+        complain(f"warning: no picture: {error}")
+    objective = call.objective_seconds * 1000
+    remark(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {places}")
+    return DONE
+
+
+def _report(call: BenchCall, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]) -> dict[str, Any]:
+    from acfd_stream.service.load import Load, LoadPlan, sweep
+
+    plan = LoadPlan(clip, call.fps, call.objective_seconds, call.seconds)
+    with remote.open() as client:
+        loaded = next((model for model in client.models() if model.is_loaded), None)
+        size = _size_of(clip)
+        capacity = client.capacity(size, call.fps, call.objective_seconds)
+    if loaded is None:
+        raise ServiceError(f"{remote.target} has no model loaded")
+    load = Load(remote.open, plan, server_cpu)
+    remark(f"{loaded.name} {loaded.version} on {loaded.description}; {capacity.reason}")
+    rows, largest = sweep(load.run, call.streams, call.objective_seconds, _tell)
+    return {
+        "model": f"{loaded.name} {loaded.version}",
+        "engine": loaded.description,
+        "clip": call.clip.name if call.clip else "drawn",
+        "size": list(size),
+        "fps": call.fps,
+        "objective_seconds": call.objective_seconds,
+        "seconds": call.seconds,
+        "warmup_seconds": plan.warmup_seconds,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "largest": largest,
+        "rows": [row.values() for row in rows],
+    }
+
+
+def _tell(row: LoadRow) -> None:
+    values = row.values()
+    latency = values["latency"] or {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+    times = " ".join(f"{name} {latency[name] * 1000:.1f}" for name in ("p50", "p95", "p99"))
+    cpu = values["server_cpu_per_frame"]
+    server = "" if cpu is None else f", server {cpu * 1000:.1f} ms CPU a frame"
+    print(
+        f"{row.streams:>3} streams: {row.admitted} in, {row.refused} refused, {len(row.failures)} broken; "
+        f"{times} ms; goodput {row.goodput:.4f}{server}",
+        flush=True,
+    )
+
+
+@contextmanager
+def _service(call: BenchCall) -> Iterator[tuple[Remote, Callable[[], float | None]]]:
+    """The service to ask, and what tells its processor seconds."""
+    if call.remote is not None:
+        yield _without_patience(call.remote), lambda: None
+        return
+    command = [sys.executable, "-m", "acfd_stream.cli", "serve", "--listen", "127.0.0.1:0", "--metrics", ""]
+    quiet = ["--log-level", "error", *call.spawn]
+    with subprocess.Popen([*command, *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Remote(_address(process), patience_seconds=0.0), lambda: cpu_seconds(process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _without_patience(remote: Remote) -> Remote:
+    from dataclasses import replace
+
+    return replace(remote, patience_seconds=0.0)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    """What the service says in its first line."""
+    line = process.stdout.readline() if process.stdout is not None else ""
+    if not line.startswith("serving on "):
+        raise ServiceError(
+            f"the service did not start (exit code {process.wait(_STOP_SECONDS)}); its complaint is above"
+        )
+    return line.removeprefix("serving on ").split(": ")[0]
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Processor seconds of a process so far; None where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _drawn(folder: Path) -> Path:
+    """A drawn cartoon of 720p, as an encoder in a hurry would send it: no frame waits for a later one."""
+    from acfd_stream.service.pacing import live_copy
+
+    film = folder / "drawn.mkv"
+    command = [sys.executable, "-m", "acfd_stream.model.toon", "demo", str(film)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise MediaError(f"no clip could be drawn; give one with --clip ({done.stderr.strip()})")
+    return live_copy(film, folder / "live.mkv")
+
+
+def _size_of(clip: Path) -> tuple[int, int]:
+    """(height, width) of a clip's pictures."""
+    from acfd_stream.video import open_video
+
+    with open_video(str(clip)) as video:
+        return video.info.display_size
+
+
+def _require_writable(output: Path) -> None:
+    if output.suffix != ".json":
+        raise ConfigError(f"--output must end in .json, got {output}; the PNG takes its name")
+    if not output.parent.is_dir():
+        raise OutputError(f"cannot write {output}: there is no folder {output.parent}")
+
+
+def _write(output: Path, report: dict[str, Any]) -> None:
+    try:
+        output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {output}: {error.strerror}; choose another place") from error
+
+
+def parse_counts(text: str) -> Sequence[int]:
+    """The numbers of ``1,2,4``.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= 1024 for part in parts):
+        raise ConfigError(f"--streams must be whole numbers in 1 … 1024 like 1,2,4, got {text!r}")
+    return tuple(int(part) for part in parts)

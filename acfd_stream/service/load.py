@@ -1,0 +1,258 @@
+"""Live streams against a service, as many as asked for: what became of their frames, and what that cost.
+
+Every stream sends a clip by the clock, with a client of its own. Latencies are taken at both ends: the server's from a
+frame's bytes being there to its result, the client's from handing over the bytes to holding the result.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acfd_stream.config import require
+from acfd_stream.errors import AcfdError, OverloadedError
+from acfd_stream.service.client import Client
+from acfd_stream.service.exchange import StreamOptions
+from acfd_stream.service.pacing import PacedMedia, schedule
+from acfd_stream.types import FrameResult, Outcome
+
+PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """What each of the streams does."""
+
+    clip: Path
+    """What is sent."""
+    fps: float = 24.0
+    """Frames a second, > 0."""
+    objective_seconds: float = 0.05
+    """Longest time a frame should take, > 0."""
+    seconds: float = 10.0
+    """How long the streams last, > warmup_seconds."""
+    warmup_seconds: float = 1.0
+    """Frames sent before this do not count: streams open and measure themselves in it; >= 0."""
+    drop_policy: str = "drop_oldest"
+    """What gives way when the service is too slow."""
+
+    def __post_init__(self) -> None:
+        require(self.fps > 0, "fps", self.fps, "> 0")
+        require(self.objective_seconds > 0, "objective", self.objective_seconds, "> 0")
+        require(self.warmup_seconds >= 0, "warmup", self.warmup_seconds, ">= 0")
+        require(self.seconds > self.warmup_seconds, "seconds", self.seconds, f"> {self.warmup_seconds}, the warm-up")
+
+
+@dataclass
+class LoadRow:
+    """What became of so many streams."""
+
+    streams: int
+    admitted: int = 0
+    refused: int = 0
+    failures: list[str] = field(default_factory=list)  # of streams that broke
+    outcomes: Counter[str] = field(default_factory=Counter)  # frames by how they fared
+    drops: Counter[str] = field(default_factory=Counter)  # dropped frames by reason
+    causes: Counter[str] = field(default_factory=Counter)  # late frames by the stage that took longest
+    server_seconds: list[float] = field(default_factory=list)  # latency of each frame that was answered
+    client_seconds: list[float] = field(default_factory=list)
+    refusal_seconds: list[float] = field(default_factory=list)  # from asking to being refused
+    server_cpu_seconds: float | None = None  # None: not known
+    client_cpu_seconds: float = 0.0
+    answered: int = 0  # frames, those of the warm-up too
+
+    @property
+    def frames(self) -> int:
+        """Frames that count."""
+        return self.outcomes.total()
+
+    @property
+    def goodput(self) -> float:
+        """Share of them that was answered within the objective, as the server says."""
+        return self.outcomes[Outcome.OK.value] / max(1, self.frames)
+
+    def keeps(self, objective_seconds: float) -> bool:
+        """Whether every stream was let in, none broke, and 95 % of all frames came within the objective.
+
+        A frame that was dropped or failed counts as one that never came.
+        """
+        if self.refused or self.failures or not self.frames:
+            return False
+        in_time = sum(seconds <= objective_seconds for seconds in self.server_seconds)
+        return in_time >= 0.95 * self.frames
+
+    def values(self) -> dict[str, Any]:
+        """As it stands in the JSON file; times in seconds."""
+        answered = max(1, self.answered)
+        server_cpu = None if self.server_cpu_seconds is None else round(self.server_cpu_seconds / answered, 6)
+        return {
+            "streams": self.streams,
+            "admitted": self.admitted,
+            "refused": self.refused,
+            "broken": len(self.failures),
+            "frames": self.frames,
+            "goodput": round(self.goodput, 5),
+            "outcomes": dict(sorted(self.outcomes.items())),
+            "drops": dict(sorted(self.drops.items())),
+            "late_because_of": dict(sorted(self.causes.items())),
+            "latency": percentiles(self.server_seconds),
+            "client_latency": percentiles(self.client_seconds),
+            "refusal": percentiles(self.refusal_seconds),
+            "server_cpu_per_frame": server_cpu,
+            "client_cpu_per_frame": round(self.client_cpu_seconds / answered, 6),
+            "failures": sorted(set(self.failures)),
+        }
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
+    """p50, p95, p99 and the longest; None where there are none."""
+    if not seconds:
+        return None
+    found = {f"p{share}": round(float(np.percentile(seconds, share)), 6) for share in PERCENTILES}
+    return found | {"longest": round(max(seconds), 6)}
+
+
+class Load:
+    """Runs plans against one service."""
+
+    def __init__(
+        self, connect: Callable[[], Client], plan: LoadPlan, server_cpu: Callable[[], float | None] = lambda: None
+    ) -> None:
+        """Prepare ``plan``.
+
+        Args:
+            connect: opens a client; it must not begin broken streams again.
+            plan: what each stream does.
+            server_cpu: processor seconds of the server so far; None where nobody knows.
+
+        Raises:
+            MediaError: the clip cannot be read, or is shorter than the plan.
+        """
+        self._connect = connect
+        self._plan = plan
+        self._server_cpu = server_cpu
+        self._layout, self._dues = schedule(plan.clip, plan.fps)
+        self._seconds = min(plan.seconds, len(self._dues) / plan.fps)
+        require(self._seconds > plan.warmup_seconds, "clip", f"{self._seconds:g} s", "longer than the warm-up")
+
+    def run(self, streams: int) -> LoadRow:
+        """Have ``streams`` streams at once, their frames spread evenly over a frame's time."""
+        row = LoadRow(streams)
+        lock, ready = threading.Lock(), threading.Barrier(streams + 1)
+        begin = [0.0]
+        threads = [
+            threading.Thread(target=self._stream, args=(row, lock, ready, begin, number / streams), daemon=True)
+            for number in range(streams)
+        ]
+        for thread in threads:
+            thread.start()
+        server_before, client_before = self._server_cpu(), time.process_time()
+        begin[0] = time.perf_counter() + 0.05
+        ready.wait()
+        for thread in threads:
+            thread.join()
+        row.client_cpu_seconds = time.process_time() - client_before
+        server_after = self._server_cpu()
+        if server_before is not None and server_after is not None:
+            row.server_cpu_seconds = server_after - server_before
+        return row
+
+    def _stream(
+        self, row: LoadRow, lock: threading.Lock, ready: threading.Barrier, begin: list[float], phase: float
+    ) -> None:
+        """One stream from asking to its end; what it saw goes into ``row``."""
+        plan, asked = self._plan, 0.0
+        results: list[tuple[FrameResult, float]] = []
+        failure: AcfdError | None = None
+        media: PacedMedia | None = None
+        with self._connect() as client:
+            try:
+                client.health()  # the connection stands: a refusal is timed from the question
+            except AcfdError as error:
+                failure = error
+            ready.wait()
+            try:
+                if failure is None:
+                    start_at = begin[0] + phase / plan.fps
+                    media = PacedMedia(self._layout, self._dues, longest_seconds=self._seconds, begin_at=start_at)
+                    asked = time.perf_counter()
+                    with client.track(media, self._options()) as stream:
+                        results.extend((result, time.perf_counter()) for result in stream)
+            except AcfdError as error:
+                failure = error
+        ended = time.perf_counter()
+        with lock:
+            if failure is not None and isinstance(failure, OverloadedError) and not results:
+                row.refused += 1
+                row.refusal_seconds.append(ended - asked)
+            elif failure is not None:
+                row.failures.append(str(failure))
+            row.admitted += bool(results)
+            if media is not None:
+                self._enter(row, results, media, begin[0] + plan.warmup_seconds)
+
+    def _options(self) -> StreamOptions:
+        plan = self._plan
+        return StreamOptions(
+            mode="live",
+            drop_policy=plan.drop_policy,
+            declared_fps=plan.fps,
+            objective_seconds=plan.objective_seconds,
+            name="bench",
+        )
+
+    @staticmethod
+    def _enter(row: LoadRow, results: list[tuple[FrameResult, float]], media: PacedMedia, counts_from: float) -> None:
+        row.answered += len(results)
+        for result, came_at in results:
+            sent_at = media.sent_at.get(result.pts)
+            if sent_at is not None and sent_at < counts_from:
+                continue
+            verdict = result.verdict
+            row.outcomes[verdict.outcome.value] += 1
+            if verdict.drop_reason is not None:
+                row.drops[verdict.drop_reason.value] += 1
+            if verdict.outcome in (Outcome.OK, Outcome.LATE):
+                if verdict.latency_seconds is not None:
+                    row.server_seconds.append(verdict.latency_seconds)
+                if sent_at is not None:
+                    row.client_seconds.append(came_at - sent_at)
+            if verdict.outcome is Outcome.LATE and verdict.cause is not None:
+                row.causes[str(verdict.cause)] += 1
+
+
+def sweep(
+    run: Callable[[int], LoadRow], counts: Sequence[int], objective_seconds: float, told: Callable[[LoadRow], None]
+) -> tuple[list[LoadRow], int]:
+    """Rows of ``counts`` and of those between, and the largest load that keeps the objective; 0: none does.
+
+    Goes up until a load does not keep it, then halves the gap between that and the last that did.
+    """
+    rows: dict[int, LoadRow] = {}
+
+    def keeps(count: int) -> bool:
+        if count not in rows:
+            rows[count] = run(count)
+            told(rows[count])
+        return rows[count].keeps(objective_seconds)
+
+    good, bad = 0, None
+    for count in sorted(set(counts)):
+        if not keeps(count):
+            bad = count
+            break
+        good = count
+    while bad is not None and bad - good > 1:
+        middle = (good + bad) // 2
+        if keeps(middle):
+            good = middle
+        else:
+            bad = middle
+    return [rows[count] for count in sorted(rows)], good
