@@ -37,8 +37,9 @@ _DROP_REASONS_BACK = {number: reason for reason, number in _DROP_REASONS.items()
 
 def duration_pb(seconds: float) -> Duration:
     """``seconds`` to the nanosecond."""
-    whole, nanos = divmod(round(seconds * 1e9), 10**9)
-    return Duration(seconds=whole, nanos=nanos)
+    message = Duration()
+    _fill_duration(message, seconds)
+    return message
 
 
 def seconds_of(duration: Duration) -> float:
@@ -108,14 +109,25 @@ def detected_faces_pb(detections: Detections) -> list[types_pb2.Face]:
 
 def verdict_pb(verdict: Verdict) -> types_pb2.Verdict:
     """What is thought of a frame."""
-    seconds = verdict.latency_seconds
-    return types_pb2.Verdict(
-        outcome=_OUTCOMES[verdict.outcome],
-        latency=None if seconds is None else duration_pb(seconds),
-        cause=None if verdict.cause is None else _STAGES_BY_NAME[verdict.cause],
-        drop_reason=None if verdict.drop_reason is None else _DROP_REASONS[verdict.drop_reason],
-        failure=verdict.failure,
-    )
+    message = types_pb2.Verdict()
+    _fill_verdict(message, verdict)
+    return message
+
+
+def _fill_verdict(message: types_pb2.Verdict, verdict: Verdict) -> None:
+    message.outcome = _OUTCOMES[verdict.outcome]
+    if verdict.latency_seconds is not None:
+        message.latency.SetInParent()  # 0 s is not the same as not known
+        _fill_duration(message.latency, verdict.latency_seconds)
+    if verdict.cause is not None:
+        message.cause = _STAGES_BY_NAME[verdict.cause]
+    if verdict.drop_reason is not None:
+        message.drop_reason = _DROP_REASONS[verdict.drop_reason]
+    message.failure = verdict.failure
+
+
+def _fill_duration(message: Duration, seconds: float) -> None:
+    message.seconds, message.nanos = divmod(round(seconds * 1e9), 10**9)
 
 
 def verdict_of(verdict: types_pb2.Verdict) -> Verdict:
@@ -132,17 +144,34 @@ def verdict_of(verdict: types_pb2.Verdict) -> Verdict:
 
 def result_pb(result: FrameResult) -> types_pb2.FrameResult:
     """What is said of one frame."""
-    return types_pb2.FrameResult(
-        index=result.index,
-        pts=result.pts,
-        is_pts_filled=result.is_pts_filled,
-        shot=result.shot,
-        faces=[face_pb(face) for face in result.faces],
-        reused=result.reused,
-        is_truncated=result.is_truncated,
-        stage_times=stage_times_pb(result.timings),
-        verdict=verdict_pb(result.verdict),
-    )
+    message = types_pb2.FrameResult()
+    fill_result(message, result)
+    return message
+
+
+def results_pb(results: Iterable[FrameResult]) -> stream_pb2.FrameResults:
+    """What is said of some frames, in one message."""
+    message = stream_pb2.FrameResults()
+    for result in results:
+        fill_result(message.frames.add(), result)
+    return message
+
+
+def fill_result(message: types_pb2.FrameResult, result: FrameResult) -> None:
+    """Write what is said of one frame into an empty message: in place, for this is done for every frame."""
+    message.index, message.pts, message.shot = result.index, result.pts, result.shot
+    message.is_pts_filled, message.reused = result.is_pts_filled, result.reused
+    message.is_truncated = result.is_truncated
+    for face in result.faces:
+        entry = message.faces.add()
+        entry.track_id, entry.score, entry.state = face.track_id, face.score, _STATES[face.state]
+        box = entry.box
+        box.x1, box.y1, box.x2, box.y2 = face.box_xyxy
+    for stage, seconds in sorted((_STAGES_BY_NAME[name], seconds) for name, seconds in result.timings.items()):
+        time = message.stage_times.add()
+        time.stage = stage
+        _fill_duration(time.duration, seconds)
+    _fill_verdict(message.verdict, result.verdict)
 
 
 def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult:

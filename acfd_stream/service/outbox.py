@@ -67,7 +67,8 @@ class Outbox:
                 return False
             self._entries.append(entry)
             self._count(entry, 1)
-            self._changed.notify_all()
+            if len(self._entries) == 1 or self._is_whole():  # else whoever takes would only wait on
+                self._changed.notify_all()
             return True
 
     def finish(self, error: BaseException | None = None) -> None:

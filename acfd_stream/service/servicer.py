@@ -163,7 +163,7 @@ def stats_pb(stream: Stream) -> face_track_pb2.StreamStats:
     request, meter, session = stream.request, stream.meter, stream.session
     start_time = Timestamp()
     start_time.FromNanoseconds(round(stream.start_time * 1e9))
-    times = stream.ledger.summary()
+    times = ({} if session is None else session.ledger.summary()) | stream.ledger.summary()
     latency = times.pop("latency", None)
     return face_track_pb2.StreamStats(
         stream_id=stream.stream_id,

@@ -91,7 +91,7 @@ class AnswerSettings:
     """Most results of a message, 1 … 1000."""
     wait_seconds: float = 0.1
     """Longest time a result waits for others, >= 0."""
-    resume_seconds: float = 2.0
+    resume_seconds: float = 5.0
     """A resume point at least so often while results come, > 0."""
 
     def __post_init__(self) -> None:

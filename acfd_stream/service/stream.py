@@ -24,12 +24,12 @@ from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
 from acfd_stream.pipeline.checkpoint import telling_damage
-from acfd_stream.pipeline.ledger import STAGES, Ledger
+from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.scheduler import Lane
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service import tokens
 from acfd_stream.service.board import StreamCard, StreamMeter
-from acfd_stream.service.convert import duration_pb, media_info_pb, model_info_pb, result_pb
+from acfd_stream.service.convert import duration_pb, media_info_pb, model_info_pb, results_pb
 from acfd_stream.service.feeding import Feeder
 from acfd_stream.service.outbox import Note, Outbox, Settled
 from acfd_stream.service.requests import StreamRequest
@@ -61,7 +61,7 @@ class Stream:
         self.feeder: Feeder | None = None
         self.outcomes: Counter[Outcome] = Counter()
         self.drops: Counter[DropReason] = Counter()
-        self.ledger = Ledger((*STAGES, "latency"))
+        self.ledger = Ledger(("encode", "send", "latency"))
         self.cancel_call: Callable[[], object] = lambda: None
         self.sending_since: float | None = None
         self.reused = 0
@@ -105,7 +105,7 @@ class Stream:
             else:
                 results = [self._judged(settled) for settled in piece]
                 with telling_damage(is_resumed=self.request is not None and self.request.resume is not None):
-                    message = make(results=stream_pb2.FrameResults(frames=[result_pb(result) for result in results]))
+                    message = make(results=results_pb(results))
             begin = self.sending_since = time.monotonic()
             yield message
             self.sending_since = None
@@ -349,12 +349,11 @@ class Stream:
             self.reused += result.reused
             if verdict.drop_reason is not None:
                 self.drops[verdict.drop_reason] += 1
-            timings = {**result.timings, "send": send_seconds}
-            self.ledger.add(timings)
+            self.ledger.add({"encode": result.timings["encode"], "send": send_seconds})
             if verdict.latency_seconds is not None:
                 self.ledger.add({"latency": verdict.latency_seconds})
             if self.meter is not None:
-                self.meter.frame(result, timings)
+                self.meter.frame(result, {**result.timings, "send": send_seconds})
         if results and self.meter is not None and self.session is not None:
             self.meter.tracks_started(self.session.tracks)
 

@@ -18,7 +18,7 @@ from acfd_stream.errors import ConfigError
 _MAGIC = b"AFT\x01"
 _PROOF_BYTES = 16
 _STATE_BYTES = 16 * 2**20  # far above any state; a small token must not grow into all the memory there is
-_LEVEL = 6
+_LEVEL = 1  # the state is mostly a few small pictures: more work makes it little smaller
 
 
 def pack(state: Mapping[str, Any], key: bytes = b"") -> bytes:
