@@ -107,15 +107,17 @@ class BytesReader:
 
     def __init__(self, source: BinaryIO | ByteStream | Pipe) -> None:
         self._source = source
+        self._has_failed = False
         self.interrupt: BaseException | None = None
 
     def read(self, size: int) -> bytes:
         """The next bytes, at most ``size``; ``b""`` at the end."""
-        if self.interrupt is not None:
+        if self.interrupt is not None or self._has_failed:  # FFmpeg reads on, and PyAV prints a second error
             return b""
         try:
             data = self._source.read(size)
         except Exception:
+            self._has_failed = True
             raise
         except BaseException as error:
             self.interrupt = error

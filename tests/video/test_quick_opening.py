@@ -16,6 +16,12 @@ from acfd_stream.video.bytestream import ByteStream
 
 FEW = 6
 WAIT_SECONDS = 30.0
+LIVE = [
+    ("matroska", {"live": "1", "cluster_time_limit": "1"}),
+    ("mpegts", {}),
+    ("flv", {}),
+    ("mp4", {"movflags": "frag_every_frame+empty_moov+default_base_moof"}),
+]
 
 
 def pieces_of(container_format: str, options: dict[str, str]) -> list[bytes]:
@@ -35,15 +41,7 @@ def pieces_of(container_format: str, options: dict[str, str]) -> list[bytes]:
     return pieces
 
 
-@pytest.mark.parametrize(
-    ("container_format", "options"),
-    [
-        ("matroska", {"live": "1", "cluster_time_limit": "1"}),
-        ("mpegts", {}),
-        ("flv", {}),
-        ("mp4", {"movflags": "frag_every_frame+empty_moov+default_base_moof"}),
-    ],
-)
+@pytest.mark.parametrize(("container_format", "options"), LIVE)
 def test_a_live_stream_opens_with_its_first_frames(container_format: str, options: dict[str, str]) -> None:
     stream = ByteStream()
     for piece in pieces_of(container_format, options)[:FEW]:
@@ -57,3 +55,21 @@ def test_a_live_stream_opens_with_its_first_frames(container_format: str, option
         assert video.info.display_size == (96, 128)
         assert video.info.frame_rate == 24
         video.close()
+
+
+@pytest.mark.parametrize(("container_format", "options"), LIVE)
+def test_a_stream_that_is_broken_off_prints_nothing(
+    container_format: str, options: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    stream = ByteStream()
+    for piece in pieces_of(container_format, options)[:FEW]:
+        stream.feed(piece)
+    with open_video(stream, VideoConfig(low_delay=True)) as video, ThreadPoolExecutor(1) as pool:
+        frames = iter(video)
+        next(frames)
+        rest = pool.submit(lambda: list(frames))
+        stream.abort("enough")
+        assert len(rest.result(WAIT_SECONDS)) < FEW
+    assert video.error is not None
+    assert "enough" in video.error
+    assert capfd.readouterr().err == ""
