@@ -107,6 +107,8 @@ class Monitor:
         """Begin to answer."""
         for thread in self._threads:
             thread.start()
+        host = str(self._server.server_address[0])
+        _log.info("page and metrics on http://%s:%d/", f"[{host}]" if ":" in host else host, self.port)
         return self
 
     def close(self) -> None:

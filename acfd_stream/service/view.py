@@ -9,7 +9,7 @@ from typing import Any
 
 from acfd_stream.metrics import Mode, Outcome, Stage, StreamState
 from acfd_stream.service.board import Board, StreamMeter
-from acfd_stream.service.diagnosis import WINDOW_SECONDS, Diagnosis, diagnose, tally_place
+from acfd_stream.service.diagnosis import WINDOW_SECONDS, Diagnosis, Level, diagnose, tally_place
 from acfd_stream.service.history import History, Tally
 from acfd_stream.service.samples import Samples
 
@@ -93,13 +93,22 @@ class View:
         since = diagnosis.since_seconds
         return {
             "level": diagnosis.level.value,
-            "headline": diagnosis.headline,
+            "headline": self._idle_words() if diagnosis.level is Level.IDLE else diagnosis.headline,
             "detail": diagnosis.detail,
             "place": diagnosis.place.value if diagnosis.place else None,
             "stream_id": diagnosis.stream_id,
             "since": None if since is None else round(self._wall() - since, 1),
             "is_older": diagnosis.is_older,
         }
+
+    def _idle_words(self) -> str:
+        streams = self._board.streams()
+        files = sum(each.card.mode is Mode.FILE for each in streams)
+        if not streams:
+            return "No stream is open."
+        rate = f"{_rate(self._board.history(Mode.FILE)):,.0f} frames a second"
+        live = "No live frames in the last minute" if len(streams) > files else "No live stream is open"
+        return f"{live}; {files} file stream{'s' * (files > 1)} at {rate}." if files else f"{live}."
 
     def _notes(self, rows: list[Json]) -> list[str]:
         """What else is odd, the gravest first."""

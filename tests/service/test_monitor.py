@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.board import Board
+from acfd_stream.metrics import Mode
+from acfd_stream.service.board import Board, StreamCard
 from acfd_stream.service.monitor import MOST_REQUESTS, Monitor
-from acfd_stream.service.view import ServiceCard
+from acfd_stream.service.samples import Samples
+from acfd_stream.service.view import ServiceCard, View
 from acfd_stream.types import Face
 from tests.service.scene import Scene, grey_picture
 from tests.service.watched import TIMEOUT_SECONDS, get, get_json
@@ -162,3 +165,35 @@ def test_closing_leaves_no_thread_and_no_port() -> None:
 def test_a_place_where_it_cannot_listen_is_said(address: str) -> None:
     with pytest.raises(ConfigError, match=f"metrics cannot listen on {address}"):
         Monitor(address, Board(), ServiceCard(), lambda: "serving")
+
+
+@pytest.mark.parametrize(
+    ("modes", "words"),
+    [
+        ([], "No stream is open."),
+        ([Mode.LIVE], "No live frames in the last minute."),
+        ([Mode.FILE], "No live stream is open; 1 file stream at 0 frames a second."),
+        ([Mode.FILE, Mode.FILE, Mode.LIVE], "No live frames in the last minute; 2 file streams at 0 frames a second."),
+    ],
+)
+def test_without_live_frames_it_says_what_there_is(modes: list[Mode], words: str) -> None:
+    board = Board()
+    for number, mode in enumerate(modes):
+        board.open_stream(StreamCard(str(number), mode=mode))
+    view = View(board, Samples(board.metrics), ServiceCard(), lambda: "serving")
+    assert view.data()["verdict"]["headline"] == words
+    json.dumps(view.data(), allow_nan=False)
+
+
+def test_a_sender_that_is_too_slow_is_named() -> None:
+    scene = Scene()
+    for _ in range(30):  # a stream that brings 5 of its 24 frames a second
+        for _ in range(10):
+            scene.meters[0].frame(scene._result(scene.meters[0], 1.0, 1.0))
+        scene.now += 2
+    view = View(scene.board, scene.samples, ServiceCard(), lambda: "serving")
+    assert view.data()["notes"] == [
+        "“studio-a” sends 5 of its 24 frames a second: look at its sender and the network.",
+        "“studio-b” sends 0 of its 24 frames a second: look at its sender and the network.",
+        "“preview wall” sends 0 of its 12 frames a second: look at its sender and the network.",
+    ]

@@ -59,7 +59,7 @@ export class Chart {
     const clip = svg("clipPath", { id: `${this.figure.id}-clip` }, [
       svg("rect", { x: this.box.left, y: this.box.top - 3, width: this.box.right - this.box.left, height: this.box.bottom - this.box.top + 4 }),
     ]);
-    this.plot.replaceChildren(clip, ...this.grid(), ...this.rule(), ...this.marks(), ...this.pointer());
+    this.plot.replaceChildren(clip, ...this.grid(), ...this.marks(), ...this.rule(), ...this.pointer());
     this.readOut();
   }
 

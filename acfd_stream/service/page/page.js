@@ -21,7 +21,7 @@ const percent = (share) => {
   if (share > 0.999 && share < 1) return `${(Math.floor(share * 10000) / 100).toFixed(2)} %`;
   return `${share === 1 || share * 100 < 10 && share === 0 ? share * 100 : (share * 100).toFixed(share >= 0.9 ? 1 : 0)} %`;
 };
-const rate = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en"));
+const rate = (value) => (value > 0 && value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en"));
 const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 const span = (seconds) => {
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -195,7 +195,7 @@ function showLook(row) {
     return element("tr", "", title, element("td", "n", ms(stage.mean_ms)), element("td", "wide", bar));
   }));
   const drops = Object.entries(row.drops).map(([reason, count]) => `${count.toLocaleString("en")} dropped (${reason.replace("_", " ")})`);
-  const facts = [`open for ${span(row.age_seconds)}`, `by ${row.path}`, `${row.frames.toLocaleString("en")} frames`, `${row.shots + 1} shots`, ...drops];
+  const facts = [`open for ${span(row.age_seconds)}`, `by ${row.path}`, `${row.frames.toLocaleString("en")} frames`, row.shots ? `${row.shots + 1} shots` : "1 shot", ...drops];
   if (row.reused) facts.push(`${percent(row.reused / row.frames)} held drawings`);
   if (row.error) facts.push(row.error);
   text("look-facts", facts.join(" · "));
