@@ -287,7 +287,7 @@ class TrackSession:
                     yield from self._handed(settled)
                 if self._is_over:
                     return
-            self._is_finished = True
+            self._is_finished = not self._is_over
         except Exception:
             if not self._is_closed:  # else it is but the noise of another thread's close()
                 raise

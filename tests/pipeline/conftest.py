@@ -65,3 +65,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def detector(tiny_model: Path) -> Iterator[Detector]:
     with Detector.open(tiny_model, config=DETECT) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def clip_in_order(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The drawn clip in a container that can be read while it is sent."""
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mkv")
