@@ -67,7 +67,7 @@ def logit_loss(logits: Tensor, goals: Tensor) -> Tensor:
     """
     goal = goals.sigmoid()
     distance = functional.binary_cross_entropy_with_logits(logits, goal, reduction="none")
-    floor = functional.binary_cross_entropy(goal, goal, reduction="none")
+    floor = torch.special.entr(goal) + torch.special.entr(1 - goal)
     apart = (logits.sigmoid() - goal).abs().detach() ** 2
     return ((distance - floor) * apart).sum() / goal.sum().clamp(min=1)
 

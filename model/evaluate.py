@@ -46,6 +46,8 @@ def open_detect(model: str, config: Path | None, device: str, settings: DetectCo
     """
     path = Path(model)
     if path.suffix in (".pt", ".safetensors"):
+        import torch
+
         from acfd_stream.ops.anchors import AnchorSpec
 
         from .checkpoints import load_network
@@ -54,6 +56,8 @@ def open_detect(model: str, config: Path | None, device: str, settings: DetectCo
 
         if config is None:
             raise ConfigError(f"{path}: weights need --config, the TOML file they were trained with")
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
         network = load_network(TrainConfig.load(config), path).to("cuda" if device == "cuda" else "cpu")
         yield TorchDetector(network, AnchorSpec(), settings, is_half=False).detect
         return

@@ -47,8 +47,9 @@ class Team:
         return batch // self.size
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """``network`` with gradients averaged over the team."""
-        return network if self.size == 1 else DistributedDataParallel(network)
+        """``network`` with gradients averaged over the team; one without parameters stays as it is."""
+        is_alone = self.size == 1 or next(network.parameters(), None) is None
+        return network if is_alone else DistributedDataParallel(network)
 
     def agree(self, value: float) -> float:
         """The first process's ``value``, in all of them: clocks differ."""

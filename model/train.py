@@ -87,6 +87,7 @@ class Trainer:
         self.batch = self.team.share(config.schedule.batch)
         self.network = Network(config.network).to(device, memory_format=torch.channels_last)
         self.distiller = open_distiller(config.distill, self.network)
+        self.teach = None if self.distiller is None else self.team.wrap(self.distiller.to(device))
         wrapped = self.team.wrap(self.network)
         self.forward = torch.compile(wrapped, dynamic=False) if is_compiled else wrapped
         self.averaged = Network(config.network).to(device)
@@ -99,7 +100,7 @@ class Trainer:
         schedule = self.config.schedule
         parameters = [*self.network.parameters()]
         if self.distiller is not None:
-            parameters += [*self.distiller.to(self.device).parameters()]
+            parameters += [*self.distiller.parameters()]
         decayed = [p for p in parameters if p.ndim == 4]
         plain = [p for p in parameters if p.ndim != 4]
         groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -135,9 +136,9 @@ class Trainer:
             group["lr"] = self.learning_rate()
         self.network.train()
         batch = normalise(pictures.to(self.device))
-        with torch.autocast(self.device, torch.bfloat16):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             logits, deltas = self.forward(batch)
-            taught = 0.0 if self.distiller is None else self.distiller(batch, logits, deltas)
+            taught = 0.0 if self.teach is None else self.teach(batch, logits, deltas)
         anchors = torch.from_numpy(anchor_grid(tuple(pictures.shape[1:3]), self.spec).copy()).to(self.device)
         moved = [(boxes.to(self.device), kinds.to(self.device)) for boxes, kinds in targets]
         losses = detection_loss(logits, deltas, moved, anchors, self.spec, self.config.match, self.config.loss)
