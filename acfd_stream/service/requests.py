@@ -91,6 +91,7 @@ def read_request(config: Any, settings: ServiceSettings, engine: Engine) -> Stre
         pace=Pace.LIVE if is_live else Pace.FILE,
         policy=_POLICIES[config.drop_policy],
         objective_seconds=objective or settings.objective_seconds,
+        stale_seconds=objective or settings.objective_seconds,  # else a queue that is always full makes all late
     )
     return StreamRequest(
         pace=pace,
