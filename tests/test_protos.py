@@ -11,9 +11,10 @@ import pytest
 
 from acfd_stream import types
 from acfd_stream.pipeline.ledger import STAGES
-from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc, types_pb2
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 
 PROTOS = sorted((Path(__file__).resolve().parent.parent / "protos").rglob("*.proto"))
+FILES = [pb2.DESCRIPTOR for pb2 in (face_track_pb2, job_pb2, stream_pb2, types_pb2)]
 DECLARATION = re.compile(r"^\s*(message|enum|service|rpc|oneof)\s|^\s*[\w. ]+ = \d+;")
 
 
@@ -58,6 +59,24 @@ def test_both_ways_to_a_stream_are_answered_alike() -> None:
     pieces = [face_track_pb2.TrackResponse, face_track_pb2.TrackUriResponse]
     fields_of = [[(f.name, f.number, f.message_type.name) for f in piece.DESCRIPTOR.fields] for piece in pieces]
     assert fields_of[0] == fields_of[1]
+
+
+def test_names_are_those_that_the_linter_of_buf_asks_for() -> None:
+    """Its STANDARD rules, as far as names can break them; protos/buf.yaml is for whoever has buf."""
+    services = [service for file in FILES for service in file.services_by_name.values()]
+    methods = [method for service in services for method in service.methods]
+    asked = [method.input_type.name for method in methods]
+    assert asked == [f"{method.name}Request" for method in methods]
+    assert [method.output_type.name for method in methods] == [f"{method.name}Response" for method in methods]
+    assert len(set(asked)) == len(asked)
+    assert all(service.name.endswith("Service") for service in services)
+    assert all(Path(file.name).parent == Path(*file.package.split(".")) for file in FILES)
+    fields_ = [field for file in FILES for kind in file.message_types_by_name.values() for field in kind.fields]
+    assert [field.name for field in fields_ if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", field.name)] == []
+    for kind in (kind for file in FILES for kind in file.enum_types_by_name.values()):
+        prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.name).upper()
+        assert kind.values_by_number[0].name == f"{prefix}_UNSPECIFIED"
+        assert all(value.name.startswith(f"{prefix}_") for value in kind.values)
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)

@@ -1,0 +1,83 @@
+"""Calls that are answered at once: one picture, room for one more stream, the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import grpc
+import numpy as np
+import pytest
+
+from acfd_stream.detect import Detector, models
+from acfd_stream.service.server import Server
+from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
+from tests.service.rig import DETECT, calling, draw, failure
+
+HD = types_pb2.Size(height=720, width=1280)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_picture_gives_what_the_detector_gives(server: Server, tiny_model: Path, suffix: str) -> None:
+    data = cv2.imencode(suffix, draw(3, (96, 128), 9))[1].tobytes()
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    with Detector.open(tiny_model, config=DETECT) as detector:
+        expected = detector.detect(np.ascontiguousarray(image, np.uint8))
+    with calling(server) as stub:
+        response = stub.Detect(face_track_pb2.DetectRequest(image=data))
+    boxes = [[face.box.x1, face.box.y1, face.box.x2, face.box.y2] for face in response.faces]
+    assert boxes == expected.boxes_xyxy.tolist()
+    assert [face.score for face in response.faces] == expected.scores.tolist()
+    assert len(boxes) > 0
+    assert {face.track_id for face in response.faces} == {0}
+    assert (response.size.height, response.size.width) == (96, 128)
+    assert types_pb2.STAGE_INFER in {time.stage for time in response.stage_times}
+
+
+def test_a_picture_for_another_engine_is_refused(server: Server) -> None:
+    request = face_track_pb2.DetectRequest(image=b"x", config=stream_pb2.DetectConfig(scales=[480]))
+    with calling(server) as stub:
+        code, message, _ = failure(lambda: stub.Detect(request))
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "[480]" in message
+
+
+def test_capacity_is_told_with_its_reason(server: Server) -> None:
+    with calling(server) as stub:
+        much = stub.GetCapacity(face_track_pb2.GetCapacityRequest(size=HD, frame_rate=1000))
+        little = face_track_pb2.GetCapacityRequest(size=types_pb2.Size(height=96, width=128), frame_rate=0.1)
+        little.objective.FromSeconds(30)
+        enough = stub.GetCapacity(little)
+    assert (much.fits, enough.fits) == (False, True)
+    assert 0 <= much.headroom <= 1
+    assert "1280×720" in much.reason
+    assert not much.HasField("retry_delay")  # it would not fit if nobody else were there
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        face_track_pb2.GetCapacityRequest(frame_rate=24),
+        face_track_pb2.GetCapacityRequest(size=HD),
+        face_track_pb2.GetCapacityRequest(size=HD, frame_rate=-5),
+        face_track_pb2.GetCapacityRequest(size=HD, frame_rate=24, objective={"seconds": -1}),
+    ],
+)
+def test_a_question_about_nothing_is_refused(server: Server, request_: face_track_pb2.GetCapacityRequest) -> None:
+    with calling(server) as stub:
+        assert failure(lambda: stub.GetCapacity(request_))[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_models_are_listed_with_the_one_that_is_loaded(server: Server) -> None:
+    with calling(server) as stub:
+        listed = stub.ListModels(face_track_pb2.ListModelsRequest()).models
+    assert [model.name for model in listed] == sorted(["tiny", *(model.name for model in models())])
+    loaded = [model for model in listed if model.is_loaded]
+    assert [(model.name, bool(model.precision), bool(model.description)) for model in loaded] == [("tiny", True, True)]
+
+
+def test_a_stream_that_nobody_has_is_not_found(server: Server) -> None:
+    with calling(server) as stub:
+        request = face_track_pb2.GetStreamStatsRequest(stream_id="none")
+        assert failure(lambda: stub.GetStreamStats(request))[0] is grpc.StatusCode.NOT_FOUND
+        assert list(stub.GetStreamStats(face_track_pb2.GetStreamStatsRequest()).streams) == []
