@@ -133,6 +133,29 @@ def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> int:
     return 256
 
 
+def overload(pieces: list[Piece], options: StreamOptions, times: float) -> tuple[Tally, int]:
+    """What comes of ``times`` as many streams as fit, and how many that are."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(there, 256))
+    process.start()
+    tally = Tally()
+    try:
+        target = f"127.0.0.1:{here.recv()}"
+        count = round(times * fitting(target, pieces, options))
+        if not count:
+            sys.exit("not even one such stream fits on this machine now")
+        delays = np.random.default_rng(1).uniform(0, 2, count)
+        with ThreadPoolExecutor(count) as streams:
+            for done in [streams.submit(play, target, pieces, options, float(delay), tally) for delay in delays]:
+                done.result()
+        return tally, count
+    finally:
+        here.send("stop")
+        process.join(30)
+        process.terminate()
+
+
 def main() -> None:
     """Overload a service and write benchmarks/results/overload.json."""
     from measure import row, save  # beside this script; a test borrows the rest of it
@@ -145,37 +168,13 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=3.0, help="the capacity")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
-    size, rate = (height, width), arguments.fps
-    pieces = drawn_pieces(size, rate, arguments.seconds)
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, 256))
-    process.start()
-    try:
-        target = f"127.0.0.1:{here.recv()}"
-        options = StreamOptions(
-            mode="live", declared_size=size, declared_fps=rate, objective_seconds=arguments.objective
-        )
-        count = round(arguments.times * fitting(target, pieces, options))
-        if not count:
-            sys.exit("not even one such stream fits on this machine now")
-        tally = Tally()
-        delays = np.random.default_rng(1).uniform(0, 2, count)
-        with ThreadPoolExecutor(count) as streams:
-            for done in [streams.submit(play, target, pieces, options, float(delay), tally) for delay in delays]:
-                done.result()
-    finally:
-        here.send("stop")
-        process.join(30)
-        process.terminate()
-    about = {"size": arguments.size, "fps": rate, "objective": arguments.objective, "asked": count}
+    rate, objective = arguments.fps, arguments.objective
+    options = StreamOptions(mode="live", declared_size=(height, width), declared_fps=rate, objective_seconds=objective)
+    tally, count = overload(drawn_pieces((height, width), rate, arguments.seconds), options, arguments.times)
+    about = {"size": arguments.size, "fps": rate, "objective": objective, "asked": count}
     about |= {"admitted": tally.admitted, "goodput": round(tally.goodput, 4)}
-    save(
-        "overload",
-        [
-            row("overload_frame_latency", tally.latencies, **about),
-            row("overload_refusal", tally.refusal_seconds, **about),
-        ],
-    )
+    latency = row("overload_frame_latency", tally.latencies, **about)
+    save("overload", [latency, row("overload_refusal", tally.refusal_seconds, **about)])
     print(dict(tally.outcomes), dict(tally.causes))
 
 
