@@ -27,6 +27,17 @@ _STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
+class LoadOptions:
+    """What the streams do."""
+
+    streams: tuple[int, ...]
+    fps: float
+    objective_seconds: float
+    seconds: float
+    drop_policy: str
+
+
+@dataclass(frozen=True)
 class BenchCall:
     """One call of the command, parsed."""
 
@@ -34,10 +45,7 @@ class BenchCall:
     """None: a service of its own is started, and stopped at the end."""
     spawn: tuple[str, ...]
     """Further options of that service."""
-    streams: tuple[int, ...]
-    fps: float
-    objective_seconds: float
-    seconds: float
+    load: LoadOptions
     clip: Path | None
     """None: one is drawn."""
     output: Path
@@ -64,7 +72,7 @@ def run_bench_service(call: BenchCall) -> int:
         places += f", {picture}"
     except BackendUnavailable as error:
         complain(f"warning: no picture: {error}")
-    objective = call.objective_seconds * 1000
+    objective = call.load.objective_seconds * 1000
     remark(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {places}")
     return DONE
 
@@ -72,24 +80,26 @@ def run_bench_service(call: BenchCall) -> int:
 def _report(call: BenchCall, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]) -> dict[str, Any]:
     from acfd_stream.service.load import Load, LoadPlan, sweep
 
-    plan = LoadPlan(clip, call.fps, call.objective_seconds, call.seconds)
+    load = call.load
+    plan = LoadPlan(clip, load.fps, load.objective_seconds, load.seconds, drop_policy=load.drop_policy)
     with remote.open() as client:
         loaded = next((model for model in client.models() if model.is_loaded), None)
         size = _size_of(clip)
-        capacity = client.capacity(size, call.fps, call.objective_seconds)
+        capacity = client.capacity(size, load.fps, load.objective_seconds)
     if loaded is None:
         raise ServiceError(f"{remote.target} has no model loaded")
-    load = Load(remote.open, plan, server_cpu)
+    loading = Load(remote.open, plan, server_cpu)
     remark(f"{loaded.name} {loaded.version} on {loaded.description}; {capacity.reason}")
-    rows, largest = sweep(load.run, call.streams, call.objective_seconds, _tell)
+    rows, largest = sweep(loading.run, load.streams, load.objective_seconds, _tell)
     return {
         "model": f"{loaded.name} {loaded.version}",
         "engine": loaded.description,
         "clip": call.clip.name if call.clip else "drawn",
         "size": list(size),
-        "fps": call.fps,
-        "objective_seconds": call.objective_seconds,
-        "seconds": call.seconds,
+        "fps": load.fps,
+        "objective_seconds": load.objective_seconds,
+        "seconds": load.seconds,
+        "drop_policy": load.drop_policy,
         "warmup_seconds": plan.warmup_seconds,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "largest": largest,

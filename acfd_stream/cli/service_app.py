@@ -273,6 +273,7 @@ def bench_service(
     fps: Annotated[float, typer.Option(help="Frames a second of each.")] = 24.0,
     objective: Annotated[float, typer.Option(metavar="S", help="Longest time a frame should take, seconds.")] = 0.05,
     seconds: Annotated[float, typer.Option(metavar="S", help="How long each load lasts.")] = 10.0,
+    drop: Annotated[DropPolicy, typer.Option(help="What gives way when frames come too fast.")] = DropPolicy.OLDEST,
     clip: Annotated[Path | None, typer.Option(metavar="FILE", help="What is sent; else a drawn 720p cartoon.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.json")] = Path("bench_service.json"),
     ca: Ca = None,
@@ -287,7 +288,7 @@ def bench_service(
     """
     import shlex
 
-    from acfd_stream.cli.bench import BenchCall, parse_counts, run_bench_service
+    from acfd_stream.cli.bench import BenchCall, LoadOptions, parse_counts, run_bench_service
     from acfd_stream.cli.client import Remote
 
     if (to is None) != is_spawned:
@@ -295,7 +296,8 @@ def bench_service(
     remote = None if to is None else Remote(to, ca, cert, key, token_file, tls)
     counts = tuple(parse_counts(streams))
     further = tuple(shlex.split(options))
-    return run_bench_service(BenchCall(remote, further, counts, fps, objective, seconds, clip, output))
+    load = LoadOptions(counts, fps, objective, seconds, drop.value)
+    return run_bench_service(BenchCall(remote, further, load, clip, output))
 
 
 def parse_size(text: str) -> tuple[int, int]:

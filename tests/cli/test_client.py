@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,8 +62,6 @@ def test_an_mp4_whose_index_stands_at_its_end_can_be_sent(
     server: Server, model: Path, clip: Path, tmp_path: Path
 ) -> None:
     assert clip.read_bytes().index(b"mdat") < clip.read_bytes().index(b"moov")
-    with pytest.raises(AssertionError):  # as it is, it cannot
-        assert main(["client", "track", "-", *to(server), "-o", os.devnull]) == 0
     assert main(["client", "track", str(clip), *to(server), "-o", str(tmp_path / "a.jsonl")]) == 0
 
 
