@@ -143,6 +143,7 @@ def _video(config: Any, settings: ServiceSettings) -> VideoConfig:
         start_seconds=start,
         end_seconds=end,
         frame_pixels=limits.frame_pixels,
+        url_timeout_seconds=min(VideoConfig.url_timeout_seconds, limits.idle_seconds),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ import pytest
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.server import Server
-from acfd_stream.service.settings import SourceSettings
+from acfd_stream.service.settings import Limits, SourceSettings
 from acfd_stream.v1 import face_track_pb2
-from tests.service.rig import calling, failure, frames_of, plain, sending, serving
+from tests.service.rig import calling, eventually, failure, frames_of, plain, sending, serving
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 
@@ -94,6 +96,50 @@ def test_what_lies_inside_and_is_no_video_is_the_callers_fault(open_server: Serv
 def test_by_default_nothing_is_read(server: Server, folder: Path) -> None:
     for uri in (str(folder / "clip.mkv"), "https://example.org/clip.mkv"):
         assert asked(server, uri)[0] is DENIED
+
+
+@pytest.fixture
+def web(clip: Path) -> Iterator[str]:
+    """A server that has the clip, and a page that never comes."""
+    hold = threading.Event()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(clip.parent))
+
+        def do_GET(self) -> None:
+            if self.path == "/never.mkv":
+                hold.wait(20)
+            else:
+                super().do_GET()
+
+        def log_message(self, format: str, *given: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        hold.set()
+        running.shutdown()
+        thread.join()
+
+
+def test_a_url_of_an_allowed_scheme_is_read_and_one_that_keeps_silent_is_given_up(
+    tiny_model: Path, clip: Path, web: str
+) -> None:
+    sources, limits = SourceSettings(schemes=("http",)), Limits(idle_seconds=0.5)
+    with serving(tiny_model, sources=sources, limits=limits) as server, calling(server) as stub:
+        sent = frames_of(list(stub.Track(sending(clip.read_bytes()))))
+        read = frames_of(list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=f"{web}/{clip.name}"))))
+        assert [plain(frame) for frame in read] == [plain(frame) for frame in sent]
+        code, message, _ = asked(server, f"{web}/never.mkv?secret=1")
+        assert (code, "secret" in message) == (grpc.StatusCode.INVALID_ARGUMENT, False)
+        call = stub.TrackUri(face_track_pb2.TrackUriRequest(uri=f"{web}/never.mkv"))
+        assert server.host is not None
+        assert eventually(lambda: server.host.stream_count == 1)
+        call.cancel()
+        assert eventually(lambda: server.host.stream_count == 0)
 
 
 def test_settings_refuse_file_as_a_scheme_and_relative_folders() -> None:
