@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from acfd_stream.service.client import Client
+from acfd_stream.service.exchange import StreamOptions
 from acfd_stream.service.monitor import Monitor
 from acfd_stream.service.view import ServiceCard
 from tests.service.chromium import Tab, chromium
 from tests.service.scene import Scene, drawn_picture
+from tests.service.watched import camera, watched_server
 
 DESK, PHONE = (900, 1440), (2000, 420)
 CARD = ServiceCard("0.2.0", "acfd-n", "OpenVINO CPU bf16, 2 threads")
@@ -164,3 +168,20 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(tab: Tab, slow: tu
             assert node.get("name", {}).get("value"), node
     reached = tab.value("[...document.querySelectorAll('button, a[href], [tabindex=\"0\"]')].length")
     assert reached >= 4 + 4 + 3  # streams, charts, and what stands above
+
+
+def test_a_real_stream_of_a_real_server_is_on_it(tab: Tab, tmp_path: Path) -> None:
+    options = StreamOptions(mode="live", declared_fps=50, name="camera", shows_overlay=True)
+    with watched_server(tmp_path) as server, Client(f"127.0.0.1:{server.port}") as client:
+        assert server.monitor is not None
+        with client.track_frames(camera(), options) as stream:
+            reader = threading.Thread(target=lambda: sum(1 for _ in stream))
+            reader.start()
+            next_frames = "Number(document.querySelector('#rows td.n')?.textContent.split(' ')[0]) > 0"
+            show(tab, server.monitor)
+            tab.wait_for(f"{next_frames} && !document.getElementById('whole').hidden")
+            keep(tab, "real")
+            assert read(tab, "#rows .name, #state") == ["serving", "camera"]
+            assert read(tab, "#rows td")[0] == "128×96 pictures"
+            assert tab.value("document.getElementById('overlay').naturalWidth") == 128
+        reader.join()

@@ -12,24 +12,15 @@ import numpy as np
 import pytest
 
 from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import EncodedFrame, StreamOptions
+from acfd_stream.service.exchange import StreamOptions
 from acfd_stream.service.server import Server
-from tests.detect.tiny_model import white_square
-from tests.service.watched import TIMEOUT_SECONDS, get, get_json, send, streamable_clip, url, watched_server
+from tests.service.watched import TIMEOUT_SECONDS, camera, get, get_json, send, streamable_clip, url, watched_server
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with watched_server(tmp_path_factory.mktemp("watched")) as server:
         yield server
-
-
-def camera() -> Iterator[EncodedFrame]:
-    """Frames without end, 50 a second."""
-    _, data = cv2.imencode(".png", white_square((96, 128), 40, 30, 32))
-    for index in itertools.count():
-        yield EncodedFrame(data.tobytes(), index * 1800)
-        time.sleep(0.02)  # a camera's pace
 
 
 def awaited(address: str, status: int) -> bytes:

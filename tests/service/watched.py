@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from acfd_stream.detect import Detector
 from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import StreamOptions
+from acfd_stream.service.exchange import EncodedFrame, StreamOptions
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import ServiceSettings
-from tests.detect.tiny_model import write_tiny_model
+from tests.detect.tiny_model import white_square, write_tiny_model
 from tests.pipeline.conftest import DETECT, write_clip
 
 TIMEOUT_SECONDS = 30
@@ -32,6 +36,14 @@ def watched_server(folder: Path, **settings: Any) -> Iterator[Server]:
 def streamable_clip(folder: Path) -> Path:
     """60 frames with one face, in a container that can be read as it comes."""
     return write_clip(folder / "clip.mkv")
+
+
+def camera() -> Iterator[EncodedFrame]:
+    """Frames without end, 50 a second."""
+    _, data = cv2.imencode(".png", white_square((96, 128), 40, 30, 32))
+    for index in itertools.count():
+        yield EncodedFrame(data.tobytes(), index * 1800)
+        time.sleep(0.02)  # a camera's pace
 
 
 def send(server: Server, clip: Path, **options: Any) -> int:
