@@ -49,8 +49,10 @@ def test_a_wrong_rule_is_seen_by_them(promtool: str, tmp_path: Path) -> None:
     text = (DEPLOY / "alerts.yml").read_text()
     assert text.count("14.4 * 0.01") == 2
     (tmp_path / "alerts.yml").write_text(text.replace("14.4 * 0.01", "24.4 * 0.01"))
-    (tmp_path / RULE_TESTS[0]).write_text((DEPLOY / RULE_TESTS[0]).read_text())
-    done = subprocess.run([promtool, "test", "rules", RULE_TESTS[0]], capture_output=True, text=True, cwd=tmp_path)
+    tests = yaml.safe_load((DEPLOY / RULE_TESTS[0]).read_text())
+    tests["tests"] = [test for test in tests["tests"] if "a fifth of the frames late" in test["name"]]
+    (tmp_path / "one_test.yml").write_text(yaml.safe_dump(tests))
+    done = subprocess.run([promtool, "test", "rules", "one_test.yml"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode != 0
     assert "AcfdObjectiveBurnFast" in done.stdout + done.stderr
 
