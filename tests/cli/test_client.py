@@ -126,6 +126,16 @@ def test_capacity_is_an_object(server: Server, capfd: pytest.CaptureFixture[str]
     assert "is no size like 1280x720" in capfd.readouterr().err
 
 
+def test_health_is_0_where_it_serves_and_1_where_not(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(model) as server:
+        assert main(["client", "health", *to(server)]) == 0
+        server.health.drain()
+        assert main(["client", "health", *to(server)]) == 1
+        assert capfd.readouterr().out == "SERVING\nNOT_SERVING\n"
+        assert main(["client", "health", *to(server), "--service", "other"]) == 2
+    assert main(["client", "health", *to(server)]) == 1
+
+
 def test_watch_prints_each_status_and_ends_with_the_service(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with serving(model) as server:
         command = [sys.executable, "-m", "acfd_stream.cli", "client", "watch", *to(server)]
