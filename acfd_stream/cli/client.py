@@ -231,14 +231,6 @@ def run_client_health(remote: Remote, service: str) -> int:
     return DONE if status == "SERVING" else INPUT_AT_FAULT
 
 
-def run_client_health(remote: Remote, service: str) -> int:
-    """Print the health of a service; 1 where it is not SERVING."""
-    with remote.open() as client:
-        status = client.health(service)
-    print(status)
-    return DONE if status == "SERVING" else INPUT_AT_FAULT
-
-
 def run_client_watch(remote: Remote, service: str) -> int:
     """Print the health of a service, a line a change, until it stops or somebody stops us."""
     with remote.open() as client:

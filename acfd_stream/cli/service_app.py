@@ -248,22 +248,6 @@ def client_health(
     return run_client_health(Remote(to, ca, cert, key, token_file, tls), service)
 
 
-@client_app.command("health")
-def client_health(
-    to: To,
-    service: Annotated[str, typer.Option(help="Name of one service; without it the whole server.")] = "",
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    tls: Tls = False,
-    token_file: TokenFile = None,
-) -> int:
-    """Print the health of a service; the exit code is 0 where it is SERVING, else 1."""
-    from acfd_stream.cli.client import Remote, run_client_health
-
-    return run_client_health(Remote(to, ca, cert, key, token_file, tls), service)
-
-
 @client_app.command("watch")
 def client_watch(
     to: To,
