@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.metrics_page import ANY, PAGE, Row, rows
-from tests.service.watched import get, send, streamable_clip, url, watched_server
+from tests.service.watched import LIVE, get, send, streamable_clip, url, watched_server
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a server exports that has answered a stream."""
     folder = tmp_path_factory.mktemp("scraped")
     with watched_server(folder) as server:
-        assert send(server, streamable_clip(folder), mode="live") == 60
+        assert send(server, streamable_clip(folder), **LIVE) == 60
         status, headers, body = get(url(server, "/metrics"))
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=")

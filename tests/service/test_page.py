@@ -17,7 +17,7 @@ from acfd_stream.service.monitor import Monitor
 from acfd_stream.service.view import ServiceCard
 from tests.service.chromium import Tab, chromium
 from tests.service.scene import Scene, drawn_picture
-from tests.service.watched import camera, watched_server
+from tests.service.watched import LIVE, camera, watched_server
 
 DESK, PHONE = (900, 1440), (2000, 420)
 CARD = ServiceCard("0.2.0", "acfd-n", "OpenVINO CPU bf16, 2 threads")
@@ -171,7 +171,7 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(tab: Tab, slow: tu
 
 
 def test_a_real_stream_of_a_real_server_is_on_it(tab: Tab, tmp_path: Path) -> None:
-    options = StreamOptions(mode="live", declared_fps=50, name="camera", shows_overlay=True)
+    options = StreamOptions(**LIVE, name="camera", shows_overlay=True)
     with watched_server(tmp_path) as server, Client(f"127.0.0.1:{server.port}") as client:
         assert server.monitor is not None
         with client.track_frames(camera(), options) as stream:

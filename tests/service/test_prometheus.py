@@ -18,7 +18,7 @@ import pytest
 from acfd_stream.service.server import Server
 from tests.deploy.conftest import program
 from tests.service.metrics_page import goodput_query, rows
-from tests.service.watched import get_json, send, streamable_clip, watched_server
+from tests.service.watched import LIVE, get, get_json, send, streamable_clip, watched_server
 
 TIMEOUT_SECONDS = 60
 _CONFIG = """
@@ -32,6 +32,10 @@ class Prometheus:
 
     def __init__(self, port: int) -> None:
         self._base = f"http://127.0.0.1:{port}/api/v1/query?"
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while get(f"http://127.0.0.1:{port}/-/ready")[0] != 200:
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
     def query(self, expression: str) -> list[float]:
         """Values of an instant vector, or the scalar."""
@@ -83,7 +87,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
         assert server.monitor is not None
         with prometheus_of(server.monitor.port, folder) as prometheus:
             prometheus.await_value("acfd_slo_target_seconds", 0.05)
-            assert send(server, streamable_clip(folder), mode="live", drop_policy="drop_oldest") == 60
+            assert send(server, streamable_clip(folder), **LIVE, drop_policy="drop_oldest") == 60
             prometheus.await_value("acfd_frames_total", 60)
             prometheus.await_value('grpc_server_handled_total{grpc_method="Track"}', 1)
             yield server, prometheus

@@ -14,7 +14,17 @@ import pytest
 from acfd_stream.service.client import Client
 from acfd_stream.service.exchange import StreamOptions
 from acfd_stream.service.server import Server
-from tests.service.watched import TIMEOUT_SECONDS, camera, get, get_json, send, streamable_clip, url, watched_server
+from tests.service.watched import (
+    LIVE,
+    TIMEOUT_SECONDS,
+    camera,
+    get,
+    get_json,
+    send,
+    streamable_clip,
+    url,
+    watched_server,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +43,7 @@ def awaited(address: str, status: int) -> bytes:
 
 
 def test_its_last_frame_can_be_seen_while_it_runs(server: Server) -> None:
-    options = StreamOptions(mode="live", declared_fps=50, name="camera", shows_overlay=True)
+    options = StreamOptions(**LIVE, name="camera", shows_overlay=True)
     with Client(f"127.0.0.1:{server.port}") as client, client.track_frames(camera(), options) as stream:
         results = iter(stream)
         first = next(results)

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 
+from acfd_stream.config import CapacityConfig
 from acfd_stream.detect import Detector
 from acfd_stream.service.client import Client
 from acfd_stream.service.exchange import EncodedFrame, StreamOptions
@@ -22,13 +23,16 @@ from tests.detect.tiny_model import white_square, write_tiny_model
 from tests.pipeline.conftest import DETECT, write_clip
 
 TIMEOUT_SECONDS = 30
+LIVE: dict[str, Any] = {"mode": "live", "declared_fps": 2.0, "objective_seconds": 30.0}
+"""Options of a live stream that a busy machine lets in too."""
+_ROOMY = CapacityConfig(load_limit=1.0, cores=64)
 
 
 @contextmanager
 def watched_server(folder: Path, **settings: Any) -> Iterator[Server]:
-    """A server on free ports; its model finds bright squares."""
+    """A server on free ports; its model finds bright squares, and it believes that it has all the cores it needs."""
     model = write_tiny_model(folder / "tiny.onnx")
-    asked = ServiceSettings(listen="127.0.0.1:0", metrics="127.0.0.1:0", **settings)
+    asked = ServiceSettings(listen="127.0.0.1:0", metrics="127.0.0.1:0", capacity=_ROOMY, **settings)
     with Detector.open(model, config=DETECT) as detector, Server(asked, detector=detector) as server:
         yield server
 
