@@ -28,6 +28,7 @@ from acfd_stream.service.jobs.front import Jobs
 from acfd_stream.service.metrics_interceptor import MetricsInterceptor
 from acfd_stream.service.monitor import Monitor
 from acfd_stream.service.operation import Health, add_reflection, server_options
+from acfd_stream.service.promptness import PromptInterceptor
 from acfd_stream.service.servicer import FaceTrackServicer
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, StatusInterceptor, abort
@@ -42,6 +43,7 @@ SERVICES = (
 )
 _QUEUED_CALLS = 4  # so many times as many calls as there are threads may wait for one
 _STOP_SECONDS = 1.0  # for answers that are on their way when everything is over
+_SIGNAL_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +107,8 @@ class Server:
 
     def wait(self) -> None:
         """Return when the service has stopped."""
-        self._stopped.wait()
+        while not self._stopped.wait(_SIGNAL_SECONDS):  # a signal that comes just before a wait is heard behind it
+            pass
 
     def stop(self, drain_seconds: float | None = None) -> bool:
         """Say NOT_SERVING, see streams out, and stop. May be called again, to hurry.
@@ -161,6 +164,7 @@ class Server:
         server = grpc.server(
             pool,
             interceptors=[
+                PromptInterceptor(limits.first_message_seconds),
                 MetricsInterceptor(self.metrics, SERVICES),
                 CallInterceptor(tracing),
                 self._access,
