@@ -197,7 +197,14 @@ def rewrapped(handler: Any, wrap: Callable[[Callable[[Any, Any], Any]], Callable
 
 
 def _refusing(handler: Any, refusal: _Refusal) -> Any:
-    return rewrapped(handler, lambda _: lambda request, context: _abort(context, refusal))
+    """A handler that refuses before a request has come, also where there is only one: nobody is waited for."""
+
+    def refuse(requests: Any, context: Any) -> Any:
+        return _abort(context, refusal)
+
+    if handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 def _abort(context: Any, refusal: _Refusal) -> Any:

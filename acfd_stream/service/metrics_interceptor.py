@@ -1,4 +1,4 @@
-"""Counts every call by gRPC's usual metrics, whatever it is and however it ends; the outermost of the interceptors."""
+"""Counts every call by gRPC's usual metrics, whatever it is and however it ends; outside of all that may end one."""
 
 from __future__ import annotations
 
@@ -30,14 +30,11 @@ class MetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
 
     def __init__(self, metrics: Metrics, services: Sequence[ServiceDescriptor]) -> None:
         self._metrics = metrics
-        self._known = {
-            f"/{service.full_name}/{method.name}": (service.full_name, method.name)
-            for service in services
-            for method in service.methods
-        }
+        self._known: dict[str, tuple[CallType, str, str]] = {}
         for service in services:
             for method in service.methods:
                 kind = _shape(method.client_streaming, method.server_streaming)
+                self._known[f"/{service.full_name}/{method.name}"] = (kind, service.full_name, method.name)
                 metrics.call_expected(kind, service.full_name, method.name)
 
     def intercept_service(
@@ -46,14 +43,13 @@ class MetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
         """The next handler, counted."""
-        service, method = self._known.get(handler_call_details.method, (_UNKNOWN, _UNKNOWN))
+        known = self._known.get(handler_call_details.method)
         handler = continuation(handler_call_details)
         if handler is None:
-            call = _Call(self._metrics, CallType.UNARY, service, method)
-            call.end("Unimplemented")
+            _Call(self._metrics, *(known or (CallType.UNARY, _UNKNOWN, _UNKNOWN))).end("Unimplemented")
             return None
-        kind = _shape(handler.request_streaming, handler.response_streaming)
-        return _counted(handler, lambda: _Call(self._metrics, kind, service, method))
+        shape = _shape(handler.request_streaming, handler.response_streaming)  # of a refusal it is another
+        return _counted(handler, lambda: _Call(self._metrics, *(known or (shape, _UNKNOWN, _UNKNOWN))))
 
 
 class _Call:

@@ -1,0 +1,128 @@
+"""Callers that open a call and then say nothing hold no thread for long, and tools that ask hold only a few.
+
+gRPC gives a thread of the server to each call before its request is there. Without this, as many silent calls as there
+are threads would make the service deaf, to its health checks too, whoever makes them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import grpc
+
+from acfd_stream.service.access import rewrapped
+
+MOST_CALLS = {"/grpc.reflection.": 8}
+"""Calls at once of methods that wait for their caller again and again, by how their names begin."""
+
+
+class PromptInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """Ends calls of one request whose request does not come in time, with DEADLINE_EXCEEDED.
+
+    Args:
+        seconds: longest time that a request may take.
+        most_calls: how many calls there may be at once, by the beginnings of method names.
+    """
+
+    def __init__(self, seconds: float, most_calls: Mapping[str, int] | None = None) -> None:
+        limits = MOST_CALLS if most_calls is None else most_calls
+        self._watch = _Watch(seconds)
+        self._places = {prefix: threading.BoundedSemaphore(count) for prefix, count in limits.items()}
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The next handler, which gets its request in time or not at all."""
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        places = [place for prefix, place in self._places.items() if handler_call_details.method.startswith(prefix)]
+        if places:
+            return rewrapped(handler, lambda behaviour: _one_of_few(behaviour, places[0]))
+        return handler if handler.request_streaming else self._prompt(handler)
+
+    def _prompt(self, handler: Any) -> Any:
+        """A handler of many requests, of which it takes one: so it has the call in hand before that is there."""
+
+        def answer(requests: Iterator[Any], context: Any) -> Any:
+            return handler.unary_unary(self._watch.first(requests, context), context)
+
+        def stream(requests: Iterator[Any], context: Any) -> Iterator[Any]:
+            yield from handler.unary_stream(self._watch.first(requests, context), context)
+
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                stream, handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.stream_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
+
+
+def _one_of_few(behaviour: Callable[[Any, Any], Any], places: threading.BoundedSemaphore) -> Callable[[Any, Any], Any]:
+    def run(request: Any, context: Any) -> Any:
+        if not places.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many callers ask this at once; try again later")
+        if not context.add_callback(places.release):
+            places.release()  # the call was over before it began
+        return behaviour(request, context)
+
+    return run
+
+
+class _Watch:
+    """Ends calls that wait too long. Its thread lives only while some wait."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._changed = threading.Condition()
+        self._waiting: dict[int, tuple[float, Callable[[], object]]] = {}  # number → when to end it, and how
+        self._last = 0
+        self._is_running = False
+
+    def first(self, requests: Iterator[Any], context: Any) -> Any:
+        """The first of ``requests``; ends the call where it does not come in time."""
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            context.cancel()
+
+        number = self._enter(end)
+        try:
+            request = next(requests, None)
+        finally:
+            self._leave(number)
+        if late.is_set():
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"no request came within {self._seconds:g} s")
+        if request is None:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call ended before its request")
+        return request
+
+    def _enter(self, end: Callable[[], object]) -> int:
+        with self._changed:
+            self._last += 1
+            self._waiting[self._last] = (time.monotonic() + self._seconds, end)
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="acfd-prompt", daemon=True).start()
+            return self._last
+
+    def _leave(self, number: int) -> None:
+        with self._changed:
+            self._waiting.pop(number, None)
+            if not self._waiting:
+                self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._is_running = False
+                    return
+                number, (until, end) = next(iter(self._waiting.items()))  # the oldest
+                left = until - time.monotonic()
+                if left > 0:
+                    self._changed.wait(left)
+                    continue
+                del self._waiting[number]
+            end()
