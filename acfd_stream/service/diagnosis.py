@@ -155,14 +155,14 @@ def _since(live: History) -> tuple[float, bool]:
     """Seconds since the slow time began, and whether that is only as far as memory goes."""
     began, calm = 0, 0
     series = live.series()
-    for age, tally in enumerate(reversed(series)):
-        if tally.goodput is not None and tally.goodput < GOOD:
-            began, calm = age, 0
+    for age, step in enumerate(reversed(series)):
+        if step.goodput is not None and step.goodput < GOOD:
+            began, calm = age + 1, 0
         else:
             calm += 1
             if calm >= _CALM_STEPS and age > _CALM_STEPS + WINDOW_SECONDS / live.step_seconds:
                 break
-    return (began + 1) * live.step_seconds, began == len(series) - 1
+    return (began + 1) * live.step_seconds, began == len(series)
 
 
 def _share(value: float) -> str:

@@ -19,6 +19,7 @@ _SHORTEST_SECONDS = 0.0005
 _GROWTH = 1.1
 _LAST_BUCKET = math.ceil(math.log(120_000) / math.log(_GROWTH))  # 60 s; longer counts as that
 _STAGES = tuple(Stage)
+PERCENTILES = (50, 95, 99)
 
 
 @dataclass(slots=True)
@@ -78,6 +79,28 @@ class Tally:
             self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a step that is over comes down to. Times are seconds; None: no frames."""
+
+    frames: int = 0
+    answered: int = 0
+    dropped: int = 0
+    goodput: float | None = None
+    latencies: tuple[float | None, ...] = (None,) * len(PERCENTILES)
+    stage_means: Mapping[Stage, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tally: Tally) -> Step:
+        """The sum of ``tally``."""
+        latencies = tuple(tally.latency(share / 100) for share in PERCENTILES)
+        dropped = tally.outcomes[Outcome.DROPPED]
+        return cls(tally.frames, tally.answered, dropped, tally.goodput, latencies, tally.stage_means())
+
+
+_EMPTY = Step()
+
+
 class History:
     """Tallies of consecutive time steps; safe to use from any thread.
 
@@ -94,6 +117,7 @@ class History:
         self._began_at = clock()
         self._lock = threading.Lock()
         self._total = Tally()
+        self._summed: dict[int, Step] = {}  # of the steps that are over, once somebody asked
         self._ring: dict[int, Tally] = {}  # number of the step → what happened in it; steps without frames are missing
 
     def answered(
@@ -123,15 +147,18 @@ class History:
                 if reason is not None:
                     tally.drops[reason] += count
 
-    def numbers(self) -> range:
-        """Numbers of the remembered steps, the one that is running last."""
-        last = self._number()
-        return range(last - self.steps + 1, last + 1)
-
-    def series(self) -> list[Tally]:
-        """What happened in each remembered step, the one that is running last."""
+    def series(self) -> list[Step]:
+        """Every remembered step that is over, the latest last; each is summed up once, however often one asks."""
         with self._lock:
-            return [_merged([self._ring[number]] if number in self._ring else []) for number in self.numbers()]
+            running = self._number()
+            return [self._sum_of(number) for number in range(running - self.steps + 1, running)]
+
+    def _sum_of(self, number: int) -> Step:
+        if number not in self._ring:
+            return _EMPTY
+        if number not in self._summed:
+            self._summed[number] = Step.of(self._ring[number])
+        return self._summed[number]
 
     def total(self) -> Tally:
         """Outcomes, drops and reused frames since the beginning; times are those of the remembered steps only."""
@@ -162,6 +189,7 @@ class History:
         if number not in self._ring:
             for old in [known for known in self._ring if known <= number - self.steps]:
                 del self._ring[old]
+                self._summed.pop(old, None)
             self._ring[number] = Tally()
         return self._ring[number]
 

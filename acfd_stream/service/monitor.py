@@ -13,6 +13,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +34,8 @@ MOST_REQUESTS = 16
 """Requests that are answered at once; one more gets 503."""
 REQUEST_SECONDS = 5.0
 """Longest time that a request's lines, or a reader of the answer, may take."""
+DATA_SECONDS = 0.5
+"""The page's data is at most so old."""
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -85,6 +88,8 @@ class Monitor:
         self._samples = samples or Samples(board.metrics)
         self._view = View(board, self._samples, card, state)
         self._files = {path: _page_file(name) for path, name in _PAGE.items()}
+        self._looking = threading.Lock()
+        self._seen: tuple[float, bytes] | None = None  # when, the page's data
         self._stopped = threading.Event()
         host, _, port = address.rpartition(":")
         self._is_local = _is_loopback(host.strip("[]"))
@@ -149,13 +154,21 @@ class Monitor:
         if path == "/metrics":
             return _scraped(self._board.metrics.registry, accept)
         if path == "/streams.json":
-            return HTTPStatus.OK, "application/json", json.dumps(self._view.data(), allow_nan=False).encode()
+            return HTTPStatus.OK, "application/json", self._data()
         if path == "/healthz":
             state = self._state()
             return _plain(HTTPStatus.OK if state == "serving" else HTTPStatus.SERVICE_UNAVAILABLE, state)
         if path.startswith("/streams/") and path.endswith("/overlay.jpg"):
             return self._overlay(unquote(path.removeprefix("/streams/").removesuffix("/overlay.jpg")))
         return _plain(HTTPStatus.NOT_FOUND, "no such page")
+
+    def _data(self) -> bytes:
+        """The page's data, put together once a while however many look."""
+        with self._looking:
+            now = time.monotonic()
+            if self._seen is None or now - self._seen[0] >= DATA_SECONDS:
+                self._seen = (now, json.dumps(self._view.data(), allow_nan=False).encode())
+            return self._seen[1]
 
     def _overlay(self, stream_id: str) -> Answer:
         stream = self._board.stream(stream_id)
@@ -216,6 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = REQUEST_SECONDS
     server_version = "acfd_stream"
     sys_version = ""
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(code)d %(message)s\n"
 
     def do_GET(self) -> None:
         self._reply(has_body=True)
@@ -231,13 +246,16 @@ class _Handler(BaseHTTPRequestHandler):
             answer = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the service's log says why")
         status, kind, body = answer
         self.send_response(status)
-        for name, value in _HEADERS.items():
-            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if has_body:
             self.wfile.write(body)
+
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():  # errors of the protocol have them too
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
         _log.debug("metrics port: " + format, *args)

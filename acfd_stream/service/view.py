@@ -10,7 +10,7 @@ from typing import Any
 from acfd_stream.metrics import Mode, Outcome, Stage, StreamState
 from acfd_stream.service.board import Board, StreamMeter
 from acfd_stream.service.diagnosis import WINDOW_SECONDS, Diagnosis, Level, diagnose, tally_place
-from acfd_stream.service.history import History, Tally
+from acfd_stream.service.history import PERCENTILES, History, Tally
 from acfd_stream.service.samples import Samples
 
 RATE_SECONDS = 10.0
@@ -161,17 +161,19 @@ class View:
 
     def _series(self) -> Json:
         live, files = (self._board.history(mode) for mode in (Mode.LIVE, Mode.FILE))
-        tallies, shown = live.series()[:-1], self._shown_history().series()[:-1]  # whole steps
-        means = [tally.stage_means() for tally in shown]
-        step = live.step_seconds
+        steps, means = live.series(), [step.stage_means for step in self._shown_history().series()]
+        length = live.step_seconds
         return {
-            "step_seconds": step,
-            "end": round(self._wall() - self._board.clock() % step, 3),  # of the last whole step
-            **{name: [_percentiles(tally)[name] for tally in tallies] for name in ("p50_ms", "p95_ms", "p99_ms")},
-            "goodput": [_rounded(tally.goodput, 4) for tally in tallies],
-            "fps_live": [round(tally.answered / step, 1) for tally in tallies],
-            "fps_file": [round(tally.answered / step, 1) for tally in files.series()[:-1]],
-            "dropped": [tally.outcomes[Outcome.DROPPED] for tally in tallies],
+            "step_seconds": length,
+            "end": round(self._wall() - self._board.clock() % length, 3),  # of the last step
+            **{
+                f"p{share}_ms": [_ms(step.latencies[place]) for step in steps]
+                for place, share in enumerate(PERCENTILES)
+            },
+            "goodput": [_rounded(step.goodput, 4) for step in steps],
+            "fps_live": [round(step.answered / length, 1) for step in steps],
+            "fps_file": [round(step.answered / length, 1) for step in files.series()],
+            "dropped": [step.dropped for step in steps],
             "headroom": [_rounded(value, 3) for value in self._samples.series("acfd_capacity_headroom_ratio")[1:]],
             "stages_ms": {
                 stage.value: [_ms(mean.get(stage)) if mean else None for mean in means]
@@ -182,7 +184,7 @@ class View:
 
     def _shown_mode(self) -> Mode:
         """Whose stages are shown: those of live streams, and of files where there are no others."""
-        return Mode.LIVE if any(tally.frames for tally in self._board.history(Mode.LIVE).series()) else Mode.FILE
+        return Mode.LIVE if any(step.frames for step in self._board.history(Mode.LIVE).series()) else Mode.FILE
 
     def _shown_history(self) -> History:
         return self._board.history(self._shown_mode())
@@ -220,7 +222,7 @@ class View:
             "tracks": stream.tracks,
             "shots": stream.shots,
             "reused": total.reused,
-            "spark_ms": [_percentiles(tally)["p95_ms"] for tally in stream.history.series()],
+            "spark_ms": [_ms(step.latencies[PERCENTILES.index(95)]) for step in stream.history.series()],
             "has_overlay": stream.overlay is not None and stream.ended_at is None,
         }
 
@@ -248,7 +250,7 @@ def _stages(tally: Tally) -> list[Json]:
 
 
 def _percentiles(tally: Tally) -> dict[str, float | None]:
-    return {f"p{share}_ms": _ms(tally.latency(share / 100)) for share in (50, 95, 99)}
+    return {f"p{share}_ms": _ms(tally.latency(share / 100)) for share in PERCENTILES}
 
 
 def _rate(history: History) -> float:

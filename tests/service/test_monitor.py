@@ -150,6 +150,29 @@ def test_readers_that_say_nothing_do_not_add_up(monitor: Monitor) -> None:
             each.close()
 
 
+def test_many_lookers_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    see = View.data
+    monkeypatch.setattr(View, "data", lambda view: looks.append(1) or see(view))
+    with Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: "serving") as monitor:
+        monkeypatch.setattr("acfd_stream.service.monitor.DATA_SECONDS", 1000.0)
+        bodies = {get(base(monitor) + "/streams.json")[2] for _ in range(5)}
+    assert (len(looks), len(bodies)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"GET / HTTP/9.9\r\n\r\n", b"\x00\xff\r\n\r\n", b"GET " + b"x" * 70_000, b"<script> / HTTP/1.0\r\n\r\n"],
+)
+def test_what_is_no_request_is_refused_in_plain_words(monitor: Monitor, request_: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_SECONDS) as line:
+        line.sendall(request_)
+        line.shutdown(socket.SHUT_WR)
+        answer = line.makefile("rb").read()
+    assert b"text/html" not in answer
+    assert b" 200 " not in answer.partition(b"\r\n")[0]
+
+
 def test_closing_leaves_no_thread_and_no_port() -> None:
     before = set(threading.enumerate())
     monitor = Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: "serving").start()
