@@ -13,6 +13,7 @@ from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.board import Board
+from acfd_stream.service.heap import IdleTrim
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, draining
 from acfd_stream.service.stream import Stream
@@ -121,12 +122,14 @@ class StreamHost:
             self._changed.notify_all()
 
     def _watch(self) -> None:
+        idle = IdleTrim()
         while True:
             with self._changed:
                 self._changed.wait(_WATCH_SECONDS)
                 if self._is_closed:
                     return
                 streams, until = list(self._streams.values()), self._drain_until
+            idle.look(is_busy=bool(streams))
             for stream in streams:
                 stream.note_bytes()
                 self._look_at(stream)

@@ -1,0 +1,24 @@
+"""Memory goes back once after every busy time, and only after some rest."""
+
+from __future__ import annotations
+
+from acfd_stream.service.heap import REST_SECONDS, IdleTrim, trim
+
+
+def test_memory_goes_back_once_after_a_rest() -> None:
+    now, given = [0.0], []
+    idle = IdleTrim(lambda: given.append(now[0]), clock=lambda: now[0])
+    for is_busy, seconds in ((False, 5.0), (True, 1.0), (False, REST_SECONDS / 2), (True, 1.0)):
+        idle.look(is_busy=is_busy)
+        now[0] += seconds
+    assert given == []
+    for _ in range(4):
+        idle.look(is_busy=False)
+        now[0] += REST_SECONDS
+    assert len(given) == 1
+
+
+def test_giving_back_is_harmless() -> None:
+    kept = [bytes(1000) for _ in range(100)]
+    trim()
+    assert all(not any(piece) for piece in kept)
