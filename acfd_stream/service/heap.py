@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import logging
 import time
 from collections.abc import Callable
 
 REST_SECONDS = 1.0
-"""Nobody is served for so long before memory is given back: it takes some milliseconds, and the next stream needs it."""
+"""Nobody is served for so long before memory is given back: that takes milliseconds, and the next stream needs it."""
 _log = logging.getLogger(__name__)
 
 
 def trim() -> None:
     """Give freed memory back to the system, where the C library can (glibc)."""
     try:
-        ctypes.CDLL(ctypes.util.find_library("c")).malloc_trim(0)
+        ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError) as error:
         _log.debug("memory stays with the process: %s", error)
 

@@ -8,7 +8,7 @@ from acfd_stream.service.heap import REST_SECONDS, IdleTrim, trim
 def test_memory_goes_back_once_after_a_rest() -> None:
     now, given = [0.0], []
     idle = IdleTrim(lambda: given.append(now[0]), clock=lambda: now[0])
-    for is_busy, seconds in ((False, 5.0), (True, 1.0), (False, REST_SECONDS / 2), (True, 1.0)):
+    for is_busy, seconds in ((False, 5.0), (True, REST_SECONDS / 2), (False, REST_SECONDS / 3), (True, 0.0)):
         idle.look(is_busy=is_busy)
         now[0] += seconds
     assert given == []
