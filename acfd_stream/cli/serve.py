@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.exits import DONE, INTERRUPTED, complain, remark
+from acfd_stream.cli.progress import count
 from acfd_stream.config import hush_grpc
 from acfd_stream.errors import ConfigError
 
@@ -91,7 +92,7 @@ def _announce(server: Server) -> None:
     objective = f"{settings.objective_seconds * 1000:g} ms"
     room = "has room for" if answer.fits else "has no room for"
     line = (
-        f"serving on {_address(server)}: {engine.spec.name} {engine.spec.version}, {engine.description}; "
+        f"serving on {server.address}: {engine.spec.name} {engine.spec.version}, {engine.description}; "
         f"{room} live {width}×{height} at {fps:g} fps within {objective}"
     )
     if server.monitor is not None:
@@ -99,12 +100,6 @@ def _announce(server: Server) -> None:
     print(line, flush=True)
     if settings.access.tokens is not None and settings.tls.certificate is None and not _is_local(settings.listen):
         complain("warning: tokens travel in the clear; set a certificate and a key, or listen on this machine only")
-
-
-def _address(server: Server) -> str:
-    """Where it listens, with the port that it got."""
-    listen = server.settings.listen
-    return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{server.port}"
 
 
 def _is_local(listen: str) -> bool:
@@ -115,7 +110,7 @@ def _drain(server: Server) -> int:
     """See the streams out; a second signal hurries."""
     host = server.host
     streams = 0 if host is None else host.stream_count
-    remark(f"draining: {streams} streams may finish within {server.settings.drain_seconds:g} s")
+    remark(f"draining: {count(streams, 'stream')} may finish within {server.settings.drain_seconds:g} s")
     try:
         is_empty = server.stop()
     except KeyboardInterrupt:

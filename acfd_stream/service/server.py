@@ -98,7 +98,7 @@ class Server:
             self.stop(0.0)
             raise
         self.health.serve()
-        _log.info("serving on %s", self.settings.listen.rpartition(":")[0] + f":{self.port}")
+        _log.info("serving on %s", self.address)
         return self
 
     def reload(self) -> None:
@@ -142,6 +142,12 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop(0.0)
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the port that it got."""
+        listen = self.settings.listen
+        return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{self.port}"
 
     @property
     def state(self) -> str:
