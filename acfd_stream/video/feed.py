@@ -185,9 +185,12 @@ class FedVideo:
         """The first picture of the feed is frame ``next_index``."""
         self._first_index = next_index
         if place is not None:
-            _, _, resizings, reversals, _ = place.tally
+            tally = place.tally
             self._jumps.go_on(
-                float(place.pts * self._feed.time_base), self._size, resizings=resizings, reversals=reversals
+                float(place.pts * self._feed.time_base),
+                self._size,
+                resizings=tally.resizings,
+                reversals=tally.reversals,
             )
 
     def __iter__(self) -> Iterator[Frame]:

@@ -33,11 +33,17 @@ class LossWatch:
         self.damaged = 0
         self._end_seconds = 0.0
 
-    def go_on(self, frames: int, refused: int, damaged: int) -> None:
-        """Count as if all ``frames`` up to the last one had been read, though most were passed over by a seek."""
-        packets_inside = self.packets - self.refused - self.frames
+    @property
+    def unshown(self) -> int:
+        """Packets that gave no frame and never will, such as those that an edit list cuts away."""
+        return self.packets - self.frames - len(self._pending)
+
+    def go_on(self, frames: int, pts: int, *, refused: int, damaged: int, unshown: int) -> None:
+        """Count as if all ``frames`` up to the last one, at ``pts``, had been read, though a seek passed most over."""
+        for past in [known for known in self._pending if known <= pts]:
+            del self._pending[past]
         self.frames, self.refused, self.damaged = frames, refused, damaged
-        self.packets = frames + refused + packets_inside
+        self.packets = frames + unshown + len(self._pending) + refused
 
     def note_packet(self, pts: int | None, is_discarded: bool) -> None:
         """A packet goes into the decoder."""

@@ -218,9 +218,9 @@ class VideoSource:
             picture = to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter)
             if pts != place.pts or is_filled or not place.is_picture(picture):
                 return False
-            refused, damaged, resizings, reversals, _ = place.tally
-            self._decoder.losses.go_on(place.index + 1, refused, damaged)
-            seconds = float(pts * self._decoder.time_base)
+            losses, seconds = self._decoder.losses, float(pts * self._decoder.time_base)
+            refused, damaged, unshown, resizings, reversals, _ = place.tally
+            losses.go_on(place.index + 1, pts, refused=refused, damaged=damaged, unshown=unshown)
             self._jumps.go_on(seconds, picture.display_size, resizings=resizings, reversals=reversals)
             return True
         return False

@@ -17,7 +17,7 @@ from acfd_stream.pipeline import session as module
 from acfd_stream.pipeline.ledger import STAGES
 from acfd_stream.pipeline.session import TrackSession, track_video
 from acfd_stream.types import Frame, FrameResult, MediaInfo, Picture
-from acfd_stream.video.jumps import Jumps
+from acfd_stream.video.place import Tally
 from acfd_stream.video.readahead import Decoded
 from tests.pipeline.conftest import CUT, DETECT, FRAMES, SIZE, draw, face_box
 
@@ -36,7 +36,7 @@ class DrawnVideo:
         self.warnings = ["drawn by hand"]
         self.error: str | None = None
         self.is_complete = self.is_closed = False
-        self.is_at_place, self.tally = True, (0, 0, Jumps(), Jumps(), True)
+        self.is_at_place, self.tally = True, Tally()
         self._good, self._ends_with = good, error
         self._pixels: list[weakref.ref[np.ndarray]] = []
 
