@@ -83,7 +83,7 @@ class Tab:
     def _note(self, event: dict[str, Any]) -> None:
         if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
             text = json.dumps(event["params"])
-            if "net::ERR_CONNECTION" not in text:  # servers of tests go away
+            if event["params"].get("entry", {}).get("source") != "network":  # servers and streams of tests go away
                 self.complaints.append(text)
 
 
