@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
+from collections.abc import Callable
 
 from acfd_stream.metrics import Metrics
 
@@ -18,13 +20,21 @@ _NAMES = (
     "acfd_batch_size_count",
     "acfd_engine_fallback",
 )
+LOAD = "load"
+"""Name, in a sample, of the tasks of the whole machine that want a core, for each core that it has."""
 Sample = dict[str, float]
+
+
+def machine_load() -> float:
+    """Tasks that wanted a core in the last minute, for each core of the machine; other programs' too."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 class Samples:
     """What the metrics said at each of the last steps; one thread takes samples, any may read."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, load: Callable[[], float] = machine_load) -> None:
+        self._load = load
         self._registry = metrics.registry.restricted_registry(_NAMES)
         self._ring: deque[Sample] = deque(maxlen=STEPS)
 
@@ -35,6 +45,7 @@ class Samples:
     def now(self) -> Sample:
         """What the metrics say now: name → the sum over labels, and ``name{value}`` for each of a single label."""
         sample: Sample = dict.fromkeys(_NAMES, 0.0)
+        sample[LOAD] = self._load()
         for family in self._registry.collect():
             for entry in family.samples:
                 if entry.name not in sample:

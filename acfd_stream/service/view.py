@@ -11,9 +11,11 @@ from acfd_stream.metrics import Mode, Outcome, Stage, StreamState
 from acfd_stream.service.board import Board, StreamMeter
 from acfd_stream.service.diagnosis import WINDOW_SECONDS, Diagnosis, Level, diagnose, tally_place
 from acfd_stream.service.history import PERCENTILES, History, Tally
-from acfd_stream.service.samples import Samples
+from acfd_stream.service.samples import LOAD, Samples
 
 RATE_SECONDS = 10.0
+BUSY_LOAD = 2.5
+"""Tasks that want a core, from which on that is said beside what is slow; the service's own threads are some of them."""
 MOST_STREAMS = 200
 """Streams of the list; with more, those that fare worst."""
 Json = dict[str, Any]
@@ -67,7 +69,7 @@ class View:
         return {
             "service": self._service(),
             "verdict": self._verdict(diagnosis),
-            "notes": self._notes(rows),
+            "notes": self._notes(rows, diagnosis),
             "now": self._now(open_streams),
             "stages": _stages((self._shown_history()).recent(WINDOW_SECONDS)),
             "stages_of": self._shown_mode().value,
@@ -110,13 +112,18 @@ class View:
         live = "No live frames in the last minute" if len(streams) > files else "No live stream is open"
         return f"{live}; {files} file stream{'s' * (files > 1)} at {rate}." if files else f"{live}."
 
-    def _notes(self, rows: list[Json]) -> list[str]:
+    def _notes(self, rows: list[Json], diagnosis: Diagnosis) -> list[str]:
         """What else is odd, the gravest first."""
         notes = []
         if self._state() == "draining":
             notes.append("The service is draining: streams finish or get resume points, new ones are refused.")
         if self._card.is_fallback:
             notes.append(f"The engine is a fallback: {self._card.engine}.")
+        load = self._samples.now()[LOAD]
+        if load > BUSY_LOAD and diagnosis.level in (Level.FAIR, Level.POOR):
+            notes.append(
+                f"The machine is short of processors: {load:.1f} tasks want each core. See what else runs on it."
+            )
         refused = self._samples.growth("acfd_admission_rejected_total", WINDOW_SECONDS)
         if refused:
             streams = "1 stream was" if refused == 1 else f"{refused:.0f} streams were"

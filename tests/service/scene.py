@@ -36,7 +36,8 @@ class Scene:
     def __init__(self, seed: int = 7) -> None:
         self.now = 10_000.0
         self.board = Board(Metrics(CollectorRegistry()), clock=lambda: self.now)
-        self.samples = Samples(self.board.metrics)
+        self.load = 0.4
+        self.samples = Samples(self.board.metrics, lambda: self.load)
         self._random = Random(seed)
         self._index = 0
         self.meters = [self._open(*stream[:6]) for stream in STREAMS]

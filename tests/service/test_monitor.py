@@ -208,6 +208,18 @@ def test_without_live_frames_it_says_what_there_is(modes: list[Mode], words: str
     json.dumps(view.data(), allow_nan=False)
 
 
+def test_a_machine_that_is_short_of_processors_is_said_beside_what_is_slow() -> None:
+    scene = Scene()
+    scene.load = 8.7
+    view = View(scene.board, scene.samples, ServiceCard(), lambda: "serving")
+    scene.play(10)
+    assert view.data()["notes"] == []
+    scene.play(20, load=1.65)
+    assert view.data()["notes"] == [
+        "The machine is short of processors: 8.7 tasks want each core. See what else runs on it."
+    ]
+
+
 def test_a_sender_that_is_too_slow_is_named() -> None:
     scene = Scene()
     for _ in range(30):  # a stream that brings 5 of its 24 frames a second
