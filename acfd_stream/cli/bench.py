@@ -109,13 +109,15 @@ def _report(call: BenchCall, remote: Remote, clip: Path, server_cpu: Callable[[]
 
 def _tell(row: LoadRow) -> None:
     values = row.values()
-    latency = values["latency"] or {"p50": 0.0, "p95": 0.0, "p99": 0.0}
-    times = " ".join(f"{name} {latency[name] * 1000:.1f}" for name in ("p50", "p95", "p99"))
+    latency = values["latency"]
+    times = "no frame was answered"
+    if latency is not None:
+        times = " ".join(f"{name} {latency[name] * 1000:.1f}" for name in ("p50", "p95", "p99")) + " ms"
     cpu = values["server_cpu_per_frame"]
     server = "" if cpu is None else f", server {cpu * 1000:.1f} ms CPU a frame"
     print(
         f"{row.streams:>3} streams: {row.admitted} in, {row.refused} refused, {len(row.failures)} broken; "
-        f"{times} ms; goodput {row.goodput:.4f}{server}",
+        f"{times}; goodput {row.goodput:.4f}{server}",
         flush=True,
     )
 

@@ -193,20 +193,28 @@ def authorization(token: str) -> list[tuple[str, str]]:
 
 
 class _Sender:
-    """The requests of one try, on gRPC's thread; remembers what went wrong with the media."""
+    """The requests of one try, on gRPC's thread. Where the media fails it ends the call, and keeps the reason."""
 
     def __init__(self, exchange: Exchange, media: Media) -> None:
         self.error: Exception | None = None
         self._first = exchange.first_request()
         self._rest = media.requests(exchange.next_frame)
+        self._call: Any = None
+        self._is_bound = threading.Event()
+
+    def bind(self, call: Any) -> None:
+        """The call that sends these."""
+        self._call = call
+        self._is_bound.set()
 
     def __iter__(self) -> Iterator[Any]:
         try:
             yield self._first
             yield from self._rest
-        except Exception as error:  # gRPC would only say that there was one
+        except Exception as error:  # raised on, gRPC would log it and say only that there was one
             self.error = error
-            raise
+            self._is_bound.wait()
+            self._call.cancel()
 
 
 class TrackStream:
@@ -298,6 +306,8 @@ class TrackStream:
     def _try(self) -> Iterator[list[FrameResult]]:
         sender = None if self._media is None else _Sender(self._exchange, self._media)
         call = self._call = self._begin(None if sender is None else iter(sender))
+        if sender is not None:
+            sender.bind(call)
         try:
             for response in call:
                 self._retry.heard()

@@ -110,7 +110,9 @@ def test_a_stream_can_be_closed_from_another_thread(server: Server, clip: Path) 
     assert eventually(lambda: server.host.stream_count == 0)  # type: ignore[union-attr]
 
 
-def test_media_that_fails_here_is_told_as_it_failed(server: Server, tmp_path: Path) -> None:
+def test_media_that_fails_here_is_told_as_it_failed(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken() -> Iterator[bytes]:
         yield b"some bytes"
         raise ZeroDivisionError("in the caller's own code")
@@ -122,6 +124,7 @@ def test_media_that_fails_here_is_told_as_it_failed(server: Server, tmp_path: Pa
             list(client.track(broken))
         with pytest.raises(MediaError):
             list(client.track([b"no video at all"]))
+    assert [record for record in caplog.records if record.name.startswith("grpc")] == []
 
 
 def test_a_service_with_other_settings_than_asked_for_refuses(server: Server, clip: Path) -> None:
