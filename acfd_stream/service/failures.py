@@ -126,6 +126,7 @@ class Retry:
         is_of_use = isinstance(error, Unreachable) or (isinstance(error, Refused) and self._is_heard)
         if not is_of_use or left <= 0:
             raise error
-        pause = self._pause * (0.5 + self._chance())
+        told = error.retry_seconds if isinstance(error, Refused) else None
+        pause = max(told or 0.0, self._pause * (0.5 + self._chance()))
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
         return min(pause, left)

@@ -242,6 +242,9 @@ def test_only_what_may_pass_is_tried_again() -> None:
         retry.pause_after(Refused("full"))  # a stream that has not begun does not wait in line
     retry.heard()
     assert retry.pause_after(Refused("full")) > 0
+    told = Refused("full")
+    told.retry_seconds = 7.0
+    assert retry.pause_after(told) == 7.0
     for error in (MediaError("a"), ConfigError("b"), ServiceError("c"), OverloadedError("d")):
         with pytest.raises(type(error)):
             retry.pause_after(error)
