@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,18 @@ from torch import nn
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.acb import AsymmetricBlock, ConvBlock, fuse
+from acfd_stream.model.checkpoints import load_network
+from acfd_stream.model.complexity import cost
 from acfd_stream.model.network import Network, NetworkConfig
-from acfd_stream.model.train import TrainConfig
+from acfd_stream.model.predict import normalise
+from acfd_stream.model.resnet import ResNet, ResNetConfig
+from acfd_stream.model.settings import TrainConfig
+from acfd_stream.model.toon.sets import draw_one
 from acfd_stream.model.vovnet import Backbone, BackboneConfig
 from acfd_stream.ops.anchors import AnchorSpec, anchor_count
 
-CONFIGS = sorted((Path(__file__).parents[2] / "model/configs").glob("*.toml"))
+MODEL = Path(__file__).parents[2] / "model"
+CONFIGS = sorted((MODEL / "configs").rglob("*.toml"))
 FUSE_TOLERANCE = 1e-4  # float32 sums in another order
 
 
@@ -29,41 +36,101 @@ def settle_norms(module: nn.Module) -> None:
             nn.init.normal_(norm.bias, std=0.2)
 
 
-def test_backbone_has_the_shapes_of_table_1() -> None:
-    with torch.device("meta"):
-        features = Backbone(BackboneConfig())(torch.zeros(1, 3, 640, 640))
-    expected = [(256, 160), (512, 80), (768, 40), (1024, 20), (128, 10), (128, 5)]
-    assert [(feature.shape[1], feature.shape[2]) for feature in features] == expected
+PAPER = TrainConfig.load(MODEL / "configs/acfd-51.toml")
+TABLE_1 = [  # layer, output side, channels, repeat
+    ("conv1", 320, (64,), 1), ("conv2", 320, (64,), 1), ("conv3", 160, (128,), 1),
+    ("stage1", 160, (128, 256), 1), ("stage2", 80, (160, 512), 1), ("stage3", 40, (192, 768), 2),
+    ("stage4", 20, (224, 1024), 2), ("stage5", 10, (128, 128), 1), ("stage6", 5, (128, 128), 1),
+]  # fmt: skip
 
 
-def test_stem_has_the_widths_of_table_1() -> None:
+def test_backbone_is_layer_by_layer_that_of_table_1() -> None:
     with torch.device("meta"):
-        stem = Backbone(BackboneConfig()).stem
-    outputs = [stem[0].conv, stem[1].square, stem[2].conv]
-    assert [(layer.out_channels, layer.stride[0]) for layer in outputs] == [(64, 2), (64, 1), (128, 2)]
+        backbone, found = Backbone(PAPER.network.backbone), []
+        x = torch.zeros(1, 3, 640, 640)
+        for number, layer in enumerate(backbone.stem, 1):
+            x = layer(x)
+            found.append((f"conv{number}", x.shape[2], (x.shape[1],), 1))
+        features = backbone(torch.zeros(1, 3, 640, 640))
+        for number, (stage, feature) in enumerate(zip(backbone.stages, features, strict=True), 1):
+            channels = (stage[0].layers[0].square.out_channels, feature.shape[1])
+            assert {module.project.conv.out_channels for module in stage} == {channels[1]}
+            found.append((f"stage{number}", feature.shape[3], channels, len(stage)))
+    assert found == TABLE_1
+
+
+def test_every_published_number_of_the_training_stands_in_the_config_of_acfd_51() -> None:
+    match, loss, schedule = PAPER.match, PAPER.loss, PAPER.schedule
+    assert (match.first_iou, match.second_iou) == (0.35, 0.7)
+    assert (loss.margin, loss.compensated_regression, loss.compensated_classification) == (0.2, 0.7, 0.7)
+    assert (schedule.kind, schedule.optimizer, schedule.momentum, schedule.weight_decay) == ("steps", "sgd", 0.9, 5e-4)
+    assert (schedule.learning_rate, schedule.warmup, schedule.batch, schedule.sizes) == (0.04, 1000, 64, (640,))
+    epochs = [round(share * 300) for share in schedule.milestones]
+    assert (epochs, round(schedule.iterations * 64 / 45000)) == ([200, 250, 280], 300)
+    assert (PAPER.augment.expand, PAPER.network, PAPER.network.backbone) == (4.0, NetworkConfig(), BackboneConfig())
 
 
 def test_full_network_has_an_output_for_each_of_34125_anchors() -> None:
     with torch.device("meta"):
-        logits, deltas = Network(NetworkConfig())(torch.zeros(1, 3, 640, 640))
+        logits, deltas = Network(PAPER.network)(torch.zeros(1, 3, 640, 640))
     assert (tuple(logits.shape), tuple(deltas.shape)) == ((1, 34125), (1, 34125, 4))
 
 
-def test_full_network_stays_under_200_megabytes() -> None:
+def test_family_grows_by_the_same_step_and_stays_under_200_megabytes() -> None:
+    costs = [cost(TrainConfig.load(MODEL / f"configs/{name}.toml").network) for name in ("acfd-n", "acfd-s", "acfd-51")]
+    assert costs[-1].trained_parameters * 4 < 200e6
+    assert costs[-1].megabytes < costs[-1].trained_parameters * 4 / 1e6
+    flops = [part.flops for part in costs]
+    assert flops[1] / flops[0] == pytest.approx(flops[2] / flops[1], rel=0.1)
+    assert [part.parameters for part in costs] == sorted(part.parameters for part in costs)
+
+
+def test_flops_of_one_convolution_are_counted_by_hand() -> None:
+    config = NetworkConfig.from_table({"backbone": {"kind": "resnet", "width": 1, "blocks": [1, 1, 1, 1], "extra": 1}})
+    less = dataclasses.replace(config, pyramid="fpn", pyramid_channels=2, head_layers=0)
+    more = dataclasses.replace(less, head_layers=1)
+    places = anchor_count((64, 64), AnchorSpec())
+    assert cost(more, (64, 64)).flops - cost(less, (64, 64)).flops == places * 2 * 9 * 2 * 2
+    assert cost(more, (64, 64)).parameters - cost(less, (64, 64)).parameters == 2 * 2 * 9 + 2
+
+
+@pytest.mark.parametrize("pyramid", ["fpn", "bifpn", "abi-fpn"])
+def test_resnet_has_six_strides_and_any_pyramid_fits_on_it(pyramid: str) -> None:
+    backbone = {"kind": "resnet", "width": 16, "extra": 24}
+    config = NetworkConfig.from_table({"backbone": backbone, "pyramid": pyramid, "pyramid_channels": 8})
     with torch.device("meta"):
-        network = fuse_shapes(Network(NetworkConfig()))
-    assert network * 4 < 200e6
+        network = Network(config)
+        features = network.backbone(torch.zeros(1, 3, 640, 640))
+        logits, _ = network(torch.zeros(1, 3, 640, 640))
+        odd, _ = network(torch.zeros(1, 3, 96, 160))
+    assert [feature.shape[3] for feature in features] == [160, 80, 40, 20, 10, 5]
+    assert tuple(feature.shape[1] for feature in features) == config.backbone.outputs == (64, 128, 256, 512, 24, 24)
+    assert (logits.shape[1], odd.shape[1]) == (34125, anchor_count((96, 160), AnchorSpec()))
+    has_blocks = any(isinstance(module, AsymmetricBlock) for module in network.modules())
+    assert has_blocks == (pyramid == "abi-fpn")
 
 
-def fuse_shapes(network: Network) -> int:
-    """Number of parameters that are left when 1×3, 3×1 and norms are folded into the 3×3."""
-    kept = 0
-    for module in network.modules():
-        if isinstance(module, AsymmetricBlock):
-            kept += module.square.weight.numel() + module.square.out_channels
-        elif isinstance(module, ConvBlock):
-            kept += module.conv.weight.numel() + module.conv.out_channels
-    return kept + sum(parameter.numel() for parameter in network.outputs.parameters())
+def test_resnet_50_has_fifty_layers() -> None:
+    with torch.device("meta"):
+        network = ResNet(ResNetConfig())
+    kernels = [module for module in network.modules() if isinstance(module, ConvBlock)]
+    shortcuts = sum(
+        isinstance(module.shortcut, ConvBlock) for module in network.modules() if hasattr(module, "shortcut")
+    )
+    assert len(kernels) - shortcuts - 2 == 49  # and the classifier that a detector has not
+
+
+def test_shipped_weights_say_the_same_when_fused() -> None:
+    config = TrainConfig.load(MODEL / "configs/acfd-n.toml")
+    image, _ = draw_one("crowds", 3)
+    picture = normalise(torch.from_numpy(image[None, :320, :384].copy()))
+    network = load_network(config, MODEL / "weights/acfd-n.safetensors")
+    with torch.no_grad():
+        expected = network(picture)
+        found = fuse(network)(picture)
+    assert expected[0].sigmoid().max() > 0.3  # there is something to say
+    torch.testing.assert_close(found[0].sigmoid(), expected[0].sigmoid(), atol=FUSE_TOLERANCE, rtol=0)
+    torch.testing.assert_close(found[1], expected[1], atol=FUSE_TOLERANCE, rtol=FUSE_TOLERANCE)
 
 
 @pytest.mark.parametrize("norms", ["branch", "sum"])
@@ -82,11 +149,11 @@ def test_fused_block_computes_the_same(norms: str, stride: int) -> None:
 def test_shipped_config_builds_and_fuses_to_the_same_outputs(path: Path) -> None:
     torch.manual_seed(2)
     network = Network(TrainConfig.load(path).network).eval().double()  # untrained activations grow beyond float32
-    picture = torch.randn(1, 3, 96, 160, dtype=torch.float64)
+    picture = torch.randn(1, 3, 64, 96, dtype=torch.float64)
     with torch.no_grad():
         expected = network(picture)
         found = fuse(network)(picture)
-    assert expected[0].shape[1] == anchor_count((96, 160), AnchorSpec())
+    assert expected[0].shape[1] == anchor_count((64, 96), AnchorSpec())
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=FUSE_TOLERANCE, rtol=FUSE_TOLERANCE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -15,14 +16,20 @@ import torch
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
-from acfd_stream.model.datasets import Sample, read_picture
+from acfd_stream.errors import ConfigError
+from acfd_stream.model import train as training
+from acfd_stream.model.acb import fuse
+from acfd_stream.model.checkpoints import load_network, save_weights
 from acfd_stream.model.evaluate import evaluate
-from acfd_stream.model.export import Description, export, load_network, save_weights
+from acfd_stream.model.evaluate import main as evaluate_command
+from acfd_stream.model.export import Description, export
 from acfd_stream.model.losses import FACE
 from acfd_stream.model.network import NetworkConfig
-from acfd_stream.model.predict import TorchDetector
+from acfd_stream.model.predict import TorchDetector, normalise
+from acfd_stream.model.readers import Sample, read_picture
+from acfd_stream.model.settings import ScheduleConfig, TrainConfig
 from acfd_stream.model.toon import picture
-from acfd_stream.model.train import ScheduleConfig, TrainConfig, Trainer
+from acfd_stream.model.train import Trainer
 from acfd_stream.model.vovnet import BackboneConfig
 from acfd_stream.ops.anchors import AnchorSpec
 
@@ -61,7 +68,7 @@ def batch_of(samples: list[Sample]) -> tuple[torch.Tensor, list[tuple[torch.Tens
 
 @pytest.fixture(scope="module")
 def trained(samples: list[Sample]) -> Trainer:
-    run = trainer()
+    run = trainer(kind="cosine", iterations=140)
     pictures, targets = batch_of(samples)
     while run.progress < 1:
         run.step(pictures, targets)
@@ -73,12 +80,62 @@ def test_a_tiny_run_overfits_eight_pictures(trained: Trainer, samples: list[Samp
     assert evaluate(samples, detect).ap50 >= 0.99
 
 
-def test_exported_file_detects_as_the_network_does(trained: Trainer, samples: list[Sample], tmp_path: Path) -> None:
-    path = tmp_path / "tiny.onnx"
-    export(trained.averaged, AnchorSpec(), Description("tiny", "0", SIDE, "drawn", "2026-01-01"), path)
-    with Detector.open(path, device="cpu", config=DetectConfig(size=SIDE)) as detector:
+@pytest.fixture(scope="module")
+def exported(trained: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the trained network as a model file, as weights and as a checkpoint, and its config."""
+    folder = tmp_path_factory.mktemp("exported")
+    export(trained.averaged, AnchorSpec(), Description("tiny", "0", SIDE, "drawn", "2026-01-01"), folder / "tiny.onnx")
+    save_weights(trained.averaged, folder / "tiny.safetensors")
+    trained.save(folder / "tiny.pt")
+    backbone = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(TINY.backbone).items()}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in backbone.items()]
+    head = ['name = "tiny"', 'validation = "none"', "data = []", "[network]", "pyramid_channels = 32"]
+    (folder / "tiny.toml").write_text("\n".join([*head, "[network.backbone]", *lines]))
+    return folder
+
+
+def test_exported_file_detects_as_the_network_does(exported: Path, samples: list[Sample]) -> None:
+    with Detector.open(exported / "tiny.onnx", device="cpu", config=DetectConfig(size=SIDE)) as detector:
         assert detector.spec.name == "tiny"
         assert evaluate(samples, detector.detect).ap50 >= 0.99
+
+
+@pytest.mark.parametrize("view", [["--size", str(SIDE)], ["--scales", "128,160"]])
+def test_checkpoint_weights_and_model_file_score_the_same(
+    exported: Path, samples: list[Sample], view: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/set.json").write_text(json.dumps(coco_table(samples)))
+    (tmp_path / "images").symlink_to(samples[0].file.parent)
+    rows = {}
+    for kind in ("onnx", "pt", "safetensors"):
+        model = ["--model", str(exported / f"tiny.{kind}"), "--config", str(exported / "tiny.toml"), "--threads", "1"]
+        options = [*view, "--data", str(tmp_path), "--at-precision", "0.95", "--json"]
+        assert evaluate_command([*model, *options, "set"]) == 0
+        rows[kind] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for first, other in ((rows["onnx"], rows["pt"]), (rows["onnx"], rows["safetensors"])):
+        assert first[0]["ap50"] == pytest.approx(other[0]["ap50"], abs=0.005)
+        assert first[0]["recall_by_side"] == other[0]["recall_by_side"]
+        assert first[1]["threshold"] == pytest.approx(other[1]["threshold"], abs=0.03)  # the server may compute in bf16
+    assert rows["pt"][1]["recall"] > 0.5
+
+
+def coco_table(samples: list[Sample]) -> dict[str, object]:
+    """The samples as a COCO file."""
+    images = [{"id": n, "file_name": s.file.name, "width": SIDE, "height": SIDE} for n, s in enumerate(samples)]
+    boxes = [(n, *box) for n, sample in enumerate(samples) for box in sample.boxes_xyxy.tolist()]
+    rows = [{"id": k, "image_id": n, "bbox": [x1, y1, x2 - x1, y2 - y1]} for k, (n, x1, y1, x2, y2) in enumerate(boxes)]
+    return {"images": images, "annotations": rows, "categories": []}
+
+
+def test_trained_branches_and_norms_are_one_convolution(trained: Trainer, samples: list[Sample]) -> None:
+    batch = normalise(batch_of(samples)[0])
+    with torch.no_grad():
+        expected = trained.averaged(batch)
+        found = fuse(copy.deepcopy(trained.averaged))(batch)
+    assert TINY.backbone.norms == "branch"
+    torch.testing.assert_close(found[0].sigmoid(), expected[0].sigmoid(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[1], expected[1], atol=1e-4, rtol=1e-4)
 
 
 def test_published_weights_give_the_same_network(trained: Trainer, tmp_path: Path) -> None:
@@ -114,6 +171,37 @@ def test_paper_schedule_warms_up_and_falls_tenfold_at_its_milestones() -> None:
     assert [rates[k] for k in (9, 199, 200, 250, 280)] == pytest.approx([0.04, 0.04, 4e-3, 4e-4, 4e-5], rel=0.02)
 
 
+def test_cosine_schedule_falls_over_the_iterations() -> None:
+    run = trainer(kind="cosine", iterations=100, sizes=(64, 128), warmup=1)
+    rates = {}
+    for run.iteration in (0, 50, 100):
+        rates[run.iteration] = (run.size(), run.learning_rate())
+    assert rates[0] == (64, pytest.approx(4e-3))
+    assert rates[50] == (128, pytest.approx(4e-3 * 0.505))
+    assert (run.progress, rates[100][1]) == (1, pytest.approx(4e-5))
+
+
+def test_a_run_begins_with_weights_and_a_fresh_clock(trained: Trainer) -> None:
+    run = trainer()
+    run.begin_with(trained.averaged)
+    assert run.iteration == 0
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(value, trained.averaged.state_dict()[name])
+
+
+def test_another_networks_checkpoint_is_refused_in_words(trained: Trainer, tmp_path: Path) -> None:
+    trained.save(tmp_path / "last.pt")
+    other = replace(trained.config, network=replace(TINY, pyramid_channels=16))
+    with pytest.raises(ConfigError, match="another training"):
+        Trainer(other, [], np.ones(1)).load(tmp_path / "last.pt")
+    with pytest.raises(ConfigError, match="another network than that of config 'tiny'"):
+        load_network(other, tmp_path / "last.pt")
+    for content in (b"", b"junk"):
+        (tmp_path / "last.pt").write_bytes(content)
+        with pytest.raises(ConfigError, match="is not a checkpoint"):
+            trained.load(tmp_path / "last.pt")
+
+
 def test_budget_schedule_follows_the_clock() -> None:
     run = trainer(kind="budget", minutes=10.0, sizes=(64, 128), warmup=1)
     assert (run.progress, run.size()) == (0, 64)
@@ -124,18 +212,22 @@ def test_budget_schedule_follows_the_clock() -> None:
     assert run.learning_rate() == pytest.approx(4e-5)
 
 
-def test_run_draws_learns_and_leaves_checkpoint_and_curve(samples: list[Sample], tmp_path: Path) -> None:
+def test_run_draws_learns_and_leaves_checkpoint_and_curve(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAY_EVERY", 4)
+
     class Fixed:
         def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             sample = samples[rng.integers(len(samples))]
             return read_picture(sample.file)[0], sample.boxes_xyxy, sample.kinds
 
-    config = replace(trainer(iterations=100, sizes=(64,), batch=2).config)
+    config = replace(trainer(iterations=8, sizes=(64,), batch=2).config)
     run = Trainer(config, [Fixed()], np.ones(1), workers=0)
     run.run(tmp_path, validate=lambda network: 0.5)
     rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
     assert rows[-1]["ap50"] == 0.5
-    assert rows[0]["iteration"] == 100
+    assert [row["iteration"] for row in rows] == [4, 8, 8]
     assert (tmp_path / "last.pt").exists()
 
 
