@@ -16,6 +16,7 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from acfd_stream.service.heap import REST_SECONDS
 from benchmarks.abuse.play import channel_to
 
 AT_REST = ("acfd_streams_active", "acfd_queue_depth", "acfd_inflight_bytes")
@@ -78,6 +79,12 @@ class Arena:
             quiet = quiet + 1 if (now.threads, now.files) == (found.threads, found.files) else 0
             found = now
         return found
+
+    def rested_usage(self) -> Usage:
+        """What it holds when it has been at rest for long enough to have given memory back."""
+        self.await_rest()
+        time.sleep(2 * REST_SECONDS)
+        return self.settled_usage()
 
     def is_serving(self) -> bool:
         """Whether it says so itself."""
