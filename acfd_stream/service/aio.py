@@ -72,7 +72,11 @@ class AsyncClient:
     def track(
         self, source: Bytes | AsyncIterable[bytes], options: StreamOptions | None = None, *, name: str = "<stream>"
     ) -> AsyncTrackStream:
-        """The tracks of a container that is sent from here; as ``Client.track``, and pieces may come asynchronously."""
+        """The tracks of a container that is sent from here; as ``Client.track``, and pieces may come asynchronously.
+
+        Pieces that are not asynchronous are asked for in a thread, which cannot be cancelled: let those that may take
+        long to come be asynchronous.
+        """
         media: _Media = _AsyncMedia(source, name) if isinstance(source, AsyncIterable) else ByteMedia(source, name)
         return self._stream(media, options or StreamOptions())
 
