@@ -15,7 +15,7 @@ from acfd_stream.service.samples import LOAD, Samples
 
 RATE_SECONDS = 10.0
 BUSY_LOAD = 2.5
-"""Tasks that want a core, from which on that is said beside what is slow; the service's own threads are some of them."""
+"""Tasks that want a core, from which on that is said beside what is slow; some are the service's own threads."""
 MOST_STREAMS = 200
 """Streams of the list; with more, those that fare worst."""
 Json = dict[str, Any]
