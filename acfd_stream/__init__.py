@@ -10,37 +10,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
+    from acfd_stream.config import DetectConfig, DropPolicy, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig
     from acfd_stream.detect.detector import Detector
     from acfd_stream.errors import AcfdError
+    from acfd_stream.pipeline.checkpoint import SessionState
     from acfd_stream.pipeline.session import TrackSession, track_video
-    from acfd_stream.types import Detections, Face, FaceState, Frame, FrameResult, MediaInfo, Picture, ShotChange
+    from acfd_stream.types import (
+        Detections,
+        DropReason,
+        Face,
+        FaceState,
+        Frame,
+        FrameResult,
+        MediaInfo,
+        Outcome,
+        Picture,
+        ShotChange,
+        Verdict,
+    )
 
 __all__ = [
     "AcfdError",
     "DetectConfig",
     "Detections",
     "Detector",
+    "DropPolicy",
+    "DropReason",
     "Face",
     "FaceState",
     "Frame",
     "FrameResult",
     "MediaInfo",
+    "Outcome",
+    "Pace",
+    "PaceConfig",
     "Picture",
+    "SessionState",
     "ShotChange",
     "ShotConfig",
     "TrackConfig",
     "TrackSession",
+    "Verdict",
     "VideoConfig",
     "track_video",
 ]
 
 _ROOMS = {
-    "config": ("DetectConfig", "ShotConfig", "TrackConfig", "VideoConfig"),
+    "config": ("DetectConfig", "DropPolicy", "Pace", "PaceConfig", "ShotConfig", "TrackConfig", "VideoConfig"),
     "detect.detector": ("Detector",),
     "errors": ("AcfdError",),
+    "pipeline.checkpoint": ("SessionState",),
     "pipeline.session": ("TrackSession", "track_video"),
-    "types": ("Detections", "Face", "FaceState", "Frame", "FrameResult", "MediaInfo", "Picture", "ShotChange"),
+    "types": (
+        *("Detections", "DropReason", "Face", "FaceState", "Frame", "FrameResult"),
+        *("MediaInfo", "Outcome", "Picture", "ShotChange", "Verdict"),
+    ),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _ROOMS.items() for name in names}
 
