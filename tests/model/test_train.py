@@ -27,7 +27,7 @@ from acfd_stream.model.losses import FACE
 from acfd_stream.model.network import NetworkConfig
 from acfd_stream.model.predict import TorchDetector, normalise
 from acfd_stream.model.readers import Sample, read_picture
-from acfd_stream.model.settings import ScheduleConfig, TrainConfig
+from acfd_stream.model.settings import DistillConfig, GraftConfig, ScheduleConfig, TrainConfig
 from acfd_stream.model.toon import picture
 from acfd_stream.model.train import Trainer
 from acfd_stream.model.vovnet import BackboneConfig
@@ -118,6 +118,31 @@ def test_checkpoint_weights_and_model_file_score_the_same(
         assert first[0]["recall_by_side"] == other[0]["recall_by_side"]
         assert first[1]["threshold"] == pytest.approx(other[1]["threshold"], abs=0.03)  # the server may compute in bf16
     assert rows["pt"][1]["recall"] > 0.5
+
+
+def test_a_taught_run_keeps_its_adapter(exported: Path, samples: list[Sample], tmp_path: Path) -> None:
+    lesson = DistillConfig(str(exported / "tiny.pt"), str(exported / "tiny.toml"), features=1.0)
+    config = replace(trainer().config, distill=lesson)
+    run, other = (Trainer(config, [], np.ones(1)) for _ in range(2))
+    before = [parameter.detach().clone() for parameter in run.distiller.parameters()]
+    run.step(*batch_of(samples[:2]))
+    run.save(tmp_path / "last.pt")
+    other.load(tmp_path / "last.pt")
+    for first, kept, now in zip(before, other.distiller.parameters(), run.distiller.parameters(), strict=True):
+        assert torch.equal(kept, now)
+        assert not torch.equal(first, now)
+
+
+def test_a_grafted_run_takes_over_from_its_twin_when_it_is_time(exported: Path, samples: list[Sample]) -> None:
+    twin = replace(trainer().config, graft=GraftConfig(str(exported / "tiny.pt"), every=2))
+    plain, grafted = trainer(), Trainer(twin, [], np.ones(1))
+    distances = []
+    for _ in range(2):
+        for run in (plain, grafted):
+            run.step(*batch_of(samples[:1]))
+        pairs = zip(plain.network.parameters(), grafted.network.parameters(), strict=True)
+        distances.append(sum(float((one - other).detach().abs().sum()) for one, other in pairs))
+    assert distances[0] < 1e-3 * distances[1]
 
 
 def coco_table(samples: list[Sample]) -> dict[str, object]:
