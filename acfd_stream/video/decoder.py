@@ -102,10 +102,10 @@ class Decoder:
     def frame_rate(self) -> Fraction | None:
         """Average frames a second, where known; of a bare stream the rate that its headers give."""
         stream = self._stream
-        rates = [stream.average_rate, stream.guessed_rate]
-        if self._config.low_delay:  # too few frames were seen for a guess
-            rates.insert(1, stream.codec_context.framerate)
-        elif stream.duration is None and not stream.frames:
+        # After a short look FFmpeg guesses twice the rate, or the clock's.
+        guess = stream.codec_context.framerate if self._config.low_delay else stream.guessed_rate
+        rates = [stream.average_rate, guess]
+        if stream.duration is None and not stream.frames:
             rates.reverse()
         return next((rate for rate in rates if rate is not None and _RATES[0] <= rate <= _RATES[1]), None)
 
