@@ -54,6 +54,17 @@ def test_compensated_anchor_is_weighed_apart() -> None:
     assert loss.classification == pytest.approx(expected, rel=1e-5)
 
 
+def test_compensated_anchors_share_their_weight_in_both_losses() -> None:
+    deltas = torch.zeros(1, 3, 4)
+    deltas[0, 1, 0], deltas[0, 2, 0] = -20.0, -40.0  # both shifted onto the face
+    deltas[0, 1, 3] = 1.0  # 0.2 of log height too much: IoU 1 / e^0.2 = 0.82, still compensated
+    loss = loss_of([1.0, 0.3, -0.4], [FACE_BOX], [FACE], deltas)
+    assert (loss.matched, loss.compensated) == (1, 2)
+    expected = focal(1.0, True) + 0.7 / 2 * (focal(0.3, True) + focal(-0.4, True))
+    assert loss.classification == pytest.approx(expected, rel=1e-5)
+    assert loss.regression == pytest.approx(0.7 / 2 * 0.5, rel=1e-4)
+
+
 def test_losses_are_divided_by_the_number_of_matched_anchors() -> None:
     one = loss_of([1.0, -1.0, 0.5], [FACE_BOX], [FACE]).classification
     boxes = [FACE_BOX, [20.0, 0, 30, 10]]

@@ -45,6 +45,21 @@ def test_of_equal_overlaps_the_first_face_wins() -> None:
     assert (labels[0].item(), chosen[0].item()) == (MATCHED, 0)
 
 
+def test_of_equal_regressed_overlaps_the_first_face_wins_and_the_best_before_it() -> None:
+    faces = torch.tensor([[60.0, 0, 70, 9], [60, 0, 70, 10], [60, 0, 70, 10]])
+    labels, chosen = match(ANCHORS, faces[1].repeat(3, 1), faces, MatchConfig())
+    assert labels.tolist() == [COMPENSATED] * 3
+    assert chosen.tolist() == [1] * 3
+
+
+def test_both_steps_on_one_picture_by_hand() -> None:
+    faces = torch.tensor([[2.0, 0, 12, 10], [60, 0, 70, 10]])  # IoU with the first anchor: 80 / 120
+    boxes = torch.tensor([[60.0, 0, 70, 10], [60, 0, 70, 8], [2, 0, 12, 6]])  # 1.0, 0.8 and 0.6 with a face
+    labels, chosen = match(ANCHORS, boxes, faces, MatchConfig())
+    assert labels.tolist() == [MATCHED, COMPENSATED, NEGATIVE]
+    assert chosen.tolist() == [0, 1, 0]
+
+
 def test_picture_without_faces_has_only_negatives() -> None:
     labels, faces = match(ANCHORS, NOWHERE, torch.zeros(0, 4), MatchConfig())
     assert labels.tolist() == [NEGATIVE] * 3
