@@ -78,7 +78,7 @@ def test_a_close_at_any_moment_ends_everything(clip_in_order: Path, kind: str, p
         assert all(joined(thread) for thread in [*closers, reader, *([sender] if sender else [])])
         assert own_threads() == []
         assert found == list(range(len(found)))
-        assert session.is_complete == (len(found) == FRAMES)
+        assert len(found) == FRAMES or not session.is_complete
         assert session.checkpoint().next_result == len(found)
 
 
