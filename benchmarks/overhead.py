@@ -97,7 +97,7 @@ def main() -> None:
     """Measure, print, and write ``results/overhead.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", type=Path)
-    parser.add_argument("--seconds", type=float, default=24.0, help="of the film; the longer, the less the start of the command matters")
+    parser.add_argument("--seconds", type=float, default=24.0, help="of the film; few of them measure the start")
     parser.add_argument("--size", type=int, default=448, help="longer side of the network's view, pixels")
     parser.add_argument("--rounds", type=int, default=5)
     call = parser.parse_args()
