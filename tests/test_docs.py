@@ -31,7 +31,15 @@ def test_what_the_readme_imports_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/architecture.md", "docs/limits.md", "docs/metrics.md", "docs/operations.md"]
+    "page",
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/limits.md",
+        "docs/metrics.md",
+        "docs/operations.md",
+        "docs/protocol.md",
+    ],
 )
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     targets = LINK.findall((ROOT / page).read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from fractions import Fraction
@@ -219,3 +220,22 @@ def test_an_error_comes_behind_what_was_put_before_it_and_the_first_one_counts()
     assert isinstance(box.take(), list)
     with pytest.raises(ConfigError, match="first"):
         box.take()
+
+
+def test_the_page_of_the_protocol_names_every_reason_that_the_code_gives() -> None:
+    root = Path(__file__).resolve().parents[2]
+    given = re.compile(r'(?:reason=|StatusError\([^"]*?|_refusal\()\s*"([A-Z][A-Z_]+)"')
+    in_code = {
+        reason
+        for path in (root / "acfd_stream" / "service").rglob("*.py")
+        for reason in given.findall(path.read_text())
+    }
+    table = (root / "docs" / "protocol.md").read_text().partition("google.rpc details")[2]
+    on_page = {
+        name
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+)`", row.split("|")[2])
+    }
+    assert in_code == on_page
+    assert {"MEDIA", "IDLE", "TOKEN_QUOTA"} <= in_code
