@@ -1,7 +1,7 @@
 """What the C library does with memory that streams have freed: less of it is kept, and none when nobody is served.
 
 Every stream has threads of its own, and glibc lets new threads have heaps of their own, of which a little is lost with
-each stream. With as many heaps as cores the memory of a service that has seen 1,600 broken streams is what it was after
+each stream. With as many heaps as cores the memory of a service that has seen 840 broken streams is what it was after
 the first 40; with glibc's own limit it was a quarter more.
 """
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def limit_heaps() -> None:
-    """Let threads share as many heaps as there are cores, where the C library has such (glibc); before threads begin."""
+    """Let threads share as many heaps as there are cores, where the C library can (glibc); before threads begin."""
     try:
         ctypes.CDLL(None).mallopt(_ARENA_MAX, max(2, os.cpu_count() or 1))
     except (AttributeError, OSError) as error:
