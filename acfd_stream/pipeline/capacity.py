@@ -143,6 +143,16 @@ class Capacity:
         self.change(reservation, demand)
         return reservation
 
+    def spare(self, demand: Demand) -> Reservation | None:
+        """A place for what can wait for one, such as a job; None, and nobody counts as refused, where there is none."""
+        with self._lock:
+            if self._answer(demand, list(self._inside.values())).refusal is not None:
+                return None
+            reservation = Reservation(self)
+            self._inside[reservation] = demand
+            self._metrics.headroom(self._headroom())
+            return reservation
+
     def change(self, reservation: Reservation, demand: Demand) -> None:
         """Set what a stream that is being let in, or is inside, asks for. See ``Reservation.change``."""
         with self._lock:

@@ -212,7 +212,7 @@ class Server:
         host = StreamHost(settings, scheduler, capacity, self.board, self.metrics)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)
-        self._jobs = jobs = Jobs(settings, detector, scheduler.open_lane, self.metrics)
+        self._jobs = jobs = Jobs(settings, detector, scheduler.open_lane, self.metrics, capacity)
         opened.callback(jobs.close)
         self._jobbing.servicer = jobs.servicer
         jobs.start()

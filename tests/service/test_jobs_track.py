@@ -13,10 +13,11 @@ import grpc
 import pytest
 
 from acfd_stream.cli.track import TrackCall, run_track
-from acfd_stream.config import LaneConfig, SchedulerConfig, VideoConfig
+from acfd_stream.config import CapacityConfig, LaneConfig, SchedulerConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import JobState
+from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.jobs.front import Jobs
@@ -27,7 +28,7 @@ from acfd_stream.service.status import StatusError
 from acfd_stream.v1 import job_pb2, stream_pb2
 from tests.detect.tiny_model import write_tiny_model
 from tests.pipeline.conftest import DETECT, FRAMES, SIZE, write_clip
-from tests.service.job_bench import ended
+from tests.service.job_bench import ended, reached
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,23 @@ def test_what_may_not_be_read_any_more_fails(scheduler: Scheduler, clip: Path, t
     job, lines = run_job(scheduler, settings(clip, None), str(other))
     assert (job.state, job.error_code) == (JobState.FAILED, grpc.StatusCode.PERMISSION_DENIED.value[0])
     assert lines == b""
+
+
+def test_a_job_waits_for_room_beside_the_streams_and_gives_it_back(scheduler: Scheduler, clip: Path) -> None:
+    capacity = Capacity(scheduler.costs, CapacityConfig(file_streams=1, cores=64))
+    stream = capacity.reserve(Demand(SIZE))
+    jobs = Jobs(settings(clip, None), scheduler.engine, scheduler.open_lane, capacity=capacity)
+    jobs.start()
+    request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
+    waiting = jobs.runner.submit("", "", request).job_id
+    assert reached(jobs.runner, waiting, lambda job: job.state is JobState.RUNNING).progress.frames == 0
+    stream.release()
+    assert ended(jobs.runner, waiting).progress.frames == FRAMES
+    stream = capacity.reserve(Demand(SIZE))
+    unwanted = jobs.runner.submit("", "", request).job_id
+    reached(jobs.runner, unwanted, lambda job: job.state is JobState.RUNNING)
+    jobs.runner.cancel(unwanted, "")
+    assert ended(jobs.runner, unwanted).state is JobState.CANCELLED
+    stream.release()
+    assert capacity.streams == 0
+    jobs.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from acfd_stream.config import LaneConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics
+from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.service.jobs.results import FileResults, MemoryResults, ResultLog
 from acfd_stream.service.jobs.runner import JobRunner
@@ -28,6 +29,7 @@ class Jobs:
         engine: what looks at the frames.
         open_lane: a way to it, for one job.
         metrics: where jobs and their frames are counted.
+        capacity: where jobs take their places among the streams.
 
     Raises:
         ConfigError: the state folder cannot be used, or another server uses it.
@@ -39,6 +41,7 @@ class Jobs:
         engine: Engine,
         open_lane: Callable[[LaneConfig], Engine],
         metrics: Metrics | None = None,
+        capacity: Capacity | None = None,
     ) -> None:
         folder = settings.jobs.state_dir
         self._store = JobStore(None if folder is None else _made(folder))
@@ -47,7 +50,7 @@ class Jobs:
         except ConfigError:
             self._store.close()
             raise
-        work = TrackFile(settings, engine, open_lane)
+        work = TrackFile(settings, engine, open_lane, capacity)
         self.runner = JobRunner(
             self._store,
             results,

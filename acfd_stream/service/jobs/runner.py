@@ -46,6 +46,10 @@ class Desk:
         """Whether the work should offer a last checkpoint and raise ``Stopped``."""
         return self._stop.is_set()
 
+    def is_stopped_within(self, seconds: float) -> bool:
+        """Wait for the word to stop, at most ``seconds``."""
+        return self._stop.wait(seconds)
+
     @property
     def wants_checkpoint(self) -> bool:
         """Whether the last one is old enough."""

@@ -20,6 +20,7 @@ from acfd_stream.errors import ConfigError, ResumeError
 from acfd_stream.metrics import JobState
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
+from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.session import TrackSession
@@ -34,6 +35,7 @@ from acfd_stream.v1 import job_pb2, stream_pb2
 from acfd_stream.video.origin import source_name
 
 LOWEST_PRIORITY = 9
+_ASK_SECONDS = 0.5  # a job for which there is no room asks again so often
 _BROKEN = int(grpc.StatusCode.DATA_LOSS.value[0])
 _log = logging.getLogger(__name__)
 
@@ -45,10 +47,17 @@ class TrackFile:
         settings: what may be read, and the limits.
         engine: what the lanes lead to.
         open_lane: a way to it, for one job.
+        capacity: where a job takes its place among the streams, and waits while there is none; None: it takes none.
     """
 
-    def __init__(self, settings: ServiceSettings, engine: Engine, open_lane: Callable[[LaneConfig], Engine]) -> None:
-        self._settings, self._engine, self._open_lane = settings, engine, open_lane
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        open_lane: Callable[[LaneConfig], Engine],
+        capacity: Capacity | None = None,
+    ) -> None:
+        self._settings, self._engine, self._open_lane, self._capacity = settings, engine, open_lane, capacity
 
     def check(self, request: job_pb2.SubmitJobRequest) -> None:
         """Refuse what cannot become a job.
@@ -93,9 +102,20 @@ class TrackFile:
                     resume=None if saved is None else SessionState(saved["session"]),
                 )
             )
+            self._take_place(opened, desk, session)
             desk.on_stop(session.stop)
             opened.callback(desk.on_stop, None)
             return _written(desk, session, source_name(asked.uri), saved)
+
+    def _take_place(self, opened: ExitStack, desk: Desk, session: TrackSession) -> None:
+        """Wait until the job fits beside the streams that are inside."""
+        while self._capacity is not None:
+            reservation = self._capacity.spare(Demand(session.info.display_size))
+            if reservation is not None:
+                opened.callback(reservation.release)
+                return
+            if desk.is_stopped_within(_ASK_SECONDS):
+                raise Stopped
 
 
 def _written(desk: Desk, session: TrackSession, source: str, saved: dict[str, Any] | None) -> JobEnd:
