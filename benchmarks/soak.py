@@ -42,6 +42,8 @@ resume_seconds = 0.2
 results = 4
 """
 MOST_GROWTH = 0.05
+SMALL_BYTES = 200_000
+"""Files up to here are bent for fuzzing; larger ones are played once, as they are."""
 WARM_UP_STREAMS = 150
 """Played before anything is counted: pools fill, and code that is met for the first time is loaded."""
 
@@ -89,14 +91,16 @@ def odd(hour: Hour, folder: Path) -> None:
         hour.note("odd_files", len(files), "files")
 
 
-def mutated(hour: Hour, count: int, seed: int) -> None:
-    """Every mutated request or stream gets a status in time."""
+def mutated(hour: Hour, count: int, seed: int, folder: Path | None) -> None:
+    """Every mutated request or stream gets a status in time; the small odd files are bent too."""
     with hour.scene("fuzz") as arena:
         picture = draw(0, (96, 128), 60)
         pictures = [cv2.imencode(suffix, picture)[1].tobytes() for suffix in (".png", ".jpg", ".webp")]
         with channel_to(arena.address) as channel:
             token = play(channel, stream_of(hour.film, mode=1)).token
-        ammunition = fuzz.Ammunition([hour.clip.read_bytes()], pictures, [token])
+        odd_clips = [] if folder is None else [path.read_bytes() for path in sorted(folder.iterdir())]
+        clips = [hour.clip.read_bytes(), *(clip for clip in odd_clips if 0 < len(clip) < SMALL_BYTES)]
+        ammunition = fuzz.Ammunition(clips, pictures, [token])
         fuzz.fuzz(arena.address, ammunition, WARM_UP_STREAMS, seed + 1)
         before = arena.rested_usage()
         shots = fuzz.fuzz(arena.address, ammunition, count, seed)
@@ -174,7 +178,7 @@ def main() -> int:
         hour = Hour(asked.model, Path(folder))
         acts: dict[str, Callable[[], None]] = {
             "soak": lambda: soaked(hour, asked.streams, asked.seed),
-            "fuzz": lambda: mutated(hour, asked.fuzz, asked.seed),
+            "fuzz": lambda: mutated(hour, asked.fuzz, asked.seed, asked.odd),
             "ends": lambda: ends(hour),
             "odd": lambda: None if asked.odd is None else odd(hour, asked.odd),
         }
