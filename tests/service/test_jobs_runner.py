@@ -161,3 +161,4 @@ def test_jobs_beyond_the_bounds_are_forgotten_with_their_results(tmp_path: Path,
     before.close()
     after = opened(CountingWork(), tmp_path, replace(EAGER, kept=1))
     assert after.store.ids() == after.results.ids() == {jobs[-1]}
+    assert after.gauge("done") == 1  # of a job that this server never ran

@@ -144,6 +144,7 @@ class JobRunner:
         for job_id in self.results.ids() - self.store.ids():
             self.results.forget(job_id)
         self.sweep(is_due=True)
+        self._note()
         for number in range(self.settings.workers):
             thread = threading.Thread(target=self._serve, name=f"acfd-job-{number}", daemon=True)
             self._threads.append(thread)
@@ -303,3 +304,5 @@ class JobRunner:
         self.store.forget(surplus)
         for job_id in surplus:
             self.results.forget(job_id)
+        if surplus:
+            self._note()
