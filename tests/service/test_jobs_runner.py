@@ -10,7 +10,7 @@ import pytest
 
 from acfd_stream.errors import MediaError
 from acfd_stream.metrics import JobState
-from acfd_stream.service.jobs.record import JobEnd, JobProgress, JobSettings
+from acfd_stream.service.jobs.record import MEMORY_BYTES, JobEnd, JobProgress, JobSettings
 from acfd_stream.service.jobs.results import FileResults
 from acfd_stream.service.jobs.runner import Desk
 from acfd_stream.service.jobs.store import JobStore
@@ -162,3 +162,16 @@ def test_jobs_beyond_the_bounds_are_forgotten_with_their_results(tmp_path: Path,
     after = opened(CountingWork(), tmp_path, replace(EAGER, kept=1))
     assert after.store.ids() == after.results.ids() == {jobs[-1]}
     assert after.gauge("done") == 1  # of a job that this server never ran
+
+
+def test_a_job_that_ends_makes_the_oldest_go(opened: Callable[..., Bench]) -> None:
+    bench = opened(CountingWork(), settings=replace(EAGER, kept=2))
+    jobs = [bench.submit() for _ in range(4)]
+    bench.end_of(jobs[-1])
+    bench.close()
+    assert bench.results.ids() == set(jobs[2:])
+
+
+def test_without_a_folder_results_are_bounded_by_memory(tmp_path: Path) -> None:
+    assert JobSettings().result_bytes == MEMORY_BYTES < JobSettings(state_dir=tmp_path).result_bytes
+    assert JobSettings(kept_bytes=2**20).result_bytes == 2**20

@@ -68,6 +68,10 @@ class Job:
     warnings: tuple[str, ...]
 
 
+MEMORY_BYTES = 256 * 2**20
+"""Most bytes of results that are kept without a folder for them."""
+
+
 @dataclass(frozen=True)
 class JobSettings:
     """What the job service keeps and how much it does at once."""
@@ -81,7 +85,7 @@ class JobSettings:
     kept: int = 10_000
     """Most finished jobs that are remembered, >= 1; the oldest go first."""
     kept_bytes: int = 4 * 2**30
-    """Most bytes of results, >= 1 MiB; those of the oldest finished jobs go first."""
+    """Most bytes of results, >= 1 MiB; those of the oldest finished jobs go first. In memory at most 256 MiB."""
     kept_seconds: float = 30 * 86400.0
     """A finished job is forgotten after so long, seconds, > 0."""
     checkpoint_seconds: float = 10.0
@@ -98,3 +102,8 @@ class JobSettings:
         require(self.kept_bytes >= 2**20, "kept_bytes", self.kept_bytes, ">= 1048576")
         for name in ("kept_seconds", "checkpoint_seconds"):
             require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
+
+    @property
+    def result_bytes(self) -> int:
+        """Most bytes of results where they are kept."""
+        return self.kept_bytes if self.state_dir is not None else min(self.kept_bytes, MEMORY_BYTES)

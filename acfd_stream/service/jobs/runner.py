@@ -61,7 +61,7 @@ class Desk:
         Raises:
             OutputError: no room, or more than may be kept.
         """
-        size, most = self.progress.result_bytes + len(lines), self._runner.settings.kept_bytes
+        size, most = self.progress.result_bytes + len(lines), self._runner.settings.result_bytes
         if size > most:
             raise OutputError(f"the results are above the limit, jobs.kept_bytes = {most}")
         self._runner.results.append(self.job.job_id, lines)
@@ -293,6 +293,7 @@ class JobRunner:
             self.store.put_back(job_id)
         else:
             self.store.finish(job_id, end, desk.progress)
+            self.sweep(is_due=True)
 
     def sweep(self, is_due: bool = False) -> None:
         """Forget finished jobs that are beyond the bounds."""
@@ -300,7 +301,7 @@ class JobRunner:
             return
         self._swept_at = time.monotonic()
         settings = self.settings
-        surplus = self.store.surplus(settings.kept, settings.kept_bytes, settings.kept_seconds)
+        surplus = self.store.surplus(settings.kept, settings.result_bytes, settings.kept_seconds)
         self.store.forget(surplus)
         for job_id in surplus:
             self.results.forget(job_id)
