@@ -95,7 +95,7 @@ $(PACKAGE): $(BUILD_INPUTS) | $(BIN)/python
 # find it then, and do not fetch a build for GPUs.
 $(TESTING): $(PACKAGE)
 	$(PIP) "$(TORCH)+cpu" 2> /dev/null || $(PIP) "$(TORCH)"
-	$(PIP) "acfd-stream[test,train]"
+	$(PIP) "acfd-stream[board,otel,plot,test,train]"
 	@touch $@
 
 $(TOOLS): $(PACKAGE)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import cv2
 import pytest
 
 from acfd_stream.cli import main
@@ -107,7 +108,7 @@ def test_faces_of_pictures_are_those_of_detect(
     server: Server, model: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     with av.open(str(write_clip(tmp_path / "clip.mkv", frames=2))) as container:
-        next(container.decode(video=0)).to_image().save(tmp_path / "face.png")
+        cv2.imwrite(str(tmp_path / "face.png"), next(container.decode(video=0)).to_ndarray(format="bgr24"))
     pictures = [str(tmp_path / "face.png"), str(tmp_path / "missing.png"), str(tmp_path / "clip.mkv")]
     assert main(["detect", *pictures, "--model", str(model), "--size", "128"]) == 1
     here = capfdbinary.readouterr()
