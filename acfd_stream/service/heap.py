@@ -8,6 +8,7 @@ the first 40; with glibc's own limit it was a quarter more.
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import time
@@ -27,10 +28,17 @@ def limit_heaps() -> None:
         _log.debug("the number of heaps stays: %s", error)
 
 
+def settle() -> None:
+    """Call what is loaded now there for good: ``trim`` looks no more at it, and so takes milliseconds."""
+    gc.collect()
+    gc.freeze()
+
+
 def trim() -> None:
-    """Give freed memory back to the system, where the C library can (glibc)."""
+    """Free what broken streams left in circles of references, pictures too, and give freed memory to the system."""
+    gc.collect()
     try:
-        ctypes.CDLL(None).malloc_trim(0)
+        ctypes.CDLL(None).malloc_trim(0)  # glibc has it
     except (AttributeError, OSError) as error:
         _log.debug("memory stays with the process: %s", error)
 
