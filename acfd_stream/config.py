@@ -38,7 +38,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
 class DetectConfig:
     """How a picture becomes boxes. The numbers are those of the ACFD paper, section 4.1."""
 
-    size: int = 448
+    size: int = 512
     """Longer side of the network's view, pixels, used when ``scales`` is empty; 64 … 4096. acfd-n is best here."""
     scales: tuple[int, ...] = ()
     """Shorter sides of a multi-scale test; the longer side is bounded by 1.34375 of it (480×645)."""

@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", type=Path)
     parser.add_argument("--seconds", type=float, default=24.0, help="of the film; few of them measure the start")
-    parser.add_argument("--size", type=int, default=448, help="longer side of the network's view, pixels")
+    parser.add_argument("--size", type=int, default=512, help="longer side of the network's view, pixels")
     parser.add_argument("--rounds", type=int, default=5)
     call = parser.parse_args()
     taken, frames = measured(call.film, call.seconds, call.size, call.rounds)

@@ -29,7 +29,7 @@ SECONDS = 20.0
 
 def costs(batches: tuple[float, ...] = (1.0, 0.55)) -> Costs:
     """About those of a machine with two cores."""
-    return Costs(DetectConfig(), {((256, 448),): 0.011}, 0.001, batches)
+    return Costs(DetectConfig(size=448), {((256, 448),): 0.011}, 0.001, batches)
 
 
 def capacity(metrics: Metrics | None = None, **config: float) -> Capacity:

@@ -41,7 +41,7 @@ def alone(detector: Detector, clips: list[Path]) -> list[list[FrameResult]]:
 def test_two_films_at_once_give_what_each_gives_alone(
     batch: int, detector: Detector, clips: list[Path], alone: list[list[FrameResult]]
 ) -> None:
-    cheap = Costs(detector.config, {((256, 448),): 0.001}, 0.0, [1.0 - 0.1 * place for place in range(8)])
+    cheap = Costs(detector.config, {((288, 512),): 0.001}, 0.0, [1.0 - 0.1 * place for place in range(8)])
     config, registry = SchedulerConfig(batch=batch), CollectorRegistry()
     with (
         Scheduler(detector, config, costs=cheap, metrics=Metrics(registry)) as scheduler,
