@@ -270,7 +270,7 @@ class LaneConfig:
 class CapacityConfig:
     """How many streams are let in."""
 
-    load_limit: float = 0.7
+    load_limit: float = 0.55
     """Share of the machine that streams may take together, (0, 1]; the rest is for what no one foresees."""
     objective_seconds: float = 0.05
     """Longest time of a frame of a live stream that names none, > 0."""

@@ -26,6 +26,7 @@ import numpy as np
 from acfd_stream.errors import OverloadedError
 from acfd_stream.service.client import Client
 from acfd_stream.service.exchange import StreamOptions
+from acfd_stream.service.heap import limit_heaps, settle
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, ServiceSettings
 from acfd_stream.types import Outcome
@@ -113,7 +114,9 @@ def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float,
 
 def serve(ports: Connection, streams: int) -> None:
     """The server's process: tells its port, and stops when it is told to."""
+    limit_heaps()  # as the command does
     with Server(ServiceSettings(listen="127.0.0.1:0", metrics="", limits=Limits(streams=streams))) as server:
+        settle()
         ports.send(server.port)
         ports.recv()
 
