@@ -270,8 +270,8 @@ class LaneConfig:
 class CapacityConfig:
     """How many streams are let in."""
 
-    load_limit: float = 0.55
-    """Share of the machine that streams may take together, (0, 1]; the rest is for what no one foresees."""
+    load_limit: float = 0.45
+    """Share of the machine that streams may take together, (0, 1]; the rest is for bursts and what no one foresees."""
     objective_seconds: float = 0.05
     """Longest time of a frame of a live stream that names none, > 0."""
     file_streams: int = 4

@@ -172,7 +172,10 @@ def main() -> None:
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     rate, objective = arguments.fps, arguments.objective
-    options = StreamOptions(mode="live", declared_size=(height, width), declared_fps=rate, objective_seconds=objective)
+    options = StreamOptions(
+        mode="live", drop_policy="drop_oldest", declared_size=(height, width), declared_fps=rate,
+        objective_seconds=objective,
+    )  # fmt: skip
     tally, count = overload(drawn_pieces((height, width), rate, arguments.seconds), options, arguments.times)
     about = {"size": arguments.size, "fps": rate, "objective": objective, "asked": count}
     about |= {"admitted": tally.admitted, "goodput": round(tally.goodput, 4)}
