@@ -27,9 +27,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": FLOOR,
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics"},
     "outputs": FLOOR,
+    "archive": FLOOR | {"video", "detect", "pipeline", "outputs", "metrics"},
     "v1": set(),
-    "service": FLOOR | {"video", "detect", "pipeline", "outputs", "metrics", "v1"},
-    "cli": FLOOR | {"ops", "video", "detect", "track", "pipeline", "outputs", "model", "service", "metrics"},
+    "service": FLOOR | {"video", "detect", "pipeline", "outputs", "archive", "metrics", "v1"},
+    "cli": FLOOR | {"ops", "video", "detect", "track", "pipeline", "outputs", "archive", "model", "service", "metrics"},
     "model": FLOOR | {"ops"},
     "__init__": FLOOR | {"detect", "pipeline"},
 }

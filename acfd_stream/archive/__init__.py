@@ -1,0 +1,1 @@
+"""Many videos, a night, and whatever goes wrong in it: every episode's results, once, whole and the same each time."""
