@@ -1,6 +1,7 @@
 """Results on their way out: one protocol, a writer a format.
 
 ``open_writer`` → ``write`` each FrameResult → ``close`` with how it ended, or ``abort``.
+``read_results`` reads a finished JSONL result back.
 """
 
 from __future__ import annotations
@@ -11,9 +12,19 @@ from typing import BinaryIO
 from acfd_stream.errors import ConfigError
 from acfd_stream.outputs.jsonl import JsonlWriter
 from acfd_stream.outputs.mot import MotWriter
+from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader, Writer
 
-__all__ = ["FORMATS", "ResultEnd", "ResultHeader", "Writer", "open_writer", "result_suffix"]
+__all__ = [
+    "FORMATS",
+    "ResultEnd",
+    "ResultFile",
+    "ResultHeader",
+    "Writer",
+    "open_writer",
+    "read_results",
+    "result_suffix",
+]
 
 FORMATS = ("jsonl", "mot")
 _SUFFIXES = {"jsonl": ".jsonl", "mot": ".txt"}

@@ -1,0 +1,133 @@
+"""A finished JSONL result, read back as what it was written from; every other format is made from it.
+
+``read_results`` looks at both ends of the file and holds nothing of its middle: frames are read a line at a time,
+as often as they are asked for. Written again as JSONL they give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from acfd_stream.errors import MediaError
+from acfd_stream.outputs.jsonl import FORMAT_VERSION, SECONDS_DECIMALS, frame_of
+from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.types import FrameResult
+
+_BLOCK_BYTES = 64 * 1024
+_ROUNDING_SECONDS = Fraction(1, 10**SECONDS_DECIMALS)
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A result that ends with its closing line. Iterating reads the frames in order, each time from the first."""
+
+    path: Path
+    header: ResultHeader  # its frame rate is what the duration leaves for the last frame
+    end: ResultEnd
+    frames: int
+    duration_seconds: float
+
+    def __iter__(self) -> Iterator[FrameResult]:
+        """The frames.
+
+        Raises:
+            MediaError: the file cannot be read, or a line is none of ours.
+        """
+        found = 0
+        with _open(self.path) as file:
+            file.readline()  # the header
+            for number, line in enumerate(file, start=2):
+                values = _parsed(self.path, line, f"line {number}")
+                if values["type"] == "end":
+                    break
+                yield _frame(self.path, values, self.header.time_base, f"line {number}")
+                found += 1
+        if found != self.frames:
+            raise MediaError(f"{self.path}: has {found} frames where its closing line says {self.frames}; track again")
+
+
+def read_results(path: str | Path) -> ResultFile:
+    """The result at ``path``, with its header and closing line already read.
+
+    Raises:
+        MediaError: the file cannot be read, is no such result, or has no closing line.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        header = _parsed(path, file.readline(), "line 1")
+        first = file.readline()
+        before, last = _last_two_lines(file)
+    if header["type"] != "header" or header.get("version") != FORMAT_VERSION:
+        raise MediaError(f"{path}: is not a track result of version {FORMAT_VERSION}")
+    end = _parsed(path, last, "the last line") if last.endswith(b"\n") else {"type": None}
+    if end["type"] != "end":
+        raise MediaError(f"{path}: has no closing line, so the run did not finish; run it again")
+    try:
+        time_base = Fraction(header["time_base"])
+        duration = Fraction(str(end["duration"]))
+        shown = Fraction(0)
+        if end["frames"]:
+            pts = [_parsed(path, line, "a frame line")["pts"] for line in (first, before)]
+            shown = (pts[1] - pts[0]) * time_base
+        return ResultFile(
+            path, _header(header, time_base, duration - shown), _end(end), end["frames"], float(end["duration"])
+        )
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise MediaError(f"{path}: its header or closing line is not as written by track: {error!r}") from error
+
+
+def _header(values: dict[str, Any], time_base: Fraction, last_share: Fraction) -> ResultHeader:
+    return ResultHeader(
+        source=values["source"],
+        display_size=(values["height"], values["width"]),
+        time_base=time_base,
+        model=values["model"],
+        settings=values["settings"],
+        frame_rate=1 / last_share if last_share > _ROUNDING_SECONDS else None,
+    )
+
+
+def _end(values: dict[str, Any]) -> ResultEnd:
+    return ResultEnd(values["tracks"], values["complete"], values.get("error"), tuple(values.get("warnings", ())))
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parsed(path: Path, line: bytes, where: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise MediaError(f"{path}: {where} is not a line of a track result: {error}") from error
+    if not isinstance(values, dict) or "type" not in values:
+        raise MediaError(f"{path}: {where} is not a line of a track result")
+    return values
+
+
+def _frame(path: Path, values: dict[str, Any], time_base: Fraction, where: str) -> FrameResult:
+    try:
+        return frame_of(values, time_base)
+    except (ValueError, KeyError, TypeError) as error:
+        raise MediaError(f"{path}: {where} is not a frame of a track result: {error!r}") from error
+
+
+def _last_two_lines(file: BinaryIO) -> tuple[bytes, bytes]:
+    """The last lines of ``file`` with their newlines, read from behind."""
+    at = file.seek(0, os.SEEK_END)
+    tail = b""
+    while at > 0 and tail.count(b"\n", 0, -1) < 2:
+        step = min(_BLOCK_BYTES, at)
+        at = file.seek(at - step)
+        tail = file.read(step) + tail
+    lines = tail.splitlines(keepends=True)[-2:]
+    return (lines[0], lines[1]) if len(lines) == 2 else (b"", tail)
