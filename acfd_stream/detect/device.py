@@ -1,0 +1,187 @@
+"""What the device path is made of: memory and the ops on a GPU, and a network that reads and writes that memory.
+
+``ops.cuda`` gives ``DeviceOps`` over CuPy; the TensorRT and the Torch runner give ``DeviceNetwork``. All work is
+queued on one stream, in the order of the calls, and nothing waits for the GPU but what says so. The buffers of a size
+are made once and used again at the same addresses, so that every launch between two of them may stand in a CUDA graph.
+Whatever goes wrong on the device is a RunnerError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from acfd_stream.detect.runner import ModelSpec
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox
+from acfd_stream.types import Detections, Picture
+
+Array = Any
+"""Memory on the device: CuPy's, with ``__cuda_array_interface__``; NumPy's where the kernels run on the CPU for tests."""
+Mark = Any
+"""A moment of the stream: a CUDA event."""
+
+
+class Letterboxes(Protocol):
+    """Pictures laid into the tensor of one network size, at the same address every time."""
+
+    @property
+    def images(self) -> Array:
+        """[batch, 3, H, W] of the dtype that was asked for, C-contiguous.
+
+        Levels 0 … 255 are the law's (``ops.reference.letterbox``), then ``(level - mean) / std`` in float32, rounded
+        once to the dtype. Rows that no picture was put into keep what they had.
+        """
+
+    def put(self, pictures: Sequence[Picture], views: Sequence[Letterbox]) -> None:
+        """Queue the kernel that fills the first ``len(pictures)`` rows, at most ``batch``, in one launch.
+
+        Args:
+            pictures: sizes, formats, depths and rotations may differ; planes on the host are uploaded, planes on the
+                device are read where they are.
+            views: one a picture, all of this network size.
+
+        Raises:
+            ShapeError: the planes of a picture are not what it says.
+        """
+
+
+class Faces(Protocol):
+    """Decoding, threshold, best candidates and NMS of a batch, and the one copy that brings its faces to the host."""
+
+    def begin(self, views: Sequence[Sequence[Letterbox]]) -> None:
+        """Say what is looked at: for every picture its views, one a scale. Queues the upload of a small table."""
+
+    def decode(self, scale: int, scores: Array, deltas: Array) -> None:
+        """Queue the decoding of one scale of all pictures.
+
+        As ``ops.decode_anchors`` a picture, then ``Letterbox.to_display`` and clipped to the display size.
+
+        Args:
+            scale: which of ``network_sizes`` these outputs are of.
+            scores: float32 [batch, A]; rows past the pictures of ``begin`` are not read.
+            deltas: float32 [batch, A, 4].
+        """
+
+    def suppress(self) -> None:
+        """Queue the NMS of every picture over the candidates of all its scales, as ``ops.merge_scales``."""
+
+    def read(self) -> list[Detections]:
+        """Wait for all that is queued, and for one copy: the faces of every picture of ``begin``.
+
+        ``is_truncated`` and ``cut_score`` as the host's path sets them: the cap on faces and the cap on candidates
+        of every scale.
+        """
+
+
+class Graph(Protocol):
+    """Launches that were captured, ready to be queued as one."""
+
+    def launch(self) -> None:
+        """Queue it on the stream of the ops."""
+
+
+class DeviceOps(Protocol):
+    """A GPU: its memory, its stream and the ops on it. For one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """What the driver calls the GPU: "NVIDIA H200"."""
+
+    @property
+    def compute_capability(self) -> str:
+        """Its generation: "9.0"."""
+
+    @property
+    def stream(self) -> int:
+        """The driver's handle (cudaStream_t) of the stream on which everything is queued; never the default one."""
+
+    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        """Memory that is not filled, C-contiguous."""
+
+    def to_device(self, values: NDArray[Any], target: Array) -> None:
+        """Fill ``target`` with ``values`` of its shape and dtype; done when it returns."""
+
+    def to_host(self, values: Array) -> NDArray[Any]:
+        """A copy on the host, after waiting for all that is queued."""
+
+    def letterboxes(
+        self,
+        batch: int,
+        network_size: tuple[int, int],
+        dtype: DTypeLike,
+        pad: tuple[int, int, int],
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+    ) -> Letterboxes:
+        """The tensor of one network size for at most ``batch`` pictures; ``dtype`` is float16 or float32."""
+
+    def faces(
+        self,
+        batch: int,
+        network_sizes: Sequence[tuple[int, int]],
+        spec: AnchorSpec,
+        *,
+        score_threshold: float,
+        candidates: int,
+        nms_iou: float,
+        faces: int,
+    ) -> Faces:
+        """What makes faces of the outputs of at most ``batch`` pictures, each seen at all ``network_sizes``."""
+
+    def mark(self) -> Mark:
+        """Put a mark in the stream."""
+
+    def seconds(self, begin: Mark, end: Mark) -> float:
+        """Time between two marks, both behind the stream."""
+
+    def begin_capture(self) -> None:
+        """From here on launches are recorded instead of run."""
+
+    def end_capture(self) -> Graph:
+        """What was recorded."""
+
+    def close(self) -> None:
+        """Free everything; a second call does nothing."""
+
+
+class Program(Protocol):
+    """A network compiled for one size and one batch, bound to its buffers."""
+
+    def launch(self) -> None:
+        """Queue it: ``scores`` and ``deltas`` of as many rows of ``images`` as the batch has."""
+
+
+class DeviceNetwork(Protocol):
+    """A network on a GPU, run from device memory to device memory. For one thread at a time, ``prepare`` for several."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model file says of itself."""
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic of the network: "f16" or "f32"."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of ``images``: float16 or float32."""
+
+    def programs(
+        self,
+        network_size: tuple[int, int],
+        batches: Sequence[int],
+        images: Array,  # [batches[-1], 3, H, W]
+        scores: Array,  # float32 [batches[-1], A]
+        deltas: Array,  # float32 [batches[-1], A, 4]
+    ) -> list[Program]:
+        """The network compiled for one size and every one of ``batches``, rising, over the same buffers.
+
+        Raises:
+            RunnerError: the runtime cannot compile it, or gives outputs of other shapes.
+        """
+
+    def close(self) -> None:
+        """Free it; a second call does nothing."""
