@@ -19,7 +19,7 @@ from acfd_stream.ops.anchors import AnchorSpec, Letterbox
 from acfd_stream.types import Detections, Picture
 
 Array = Any
-"""Memory on the device: CuPy's, with ``__cuda_array_interface__``; NumPy's where the kernels run on the CPU for tests."""
+"""Memory on the device: CuPy's, with ``__cuda_array_interface__``; NumPy's where tests run the kernels on the CPU."""
 Mark = Any
 """A moment of the stream: a CUDA event."""
 
@@ -155,7 +155,7 @@ class Program(Protocol):
 
 
 class DeviceNetwork(Protocol):
-    """A network on a GPU, run from device memory to device memory. For one thread at a time, ``prepare`` for several."""
+    """A network on a GPU, run from device memory to device memory; compiling is for one thread at a time."""
 
     @property
     def spec(self) -> ModelSpec:
