@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
+from google.rpc import error_details_pb2
 
 from acfd_stream.service.bearer import Grant, TokenFile, now_utc
+from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
+from acfd_stream.service.status import StatusError, abort
 
-DOMAIN = "acfd_stream"
-QUOTA_RETRY_SECONDS = 5
+QUOTA_RETRY_SECONDS = 5.0
 """When a caller whose streams are all in use may ask again."""
 _TRACK_SERVICE, _JOB_SERVICE = "/acfd_stream.v1.FaceTrackService/", "/acfd_stream.v1.JobService/"
 RIGHT_OF_METHOD = {
@@ -34,7 +32,6 @@ RIGHT_OF_METHOD = {
 }
 STREAM_METHODS = (f"{_TRACK_SERVICE}Track", f"{_TRACK_SERVICE}TrackUri")
 """What counts against a token's quota of streams."""
-_HEALTH, _REFLECTION = "/grpc.health.v1.Health/", "/grpc.reflection."
 
 _caller: ContextVar[str] = ContextVar("acfd_caller", default="")
 
@@ -54,17 +51,6 @@ class AccessConfig:
 def caller_name() -> str:
     """Name of the token of the call that runs here; "" without tokens, or outside a call."""
     return _caller.get()
-
-
-class _Refusal(Exception):
-    """A call that is not let in."""
-
-    def __init__(self, code: grpc.StatusCode, message: str, *details: Message) -> None:
-        super().__init__(message)
-        number = code.value[0]
-        self.status = status_pb2.Status(code=number, message=message)
-        for detail in details:
-            self.status.details.add().Pack(detail)
 
 
 class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
@@ -87,7 +73,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         self._tokens = None if config.tokens is None else TokenFile(config.tokens)
         self._quotas = StreamQuotas()
         self._on_rejection = on_rejection
-        opened = [_HEALTH] * config.is_health_open + [_REFLECTION] * config.is_reflection_open
+        opened = [HEALTH_METHODS] * config.is_health_open + [REFLECTION_METHODS] * config.is_reflection_open
         self._open_prefixes = tuple(opened)
 
     def reload(self) -> None:
@@ -105,7 +91,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             return None
         try:
             grant = self._admitted(method, handler_call_details.invocation_metadata)
-        except _Refusal as refusal:
+        except StatusError as refusal:
             return _refusing(handler, refusal)
         _caller.set(grant.name)
         if method in STREAM_METHODS:
@@ -129,15 +115,13 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         right = "jobs" if method.startswith(_JOB_SERVICE) else RIGHT_OF_METHOD.get(method)
         if right is not None and right not in grant.rights:
             self._on_rejection("permission")
-            info = error_details_pb2.ErrorInfo(reason="RIGHT_MISSING", domain=DOMAIN, metadata={"right": right})
             message = f"token {grant.name} does not have the right '{right}'"
-            raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, message, info)
+            raise StatusError(grpc.StatusCode.PERMISSION_DENIED, "RIGHT_MISSING", message, metadata={"right": right})
         return grant
 
-    def _refusal(self, reason: str, message: str) -> _Refusal:
+    def _refusal(self, reason: str, message: str) -> StatusError:
         self._on_rejection("unauthenticated")
-        info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
-        return _Refusal(grpc.StatusCode.UNAUTHENTICATED, message, info)
+        return StatusError(grpc.StatusCode.UNAUTHENTICATED, reason, message)
 
     def _counted(self, handler: Any, grant: Grant) -> Any:
         """The handler of a stream that holds one of its token's places until the call is over."""
@@ -146,7 +130,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             def run(request: Any, context: Any) -> Any:
                 if not self._quotas.take(grant):
                     self._on_rejection("quota")
-                    _abort(context, _over_quota(grant))
+                    abort(context, _over_quota(grant))
                 if not context.add_callback(lambda: self._quotas.give_back(grant)):
                     self._quotas.give_back(grant)  # the call was over before it began
                 return behaviour(request, context)
@@ -184,40 +168,24 @@ class StreamQuotas:
             return self._running[name]
 
 
-def rewrapped(handler: Any, wrap: Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]) -> Any:
-    """``handler`` with ``wrap`` around what it does; streams stay streams."""
-    kinds = {
-        (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
-        (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
-        (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
-        (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
-    }
-    make, behaviour = kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
-    return make(wrap(behaviour), handler.request_deserializer, handler.response_serializer)
-
-
-def _refusing(handler: Any, refusal: _Refusal) -> Any:
+def _refusing(handler: Any, refusal: StatusError) -> Any:
     """A handler that refuses before a request has come, also where there is only one: nobody is waited for."""
 
     def refuse(requests: Any, context: Any) -> Any:
-        return _abort(context, refusal)
+        abort(context, refusal)
 
     if handler.response_streaming:
         return grpc.stream_stream_rpc_method_handler(refuse)
     return grpc.stream_unary_rpc_method_handler(refuse)
 
 
-def _abort(context: Any, refusal: _Refusal) -> Any:
-    context.abort_with_status(rpc_status.to_status(refusal.status))
-
-
-def _over_quota(grant: Grant) -> _Refusal:
+def _over_quota(grant: Grant) -> StatusError:
     message = f"token {grant.name} may have {grant.streams} streams at once, and has them; end one, or try again later"
     violation = error_details_pb2.QuotaFailure.Violation(subject=f"token:{grant.name}", description=message)
-    return _Refusal(
+    return StatusError(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOKEN_QUOTA",
         message,
-        error_details_pb2.QuotaFailure(violations=[violation]),
-        error_details_pb2.RetryInfo(retry_delay=Duration(seconds=QUOTA_RETRY_SECONDS)),
-        error_details_pb2.ErrorInfo(reason="TOKEN_QUOTA", domain=DOMAIN),
+        retry_seconds=QUOTA_RETRY_SECONDS,
+        details=[error_details_pb2.QuotaFailure(violations=[violation])],
     )

@@ -12,14 +12,14 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.service.access import rewrapped
+from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
 from acfd_stream.service.logs import request_id, trace_id
 from acfd_stream.service.tracing import Tracing, current_trace_id
 
 REQUEST_ID_KEY = "x-request-id"
 """Metadata by which a caller names a call; the server makes a name up where there is none, and sends it back."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_QUIET = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_QUIET = (HEALTH_METHODS, REFLECTION_METHODS)
 _log = logging.getLogger(__name__)
 
 

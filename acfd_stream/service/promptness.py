@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.service.access import rewrapped
+from acfd_stream.service.handlers import REFLECTION_METHODS, rewrapped
 
-MOST_CALLS = {"/grpc.reflection.": 8}
+MOST_CALLS = {REFLECTION_METHODS: 8}
 """Calls at once of methods that wait for their caller again and again, by how their names begin."""
 
 

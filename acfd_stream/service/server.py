@@ -20,9 +20,10 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.scheduler import Scheduler
-from acfd_stream.service.access import AccessInterceptor, rewrapped
+from acfd_stream.service.access import AccessInterceptor
 from acfd_stream.service.board import Board
 from acfd_stream.service.calls import CallInterceptor
+from acfd_stream.service.handlers import rewrapped
 from acfd_stream.service.host import StreamHost
 from acfd_stream.service.jobs.front import Jobs
 from acfd_stream.service.metrics_interceptor import MetricsInterceptor

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, Protocol
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ResumeError, ShapeError
-from acfd_stream.service.access import rewrapped
+from acfd_stream.service.convert import duration_pb
+from acfd_stream.service.handlers import rewrapped
 
 DOMAIN = "acfd_stream"
 RETRY_SECONDS = 1.0
@@ -43,6 +43,7 @@ class StatusError(AcfdError):
         message: for people: what, where, what to do.
         retry_seconds: when a later try may succeed; None: never.
         metadata: for programs, besides the reason.
+        details: google.rpc messages that say more.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class StatusError(AcfdError):
         *,
         retry_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
+        details: Sequence[Message] = (),
     ) -> None:
         super().__init__(message)
         self.code, self.reason, self.retry_seconds = code, reason, retry_seconds
-        self.metadata = dict(metadata or {})
+        self.metadata, self.details = dict(metadata or {}), tuple(details)
 
 
 def draining(retry_seconds: float = RETRY_SECONDS) -> StatusError:
@@ -79,10 +81,15 @@ def status_of(error: BaseException) -> status_pb2.Status:
     return status
 
 
-def abort(context: Any, error: BaseException) -> NoReturn:
+class _Context(Protocol):
+    """A call, as far as it is ended here; grpc ships no types."""
+
+    def abort_with_status(self, status: Any) -> NoReturn: ...
+
+
+def abort(context: _Context, error: BaseException) -> NoReturn:
     """End the call of ``context`` with the status of ``error``."""
     context.abort_with_status(rpc_status.to_status(status_of(error)))
-    raise AssertionError("abort_with_status returned")  # pragma: no cover
 
 
 class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
@@ -130,7 +137,7 @@ def _code_and_details(error: BaseException) -> tuple[grpc.StatusCode, list[Messa
     if isinstance(error, StatusError):
         info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
         retry = [] if error.retry_seconds is None else [_retry(error.retry_seconds)]
-        return error.code, [info, *retry]
+        return error.code, [info, *retry, *error.details]
     if isinstance(error, ConfigError | ShapeError):
         violation = error_details_pb2.BadRequest.FieldViolation(field=_field(error), description=_message(error))
         return grpc.StatusCode.INVALID_ARGUMENT, [error_details_pb2.BadRequest(field_violations=[violation])]
@@ -151,9 +158,7 @@ def _field(error: AcfdError) -> str:
 
 
 def _retry(seconds: float) -> error_details_pb2.RetryInfo:
-    delay = Duration()
-    delay.FromNanoseconds(round(seconds * 1e9))
-    return error_details_pb2.RetryInfo(retry_delay=delay)
+    return error_details_pb2.RetryInfo(retry_delay=duration_pb(seconds))
 
 
 def _message(error: BaseException) -> str:
