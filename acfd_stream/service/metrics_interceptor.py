@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from acfd_stream.metrics import CallType, Metrics
+from acfd_stream.service.handlers import rewrapped
 
 _UNKNOWN = "unknown"
 _SKEW_SECONDS = 0.05  # a caller whose time is up breaks off, which comes about when the time is up here
@@ -49,7 +50,12 @@ class MetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
             _Call(self._metrics, *(known or (CallType.UNARY, _UNKNOWN, _UNKNOWN))).end("Unimplemented")
             return None
         shape = _shape(handler.request_streaming, handler.response_streaming)  # of a refusal it is another
-        return _counted(handler, lambda: _Call(self._metrics, *(known or (shape, _UNKNOWN, _UNKNOWN))))
+        counted = _counted_stream if handler.response_streaming else _counted_unary
+
+        def start() -> _Call:
+            return _Call(self._metrics, *(known or (shape, _UNKNOWN, _UNKNOWN)))
+
+        return rewrapped(handler, lambda behavior: counted(behavior, start, handler.request_streaming))
 
 
 class _Call:
@@ -108,18 +114,6 @@ def _shape(has_many_requests: bool, has_many_responses: bool) -> CallType:
     if has_many_requests:
         return CallType.BIDI_STREAM if has_many_responses else CallType.CLIENT_STREAM
     return CallType.SERVER_STREAM if has_many_responses else CallType.UNARY
-
-
-def _counted(handler: grpc.RpcMethodHandler, start: Callable[[], _Call]) -> grpc.RpcMethodHandler:
-    shape = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
-    name = "_".join(shape)
-    wrap = _counted_stream if handler.response_streaming else _counted_unary
-    make = getattr(grpc, f"{name}_rpc_method_handler")
-    return make(
-        wrap(getattr(handler, name), start, handler.request_streaming),
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
 
 
 def _counted_unary(behavior: _Behavior, start: Callable[[], _Call], has_many_requests: bool) -> _Behavior:
