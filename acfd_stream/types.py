@@ -6,7 +6,7 @@ Every room speaks in these; the module imports nothing of ours. Boxes are always
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int64]
-PlaneArray = NDArray[Any]  # uint8, or uint16 holding more than 8 bits
+PlaneArray = NDArray[Any]  # uint8, or uint16 holding more than 8 bits; on a GPU an array of CuPy's
 
 
 class PixelFormat(Enum):
@@ -40,7 +40,8 @@ class Picture:
 
     ``planes`` may have any row stride; samples of more than 8 bits are uint16 in the low bits.
     The stored picture is first turned by ``rotation`` degrees clockwise, then stretched to
-    ``display_size``, which is where boxes live.
+    ``display_size``, which is where boxes live. Planes lie in host memory or all on one GPU; whoever
+    reads them there holds the picture until his stream is done with it.
     """
 
     planes: tuple[PlaneArray, ...]  # see PixelFormat
@@ -50,6 +51,21 @@ class Picture:
     color_matrix: ColorMatrix = ColorMatrix.BT601
     is_full_range: bool = False
     rotation: int = 0  # 0, 90, 180 or 270 degrees clockwise
+    ready: Any = field(default=None, compare=False)  # CUDA event from which on planes on a GPU may be read; None: now
+
+    @property
+    def is_on_device(self) -> bool:
+        """Whether the planes lie on a GPU."""
+        return bool(self.planes) and hasattr(self.planes[0], "__cuda_array_interface__")
+
+    def on_host(self) -> Picture:
+        """The picture with its planes in host memory: itself, or a copy that has been waited for."""
+        if not self.is_on_device:
+            return self
+        if self.ready is not None:
+            self.ready.synchronize()
+        planes: tuple[Any, ...] = self.planes
+        return replace(self, planes=tuple(plane.get() for plane in planes), ready=None)
 
     @property
     def stored_size(self) -> tuple[int, int]:
