@@ -1,0 +1,263 @@
+"""Which videos an archive holds: folders, patterns, single files and URLs become sources with a name each.
+
+The name is where the results go below OUT: the path below the folder that was given, below the fixed part of a pattern,
+or the file's own name. What cannot be worked on for a reason that is seen from outside is found too, as a ``Fault``.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from acfd_stream.archive import remote
+from acfd_stream.archive.task import STATE_FOLDER, SUFFIXES
+from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.video.origin import is_url, without_secrets
+
+_SUFFIXES = """
+3g2 3gp asf avi dv f4v flv gif h264 h265 264 265 hevc ivf m2t m2ts m2v m4v mj2 mjpeg mjpg mkv mov mp4 mpe mpeg mpg mts
+mxf nut obu ogg ogm ogv qt rm rmvb ts vob webm wmv y4m
+"""
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+"""What counts as a video in a folder, in any case; a file that is named by itself counts whatever its suffix."""
+SYSTEM_FOLDERS = frozenset({"lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+_MAGIC = re.compile(r"[*?\[]")
+_NAME_BYTES = 255  # of one part of a path, on every usual file system
+_LONGEST_SUFFIX = max(len(suffix) for suffix in SUFFIXES.values()) + len(".part")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What changes when a local file does."""
+
+    size: int  # bytes
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """The stamp of a file with this status."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video that was found."""
+
+    source: str  # path as given, or URL
+    name: str  # see EpisodeTask
+    size: int | None  # bytes, where known
+    stamp: Stamp | None = None  # of a local file
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What should be a video or a folder of them, and cannot be read."""
+
+    source: str
+    name: str
+    reason: str  # one line
+
+
+@dataclass
+class Findings:
+    """All that was found, by name."""
+
+    videos: list[Video] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def find(places: Sequence[str], out: Path) -> Findings:
+    """The videos of all ``places``: folders, patterns, files and URLs.
+
+    Hidden files and folders are left out, and so are ``out`` where it lies inside a folder, overlays that lie beside
+    their videos, and folders of file systems. Links are followed, a folder is not entered twice from itself.
+
+    Raises:
+        MediaError: a place is not there, or nothing in it is a video.
+        ConfigError: two videos would have one name.
+        BackendUnavailable: a URL needs a library that is not installed.
+    """
+    findings = Findings()
+    for place in places:
+        before = len(findings.videos) + len(findings.faults)
+        for entry in _found_at(place, out):
+            named = _with_usable_name(entry)
+            if isinstance(named, Fault):
+                findings.faults.append(named)
+            else:
+                findings.videos.append(named)
+        if len(findings.videos) + len(findings.faults) == before:
+            raise MediaError(f"{without_secrets(place)}: holds no video; name another folder, or the files themselves")
+    findings.videos.sort(key=lambda video: video.name)
+    findings.faults.sort(key=lambda fault: fault.name)
+    _refuse_doubles(findings)
+    return findings
+
+
+def stamp_of(path: str) -> Stamp:
+    """The stamp of a local file.
+
+    Raises:
+        MediaError: it is not there or cannot be read.
+    """
+    try:
+        return Stamp.of(os.stat(path))
+    except OSError as error:
+        raise MediaError(f"{path}: {_reason(error)}") from error
+
+
+def local_path(source: str) -> str | None:
+    """The path of a local file, also of a ``file:`` URL; None: it is elsewhere."""
+    if not is_url(source):
+        return source
+    if source.lower().startswith("file:"):
+        return source[len("file://") :] if source.lower().startswith("file://") else source[len("file:") :]
+    return None
+
+
+def _found_at(place: str, out: Path) -> Iterator[Video | Fault]:
+    path = local_path(place)
+    if path is None:
+        yield from _found_remotely(place)
+    elif os.path.isdir(path):
+        yield from _walk(path, os.path.realpath(out))
+    elif os.path.lexists(path):
+        yield _file(path, os.path.basename(path), source=place)
+    elif _MAGIC.search(path):
+        yield from _matches(path, os.path.realpath(out))
+    else:
+        raise MediaError(f"{path}: no such file or folder; check the name")
+
+
+def _found_remotely(url: str) -> Iterator[Video | Fault]:
+    if not remote.is_remote(url):
+        name = PurePosixPath(unquote(urlsplit(url).path)).name or "video"
+        yield Video(url, name, None)
+        return
+    files = remote.listed(url)
+    root = _fixed_part(url)
+    for file in files:
+        path = file.url.partition("://")[2].lstrip("/")
+        base = root.partition("://")[2].lstrip("/").rstrip("/")
+        below = path.removeprefix(base).lstrip("/") if path != base else ""
+        name = "/".join(part for part in below.split("/") if part) or PurePosixPath(path).name
+        is_hidden = any(part.startswith(".") for part in name.split("/"))
+        if not below or (_is_video(name) and not is_hidden):
+            yield Video(file.url, name, file.size)
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder above the first part of ``pattern`` that holds a sign of patterns."""
+    parts = pattern.split("/")
+    for number, part in enumerate(parts):
+        if _MAGIC.search(part):
+            return "/".join(parts[:number]) or ("/" if pattern.startswith("/") else "")
+    return pattern
+
+
+def _matches(pattern: str, out: str) -> Iterator[Video | Fault]:
+    """What a pattern matches; one that ends in a suffix of its own wants all those files."""
+    root = _fixed_part(pattern)
+    wants_suffix = bool(Path(pattern).suffix) and not _MAGIC.search(Path(pattern).suffix)
+    for path in sorted(glob.iglob(pattern, recursive=True)):
+        name = os.path.relpath(path, root or ".")
+        is_inside = os.path.realpath(path) == out or os.path.realpath(path).startswith(out + os.sep)
+        if not os.path.isdir(path) and not is_inside and (wants_suffix or _is_video(path)):
+            yield _file(path, name)
+
+
+def _walk(root: str, out: str) -> Iterator[Video | Fault]:
+    """All videos below a folder."""
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(root, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = os.stat(folder)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == root:
+                raise MediaError(f"{folder}: {_reason(error)}") from error
+            yield Fault(folder, os.path.relpath(folder, root), f"{folder}: {_reason(error)}")
+            continue
+        own = (status.st_dev, status.st_ino)
+        if own in above or (folder != root and os.path.realpath(folder) == out):
+            continue
+        names = {entry.name for entry in entries}
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS or _is_overlay(entry.name, names):
+                continue
+            if entry.is_dir():
+                waiting.append((entry.path, above | {own}))
+            elif _is_video(entry.name) and (found := _entry(entry, root)) is not None:
+                yield found
+
+
+def _entry(entry: os.DirEntry[str], root: str) -> Video | Fault | None:
+    """A file of a folder; None for pipes and devices, which nobody meant."""
+    name = os.path.relpath(entry.path, root)
+    try:
+        status = entry.stat()
+    except OSError as error:
+        return Fault(entry.path, name, f"{entry.path}: {_reason(error)}")
+    return Video(entry.path, name, status.st_size, Stamp.of(status)) if stat.S_ISREG(status.st_mode) else None
+
+
+def _file(path: str, name: str, source: str | None = None) -> Video | Fault:
+    """A file that was named by itself."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return Fault(source or path, name, f"{path}: {_reason(error)}")
+    if not stat.S_ISREG(status.st_mode):
+        return Fault(source or path, name, f"{path}: is no file that can be read twice; copy it into one")
+    return Video(source or path, name, status.st_size, Stamp.of(status))
+
+
+def _is_video(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def _is_overlay(name: str, names: set[str]) -> bool:
+    """Whether a file is what an archive run left beside a video."""
+    return name.endswith(SUFFIXES["overlay"]) and name.removesuffix(SUFFIXES["overlay"]) in names
+
+
+def _with_usable_name(found: Video | Fault) -> Video | Fault:
+    """``found``, or a fault where results cannot stand under its name."""
+    if isinstance(found, Fault):
+        return found
+    parts = found.name.split("/")
+    if ".." in parts or found.name.startswith("/") or parts[0] == STATE_FOLDER:
+        return Fault(found.source, found.name, f"{found.name}: results cannot stand under this name; rename it")
+    if len(os.fsencode(parts[-1])) + _LONGEST_SUFFIX > _NAME_BYTES:
+        return Fault(found.source, found.name, f"{found.name}: the name is too long for results beside it; shorten it")
+    return found
+
+
+def _refuse_doubles(findings: Findings) -> None:
+    first: dict[str, str] = {}
+    for source, name in _places(findings):
+        if first.setdefault(name, source) != source:
+            one, other = without_secrets(first[name]), without_secrets(source)
+            raise ConfigError(
+                f"{one} and {other} would both be {name} in --out; name the folder above both, or run them apart"
+            )
+
+
+def _places(findings: Findings) -> Iterable[tuple[str, str]]:
+    return ((entry.source, entry.name) for entry in [*findings.videos, *findings.faults])
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied; make it readable for this user"
+    if isinstance(error, FileNotFoundError):
+        return "is not there any more, or a link to nothing; check it"
+    return f"cannot be read ({error.strerror or error}); check the disk"

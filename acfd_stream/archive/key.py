@@ -1,0 +1,93 @@
+"""Names for work: the same video, model and settings have the same key, and whatever changes results changes it.
+
+The content of a file is digested whole. What it was is remembered with the file's size, time and inode, so that an
+archive that has not changed is not read again. A file of a remote store goes by what the store says of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from acfd_stream.archive import remote
+from acfd_stream.archive.find import Stamp, Video, local_path, stamp_of
+from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
+from acfd_stream.errors import MediaError, OverloadedError
+
+RESULTS_VERSION = 1
+"""Rises with every change to the program after which the same video and settings give other results."""
+_DIGITS = 32
+_FRESH_NS = 2_000_000_000  # a file that was written to just now may be written to again without its time changing
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All on which results depend besides the video, but for the precision of the device's arithmetic."""
+
+    model: Path
+    detect: DetectConfig
+    track: TrackConfig
+    shot: ShotConfig
+    video: VideoConfig
+
+    def digest(self) -> str:
+        """Names the settings and the content of the model file; what changes no result is left out."""
+        values = {room: effective(getattr(self, room)) for room in ("detect", "track", "shot")}
+        about = {
+            **values,
+            "start": self.video.start_seconds,
+            "end": self.video.end_seconds,
+            "model": hashlib.sha256(self.model.read_bytes()).hexdigest(),
+            "version": RESULTS_VERSION,
+        }
+        return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class Digests(Protocol):
+    """Where the digests of files are remembered."""
+
+    def digest_of(self, path: str, stamp: Stamp) -> str | None:
+        """The digest of the file at ``path`` when it had this stamp; None: not known."""
+
+    def keep_digest(self, path: str, stamp: Stamp, digest: str) -> None:
+        """Remember it."""
+
+
+def episode_key(content: str, settings: str) -> str:
+    """The key of a content digest under a digest of settings; see ``EpisodeTask.key``."""
+    return hashlib.sha256(f"{content}\n{settings}".encode()).hexdigest()[:_DIGITS]
+
+
+def known_content(video: Video, digests: Digests) -> str | None:
+    """The digest of a local video's content where it is remembered."""
+    path = local_path(video.source)
+    return None if path is None or video.stamp is None else digests.digest_of(path, video.stamp)
+
+
+def read_content(video: Video) -> tuple[str, Stamp | None, bool]:
+    """The digest of a video's content, read now; the stamp that it has; whether both may be remembered together.
+
+    Raises:
+        MediaError: there is no such video, or it may not be read.
+        OverloadedError: it is being written to, or its disk or server failed; a later try may succeed.
+    """
+    path = local_path(video.source)
+    if path is None:
+        return hashlib.sha256(remote.remote_version(video.source).encode()).hexdigest(), None, False
+    before = stamp_of(path)
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: no such file; check the name") from error
+    except PermissionError as error:
+        raise MediaError(f"{path}: permission denied; make the file readable for this user") from error
+    except OSError as error:
+        raise OverloadedError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
+    if stamp_of(path) != before:
+        raise OverloadedError(f"{path}: is being written to; it is read when that has ended")
+    return digest, before, time.time_ns() - before.mtime_ns > _FRESH_NS
