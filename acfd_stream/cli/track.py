@@ -14,11 +14,11 @@ from urllib.parse import unquote, urlsplit
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
 from acfd_stream.cli.progress import TrackProgress, count, expected_frames
 from acfd_stream.cli.signals import STOP, Terminated
-from acfd_stream.config import DetectConfig, VideoConfig, effective
+from acfd_stream.config import DetectConfig, VideoConfig
 from acfd_stream.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from acfd_stream.outputs import ResultEnd, ResultHeader, Writer
+    from acfd_stream.outputs import ResultEnd, Writer
     from acfd_stream.pipeline.session import TrackSession
     from acfd_stream.types import Frame, FrameResult
     from acfd_stream.video.render import OverlayWriter
@@ -73,23 +73,6 @@ def run_track(call: TrackCall) -> int:
     return say_how_it_ended(call, session.info.source, end, progress)
 
 
-def result_header(session: TrackSession, video: VideoConfig) -> ResultHeader:
-    """What the results say before their first frame."""
-    from acfd_stream.outputs import ResultHeader
-
-    settings = {
-        "detect": effective(session.detector.config),
-        "track": effective(session.track_config),
-        "shot": effective(session.shot_config),
-        "start": video.start_seconds,
-        "end": video.end_seconds,
-    }
-    info = session.info
-    spec = session.detector.spec
-    model = {"name": spec.name, "version": spec.version, "precision": session.detector.precision}
-    return ResultHeader(info.source, info.display_size, info.time_base, model, settings, info.frame_rate)
-
-
 def check_places(call: TrackCall) -> None:
     """Refuse a call that would write over its own input or over its own other output."""
     if not call.place:
@@ -110,14 +93,15 @@ def _is_same_file(place: str, source: str) -> bool:
 
 def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgress) -> ResultEnd:
     """Write all frames and the closing word; a failure leaves nothing that looks whole."""
-    from acfd_stream.outputs import ResultEnd, open_writer
+    from acfd_stream.archive.transcript import end_of, header_of
+    from acfd_stream.outputs import open_writer
 
     with contextlib.ExitStack() as failures:
         overlay = _open_overlay(call)
         if overlay is not None:
             failures.callback(overlay.abort)
         place = sys.stdout.buffer if call.place == STDOUT else call.place
-        writer = open_writer(place, call.format, result_header(session, call.video))
+        writer = open_writer(place, call.format, header_of(session))
         failures.push(abort_on_exit(writer))
         results = _results(session, keeps_frames=overlay is not None)
         with naming_what_is_left(call, progress), contextlib.closing(results), progress:
@@ -128,7 +112,7 @@ def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgre
                         overlay.write(frame, result)
                 progress.advance(result)
                 STOP.check()
-            end = ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
+            end = end_of(session)
             writer.close(end)
             if overlay is not None:
                 with _naming_results(call, f"are in {call.place}"):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import grpc
 
-from acfd_stream.config import effective
+from acfd_stream.archive.transcript import settings_of
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
@@ -282,18 +282,11 @@ class Stream:
 
     def _start(self, request: StreamRequest, session: TrackSession) -> stream_pb2.TrackStart:
         engine = session.detector
-        settings = {
-            "detect": effective(engine.config),
-            "track": effective(session.track_config),
-            "shot": effective(session.shot_config),
-            "start": request.video.start_seconds,
-            "end": request.video.end_seconds,
-        }
         return stream_pb2.TrackStart(
             stream_id=self.stream_id,
             info=media_info_pb(session.info),
             model=model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True),
-            settings_json=json.dumps(settings),
+            settings_json=json.dumps(settings_of(session)),
             objective=duration_pb(request.pace.objective_seconds) if request.is_live else None,
             first_index=0 if request.resume is None else request.resume.next_result,
         )

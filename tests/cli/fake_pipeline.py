@@ -72,6 +72,7 @@ class FakeSession:
         if "missing" in source:
             raise errors.MediaError(f"cannot open {source}: No such file or directory")
         self.info = MediaInfo(source, (360, 640), TIME_BASE, Fraction(25), PLAN.get("frames", 3), None, "fake")
+        self.video_config = video_config
         self.error = PLAN.get("error")
         self.is_complete = self.error is None
         self.warnings = PLAN.get("warnings", [])

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
 import grpc
 
-from acfd_stream.config import LaneConfig, effective, require
+from acfd_stream.archive.transcript import settings_of, write_down
+from acfd_stream.config import LaneConfig, require
 from acfd_stream.errors import ConfigError, ResumeError
 from acfd_stream.metrics import JobState
-from acfd_stream.outputs import ResultEnd, ResultHeader
-from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
@@ -31,6 +30,7 @@ from acfd_stream.service.jobs.runner import Desk, Stopped
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.sources import open_allowed
+from acfd_stream.types import FrameResult
 from acfd_stream.v1 import job_pb2, stream_pb2
 from acfd_stream.video.origin import source_name
 
@@ -118,51 +118,48 @@ class TrackFile:
                 raise Stopped
 
 
+class _DeskSheet:
+    """A desk as a ``Sheet``."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._desk.is_stopped
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        return self._desk.wants_checkpoint
+
+    def begin(self, header: bytes, session: TrackSession, *, is_resumed: bool) -> None:
+        if not is_resumed:
+            self._desk.describe(_start(session).SerializeToString(), session.info.frame_count)
+            self._desk.write(header, 0, 0)
+
+    def write(self, line: bytes, result: FrameResult, tracks: int) -> None:
+        self._desk.write(line, 1, tracks)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        self._desk.save(tokens.pack(state))
+
+
 def _written(desk: Desk, session: TrackSession, source: str, saved: dict[str, Any] | None) -> JobEnd:
     """Lay down all lines, behind those that are there already."""
-    settings = _settings_of(session)
-    lines = JsonlLines(_header(session, settings, source), None if saved is None else saved["lines"])
-
-    def save() -> None:
-        desk.save(tokens.pack({"session": session.checkpoint().values, "lines": lines.state()}))
-
-    if saved is None:
-        desk.describe(_start(session, settings).SerializeToString(), session.info.frame_count)
-        desk.write(lines.header(), 0, 0)
-    for result in session:
-        desk.write(lines.frame(result), 1, session.tracks)
-        if desk.wants_checkpoint:
-            save()
-    if desk.is_stopped and not session.is_complete:
-        save()
+    closing = write_down(session, _DeskSheet(desk), source=source, saved=saved)
+    if closing is None:
         raise Stopped
-    end = ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
-    desk.write(lines.end(end), 0, session.tracks)
-    if session.error is not None:
-        return JobEnd(JobState.FAILED, session.error, _BROKEN, end.warnings)
+    desk.write(closing.line, 0, session.tracks)
+    end = closing.end
+    if end.error is not None:
+        return JobEnd(JobState.FAILED, end.error, _BROKEN, end.warnings)
     return JobEnd(JobState.DONE, warnings=end.warnings)
 
 
-def _settings_of(session: TrackSession) -> dict[str, Any]:
-    return {
-        "detect": effective(session.detector.config),
-        "track": effective(session.track_config),
-        "shot": effective(session.shot_config),
-        "start": session.video_config.start_seconds,
-        "end": session.video_config.end_seconds,
-    }
-
-
-def _header(session: TrackSession, settings: dict[str, Any], source: str) -> ResultHeader:
-    info, engine = session.info, session.detector
-    model = {"name": engine.spec.name, "version": engine.spec.version, "precision": engine.precision}
-    return ResultHeader(source, info.display_size, info.time_base, model, settings, info.frame_rate)
-
-
-def _start(session: TrackSession, settings: dict[str, Any]) -> stream_pb2.TrackStart:
+def _start(session: TrackSession) -> stream_pb2.TrackStart:
     engine = session.detector
     return stream_pb2.TrackStart(
         info=media_info_pb(session.info),
         model=model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True),
-        settings_json=json.dumps(settings),
+        settings_json=json.dumps(settings_of(session)),
     )
