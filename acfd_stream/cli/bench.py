@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, Outp
 if TYPE_CHECKING:
     from acfd_stream.service.load import LoadRow
 
-_START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 
 
@@ -126,7 +125,7 @@ def _tell(row: LoadRow) -> None:
 def _service(call: BenchCall) -> Iterator[tuple[Remote, Callable[[], float | None]]]:
     """The service to ask, and what tells its processor seconds."""
     if call.remote is not None:
-        yield _without_patience(call.remote), lambda: None
+        yield replace(call.remote, patience_seconds=0.0), lambda: None
         return
     command = [sys.executable, "-m", "acfd_stream.cli", "serve", "--listen", "127.0.0.1:0", "--metrics", ""]
     quiet = ["--log-level", "error", *call.spawn]
@@ -139,12 +138,6 @@ def _service(call: BenchCall) -> Iterator[tuple[Remote, Callable[[], float | Non
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _without_patience(remote: Remote) -> Remote:
-    from dataclasses import replace
-
-    return replace(remote, patience_seconds=0.0)
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -94,7 +94,7 @@ def diagnose(live: History, streams: Sequence[StreamMeter], objective_seconds: f
     words += f"; 95 % took at most {_ms(p95)}." if p95 is not None else "."
     if goodput >= GOOD:
         return Diagnosis(Level.GOOD, "Live frames are answered in time.", words)
-    place = _place(recent)
+    place = tally_place(recent)
     blamed = _blamed(streams, recent)
     since, is_older = _since(live)
     detail = words if place is None else _explained(place, recent, blamed, streams)
@@ -106,10 +106,6 @@ def diagnose(live: History, streams: Sequence[StreamMeter], objective_seconds: f
 
 def tally_place(tally: Tally) -> Place | None:
     """Where the frames of ``tally`` that were missed lost their time; None where none were missed."""
-    return _place(tally)
-
-
-def _place(tally: Tally) -> Place | None:
     votes: Counter[Place] = Counter()
     for stage, count in tally.causes.items():
         votes[PLACES[stage]] += count

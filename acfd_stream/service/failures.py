@@ -12,6 +12,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from acfd_stream.errors import AccessError, AcfdError, ConfigError, MediaError, OverloadedError, ServiceError
+from acfd_stream.service.convert import seconds_of
 
 D = TypeVar("D")
 DETAILS_KEY = "grpc-status-details-bin"
@@ -66,7 +67,7 @@ def _refused(text: str, status: status_pb2.Status, target: str) -> AcfdError:
     error = Refused(f"{target} has no room: {text}")
     retry = detail(status, error_details_pb2.RetryInfo)
     if retry is not None:
-        error.retry_seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+        error.retry_seconds = seconds_of(retry.retry_delay)
     return error
 
 

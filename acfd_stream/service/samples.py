@@ -18,7 +18,6 @@ _NAMES = (
     "acfd_decode_errors_total",
     "acfd_batch_size_sum",
     "acfd_batch_size_count",
-    "acfd_engine_fallback",
 )
 LOAD = "load"
 """Name, in a sample, of the tasks of the whole machine that want a core, for each core that it has."""
