@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from acfd_stream.config import DetectConfig, VideoConfig
+from acfd_stream.config import DetectConfig, DropPolicy, VideoConfig
 
 serve_app = typer.Typer(help="Serve gRPC until a signal says stop.", invoke_without_command=True)
 client_app = typer.Typer(help="Ask a service.", no_args_is_help=True)
@@ -30,14 +30,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-class DropPolicy(StrEnum):
-    """What ``--drop`` takes."""
-
-    WAIT = "wait"
-    OLDEST = "drop_oldest"
-    LATEST = "drop_latest"
 
 
 @serve_app.callback()
@@ -273,7 +265,9 @@ def bench_service(
     fps: Annotated[float, typer.Option(help="Frames a second of each.")] = 24.0,
     objective: Annotated[float, typer.Option(metavar="S", help="Longest time a frame should take, seconds.")] = 0.05,
     seconds: Annotated[float, typer.Option(metavar="S", help="How long each load lasts.")] = 10.0,
-    drop: Annotated[DropPolicy, typer.Option(help="What gives way when frames come too fast.")] = DropPolicy.OLDEST,
+    drop: Annotated[
+        DropPolicy, typer.Option(help="What gives way when frames come too fast.")
+    ] = DropPolicy.DROP_OLDEST,
     clip: Annotated[Path | None, typer.Option(metavar="FILE", help="What is sent; else a drawn 720p cartoon.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.json")] = Path("bench_service.json"),
     ca: Ca = None,

@@ -16,7 +16,6 @@ from acfd_stream.errors import AcfdError, ServiceError
 from acfd_stream.service.answers import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
 from acfd_stream.service.client import CALL_SECONDS, CONNECT_SECONDS, MESSAGE_BYTES, authorization
 from acfd_stream.service.exchange import (
-    CHUNK_BYTES,
     ByteMedia,
     Bytes,
     EncodedFrame,
@@ -25,6 +24,7 @@ from acfd_stream.service.exchange import (
     StreamEnd,
     StreamOptions,
     StreamStart,
+    cut,
 )
 from acfd_stream.service.failures import Retry, error_of
 from acfd_stream.service.operation import KeepaliveConfig, channel_options
@@ -145,8 +145,6 @@ class AsyncClient:
 class _AsyncMedia:
     """Pieces of a container that come asynchronously, once."""
 
-    is_replayable = False
-
     def __init__(self, pieces: AsyncIterable[bytes], name: str) -> None:
         self.name = name
         self.is_spent = False
@@ -156,8 +154,8 @@ class _AsyncMedia:
         """The messages after the first."""
         self.is_spent = True
         async for piece in self._pieces:
-            for offset in range(0, len(piece), CHUNK_BYTES):
-                yield face_track_pb2.TrackRequest(data=bytes(piece[offset : offset + CHUNK_BYTES]))
+            for data in cut([piece]):
+                yield face_track_pb2.TrackRequest(data=data)
 
 
 _Media = ByteMedia | FrameMedia | _AsyncMedia

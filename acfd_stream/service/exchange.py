@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from acfd_stream.config import require
+from acfd_stream.config import DropPolicy, Pace, require
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 from acfd_stream.service.convert import duration_pb, media_info_of, rational_pb, result_of, seconds_of, size_pb
 from acfd_stream.types import FrameResult, MediaInfo
@@ -21,8 +21,8 @@ from acfd_stream.v1 import face_track_pb2, stream_pb2
 
 CHUNK_BYTES = 64 * 2**10
 """Most bytes of media in a message."""
-MODES = ("file", "live")
-POLICIES = ("wait", "drop_oldest", "drop_latest")
+MODES = tuple(pace.value for pace in Pace)
+POLICIES = tuple(policy.value for policy in DropPolicy)
 PRIORITIES = ("low", "normal", "high")
 
 
@@ -139,11 +139,6 @@ class Exchange:
     resume_token: bytes = b""
     _time_base: Fraction = field(default=Fraction(1))
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether the server has ever answered."""
-        return self.start is not None
-
     def first_request(self) -> Any:
         """The message that begins a try."""
         return face_track_pb2.TrackRequest(config=self.options.message(self.resume_token))
@@ -240,11 +235,11 @@ class ByteMedia:
         if isinstance(self._source, str | Path):
             yield from _file_pieces(Path(self._source))
         elif callable(self._source):
-            yield from _cut(self._source())
+            yield from cut(self._source())
         elif hasattr(self._source, "read"):
             yield from _read_pieces(self._source)
         else:
-            yield from _cut(self._source)
+            yield from cut(self._source)
 
 
 class FrameMedia:
@@ -289,7 +284,8 @@ def _read_pieces(file: Any) -> Iterator[bytes]:
         yield piece
 
 
-def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes of ``pieces``, at most ``CHUNK_BYTES`` at a time."""
     for piece in pieces:
         for offset in range(0, len(piece), CHUNK_BYTES):
             yield bytes(piece[offset : offset + CHUNK_BYTES])
