@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -251,8 +251,9 @@ def _refuse_doubles(findings: Findings) -> None:
             )
 
 
-def _places(findings: Findings) -> Iterable[tuple[str, str]]:
-    return ((entry.source, entry.name) for entry in [*findings.videos, *findings.faults])
+def _places(findings: Findings) -> Iterator[tuple[str, str]]:
+    yield from ((video.source, video.name) for video in findings.videos)
+    yield from ((fault.source, fault.name) for fault in findings.faults)
 
 
 def _reason(error: OSError) -> str:

@@ -1,0 +1,386 @@
+"""What is known of an archive, in SQLite below OUT: every episode's state, tries, errors and speed; every run.
+
+Several processes may use it at once, runs as well as ``status``. What a run notes of an episode's end is on the disk
+when the method returns, a power cut included. The file must lie on a disk of this machine: SQLite's log is shared
+memory. Only the run writes here, never its workers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.archive.find import Stamp
+from acfd_stream.archive.row import Episode, EpisodeRowState, Run
+from acfd_stream.archive.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.errors import ConfigError, OutputError
+
+SCHEMA_VERSION = 1
+DATABASE = "manifest.sqlite3"
+_BUSY_SECONDS = 30.0
+_SCHEMA = """
+CREATE TABLE episodes (
+    name TEXT PRIMARY KEY,
+    source TEXT NOT NULL,
+    key TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL,
+    size INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT '',
+    frames INTEGER NOT NULL DEFAULT 0,
+    expected_frames INTEGER,
+    tracks INTEGER NOT NULL DEFAULT 0,
+    shots INTEGER NOT NULL DEFAULT 0,
+    reused INTEGER NOT NULL DEFAULT 0,
+    video_seconds REAL NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0,
+    new_frames INTEGER NOT NULL DEFAULT 0,
+    stage_seconds TEXT NOT NULL DEFAULT '{}',
+    warnings TEXT NOT NULL DEFAULT '[]',
+    outputs TEXT NOT NULL DEFAULT '[]',
+    result_bytes INTEGER NOT NULL DEFAULT 0,
+    worker TEXT NOT NULL DEFAULT '',
+    run INTEGER NOT NULL DEFAULT 0,
+    changed REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX episodes_by_state ON episodes (state, name);
+CREATE TABLE files (
+    path TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY AUTOINCREMENT,
+    pid INTEGER NOT NULL,
+    call TEXT NOT NULL,
+    started REAL NOT NULL,
+    seen REAL NOT NULL,
+    ended REAL,
+    code INTEGER
+);
+"""
+_COLUMNS = tuple(Episode.__dataclass_fields__)
+
+
+class Manifest:
+    """The manifest of one archive; a context manager. To be used by one thread."""
+
+    def __init__(self, out: Path, *, is_new: bool = False, clock: Callable[[], float] = time.time) -> None:
+        """Open the manifest of ``out``, or make one.
+
+        Args:
+            out: folder of the archive's results.
+            is_new: whether there may be none yet.
+            clock: seconds since 1970.
+
+        Raises:
+            ConfigError: there is none, or it is of another version.
+            OutputError: it cannot be opened or made.
+        """
+        self._clock = clock
+        self._place = out / STATE_FOLDER / DATABASE
+        if not is_new and not self._place.is_file():
+            raise ConfigError(f"{out} holds no archive; name the --out of an earlier 'archive run'")
+        try:
+            if is_new:
+                (out / STATE_FOLDER / "parts").mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                os.fspath(self._place), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._database.row_factory = sqlite3.Row
+            self._database.text_factory = _text
+            self._prepare(out)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
+        self._digests: dict[str, tuple[Stamp, str]] | None = None
+        self._lock = -1
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+        self._database.close()
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # Runs
+
+    def begin_run(self, call: Mapping[str, Any]) -> int:
+        """Note a run with what is needed to repeat it, and return its number."""
+        now = self._clock()
+        with self._transaction() as database:
+            added = database.execute(
+                "INSERT INTO runs (pid, call, started, seen) VALUES (?, ?, ?, ?)",
+                (os.getpid(), json.dumps(dict(call)), now, now),
+            )
+        run = int(added.lastrowid or 0)
+        self._lock = _locked(self._lock_of(run), is_patient=True)
+        return run
+
+    def end_run(self, run: int, code: int) -> None:
+        """Note how a run ended, and that it works on nothing any more."""
+        with self._transaction() as database:
+            database.execute("UPDATE runs SET ended = ?, code = ? WHERE run = ?", (self._clock(), code, run))
+            self._let_go(database, run)
+        self._release(run)
+
+    def last_run(self) -> Run | None:
+        """The run that began last."""
+        row = self._database.execute("SELECT * FROM runs ORDER BY run DESC LIMIT 1").fetchone()
+        return None if row is None else Run(**{**dict(row), "call": json.loads(row["call"])})
+
+    def living_runs(self) -> list[Run]:
+        """Runs that have neither ended nor been killed."""
+        rows = self._database.execute("SELECT * FROM runs WHERE ended IS NULL ORDER BY run").fetchall()
+        runs = [Run(**{**dict(row), "call": json.loads(row["call"])}) for row in rows]
+        return [run for run in runs if self._is_held(run.run)]
+
+    def clear_dead_runs(self) -> None:
+        """Note that runs that were killed work on nothing any more."""
+        living = {run.run for run in self.living_runs()}
+        with self._transaction() as database:
+            for (run,) in database.execute("SELECT run FROM runs WHERE ended IS NULL").fetchall():
+                if run not in living:
+                    database.execute("UPDATE runs SET ended = seen, code = -1 WHERE run = ?", (run,))
+                    self._let_go(database, run)
+                    self._lock_of(run).unlink(missing_ok=True)
+
+    # Digests
+
+    def digest_of(self, path: str, stamp: Stamp) -> str | None:
+        """See ``Digests``; all are read at once, the first time."""
+        if self._digests is None:
+            rows = self._database.execute("SELECT path, size, mtime_ns, inode, digest FROM files")
+            self._digests = {path: (Stamp(size, mtime, inode), digest) for path, size, mtime, inode, digest in rows}
+        known = self._digests.get(os.path.realpath(path))
+        return known[1] if known is not None and known[0] == stamp else None
+
+    def keep_digest(self, path: str, stamp: Stamp, digest: str) -> None:
+        """See ``Digests``."""
+        real = os.path.realpath(path)
+        with self._transaction() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, digest)"
+                " VALUES (CAST(? AS TEXT), ?, ?, ?, ?)",
+                (_bytes(real), stamp.size, stamp.mtime_ns, stamp.inode, digest),
+            )
+        if self._digests is not None:
+            self._digests[real] = (stamp, digest)
+
+    # Episodes: written
+
+    def expect(self, found: Iterable[tuple[str, str, int | None]]) -> None:
+        """Note episodes that were found, (name, source, bytes); of those that are known only the source changes."""
+        now = self._clock()
+        values = [(_bytes(name), _bytes(source), size, now) for name, source, size in found]
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT INTO episodes (name, source, state, size, changed)"
+                f" VALUES (CAST(? AS TEXT), CAST(? AS TEXT), '{EpisodeRowState.WAITING.value}', ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET source = excluded.source, size = excluded.size",
+                values,
+            )
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop episodes whose videos are gone."""
+        with self._transaction() as database:
+            database.executemany("DELETE FROM episodes WHERE name = CAST(? AS TEXT)", [(_bytes(n),) for n in names])
+
+    def wait(self, name: str, key: str, *, error: str = "", attempts: int = 0) -> None:
+        """Note that the episode waits for a worker, under a key that may be new."""
+        self._set(name, key=key, state=EpisodeRowState.WAITING.value, error=error, attempts=attempts, worker="", run=0)
+
+    def began(self, name: str, worker: str, run: int) -> None:
+        """Note that a worker took the episode up."""
+        self._set(name, state=EpisodeRowState.RUNNING.value, worker=worker, run=run)
+
+    def progressed(self, progress: Mapping[str, EpisodeProgress]) -> None:
+        """Note how far episodes are, by name."""
+        now = self._clock()
+        values = [
+            (p.frames, p.expected_frames, p.tracks, p.video_seconds, p.seconds, p.new_frames, now, _bytes(name))
+            for name, p in progress.items()
+        ]
+        with self._transaction() as database:
+            database.executemany(
+                "UPDATE episodes SET frames = ?, expected_frames = ?, tracks = ?, video_seconds = ?, seconds = ?,"
+                " new_frames = ?, changed = ? WHERE name = CAST(? AS TEXT) AND state = 'running'",
+                values,
+            )
+
+    def seen(self, run: int) -> None:
+        """Note that a run is alive."""
+        with self._transaction() as database:
+            database.execute("UPDATE runs SET seen = ? WHERE run = ?", (self._clock(), run))
+
+    def done(self, task: EpisodeTask, outcome: EpisodeOutcome, outputs: Iterable[str], result_bytes: int) -> None:
+        """Note that all ``outputs`` of the episode are there; ``result_bytes`` is the size of the JSONL.
+
+        Where only outputs were made, the figures are still those of the tracking.
+        """
+        figures = {} if task.is_tracked else _figures(outcome)
+        state = EpisodeRowState.DONE.value
+        about = {"error": "", "outputs": json.dumps(sorted(outputs)), "result_bytes": result_bytes, "run": 0}
+        self._set(task.name, state=state, key=task.key, worker="", **figures, **about)
+
+    def set_aside(self, name: str, state: EpisodeRowState, outcome: EpisodeOutcome, *, attempts: int, key: str) -> None:
+        """Note that the episode is not worked on any more in this run, with the reason."""
+        about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key, "outputs": "[]"}
+        self._set(name, state=state.value, worker="", run=0, **_figures(outcome), **about)
+
+    # Episodes: read
+
+    def get(self, name: str) -> Episode | None:
+        """The episode of this name."""
+        query = "SELECT * FROM episodes WHERE name = CAST(? AS TEXT)"
+        row = self._database.execute(query, (_bytes(name),)).fetchone()
+        return None if row is None else _episode(row)
+
+    def episodes(self, *states: EpisodeRowState, limit: int = -1) -> list[Episode]:
+        """Episodes by name; those in ``states``, or all."""
+        marks = ", ".join("?" for _ in states)
+        where = f" WHERE state IN ({marks})" if states else ""
+        values = (*(state.value for state in states), limit)
+        rows = self._database.execute(f"SELECT * FROM episodes{where} ORDER BY name LIMIT ?", values)
+        return [_episode(row) for row in rows]
+
+    def counts(self) -> dict[EpisodeRowState, int]:
+        """How many episodes are in every state."""
+        rows = self._database.execute("SELECT state, COUNT(*) FROM episodes GROUP BY state").fetchall()
+        found = {EpisodeRowState(state): count for state, count in rows}
+        return {state: found.get(state, 0) for state in EpisodeRowState}
+
+    def sums(self) -> dict[str, float]:
+        """Frames, tracks, seconds of video and of work, and bytes of video of all episodes that are done."""
+        names = ("frames", "tracks", "video_seconds", "seconds", "new_frames", "size")
+        columns = ", ".join(f"TOTAL({name}) AS {name}" for name in names)
+        query = f"SELECT {columns} FROM episodes WHERE state = '{EpisodeRowState.DONE.value}'"
+        return dict(self._database.execute(query).fetchone())
+
+    def _set(self, name: str, **values: Any) -> None:
+        columns = ", ".join(f"{column} = ?" for column in values)
+        with self._transaction() as database:
+            database.execute(
+                f"UPDATE episodes SET {columns}, changed = ? WHERE name = CAST(? AS TEXT)",
+                (*values.values(), self._clock(), _bytes(name)),
+            )
+
+    def _let_go(self, database: sqlite3.Connection, run: int) -> None:
+        waiting, running = EpisodeRowState.WAITING.value, EpisodeRowState.RUNNING.value
+        database.execute(
+            "UPDATE episodes SET state = ?, worker = '', run = 0 WHERE run = ? AND state = ?", (waiting, run, running)
+        )
+
+    def _lock_of(self, run: int) -> Path:
+        """The file that a living run holds: a number of a process would soon be another one's."""
+        return self._place.parent / f"run-{run}.lock"
+
+    def _is_held(self, run: int) -> bool:
+        if not self._lock_of(run).exists():
+            return False
+        file = _locked(self._lock_of(run), is_patient=False)
+        if file < 0:
+            return True
+        os.close(file)
+        return False
+
+    def _release(self, run: int) -> None:
+        self._lock_of(run).unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _prepare(self, out: Path) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")  # an episode that is done is not done again
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == SCHEMA_VERSION:
+            return
+        with self._transaction() as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise ConfigError(
+                    f"{out} holds an archive of version {version}, this program knows {SCHEMA_VERSION}; "
+                    "choose another --out"
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what happens inside, or nothing of it.
+
+        Raises:
+            OutputError: the disk is full, the file is damaged, or another process holds it for too long.
+        """
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield self._database
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise OutputError(f"cannot write {self._place}: {error}; make room, or see who holds it") from error
+            raise
+
+
+def _locked(path: Path, *, is_patient: bool) -> int:
+    """An open file with a lock on it; -1: another process holds it. Where a disk knows no locks nobody holds one."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if is_patient else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(file)
+        return -1
+    except OSError:
+        pass
+    return file
+
+
+def _figures(outcome: EpisodeOutcome) -> dict[str, Any]:
+    return {
+        "frames": outcome.frames,
+        "tracks": outcome.tracks,
+        "shots": outcome.shots,
+        "reused": outcome.reused,
+        "video_seconds": outcome.video_seconds,
+        "seconds": outcome.seconds,
+        "new_frames": outcome.new_frames,
+        "stage_seconds": json.dumps(dict(outcome.stage_seconds)),
+        "warnings": json.dumps(list(outcome.warnings)),
+    }
+
+
+def _episode(row: Any) -> Episode:
+    values = {name: row[name] for name in _COLUMNS}
+    values["state"] = EpisodeRowState(values["state"])
+    values["stage_seconds"] = json.loads(values["stage_seconds"])
+    for name in ("warnings", "outputs"):
+        values[name] = tuple(json.loads(values[name]))
+    return Episode(**values)
+
+
+def _bytes(text: str) -> bytes:
+    """For ``CAST(? AS TEXT)``: file names may hold bytes that are no text, which sqlite3 itself refuses."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")

@@ -1,0 +1,63 @@
+"""What the manifest says of an episode and of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class EpisodeRowState(Enum):
+    """Where an episode stands."""
+
+    WAITING = "waiting"  # to be worked on
+    RUNNING = "running"
+    DONE = "done"  # all that was asked for is there
+    BROKEN = "broken"  # the video is at fault; tried again when it, or a setting, changes
+    FAILING = "failing"  # the machine or the network was at fault too often; the next run tries again
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode; ``seconds``, ``new_frames`` and ``stage_seconds`` are of the last attempt that tracked frames."""
+
+    name: str
+    source: str
+    key: str
+    state: EpisodeRowState
+    size: int | None = None  # bytes of the video
+    attempts: int = 0
+    error: str = ""
+    frames: int = 0
+    expected_frames: int | None = None
+    tracks: int = 0
+    shots: int = 0
+    reused: int = 0
+    video_seconds: float = 0.0
+    seconds: float = 0.0
+    new_frames: int = 0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()  # made, beside the JSONL
+    result_bytes: int = 0  # of the JSONL
+    worker: str = ""
+    changed: float = 0.0  # seconds since 1970
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """Speed of the last attempt; None: it tracked nothing."""
+        return self.new_frames / self.seconds if self.new_frames and self.seconds > 0 else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run over an archive."""
+
+    run: int
+    pid: int
+    call: Mapping[str, Any]  # what is needed to repeat it
+    started: float  # seconds since 1970
+    seen: float
+    ended: float | None
+    code: int | None
