@@ -26,7 +26,10 @@ class Format(StrEnum):
     """What ``--format`` takes: acfd_stream.outputs.FORMATS."""
 
     JSONL = "jsonl"
+    PARQUET = "parquet"
     MOT = "mot"
+    COCO = "coco"
+    VTT = "vtt"
 
 
 class Device(StrEnum):
@@ -101,7 +104,14 @@ def track(
             "Without it: INPUT's name with the ending of the format, in the current folder.",
         ),
     ] = None,
-    result_format: Annotated[Format, typer.Option("--format", help="JSON lines, or MOTChallenge text.")] = Format.JSONL,
+    result_format: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="JSON lines; Parquet, a row a face a frame; MOTChallenge text; COCO JSON; or WebVTT, "
+            "a cue for every span of time that a track is on screen.",
+        ),
+    ] = Format.JSONL,
     overlay: Annotated[
         Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, ids and times drawn in.")
     ] = None,

@@ -1,17 +1,18 @@
 """Results on their way out: one protocol, a writer a format.
 
 ``open_writer`` → ``write`` each FrameResult → ``close`` with how it ended, or ``abort``.
-``read_results`` reads a finished JSONL result back.
+``read_results`` reads a finished JSONL result back, ``convert`` turns it into another format.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.outputs.jsonl import JsonlWriter
-from acfd_stream.outputs.mot import MotWriter
+from acfd_stream.outputs.part import Encoder, PartWriter
 from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader, Writer
 
@@ -21,17 +22,18 @@ __all__ = [
     "ResultFile",
     "ResultHeader",
     "Writer",
+    "convert",
     "open_writer",
     "read_results",
     "result_suffix",
 ]
 
-FORMATS = ("jsonl", "mot")
-_SUFFIXES = {"jsonl": ".jsonl", "mot": ".txt"}
+_SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "mot": ".txt", "coco": ".coco.json", "vtt": ".vtt"}
+FORMATS = tuple(_SUFFIXES)
 
 
 def open_writer(place: str | Path | BinaryIO, format: str, header: ResultHeader) -> Writer:
-    """A writer of ``format`` to ``place``, with the header written.
+    """A writer of ``format`` to ``place``, with what stands before the first frame written.
 
     Args:
         place: a file, which is replaced, or a binary stream, which is flushed and left open.
@@ -40,12 +42,31 @@ def open_writer(place: str | Path | BinaryIO, format: str, header: ResultHeader)
 
     Raises:
         ConfigError: no such format.
+        BackendUnavailable: the format's library is not installed.
         OutputError: ``place`` cannot be written.
     """
     _require_format(format)
-    if format == "mot":
-        return MotWriter(place, header)
-    return JsonlWriter(place, header)
+    if format == "jsonl":
+        return JsonlWriter(place, header)
+    return PartWriter(place, _encoder(format)(header))
+
+
+def convert(results: ResultFile, place: str | Path | BinaryIO, format: str) -> None:
+    """Write ``results`` to ``place`` as ``format``: the bytes that tracking into ``format`` would have given.
+
+    Raises:
+        ConfigError: no such format.
+        BackendUnavailable: the format's library is not installed.
+        MediaError: the results cannot be read to their end; nothing lies under the name of ``place``.
+        OutputError: ``place`` cannot be written.
+    """
+    writer = open_writer(place, format, results.header)
+    try:
+        for result in results:
+            writer.write(result)
+        writer.close(results.end)
+    finally:
+        writer.abort(is_failure=True)  # after close this does nothing
 
 
 def result_suffix(format: str) -> str:
@@ -56,6 +77,24 @@ def result_suffix(format: str) -> str:
     """
     _require_format(format)
     return _SUFFIXES[format]
+
+
+def _encoder(format: str) -> Callable[[ResultHeader], Encoder]:
+    if format == "parquet":
+        from acfd_stream.outputs.parquet import ParquetRows
+
+        return ParquetRows
+    if format == "coco":
+        from acfd_stream.outputs.coco import CocoObjects
+
+        return CocoObjects
+    if format == "vtt":
+        from acfd_stream.outputs.webvtt import VttCues
+
+        return VttCues
+    from acfd_stream.outputs.mot import MotRows
+
+    return MotRows
 
 
 def _require_format(format: str) -> None:

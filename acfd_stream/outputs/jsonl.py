@@ -57,37 +57,52 @@ class JsonlLines:
 
     def header(self) -> bytes:
         """The first line."""
-        return json_line(_header_values(self._header))
+        return json_line(header_values(self._header))
 
     def frame(self, result: FrameResult) -> bytes:
         """The line of a frame; frames come in order."""
-        self._frames += 1
-        self._last_pts = result.pts
-        if self._first_pts is None:
-            self._first_pts = result.pts
+        self.count(result)
         return json_line(_frame_values(result))
 
     def end(self, end: ResultEnd) -> bytes:
         """The closing line."""
+        return json_line(self.end_values(end))
+
+    def count(self, result: FrameResult) -> None:
+        """Take a frame into account without its line: other formats say of their end what the closing line says."""
+        self._frames += 1
+        self._last_pts = result.pts
+        if self._first_pts is None:
+            self._first_pts = result.pts
+
+    def end_values(self, end: ResultEnd) -> dict[str, Any]:
+        """What stands in the closing line."""
         values: dict[str, Any] = {
             "type": "end",
             "frames": self._frames,
             "tracks": end.tracks,
-            "duration": rounded(float(self._duration()), SECONDS_DECIMALS),
+            "duration": self.duration_seconds,
             "complete": end.is_complete,
         }
         if end.error is not None:
             values["error"] = end.error
         if end.warnings:
             values["warnings"] = list(end.warnings)
-        return json_line(values)
+        return values
 
-    def _duration(self) -> Fraction:
-        """Seconds from the first frame to the last, and one frame more where the rate is known."""
+    @property
+    def duration_seconds(self) -> float:
+        """From the first frame to the last, and one frame more where the rate is known."""
         if self._first_pts is None:
-            return Fraction(0)
+            return 0.0
         shown = (self._last_pts - self._first_pts) * self._header.time_base
-        return shown + (1 / self._header.frame_rate if self._header.frame_rate else 0)
+        return rounded(float(shown + (1 / self._header.frame_rate if self._header.frame_rate else 0)), SECONDS_DECIMALS)
+
+    @property
+    def end_seconds(self) -> Fraction:
+        """Presentation time at which the last frame leaves the screen, as exact as the closing line is."""
+        begin = (self._first_pts or 0) * self._header.time_base
+        return begin + Fraction(str(self.duration_seconds))
 
 
 class JsonlWriter:
@@ -135,7 +150,8 @@ class JsonlWriter:
             self._target.leave()
 
 
-def _header_values(header: ResultHeader) -> dict[str, Any]:
+def header_values(header: ResultHeader) -> dict[str, Any]:
+    """What stands in the header line."""
     height, width = header.display_size
     return {
         "type": "header",

@@ -65,8 +65,8 @@ def read_results(path: str | Path) -> ResultFile:
         before, last = _last_two_lines(file)
     if header["type"] != "header" or header.get("version") != FORMAT_VERSION:
         raise MediaError(f"{path}: is not a track result of version {FORMAT_VERSION}")
-    end = _parsed(path, last, "the last line") if last.endswith(b"\n") else {"type": None}
-    if end["type"] != "end":
+    end: dict[str, Any] = _parsed(path, last, "the last line") if last.endswith(b"\n") else {}
+    if end.get("type") != "end":
         raise MediaError(f"{path}: has no closing line, so the run did not finish; run it again")
     try:
         time_base = Fraction(header["time_base"])

@@ -20,7 +20,7 @@ WRONG = [
     (["track", "a", "b"], "unexpected extra argument"),
     (["track", "a", "--frob"], "No such option: --frob"),
     (["track", "a", "--output"], "requires an argument"),
-    (["track", "a", "--format", "parquet"], "'parquet' is not one of 'jsonl', 'mot'"),
+    (["track", "a", "--format", "xml"], "'xml' is not one of 'jsonl', 'parquet', 'mot', 'coco', 'vtt'"),
     (["track", "a", "--report", "r.html"], "No such option: --report"),
     (["track", "a", "--device", "tpu"], "'--device'"),
     (["track", "a", "--size", "big"], "'--size'"),

@@ -1,0 +1,119 @@
+"""Results as COCO JSON: an image a frame, an annotation a face, one category; loads in pycocotools.
+
+Boxes are ``[x, y, width, height]`` in display pixels. What COCO has no word for is named as TAO names it: the video,
+its tracks, and in each annotation the ``track_id``. Annotations are written as they come; of a frame only three
+numbers are remembered until the list of images, which is the file's second half.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from acfd_stream.outputs.jsonl import (
+    BOX_DECIMALS,
+    SCORE_DECIMALS,
+    SECONDS_DECIMALS,
+    JsonlLines,
+    header_values,
+    rounded,
+    rounded_box,
+)
+from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.types import Face, FrameResult
+
+_VIDEO_ID = _CATEGORY_ID = 1
+_IMAGES_A_PIECE = 1000
+
+
+class CocoObjects:
+    """An ``Encoder`` of COCO JSON, an object a line."""
+
+    def __init__(self, header: ResultHeader) -> None:
+        self._header = header
+        self._lines = JsonlLines(header)
+        self._annotations = 0
+        self._images = array("q")  # index, pts and shot of each frame
+        self._tracks: set[int] = set()
+
+    def header(self) -> bytes:
+        """All that is known before the first frame."""
+        height, width = self._header.display_size
+        video = {"id": _VIDEO_ID, "name": self._header.source, "width": width, "height": height}
+        category = {"id": _CATEGORY_ID, "name": "face", "supercategory": "character"}
+        parts = (b'{"licenses": [],\n"categories": [', b'],\n"videos": [', b'],\n"annotations": [')
+        return parts[0] + _json(category) + parts[1] + _json(video) + parts[2]
+
+    def frame(self, result: FrameResult) -> bytes:
+        """The frame's annotations."""
+        self._lines.count(result)
+        self._images.extend((result.index, result.pts, result.shot))
+        return b"".join(self._annotation(_image_id(result.index), face) for face in result.faces)
+
+    def end(self, end: ResultEnd) -> Iterable[bytes]:
+        """The images, the tracks, and what is said of the whole."""
+        yield b'\n],\n"images": ['
+        yield from self._image_pieces()
+        yield b'\n],\n"tracks": ['
+        tracks = ({"id": track, "video_id": _VIDEO_ID, "category_id": _CATEGORY_ID} for track in sorted(self._tracks))
+        yield b",".join(b"\n" + _json(track) for track in tracks)
+        said = {"description": "Face tracks of acfd-stream", **header_values(self._header)}
+        said.update(self._lines.end_values(end))
+        del said["type"]
+        yield b'\n],\n"info": ' + _json(said) + b"}\n"
+
+    def _annotation(self, image_id: int, face: Face) -> bytes:
+        x1, y1, x2, y2 = rounded_box(face.box_xyxy)
+        width, height = rounded(x2 - x1, BOX_DECIMALS), rounded(y2 - y1, BOX_DECIMALS)
+        self._annotations += 1
+        self._tracks.add(face.track_id)
+        values = {
+            "id": self._annotations,
+            "image_id": image_id,
+            "category_id": _CATEGORY_ID,
+            "bbox": [x1, y1, width, height],
+            "area": rounded(width * height, 2 * BOX_DECIMALS),
+            "iscrowd": 0,
+            "score": rounded(face.score, SCORE_DECIMALS),
+            "track_id": face.track_id,
+            "video_id": _VIDEO_ID,
+            "state": face.state.value,
+        }
+        return (b",\n" if self._annotations > 1 else b"\n") + _json(values)
+
+    def _image_pieces(self) -> Iterator[bytes]:
+        frames = zip(self._images[0::3], self._images[1::3], self._images[2::3], strict=True)
+        piece: list[bytes] = []
+        for number, (index, pts, shot) in enumerate(frames):
+            piece.append((b",\n" if number else b"\n") + _json(self._image(index, pts, shot)))
+            if len(piece) == _IMAGES_A_PIECE:
+                yield b"".join(piece)
+                piece = []
+        yield b"".join(piece)
+
+    def _image(self, index: int, pts: int, shot: int) -> dict[str, Any]:
+        height, width = self._header.display_size
+        # The name that ``ffmpeg -i NAME FOLDER/%06d.jpg`` gives the frame's picture.
+        name = f"{PurePosixPath(self._header.source).stem}/{_image_id(index):06d}.jpg"
+        return {
+            "id": _image_id(index),
+            "file_name": name,
+            "width": width,
+            "height": height,
+            "video_id": _VIDEO_ID,
+            "frame_index": index,
+            "pts": pts,
+            "time": rounded(float(pts * self._header.time_base), SECONDS_DECIMALS),
+            "shot": shot,
+        }
+
+
+def _image_id(index: int) -> int:
+    return index + 1  # some readers take 0 for none
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
