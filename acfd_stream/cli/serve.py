@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ class ServeCall:
     top: dict[str, Any] = field(default_factory=dict)
     """Settings by name; None: as the file says."""
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings of its tables."""
+    """Settings of its tables, by table and name; None as above."""
 
 
 def run_serve(call: ServeCall) -> int:
@@ -76,12 +76,15 @@ def settings_of(call: ServeCall) -> ServiceSettings:
     from acfd_stream.service.settings import ServiceSettings, read_settings
 
     settings = ServiceSettings() if call.config is None else read_settings(call.config)
-    changes = {name: value for name, value in call.top.items() if value is not None}
+    changes = _given(call.top)
     for table, values in call.tables.items():
-        given = {name: value for name, value in values.items() if value is not None}
-        if given:
+        if given := _given(values):
             changes[table] = replace(getattr(settings, table), **given)
     return replace(settings, **changes)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _announce(server: Server) -> None:

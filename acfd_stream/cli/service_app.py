@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -80,21 +80,21 @@ def serve(
 
     call = ServeCall(
         config,
-        top=_given(
-            listen=listen,
-            metrics=metrics,
-            model=model,
-            device=device,
-            objective_seconds=objective,
-            drain_seconds=drain,
-        ),
+        top={
+            "listen": listen,
+            "metrics": metrics,
+            "model": model,
+            "device": device,
+            "objective_seconds": objective,
+            "drain_seconds": drain,
+        },
         tables={
-            "detect": _given(size=size, batch=batch, threads=threads),
-            "limits": _given(streams=streams),
-            "sources": _given(folders=tuple(path.absolute() for path in allow) if allow else None),
-            "access": _given(tokens=tokens),
-            "tls": _given(certificate=tls_cert, key=tls_key, client_ca=client_ca),
-            "log": _given(format=log_format and log_format.value, level=log_level and log_level.value),
+            "detect": {"size": size, "batch": batch, "threads": threads},
+            "limits": {"streams": streams},
+            "sources": {"folders": tuple(path.absolute() for path in allow) if allow else None},
+            "access": {"tokens": tokens},
+            "tls": {"certificate": tls_cert, "key": tls_key, "client_ca": client_ca},
+            "log": {"format": log_format and log_format.value, "level": log_level and log_level.value},
         },
     )
     return run_serve(call)
@@ -117,10 +117,6 @@ def token(
     from acfd_stream.cli.serve import run_token
 
     return run_token(name, file, config, expires, streams, rights)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 To = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The service.")]
