@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from types import TracebackType
@@ -12,23 +11,22 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from acfd_stream.errors import AcfdError, ServiceError
+from acfd_stream.errors import AcfdError
 from acfd_stream.service.answers import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
-from acfd_stream.service.client import CALL_SECONDS, CONNECT_SECONDS, MESSAGE_BYTES, authorization
+from acfd_stream.service.client import CALL_SECONDS, Tries, authorization, open_channel
 from acfd_stream.service.exchange import (
     ByteMedia,
     Bytes,
     EncodedFrame,
     Exchange,
     FrameMedia,
-    StreamEnd,
     StreamOptions,
     StreamStart,
     cut,
 )
-from acfd_stream.service.failures import Retry, error_of
-from acfd_stream.service.operation import KeepaliveConfig, channel_options
-from acfd_stream.service.tls import ClientTls, channel_credentials
+from acfd_stream.service.failures import error_of
+from acfd_stream.service.operation import KeepaliveConfig
+from acfd_stream.service.tls import ClientTls
 from acfd_stream.service.tracing import trace_metadata
 from acfd_stream.types import FrameResult
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc
@@ -61,11 +59,7 @@ class AsyncClient:
         self.target = target
         self._patience = patience_seconds
         self._token = token
-        options = channel_options(keepalive or KeepaliveConfig(), MESSAGE_BYTES)
-        if tls is None:
-            self._channel = grpc.aio.insecure_channel(target, options)
-        else:
-            self._channel = grpc.aio.secure_channel(target, channel_credentials(tls), options)
+        self._channel = open_channel(grpc.aio, target, tls, keepalive)
         self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
@@ -161,46 +155,23 @@ class _AsyncMedia:
 _Media = ByteMedia | FrameMedia | _AsyncMedia
 
 
-class AsyncTrackStream:
+class AsyncTrackStream(Tries):
     """One video on its way; an asynchronous iterator over its results, in order, each frame once.
 
     As ``TrackStream``: a stream that breaks is begun again with its resume token. A task that is cancelled while it
     waits here has the call cancelled too.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        begin: Callable[[Any], Any],
-        media: _Media | None,
-        target: str,
-        patience_seconds: float,
-    ) -> None:
-        """For ``AsyncClient``: ``begin`` makes the call of a try, with what is to be sent if there is ``media``."""
-        self._exchange = exchange
-        self._begin = begin
-        self._media = media
-        self._target = target
-        self._retry = Retry(patience_seconds, CONNECT_SECONDS)
-        self._call: Any = None
-        self._closed = asyncio.Event()
-        self._media_error: Exception | None = None
-        self._batches = self._run()
-        self._waiting: deque[FrameResult] = deque()
+    _media_error: Exception | None = None  # why the media of this try ended, where it failed
 
     async def started(self) -> StreamStart:
         """What the server knows before the first result; waits for it."""
         while self._exchange.start is None:
             batch = await anext(self._batches, None)
             if batch is None:
-                raise ServiceError(f"the stream to {self._target} was closed before it began")
+                raise self._closed_early()
             self._waiting += batch
         return self._exchange.start
-
-    @property
-    def end(self) -> StreamEnd | None:
-        """How the stream ended; None while it has not, or where it was closed."""
-        return self._exchange.end
 
     def __aiter__(self) -> AsyncIterator[FrameResult]:
         return self
@@ -235,9 +206,7 @@ class AsyncTrackStream:
             except AcfdError as error:
                 if self._closed.is_set():
                     return
-                if self._media is not None and self._media.is_spent:
-                    raise
-                await asyncio.sleep(self._retry.pause_after(error))
+                await asyncio.sleep(self._pause_after(error))
 
     async def _try(self) -> AsyncGenerator[list[FrameResult], None]:
         self._media_error = None
@@ -259,8 +228,7 @@ class AsyncTrackStream:
             return  # it is the call that was cancelled, by ``close``
         finally:
             call.cancel()  # also where the task was cancelled: nothing here swallows that
-        if self._exchange.end is None:
-            raise ServiceError(f"{self._target} ended the stream without saying how")
+        self._require_end()
 
     async def _requests(self, media: _Media) -> AsyncIterator[Any]:
         yield self._exchange.first_request()

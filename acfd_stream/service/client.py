@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -81,11 +82,7 @@ class Client:
         self.target = target
         self._patience = patience_seconds
         self._token = token
-        options = channel_options(keepalive or KeepaliveConfig(), MESSAGE_BYTES)
-        if tls is None:
-            self._channel = grpc.insecure_channel(target, options)
-        else:
-            self._channel = grpc.secure_channel(target, channel_credentials(tls), options)
+        self._channel = open_channel(grpc, target, tls, keepalive)
         self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
@@ -192,6 +189,18 @@ def authorization(token: str) -> list[tuple[str, str]]:
     return [("authorization", f"Bearer {token}")] if token else []
 
 
+def open_channel(kind: Any, target: str, tls: ClientTls | None, keepalive: KeepaliveConfig | None) -> Any:
+    """A channel of ``grpc`` or of ``grpc.aio``, whichever ``kind`` is; other arguments as of ``Client``.
+
+    Raises:
+        ConfigError: a PEM file is bad.
+    """
+    options = channel_options(keepalive or KeepaliveConfig(), MESSAGE_BYTES)
+    if tls is None:
+        return kind.insecure_channel(target, options)
+    return kind.secure_channel(target, channel_credentials(tls), options)
+
+
 class _Sender:
     """The requests of one try, on gRPC's thread. Where the media fails it ends the call, and keeps the reason."""
 
@@ -217,7 +226,58 @@ class _Sender:
             self._call.cancel()
 
 
-class TrackStream:
+class Tries(ABC):
+    """One stream over all its tries, as far as it is the same with and without asyncio."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        begin: Callable[[Any], Any],
+        media: Any,
+        target: str,
+        patience_seconds: float,
+    ) -> None:
+        """For the clients: ``begin`` makes the call of a try, with what is to be sent if there is ``media``."""
+        self._exchange = exchange
+        self._begin = begin
+        self._media = media
+        self._target = target
+        self._retry = Retry(patience_seconds, CONNECT_SECONDS)
+        self._call: Any = None
+        self._closed = threading.Event()
+        self._batches = self._run()
+        self._waiting: deque[FrameResult] = deque()
+
+    @abstractmethod
+    def _run(self) -> Any:
+        """Results, message by message, over all tries."""
+
+    @property
+    def end(self) -> StreamEnd | None:
+        """How the stream ended; None while it has not, or where it was closed."""
+        return self._exchange.end
+
+    @property
+    def resume_token(self) -> bytes:
+        """The last that came; empty where none has."""
+        return self._exchange.resume_token
+
+    def _pause_after(self, error: AcfdError) -> float:
+        """Seconds to wait before the next try; raises ``error`` where there will be none."""
+        if self._media is not None and self._media.is_spent:
+            raise error
+        return self._retry.pause_after(error)
+
+    def _require_end(self) -> None:
+        """Refuse a call that is over, and well, before its stream is."""
+        if self._exchange.end is None:
+            raise ServiceError(f"{self._target} ended the stream without saying how")
+
+    def _closed_early(self) -> ServiceError:
+        return ServiceError(f"the stream to {self._target} was closed before it began")
+
+
+class TrackStream(Tries):
     """One video on its way; an iterator over its results, in order, each frame once.
 
     A context manager. A stream that breaks is begun again with its resume token: same ids, no frame twice. The server
@@ -230,44 +290,15 @@ class TrackStream:
         ServiceError: the service cannot be reached any more.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        begin: Callable[[Any], Any],
-        media: Media | None,
-        target: str,
-        patience_seconds: float,
-    ) -> None:
-        """For ``Client``: ``begin`` makes the call of a try, with what is to be sent if there is ``media``."""
-        self._exchange = exchange
-        self._begin = begin
-        self._media = media
-        self._target = target
-        self._retry = Retry(patience_seconds, CONNECT_SECONDS)
-        self._call: Any = None
-        self._closed = threading.Event()
-        self._batches = self._run()
-        self._waiting: deque[FrameResult] = deque()
-
     @property
     def start(self) -> StreamStart:
         """What the server knows before the first result; waits for it."""
         while self._exchange.start is None:
             batch = next(self._batches, None)
             if batch is None:
-                raise ServiceError(f"the stream to {self._target} was closed before it began")
+                raise self._closed_early()
             self._waiting += batch
         return self._exchange.start
-
-    @property
-    def end(self) -> StreamEnd | None:
-        """How the stream ended; None while it has not, or where it was closed."""
-        return self._exchange.end
-
-    @property
-    def resume_token(self) -> bytes:
-        """The last that came; empty where none has."""
-        return self._exchange.resume_token
 
     def __iter__(self) -> Iterator[FrameResult]:
         return self
@@ -292,16 +323,13 @@ class TrackStream:
         self.close()
 
     def _run(self) -> Iterator[list[FrameResult]]:
-        """Results, message by message, over all tries."""
         while self._exchange.end is None and not self._closed.is_set():
             try:
                 yield from self._try()
             except AcfdError as error:
                 if self._closed.is_set():
                     return
-                if self._media is not None and self._media.is_spent:
-                    raise
-                self._closed.wait(self._retry.pause_after(error))
+                self._closed.wait(self._pause_after(error))
 
     def _try(self) -> Iterator[list[FrameResult]]:
         sender = None if self._media is None else _Sender(self._exchange, self._media)
@@ -318,5 +346,4 @@ class TrackStream:
             raise error_of(error, self._target) from error
         finally:
             call.cancel()
-        if self._exchange.end is None:
-            raise ServiceError(f"{self._target} ended the stream without saying how")
+        self._require_end()
