@@ -67,6 +67,9 @@ class DetectConfig:
         require(self.threads >= 0, "threads", self.threads, ">= 0")
 
 
+DECODERS = ("auto", "cpu", "nvdec")
+
+
 @dataclass(frozen=True)
 class VideoConfig:
     """How a container becomes frames."""
@@ -83,6 +86,8 @@ class VideoConfig:
     """Largest frame that is accepted, pixels."""
     url_timeout_seconds: float = 30.0
     """Longest silence of a URL, seconds, > 0."""
+    decoder: str = "auto"
+    """What decodes: "cpu", "nvdec", or "auto": NVDEC where the network runs on a GPU and NVDEC works, else the CPU."""
     low_delay: bool = False
     """Give every frame out as soon as it can be decoded, and look less far ahead when opening; for live streams."""
 
@@ -90,6 +95,7 @@ class VideoConfig:
         require(self.threads >= 0, "threads", self.threads, ">= 0")
         require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
         require(self.frame_pixels >= 1, "frame_pixels", self.frame_pixels, ">= 1")
+        require(self.decoder in DECODERS, "decoder", self.decoder, f"one of {', '.join(DECODERS)}")
         require(self.url_timeout_seconds > 0, "url_timeout_seconds", self.url_timeout_seconds, "> 0")
         for name in ("start_seconds", "end_seconds"):
             seconds = getattr(self, name)
@@ -336,7 +342,33 @@ class PaceConfig:
         return self.pace is Pace.LIVE
 
 
-_WITHOUT_EFFECT = {"batch", "threads", "queue_bytes", "frame_pixels"}
+@dataclass(frozen=True)
+class ArchiveConfig:
+    """How an archive is worked through. Nothing of it changes results."""
+
+    checkpoint_seconds: float = 30.0
+    """A kill or a power cut loses at most the work of so many seconds, > 0."""
+    attempts: int = 5
+    """Tries of an episode in one run where the machine or the network is at fault, >= 1."""
+    backoff_seconds: float = 2.0
+    """Before the second try; doubled for each later one, > 0."""
+    longest_backoff_seconds: float = 300.0
+    """Longest wait before a try, >= backoff_seconds."""
+    losses: int = 3
+    """An episode that brings down so many workers without getting any further is set aside, >= 1."""
+    stall_seconds: float = 600.0
+    """A worker that shows no progress for so long is ended, and its episode given to another one, > 0."""
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_seconds", "backoff_seconds", "stall_seconds"):
+            require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "> 0")
+        require(self.attempts >= 1, "attempts", self.attempts, ">= 1")
+        require(self.losses >= 1, "losses", self.losses, ">= 1")
+        longest = self.longest_backoff_seconds
+        require(self.backoff_seconds <= longest < math.inf, "longest_backoff_seconds", longest, ">= backoff_seconds")
+
+
+_WITHOUT_EFFECT = {"batch", "threads", "queue_bytes", "frame_pixels", "decoder"}
 
 
 def effective(config: Any) -> dict[str, Any]:

@@ -200,9 +200,16 @@ class Manifest:
         with self._transaction() as database:
             database.executemany("DELETE FROM episodes WHERE name = CAST(? AS TEXT)", [(_bytes(n),) for n in names])
 
-    def wait(self, name: str, key: str, *, error: str = "", attempts: int = 0) -> None:
-        """Note that the episode waits for a worker, under a key that may be new."""
-        self._set(name, key=key, state=EpisodeRowState.WAITING.value, error=error, attempts=attempts, worker="", run=0)
+    def wait(self, name: str, *, error: str = "", attempts: int = 0) -> None:
+        """Note that the episode waits for a worker; after a try, with what was wrong."""
+        self._set(name, state=EpisodeRowState.WAITING.value, error=error, attempts=attempts, worker="", run=0)
+
+    def wait_all(self, names: Iterable[str]) -> None:
+        """Note that these wait, unless somebody is at them."""
+        query = "UPDATE episodes SET state = ?, error = '', attempts = 0 WHERE name = CAST(? AS TEXT) AND state != ?"
+        waiting, running = EpisodeRowState.WAITING.value, EpisodeRowState.RUNNING.value
+        with self._transaction() as database:
+            database.executemany(query, [(waiting, _bytes(name), running) for name in names])
 
     def began(self, name: str, worker: str, run: int) -> None:
         """Note that a worker took the episode up."""
@@ -239,7 +246,7 @@ class Manifest:
 
     def set_aside(self, name: str, state: EpisodeRowState, outcome: EpisodeOutcome, *, attempts: int, key: str) -> None:
         """Note that the episode is not worked on any more in this run, with the reason."""
-        about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key, "outputs": "[]"}
+        about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key, "result_bytes": 0}
         self._set(name, state=state.value, worker="", run=0, **_figures(outcome), **about)
 
     # Episodes: read
