@@ -100,6 +100,8 @@ class Feeder:
             if self._may_feed():
                 self._close()
         except (ConfigError, MediaError) as error:
+            with self._changed:
+                self._fault = self._fault or error  # nobody may have asked for it to be told yet
             self._on_fault(error)
         except Exception:  # grpc raises a bare one when the call is over
             self._on_gone()

@@ -11,8 +11,18 @@ HEALTH_METHODS, REFLECTION_METHODS = "/grpc.health.v1.Health/", "/grpc.reflectio
 """How the names of methods begin that probes and tools call."""
 
 
-def rewrapped(handler: Any, wrap: Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]) -> Any:
-    """``handler`` with ``wrap`` around what it does; streams stay streams."""
+def rewrapped(
+    handler: Any,
+    wrap: Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]],
+    deserializer: Callable[[bytes], Any] | None = None,
+) -> Any:
+    """``handler`` with ``wrap`` around what it does; streams stay streams.
+
+    Args:
+        handler: of a method.
+        wrap: takes what the handler does, and gives what it shall do.
+        deserializer: bytes → request; None: the handler's own.
+    """
     kinds = {
         (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
         (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
@@ -20,4 +30,4 @@ def rewrapped(handler: Any, wrap: Callable[[Callable[[Any, Any], Any]], Callable
         (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
     }
     make, behaviour = kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
-    return make(wrap(behaviour), handler.request_deserializer, handler.response_serializer)
+    return make(wrap(behaviour), deserializer or handler.request_deserializer, handler.response_serializer)

@@ -26,6 +26,7 @@ from acfd_stream.service.calls import CallInterceptor
 from acfd_stream.service.handlers import rewrapped
 from acfd_stream.service.host import StreamHost
 from acfd_stream.service.jobs.front import Jobs
+from acfd_stream.service.malformed import MalformedInterceptor
 from acfd_stream.service.metrics_interceptor import MetricsInterceptor
 from acfd_stream.service.monitor import Monitor
 from acfd_stream.service.operation import Health, add_reflection, server_options
@@ -176,6 +177,7 @@ class Server:
                 CallInterceptor(tracing),
                 self._access,
                 StatusInterceptor(),
+                MalformedInterceptor(),
                 _Starting(lambda: self.host is not None),
             ],
             options=server_options(settings.keepalive, limits.message_bytes),
