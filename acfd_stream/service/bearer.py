@@ -19,7 +19,6 @@ import os
 import re
 import secrets
 import threading
-import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,12 +28,12 @@ from typing import Any
 
 from acfd_stream.config import from_mapping, require
 from acfd_stream.errors import ConfigError
+from acfd_stream.service.stamps import Stamps
 
 RIGHTS = ("track", "uri", "detect", "stats", "jobs")
 """What a token may be given; asking for the capacity and the list of models needs only a token."""
 PREFIX = "acfd_"
 """Every token begins so: programs that look for secrets in the wrong place find it."""
-_RELOAD_SECONDS = 1.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -94,13 +93,13 @@ class TokenFile:
         """
         self._path = path
         self._lock = threading.Lock()
-        self._checked = time.monotonic()
-        self._stamp = _stamp(path)
+        self._stamps = Stamps([path])
         self._grants = read_grants(path)
 
     def find(self, token: str) -> Grant | None:
         """The grant of ``token``, expired or not; compares with every entry in constant time."""
-        self._refresh()
+        if self._stamps.have_changed():
+            self.reload()
         wanted = digest(token)
         found = None
         for grant in self._grants:
@@ -111,20 +110,13 @@ class TokenFile:
     def reload(self) -> None:
         """Read the file again now; never raises."""
         with self._lock:
-            self._stamp = _stamp(self._path)
+            self._stamps.note()
             try:
                 self._grants = read_grants(self._path)
             except ConfigError as error:
                 _log.error("the tokens from before stay in use: %s", error)
             else:
                 _log.info("%d tokens are in use", len(self._grants))
-
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now - self._checked >= _RELOAD_SECONDS:
-            self._checked = now
-            if _stamp(self._path) != self._stamp:
-                self.reload()
 
 
 def read_grants(path: Path) -> tuple[Grant, ...]:
@@ -230,11 +222,3 @@ def _grant(entry: Mapping[str, Any]) -> Grant:
         raise ConfigError(f"a [[token]] has no {' and no '.join(missing)}")
     grant = from_mapping(Grant, entry)
     return Grant(grant.name, grant.sha256, grant.expires, grant.streams, tuple(grant.rights))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import threading
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,8 @@ from typing import Any
 import grpc
 
 from acfd_stream.errors import ConfigError
+from acfd_stream.service.stamps import Stamps
 
-_RELOAD_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -85,23 +82,14 @@ class _Certificates:
 
     def __init__(self, config: TlsConfig) -> None:
         self._config = config
-        self._files = [path for path in (config.certificate, config.key, config.client_ca) if path is not None]
-        self._lock = threading.Lock()
-        self._stamps = _stamps(self._files)
-        self._checked = time.monotonic()
+        files = (config.certificate, config.key, config.client_ca)
+        self._stamps = Stamps([path for path in files if path is not None])
         self.first = self._read()
 
     def changed(self) -> Any:
         """What gRPC asks before a handshake: None where nothing has changed."""
-        with self._lock:
-            now = time.monotonic()
-            if now - self._checked < _RELOAD_SECONDS:
-                return None
-            self._checked = now
-            stamps = _stamps(self._files)
-            if stamps == self._stamps:
-                return None
-            self._stamps = stamps
+        if not self._stamps.have_changed():
+            return None
         try:
             return self._read()
         except ConfigError as error:
@@ -158,15 +146,3 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _stamps(paths: Sequence[Path]) -> list[tuple[int, int, int] | None]:
-    stamps: list[tuple[int, int, int] | None] = []
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            stamps.append(None)
-        else:
-            stamps.append((found.st_mtime_ns, found.st_size, found.st_ino))
-    return stamps
