@@ -1,8 +1,10 @@
-"""One frame with its faces drawn on, as a JPEG: what a page shows of a stream."""
+"""Pictures of one frame as a JPEG: with its faces drawn on, for a page; or one face cut out of it."""
 
 from __future__ import annotations
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from acfd_stream.errors import OutputError
 from acfd_stream.ops import letterbox
@@ -23,7 +25,34 @@ def drawn_jpeg(frame: Frame, result: FrameResult, *, longer_side: int) -> bytes:
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     image = letterbox(frame.picture, size, size)
     draw_result(image, result, (size[0] / height, size[1] / width))
+    return _jpeg(image)
+
+
+def cut_jpeg(frame: Frame, box_xyxy: tuple[int, int, int, int], *, longer_side: int) -> bytes:
+    """JPEG of a part of the display picture of ``frame``, its longer side at most ``longer_side`` pixels.
+
+    Args:
+        frame: with pixels.
+        box_xyxy: within the display picture, not empty.
+        longer_side: a smaller part keeps its size.
+
+    Raises:
+        OutputError: it cannot be encoded.
+    """
+    x1, y1, x2, y2 = box_xyxy
+    size = frame.picture.display_size
+    image = letterbox(frame.picture, size, size)[y1:y2, x1:x2]
+    scale = longer_side / max(image.shape[:2])
+    if scale < 1:
+        smaller = (max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale)))
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return _jpeg(image)
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    """``image``, uint8 [H, W, 3] RGB."""
     is_done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not is_done:
-        raise OutputError(f"a picture of {size[1]}x{size[0]} cannot be written as a JPEG")
+        height, width = image.shape[:2]
+        raise OutputError(f"a picture of {width}x{height} cannot be written as a JPEG")
     return data.tobytes()

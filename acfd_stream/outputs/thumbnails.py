@@ -1,0 +1,71 @@
+"""Which frame shows each track best, told from its results alone; whoever has the pixels cuts the pictures out.
+
+``best_faces`` reads results once and holds one face a track. A good one was detected, not filled in, surely a face,
+and large: up to ``ENOUGH_PIXELS`` a side, for more a thumbnail does not show. Of equals the earliest wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from acfd_stream.outputs.jsonl import SCORE_DECIMALS, rounded, rounded_box
+from acfd_stream.types import Face, FaceState, FrameResult
+
+ENOUGH_PIXELS = 192.0
+_ROOM = 1.5  # of the face's longer side: hair and chin stand beyond its box
+
+
+@dataclass(frozen=True, slots=True)
+class BestFace:
+    """The face that a track's thumbnail is cut out around."""
+
+    track_id: int
+    index: int  # of its frame
+    box_xyxy: tuple[float, float, float, float]  # display pixels
+
+
+def best_faces(results: Iterable[FrameResult], display_size: tuple[int, int]) -> list[BestFace]:
+    """The best face of every track, in the order of their frames.
+
+    Args:
+        results: in order; those of JSON lines and those they were written from give the same faces.
+        display_size: (height, width), pixels.
+    """
+    best: dict[int, tuple[float, BestFace]] = {}
+    for result in results:
+        for face in result.faces:
+            quality = _quality(face, display_size)
+            if face.track_id not in best or quality > best[face.track_id][0]:
+                x1, y1, x2, y2 = rounded_box(face.box_xyxy)
+                best[face.track_id] = (quality, BestFace(face.track_id, result.index, (x1, y1, x2, y2)))
+    return sorted((face for _, face in best.values()), key=lambda face: (face.index, face.track_id))
+
+
+def cut_around(box_xyxy: tuple[float, float, float, float], display_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """What is cut out for a thumbnail: a square with room around the face, moved into the picture.
+
+    Returns:
+        x1, y1, x2, y2 in whole display pixels, within the picture; a side is shorter where the picture is.
+    """
+    x1, y1, x2, y2 = box_xyxy
+    side = max(1, round(max(x2 - x1, y2 - y1) * _ROOM))
+    left, right = _span((x1 + x2) / 2, side, display_size[1])
+    top, bottom = _span((y1 + y2) / 2, side, display_size[0])
+    return left, top, right, bottom
+
+
+def _span(middle: float, side: int, room: int) -> tuple[int, int]:
+    begin = min(max(0, round(middle - side / 2)), max(0, room - side))
+    return begin, min(begin + side, room)
+
+
+def _quality(face: Face, display_size: tuple[int, int]) -> float:
+    x1, y1, x2, y2 = rounded_box(face.box_xyxy)
+    if face.state is not FaceState.DETECTED:
+        return 0.0
+    height, width = display_size
+    inside = max(0.0, min(x2, width) - max(x1, 0)) * max(0.0, min(y2, height) - max(y1, 0))
+    area = (x2 - x1) * (y2 - y1)
+    side = min(min(x2 - x1, y2 - y1), ENOUGH_PIXELS)
+    return float(rounded(face.score, SCORE_DECIMALS) ** 2 * side * (inside / area if area > 0 else 0.0))
