@@ -89,6 +89,7 @@ setup(
     package_dir={"acfd_stream.model": "model"},
     package_data={
         "acfd_stream": ["py.typed"],
+        "acfd_stream.outputs.report": ["page/*"],
         "acfd_stream.service": ["page/*"],
         "acfd_stream.model": ["configs/*.toml", "weights/*.onnx", "weights/*.md"],
     },

@@ -1,0 +1,14 @@
+"""Reports for a person, as HTML files that need nothing but a browser: one of each video, one of a folder."""
+
+from __future__ import annotations
+
+from acfd_stream.outputs.report.episode import EpisodeSpeed, write_episode_report
+from acfd_stream.outputs.report.summary import EpisodeSummary, read_summary, summary_of_results
+
+__all__ = [
+    "EpisodeSpeed",
+    "EpisodeSummary",
+    "read_summary",
+    "summary_of_results",
+    "write_episode_report",
+]

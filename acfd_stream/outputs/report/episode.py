@@ -1,0 +1,180 @@
+"""The report of one video: a player with boxes, and a lane a track, in one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.errors import MediaError
+from acfd_stream.outputs.reader import ResultFile, read_results
+from acfd_stream.outputs.report.gather import EpisodeColumns, gather
+from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
+from acfd_stream.outputs.report.summary import EpisodeSummary, summarize, summary_values
+from acfd_stream.outputs.report.words import shown_text
+
+_SCRIPTS = ("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "episode.js")
+_STYLES = ("base.css", "episode.css")
+_BOX_STEPS = 8  # a pixel; boxes stand as whole numbers of 16 bits where the picture is small enough for that
+_LARGEST_WHOLE = 2**15 - 1
+_PLAYABLE_URL = re.compile(r"https?://", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class EpisodeSpeed:
+    """How fast an episode was tracked. It is no part of its results, which are the same at any speed."""
+
+    seconds: float  # of work
+    frames: int  # that were worked on in this time
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → mean of a frame
+    latency_p50_seconds: float | None = None  # of a frame, where it was measured
+    latency_p95_seconds: float | None = None
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames a second, 0 where nothing was measured."""
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+
+def write_episode_report(
+    jsonl: Path,
+    video: str | Path | None,
+    target: Path,
+    thumbnails: Path | None = None,
+    speed: EpisodeSpeed | None = None,
+    proxy: Path | None = None,
+) -> EpisodeSummary:
+    """Write the report of a finished result; the same arguments give the same bytes.
+
+    Args:
+        jsonl: the result.
+        video: what was tracked. A file is named relative to the report, a URL of the web as the result names it,
+            without its secrets; None, or what no browser can reach: boxes without pictures.
+        target: the HTML file, replaced if there is one.
+        thumbnails: folder of ``<track id>.jpg``; they are put into the page. One that is missing is left out.
+        speed: how fast it was tracked, where that is known.
+        proxy: a small MP4 of the video, whose time 0 is the first frame of the result; it is put into the page and
+            played instead of ``video``.
+
+    Returns:
+        The figures of the result.
+
+    Raises:
+        MediaError: the result or the proxy cannot be read, or is unfinished.
+        OutputError: the page cannot be written.
+    """
+    results = read_results(jsonl)
+    columns = gather(results)
+    summary = summarize(results, columns)
+    values = {
+        "video": _video_values(video, results, target) if proxy is None else {"url": None, "isInside": True},
+        "size": list(summary.display_size),
+        "duration": summary.duration_seconds,
+        "isWhole": results.header.settings.get("start") is None,
+        **_column_values(columns, summary.display_size),
+        "shots": list(columns.shots),
+        "tracks": _track_values(columns),
+        "thumbnails": _thumbnail_values(thumbnails, columns),
+    }
+    write_page(
+        target,
+        "episode.html",
+        _SCRIPTS,
+        _STYLES,
+        title=_title(summary.source),
+        summary=summary,
+        summary_block=data_block(summary_values(summary)),
+        data=data_block(values),
+        proxy=None if proxy is None else _inside(proxy),
+        settings=_setting_rows(results.header.settings),
+        speed=speed,
+    )
+    return summary
+
+
+def _title(source: str) -> str:
+    path = unquote(urlsplit(source).path) if "://" in source else source
+    return PurePosixPath(path).name or source
+
+
+def _video_values(video: str | Path | None, results: ResultFile, target: Path) -> dict[str, Any]:
+    """Where the page finds the pictures, or why it does not."""
+    if video is None:
+        return {"url": None, "reason": "The video is not beside this page."}
+    if isinstance(video, str) and "://" in video:
+        if _PLAYABLE_URL.match(video):  # as the result has it: without user, password and query
+            return {"url": quote(os.fsencode(results.header.source), safe=":/%@!$&'()*+,;=~[]")}
+        scheme = shown_text(video.partition(":")[0])
+        return {"url": None, "reason": f"The video is at a {scheme} address, which no browser opens."}
+    return {"url": relative_url(video, target)}
+
+
+def _column_values(columns: EpisodeColumns, display_size: tuple[int, int]) -> dict[str, Any]:
+    steps = _BOX_STEPS
+    while steps > 1 and max(display_size) * steps * 1.5 > _LARGEST_WHOLE:
+        steps //= 2
+    boxes = np.clip(np.rint(columns.boxes_xyxy * steps), -_LARGEST_WHOLE, _LARGEST_WHOLE)
+    return {
+        "times": _packed(columns.seconds, "<f8"),
+        "firstFace": _packed(columns.first_face, "<u4"),
+        "boxSteps": steps,
+        "boxes": _packed(boxes, "<i2"),
+        "trackOf": _packed(columns.track, "<u4"),
+        "isFilled": _packed(columns.is_filled, "u1"),
+    }
+
+
+def _packed(values: NDArray[Any], kind: str) -> str:
+    return base64.b64encode(values.astype(kind).tobytes()).decode("ascii")
+
+
+def _track_values(columns: EpisodeColumns) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": track.id,
+            "spans": [list(span) for span in track.spans],
+            "frames": track.frames,
+            "filled": track.filled,
+            "seconds": round(track.seconds, 3),
+            "size": round(track.size, 1),
+            "score": round(track.score, 3),
+        }
+        for track in columns.tracks
+    ]
+
+
+def _thumbnail_values(folder: Path | None, columns: EpisodeColumns) -> dict[str, str]:
+    """Track id → address of its picture."""
+    found: dict[str, str] = {}
+    for track in columns.tracks if folder is not None else ():
+        try:
+            found[str(track.id)] = data_url("image/jpeg", Path(folder or "", f"{track.id}.jpg").read_bytes())
+        except OSError:
+            continue
+    return found
+
+
+def _inside(proxy: Path) -> str:
+    try:
+        return base64.b64encode(proxy.read_bytes()).decode("ascii")
+    except OSError as error:
+        raise MediaError(f"{proxy}: cannot be read: {error.strerror}") from error
+
+
+def _setting_rows(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(name, value) of every setting that has one, groups spelt out."""
+    rows: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            rows += _setting_rows(value, f"{prefix}{name}.")
+        elif value is not None and value != []:
+            rows.append((f"{prefix}{name}", shown_text(str(value))))
+    return rows

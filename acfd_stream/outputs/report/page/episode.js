@@ -1,0 +1,252 @@
+// The page of one video: everything that is clicked, pressed or played comes together here.
+
+const JUMP_SECONDS = 5;
+const ZOOM = 2;
+
+const episode = new Episode(JSON.parse(at("data").textContent));
+const state = { picked: null, hereIds: "", view: { from: episode.begin, to: episode.end }, shown: episode.tracks };
+
+const player = new Player(at("video"), episode, { frame: showFrame, state: showState });
+const stage = new Stage(at("stage"), episode, (track) => pick(track));
+const overview = new Overview(at("overview"), episode, (time) => player.seek(time));
+const lanes = new Lanes(at("lanes"), episode, {
+  pick: (track, time) => { pick(track); player.seek(time); },
+  point: (track) => { stage.pointed = track; stage.draw(); },
+});
+
+// What is on screen
+
+function showFrame(time) {
+  const frame = episode.frameAt(time);
+  stage.show(frame);
+  at("frame").textContent = `${Math.max(0, frame)}`;
+  at("shot").textContent = `${episode.shotAt(frame) + 1} of ${Math.max(1, episode.shots.length)}`;
+  showHere();
+  showTime();
+}
+
+function showTime() {
+  const time = player.time;
+  at("time").textContent = clock(time - episode.begin);
+  overview.setTime(time);
+  lanes.setTime(time);
+  const { from, to } = state.view;
+  if (player.isPlaying && (time < from || time > to)) setView(time - (to - from) * 0.05, to - from);
+}
+
+function showState() {
+  at("play").classList.toggle("playing", player.isPlaying);
+  at("play").setAttribute("aria-label", player.isPlaying ? "Pause" : "Play");
+  at("mute").setAttribute("aria-pressed", String(player.isMuted));
+  at("mute").hidden = player.clock !== null;
+  at("no-picture").hidden = player.clock === null;
+  at("no-picture").textContent = player.reason;
+  document.body.dataset.plays = player.clock ? "boxes" : at("video").readyState >= 2 ? "video" : "";
+  showTime();
+}
+
+function showHere() {
+  const faces = stage.faces();
+  const ids = faces.map(({ track }) => track.id).join();
+  at("here-count").textContent = faces.length ? `${faces.length}` : "";
+  if (ids === state.hereIds && at("here").childElementCount) return;
+  state.hereIds = ids;
+  if (!faces.length) at("here").replaceChildren(element("li", "soft", "Nobody."));
+  else at("here").replaceChildren(...faces.map(({ track }) => element("li", "", faceButton(track))));
+}
+
+function faceButton(track) {
+  const button = element("button", `face t${track.colour}`, thumb(track), element("b", "", `${track.id}`));
+  button.type = "button";
+  button.setAttribute("aria-pressed", String(track === state.picked));
+  button.setAttribute("aria-label", `Track ${track.id}`);
+  button.addEventListener("click", () => pick(track));
+  return button;
+}
+
+// One track
+
+function pick(track) {
+  state.picked = stage.picked = track;
+  state.hereIds = null;
+  lanes.pick(track);
+  stage.draw();
+  showHere();
+  at("picked").hidden = track === null;
+  at("picked-hint").hidden = track !== null;
+  at("picked-title").textContent = track ? `Track ${track.id}` : "No track is chosen";
+  if (track) showPicked(track);
+}
+
+function showPicked(track) {
+  at("portrait").replaceChildren(thumb(track));
+  const facts = {
+    "on screen": span(track.seconds),
+    from: clock(track.begin - episode.begin),
+    to: clock(track.end - episode.begin),
+    frames: track.filled ? `${track.frames}, ${track.filled} filled in` : `${track.frames}`,
+    size: `${Math.round(track.size)} px`,
+    score: track.score.toFixed(2),
+  };
+  at("picked-facts").replaceChildren(...Object.entries(facts).map(([name, value]) => element("div", "", element("dt", "", name), element("dd", "", value))));
+}
+
+function goToTrack(step) {
+  const { shown } = state;
+  if (!shown.length) return;
+  const here = shown.indexOf(state.picked);
+  const track = shown[here < 0 ? nearest() : Math.max(0, Math.min(shown.length - 1, here + step))];
+  pick(track);
+  player.seek(track.begin);
+}
+
+// Where there is no choice yet: the first track in the list that is still to end.
+function nearest() {
+  const found = state.shown.findIndex((track) => track.end > player.time);
+  return found < 0 ? state.shown.length - 1 : found;
+}
+
+function playPicked() {
+  if (!state.picked) return;
+  player.seek(state.picked.begin);
+  player.play(state.picked.end - 0.001);
+}
+
+// Filters, order, zoom
+
+const scaleOf = (values) => {
+  const [low, high] = [Math.max(0.1, Math.min(...values)), Math.max(...values, 0.2)];
+  return (place) => (place === 0 ? 0 : low * (high / low) ** (place / 100));
+};
+const leastLength = scaleOf(episode.tracks.map((track) => track.seconds));
+const leastSize = scaleOf(episode.tracks.map((track) => track.size));
+
+function readFilter(id, scale, words) {
+  const value = scale(Number(at(id).value));
+  const text = value ? words(value) : "any";
+  at(`${id}-text`).textContent = text;
+  at(id).setAttribute("aria-valuetext", text);
+  return value - 1e-6; // the longest one is as long as the longest one
+}
+
+function filter() {
+  const seconds = readFilter("least-length", leastLength, span);
+  const size = readFilter("least-size", leastSize, (value) => `${Math.round(value)} px`);
+  const passes = (track) => track.seconds >= seconds && track.size >= size;
+  stage.hidden = Uint8Array.from(episode.tracks, (track) => (passes(track) ? 0 : 1));
+  overview.setShown(stage.hidden.map((isHidden) => 1 - isHidden));
+  state.passing = episode.tracks.filter(passes);
+  const order = at("order").value;
+  if (order !== "begin") state.passing.sort((one, other) => other[order] - one[order] || one.row - other.row);
+  list();
+  stage.draw();
+  state.hereIds = null;
+  showHere();
+}
+
+// The lanes: those tracks that pass the filters and touch the view.
+function list() {
+  const { from, to } = state.view;
+  state.shown = state.passing.filter((track) => track.begin < to && track.end > from);
+  const [shown, all] = [state.shown.length, episode.tracks.length].map((number) => number.toLocaleString("en"));
+  at("shown-count").textContent = shown === all ? all : `${shown} of ${all}`;
+  lanes.show(state.shown);
+  lanes.pick(state.picked);
+}
+
+function setView(from, length) {
+  const all = episode.end - episode.begin;
+  const size = Math.max(Math.min(LEAST_VIEW_SECONDS, all), Math.min(all, length));
+  const begin = Math.max(episode.begin, Math.min(from, episode.end - size));
+  state.view = { from: begin, to: begin + size };
+  overview.setView(state.view);
+  lanes.setView(state.view);
+  list();
+}
+
+function zoom(factor, around = player.time) {
+  const { from, to } = state.view;
+  const share = Math.max(0, Math.min(1, (around - from) / (to - from)));
+  const isInside = around >= from && around <= to;
+  const size = Math.max(LEAST_VIEW_SECONDS, (to - from) * factor);
+  setView(isInside ? around - size * share : around - size / 2, size);
+}
+
+// Keys
+
+const step = (frames) => {
+  player.pause();
+  const frame = Math.max(0, Math.min(episode.frames - 1, episode.frameAt(player.time) + frames));
+  if (episode.frames) player.seek(episode.times[frame]);
+};
+
+function goToShot(move) {
+  const shot = episode.shotAt(episode.frameAt(player.time - (move < 0 ? 0.5 : 0)));
+  const frame = episode.shots[move < 0 ? shot : shot + 1];
+  if (frame !== undefined) player.seek(episode.times[frame]);
+}
+
+function toggleBoxes() {
+  stage.isOn = !stage.isOn;
+  at("show-boxes").setAttribute("aria-pressed", String(stage.isOn));
+  stage.draw();
+}
+
+function fillScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else at("stage").parentElement.requestFullscreen?.();
+}
+
+const KEYS = {
+  " ": () => player.toggle(), k: () => player.toggle(), ArrowLeft: () => player.seek(player.time - JUMP_SECONDS),
+  ArrowRight: () => player.seek(player.time + JUMP_SECONDS), ",": () => step(-1), ".": () => step(1),
+  "[": () => goToShot(-1), "]": () => goToShot(1), ArrowUp: () => goToTrack(-1), ArrowDown: () => goToTrack(1),
+  Enter: playPicked, Home: () => player.seek(episode.begin), End: () => player.seek(episode.end), "+": () => zoom(1 / ZOOM),
+  "=": () => zoom(1 / ZOOM), "-": () => zoom(ZOOM), "−": () => zoom(ZOOM), 0: () => setView(episode.begin, Infinity),
+  b: toggleBoxes, m: () => player.toggleMuted(), f: fillScreen, "?": () => at("keys").showModal(), Escape: () => pick(null),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || at("keys").open) return;
+  const { target } = event;
+  if (target.matches("input, select, textarea")) return;
+  if (target.matches("button, a, summary") && (event.key === " " || event.key === "Enter")) return; // they are pressed
+  const act = KEYS[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+const clicks = {
+  play: () => player.toggle(), "shot-before": () => goToShot(-1), "shot-after": () => goToShot(1), mute: () => player.toggleMuted(),
+  "show-boxes": toggleBoxes, fill: fillScreen, help: () => at("keys").showModal(), "picked-play": playPicked,
+  "picked-before": () => goToTrack(-1), "picked-after": () => goToTrack(1), "zoom-in": () => zoom(1 / ZOOM),
+  "zoom-out": () => zoom(ZOOM), "zoom-all": () => setView(episode.begin, Infinity),
+};
+for (const [id, act] of Object.entries(clicks)) at(id).addEventListener("click", act);
+for (const id of ["least-length", "least-size", "order"]) at(id).addEventListener("input", filter);
+at("rate").addEventListener("change", () => player.setRate(Number(at("rate").value)));
+at("lanes").addEventListener("wheel", (event) => {
+  const { from, to } = state.view;
+  if (event.ctrlKey) zoom(event.deltaY > 0 ? 1.25 : 0.8);
+  else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) setView(from + (event.deltaX / lanes.width) * (to - from), to - from);
+  else return;
+  event.preventDefault();
+}, { passive: false });
+
+// #t=12.5 or #track=7: a place that another page points to.
+function followAddress() {
+  const wish = new URLSearchParams(location.hash.slice(1));
+  const track = episode.tracks.find(({ id }) => String(id) === wish.get("track"));
+  if (track) pick(track);
+  const time = wish.has("t") ? episode.begin + Number(wish.get("t")) : track?.begin;
+  if (Number.isFinite(time)) player.seek(time);
+}
+
+filter();
+setView(episode.begin, Infinity);
+player.open();
+showFrame(episode.begin);
+followAddress();
+window.addEventListener("hashchange", followAddress);
+document.body.dataset.shown = "yes";

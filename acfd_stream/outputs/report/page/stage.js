@@ -1,0 +1,99 @@
+// The boxes over the picture. They are drawn for the very frame that is on screen, and nowhere else.
+
+const BOX_COLOURS = ["#4c8dff", "#f0883a", "#1fb8a3", "#a184f5", "#ec5f9e", "#76b852", "#d6a522", "#3db3d8"];
+
+class Stage {
+  constructor(root, episode, pick) {
+    this.root = root;
+    this.episode = episode;
+    this.canvas = at("boxes");
+    this.frame = -1;
+    this.isOn = true;
+    this.hidden = null; // Uint8Array by track: 1 where a filter hides it
+    this.picked = null;
+    this.pointed = null;
+    this.canvas.addEventListener("click", (event) => pick(this.hit(event)));
+    root.style.setProperty("--shape", episode.size.width / episode.size.height);
+    new ResizeObserver(() => this.fit()).observe(root);
+  }
+
+  // Picture and canvas share one rectangle: the largest of the video's shape in the stage.
+  fit() {
+    const { width: wide, height: high } = this.root.getBoundingClientRect();
+    const { width, height } = this.episode.size;
+    const scale = Math.min(wide / width, high / height);
+    const place = { left: (wide - width * scale) / 2, top: (high - height * scale) / 2, width: width * scale, height: height * scale };
+    for (const node of [at("video"), this.canvas]) {
+      for (const [name, value] of Object.entries(place)) node.style[name] = `${value}px`;
+      node.style.objectFit = "fill";
+    }
+    const ratio = window.devicePixelRatio || 1;
+    this.scale = scale;
+    this.ratio = ratio;
+    this.canvas.width = Math.round(place.width * ratio);
+    this.canvas.height = Math.round(place.height * ratio);
+    this.draw();
+  }
+
+  show(frame) {
+    this.frame = frame;
+    this.draw();
+  }
+
+  faces() {
+    return this.episode.facesOf(this.frame).filter(({ track }) => !this.hidden?.[track.row]);
+  }
+
+  draw() {
+    const pen = this.canvas.getContext("2d");
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    if (!this.isOn || !this.scale) return;
+    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    const faces = this.faces();
+    for (const face of faces) this.drawBox(pen, face);
+    for (const face of faces) this.drawLabel(pen, face);
+  }
+
+  drawBox(pen, { track, isFilled, box }) {
+    const [x1, y1, x2, y2] = box.map((value) => value * this.scale);
+    const isStrong = track === this.picked || track === this.pointed;
+    pen.setLineDash(isFilled ? [6, 5] : []);
+    pen.beginPath();
+    pen.roundRect(x1, y1, Math.max(1, x2 - x1), Math.max(1, y2 - y1), Math.min(6, (x2 - x1) / 4));
+    pen.lineWidth = isStrong ? 6 : 4;
+    pen.strokeStyle = "rgb(0 0 0 / 35%)";
+    pen.stroke();
+    pen.lineWidth = isStrong ? 4 : 2;
+    pen.strokeStyle = BOX_COLOURS[track.colour];
+    pen.stroke();
+    if (track === this.picked) {
+      pen.fillStyle = `${BOX_COLOURS[track.colour]}26`;
+      pen.fill();
+    }
+  }
+
+  drawLabel(pen, { track, box }) {
+    const [x1, y1] = box.map((value) => value * this.scale);
+    pen.font = "600 12px system-ui, sans-serif";
+    const text = `${track.id}`;
+    const width = pen.measureText(text).width + 10;
+    const left = Math.max(0, Math.min(x1 - 1, this.canvas.width / this.ratio - width));
+    const top = y1 >= 18 ? y1 - 18 : Math.max(0, y1);
+    pen.fillStyle = BOX_COLOURS[track.colour];
+    pen.beginPath();
+    pen.roundRect(left, top, width, 17, 4);
+    pen.fill();
+    pen.fillStyle = "#0b0c10";
+    pen.fillText(text, left + 5, top + 13);
+  }
+
+  // The smallest box under the pointer.
+  hit(event) {
+    const { left, top } = this.canvas.getBoundingClientRect();
+    const [x, y] = [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
+    const area = ({ box: [x1, y1, x2, y2] }) => (x2 - x1) * (y2 - y1);
+    const under = this.faces().filter(({ box: [x1, y1, x2, y2] }) => x >= x1 && x <= x2 && y >= y1 && y <= y2);
+    return under.sort((one, other) => area(one) - area(other))[0]?.track ?? null;
+  }
+}

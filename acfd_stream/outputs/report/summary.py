@@ -1,0 +1,132 @@
+"""An episode in a few figures: what the page of a folder shows of it, and what its own page says first.
+
+The figures stand in the report itself, near its beginning, so that a folder's page is made without reading
+every result again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acfd_stream.outputs.reader import ResultFile, read_results
+from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS, EpisodeColumns, gather, strip
+from acfd_stream.outputs.report.words import shown_text
+
+MARK = '<script type="application/json" id="summary">'
+_END_MARK = "</script>"
+_LONGEST_TRACKS = 6
+_HEAD_BYTES = 64 * 1024  # the figures stand in front of everything that grows
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LongTrack:
+    """A track that is long on screen."""
+
+    id: int
+    begin_seconds: float  # pts of its first frame
+    seconds: float  # on screen
+    size: float  # pixels
+
+
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """The figures of one result."""
+
+    source: str  # as the result names it; what is not text in it is a replacement character
+    display_size: tuple[int, int]  # (height, width)
+    frames: int
+    duration_seconds: float
+    tracks: int
+    shots: int
+    reused: int  # frames whose drawing was that of the frame before
+    face_seconds: float  # with at least one face on screen
+    track_seconds: float  # all tracks together
+    most_faces: int  # at once
+    strip: tuple[float, ...]  # mean number of faces in equal parts of the time
+    length_counts: tuple[int, ...]  # tracks by length, parted at ``LENGTH_EDGES_SECONDS``
+    length_seconds: tuple[float, ...]  # their time on screen
+    longest: tuple[LongTrack, ...]  # longest first
+    is_complete: bool
+    error: str | None
+    warnings: tuple[str, ...]
+    model: Mapping[str, Any]
+
+    @property
+    def face_share(self) -> float:
+        """Part of the time with at least one face on screen, 0 … 1."""
+        return min(1.0, self.face_seconds / self.duration_seconds) if self.duration_seconds > 0 else 0.0
+
+
+def summarize(results: ResultFile, columns: EpisodeColumns) -> EpisodeSummary:
+    """The figures of ``results``, whose columns are ``columns``."""
+    lengths = np.array([track.seconds for track in columns.tracks], np.float64)
+    bucket = np.searchsorted(LENGTH_EDGES_SECONDS, lengths, side="right")
+    buckets = len(LENGTH_EDGES_SECONDS) + 1
+    ranked = sorted(columns.tracks, key=lambda track: (-track.seconds, track.id))[:_LONGEST_TRACKS]
+    longest = [
+        LongTrack(track.id, _rounded(float(columns.seconds[track.spans[0][0]])), _rounded(track.seconds), track.size)
+        for track in ranked
+    ]
+    return EpisodeSummary(
+        source=shown_text(results.header.source),
+        display_size=results.header.display_size,
+        frames=results.frames,
+        duration_seconds=results.duration_seconds,
+        tracks=len(columns.tracks),
+        shots=len(columns.shots),
+        reused=columns.reused,
+        face_seconds=_rounded(float(columns.shown_seconds[columns.counts > 0].sum())),
+        track_seconds=_rounded(float(lengths.sum())),
+        most_faces=int(columns.counts.max(initial=0)),
+        strip=tuple(strip(columns)),
+        length_counts=tuple(int(count) for count in np.bincount(bucket, minlength=buckets)),
+        length_seconds=tuple(_rounded(float(value)) for value in np.bincount(bucket, lengths, buckets)),
+        longest=tuple(longest),
+        is_complete=results.end.is_complete,
+        error=None if results.end.error is None else shown_text(results.end.error),
+        warnings=tuple(shown_text(warning) for warning in results.end.warnings),
+        model=results.header.model,
+    )
+
+
+def summary_values(summary: EpisodeSummary) -> dict[str, Any]:
+    """``summary`` ready for ``json.dumps``."""
+    return {"format": FORMAT, **asdict(summary)}
+
+
+def read_summary(report: Path) -> EpisodeSummary | None:
+    """The figures that stand in a report; None: there is no such file, or none of ours."""
+    try:
+        with report.open("rb") as file:
+            head = file.read(_HEAD_BYTES).decode("utf-8", "ignore")
+        values = json.loads(head.partition(MARK)[2].partition(_END_MARK)[0])
+        return _summary_of(values) if values.pop("format") == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def summary_of_results(path: Path) -> EpisodeSummary:
+    """The figures of a JSONL result, read to its end.
+
+    Raises:
+        MediaError: the file cannot be read, or is no finished result.
+    """
+    results = read_results(path)
+    return summarize(results, gather(results))
+
+
+def _summary_of(values: dict[str, Any]) -> EpisodeSummary:
+    lists = ("display_size", "strip", "length_counts", "length_seconds", "warnings")
+    given = values | {name: tuple(values[name]) for name in lists}
+    return EpisodeSummary(**given | {"longest": tuple(LongTrack(**track) for track in values["longest"])})
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 3)
