@@ -119,6 +119,11 @@ def otlp_endpoint() -> str:
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 
 
+def cuda_visible_devices() -> str:
+    """Which GPUs the caller leaves to this process, as ``CUDA_VISIBLE_DEVICES`` says; empty: all."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+
 def cache_dir() -> Path | None:
     """Folder for compiled models: ``ACFD_CACHE_DIR``, else acfd_stream in ``XDG_CACHE_HOME``, else in ~/.cache.
 

@@ -94,6 +94,11 @@ class Detector:
         """Arithmetic of the network, "f32" or "bf16", which the device decides; results depend on it a little."""
         return self._runner.precision
 
+    @property
+    def device(self) -> str:
+        """Where the planes of pictures should lie, so that nothing has to be copied: "cpu" or "cuda"."""
+        return "cpu"
+
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Faces of one picture.
 
@@ -186,6 +191,14 @@ def letterboxes(display_size: tuple[int, int], config: DetectConfig) -> list[Let
     if config.scales:
         return [fit_scale(display_size, scale) for scale in config.scales]
     return [fit(display_size, config.size)]
+
+
+def device_for(device: str) -> str:
+    """Where the network will run that ``Detector.open`` opens for ``device``, told before it is open: "cpu" or "cuda".
+
+    A device that does not exist or cannot be used is refused by ``Detector.open``, not here.
+    """
+    return "cpu"
 
 
 def models(folder: Path | None = None) -> list[ModelFile]:

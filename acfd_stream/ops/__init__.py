@@ -71,6 +71,7 @@ def letterbox(
         ShapeError: planes do not fit the format, bit depth or each other, or a size is out of bounds.
         BackendUnavailable: the backend is not on this machine.
     """
+    picture = picture.on_host()
     return load_backend(backend).letterbox(
         picture.planes,
         picture.pixel_format.value,

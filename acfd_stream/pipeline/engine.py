@@ -32,6 +32,10 @@ class Engine(Protocol):
     def description(self) -> str:
         """Runtime, device, precision and threads, for logs."""
 
+    @property
+    def device(self) -> str:
+        """Where the planes of pictures should lie, so that nothing has to be copied: "cpu" or "cuda"."""
+
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """Faces of every picture, in order, with the seconds it spent in every stage.
 

@@ -340,6 +340,11 @@ class Lane:
         """Runtime, device, precision and threads."""
         return self._scheduler.engine.description
 
+    @property
+    def device(self) -> str:
+        """Where the planes of pictures should lie."""
+        return self._scheduler.engine.device
+
     def detect_timed(self, pictures: Sequence[Picture]) -> list[Seen]:
         """As ``Engine.detect_timed``; stage "queue" holds the time in the lane too.
 

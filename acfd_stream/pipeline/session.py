@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
-from acfd_stream.detect.detector import Detector
+from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
@@ -131,7 +131,8 @@ class TrackSession:
         self._at_end: tuple[dict[str, Any], int] | None = None  # the stream's state and results before the last ones
         self._is_resumed = resume is not None
         with ExitStack() as opened:
-            self._video = _open(opened, source, self.video_config)
+            planes = device_for(device) if detector is None else detector.device
+            self._video = _open(opened, source, self.video_config, planes)
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
@@ -376,7 +377,7 @@ class TrackSession:
             yield
 
 
-def _open(opened: ExitStack, source: Source | FrameFeed, config: VideoConfig) -> FrameSource:
-    video = FedVideo(source, config) if isinstance(source, FrameFeed) else open_video(source, config)
+def _open(opened: ExitStack, source: Source | FrameFeed, config: VideoConfig, device: str) -> FrameSource:
+    video = FedVideo(source, config) if isinstance(source, FrameFeed) else open_video(source, config, device)
     opened.callback(video.close)
     return video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import time
@@ -11,6 +12,7 @@ from itertools import chain
 
 import av
 from av import VideoFrame
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError, InvalidDataError
 from av.packet import Packet
@@ -23,6 +25,7 @@ from acfd_stream.errors import MediaError
 from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.origin import BytesReader, SeekableReader
 
+_log = logging.getLogger(__name__)
 _RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are a container's placeholder, not a rate
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time that a seek lands behind the wanted frame
 _TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
@@ -39,16 +42,20 @@ class Decoder:
         target: URL or ``file:…`` name; a reader for bytes.
         name: what messages call it.
         config: threads and caps.
+        hardware: what decodes instead of the CPU where it can.
 
     Raises:
         MediaError: no container that FFmpeg knows, no video stream in it, or no decoder for that.
     """
 
-    def __init__(self, target: str | BytesReader, name: str, config: VideoConfig) -> None:
+    def __init__(
+        self, target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None = None
+    ) -> None:
         self.name = name
         self.error: str | None = None
+        self.decoded_by = ""  # "cpu" or "nvdec", known from the first frame on
         self._seconds = 0.0  # where the last frame began
-        self._target, self._config = target, config
+        self._target, self._config, self._hardware = target, config, hardware
         self._reader = None if isinstance(target, str) else target
         self._container: InputContainer | None = None
         self.arrived_at = self.taken_at = time.perf_counter()  # of the last packet: was there, came to the decoder
@@ -57,7 +64,7 @@ class Decoder:
 
     def _open(self) -> None:
         try:
-            self._container = _open_container(self._target, self.name, self._config)
+            self._container = _open_container(self._target, self.name, self._config, self._hardware)
             self._raise_interrupt()
             self._stream = _best_stream(self._container, self.name)
             self._set_up()
@@ -73,9 +80,10 @@ class Decoder:
                 f"{self.name}: its frames of {codec.width}×{codec.height} pixels are above the limit of "
                 f"{config.frame_pixels}; raise frame_pixels or scale the video down"
             )
-        # Threads that each take a frame hold back as many frames as there are of them.
-        codec.thread_type = "SLICE" if config.low_delay else "AUTO"
-        codec.thread_count = (config.threads or 1) if config.low_delay else config.threads
+        # Threads that each take a frame hold back as many frames as there are of them; hardware has no use for any.
+        is_prompt = config.low_delay or codec.is_hwaccel
+        codec.thread_type = "SLICE" if is_prompt else "AUTO"
+        codec.thread_count = (config.threads or 1) if is_prompt else config.threads
         for other in stream.container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
@@ -245,11 +253,20 @@ class Decoder:
         finally:
             self._work_seconds += time.perf_counter() - begin
         for frame in frames:
+            self._note_hardware(frame)
             if frame.pts is not None:
                 self._seconds = float(frame.pts * self.time_base)
             span = (self._seconds, self._seconds + float(frame.duration * self.time_base))
             self.losses.note_frame(frame.pts, span, frame.is_corrupt, frame.interlaced_frame)
             yield frame
+
+    def _note_hardware(self, frame: VideoFrame) -> None:
+        """Which one decoded, said where it is not the one that was chosen for all videos."""
+        if self.decoded_by:
+            return
+        self.decoded_by = "nvdec" if frame.sw_format is not None else "cpu"
+        if self._hardware is not None and self.decoded_by == "cpu":
+            _log.warning("%s: decoded on the CPU, for NVDEC does not take its %s", self.name, self.codec)
 
     def break_off(self, reason: str) -> None:
         """Say that the video is broken here; the first reason stands."""
@@ -261,7 +278,9 @@ class Decoder:
             raise self._reader.interrupt
 
 
-def _open_container(target: str | BytesReader, name: str, config: VideoConfig) -> InputContainer:
+def _open_container(
+    target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None
+) -> InputContainer:
     # Only a URL can keep silent for ever: a file answers, and bytes are aborted by the one who feeds them.
     is_remote = isinstance(target, str) and not target.startswith("file:")
     timeout = config.url_timeout_seconds if is_remote else None
@@ -270,7 +289,7 @@ def _open_container(target: str | BytesReader, name: str, config: VideoConfig) -
     if config.low_delay:
         options |= _QUICK_OPENING
     try:
-        return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace")
+        return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hardware)
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from error
     except InvalidDataError as error:

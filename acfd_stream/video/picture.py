@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from av.video.plane import VideoPlane
     from av.video.reformatter import VideoReformatter
 
+    from acfd_stream.video.device_planes import DevicePlanes
+
 _BYTE_ORDER = "le" if sys.byteorder == "little" else "be"
 _PLANAR_DEPTHS = (9, 10, 12, 14, 16)
 _NATIVE = {
@@ -46,16 +48,43 @@ def pixel_format_name(format: VideoFormat) -> str:
     return "yuv420p" if format.components[0].bits <= 8 else f"yuv420p{depth}{_BYTE_ORDER}"
 
 
-def to_picture(frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoReformatter) -> Picture:
+def to_picture(
+    frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoReformatter, device: DevicePlanes | None = None
+) -> Picture:
     """The picture of ``frame``; its planes keep the decoder's memory alive and cannot be written to.
 
     Args:
-        frame: a decoded frame in host memory.
+        frame: a decoded frame, in host memory or, by NVDEC, on a GPU.
         pixel_aspect: width of a stored pixel by its height, > 0; the width is stretched by it, as players do.
         reformatter: of the stream, so that a conversion is set up once.
+        device: brings the planes to the GPU; None: they come to host memory.
     """
-    is_full_range = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
     rotation = -round(frame.rotation / 90) % 4 * 90  # FFmpeg counts counterclockwise
+    if device is not None and device.takes(frame):
+        planes, bit_depth, ready = device.adopt(frame)
+        return Picture(
+            planes=planes,
+            pixel_format=PixelFormat.NV12,
+            display_size=display_size(frame.height, frame.width, pixel_aspect, rotation),
+            bit_depth=bit_depth,
+            color_matrix=_color_matrix(frame),
+            is_full_range=frame.color_range == _FULL,
+            rotation=rotation,
+            ready=ready,
+        )
+    picture = _host_picture(_downloaded(frame, reformatter), pixel_aspect, reformatter, rotation)
+    return picture if device is None else device.upload(picture)
+
+
+def _downloaded(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
+    """The frame in host memory, as the GPU holds it."""
+    if frame.sw_format is None:
+        return frame
+    return reformatter.reformat(frame, format=frame.sw_format.name, threads=1)
+
+
+def _host_picture(frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoReformatter, rotation: int) -> Picture:
+    is_full_range = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
     name = pixel_format_name(frame.format)
     stored = frame
     if name != frame.format.name:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, ResumeError
-from acfd_stream.types import Frame, MediaInfo
+from acfd_stream.types import Frame, MediaInfo, Picture
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
 from acfd_stream.video.decoder import Decoder
+from acfd_stream.video.device_planes import DevicePlanes, device_planes
 from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.jumps import JumpWatch
+from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.place import Place, Tally, tally_of
@@ -36,28 +38,36 @@ _Timed: TypeAlias = "Iterator[tuple[VideoFrame, int, bool]]"  # a decoder's fram
 _BUSY_SECONDS = 2.0  # how long close() waits for a thread that is inside a read that does not answer
 
 
-def open_video(source: Source, config: VideoConfig | None = None) -> VideoSource:
+def open_video(source: Source, config: VideoConfig | None = None, device: str = "cpu") -> VideoSource:
     """A video of which the first frame of the asked range has been decoded.
 
     Args:
         source: a path, a URL (``http://…``, ``file:…``), a binary file object, or a ByteStream. A file object stays
             open and the caller's; of a ByteStream this waits for as many bytes as the first frame takes.
-        config: range, threads and caps.
+        config: range, threads and caps, and what decodes.
+        device: where the planes of its pictures shall lie: "cpu", or "cuda" for a network that reads them there.
 
     Raises:
         MediaError: nothing can be decoded: no such file, no video in it, no frame in the asked range.
+        BackendUnavailable: the decoder was asked for by name and cannot be used, or planes cannot lie on ``device``.
     """
     config = config or VideoConfig()
+    choice = choose_decoder(config.decoder, device)
+    planes = device_planes() if device == "cuda" else None
+
+    def opened(target: str | BytesReader) -> VideoSource:
+        return VideoSource(Decoder(target, source_name(source), config, choice.hardware()), target, config, planes)
+
     target: str | BytesReader
     if isinstance(source, str | bytes | os.PathLike):
         path = os.fsdecode(source)
         if is_url(path):
-            return interruptible(lambda: VideoSource(Decoder(path, source_name(path), config), path, config))
+            return interruptible(lambda: opened(path))
         target = path_target(path)
     else:
         target = bytes_reader(source)
     try:
-        return VideoSource(Decoder(target, source_name(source), config), target, config)
+        return opened(target)
     except BaseException:
         if isinstance(target, BytesReader):
             target.leave()
@@ -73,12 +83,14 @@ class VideoSource:
     ``display_size``, results of it are in those pixels, and a warning says so; ``info`` speaks of the first frame.
     """
 
-    def __init__(self, decoder: Decoder, target: str | BytesReader, config: VideoConfig) -> None:
+    def __init__(
+        self, decoder: Decoder, target: str | BytesReader, config: VideoConfig, planes: DevicePlanes | None = None
+    ) -> None:
         self.warnings: list[str] = []
         self.error: str | None = None
         self._decoder = decoder
         self._reader = target if isinstance(target, BytesReader) else None
-        self._config = config
+        self._config, self._planes = config, planes
         self._turn = threading.Lock()
         self._is_cancelled = self._is_drained = False
         self._before: float | None = None  # times of the frames next to the asked range, seconds
@@ -165,6 +177,9 @@ class VideoSource:
         step = 1 / ((self._decoder.frame_rate or _FALLBACK_RATE) * self._decoder.time_base)
         return fill_pts(((frame, frame.pts) for frame in frames), step, self._decoder.start_pts or 0)
 
+    def _picture(self, frame: VideoFrame) -> Picture:
+        return to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter, self._planes)
+
     def _read(self, timed: _Timed, index: int) -> Generator[Frame, None, None]:
         """Frames of the asked range, counted from ``index``; notes how the reading ended."""
         config, time_base = self._config, self._decoder.time_base
@@ -178,7 +193,7 @@ class VideoSource:
             if config.start_seconds is not None and seconds < config.start_seconds:
                 self._before = seconds
                 continue
-            picture = to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter)
+            picture = self._picture(frame)
             height, width = picture.display_size
             if max(height * width, frame.height * frame.width) > config.frame_pixels:
                 self._decoder.break_off(f"a picture of {width}×{height} pixels is above the limit, frame_pixels")
@@ -215,7 +230,7 @@ class VideoSource:
         for frame, pts, is_filled in timed:
             if pts < place.pts and not self._is_cancelled:
                 continue
-            picture = to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter)
+            picture = self._picture(frame)
             if pts != place.pts or is_filled or not place.is_picture(picture):
                 return False
             losses, seconds = self._decoder.losses, float(pts * self._decoder.time_base)

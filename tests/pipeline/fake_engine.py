@@ -51,6 +51,7 @@ class FakeEngine:
     spec: Any = None
     precision = "f32"
     description = "fake"
+    device = "cpu"
 
     def __init__(self, before: Callable[[list[int]], None] = lambda values: None) -> None:
         self.config = DETECT

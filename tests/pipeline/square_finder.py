@@ -33,7 +33,7 @@ SPEC = ModelSpec(
 class SquareFinder:
     """The square's box, to a pixel; its score depends on its brightness."""
 
-    spec, precision, description = SPEC, "f32", "drawn by hand"
+    spec, precision, description, device = SPEC, "f32", "drawn by hand", "cpu"
 
     def __init__(self, batch: int = 4, before: Callable[[], object] = lambda: None) -> None:
         self.config = DetectConfig(size=128, batch=batch)
