@@ -83,12 +83,14 @@ def extension() -> Pybind11Extension:
 setup(
     packages=[
         *find_packages(include=["acfd_stream", "acfd_stream.*"]),
+        "acfd_stream.csrc",
         "acfd_stream.model",
         *(f"acfd_stream.model.{name}" for name in find_packages("model")),
     ],
-    package_dir={"acfd_stream.model": "model"},
+    package_dir={"acfd_stream.model": "model", "acfd_stream.csrc": "csrc"},
     package_data={
         "acfd_stream": ["py.typed"],
+        "acfd_stream.csrc": ["*.cu", "*.h"],  # compiled at run time, where there is a GPU
         "acfd_stream.outputs.report": ["page/*"],
         "acfd_stream.service": ["page/*"],
         "acfd_stream.model": ["configs/*.toml", "weights/*.onnx", "weights/*.md"],

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.types import FloatArray, IndexArray, PlaneArray
 
-_MODULES = {"reference": "acfd_stream.ops.reference", "cpp": "acfd_stream._C"}
+_MODULES = {
+    "reference": "acfd_stream.ops.reference",
+    "cpp": "acfd_stream._C",
+    "cuda": "acfd_stream.ops.cuda.backend",  # loads only where there is a GPU
+}
 
 
 class Backend(Protocol):

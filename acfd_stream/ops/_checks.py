@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,10 @@ def _refuse(name: str, allowed: str, got: object) -> ShapeError:
     return ShapeError(f"{name} must be {allowed}, got {got}")
 
 
-def _require_array(
-    name: str, value: object, dtype: type[np.generic], shape: Sequence[int | str], note: str = ""
-) -> None:
+def _require_array(name: str, value: Any, dtype: type[np.generic], shape: Sequence[int | str], note: str = "") -> None:
     """Raise ShapeError unless ``value`` is an array of ``dtype``; a word in ``shape`` stands for any length."""
     allowed = f"{np.dtype(dtype)} [{', '.join(map(str, shape))}]{note}"
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray) and not hasattr(value, "__cuda_array_interface__"):
         raise _refuse(name, allowed, type(value).__name__)
     fits = value.ndim == len(shape) and all(
         isinstance(want, str) or want == have for want, have in zip(shape, value.shape, strict=True)

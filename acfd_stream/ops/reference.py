@@ -9,6 +9,8 @@ float is float32 with one rounding an operation, in the order written here.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -129,19 +131,45 @@ def _nearest(numerator: int, denominator: int) -> int:
 def _ycbcr_to_rgb(
     samples: list[IndexArray], color_matrix: str, is_full_range: bool, bit_depth: int
 ) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] of 14-bit Y, U and V [H, W] (ITU-R BT.601 and BT.709)."""
+    """uint8 [H, W, 3] of 14-bit Y, U and V [H, W]."""
+    color = color_transform(color_matrix, is_full_range, bit_depth)
+    gray = color.luma * (samples[0] - color.black)
+    u, v = samples[1] - color.grey, samples[2] - color.grey
+    return _rounded(
+        np.stack(
+            [gray + color.red_v * v, gray - color.green_u * u - color.green_v * v, gray + color.blue_u * u], axis=-1
+        )
+    )
+
+
+class ColorTransform(NamedTuple):
+    """Coefficients that take 14-bit Y, U and V to levels, in 1 / 2^COLOR_BITS of a level; green's are subtracted."""
+
+    luma: int
+    red_v: int
+    green_u: int
+    green_v: int
+    blue_u: int
+    black: int  # 14-bit sample
+    grey: int  # 14-bit sample
+
+
+def color_transform(color_matrix: str, is_full_range: bool, bit_depth: int) -> ColorTransform:
+    """Coefficients from Kr and Kb (ITU-R BT.601 and BT.709, "derivation of luminance and colour-difference")."""
     one = 10000
     kr, kb = LUMA_SHARES[color_matrix]
     kg = one - kr - kb
     numerator, denominator = _gain(is_full_range, bit_depth, limited_steps=224)
-    red_v = _nearest(numerator * 2 * (one - kr), denominator * one)
-    green_u = _nearest(numerator * 2 * kb * (one - kb), denominator * kg * one)
-    green_v = _nearest(numerator * 2 * kr * (one - kr), denominator * kg * one)
-    blue_u = _nearest(numerator * 2 * (one - kb), denominator * one)
     level = 1 << (SAMPLE_BITS - 8)
-    gray = _luma_gain(is_full_range, bit_depth) * (samples[0] - (0 if is_full_range else 16 * level))
-    u, v = samples[1] - 128 * level, samples[2] - 128 * level
-    return _rounded(np.stack([gray + red_v * v, gray - green_u * u - green_v * v, gray + blue_u * u], axis=-1))
+    return ColorTransform(
+        luma=_luma_gain(is_full_range, bit_depth),
+        red_v=_nearest(numerator * 2 * (one - kr), denominator * one),
+        green_u=_nearest(numerator * 2 * kb * (one - kb), denominator * kg * one),
+        green_v=_nearest(numerator * 2 * kr * (one - kr), denominator * kg * one),
+        blue_u=_nearest(numerator * 2 * (one - kb), denominator * one),
+        black=0 if is_full_range else 16 * level,
+        grey=128 * level,
+    )
 
 
 def _rounded(sums: IndexArray) -> NDArray[np.uint8]:

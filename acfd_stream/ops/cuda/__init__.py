@@ -1,0 +1,11 @@
+"""The ops on an NVIDIA GPU, for whole batches: pictures to the network's tensor, its outputs to faces.
+
+``open_ops`` gives them; everything is queued on one stream that is not the default one, and nothing waits for the
+GPU but what says so. The kernels stand in ``csrc/*_cuda.cu`` and are compiled by CuPy when they are first used.
+``device`` is the only module that imports CuPy: others get it from ``load_cupy``.
+"""
+
+from acfd_stream.ops.cuda.batch import CudaOps, open_ops
+from acfd_stream.ops.cuda.device import load_cupy
+
+__all__ = ["CudaOps", "load_cupy", "open_ops"]

@@ -1,0 +1,9 @@
+"""The backend "cuda" of ``ops``. Importing this opens the first GPU, and fails where there is none."""
+
+from acfd_stream.ops.cuda.batch import open_ops
+from acfd_stream.ops.cuda.single import CudaBackend
+
+_backend = CudaBackend(open_ops())
+letterbox = _backend.letterbox
+decode_anchors = _backend.decode_anchors
+nms = _backend.nms

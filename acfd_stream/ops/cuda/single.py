@@ -1,0 +1,98 @@
+"""One picture at a time from host to host, by the kernels of the batches: for tests and comparisons."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.ops import _checks
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox
+from acfd_stream.ops.cuda.batch import CudaOps
+from acfd_stream.ops.cuda.faces import AnchorDecoder, Suppressor
+from acfd_stream.ops.cuda.letterboxes import AxisFilters, CudaLetterboxes
+from acfd_stream.ops.cuda.records import CANDIDATE_COUNT
+from acfd_stream.types import ColorMatrix, FloatArray, IndexArray, Picture, PixelFormat, PlaneArray
+
+
+class CudaBackend:
+    """The three ops with the parameters of ``reference.py``."""
+
+    def __init__(self, ops: CudaOps) -> None:
+        self._ops = ops
+        self._lock = Lock()
+
+    def letterbox(
+        self,
+        planes: tuple[PlaneArray, ...],
+        pixel_format: str,
+        bit_depth: int,
+        color_matrix: str,
+        is_full_range: bool,
+        rotation: int,
+        content_size: tuple[int, int],
+        network_size: tuple[int, int],
+        pad: tuple[int, int, int],
+    ) -> NDArray[np.uint8]:
+        """The picture, upright, in the top-left corner of a padded uint8 [H, W, 3]."""
+        _checks.check_picture(planes, pixel_format, bit_depth, color_matrix, rotation)
+        _checks.check_sizes(content_size, network_size)
+        picture = Picture(
+            planes,
+            PixelFormat(pixel_format),
+            content_size,
+            bit_depth,
+            ColorMatrix(color_matrix),
+            is_full_range,
+            rotation,
+        )
+        levels = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+        device = self._ops.device
+        with self._lock:
+            target = CudaLetterboxes(device, AxisFilters(device), 1, network_size, levels, pad, is_channels_last=True)
+            target.put([picture], [Letterbox(network_size, content_size, content_size)])
+            image: NDArray[np.uint8] = self._ops.to_host(target.images)[0]
+        return image
+
+    def decode_anchors(
+        self,
+        scores: FloatArray,  # [A]
+        deltas: FloatArray,  # [A, 4]
+        network_size: tuple[int, int],
+        content_size: tuple[int, int],
+        strides: tuple[int, ...],
+        scale: float,
+        variances: tuple[float, float],
+        score_threshold: float,
+        candidates: int,
+    ) -> tuple[FloatArray, FloatArray, IndexArray, bool]:
+        """(boxes_xyxy [K, 4], scores [K], indices [K], whether more passed than ``candidates``), best first."""
+        spec = AnchorSpec(strides, scale, variances)
+        _checks.check_sizes(content_size, network_size)
+        _checks.check_ratio("score_threshold", score_threshold)
+        _checks.check_outputs(scores, deltas, network_size, spec, candidates)
+        device, to_host = self._ops.device, self._ops.to_host
+        with self._lock:
+            decoder = AnchorDecoder(device, 1, [network_size], spec, score_threshold, candidates)
+            decoder.place([[Letterbox(network_size, content_size, content_size)]])
+            decoder.decode(0, device.upload(scores[None]), device.upload(deltas[None]))
+            kept, passed = to_host(decoder.counts)[0].item()
+            arrays = [to_host(array)[0, :kept] for array in (decoder.boxes, decoder.scores, decoder.indices)]
+        return arrays[0], arrays[1], arrays[2].astype(np.int64), passed > kept
+
+    def nms(self, boxes_xyxy: FloatArray, scores: FloatArray, iou_threshold: float) -> IndexArray:
+        """int64 [K]: the boxes that survive greedy suppression, best first."""
+        _checks.check_boxes(boxes_xyxy, scores)
+        _checks.check_ratio("iou_threshold", iou_threshold)
+        count = len(scores)
+        if count == 0:
+            return np.zeros(0, np.int64)
+        device = self._ops.device
+        with self._lock:
+            suppressor = Suppressor(device, 1, 1, count, iou_threshold, count)
+            counts = np.array([(count, count)], CANDIDATE_COUNT)
+            suppressor.suppress(*(device.upload(array) for array in (boxes_xyxy[None], scores[None], counts)))
+            _, rows = suppressor.read(1)[0]
+        indices: IndexArray = rows["index"].astype(np.int64)
+        return indices
