@@ -174,7 +174,8 @@ def result_header(stream: TrackStream) -> ResultHeader:
 
 def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
     """Write the faces of every picture to stdout; the exit code is that of the worst picture."""
-    from acfd_stream.outputs.jsonl import SCORE_DECIMALS, json_line, rounded, rounded_box
+    from acfd_stream.cli.detect import picture_values
+    from acfd_stream.outputs.jsonl import json_line
     from acfd_stream.outputs.target import Target
 
     code = DONE
@@ -188,13 +189,9 @@ def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
                 complain(f"{name}: {error}")
                 code = max(code, exit_code(error))
                 continue
-            faces = [
-                {"box": rounded_box(face.box_xyxy), "score": rounded(face.score, SCORE_DECIMALS)}
-                for face in found.faces
-            ]
-            height, width = found.display_size
-            values = {"file": name, "width": width, "height": height, "faces": faces}
-            target.write(json_line(values | ({"truncated": True} if found.is_truncated else {})))
+            faces = [(face.box_xyxy, face.score) for face in found.faces]
+            values = picture_values(name, found.display_size, faces, is_truncated=found.is_truncated)
+            target.write(json_line(values))
     return code
 
 

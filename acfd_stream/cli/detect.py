@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from acfd_stream.cli.exits import DONE, complain, exit_code
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import DetectConfig, PictureConfig
 from acfd_stream.errors import MediaError
-from acfd_stream.types import Detections
 
 
 def run_detect(images: Sequence[str], model: str, device: str, config: DetectConfig) -> int:
@@ -40,7 +39,10 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
                 complain(str(error))
                 code = max(code, exit_code(error))
                 continue
-            target.write(json_line(picture_values(name, image, detector.detect(image))))
+            found = detector.detect(image)
+            faces = zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)
+            size = (image.shape[0], image.shape[1])
+            target.write(json_line(picture_values(name, size, faces, is_truncated=found.is_truncated)))
     return code
 
 
@@ -88,15 +90,20 @@ def _deaf_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def picture_values(name: str, image: NDArray[np.uint8], detections: Detections) -> dict[str, Any]:
-    """What is said of a picture; boxes to 2 decimals of a pixel, scores to 4, best face first."""
+def picture_values(
+    name: str, size: tuple[int, int], faces: Iterable[tuple[Sequence[float], float]], *, is_truncated: bool
+) -> dict[str, Any]:
+    """What is said of a picture of ``size`` (height, width) with the boxes and scores of its faces, best face first.
+
+    Boxes are told to 2 decimals of a pixel, scores to 4.
+    """
     from acfd_stream.outputs.jsonl import SCORE_DECIMALS, rounded, rounded_box
 
-    faces = [
+    told = [
         {"box": rounded_box((x1, y1, x2, y2)), "score": rounded(score, SCORE_DECIMALS)}
-        for (x1, y1, x2, y2), score in zip(detections.boxes_xyxy.tolist(), detections.scores.tolist(), strict=True)
+        for (x1, y1, x2, y2), score in faces
     ]
-    values: dict[str, Any] = {"file": name, "width": image.shape[1], "height": image.shape[0], "faces": faces}
-    if detections.is_truncated:
+    values: dict[str, Any] = {"file": name, "width": size[1], "height": size[0], "faces": told}
+    if is_truncated:
         values["truncated"] = True
     return values
