@@ -22,6 +22,7 @@ from acfd_stream.service.convert import (
     detected_faces_pb,
     drop_reason_pb,
     duration_pb,
+    loaded_model_pb,
     media_info_pb,
     model_info_pb,
     outcome_pb,
@@ -152,8 +153,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
 
     def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See face_track.proto."""
-        engine = self._host.scheduler.engine
-        loaded = model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True)
+        loaded = loaded_model_pb(self._host.scheduler.engine)
         others = [model_info_pb(model.spec, model.name) for model in self._models if model.name != loaded.name]
         return face_track_pb2.ListModelsResponse(models=sorted([loaded, *others], key=lambda model: str(model.name)))
 

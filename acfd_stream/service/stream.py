@@ -29,7 +29,7 @@ from acfd_stream.pipeline.scheduler import Lane
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service import tokens
 from acfd_stream.service.board import StreamCard, StreamMeter
-from acfd_stream.service.convert import duration_pb, media_info_pb, model_info_pb, results_pb
+from acfd_stream.service.convert import duration_pb, loaded_model_pb, media_info_pb, results_pb
 from acfd_stream.service.feeding import Feeder
 from acfd_stream.service.outbox import Note, Outbox, Settled
 from acfd_stream.service.requests import StreamRequest
@@ -281,11 +281,10 @@ class Stream:
             raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "DURATION_LIMIT", message)
 
     def _start(self, request: StreamRequest, session: TrackSession) -> stream_pb2.TrackStart:
-        engine = session.detector
         return stream_pb2.TrackStart(
             stream_id=self.stream_id,
             info=media_info_pb(session.info),
-            model=model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True),
+            model=loaded_model_pb(session.detector),
             settings_json=json.dumps(settings_of(session)),
             objective=duration_pb(request.pace.objective_seconds) if request.is_live else None,
             first_index=0 if request.resume is None else request.resume.next_result,
