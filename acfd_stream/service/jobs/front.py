@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from acfd_stream.config import LaneConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.service.jobs.results import FileResults, MemoryResults, ResultLog
+from acfd_stream.service.jobs.results import FileResults, MemoryResults, ResultLog, made
 from acfd_stream.service.jobs.runner import JobRunner
 from acfd_stream.service.jobs.servicer import JobServicer
 from acfd_stream.service.jobs.store import JobStore
@@ -44,7 +43,7 @@ class Jobs:
         capacity: Capacity | None = None,
     ) -> None:
         folder = settings.jobs.state_dir
-        self._store = JobStore(None if folder is None else _made(folder))
+        self._store = JobStore(None if folder is None else made(folder))
         try:
             results: ResultLog = MemoryResults() if folder is None else FileResults(folder / _RESULTS)
         except ConfigError:
@@ -69,11 +68,3 @@ class Jobs:
         """Stop jobs at a checkpoint, from which the next server goes on. Readers of results are told."""
         if self.runner.close(patience_seconds):
             self._store.close()
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"jobs.state_dir: cannot make {folder}: {error.strerror}") from error
-    return folder

@@ -16,6 +16,19 @@ from acfd_stream.errors import ConfigError, OutputError
 SUFFIX = ".jsonl"
 
 
+def made(folder: Path) -> Path:
+    """``folder``, which nobody else can look into, made when missing.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"jobs.state_dir: cannot make {folder}: {error.strerror}") from error
+    return folder
+
+
 class ResultLog(Protocol):
     """Lines by job; one writer a job, any number of readers, from any thread."""
 
@@ -57,11 +70,7 @@ class FileResults:
         Raises:
             ConfigError: it cannot be made.
         """
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"jobs.state_dir: cannot make {folder}: {error.strerror}") from error
-        self._folder = folder
+        self._folder = made(folder)
 
     def append(self, job_id: str, lines: bytes) -> None:
         """See ``ResultLog``."""
