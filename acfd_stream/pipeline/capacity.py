@@ -192,14 +192,17 @@ class Capacity:
         return new.share <= old.share and new.due_seconds >= old.due_seconds
 
     def _headroom(self) -> float:
-        taken = sum(self._load(demand).share for demand in self._inside.values())
+        return self._free_share(sum(self._load(demand).share for demand in self._inside.values()))
+
+    def _free_share(self, taken: float) -> float:
+        """Share of what streams may take that is left where they take ``taken`` of the machine."""
         return min(1.0, max(0.0, 1.0 - taken / self.config.load_limit))
 
     def _answer(self, demand: Demand, others: list[Demand]) -> CapacityAnswer:
         load = self._load(demand)
         loads = [self._load(other) for other in others]
         taken = sum(other.share for other in loads)
-        headroom = min(1.0, max(0.0, 1.0 - taken / self.config.load_limit))
+        headroom = self._free_share(taken)
         refused = self._refusal(load, loads)
         if refused is not None:
             refusal, reason = refused
