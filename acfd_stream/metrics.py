@@ -281,18 +281,28 @@ class Metrics:
 
     # The service
 
-    def engine(self, backend: str, precision: str, *, trt: str = "", sm: str = "", is_fallback: bool = False) -> None:
-        """Say what runs the network: one engine at a time.
+    def engine(
+        self,
+        backend: str,
+        precision: str,
+        *,
+        trt: str = "",
+        sm: str = "",
+        decoder: str = "cpu",
+        is_fallback: bool = False,
+    ) -> None:
+        """Say what decodes and what runs the network: one engine at a time.
 
         Args:
             backend: "openvino", "tensorrt" or "torch".
             precision: "f32", "bf16", "f16" or "int8".
             trt: version of TensorRT, where it is that.
             sm: compute capability of the GPU ("9.0"), where there is one.
+            decoder: what decodes videos, "nvdec" or "cpu".
             is_fallback: a better device was there to be wanted, and could not be used.
         """
         self._engine.clear()
-        self._engine.labels(backend=backend, precision=precision, trt=trt, sm=sm).set(1)
+        self._engine.labels(backend=backend, precision=precision, trt=trt, sm=sm, decoder=decoder).set(1)
         self._fallback.set(is_fallback)
 
     def objective(self, seconds: float) -> None:
@@ -356,8 +366,8 @@ class Metrics:
         self._job_frames = self._counter("acfd_job_frames", "Frames that jobs have finished")
 
     def _make_service(self) -> None:
-        engine = ("backend", "precision", "trt", "sm")
-        self._engine = self._gauge("acfd_engine_info", "What runs the network", engine)
+        engine = ("backend", "precision", "trt", "sm", "decoder")
+        self._engine = self._gauge("acfd_engine_info", "What decodes and what runs the network", engine)
         self._fallback = self._gauge("acfd_engine_fallback", "1 while the engine is not the one that was wanted")
         self._objective = self._gauge("acfd_slo_target_seconds", "What a frame of a live stream may take")
         self._build = self._gauge("acfd_build_info", "What runs", ("version", "model", "model_version"))

@@ -97,10 +97,10 @@ def test_a_stream_that_moves_is_in_one_state(registry: CollectorRegistry, metric
 
 
 def test_there_is_one_engine_at_a_time(registry: CollectorRegistry, metrics: Metrics) -> None:
-    metrics.engine("tensorrt", "f16", trt="11.4", sm="9.0")
+    metrics.engine("tensorrt", "f16", trt="11.4", sm="9.0", decoder="nvdec")
     metrics.engine("openvino", "bf16", is_fallback=True)
     samples = [s.labels for f in registry.collect() for s in f.samples if s.name == "acfd_engine_info"]
-    assert samples == [{"backend": "openvino", "precision": "bf16", "trt": "", "sm": ""}]
+    assert samples == [{"backend": "openvino", "precision": "bf16", "trt": "", "sm": "", "decoder": "cpu"}]
     assert registry.get_sample_value("acfd_engine_fallback") == 1
 
 

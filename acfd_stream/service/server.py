@@ -38,6 +38,7 @@ from acfd_stream.service.tls import server_credentials
 from acfd_stream.service.tracing import Tracing
 from acfd_stream.service.view import ServiceCard
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
+from acfd_stream.video.nvdec import choose_decoder
 
 SERVICES = (
     face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],
@@ -220,7 +221,8 @@ class Server:
         self._jobbing.servicer = jobs.servicer
         jobs.start()
         # Last, so that a scrape without it says that the engine is not warm.
-        self.metrics.engine(detector.description.split()[0].lower(), detector.precision)
+        decoder = choose_decoder(device=detector.device).name
+        self.metrics.engine(detector.description.split()[0].lower(), detector.precision, decoder=decoder)
         self.host = host
 
 
