@@ -27,6 +27,8 @@ def clock(seconds: float) -> str:
 
 def long_time(seconds: float) -> str:
     """``7.3 s``, ``12 min``, ``5.2 h``: a length of time where its size is what matters."""
+    if seconds < 0.05:
+        return "0 s"
     if seconds < MINUTE:
         return f"{seconds:.1f} s"
     if seconds < HOUR:

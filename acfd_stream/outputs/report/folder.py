@@ -1,0 +1,224 @@
+"""The page of a folder of episodes: what is done, what is not and why, and who is on screen for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS
+from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
+from acfd_stream.outputs.report.summary import EpisodeSummary, LongTrack, read_summary, summary_of_results
+from acfd_stream.outputs.report.words import shown_text
+
+STATES = ("done", "broken", "failing", "running", "waiting")
+_SCRIPTS = ("folder.js",)
+_STYLES = ("base.css", "folder.css")
+_SHOWN_BARS = 10
+_SHOWN_TRACKS = 8
+_STRIP_STEPS = 8  # a face
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class EpisodeRow:
+    """One video of the folder."""
+
+    name: str  # as a person knows it: a relative path
+    state: str  # one of ``STATES``
+    results: Path | None = None  # its JSONL
+    report: Path | None = None  # its own page
+    thumbnails: Path | None = None  # folder of ``<track id>.jpg``
+    error: str = ""  # why it is not done
+    warnings: tuple[str, ...] = ()
+    attempts: int = 0
+    seconds: float = 0.0  # of work on ``frames``
+    frames: int = 0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → seconds in all, of these frames
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise ConfigError(f"state must be one of {', '.join(STATES)}, got {self.state!r}")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A row with its figures; None: nothing of it can be read."""
+
+    row: EpisodeRow
+    summary: EpisodeSummary | None
+    url: str | None  # of its report
+
+
+def write_index(out: Path, rows: Sequence[EpisodeRow], target: Path | None = None) -> Path:
+    """Write the page of the folder ``out``.
+
+    Figures come from the reports of the rows, from their results where there is no report.
+
+    Args:
+        out: the folder; its name is the page's title.
+        rows: its videos, in the order in which they are to stand.
+        target: the HTML file, replaced if there is one; ``out/index.html`` by default.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    target = out / "index.html" if target is None else target
+    known = [_look_up(row, target) for row in rows]
+    done = [each for each in known if each.row.state == "done" and each.summary is not None]
+    write_page(
+        target,
+        "folder.html",
+        _SCRIPTS,
+        _STYLES,
+        title=shown_text(out.resolve().name or str(out)),
+        counts={state: sum(each.row.state == state for each in known) for state in STATES},
+        failures=[_failure(each) for each in known if each.row.state in ("broken", "failing")],
+        totals=_totals([each.summary for each in done if each.summary is not None], rows),
+        bars=_bars(done),
+        lengths=_lengths([each.summary for each in done if each.summary is not None]),
+        longest=_longest(done),
+        stages=_stages(rows),
+        data=data_block({"rows": [_row_values(each) for each in known]}),
+    )
+    return target
+
+
+def _look_up(row: EpisodeRow, target: Path) -> _Known:
+    has_report = row.report is not None and row.report.is_file()
+    summary = read_summary(row.report) if has_report and row.report is not None else None
+    if summary is None and row.results is not None:
+        try:
+            summary = summary_of_results(row.results)
+        except MediaError:
+            summary = None
+    return _Known(row, summary, relative_url(row.report, target) if has_report and row.report is not None else None)
+
+
+def _failure(known: _Known) -> dict[str, Any]:
+    """What stands in the list of those that are not done, and will not be without somebody's help."""
+    kept = known.summary.duration_seconds if known.summary is not None else 0.0
+    return {
+        "name": shown_text(known.row.name),
+        "state": known.row.state,
+        "error": shown_text(known.row.error) or "no reason is known",
+        "attempts": known.row.attempts,
+        "kept": kept,
+    }
+
+
+def _totals(summaries: Sequence[EpisodeSummary], rows: Sequence[EpisodeRow]) -> dict[str, float]:
+    seconds, frames = sum(row.seconds for row in rows), sum(row.frames for row in rows)
+    duration, all_frames = sum(each.duration_seconds for each in summaries), sum(each.frames for each in summaries)
+    faces = sum(each.face_seconds for each in summaries)
+    speed = frames / seconds if seconds > 0 else 0.0
+    return {
+        "duration": duration,
+        "face_seconds": faces,
+        "face_share": min(1.0, faces / duration) if duration else 0.0,
+        "tracks": sum(each.tracks for each in summaries),
+        "shots": sum(each.shots for each in summaries),
+        "reused_share": sum(each.reused for each in summaries) / all_frames if all_frames else 0.0,
+        "work_seconds": seconds,
+        "frames_per_second": speed,
+        "real_time_factor": speed * duration / all_frames if all_frames else 0.0,
+    }
+
+
+def _bars(done: Iterable[_Known]) -> list[dict[str, Any]]:
+    """The videos with most time with faces, with shares of the longest of them."""
+    known = [(each.row.name, each.url, each.summary) for each in done if each.summary is not None]
+    most = sorted(known, key=lambda each: (-each[2].face_seconds, each[0]))[:_SHOWN_BARS]
+    longest = max((summary.duration_seconds for _, _, summary in most), default=0.0) or 1.0
+    return [
+        {
+            "name": shown_text(name),
+            "url": url,
+            "seconds": summary.face_seconds,
+            "share": summary.face_seconds / longest,
+            "all": summary.duration_seconds / longest,
+        }
+        for name, url, summary in most
+    ]
+
+
+def _lengths(summaries: Sequence[EpisodeSummary]) -> list[dict[str, Any]]:
+    """Time on screen of all tracks by how long each of them stays."""
+    edges = [f"{edge:g}" for edge in LENGTH_EDGES_SECONDS]
+    names = [f"under {edges[0]} s", *(f"{low}–{high} s" for low, high in pairwise(edges))]
+    names.append(f"{edges[-1]} s and more")
+    counts = [sum(each.length_counts[place] for each in summaries) for place in range(len(names))]
+    seconds = [sum(each.length_seconds[place] for each in summaries) for place in range(len(names))]
+    most = max(seconds) or 1.0
+    return [
+        {"name": name, "count": counts[place], "seconds": seconds[place], "share": seconds[place] / most}
+        for place, name in enumerate(names)
+    ]
+
+
+def _longest(done: Iterable[_Known]) -> list[dict[str, Any]]:
+    """The tracks of the folder that are longest on screen, each with its picture and the way to it."""
+    every = [(each, track) for each in done if each.summary is not None for track in each.summary.longest]
+    every.sort(key=lambda pair: (-pair[1].seconds, pair[0].row.name, pair[1].id))
+    shown = every[:_SHOWN_TRACKS]
+    most = shown[0][1].seconds if shown and shown[0][1].seconds > 0 else 1.0
+    return [
+        {
+            "name": shown_text(each.row.name),
+            "id": track.id,
+            "url": None if each.url is None else f"{each.url}#track={track.id}",
+            "seconds": track.seconds,
+            "share": track.seconds / most,
+            "picture": _picture(each.row.thumbnails, track),
+        }
+        for each, track in shown
+    ]
+
+
+def _picture(folder: Path | None, track: LongTrack) -> str | None:
+    try:
+        return None if folder is None else data_url("image/jpeg", (folder / f"{track.id}.jpg").read_bytes())
+    except OSError:
+        return None
+
+
+def _stages(rows: Sequence[EpisodeRow]) -> list[dict[str, Any]]:
+    """Mean time of a frame by stage, in the order of its way."""
+    seconds: dict[str, float] = {}
+    frames = 0
+    for row in rows:
+        if row.stage_seconds and row.frames:
+            frames += row.frames
+            for stage, spent in row.stage_seconds.items():
+                seconds[stage] = seconds.get(stage, 0.0) + spent
+    most = max(seconds.values(), default=0.0) or 1.0
+    return [{"name": stage, "seconds": spent / frames, "share": spent / most} for stage, spent in seconds.items()]
+
+
+def _row_values(known: _Known) -> dict[str, Any]:
+    """One row of the table, with short keys: there may be ten thousand."""
+    row, summary = known.row, known.summary
+    values: dict[str, Any] = {"n": shown_text(row.name), "s": row.state}
+    if known.url is not None:
+        values["u"] = known.url
+    if row.seconds > 0 and row.frames:
+        values["v"] = round(row.frames / row.seconds, 1)
+    if row.error:
+        values["e"] = shown_text(row.error)
+    if summary is not None:
+        values |= {
+            "d": round(summary.duration_seconds, 2),
+            "f": round(summary.face_seconds, 2),
+            "t": summary.tracks,
+            "c": summary.shots,
+            "m": summary.most_faces,
+            "p": "".join(_DIGITS[min(len(_DIGITS) - 1, round(value * _STRIP_STEPS))] for value in summary.strip),
+            "w": len(summary.warnings),
+        }
+    return values
