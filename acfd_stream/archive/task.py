@@ -121,7 +121,7 @@ class EpisodeState(Enum):
 
 @dataclass(frozen=True)
 class EpisodeOutcome:
-    """What became of an episode; the figures are of the whole of it, ``seconds`` and ``new_frames`` of this attempt."""
+    """What became of an episode: counts of the whole of it, and how fast this attempt tracked what it did of it."""
 
     state: EpisodeState
     frames: int = 0
@@ -129,9 +129,9 @@ class EpisodeOutcome:
     shots: int = 0
     reused: int = 0  # frames whose drawing was that of the frame before
     video_seconds: float = 0.0
-    seconds: float = 0.0
-    new_frames: int = 0
-    stage_seconds: tuple[tuple[str, float], ...] = ()  # stage → seconds in all, of this attempt's frames
+    seconds: float = 0.0  # that this attempt tracked; 0 where it only made outputs
+    new_frames: int = 0  # tracked in this time
+    stage_seconds: tuple[tuple[str, float], ...] = ()  # stage → seconds in all, of these frames
     error: str | None = None  # one line: what, where, what to do
     warnings: tuple[str, ...] = ()
     places: tuple[Path, ...] = ()  # what lies under a final name now

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from acfd_stream.config import effective
+from acfd_stream.config import VideoConfig, effective
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
 
 if TYPE_CHECKING:
     from acfd_stream.pipeline.session import TrackSession
-    from acfd_stream.types import FrameResult
+    from acfd_stream.types import FrameResult, MediaInfo
 
 
 def settings_of(session: TrackSession) -> dict[str, Any]:
@@ -45,6 +45,18 @@ def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:
 def end_of(session: TrackSession) -> ResultEnd:
     """What results say behind their last frame; once the iteration is over."""
     return ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
+
+
+def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
+    """How many frames will come, as far as the container knows; None where it does not say."""
+    is_whole = config.start_seconds is None and config.end_seconds is None
+    if is_whole and info.frame_count is not None:
+        return info.frame_count
+    if info.frame_rate is None or info.duration_seconds is None:
+        return None
+    start = max(config.start_seconds or 0.0, 0.0)
+    end = info.duration_seconds if config.end_seconds is None else min(config.end_seconds, info.duration_seconds)
+    return max(round((end - start) * info.frame_rate), 0)
 
 
 class Sheet(Protocol):
@@ -101,9 +113,9 @@ def write_down(
         sheet.write(lines.frame(result), result, session.tracks)
         if sheet.is_stopped:
             session.stop()
-        elif sheet.wants_checkpoint:
+        elif sheet.wants_checkpoint and session.error is None:  # behind a break that may pass nothing is sure
             save()
-    if sheet.is_stopped and not session.is_complete:
+    if sheet.is_stopped and not session.is_complete and session.error is None:
         save()
         return None
     end = end_of(session)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain, exit_code
-from acfd_stream.cli.progress import TrackProgress, expected_frames
+from acfd_stream.cli.progress import TrackProgress
 from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import (
     STDOUT,
@@ -94,6 +94,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     check_places(call)
     _check_source(call.source, is_uri)
     hush_grpc()
+    from acfd_stream.archive.transcript import expected_frames
     from acfd_stream.service.exchange import StreamOptions
 
     options = StreamOptions(

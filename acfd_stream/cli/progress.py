@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from acfd_stream.cli.exits import remark
-from acfd_stream.config import VideoConfig
-from acfd_stream.types import FrameResult, MediaInfo
+from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -64,18 +63,6 @@ class TrackProgress:
 def count(number: int, noun: str) -> str:
     """``1 frame``, ``2 frames``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
-    """How many frames will come, as far as the container knows; None where it does not say."""
-    is_whole = config.start_seconds is None and config.end_seconds is None
-    if is_whole and info.frame_count is not None:
-        return info.frame_count
-    if info.frame_rate is None or info.duration_seconds is None:
-        return None
-    start = max(config.start_seconds or 0.0, 0.0)
-    end = info.duration_seconds if config.end_seconds is None else min(config.end_seconds, info.duration_seconds)
-    return max(round((end - start) * info.frame_rate), 0)
 
 
 def _bar() -> Progress:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
-from acfd_stream.cli.progress import TrackProgress, count, expected_frames
+from acfd_stream.cli.progress import TrackProgress, count
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.config import DetectConfig, VideoConfig
 from acfd_stream.errors import ConfigError, OutputError
@@ -60,6 +60,7 @@ def run_track(call: TrackCall) -> int:
         AcfdError: nothing could be done, or the results cannot be written.
     """
     check_places(call)
+    from acfd_stream.archive.transcript import expected_frames
     from acfd_stream.pipeline.session import TrackSession
 
     session = TrackSession(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.cli.progress import expected_frames
+from acfd_stream.archive.transcript import expected_frames
 from acfd_stream.config import VideoConfig
 from acfd_stream.types import MediaInfo
 
