@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +23,7 @@ from acfd_stream.errors import MediaError, OverloadedError
 RESULTS_VERSION = 1
 """Rises with every change to the program after which the same video and settings give other results."""
 _DIGITS = 32
+_PIECE_BYTES = 2**20
 _FRESH_NS = 2_000_000_000  # a file that was written to just now may be written to again without its time changing
 
 
@@ -68,8 +71,12 @@ def known_content(video: Video, digests: Digests) -> str | None:
     return None if path is None or video.stamp is None else digests.digest_of(path, video.stamp)
 
 
-def read_content(video: Video) -> tuple[str, Stamp | None, bool]:
+def read_content(video: Video, is_stopped: Callable[[], bool] = lambda: False) -> tuple[str, Stamp | None, bool]:
     """The digest of a video's content, read now; the stamp that it has; whether both may be remembered together.
+
+    Args:
+        video: what to read.
+        is_stopped: whether nobody wants to know any more; asked while the file is read.
 
     Raises:
         MediaError: there is no such video, or it may not be read.
@@ -80,8 +87,8 @@ def read_content(video: Video) -> tuple[str, Stamp | None, bool]:
         return hashlib.sha256(remote.remote_version(video.source).encode()).hexdigest(), None, False
     before = stamp_of(path)
     try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with open(path, "rb", buffering=0) as file:
+            digest = _digest(file, is_stopped)
     except FileNotFoundError as error:
         raise MediaError(f"{path}: no such file; check the name") from error
     except PermissionError as error:
@@ -91,3 +98,12 @@ def read_content(video: Video) -> tuple[str, Stamp | None, bool]:
     if stamp_of(path) != before:
         raise OverloadedError(f"{path}: is being written to; it is read when that has ended")
     return digest, before, time.time_ns() - before.mtime_ns > _FRESH_NS
+
+
+def _digest(file: FileIO, is_stopped: Callable[[], bool]) -> str:
+    found, buffer = hashlib.sha256(), bytearray(_PIECE_BYTES)
+    while size := file.readinto(buffer):
+        if is_stopped():
+            raise OverloadedError("nobody waits for the digest any more")
+        found.update(memoryview(buffer)[:size])
+    return found.hexdigest()

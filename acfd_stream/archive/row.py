@@ -42,6 +42,7 @@ class Episode:
     outputs: tuple[str, ...] = ()  # made, beside the JSONL
     result_bytes: int = 0  # of the JSONL
     worker: str = ""
+    run: int = 0  # that is at it; 0: none
     changed: float = 0.0  # seconds since 1970
 
     @property

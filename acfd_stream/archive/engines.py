@@ -1,0 +1,29 @@
+"""Which crew works on an archive: processes of this machine, or actors of a Ray cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from acfd_stream.archive.call import ArchiveCall
+from acfd_stream.archive.sizing import sizing
+
+if TYPE_CHECKING:
+    from acfd_stream.archive.crew import Crew
+    from acfd_stream.archive.run import Enlist
+
+
+def enlist_for(call: ArchiveCall) -> Enlist:
+    """What makes the crew that ``call`` asks for, when there is something to do."""
+
+    def enlist(episodes: int) -> tuple[Crew, int]:
+        if call.engine == "ray":
+            from acfd_stream.archive.ray_crew import RayCrew
+
+            return RayCrew(call.workers, address=call.ray_address, stall_seconds=call.archive.stall_seconds), 0
+        from acfd_stream.archive.local_crew import LocalCrew
+
+        size = sizing(call.workers, episodes, call.device)
+        crew = LocalCrew(size.workers, environments=size.environments, stall_seconds=call.archive.stall_seconds)
+        return crew, size.threads
+
+    return enlist

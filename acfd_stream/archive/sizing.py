@@ -1,0 +1,55 @@
+"""How many workers a machine takes, and what each of them may use."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+
+_CORES_A_WORKER = 4
+"""One process decodes, tracks and writes about as fast as the network of four cores sees."""
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Workers of one machine."""
+
+    workers: int
+    threads: int  # of each one's network and decoder; 0: they choose, for the worker has the machine to itself
+    environments: tuple[dict[str, str], ...] = ({},)  # in turn
+
+
+def sizing(asked: int, episodes: int, device: str) -> Sizing:
+    """How the work on ``episodes`` videos is best shared out.
+
+    Args:
+        asked: how many workers the caller wants; 0: a worker a GPU, else one for every four cores, for a video alone
+            keeps those busy; never more than there are videos.
+        episodes: how many videos there are to work on, >= 1.
+        device: "auto", "cpu" or "cuda".
+    """
+    gpus = [] if device == "cpu" else visible_gpus()
+    cores = available_cores()
+    workers = asked or min(len(gpus) or max(1, cores // _CORES_A_WORKER), max(1, episodes))
+    environments = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus) if len(gpus) > 1 else ({},)
+    return Sizing(workers, 0 if workers == 1 else max(1, cores // workers), environments)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def visible_gpus() -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` would call the GPUs that this process may use; the driver is asked how many."""
+    from acfd_stream.config import cuda_visible_devices
+
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    named = [name.strip() for name in cuda_visible_devices().split(",") if name.strip()]
+    return named[: count.value] if named else [str(number) for number in range(count.value)]

@@ -1,0 +1,178 @@
+"""The commands around archives and their options; ``cli.app`` puts them in. Nothing runs here."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acfd_stream.config import ArchiveConfig, DetectConfig, VideoConfig
+
+archive_app = typer.Typer(
+    help="Work through folders of videos, go on after a power cut, and say who is on screen when.",
+    no_args_is_help=True,
+)
+DETECT, ARCHIVE = DetectConfig(), ArchiveConfig()
+
+
+class Engine(StrEnum):
+    """What ``--engine`` takes: acfd_stream.archive.call.ENGINES."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class Device(StrEnum):
+    """What ``--device`` takes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The names in ``a,b,c``; empty text means none."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _scales(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in split(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers like 480,640,800") from None
+
+
+def _check_seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is not a time in seconds")
+    return seconds
+
+
+Folder = Annotated[Path, typer.Argument(metavar="OUT", help="The --out of an earlier 'archive run'.")]
+Workers = Annotated[
+    int, typer.Option(min=0, help="How many videos at once; 0: a worker a GPU, else one for every four cores.")
+]
+Metrics = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds acfd_archive_* meanwhile.")]
+LogJson = Annotated[
+    bool, typer.Option("--log-json", help="A JSON object a line on stdout instead of a table; as without a terminal.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings and errors still show.")
+]
+RayAddress = Annotated[
+    str, typer.Option(metavar="auto|HOST:PORT", help="The Ray cluster; without it one of this machine's own.")
+]
+
+
+@archive_app.command()
+def run(
+    places: Annotated[
+        list[str], typer.Argument(metavar="DIR|GLOB|URL…", help="Folders, patterns, files, s3:// and other URLs.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the results: OUT/NAME.jsonl and so on.")
+    ],
+    outputs: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,…",
+            help="What every video leaves: jsonl, parquet, mot, coco, vtt, overlay, thumbnails, report.",
+        ),
+    ] = "jsonl",
+    report: Annotated[
+        bool, typer.Option("--report", help="Also a page a video and an index of all: OUT/index.html.")
+    ] = False,
+    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or actors of a Ray cluster.")] = (
+        Engine.LOCAL
+    ),
+    workers: Workers = 0,
+    ray_address: RayAddress = "",
+    checkpoint_seconds: Annotated[
+        float, typer.Option(metavar="S", help="A kill or a power cut loses at most the work of so many seconds.")
+    ] = ARCHIVE.checkpoint_seconds,
+    retries_broken: Annotated[
+        bool, typer.Option("--retry-broken", help="Try again what was set aside as broken.")
+    ] = False,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model or an .onnx file that describes itself.")
+    ] = "acfd-n",
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.AUTO,
+    size: Annotated[int, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")] = DETECT.size,
+    scales: Annotated[str, typer.Option(metavar="S,S,…", help="Shorter sides of a multi-scale test.")] = "",
+    start: Annotated[
+        float | None, typer.Option(metavar="S", callback=_check_seconds, help="First second of each video.")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(metavar="S", callback=_check_seconds, help="Second of each video to stop before.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Pictures the network sees at once; never changes results.")] = (
+        DETECT.batch
+    ),
+    threads: Annotated[int, typer.Option(help="CPU threads of each worker; 0: the cores, shared out.")] = 0,
+    metrics: Metrics = "",
+    is_log_json: LogJson = False,
+    is_quiet: Quiet = False,
+) -> int:
+    """Track every video that is not done yet; results beside each other below OUT, under the videos' names."""
+    from acfd_stream.archive.call import ArchiveCall
+    from acfd_stream.cli.archive.run import Showing, run_archive
+
+    call = ArchiveCall(
+        places=tuple(places),
+        out=out,
+        outputs=tuple(dict.fromkeys([*split(outputs), *(["report"] if report else [])])),
+        model=model,
+        device=device.value,
+        detect=DetectConfig(size=size, scales=_scales(scales), batch=batch, threads=threads),
+        video=VideoConfig(start_seconds=start, end_seconds=end),
+        archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds),
+        engine=engine.value,
+        workers=workers,
+        ray_address=ray_address,
+        retries_broken=retries_broken,
+    )
+    return run_archive(call, Showing(is_log_json, is_quiet, metrics))
+
+
+@archive_app.command()
+def resume(
+    out: Folder,
+    engine: Annotated[Engine | None, typer.Option(help="As the last run, unless named.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="As the last run, unless named.")] = None,
+    ray_address: Annotated[str | None, typer.Option(metavar="auto|HOST:PORT", help="As the last run.")] = None,
+    metrics: Metrics = "",
+    is_log_json: LogJson = False,
+    is_quiet: Quiet = False,
+) -> int:
+    """Go on with the last run over OUT, with its settings: what is done stays, what was cut short goes on."""
+    from acfd_stream.cli.archive.run import Showing, resume_archive
+
+    changes = {
+        "engine": None if engine is None else engine.value,
+        "workers": workers,
+        "ray_address": ray_address,
+    }
+    return resume_archive(out, changes, Showing(is_log_json, is_quiet, metrics))
+
+
+@archive_app.command()
+def status(
+    out: Folder,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    shows_all: Annotated[bool, typer.Option("--all", help="Every failure, not only the first ones.")] = False,
+) -> int:
+    """Say how far an archive is, while a run goes on or after it; 1 when something was set aside."""
+    from acfd_stream.cli.archive.status import run_status
+
+    return run_status(out, is_json=is_json, shows_all=shows_all)
+
+
+@archive_app.command()
+def report(out: Folder, is_quiet: Quiet = False) -> int:
+    """Make the page of every video that is done, and the index of all: OUT/index.html."""
+    from acfd_stream.cli.archive.report import run_report
+
+    return run_report(out, is_quiet=is_quiet)

@@ -1,0 +1,162 @@
+"""``archive run`` and ``archive resume``: a run over an archive, shown to whoever looks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acfd_stream.cli.archive.watch import open_watcher, summary
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain, remark
+from acfd_stream.cli.signals import STOP, Terminated
+from acfd_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from acfd_stream.archive.call import ArchiveCall
+    from acfd_stream.archive.gauges import ArchiveMetrics
+    from acfd_stream.archive.run import RunEnd
+
+SHOWN_FAILURES = 20
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How a run is shown."""
+
+    is_log_json: bool = False
+    is_quiet: bool = False
+    metrics: str = ""  # HOST:PORT; empty: nowhere
+
+
+def run_archive(call: ArchiveCall, showing: Showing) -> int:
+    """Run ``call``; 1 when not every video is done in the end.
+
+    Args:
+        call: what is asked for.
+        showing: how it is shown.
+
+    Raises:
+        AcfdError: nothing can be worked on.
+        KeyboardInterrupt: it was told to stop, and has.
+    """
+    from acfd_stream.archive.engines import enlist_for
+    from acfd_stream.archive.gauges import ArchiveMetrics
+    from acfd_stream.archive.run import ArchiveRun
+
+    metrics = ArchiveMetrics()
+    call = replace(call, out=Path(os.path.abspath(call.out)))
+    with ExitStack() as opened:
+        _expose(opened, showing.metrics, metrics)
+        stop = opened.enter_context(_listening())
+        watcher = opened.enter_context(open_watcher(showing.is_log_json, showing.is_quiet))
+        run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_heard)
+        end = run.run()
+    return _say_how_it_ended(call, showing, end, stop)
+
+
+def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> int:
+    """Repeat the last run over ``out``; see ``run_archive``.
+
+    Args:
+        out: folder of the results.
+        changes: fields of the call that are other ones this time; None: as they were.
+        showing: how it is shown.
+    """
+    from acfd_stream.archive.call import ArchiveCall
+    from acfd_stream.archive.manifest import Manifest
+
+    out = Path(os.path.abspath(out))
+    with Manifest(out) as manifest:
+        last = manifest.last_run()
+    if last is None:
+        raise ConfigError(f"{out} has seen no run; use 'archive run'")
+    call = ArchiveCall.from_values(last.call, out)
+    call = replace(call, **{name: value for name, value in changes.items() if value is not None})
+    try:
+        os.chdir(call.folder)  # relative places, and what results call their videos, are as they were
+    except OSError as error:
+        raise ConfigError(f"the last run began in {call.folder}, which cannot be entered ({error.strerror})") from error
+    return run_archive(call, showing)
+
+
+class _Stop:
+    """Whether a signal came; the second one ends the command at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def is_heard(self) -> bool:
+        """Whether one came."""
+        return self.number != 0
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self.number:
+            raise _interrupt(number)
+        self.number = number
+
+
+@contextmanager
+def _listening() -> Iterator[_Stop]:
+    """Let Ctrl-C and SIGTERM be asked for: workers save where they are before the run ends."""
+    stop = _Stop()
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            try:
+                before[number] = signal.signal(number, stop.hear)
+            except ValueError:  # not the main thread: whoever runs us handles signals
+                break
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, message: str = "") -> KeyboardInterrupt:
+    is_term = number == signal.SIGTERM
+    text = ("terminated" if is_term else "interrupted") + message
+    return Terminated(text) if is_term else KeyboardInterrupt(text)
+
+
+def _say_how_it_ended(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _Stop) -> int:
+    out = os.path.relpath(call.out)
+    if end.is_stopped:
+        STOP.check()
+        about = f"; {end.view.settled} of {end.view.total} videos settled; 'acfd-stream archive resume {out}' goes on"
+        raise _interrupt(stop.number, about)
+    for name, reason in end.view.failures[:SHOWN_FAILURES]:
+        complain(reason if name in reason else f"{name}: {reason}")
+    rest = len(end.view.failures) - SHOWN_FAILURES
+    if rest > 0:
+        complain(f"… and {rest} more; 'acfd-stream archive status {out} --all' lists them")
+    if not showing.is_quiet:
+        remark(f"{summary(end.view)} → {out}")
+    return DONE if end.is_all_done else INPUT_AT_FAULT
+
+
+def _expose(opened: ExitStack, address: str, metrics: ArchiveMetrics) -> None:
+    """Serve the metrics for as long as the run goes on."""
+    if not address:
+        return
+    from prometheus_client import start_http_server
+
+    host, _, port = address.rpartition(":")
+    try:
+        server, thread = start_http_server(int(port), host or "127.0.0.1", registry=metrics.registry)
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigError(f"--metrics must be a free HOST:PORT, got {address!r}: {error}") from error
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    opened.callback(close)

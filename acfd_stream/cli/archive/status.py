@@ -1,0 +1,103 @@
+"""``archive status``: what the manifest says, from any terminal, while a run goes on or after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acfd_stream.cli.archive.watch import duration
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
+from acfd_stream.cli.progress import count
+
+if TYPE_CHECKING:
+    from acfd_stream.archive.row import Episode
+
+SHOWN_FAILURES = 20
+
+
+def run_status(out: Path, *, is_json: bool, shows_all: bool) -> int:
+    """Print how far the archive of ``out`` is; 1 when a video was set aside.
+
+    Raises:
+        ConfigError: there is no archive.
+    """
+    facts = gather(out, -1 if shows_all else SHOWN_FAILURES)
+    if is_json:
+        print(json.dumps(facts))
+    else:
+        for line in lines(facts):
+            print("".join(sign if sign.isprintable() else "?" for sign in line))
+    return INPUT_AT_FAULT if facts["videos"]["broken"] + facts["videos"]["failing"] else DONE
+
+
+def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
+    """All that ``status`` says.
+
+    Args:
+        out: folder of the results.
+        failures: how many failures at most; -1: all.
+    """
+    from acfd_stream.archive.manifest import Manifest
+    from acfd_stream.archive.row import EpisodeRowState
+
+    with Manifest(out) as manifest:
+        counts, sums = manifest.counts(), manifest.sums()
+        runs, last = manifest.living_runs(), manifest.last_run()
+        living = {run.run for run in runs}
+        at_work = [row for row in manifest.episodes(EpisodeRowState.RUNNING, limit=100) if row.run in living]
+        waiting = [row for row in manifest.episodes(EpisodeRowState.WAITING, limit=100) if row.error]
+        broken = manifest.episodes(EpisodeRowState.BROKEN, EpisodeRowState.FAILING, limit=failures)
+    return {
+        "out": os.fspath(out),
+        "videos": {state.value: number for state, number in counts.items()},
+        "done": {name: round(value, 3) for name, value in sums.items()},
+        "runs": [{"pid": run.pid, "seconds": round(time.time() - run.started, 1)} for run in runs],
+        "last_run_code": None if last is None else last.code,
+        "at_work": [_work_values(row) for row in at_work],
+        "tried": [{"name": row.name, "attempts": row.attempts, "reason": row.error} for row in waiting],
+        "failures": [
+            {"name": row.name, "state": row.state.value, "attempts": row.attempts, "reason": row.error}
+            for row in broken
+        ],
+    }
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """What ``gather`` found, for a person."""
+    videos, done = facts["videos"], facts["done"]
+    states = ", ".join(f"{number} {state}" for state, number in videos.items() if number) or "none"
+    found = [f"{count(sum(videos.values()), 'video')}: {states}"]
+    if done["frames"]:
+        speed = f", {done['new_frames'] / done['seconds']:.1f} fps a worker" if done["seconds"] else ""
+        found.append(
+            f"done: {count(int(done['tracks']), 'track')} in {count(int(done['frames']), 'frame')}, "
+            f"{duration(done['video_seconds'])} of video{speed}"
+        )
+    for run in facts["runs"]:
+        found.append(f"a run is at it: process {run['pid']}, for {duration(run['seconds'])}")
+    if not facts["runs"] and videos["waiting"] + videos["running"]:
+        found.append(f"no run is at it; 'acfd-stream archive resume {facts['out']}' goes on")
+    for work in facts["at_work"]:
+        fps = "" if work["fps"] is None else f", {work['fps']} fps"
+        found.append(f"  {work['name']}: {work['frames']} of {work['expected_frames'] or '?'} frames{fps}")
+    found += [f"  {tried['name']}: tried {tried['attempts']} times: {tried['reason']}" for tried in facts["tried"]]
+    found += [f"  {failure['name']}: {failure['state']}: {failure['reason']}" for failure in facts["failures"]]
+    rest = videos["broken"] + videos["failing"] - len(facts["failures"])
+    if rest > 0:
+        found.append(f"  … and {rest} more; --all lists them")
+    return found
+
+
+def _work_values(row: Episode) -> dict[str, Any]:
+    speed = row.frames_per_second
+    return {
+        "name": row.name,
+        "worker": row.worker,
+        "frames": row.frames,
+        "expected_frames": row.expected_frames,
+        "tracks": row.tracks,
+        "fps": None if speed is None else round(speed, 1),
+    }
