@@ -1,4 +1,4 @@
-"""How good tracks are against a drawn clip's truth: recall, precision, IDF1, id switches, fragments, shot changes.
+"""How good tracks are against a drawn clip's truth: recall, precision, IDF1, HOTA, switches, fragments, shot changes.
 
 ``python -m acfd_stream.model.scoring RESULT.jsonl TRUTH.json [--least-idf1 0.9 --least-recall 0.95]`` prints one
 table and exits 1 when a figure is below what was asked. Faces that hardly show (hidden beyond a stated part, or
@@ -22,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from acfd_stream.errors import AcfdError, MediaError
 
+from .hota import FramePair, Hota, hota_of
 from .toon.truth import ClipTruth, FaceTruth
 
 Boxes = NDArray[np.float64]  # [N, 4] x1 y1 x2 y2, pixels
@@ -62,6 +63,7 @@ class Score:
     shots_expected: int = 0
     shots_found: int = 0
     shots_false: int = 0
+    hota: Hota = field(default_factory=Hota)
 
     @property
     def recall(self) -> float:
@@ -134,6 +136,7 @@ class _Ledger:
     together: Counter[tuple[int, int]] = field(default_factory=Counter)  # (truth id, track) → frames they overlap
     identities: set[int] = field(default_factory=set)
     tracks: set[int] = field(default_factory=set)
+    pairs: list[FramePair] = field(default_factory=list)
 
 
 def score_tracks(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules | None = None) -> Score:
@@ -159,6 +162,7 @@ def score_tracks(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules
         _score_frame(score, ledger, frame.faces, frames.get(frame.index, empty), rules)
     score.identity_hits = _assigned(ledger.together)
     score.tracks, score.identities = len(ledger.tracks), len(ledger.identities)
+    score.hota = hota_of(ledger.pairs)
     _score_shots(score, frames, truth)
     return score
 
@@ -186,7 +190,10 @@ def _score_frame(
     score.ignored += sum(ignored)
     score.false_boxes += len(free) - sum(ignored)
     dropped = {column for column, is_ignored in zip(free, ignored, strict=True) if is_ignored}
-    ledger.tracks |= {track for column, track in enumerate(result.ids) if column not in dropped}
+    kept = [column for column in range(len(result.ids)) if column not in dropped]
+    tracks = [result.ids[column] for column in kept]
+    ledger.tracks.update(tracks)
+    ledger.pairs.append(FramePair(names, tracks, iou[:, kept]))
     for row, name in enumerate(names):
         ledger.identities.add(name)
         for column in np.flatnonzero(iou[row] >= rules.iou):
@@ -266,6 +273,7 @@ def table(score: Score) -> str:
             f"{score.false_boxes} boxes on no face, {score.ignored} on ignored ones",
         ),
         ("IDF1", f"{score.idf1:.4f}", f"{score.identities} appearances, {score.tracks} tracks"),
+        ("HOTA", f"{score.hota.hota:.4f}", f"DetA {score.hota.detection:.4f}, AssA {score.hota.association:.4f}"),
         ("id switches", str(score.switches), ""),
         ("fragments", str(score.fragments), ""),
         ("shot changes", f"{score.shots_found}/{score.shots_expected}", f"{score.shots_false} where there is none"),

@@ -187,4 +187,4 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert frames[0].ids == [7, 9]
     assert frames[0].boxes_xyxy.tolist() == [list(LEFT), list(RIGHT)]
     assert frames[1].boxes_xyxy.shape == (0, 4)
-    assert table(score_tracks(frames, truth_of({1: LEFT, 2: RIGHT}, {}))).count("\n") == 5
+    assert table(score_tracks(frames, truth_of({1: LEFT, 2: RIGHT}, {}))).count("\n") == 6
