@@ -1,4 +1,4 @@
-"""What every room's tests stand on: the real media, the marker of GPU tests, a cache of their own."""
+"""What every room's tests stand on: real media, a tiny model, the marker of GPU tests, a cache of their own."""
 
 from __future__ import annotations
 
@@ -59,6 +59,14 @@ def shared() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hand-made network that finds bright squares; for where the quality of detection does not matter."""
+    from tests.detect.tiny_model import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,18 +1,16 @@
-"""A small clip whose faces are known to the pixel, and a model that finds them."""
+"""A small clip whose faces are known to the pixel, and a detector that finds them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
-from tests.detect.tiny_model import white_square, write_tiny_model
+from tests.clips import drawing, encode
 
 SIZE = (96, 128)
 FRAMES = 60
@@ -29,36 +27,17 @@ def face_box(index: int) -> tuple[int, int, int, int]:
 
 def draw(index: int) -> np.ndarray:
     """uint8 [96, 128, 3]: dim bars, which lie otherwise after the cut, and the bright face."""
-    left, top, _, _ = face_box(index)
-    rows, columns = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
-    bars = (rows if index < CUT else columns) // 12 % 2 * 40
-    return np.maximum(white_square(SIZE, left, top, 32), bars[..., None].astype(np.uint8))
+    return drawing(SIZE, face_box(index)[:2], is_behind_cut=index >= CUT)
 
 
 def write_clip(path: Path, draw: Callable[[int], np.ndarray] = draw) -> Path:
     """An MPEG-4 file of the drawn frames at 24 a second."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=24)
-        stream.height, stream.width = SIZE
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"qscale": "2"}
-        stream.time_base = Fraction(1, 24)
-        for index in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(draw(index), format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, 24)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    return encode(path, map(draw, range(FRAMES)), SIZE)
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
 
 
 @pytest.fixture(scope="session")

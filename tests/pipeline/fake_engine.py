@@ -1,4 +1,4 @@
-"""An engine without a network, and a clock that only it moves."""
+"""An engine without a network."""
 
 from __future__ import annotations
 
@@ -33,16 +33,6 @@ def value_of(seen: tuple[Detections, StageSeconds]) -> int:
 def flat_costs(seconds: float = 0.01, batches: Sequence[float] = (1.0, 0.6, 0.5, 0.4)) -> Costs:
     """Pictures of any size cost the same, and less the more there are at once."""
     return Costs(DETECT, {(VIEW,): seconds}, 0.0, batches)
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class FakeEngine:

@@ -17,7 +17,8 @@ from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.batching import Backlog, LaneQueue, Ticket
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
 from acfd_stream.pipeline.costs import Costs, Size, measure_costs
-from tests.pipeline.fake_engine import Clock, FakeEngine, picture
+from tests.clock import Clock
+from tests.pipeline.fake_engine import FakeEngine, picture
 
 HD: Size = (720, 1280)
 OBJECTIVE = 0.05

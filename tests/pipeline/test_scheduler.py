@@ -17,7 +17,8 @@ from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.batching import Seen
 from acfd_stream.pipeline.scheduler import Lane, Scheduler
 from acfd_stream.video.picture import picture_bytes
-from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, Clock, FakeEngine, Gate, flat_costs, picture, value_of
+from tests.clock import Clock
+from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture, value_of
 
 Submit = Callable[..., "Future[list[Seen]]"]
 NO_WAIT = SchedulerConfig(wait_share=0.0, warm_sizes=(SIZE,), probe_seconds=0.0)

@@ -1,4 +1,4 @@
-"""The hand-made network and drawn clips, made once; a service that tests share."""
+"""Drawn clips, made once; a service that tests share; a clock."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.service.server import Server
-from tests.detect.tiny_model import write_tiny_model
+from tests.clock import Clock
 from tests.service.rig import serving, write_clip
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +26,8 @@ def other_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tiny_model: Path) -> Iterator[Server]:
     with serving(tiny_model) as running:
         yield running
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

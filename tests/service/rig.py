@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from acfd_stream.config import DetectConfig, SchedulerConfig
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
-from tests.detect.tiny_model import white_square
+from tests.clips import drawing, encode
 
 DETECT = DetectConfig(size=128, threads=1)
 PIECE = 4096
@@ -30,25 +29,13 @@ PATIENCE = 20.0
 
 def draw(index: int, size: tuple[int, int], cut: int) -> np.ndarray:
     """uint8 [H, W, 3]: dim bars, which lie otherwise after the cut, and a bright face that wanders."""
-    left, top = (20 + index % 40, 28) if index < cut else (70 - index % 40, 40)
-    rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
-    bars = (rows if index < cut else columns) // 12 % 2 * 40
-    return np.maximum(white_square(size, left, top, 32), bars[..., None].astype(np.uint8))
+    corner = (20 + index % 40, 28) if index < cut else (70 - index % 40, 40)
+    return drawing(size, corner, is_behind_cut=index >= cut)
 
 
 def write_clip(path: Path, size: tuple[int, int] = (96, 128), rate: int = 24, frames: int = 60) -> Path:
     """A file of drawn frames that can be read from front to back; the face changes its place in the middle."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"qscale": "2"}
-        for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(draw(index, size, frames // 2), format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    return encode(path, (draw(index, size, frames // 2) for index in range(frames)), size, rate)
 
 
 def repacked(film: Path, path: Path) -> Path:

@@ -6,20 +6,7 @@ import pytest
 
 from acfd_stream.metrics import DropReason, Outcome, Stage
 from acfd_stream.service.history import History
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
 
 
 @pytest.fixture

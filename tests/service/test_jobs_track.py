@@ -26,7 +26,6 @@ from acfd_stream.service.jobs.track_file import TrackFile
 from acfd_stream.service.settings import ServiceSettings, SourceSettings
 from acfd_stream.service.status import StatusError
 from acfd_stream.v1 import job_pb2, stream_pb2
-from tests.detect.tiny_model import write_tiny_model
 from tests.pipeline.conftest import DETECT, FRAMES, SIZE, write_clip
 from tests.service.job_bench import ended, reached
 
@@ -37,14 +36,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
-def scheduler(model: Path) -> Iterator[Scheduler]:
+def scheduler(tiny_model: Path) -> Iterator[Scheduler]:
     with (
-        Detector.open(model, config=DETECT) as detector,
+        Detector.open(tiny_model, config=DETECT) as detector,
         Scheduler(detector, SchedulerConfig(warm_sizes=(SIZE,))) as opened,
     ):
         yield opened
@@ -93,26 +87,28 @@ def run_job(scheduler: Scheduler, wanted: ServiceSettings, uri: str, **config: A
     return job, lines
 
 
-def test_a_job_writes_what_the_command_writes(scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path) -> None:
+def test_a_job_writes_what_the_command_writes(
+    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
     job, lines = run_job(scheduler, settings(clip, None), str(clip))
     assert job.state is JobState.DONE
-    assert lines == command_lines(clip, model, tmp_path)
+    assert lines == command_lines(clip, tiny_model, tmp_path)
     assert (job.progress.frames, job.progress.tracks) == (FRAMES, 2)
 
 
 def test_a_part_of_a_video_is_the_part_that_the_command_gives(
-    scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path
+    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     config = job_pb2.SubmitJobRequest().config
     config.start.FromMilliseconds(500)
     config.end.FromMilliseconds(1500)
     _, lines = run_job(scheduler, settings(clip, None), str(clip), start=config.start, end=config.end)
-    assert lines == command_lines(clip, model, tmp_path, VideoConfig(start_seconds=0.5, end_seconds=1.5))
+    assert lines == command_lines(clip, tiny_model, tmp_path, VideoConfig(start_seconds=0.5, end_seconds=1.5))
 
 
 @pytest.mark.parametrize("batches", [1, 3, 8, 14])
 def test_a_job_over_two_servers_writes_the_same(
-    scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path, batches: int
+    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path, batches: int
 ) -> None:
     lanes: list[Held] = []
 
@@ -138,11 +134,11 @@ def test_a_job_over_two_servers_writes_the_same(
     assert ended(after.runner, job_id).state is JobState.DONE
     after.close()
     lines = (tmp_path / "state" / "results" / f"{job_id}.jsonl").read_bytes()
-    assert lines == command_lines(clip, model, tmp_path)
+    assert lines == command_lines(clip, tiny_model, tmp_path)
 
 
 def test_a_checkpoint_that_does_not_fit_any_more_begins_again(
-    scheduler: Scheduler, clip: Path, model: Path, tmp_path: Path
+    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     wanted = settings(clip, tmp_path / "state")
     before = Jobs(wanted, scheduler.engine, scheduler.open_lane)
@@ -156,7 +152,7 @@ def test_a_checkpoint_that_does_not_fit_any_more_begins_again(
     after = Jobs(wanted, scheduler.engine, scheduler.open_lane)
     after.start()
     assert ended(after.runner, job_id).state is JobState.DONE
-    assert after.runner.results.read(job_id, 0, 2**30)[1] == command_lines(clip, model, tmp_path)
+    assert after.runner.results.read(job_id, 0, 2**30)[1] == command_lines(clip, tiny_model, tmp_path)
     after.close()
 
 

@@ -10,21 +10,8 @@ import pytest
 
 from acfd_stream.service.overlay import LEAST_SECONDS, LONGER_SIDE, LOOK_SECONDS, OverlayWindow
 from acfd_stream.types import Face, Frame, FrameResult
+from tests.clock import Clock
 from tests.service.scene import grey_picture
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
