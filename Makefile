@@ -92,10 +92,12 @@ $(PACKAGE): $(BUILD_INPUTS) | $(BIN)/python
 	@touch $@
 
 # The package is there already, so its name with extras adds only what these ask for. torch goes first: the extras
-# find it then, and do not fetch a build for GPUs.
+# find it then, and do not fetch a build for GPUs. TrackEval is not among them: it asks for the OpenCV with windows,
+# which would lie on top of ours and which it needs for pictures only.
 $(TESTING): $(PACKAGE)
 	$(PIP) "$(TORCH)+cpu" 2> /dev/null || $(PIP) "$(TORCH)"
 	$(PIP) "acfd-stream[board,otel,plot,test,train]"
+	$(PIP) --no-deps "trackeval>=1.3"
 	@touch $@
 
 $(TOOLS): $(PACKAGE)
