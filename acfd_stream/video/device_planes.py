@@ -5,9 +5,11 @@ Copies run on a stream of their own while the network computes on its; ``Picture
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,25 +69,34 @@ def device_planes() -> DevicePlanes:
     """
     from acfd_stream.ops.cuda import load_cupy
 
-    return DevicePlanes(load_cupy())
+    cupy = load_cupy()
+    return DevicePlanes(cupy, _copy_stream(cupy))
+
+
+@cache
+def _copy_stream(cupy: Any) -> Any:
+    """One for all videos: CuPy keeps what is freed by the stream it was taken on, and GPUs have one engine for this."""
+    with _translated(cupy):
+        return cupy.cuda.Stream(non_blocking=True)
 
 
 class DevicePlanes:
     """Planes of one video's pictures on a GPU; used by one thread at a time.
 
     Args:
-        cupy: the CuPy module; whoever makes this has found it.
+        cupy: the CuPy module.
+        stream: of the copies, a non-blocking one.
 
     Raises:
         RunnerError: from every method, when the GPU fails or has no memory left.
     """
 
-    def __init__(self, cupy: Any) -> None:
-        self._cupy = cupy
+    def __init__(self, cupy: Any, stream: Any) -> None:
+        self._cupy, self._stream = cupy, stream
         self._slots = [_Slot() for _ in range(_SLOTS)]  # in turn
         self._turn = 0
-        with _translated(cupy):
-            self._stream = cupy.cuda.Stream(non_blocking=True)
+        # Copies may be under way when the video is closed: pinned memory must not go before them.
+        weakref.finalize(self, _drain, self._slots).atexit = False
 
     @staticmethod
     def takes(frame: VideoFrame) -> bool:
@@ -131,6 +142,12 @@ class DevicePlanes:
             ready.record(self._stream)
             slot.is_free = ready
         return replace(picture, planes=tuple(map(_laid, [memory] * len(planes), planes, begins)), ready=ready)
+
+
+def _drain(slots: list[_Slot]) -> None:
+    for slot in slots:
+        if slot.is_free is not None:
+            slot.is_free.synchronize()
 
 
 def _places(planes: tuple[Any, ...]) -> tuple[list[int], int]:
