@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a service of a test, with the rules and the job of deploy/."""
+"""A real Prometheus that scrapes a service of a test; with the rules and the job of deploy/, where it is to."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class Api:
 
 
 @contextlib.contextmanager
-def running(program: str, folder: Path, target: str) -> Iterator[Api]:
-    """A Prometheus that scrapes ``target`` until the block ends."""
-    command = [program, f"--config.file={write_config(folder, target)}", f"--storage.tsdb.path={folder / 'data'}"]
+def running(program: str, config: Path) -> Iterator[Api]:
+    """A Prometheus on a free port that does what ``config`` says until the block ends; its data lie beside that."""
+    command = [program, f"--config.file={config}", f"--storage.tsdb.path={config.with_name('data')}"]
     command += ["--web.listen-address=127.0.0.1:0"]
-    log = folder / "prometheus.log"
+    log = config.with_name("prometheus.log")
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
         try:
             while not (found := _LISTENS.search(text := log.read_text())) or "Server is ready" not in text:

@@ -75,9 +75,10 @@ def prometheus_at_work(
     folder, is_over = tmp_path_factory.mktemp("prometheus"), threading.Event()
     submit_job(service, clip)
     assert service.monitor is not None
+    config = real_prometheus.write_config(folder, f"127.0.0.1:{service.monitor.port}")
     with (
         Client(f"127.0.0.1:{service.port}") as client,
-        real_prometheus.running(prometheus, folder, f"127.0.0.1:{service.monitor.port}") as api,
+        real_prometheus.running(prometheus, config) as api,
     ):
         load = threading.Thread(target=keep_busy, args=(client, clip, is_over))
         load.start()
