@@ -1,31 +1,32 @@
 """Pictures in, faces out: letterbox, network, boxes, NMS, each picture by itself.
 
-Every view of a picture (one, or one a scale) goes through all its steps on one thread, and as many
-run at once as the runner has use for, so that preparing one overlaps with the network on another.
+``HostPath`` takes all these steps on the CPU, ``DevicePath`` on a GPU; what comes out is the same but for the rounding
+inside the network.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream import ops
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect.runner import ModelSpec, Runner, open_runner, read_spec
+from acfd_stream.detect.device import GpuNetwork
+from acfd_stream.detect.device_choice import device_for, open_network
+from acfd_stream.detect.device_path import DevicePath
+from acfd_stream.detect.host_path import HostPath
+from acfd_stream.detect.runner import EngineFacts, ModelSpec, read_spec
+from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError, ShapeError
-from acfd_stream.ops.anchors import Letterbox, fit, fit_scale
-from acfd_stream.types import Detections, FloatArray, Picture
+from acfd_stream.types import Detections, Picture
 
-StageSeconds = dict[str, float]
-"""Stage → seconds: queue (waiting for a thread), preprocess, infer, decode_boxes, nms."""
+__all__ = ["Detector", "ModelFile", "StageSeconds", "device_for", "find_model", "letterboxes", "models"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,22 @@ class ModelFile:
     spec: ModelSpec
 
 
-@dataclass(frozen=True)
-class _View:
-    """What one scale of a picture gave, in display pixels."""
+class _Path(Protocol):
+    """All steps from pictures to faces on one device."""
 
-    boxes_xyxy: FloatArray  # [N, 4]
-    scores: FloatArray  # [N]
-    cut_score: float | None  # bound of what the cap on candidates cut off, if it did
-    seconds: StageSeconds
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model file says of itself."""
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What runs the network."""
+
+    def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
+        """See ``Detector.detect_timed``."""
+
+    def close(self) -> None:
+        """Free the network; a second call does nothing."""
 
 
 class Detector:
@@ -55,10 +64,9 @@ class Detector:
         ...     detections = detector.detect(image)
     """
 
-    def __init__(self, runner: Runner, config: DetectConfig | None = None) -> None:
-        self.config = config or DetectConfig()
-        self._runner = runner
-        self._pool = ThreadPoolExecutor(runner.concurrency, thread_name_prefix="acfd-detect")
+    def __init__(self, path: _Path, config: DetectConfig) -> None:
+        self.config = config
+        self._path = path
 
     @classmethod
     def open(
@@ -77,27 +85,33 @@ class Detector:
             RunnerError: no such model, or its file is refused.
         """
         config = config or DetectConfig()
-        return cls(open_runner(find_model(name_or_path), device, config), config)
+        opened = open_network(find_model(name_or_path), device, config)
+        return cls(DevicePath(opened) if isinstance(opened, GpuNetwork) else HostPath(opened, config), config)
 
     @property
     def spec(self) -> ModelSpec:
         """What the model file says of itself."""
-        return self._runner.spec
+        return self._path.spec
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What runs the network, for logs and metrics."""
+        return self._path.facts
 
     @property
     def description(self) -> str:
         """Runtime, device, precision and threads."""
-        return self._runner.description
+        return self.facts.description
 
     @property
     def precision(self) -> str:
-        """Arithmetic of the network, "f32" or "bf16", which the device decides; results depend on it a little."""
-        return self._runner.precision
+        """Arithmetic of the network, which the device decides; results depend on it a little. See ``EngineFacts``."""
+        return self.facts.precision
 
     @property
     def device(self) -> str:
         """Where the planes of pictures should lie, so that nothing has to be copied: "cpu" or "cuda"."""
-        return "cpu"
+        return "cpu" if self.facts.device == "cpu" else "cuda"
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Faces of one picture.
@@ -124,20 +138,11 @@ class Detector:
 
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """As ``detect_batch``, with the seconds each picture spent in every stage, summed over its scales."""
-        called = time.perf_counter()
-        views = [letterboxes(picture.display_size, self.config) for picture in pictures]
-        jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
-        try:
-            pending = [self._pool.submit(self._see, *job, called) for job in jobs]
-        except RuntimeError as error:  # what a closed pool raises
-            raise RunnerError(f"model {self.spec.name} is closed") from error
-        seen = iter([future.result() for future in pending])
-        return [self._merged([next(seen) for _ in boxes]) for boxes in views]
+        return self._path.see(pictures)
 
     def close(self) -> None:
         """Free the network and its threads; a second call does nothing."""
-        self._pool.shutdown(cancel_futures=True)
-        self._runner.close()
+        self._path.close()
 
     def __enter__(self) -> Detector:
         return self
@@ -146,59 +151,6 @@ class Detector:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _see(self, picture: Picture, view: Letterbox, called: float) -> _View:
-        """One scale of one picture, from pixels to boxes."""
-        begin = time.perf_counter()
-        image = ops.letterbox(picture, view.content_size, view.network_size, self.spec.pad)
-        prepared = time.perf_counter()
-        scores, deltas = self._runner.run(image[None])
-        inferred = time.perf_counter()
-        found = ops.decode_anchors(
-            scores[0],
-            deltas[0],
-            view.network_size,
-            view.content_size,
-            self.spec.anchors,
-            self.config.score_threshold,
-            self.config.candidates,
-        )
-        boxes = _clipped(view.to_display(found.boxes_xyxy), view.display_size)
-        decoded = time.perf_counter()
-        seconds = {
-            "queue": begin - called,
-            "preprocess": prepared - begin,
-            "infer": inferred - prepared,
-            "decode_boxes": decoded - inferred,
-        }
-        return _View(boxes, found.scores, float(found.scores[-1]) if found.is_truncated else None, seconds)
-
-    def _merged(self, views: list[_View]) -> tuple[Detections, StageSeconds]:
-        begin = time.perf_counter()
-        found = ops.merge_scales(
-            [(view.boxes_xyxy, view.scores) for view in views], self.config.nms_iou, self.config.faces
-        )
-        cuts = [view.cut_score for view in views if view.cut_score is not None]
-        if cuts:
-            found = replace(found, is_truncated=True, cut_score=max(found.cut_score, *cuts))
-        seconds = {stage: sum(view.seconds[stage] for view in views) for stage in views[0].seconds}
-        seconds["queue"] = min(view.seconds["queue"] for view in views)
-        return found, seconds | {"nms": time.perf_counter() - begin}
-
-
-def letterboxes(display_size: tuple[int, int], config: DetectConfig) -> list[Letterbox]:
-    """The views that the network gets of a picture of ``display_size``: one, or one a scale."""
-    if config.scales:
-        return [fit_scale(display_size, scale) for scale in config.scales]
-    return [fit(display_size, config.size)]
-
-
-def device_for(device: str) -> str:
-    """Where the network will run that ``Detector.open`` opens for ``device``, told before it is open: "cpu" or "cuda".
-
-    A device that does not exist or cannot be used is refused by ``Detector.open``, not here.
-    """
-    return "cpu"
 
 
 def models(folder: Path | None = None) -> list[ModelFile]:
@@ -231,9 +183,3 @@ def find_model(name_or_path: str | Path) -> Path:
 
 def _weights_folder() -> Path:
     return Path(str(resources.files("acfd_stream.model"))) / "weights"
-
-
-def _clipped(boxes_xyxy: FloatArray, display_size: tuple[int, int]) -> FloatArray:
-    """Boxes with no corner outside the picture; float rounding may put one there by a hair."""
-    height, width = display_size
-    return np.clip(boxes_xyxy, 0, np.array([width, height, width, height], np.float32))

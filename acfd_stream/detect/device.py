@@ -9,12 +9,14 @@ Whatever goes wrong on the device is a RunnerError.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from acfd_stream.detect.runner import ModelSpec
+from acfd_stream.config import DetectConfig
+from acfd_stream.detect.runner import EngineFacts, ModelSpec
 from acfd_stream.ops.anchors import AnchorSpec, Letterbox
 from acfd_stream.types import Detections, Picture
 
@@ -155,19 +157,28 @@ class Program(Protocol):
 
 
 class DeviceNetwork(Protocol):
-    """A network on a GPU, run from device memory to device memory; compiling is for one thread at a time."""
+    """A network on a GPU, run from device memory to device memory. All but ``compile`` is for one thread at a time."""
 
     @property
     def spec(self) -> ModelSpec:
         """What the model file says of itself."""
 
     @property
-    def precision(self) -> str:
-        """Arithmetic of the network: "f16" or "f32"."""
+    def facts(self) -> EngineFacts:
+        """Runtime, GPU and precision."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of ``images``: float16 or float32."""
+
+    def compile(self, network_size: tuple[int, int], batches: Sequence[int]) -> None:
+        """Do what takes long, minutes it may be, and neither uses nor holds up the stream of the ops.
+
+        May be called by several threads at once, and while others run what ``programs`` gave.
+
+        Raises:
+            RunnerError: the runtime cannot compile it.
+        """
 
     def programs(
         self,
@@ -177,11 +188,25 @@ class DeviceNetwork(Protocol):
         scores: Array,  # float32 [batches[-1], A]
         deltas: Array,  # float32 [batches[-1], A, 4]
     ) -> list[Program]:
-        """The network compiled for one size and every one of ``batches``, rising, over the same buffers.
+        """The network of one size that ``compile`` knows, for every one of ``batches``, rising, over the same buffers.
 
         Raises:
-            RunnerError: the runtime cannot compile it, or gives outputs of other shapes.
+            RunnerError: the runtime fails, or gives outputs of other shapes.
         """
 
     def close(self) -> None:
         """Free it; a second call does nothing."""
+
+
+@dataclass(frozen=True)
+class GpuNetwork:
+    """A network on a GPU with all that it takes to run it."""
+
+    network: DeviceNetwork
+    ops: DeviceOps
+    config: DetectConfig
+
+    def close(self) -> None:
+        """Free both; a second call does nothing."""
+        self.network.close()
+        self.ops.close()

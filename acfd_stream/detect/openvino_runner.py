@@ -23,9 +23,16 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, cache_dir
 from acfd_stream.detect.compiled_cache import CompiledCache
-from acfd_stream.detect.runner import COMPILED_SHAPES, ModelSpec
-from acfd_stream.errors import BackendUnavailable, RunnerError, ShapeError
-from acfd_stream.ops.anchors import ALIGNMENT, anchor_count
+from acfd_stream.detect.runner import (
+    COMPILED_SHAPES,
+    EngineFacts,
+    ModelSpec,
+    check_finite,
+    check_images,
+    check_interface,
+)
+from acfd_stream.errors import BackendUnavailable, RunnerError
+from acfd_stream.ops.anchors import anchor_count
 from acfd_stream.types import FloatArray
 
 _log = logging.getLogger(__name__)
@@ -46,30 +53,24 @@ class OpenVinoRunner:
         with _translated(f"model file {path}"):
             self._core = openvino.Core()
             self._model = self._core.read_model(path)
-            self.precision = choose_precision(self._core)
+            self._precision = choose_precision(self._core)
             cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self._check_interface()
         self._cache = CompiledCache(cache_dir())
         self._cache_key = (hashlib.sha256(path.read_bytes()).hexdigest(), openvino.__version__, cpu, self._settings())
         threads = f"{self.concurrency} thread{'s' if self.concurrency > 1 else ''}"
-        self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {self.precision}, {threads}"
-        _log.info("%s runs on %s", spec.name, self.description)
+        self.facts = EngineFacts("openvino", self._precision, openvino.__version__.split("-")[0], detail=threads)
 
     def run(self, images: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Scores and deltas of every anchor; see ``Runner.run``."""
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-            raise ShapeError(f"images must be uint8 [B, H, W, 3], got {images.dtype} {list(images.shape)}")
-        height, width = images.shape[1:3]
-        if min(height, width) < ALIGNMENT or height % ALIGNMENT or width % ALIGNMENT:
-            raise ShapeError(f"images must be a multiple of {ALIGNMENT} pixels high and wide, got {height}×{width}")
+        height, width = check_images(images)
         anchors = anchor_count((height, width), self.spec.anchors)
         scores = np.empty((len(images), anchors), np.float32)
         deltas = np.empty((len(images), anchors, 4), np.float32)
         shape = self._shape((height, width))
         with _translated(f"model {self.spec.name} at {height}×{width}"):
             shape.run(np.ascontiguousarray(images), scores, deltas)
-        if not (np.isfinite(scores).all() and np.isfinite(deltas).all()):
-            raise RunnerError(f"model {self.spec.name} gives numbers that are not finite: its weights are broken")
+        check_finite(self.spec.name, scores, deltas)
         return scores, deltas
 
     def close(self) -> None:
@@ -105,7 +106,7 @@ class OpenVinoRunner:
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "INFERENCE_PRECISION_HINT": self.precision,
+            "INFERENCE_PRECISION_HINT": self._precision,
             "NUM_STREAMS": self.concurrency,
             "INFERENCE_NUM_THREADS": self.concurrency,
             "ENABLE_CPU_PINNING": False,  # decoding shares these cores
@@ -139,13 +140,9 @@ class OpenVinoRunner:
         return steps.build()
 
     def _check_interface(self) -> None:
-        inputs = sorted(name for port in self._model.inputs for name in port.get_names())
-        outputs = {name for port in self._model.outputs for name in port.get_names()}
-        if inputs != ["images"] or not {"scores", "deltas"} <= outputs:
-            raise RunnerError(
-                f"model file {self._path} must take 'images' and give 'scores' and 'deltas', "
-                f"got {', '.join(inputs)} and {', '.join(sorted(outputs))}"
-            )
+        inputs = [name for port in self._model.inputs for name in port.get_names()]
+        outputs = [name for port in self._model.outputs for name in port.get_names()]
+        check_interface(self._path, inputs, outputs)
 
 
 class _CompiledShape:

@@ -7,7 +7,7 @@ checked the same way before any runtime is loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.model_file import read_metadata
-from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
-from acfd_stream.ops.anchors import AnchorSpec
+from acfd_stream.errors import RunnerError, ShapeError
+from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
 from acfd_stream.types import FloatArray
 
 METADATA_KEY = "acfd_stream"
@@ -79,6 +79,30 @@ class ModelSpec:
         )
 
 
+@dataclass(frozen=True)
+class EngineFacts:
+    """What runs a network, for logs and metrics."""
+
+    backend: str  # "openvino", "tensorrt" or "torch"
+    precision: str  # "f32", "bf16", "f16" or "int8"
+    version: str  # of the backend
+    device: str = "cpu"  # or what the driver calls the GPU
+    sm: str = ""  # compute capability of the GPU, "9.0"
+    detail: str = ""  # what else the description says: "2 threads"
+    is_fallback: bool = False  # a GPU was there to be wanted, and cannot be used
+
+    @property
+    def trt(self) -> str:
+        """Version of TensorRT, where it is that."""
+        return self.version if self.backend == "tensorrt" else ""
+
+    @property
+    def description(self) -> str:
+        """All of it in a line."""
+        sm = f" (sm {self.sm})" if self.sm else ""
+        return f"{self.backend} {self.version}, {self.device}{sm}, {self.precision}, {self.detail}"
+
+
 class Runner(Protocol):
     """A network on a device. ``run`` may be called from several threads at once."""
 
@@ -87,12 +111,8 @@ class Runner(Protocol):
         """What the model file says of itself."""
 
     @property
-    def description(self) -> str:
-        """Runtime, device, precision and threads, for logs."""
-
-    @property
-    def precision(self) -> str:
-        """Arithmetic of the network, "f32" or "bf16": scores differ a little between the two."""
+    def facts(self) -> EngineFacts:
+        """Runtime, device, precision and threads; scores differ a little between precisions."""
 
     @property
     def concurrency(self) -> int:
@@ -150,14 +170,41 @@ def open_runner(path: Path, device: str = "auto", config: DetectConfig | None = 
         BackendUnavailable: the device was asked for by name and cannot be used.
         RunnerError: the file is refused or the runtime cannot load it.
     """
-    if device not in DEVICES:
-        raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    if device == "cuda":
-        raise BackendUnavailable("device 'cuda' cannot be used: this version runs networks on the CPU only; use 'cpu'")
-    spec = read_spec(path)
-    from acfd_stream.detect.openvino_runner import OpenVinoRunner
+    from acfd_stream.detect.device import GpuNetwork
+    from acfd_stream.detect.device_choice import open_network
+    from acfd_stream.detect.device_runner import DeviceRunner
 
-    return OpenVinoRunner(path, spec, config or DetectConfig())
+    opened = open_network(path, device, config or DetectConfig())
+    return DeviceRunner(opened) if isinstance(opened, GpuNetwork) else opened
+
+
+def check_interface(path: Path, inputs: Collection[str], outputs: Collection[str]) -> None:
+    """Raise RunnerError unless a network takes and gives what all of ours do."""
+    if list(inputs) != ["images"] or not {"scores", "deltas"} <= set(outputs):
+        raise RunnerError(
+            f"model file {path} must take 'images' and give 'scores' and 'deltas', "
+            f"got {', '.join(sorted(inputs))} and {', '.join(sorted(outputs))}"
+        )
+
+
+def check_images(images: NDArray[np.uint8]) -> tuple[int, int]:
+    """(height, width) of ``images``.
+
+    Raises:
+        ShapeError: they are not as ``Runner.run`` says.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ShapeError(f"images must be uint8 [B, H, W, 3], got {images.dtype} {list(images.shape)}")
+    height, width = images.shape[1:3]
+    if min(height, width) < ALIGNMENT or height % ALIGNMENT or width % ALIGNMENT:
+        raise ShapeError(f"images must be a multiple of {ALIGNMENT} pixels high and wide, got {height}×{width}")
+    return height, width
+
+
+def check_finite(name: str, scores: FloatArray, deltas: FloatArray) -> None:
+    """Raise RunnerError unless the outputs of the network ``name`` are numbers."""
+    if not (np.isfinite(scores).all() and np.isfinite(deltas).all()):
+        raise RunnerError(f"model {name} gives numbers that are not finite: its weights are broken")
 
 
 def _require(condition: bool, name: str, got: object, allowed: str) -> None:

@@ -150,10 +150,10 @@ def test_a_closed_runner_says_so(runner: Runner) -> None:
 
 
 def test_it_says_what_it_runs_on(runner: Runner) -> None:
-    assert "2 threads" in runner.description
-    assert "cpu" in runner.description
-    assert runner.precision in ("f32", "bf16")
-    assert runner.precision in runner.description
+    facts = runner.facts
+    assert (facts.device, facts.detail, facts.is_fallback) == ("cpu", "2 threads", False)
+    assert facts.precision in ("f32", "bf16")
+    assert facts.description == f"openvino {facts.version}, cpu, {facts.precision}, 2 threads"
 
 
 TWO_FIRST_CALLS = """

@@ -1,0 +1,111 @@
+"""Pictures to faces on the CPU: every view of a picture goes through all its steps on one thread.
+
+As many run at once as the runner has use for, so that preparing one overlaps with the network on another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from acfd_stream import ops
+from acfd_stream.config import DetectConfig
+from acfd_stream.detect.runner import EngineFacts, ModelSpec, Runner
+from acfd_stream.detect.views import StageSeconds, letterboxes
+from acfd_stream.errors import RunnerError
+from acfd_stream.ops.anchors import Letterbox
+from acfd_stream.types import Detections, FloatArray, Picture
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one scale of a picture gave, in display pixels."""
+
+    boxes_xyxy: FloatArray  # [N, 4]
+    scores: FloatArray  # [N]
+    cut_score: float | None  # bound of what the cap on candidates cut off, if it did
+    seconds: StageSeconds
+
+
+class HostPath:
+    """A runner of host arrays and the ops of the CPU around it. May be used from several threads at once."""
+
+    def __init__(self, runner: Runner, config: DetectConfig) -> None:
+        self._config = config
+        self._runner = runner
+        self._pool = ThreadPoolExecutor(runner.concurrency, thread_name_prefix="acfd-detect")
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model file says of itself."""
+        return self._runner.spec
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What runs the network."""
+        return self._runner.facts
+
+    def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
+        """See ``Detector.detect_timed``."""
+        called = time.perf_counter()
+        views = [letterboxes(picture.display_size, self._config) for picture in pictures]
+        jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
+        try:
+            pending = [self._pool.submit(self._see, *job, called) for job in jobs]
+        except RuntimeError as error:  # what a closed pool raises
+            raise RunnerError(f"model {self.spec.name} is closed") from error
+        seen = iter([future.result() for future in pending])
+        return [self._merged([next(seen) for _ in boxes]) for boxes in views]
+
+    def close(self) -> None:
+        """Free the network and its threads; a second call does nothing."""
+        self._pool.shutdown(cancel_futures=True)
+        self._runner.close()
+
+    def _see(self, picture: Picture, view: Letterbox, called: float) -> _View:
+        """One scale of one picture, from pixels to boxes."""
+        begin = time.perf_counter()
+        image = ops.letterbox(picture, view.content_size, view.network_size, self.spec.pad)
+        prepared = time.perf_counter()
+        scores, deltas = self._runner.run(image[None])
+        inferred = time.perf_counter()
+        found = ops.decode_anchors(
+            scores[0],
+            deltas[0],
+            view.network_size,
+            view.content_size,
+            self.spec.anchors,
+            self._config.score_threshold,
+            self._config.candidates,
+        )
+        boxes = _clipped(view.to_display(found.boxes_xyxy), view.display_size)
+        decoded = time.perf_counter()
+        seconds = {
+            "queue": begin - called,
+            "preprocess": prepared - begin,
+            "infer": inferred - prepared,
+            "decode_boxes": decoded - inferred,
+        }
+        return _View(boxes, found.scores, float(found.scores[-1]) if found.is_truncated else None, seconds)
+
+    def _merged(self, views: list[_View]) -> tuple[Detections, StageSeconds]:
+        begin = time.perf_counter()
+        found = ops.merge_scales(
+            [(view.boxes_xyxy, view.scores) for view in views], self._config.nms_iou, self._config.faces
+        )
+        cuts = [view.cut_score for view in views if view.cut_score is not None]
+        if cuts:
+            found = replace(found, is_truncated=True, cut_score=max(found.cut_score, *cuts))
+        seconds = {stage: sum(view.seconds[stage] for view in views) for stage in views[0].seconds}
+        seconds["queue"] = min(view.seconds["queue"] for view in views)
+        return found, seconds | {"nms": time.perf_counter() - begin}
+
+
+def _clipped(boxes_xyxy: FloatArray, display_size: tuple[int, int]) -> FloatArray:
+    """Boxes with no corner outside the picture; float rounding may put one there by a hair."""
+    height, width = display_size
+    return np.clip(boxes_xyxy, 0, np.array([width, height, width, height], np.float32))

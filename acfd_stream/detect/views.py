@@ -1,0 +1,16 @@
+"""What the network is shown of a picture: one view, or one a scale."""
+
+from __future__ import annotations
+
+from acfd_stream.config import DetectConfig
+from acfd_stream.ops.anchors import Letterbox, fit, fit_scale
+
+StageSeconds = dict[str, float]
+"""Stage → seconds: queue (waiting for a thread or the device), preprocess, infer, decode_boxes, nms."""
+
+
+def letterboxes(display_size: tuple[int, int], config: DetectConfig) -> list[Letterbox]:
+    """The views that the network gets of a picture of ``display_size``: one, or one a scale."""
+    if config.scales:
+        return [fit_scale(display_size, scale) for scale in config.scales]
+    return [fit(display_size, config.size)]
