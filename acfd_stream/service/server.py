@@ -221,8 +221,15 @@ class Server:
         self._jobbing.servicer = jobs.servicer
         jobs.start()
         # Last, so that a scrape without it says that the engine is not warm.
-        decoder = choose_decoder(device=detector.device).name
-        self.metrics.engine(detector.description.split()[0].lower(), detector.precision, decoder=decoder)
+        decoder, facts = choose_decoder(device=detector.device).name, detector.facts
+        self.metrics.engine(
+            facts.backend,
+            facts.precision,
+            trt=facts.trt,
+            sm=facts.sm,
+            decoder=decoder,
+            is_fallback=facts.is_fallback,
+        )
         self.host = host
 
 
