@@ -11,111 +11,30 @@ import fcntl
 import json
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from acfd_stream.archive.database import Database, text_bytes
 from acfd_stream.archive.find import Stamp
 from acfd_stream.archive.row import Episode, EpisodeRowState, Run
-from acfd_stream.archive.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeTask
-from acfd_stream.errors import ConfigError, OutputError
+from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 
-SCHEMA_VERSION = 1
-DATABASE = "manifest.sqlite3"
-_BUSY_SECONDS = 30.0
-_SCHEMA = """
-CREATE TABLE episodes (
-    name TEXT PRIMARY KEY,
-    source TEXT NOT NULL,
-    key TEXT NOT NULL DEFAULT '',
-    state TEXT NOT NULL,
-    size INTEGER,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    error TEXT NOT NULL DEFAULT '',
-    frames INTEGER NOT NULL DEFAULT 0,
-    expected_frames INTEGER,
-    tracks INTEGER NOT NULL DEFAULT 0,
-    shots INTEGER NOT NULL DEFAULT 0,
-    reused INTEGER NOT NULL DEFAULT 0,
-    video_seconds REAL NOT NULL DEFAULT 0,
-    seconds REAL NOT NULL DEFAULT 0,
-    new_frames INTEGER NOT NULL DEFAULT 0,
-    stage_seconds TEXT NOT NULL DEFAULT '{}',
-    warnings TEXT NOT NULL DEFAULT '[]',
-    outputs TEXT NOT NULL DEFAULT '[]',
-    result_bytes INTEGER NOT NULL DEFAULT 0,
-    worker TEXT NOT NULL DEFAULT '',
-    run INTEGER NOT NULL DEFAULT 0,
-    changed REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX episodes_by_state ON episodes (state, name);
-CREATE TABLE files (
-    path TEXT PRIMARY KEY,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    digest TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE runs (
-    run INTEGER PRIMARY KEY AUTOINCREMENT,
-    pid INTEGER NOT NULL,
-    call TEXT NOT NULL,
-    started REAL NOT NULL,
-    seen REAL NOT NULL,
-    ended REAL,
-    code INTEGER
-);
-"""
 _COLUMNS = tuple(Episode.__dataclass_fields__)
 
 
-class Manifest:
+class Manifest(Database):
     """The manifest of one archive; a context manager. To be used by one thread."""
 
-    def __init__(self, out: Path, *, is_new: bool = False, clock: Callable[[], float] = time.time) -> None:
-        """Open the manifest of ``out``, or make one.
-
-        Args:
-            out: folder of the archive's results.
-            is_new: whether there may be none yet.
-            clock: seconds since 1970.
-
-        Raises:
-            ConfigError: there is none, or it is of another version.
-            OutputError: it cannot be opened or made.
-        """
-        self._clock = clock
-        self._place = out / STATE_FOLDER / DATABASE
-        if not is_new and not self._place.is_file():
-            raise ConfigError(f"{out} holds no archive; name the --out of an earlier 'archive run'")
-        try:
-            if is_new:
-                (out / STATE_FOLDER / "parts").mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                os.fspath(self._place), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._database.row_factory = sqlite3.Row
-            self._database.text_factory = _text
-            self._prepare(out)
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
-        self._digests: dict[str, tuple[Stamp, str]] | None = None
-        self._lock = -1
+    _digests: dict[str, tuple[Stamp, str]] | None = None
+    _lock: int = -1  # file that is held while a run goes on
 
     def close(self) -> None:
         """Let go of the files."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-        self._database.close()
-
-    def __enter__(self) -> Manifest:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+        super().close()
 
     # Runs
 
@@ -127,8 +46,8 @@ class Manifest:
                 "INSERT INTO runs (pid, call, started, seen) VALUES (?, ?, ?, ?)",
                 (os.getpid(), json.dumps(dict(call)), now, now),
             )
-        run = int(added.lastrowid or 0)
-        self._lock = _locked(self._lock_of(run), is_patient=True)
+            run = int(added.lastrowid or 0)
+            self._lock = _locked(self._lock_of(run), is_patient=True)  # before anybody sees a run that nobody holds
         return run
 
     def end_run(self, run: int, code: int) -> None:
@@ -151,8 +70,8 @@ class Manifest:
 
     def clear_dead_runs(self) -> None:
         """Note that runs that were killed work on nothing any more."""
-        living = {run.run for run in self.living_runs()}
         with self._transaction() as database:
+            living = {run.run for run in self.living_runs()}
             for (run,) in database.execute("SELECT run FROM runs WHERE ended IS NULL").fetchall():
                 if run not in living:
                     database.execute("UPDATE runs SET ended = seen, code = -1 WHERE run = ?", (run,))
@@ -176,7 +95,7 @@ class Manifest:
             database.execute(
                 "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, digest)"
                 " VALUES (CAST(? AS TEXT), ?, ?, ?, ?)",
-                (_bytes(real), stamp.size, stamp.mtime_ns, stamp.inode, digest),
+                (text_bytes(real), stamp.size, stamp.mtime_ns, stamp.inode, digest),
             )
         if self._digests is not None:
             self._digests[real] = (stamp, digest)
@@ -186,7 +105,7 @@ class Manifest:
     def expect(self, found: Iterable[tuple[str, str, int | None]]) -> None:
         """Note episodes that were found, (name, source, bytes); of those that are known only the source changes."""
         now = self._clock()
-        values = [(_bytes(name), _bytes(source), size, now) for name, source, size in found]
+        values = [(text_bytes(name), text_bytes(source), size, now) for name, source, size in found]
         with self._transaction() as database:
             database.executemany(
                 "INSERT INTO episodes (name, source, state, size, changed)"
@@ -198,7 +117,7 @@ class Manifest:
     def forget(self, names: Iterable[str]) -> None:
         """Drop episodes whose videos are gone."""
         with self._transaction() as database:
-            database.executemany("DELETE FROM episodes WHERE name = CAST(? AS TEXT)", [(_bytes(n),) for n in names])
+            database.executemany("DELETE FROM episodes WHERE name = CAST(? AS TEXT)", [(text_bytes(n),) for n in names])
 
     def wait(self, name: str, *, error: str = "", attempts: int = 0) -> None:
         """Note that the episode waits for a worker; after a try, with what was wrong."""
@@ -209,7 +128,7 @@ class Manifest:
         query = "UPDATE episodes SET state = ?, error = '', attempts = 0 WHERE name = CAST(? AS TEXT) AND state != ?"
         waiting, running = EpisodeRowState.WAITING.value, EpisodeRowState.RUNNING.value
         with self._transaction() as database:
-            database.executemany(query, [(waiting, _bytes(name), running) for name in names])
+            database.executemany(query, [(waiting, text_bytes(name), running) for name in names])
 
     def began(self, name: str, worker: str, run: int) -> None:
         """Note that a worker took the episode up."""
@@ -219,7 +138,7 @@ class Manifest:
         """Note how far episodes are, by name."""
         now = self._clock()
         values = [
-            (p.frames, p.expected_frames, p.tracks, p.video_seconds, p.seconds, p.new_frames, now, _bytes(name))
+            (p.frames, p.expected_frames, p.tracks, p.video_seconds, p.seconds, p.new_frames, now, text_bytes(name))
             for name, p in progress.items()
         ]
         with self._transaction() as database:
@@ -244,6 +163,10 @@ class Manifest:
         about = {"error": "", "outputs": json.dumps(sorted(outputs)), "result_bytes": result_bytes, "run": 0}
         self._set(task.name, state=state, key=task.key, worker="", **figures, **about)
 
+    def note_outputs(self, name: str, outputs: Iterable[str]) -> None:
+        """Note what lies beside the JSONL of an episode that is done."""
+        self._set(name, outputs=json.dumps(sorted(outputs)))
+
     def set_aside(self, name: str, state: EpisodeRowState, outcome: EpisodeOutcome, *, attempts: int, key: str) -> None:
         """Note that the episode is not worked on any more in this run, with the reason."""
         about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key, "result_bytes": 0}
@@ -254,7 +177,7 @@ class Manifest:
     def get(self, name: str) -> Episode | None:
         """The episode of this name."""
         query = "SELECT * FROM episodes WHERE name = CAST(? AS TEXT)"
-        row = self._database.execute(query, (_bytes(name),)).fetchone()
+        row = self._database.execute(query, (text_bytes(name),)).fetchone()
         return None if row is None else _episode(row)
 
     def episodes(self, *states: EpisodeRowState, limit: int = -1) -> list[Episode]:
@@ -283,7 +206,7 @@ class Manifest:
         with self._transaction() as database:
             database.execute(
                 f"UPDATE episodes SET {columns}, changed = ? WHERE name = CAST(? AS TEXT)",
-                (*values.values(), self._clock(), _bytes(name)),
+                (*values.values(), self._clock(), text_bytes(name)),
             )
 
     def _let_go(self, database: sqlite3.Connection, run: int) -> None:
@@ -310,42 +233,6 @@ class Manifest:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    def _prepare(self, out: Path) -> None:
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")  # an episode that is done is not done again
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == SCHEMA_VERSION:
-            return
-        with self._transaction() as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise ConfigError(
-                    f"{out} holds an archive of version {version}, this program knows {SCHEMA_VERSION}; "
-                    "choose another --out"
-                )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what happens inside, or nothing of it.
-
-        Raises:
-            OutputError: the disk is full, the file is damaged, or another process holds it for too long.
-        """
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield self._database
-            self._database.execute("COMMIT")
-        except BaseException as error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise OutputError(f"cannot write {self._place}: {error}; make room, or see who holds it") from error
-            raise
 
 
 def _locked(path: Path, *, is_patient: bool) -> int:
@@ -382,12 +269,3 @@ def _episode(row: Any) -> Episode:
     for name in ("warnings", "outputs"):
         values[name] = tuple(json.loads(values[name]))
     return Episode(**values)
-
-
-def _bytes(text: str) -> bytes:
-    """For ``CAST(? AS TEXT)``: file names may hold bytes that are no text, which sqlite3 itself refuses."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _text(stored: bytes) -> str:
-    return stored.decode("utf-8", "surrogateescape")

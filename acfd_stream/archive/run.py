@@ -38,6 +38,7 @@ class RunEnd:
 
     view: View
     is_stopped: bool
+    has_worked: bool  # False: there was nothing to do
 
     @property
     def is_all_done(self) -> bool:
@@ -97,7 +98,7 @@ class ArchiveRun:
                 self._watcher.note("begin", videos=self._tally.view(0).total, to_do=len(items))
                 self._show(0)
                 is_stopped = self._worked_on(items) if items else False
-                end = RunEnd(self._tally.view(0), is_stopped)
+                end = RunEnd(self._tally.view(0), is_stopped, bool(items))
                 code = 0 if end.is_all_done else 1
             finally:
                 manifest.end_run(self._run, code)

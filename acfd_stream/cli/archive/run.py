@@ -57,6 +57,10 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
         watcher = opened.enter_context(open_watcher(showing.is_log_json, showing.is_quiet))
         run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_heard)
         end = run.run()
+    if "report" in call.outputs and (end.has_worked or not (call.out / "index.html").exists()):
+        from acfd_stream.archive.reporting import write_index
+
+        write_index(call.out)
     return _say_how_it_ended(call, showing, end, stop)
 
 
@@ -78,11 +82,21 @@ def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> i
         raise ConfigError(f"{out} has seen no run; use 'archive run'")
     call = ArchiveCall.from_values(last.call, out)
     call = replace(call, **{name: value for name, value in changes.items() if value is not None})
-    try:
-        os.chdir(call.folder)  # relative places, and what results call their videos, are as they were
-    except OSError as error:
-        raise ConfigError(f"the last run began in {call.folder}, which cannot be entered ({error.strerror})") from error
+    enter_folder_of(last.call)
     return run_archive(call, showing)
+
+
+def enter_folder_of(values: Mapping[str, Any]) -> None:
+    """Go where a run began: relative places, and what results call their videos, are then as they were.
+
+    Raises:
+        ConfigError: it is not there any more.
+    """
+    folder = str(values.get("folder", "."))
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise ConfigError(f"the last run began in {folder}, which cannot be entered ({error.strerror})") from error
 
 
 class _Stop:

@@ -1,0 +1,148 @@
+"""The file of a manifest: its tables, and how several processes write to it at once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from acfd_stream.archive.task import STATE_FOLDER
+from acfd_stream.errors import ConfigError, OutputError
+
+SCHEMA_VERSION = 1
+DATABASE = "manifest.sqlite3"
+_BUSY_SECONDS = 30.0
+_SCHEMA = """
+CREATE TABLE episodes (
+    name TEXT PRIMARY KEY,
+    source TEXT NOT NULL,
+    key TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL,
+    size INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT '',
+    frames INTEGER NOT NULL DEFAULT 0,
+    expected_frames INTEGER,
+    tracks INTEGER NOT NULL DEFAULT 0,
+    shots INTEGER NOT NULL DEFAULT 0,
+    reused INTEGER NOT NULL DEFAULT 0,
+    video_seconds REAL NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0,
+    new_frames INTEGER NOT NULL DEFAULT 0,
+    stage_seconds TEXT NOT NULL DEFAULT '{}',
+    warnings TEXT NOT NULL DEFAULT '[]',
+    outputs TEXT NOT NULL DEFAULT '[]',
+    result_bytes INTEGER NOT NULL DEFAULT 0,
+    worker TEXT NOT NULL DEFAULT '',
+    run INTEGER NOT NULL DEFAULT 0,
+    changed REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX episodes_by_state ON episodes (state, name);
+CREATE TABLE files (
+    path TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY AUTOINCREMENT,
+    pid INTEGER NOT NULL,
+    call TEXT NOT NULL,
+    started REAL NOT NULL,
+    seen REAL NOT NULL,
+    ended REAL,
+    code INTEGER
+);
+"""
+
+
+class Database:
+    """An open manifest file; a context manager. To be used by one thread."""
+
+    def __init__(self, out: Path, *, is_new: bool = False, clock: Callable[[], float] = time.time) -> None:
+        """Open the manifest of ``out``, or make one.
+
+        Args:
+            out: folder of the archive's results.
+            is_new: whether there may be none yet.
+            clock: seconds since 1970.
+
+        Raises:
+            ConfigError: there is none, or it is of another version.
+            OutputError: it cannot be opened or made.
+        """
+        self._clock = clock
+        self._place = out / STATE_FOLDER / DATABASE
+        if not is_new and not self._place.is_file():
+            raise ConfigError(f"{out} holds no archive; name the --out of an earlier 'archive run'")
+        try:
+            if is_new:
+                (out / STATE_FOLDER / "parts").mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                os.fspath(self._place), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._database.row_factory = sqlite3.Row
+            self._database.text_factory = _text
+            self._prepare(out)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _prepare(self, out: Path) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")  # an episode that is done is not done again
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == SCHEMA_VERSION:
+            return
+        with self._transaction() as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise ConfigError(
+                    f"{out} holds an archive of version {version}, this program knows {SCHEMA_VERSION}; "
+                    "choose another --out"
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what happens inside, or nothing of it.
+
+        Raises:
+            OutputError: the disk is full, the file is damaged, or another process holds it for too long.
+        """
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield self._database
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise OutputError(f"cannot write {self._place}: {error}; make room, or see who holds it") from error
+            raise
+
+
+def text_bytes(text: str) -> bytes:
+    """For ``CAST(? AS TEXT)``: file names may hold bytes that are no text, which sqlite3 itself refuses."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")

@@ -1,0 +1,100 @@
+"""The reports of an archive that has been worked through: a page for every video that is done, and an index of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acfd_stream.archive.manifest import Manifest
+from acfd_stream.archive.row import Episode, EpisodeRowState
+from acfd_stream.archive.task import RESULTS, EpisodeTask
+from acfd_stream.errors import AcfdError, MediaError, OutputError
+
+if TYPE_CHECKING:
+    from acfd_stream.outputs.report.episode import EpisodeSpeed
+    from acfd_stream.outputs.report.folder import EpisodeRow
+
+
+def write_index(out: Path) -> Path:
+    """Write ``OUT/index.html``, and return where it is.
+
+    Raises:
+        ConfigError: there is no archive.
+        OutputError: it cannot be written.
+    """
+    from acfd_stream.outputs.report import folder
+
+    with Manifest(out) as manifest:
+        episodes = manifest.episodes()
+    return folder.write_index(out, [_row(out, episode) for episode in episodes])
+
+
+def write_reports(out: Path) -> Iterator[tuple[str, str]]:
+    """Write the page of every video that is done and has none; gives name and error ("": none) of each as it is made.
+
+    Raises:
+        ConfigError: there is no archive.
+        OutputError: a page cannot be written.
+    """
+    with Manifest(out) as manifest:
+        for episode in manifest.episodes(EpisodeRowState.DONE):
+            task = _task(out, episode)
+            if "report" in episode.outputs and task.place("report").exists():
+                continue
+            try:
+                _write_report(task, episode)
+            except OutputError:
+                raise
+            except AcfdError as error:
+                yield episode.name, str(error)
+                continue
+            manifest.note_outputs(episode.name, {*episode.outputs, "report"})
+            yield episode.name, ""
+
+
+def _write_report(task: EpisodeTask, episode: Episode) -> None:
+    from acfd_stream.archive.finish import Finishing, make_output
+    from acfd_stream.outputs import read_results
+
+    place = task.place(RESULTS)
+    if not place.exists():
+        raise MediaError(f"{place}: is not there any more; 'archive run' makes it again")
+    make_output("report", Finishing(task, read_results(place), lambda: None, _speed(episode)))
+
+
+def _task(out: Path, episode: Episode) -> EpisodeTask:
+    outputs = (*episode.outputs, "report")
+    return EpisodeTask(episode.key, episode.source, episode.name, out, outputs, is_tracked=True)
+
+
+def _speed(episode: Episode) -> EpisodeSpeed | None:
+    from acfd_stream.outputs.report.episode import EpisodeSpeed
+
+    if episode.frames_per_second is None:
+        return None
+    means = {stage: seconds / episode.new_frames for stage, seconds in episode.stage_seconds.items()}
+    return EpisodeSpeed(episode.seconds, episode.new_frames, means)
+
+
+def _row(out: Path, episode: Episode) -> EpisodeRow:
+    from acfd_stream.outputs.report.folder import EpisodeRow
+
+    def place(output: str) -> Path | None:
+        path = _task(out, episode).place(output) if episode.key else None
+        return path if path is not None and path.exists() else None
+
+    is_done = episode.state is EpisodeRowState.DONE
+    return EpisodeRow(
+        name=episode.name,
+        state=episode.state.value,
+        results=place(RESULTS) if is_done else None,
+        report=place("report") if is_done else None,
+        thumbnails=place("thumbnails") if is_done else None,
+        error=episode.error,
+        warnings=episode.warnings,
+        attempts=episode.attempts,
+        seconds=episode.seconds,
+        frames=episode.new_frames,
+        stage_seconds=episode.stage_seconds,
+    )
