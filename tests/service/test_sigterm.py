@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,11 +16,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from acfd_stream.v1 import face_track_pb2_grpc, stream_pb2
+from benchmarks.abuse import arena
 from tests.service.rig import failure, frames_of, plain, sending, serving
 
 SETTINGS = """
 listen = "127.0.0.1:0"
-metrics = ""
+metrics = "127.0.0.1:0"
 model = "{model}"
 drain_seconds = {drain}
 
@@ -39,20 +38,12 @@ resume_seconds = 1000.0
 
 
 @contextlib.contextmanager
-def process(folder: Path, model: Path, drain: float) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """``acfd-stream serve``, and its port."""
+def process(folder: Path, model: Path, drain: float) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``acfd-stream serve``, and its address."""
     config = folder / "serve.toml"
     config.write_text(SETTINGS.format(model=model, drain=drain))
-    command = [sys.executable, "-m", "acfd_stream.cli", "serve", "--config", str(config)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as running:
-        try:
-            assert running.stdout is not None
-            found = re.search(r"127\.0\.0\.1:(\d+)", running.stdout.readline())
-            assert found is not None
-            yield running, int(found[1])
-        finally:
-            if running.poll() is None:
-                running.kill()
+    with arena.serving(config) as (running, server):
+        yield server, running.address
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +60,7 @@ def test_a_stream_that_cannot_finish_goes_on_at_another_server(
 ) -> None:
     config, hold, answers = stream_pb2.TrackConfig(mode=mode), threading.Event(), []
     config.objective.FromSeconds(10)
-    with process(tmp_path, tiny_model, 0.2) as (server, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with process(tmp_path, tiny_model, 0.2) as (server, address), grpc.insecure_channel(address) as channel:
         stub = face_track_pb2_grpc.FaceTrackServiceStub(channel)
         call = stub.Track(sending(clip.read_bytes(), config, until=hold))
         answers.extend(next(call) for _ in range(2))
@@ -93,7 +84,7 @@ def test_a_file_finishes_while_the_server_drains_and_new_calls_are_refused(
     tiny_model: Path, clip: Path, tmp_path: Path, whole: list[bytes]
 ) -> None:
     hold = threading.Event()
-    with process(tmp_path, tiny_model, 30.0) as (server, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with process(tmp_path, tiny_model, 30.0) as (server, address), grpc.insecure_channel(address) as channel:
         stub, health = face_track_pb2_grpc.FaceTrackServiceStub(channel), health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
         call = stub.Track(sending(clip.read_bytes(), until=hold))
