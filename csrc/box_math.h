@@ -19,6 +19,24 @@ struct Variances {
   float centre, size;
 };
 
+// Feature level of the network: an anchor of side `side` amid every `stride` pixels.
+struct AnchorLevel {
+  int stride;
+  float side;
+  int height, width;  // places
+};
+
+// The anchor with number `index`, counted level by level and row by row.
+ACFD_HOST_DEVICE Anchor anchor_at(const AnchorLevel* level, int index) {
+  while (index >= level->height * level->width) {
+    index -= level->height * level->width;
+    ++level;
+  }
+  const float stride = static_cast<float>(level->stride);
+  return {(static_cast<float>(index % level->width) + 0.5f) * stride,
+          (static_cast<float>(index / level->width) + 0.5f) * stride, level->side};
+}
+
 // Longest and shortest log-ratio of a box's side to its anchor's: ratios e^-80 … 62.5.
 constexpr float kLogRatioMax = 4.135166556742356f;
 constexpr float kLogRatioMin = -80.0f;

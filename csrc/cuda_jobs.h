@@ -8,8 +8,6 @@
 
 namespace acfd {
 
-using Rank = unsigned long long;  // a score's falling key above an index: plain order of numbers is the law's order
-
 // Weights of one axis: tap t of output i is weights[t * tap_step + i * output_step], for sample first[i] + t.
 // Taps past the triangle weigh nothing, and may stand for samples that do not exist.
 struct AxisTaps {
@@ -39,15 +37,24 @@ struct NetworkTensor {
   long long picture_step;
   int row_step, column_step, channel_step;
   int height, width;
-  int pad[3];
+  int element_bytes;  // 1, 2 or 4
+  int pad[3];         // levels 0 … 255
+  int unused;
 };
 
-// How boxes of one view of a picture come to the display.
+// How boxes of one view of a picture come to the display. No content: there is no such picture in the batch.
 struct ViewPlacement {
   float content_width, content_height;  // network pixels
   float ratio_x, ratio_y;               // display pixels a network pixel
   float display_width, display_height;
 };
+
+ACFD_HOST_DEVICE Box to_display(Box box, const ViewPlacement& view) {
+  return {clamp_or_low(box.x1 * view.ratio_x, 0.0f, view.display_width),
+          clamp_or_low(box.y1 * view.ratio_y, 0.0f, view.display_height),
+          clamp_or_low(box.x2 * view.ratio_x, 0.0f, view.display_width),
+          clamp_or_low(box.y2 * view.ratio_y, 0.0f, view.display_height)};
+}
 
 // What decode_anchors leaves of a view beside its candidates.
 struct CandidateCount {
@@ -68,5 +75,9 @@ struct FaceRow {
   float score;
   int index;  // place among the picture's candidates
 };
+
+static_assert(sizeof(AxisTaps) == 32 && sizeof(LetterboxPicture) == 224 && sizeof(NetworkTensor) == 48);
+static_assert(sizeof(AnchorLevel) == 16 && sizeof(ViewPlacement) == 24 && sizeof(CandidateCount) == 8);
+static_assert(sizeof(FaceCount) == 16 && sizeof(FaceRow) == 24);
 
 }  // namespace acfd

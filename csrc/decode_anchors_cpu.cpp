@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "box_math.h"
 #include "ops_cpu.h"
 
 namespace acfd {
@@ -14,27 +13,13 @@ std::uint64_t rank_of(float score, std::size_t index) {
 std::vector<std::uint64_t> ranks_above(const DecodeJob& job) {
   std::size_t count = 0;
   for (const AnchorLevel& level : job.levels) {
-    count += static_cast<std::size_t>(level.size.height) * level.size.width;
+    count += static_cast<std::size_t>(level.height) * level.width;
   }
   std::vector<std::uint64_t> ranks;
   for (std::size_t index = 0; index < count; ++index) {
     if (job.scores[index] >= job.score_threshold) ranks.push_back(rank_of(job.scores[index], index));
   }
   return ranks;
-}
-
-Anchor anchor_at(const std::vector<AnchorLevel>& levels, std::int64_t index) {
-  for (const AnchorLevel& level : levels) {
-    const std::int64_t places = static_cast<std::int64_t>(level.size.height) * level.size.width;
-    if (index < places) {
-      const float x = static_cast<float>(index % level.size.width);
-      const float y = static_cast<float>(index / level.size.width);
-      const float stride = static_cast<float>(level.stride);
-      return {(x + 0.5f) * stride, (y + 0.5f) * stride, level.side};
-    }
-    index -= places;
-  }
-  return {};  // not reached: the index is below the sum of places
 }
 
 }  // namespace
@@ -57,7 +42,8 @@ DecodedBoxes decode_anchors_cpu(const DecodeJob& job) {
   out.indices.reserve(ranks.size());
   for (const std::uint64_t rank : ranks) {
     const std::int64_t index = static_cast<std::uint32_t>(rank);
-    const Box box = decode_box(anchor_at(job.levels, index), job.deltas + index * 4, variances, width, height);
+    const Anchor anchor = anchor_at(job.levels.data(), static_cast<int>(index));
+    const Box box = decode_box(anchor, job.deltas + index * 4, variances, width, height);
     out.boxes.insert(out.boxes.end(), {box.x1, box.y1, box.x2, box.y2});
     out.scores.push_back(job.scores[index]);
     out.indices.push_back(index);

@@ -207,8 +207,8 @@ std::vector<AnchorLevel> levels_of(const Pair& network_size, const std::vector<s
       break;
     }
     const Pair places((network_size.first + stride - 1) / stride, (network_size.second + stride - 1) / stride);
-    levels.push_back(
-        {static_cast<int>(stride), static_cast<float>(static_cast<double>(stride) * scale), size_of(places)});
+    levels.push_back({static_cast<int>(stride), static_cast<float>(static_cast<double>(stride) * scale),
+                      static_cast<int>(places.first), static_cast<int>(places.second)});
   }
   if (levels.empty()) {
     refuse("strides", "one or more numbers in 1 … " + std::to_string(kStrideMax), text(strides));
@@ -224,7 +224,7 @@ py::tuple decode_anchors(const py::object& scores, const py::object& deltas, con
   DecodeJob job;
   job.levels = levels_of(network_size, strides, scale);
   std::int64_t count = 0;
-  for (const AnchorLevel& level : job.levels) count += std::int64_t{level.size.height} * level.size.width;
+  for (const AnchorLevel& level : job.levels) count += std::int64_t{level.height} * level.width;
   const std::string note = " for network_size " + text(network_size);
   const auto score_array = contiguous<float>(require_array<float>("scores", scores, {count}, "", note));
   const auto delta_array = contiguous<float>(require_array<float>("deltas", deltas, {count, 4}, "", note));

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "box_math.h"
 #include "ops_cpu.h"
 
 namespace acfd {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "box_math.h"
 #include "preprocess.h"
 
 // Marks a function that is compiled for several instruction sets and chosen when the module loads, so
@@ -49,12 +50,6 @@ struct LetterboxJob {
 
 // Fills `image`, [network height, network width, 3].
 void letterbox_cpu(const LetterboxJob& job, unsigned char* image);
-
-struct AnchorLevel {
-  int stride;
-  float side;
-  Size size;  // places
-};
 
 struct DecodeJob {
   const float* scores;  // [A]

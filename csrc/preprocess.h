@@ -54,9 +54,9 @@ struct Triangle {
     return half_width - (offset < 0 ? -offset : offset);
   }
 
-  // Weights of the `count` samples from `first`, in 1 / 2^kWeightBits. The running sum is rounded, not the
-  // single weight, so that the weights add up to one exactly.
-  ACFD_HOST_DEVICE void weights(short* out) const {
+  // Weights of the `count` samples from `first`, in 1 / 2^kWeightBits, `step` apart. The running sum is rounded,
+  // not the single weight, so that the weights add up to one exactly.
+  ACFD_HOST_DEVICE void weights(short* out, int step = 1) const {
     long long total = 0;
     for (int k = 0; k < count; ++k) total += height(first + k);
     long long sum = 0;
@@ -64,7 +64,7 @@ struct Triangle {
     for (int k = 0; k < count; ++k) {
       sum += height(first + k);
       const int after = static_cast<int>(((sum << (kWeightBits + 1)) + total) / (2 * total));
-      out[k] = static_cast<short>(after - before);
+      out[k * step] = static_cast<short>(after - before);
       before = after;
     }
   }

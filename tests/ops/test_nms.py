@@ -131,5 +131,5 @@ def test_a_bad_argument_is_named(backend, boxes, scores, threshold, message):
 
 
 def test_an_unknown_backend_is_refused_with_the_names_there_are():
-    with pytest.raises(BackendUnavailable, match="backend must be one of reference, cpp, got 'fpga'"):
+    with pytest.raises(BackendUnavailable, match="backend must be one of reference, cpp, cuda, got 'fpga'"):
         nms(BOXES, SCORES, 0.5, backend="fpga")

@@ -103,10 +103,12 @@ class CudaLetterboxes:
         )
         steps = (width * 3, 3, 1) if is_channels_last else (width, 1, width * height)
         self._tensor = device.upload(
-            np.array([(3 * height * width, *steps, height, width, pad)], records.NETWORK_TENSOR)
+            np.array(
+                [(3 * height * width, *steps, height, width, levels.dtype.itemsize, pad, 0)], records.NETWORK_TENSOR
+            )
         )
-        self._levels = device.upload(levels)
-        self._kernel = f"letterbox_{8 * levels.dtype.itemsize}"
+        bits = levels.view(f"u{levels.dtype.itemsize}")  # the kernel moves them and need not know what they mean
+        self._levels = device.upload(bits.astype(np.uint32))
         self._pictures = device.empty((batch,), records.LETTERBOX_PICTURE)
         self._pinned_pictures = device.pinned((batch,), records.LETTERBOX_PICTURE)
         self._uploaded: Any = None
@@ -136,7 +138,7 @@ class CudaLetterboxes:
             height = width = max(height, width)  # tiles are laid over a picture as it is stored
         arguments = (self._pictures, self._tensor, self._levels, self.images)
         self._device.launch(
-            self._kernel,
+            "letterbox",
             (-(-width // TILE_WIDTH), -(-height // TILE_HEIGHT), len(pictures)),
             TILE_THREADS,
             [np.uint64(self._device.address(array)) for array in arguments],

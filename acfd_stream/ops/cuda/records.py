@@ -42,7 +42,9 @@ NETWORK_TENSOR = np.dtype(
         ("channel_step", "i4"),
         ("height", "i4"),
         ("width", "i4"),
+        ("element_bytes", "i4"),
         ("pad", "i4", 3),
+        ("unused", "i4"),
     ]
 )
 ANCHOR_LEVEL = np.dtype([("stride", "i4"), ("side", "f4"), ("height", "i4"), ("width", "i4")])
@@ -55,7 +57,6 @@ VIEW_PLACEMENT = np.dtype(
 CANDIDATE_COUNT = np.dtype([("kept", "i4"), ("passed", "i4")])
 FACE_COUNT = np.dtype([("count", "i4"), ("is_truncated", "i4"), ("cut_score", "f4"), ("unused", "i4")])
 FACE_ROW = np.dtype([("box", "f4", 4), ("score", "f4"), ("index", "i4")])
-BOX = np.dtype([("x1", "f4"), ("y1", "f4"), ("x2", "f4"), ("y2", "f4")])
 
 
 def record(kind: np.dtype[Any], values: Sequence[Any]) -> Any:
