@@ -162,6 +162,8 @@ class LocalCrew:
 
     def _lost(self, hand: _Hand, events: list[CrewEvent]) -> None:
         """Replace a worker that is gone."""
+        place = self._hands.index(hand)
+        self._hands.remove(hand)
         hand.connection.close()
         hand.process.join(_GRACE_SECONDS)
         if hand.process.is_alive():
@@ -175,10 +177,8 @@ class LocalCrew:
                 raise RunnerError(f"workers end before they begin ({reason}); try 'acfd-stream track' on one video")
         if hand.task is not None:
             events.append(Lost(hand.task, hand.name, reason))
-        if self._is_stopping:
-            self._hands.remove(hand)
-            return
-        self._hands[self._hands.index(hand)] = self._started(hand.name, hand.environment)
+        if not self._is_stopping:
+            self._hands.insert(place, self._started(hand.name, hand.environment))
 
     def _kill_stalled(self) -> None:
         now = time.monotonic()
@@ -194,4 +194,3 @@ def _how_it_ended(code: int | None) -> str:
         name = signal.Signals(-code).name if -code in {*signal.Signals} else f"signal {-code}"
         return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
     return f"ended by itself with code {code}"
-

@@ -60,7 +60,7 @@ def _write_report(task: EpisodeTask, episode: Episode) -> None:
     place = task.place(RESULTS)
     if not place.exists():
         raise MediaError(f"{place}: is not there any more; 'archive run' makes it again")
-    make_output("report", Finishing(task, read_results(place), lambda: None, _speed(episode)))
+    make_output("report", Finishing(task, read_results(place), speed=_speed(episode)))
 
 
 def _task(out: Path, episode: Episode) -> EpisodeTask:

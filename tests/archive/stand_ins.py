@@ -1,0 +1,78 @@
+"""What stands in for the work of a worker, by the name of its task; importable where a worker is started anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.errors import BackendUnavailable
+
+PATIENCE = 30.0
+STOPPED = EpisodeOutcome(EpisodeState.STOPPED, frames=1)
+
+
+class Pretender:
+    """What is opened in place of a detector: notes that it was, and by which process."""
+
+    def __init__(self, task: EpisodeTask) -> None:
+        task.out.mkdir(parents=True, exist_ok=True)
+        with open(task.out / "opened", "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def close(self) -> None:
+        """Free nothing."""
+
+
+def no_device(task: EpisodeTask) -> Any:
+    """An opener on a machine without the device."""
+    raise BackendUnavailable("device 'cuda' cannot be used: there is none")
+
+
+def stillborn(task: EpisodeTask) -> Any:
+    """An opener that takes its process with it."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def work(
+    task: EpisodeTask, detector: Pretender, report: Callable[[EpisodeProgress], None], is_stopped: Callable[[], bool]
+) -> EpisodeOutcome:
+    """Do what the first part of the task's name says."""
+    report(EpisodeProgress(1, 2, 0, 0.1, 1, 0.04))
+    deed = task.name.split("/")[0]
+    if deed == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif deed == "leave":
+        os._exit(3)
+    elif deed == "fault":
+        raise LookupError("no such thing")
+    elif deed == "hang":
+        _until(lambda: False)
+    elif deed == "wait":
+        _until(is_stopped)
+        return STOPPED
+    elif deed == "deaf":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+    elif deed == "crash_once" and not _is_second_time(task.out / task.name):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return EpisodeOutcome(EpisodeState.DONE, frames=2, new_frames=2, seconds=0.1, warnings=(str(os.getpid()),))
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _is_second_time(path: Path) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    return False
