@@ -244,7 +244,7 @@ class _Work:
     def _make_outputs(self, made: tuple[str, ...]) -> None:
         task = self.task
         place = task.place(RESULTS)
-        finishing = Finishing(task, read_results(place), self._pulse, self.figures.speed())
+        finishing = Finishing(task, read_results(place), self.is_stopped, self.figures.speed(), self._tell_finish)
         for output in missing_outputs(task, made):
             make_output(output, finishing)
             made = (*made, output)
@@ -257,10 +257,8 @@ class _Work:
         values = {"stage": "finish", "bytes": size, "figures": self.figures.values(), "made": list(made)}
         save_record(self.task, values)
 
-    def _pulse(self) -> None:
+    def _tell_finish(self) -> None:
         self.tell(EpisodeStage.FINISH, self.figures.frames)
-        if self.is_stopped():
-            raise Stopped
 
     def tell(self, stage: EpisodeStage, expected_frames: int | None) -> None:
         """Report how far it is, unless that was said just now."""

@@ -34,8 +34,15 @@ class Finishing:
 
     task: EpisodeTask
     results: ResultFile
-    pulse: Callable[[], None]  # called at every frame and output; raises Stopped where the work should end
+    is_stopped: Callable[[], bool] = lambda: False
     speed: EpisodeSpeed | None = None  # how fast it was tracked; only the report says so
+    tell: Callable[[], None] = lambda: None  # called at every frame and output
+
+    def pulse(self) -> None:
+        """Show that the work goes on; raises Stopped where it should end."""
+        self.tell()
+        if self.is_stopped():
+            raise Stopped
 
     def frames(self) -> Generator[tuple[Frame, FrameResult], None, None]:
         """The video once more, each frame with its result.
