@@ -26,7 +26,7 @@ from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import Face, FrameResult
 
 _VIDEO_ID = _CATEGORY_ID = 1
-_IMAGES_A_PIECE = 1000
+_IMAGES_A_PIECE = 100
 
 
 class CocoObjects:
@@ -85,10 +85,9 @@ class CocoObjects:
         return (b",\n" if self._annotations > 1 else b"\n") + _json(values)
 
     def _image_pieces(self) -> Iterator[bytes]:
-        frames = zip(self._images[0::3], self._images[1::3], self._images[2::3], strict=True)
         piece: list[bytes] = []
-        for number, (index, pts, shot) in enumerate(frames):
-            piece.append((b",\n" if number else b"\n") + _json(self._image(index, pts, shot)))
+        for place in range(0, len(self._images), 3):
+            piece.append((b",\n" if place else b"\n") + _json(self._image(*self._images[place : place + 3])))
             if len(piece) == _IMAGES_A_PIECE:
                 yield b"".join(piece)
                 piece = []
