@@ -21,6 +21,7 @@ from acfd_stream.types import Detections
 
 from .losses import IGNORE
 from .readers import Sample
+from .scoring import overlaps
 
 IOU = 0.5
 MOST_BOXES = 100
@@ -100,11 +101,11 @@ def judge(samples: Sequence[Sample], found: Sequence[Detections]) -> Verdicts:
         found_at = np.full(len(truth), -1.0)
         order = np.argsort(-detections.scores, kind="stable")[:MOST_BOXES]
         for box, value in zip(detections.boxes_xyxy[order].astype(np.float64), detections.scores[order], strict=True):
-            overlap = np.where(found_at < 0, _overlap(box, truth), 0.0)
+            overlap = np.where(found_at < 0, overlaps(box[None], truth)[0], 0.0)
             best = int(overlap.argmax()) if len(truth) else -1
             if best >= 0 and overlap[best] >= IOU:
                 found_at[best] = value
-            elif len(ignored) and _overlap(box, ignored, is_crowd=True).max() >= IOU:
+            elif len(ignored) and _covered(box, ignored).max() >= IOU:
                 continue
             scores.append(float(value))
             is_face.append(best >= 0 and overlap[best] >= IOU)
@@ -185,10 +186,7 @@ def draw_curves(parts: dict[str, Verdicts], path: Path) -> None:
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
-def _overlap(box: Floats, others: Floats, *, is_crowd: bool = False) -> Floats:
-    """IoU of ``box`` [4] with ``others`` [N, 4]; with a crowd, the share of the box's own area."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    inner = np.maximum(high - low, 0).prod(1)
-    own = float(np.prod(box[2:] - box[:2]))
-    whole = np.full(len(others), own) if is_crowd else own + (others[:, 2:] - others[:, :2]).prod(1) - inner
-    return inner / np.maximum(whole, 1e-9)
+def _covered(box: Floats, regions: Floats) -> Floats:
+    """Share of the area of ``box`` [4] that lies on each of ``regions`` [N, 4]."""
+    low, high = np.maximum(box[:2], regions[:, :2]), np.minimum(box[2:], regions[:, 2:])
+    return np.maximum(high - low, 0).prod(1) / max(float(np.prod(box[2:] - box[:2])), 1e-9)

@@ -26,6 +26,7 @@ from acfd_stream.types import Detections
 
 from .evaluate import Detect, open_detect
 from .readers import read_picture
+from .scoring import overlaps
 
 VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 Pixels = NDArray[np.uint8]
@@ -81,16 +82,8 @@ def label(image: Pixels, detect: Detect, config: LabelConfig) -> tuple[NDArray[n
 
 def _partner(box: NDArray[np.float32], others: NDArray[np.float32], found: Detections, least: float) -> int | None:
     """The best scored box of ``others`` that lies where ``box`` does."""
-    near = np.flatnonzero(overlaps(box, others) >= least)
+    near = np.flatnonzero(overlaps(box[None], others)[0] >= least)
     return int(near[np.argmax(found.scores[near])]) if len(near) else None
-
-
-def overlaps(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """IoU [N] of ``box`` [4] with ``others`` [N, 4]."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    inner = np.maximum(high - low, 0).prod(1)
-    areas = (others[:, 2:] - others[:, :2]).prod(1) + np.prod(box[2:] - box[:2])
-    return np.asarray(inner / np.maximum(areas - inner, 1e-9), np.float32)
 
 
 def frames(video: Path, config: LabelConfig) -> Iterator[Pixels]:
@@ -193,8 +186,9 @@ def label_set(annotation: Path, images: Path, out: Path, detect: Detect, config:
     for number, name in rows.items():
         boxes, sure = label(read_picture(images / name)[0], detect, config)
         there = np.array(known[number], np.float32).reshape(-1, 4)
-        for box, is_sure in zip(boxes, sure, strict=True):
-            if overlaps(box, there).max(initial=0.0) < config.known_iou:
+        known_iou = overlaps(boxes, there).max(axis=1, initial=0.0)
+        for box, is_sure, iou in zip(boxes, sure, known_iou, strict=True):
+            if iou < config.known_iou:
                 table.add_box(number, box, bool(is_sure))
     table.save(out)
     return table
