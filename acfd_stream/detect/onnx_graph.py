@@ -16,6 +16,8 @@ FULL_PRECISION = ("Sigmoid",)
 """Operators that stay in float32: the scores' last bits decide which face is first, and two of 0.9998 must differ."""
 _PARAMETERS = {"Resize": (1, 2)}  # float inputs that ONNX wants in float32 whatever the data is
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
+_HALF_SCALES_OPSET = 19  # the first whose scales may be fp16; what our networks use is the same from 18 on
+_NO_FLOATS = ("Shape", "QuantizeLinear")  # their outputs are none, whatever comes in
 
 
 @dataclass(frozen=True)
@@ -63,29 +65,36 @@ def read_graph(path: Path) -> Graph:
 def half_model(path: Path) -> bytes:
     """The model at ``path`` as a strongly typed fp16 one: every tensor's type stands in the file.
 
-    The pictures come in as fp16, weights and activations are fp16, ``FULL_PRECISION`` and the outputs float32. A file
-    whose pictures are fp16 already, or that holds quantised layers, is taken as it is.
+    The pictures come in as fp16, weights and activations are fp16, ``FULL_PRECISION`` and the outputs float32; what is
+    quantised stays so, with scales in fp16. A file whose pictures are fp16 already is taken as it is.
 
     Raises:
         BackendUnavailable: onnx is not installed.
         RunnerError: the file is no whole ONNX model.
     """
     model = _load(path)
-    if not _is_typed(model):
+    if not _is_half(model):
         _Halving(model.graph).run()
+        for opset in model.opset_import:
+            if not opset.domain and any(node.op_type in _QUANTIZED for node in model.graph.node):
+                opset.version = max(opset.version, _HALF_SCALES_OPSET)
     data: bytes = model.SerializeToString()
     return data
 
 
 def arithmetic(path: Path) -> str:
-    """What ``half_model`` of the file computes in: "f16", or "int8" where it holds quantised layers."""
-    return "int8" if any(node.op_type in _QUANTIZED for node in _load(path).graph.node) else "f16"
+    """What ``half_model`` of the file computes in: "f16", or "int8" where it holds quantised layers.
+
+    Raises:
+        RunnerError: the file cannot be read.
+    """
+    # An operator's name stands in the file as it is, so that this needs no onnx.
+    return "int8" if any(name.encode() in _bytes(path) for name in _QUANTIZED) else "f16"
 
 
-def _is_typed(model: Any) -> bool:
+def _is_half(model: Any) -> bool:
     half = _import_onnx().TensorProto.FLOAT16
-    is_half = any(entry.type.tensor_type.elem_type == half for entry in model.graph.input)
-    return is_half or any(node.op_type in _QUANTIZED for node in model.graph.node)
+    return any(entry.type.tensor_type.elem_type == half for entry in model.graph.input)
 
 
 class _Halving:
@@ -130,7 +139,7 @@ class _Halving:
                 is_parameter = place in _PARAMETERS.get(node.op_type, ())
                 node.input[place] = self._as(name, self._types.FLOAT if is_parameter else kind)
         is_float = any(name in self._kinds or self._is_float_weight(name) for name in node.input)
-        self._mark(node, kind if is_float and node.op_type != "Shape" else self._types.INT64)
+        self._mark(node, kind if is_float and node.op_type not in _NO_FLOATS else self._types.INT64)
 
     def _mark(self, node: Any, kind: int) -> None:
         """Pass ``node`` on, whose outputs are of ``kind``."""
@@ -187,13 +196,18 @@ class _Halving:
 
 
 def _load(path: Path) -> Any:
-    onnx = _import_onnx()
+    onnx, data = _import_onnx(), _bytes(path)
     try:
-        return onnx.load_model_from_string(path.read_bytes())
-    except OSError as error:
-        raise RunnerError(f"model file {path} cannot be read: {error.strerror or error}") from error
+        return onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError, whose module has moved between its versions
         raise RunnerError(f"model file {path} is not a whole ONNX model: {error}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunnerError(f"model file {path} cannot be read: {error.strerror or error}") from error
 
 
 def _import_onnx() -> Any:

@@ -204,18 +204,32 @@ class TensorRTNetwork:
         except TypeError as error:  # what the bindings make of a library that gives no builder
             raise self.failure(place) from error
         network = builder.create_network(_network_flags(self._trt))
-        parser = self._trt.OnnxParser(network, self._log)
-        if not parser.parse(half_model(self._path)):
-            reasons = [parser.get_error(at).desc() for at in range(parser.num_errors)]
-            raise RunnerError(f"model file {self._path}: TensorRT refuses it: {'; '.join(reasons)}")
-        if network.num_inputs != 1:
-            check_interface(self._path, [network.get_input(at).name for at in range(network.num_inputs)], [])
+        parser = self._parsed(network)  # holds the weights until the engine is built
         network.get_input(0).shape = (-1, 3, *size)
         data = builder.build_serialized_network(network, self._config(builder, size, batches, name))
+        del parser
         if data is None:
             raise self.failure(place)
         _log.warning("built %s in %.0f s", name, time.perf_counter() - begin)
         return bytes(data)
+
+    def _parsed(self, network: Any) -> Any:
+        """The parser that has filled ``network`` from the model file, as fp16."""
+        parser = self._trt.OnnxParser(network, self._log)
+        missing: BackendUnavailable | None = None
+        try:
+            data = half_model(self._path)
+        except BackendUnavailable as error:  # a file that is fp16 already needs no onnx
+            data, missing = self._path.read_bytes(), error
+        if not parser.parse(data):
+            reasons = [parser.get_error(at).desc() for at in range(parser.num_errors)]
+            raise RunnerError(f"model file {self._path}: TensorRT refuses it: {'; '.join(reasons)}")
+        inputs = [network.get_input(place) for place in range(network.num_inputs)]
+        outputs = [network.get_output(place).name for place in range(network.num_outputs)]
+        check_interface(self._path, [tensor.name for tensor in inputs], outputs)
+        if missing is not None and inputs[0].dtype != self._trt.float16:
+            raise missing
+        return parser
 
     def _config(self, builder: Any, size: tuple[int, int], batches: tuple[int, ...], name: str) -> Any:
         """How to build: memory, one profile (or one a batch, all alike), and what older versions must be told."""
