@@ -116,6 +116,13 @@ def track(
     overlay: Annotated[
         Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, ids and times drawn in.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.html", help="Also write a page with a player, boxes and a lane a track."),
+    ] = None,
+    has_proxy: Annotated[
+        bool, typer.Option("--report-proxy", help="Put the video, small, into the report, which then needs no file.")
+    ] = False,
     model: Model = "acfd-n",
     device: DeviceOption = Device.AUTO,
     size: Size = DEFAULTS.size,
@@ -143,6 +150,8 @@ def track(
         detect=DetectConfig(size=size, scales=parse_scales(scales), batch=batch, threads=threads),
         video=VideoConfig(start_seconds=start, end_seconds=end),
         is_quiet=is_quiet,
+        report=report,
+        has_proxy=has_proxy,
     )
     return run_track(call)
 

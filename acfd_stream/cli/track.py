@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from acfd_stream.outputs import ResultEnd, Writer
     from acfd_stream.pipeline.session import TrackSession
     from acfd_stream.types import Frame, FrameResult
-    from acfd_stream.video.render import OverlayWriter
 
 STDOUT = "-"
 PART_SUFFIX = ".part"  # acfd_stream.outputs and the overlay leave what looks whole and is not under this name
@@ -40,6 +40,14 @@ class TrackCall:
     detect: DetectConfig
     video: VideoConfig
     is_quiet: bool = False
+    report: Path | None = None
+    has_proxy: bool = False  # of the report: the video goes into it, small
+
+    @property
+    def beside(self) -> dict[str, str]:
+        """Option → place of what is made beside the results."""
+        asked = {"--overlay": self.overlay, "--report": self.report}
+        return {option: os.fspath(place) for option, place in asked.items() if place is not None}
 
     @property
     def place(self) -> str:
@@ -78,14 +86,17 @@ def check_places(call: TrackCall) -> None:
     """Refuse a call that would write over its own input or over its own other output."""
     if not call.place:
         raise ConfigError("--output is empty; name a file, or leave it out")
-    places = {"--output": call.place} | ({} if call.overlay is None else {"--overlay": os.fspath(call.overlay)})
+    if call.has_proxy and call.report is None:
+        raise ConfigError("--report-proxy goes with --report; name the page with --report OUT.html")
+    places = {"--output": call.place} | call.beside
     for option, place in places.items():
         for name in (place, place + PART_SUFFIX):
             if place != STDOUT and _is_same_file(name, call.source):
                 raise ConfigError(f"{option} {place} would write over the input, {name}; choose another place")
-    names = [{os.path.realpath(place), os.path.realpath(place) + PART_SUFFIX} for place in places.values()]
-    if len(names) > 1 and names[0] & names[1]:
-        raise ConfigError(f"--output {call.place} and --overlay {call.overlay} would be one file; choose another place")
+    for (one, first), (other, second) in combinations(places.items(), 2):
+        names = [{os.path.realpath(place), os.path.realpath(place) + PART_SUFFIX} for place in (first, second)]
+        if names[0] & names[1]:
+            raise ConfigError(f"{one} {first} and {other} {second} would be one file; choose another place")
 
 
 def _is_same_file(place: str, source: str) -> bool:
@@ -95,32 +106,32 @@ def _is_same_file(place: str, source: str) -> bool:
 def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgress) -> ResultEnd:
     """Write all frames and the closing word; a failure leaves nothing that looks whole."""
     from acfd_stream.archive.transcript import end_of, header_of
+    from acfd_stream.cli.track_extras import open_extras
     from acfd_stream.outputs import open_writer
 
     with contextlib.ExitStack() as failures:
-        overlay = _open_overlay(call)
-        if overlay is not None:
-            failures.callback(overlay.abort)
+        header = header_of(session)
+        extras = open_extras(call, header)
+        for extra in extras:
+            failures.callback(extra.abort)
         place = sys.stdout.buffer if call.place == STDOUT else call.place
-        writer = open_writer(place, call.format, header_of(session))
+        writer = open_writer(place, call.format, header)
         failures.push(abort_on_exit(writer))
-        results = _results(session, keeps_frames=overlay is not None)
+        results = _results(session, keeps_frames=any(extra.needs_frames for extra in extras))
         with naming_what_is_left(call, progress), contextlib.closing(results), progress:
             for frame, result in results:
                 writer.write(result)
-                if overlay is not None and frame is not None:
+                for extra in extras:
                     with _naming_results(call, f"so far are in {call.place}{PART_SUFFIX}"):
-                        overlay.write(frame, result)
+                        extra.write(frame, result)
                 progress.advance(result)
                 STOP.check()
             end = end_of(session)
             writer.close(end)
-            if overlay is not None:
-                with _naming_results(call, f"are in {call.place}"):
-                    overlay.close(is_complete=end.is_complete)
+        for extra in extras:
+            with _naming_results(call, f"are in {call.place}"):
+                extra.close(end)
         failures.pop_all()
-    for warning in [] if overlay is None else overlay.warnings:
-        complain(f"warning: {call.overlay}: {warning}")
     return end
 
 
@@ -131,14 +142,6 @@ def _results(session: TrackSession, *, keeps_frames: bool) -> Generator[tuple[Fr
     else:
         for result in session:
             yield None, result
-
-
-def _open_overlay(call: TrackCall) -> OverlayWriter | None:
-    if call.overlay is None:
-        return None
-    from acfd_stream.video.render import OverlayWriter
-
-    return OverlayWriter(call.overlay, call.source)
 
 
 def abort_on_exit(writer: Writer) -> Callable[[type[BaseException] | None, BaseException | None, object], None]:
@@ -162,9 +165,12 @@ def naming_what_is_left(call: TrackCall, progress: TrackProgress) -> Iterator[No
 
 @contextlib.contextmanager
 def _naming_results(call: TrackCall, where: str) -> Iterator[None]:
-    """Let an overlay that cannot be written say where the results are."""
+    """Let what cannot be made beside the results, or is broken off, say where these are."""
     try:
         yield
+    except KeyboardInterrupt as error:
+        how = "terminated" if isinstance(error, Terminated) else "interrupted"
+        raise type(error)(f"{how}; the results {where}") from None
     except OutputError as error:
         raise OutputError(f"{error}; the results {where}" if call.place != STDOUT else str(error)) from error
 
@@ -174,10 +180,11 @@ def say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: Tra
     for warning in end.warnings:
         complain(f"warning: {source}: {warning}")
     if end.is_complete:
-        progress.summarize(end.tracks, [call.place, *([str(call.overlay)] if call.overlay else [])])
+        progress.summarize(end.tracks, [call.place, *call.beside.values()])
         return DONE
     kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
     frames = count(progress.frames, "frame")
-    overlay = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""
-    complain(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{overlay}")
+    beside = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""
+    beside += f"; the report of them is {call.report}" if call.report else ""
+    complain(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{beside}")
     return INPUT_AT_FAULT

@@ -42,9 +42,19 @@ class OverlayWriter:
     Args:
         path: the MP4, replaced if there is one.
         source_path: file or URL whose sound is taken; None, or one without sound that can be read: a silent overlay.
+        is_drawn: False leaves the pictures as they are.
+        longest_side: pictures larger than that are made smaller, and cost less of everything; pixels, > 0.
     """
 
-    def __init__(self, path: str | Path, source_path: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        source_path: str | Path | None = None,
+        *,
+        is_drawn: bool = True,
+        longest_side: int | None = None,
+    ) -> None:
+        self._is_drawn, self._longest_side = is_drawn, longest_side
         self.path = Path(path)
         self.warnings: list[str] = []
         self._final = Path(os.path.realpath(path))  # a link stays a link to its file
@@ -133,10 +143,10 @@ class OverlayWriter:
         return f"cannot write {self.path}: {_reason(error)}; {advice} another place"
 
     def _start(self, frame: Frame) -> VideoStream:
-        height, width = frame.picture.display_size
         # Without B-frames: MP4 takes its duration from decoding times, which they shift in front of a long frame.
-        stream = self._output.add_stream("libx264", options={"preset": "veryfast", "crf": "20", "bf": "0"})
-        stream.height, stream.width = max(2, height // 2 * 2), max(2, width // 2 * 2)
+        quality = {"crf": "20"} if self._longest_side is None else {"crf": "27", "g": "48"}
+        stream = self._output.add_stream("libx264", options={"preset": "veryfast", "bf": "0", **quality})
+        stream.height, stream.width = self._even_size(frame.picture.display_size)
         stream.pix_fmt = "yuv420p"
         codec = stream.codec_context
         codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range = _BT709, _BT709, _BT709, _LIMITED
@@ -148,6 +158,13 @@ class OverlayWriter:
         self._start_sound()
         return stream
 
+    def _even_size(self, display_size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the overlay of such pictures: even, and not larger than asked for."""
+        most = self._longest_side or max(display_size)
+        fit = min(1.0, most / max(display_size))
+        height, width = (max(2, int(side * fit) // 2 * 2) for side in display_size)
+        return height, width
+
     def _drawn(self, frame: Frame, result: FrameResult) -> av.VideoFrame:
         """The picture of ``frame`` with ``result`` on it, at its time in the overlay."""
         height, width = frame.picture.display_size
@@ -155,11 +172,12 @@ class OverlayWriter:
         # The first frame loses at most a line to evenness; a later one of another shape is fitted in.
         content = (
             self._size
-            if (height // 2 * 2, width // 2 * 2) == self._size
+            if self._even_size((height, width)) == self._size
             else (max(1, min(self._size[0], round(height * fit))), max(1, min(self._size[1], round(width * fit))))
         )
         image = letterbox(frame.picture, content, self._size)
-        draw_result(image[: content[0], : content[1]], result, (content[0] / height, content[1] / width))
+        if self._is_drawn:
+            draw_result(image[: content[0], : content[1]], result, (content[0] / height, content[1] / width))
         picture = self._reformatter.reformat(
             av.VideoFrame.from_numpy_buffer(image, format="rgb24"),
             format="yuv420p",

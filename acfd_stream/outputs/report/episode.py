@@ -19,7 +19,7 @@ from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.report.gather import EpisodeColumns, gather
 from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
 from acfd_stream.outputs.report.summary import EpisodeSummary, summarize, summary_values
-from acfd_stream.outputs.report.words import shown_text
+from acfd_stream.outputs.report.words import WAITING_STAGES, shown_text
 
 _SCRIPTS = ("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "episode.js")
 _STYLES = ("base.css", "episode.css")
@@ -35,8 +35,8 @@ class EpisodeSpeed:
     seconds: float  # of work
     frames: int  # that were worked on in this time
     stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → mean of a frame
-    latency_p50_seconds: float | None = None  # of a frame, where it was measured
-    latency_p95_seconds: float | None = None
+    work_p50_seconds: float | None = None  # on a frame, all stages but waiting, where it was measured
+    work_p95_seconds: float | None = None
 
     @property
     def frames_per_second(self) -> float:
@@ -96,6 +96,7 @@ def write_episode_report(
         proxy=None if proxy is None else _inside(proxy),
         settings=_setting_rows(results.header.settings),
         speed=speed,
+        waiting=WAITING_STAGES,
     )
     return summary
 

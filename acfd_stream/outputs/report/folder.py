@@ -12,7 +12,7 @@ from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS
 from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
 from acfd_stream.outputs.report.summary import EpisodeSummary, LongTrack, read_summary, summary_of_results
-from acfd_stream.outputs.report.words import shown_text
+from acfd_stream.outputs.report.words import WAITING_STAGES, shown_text
 
 STATES = ("done", "broken", "failing", "running", "waiting")
 _SCRIPTS = ("folder.js",)
@@ -195,8 +195,8 @@ def _stages(rows: Sequence[EpisodeRow]) -> list[dict[str, Any]]:
     for row in rows:
         if row.stage_seconds and row.frames:
             frames += row.frames
-            for stage, spent in row.stage_seconds.items():
-                seconds[stage] = seconds.get(stage, 0.0) + spent
+            for stage in (each for each in row.stage_seconds if each not in WAITING_STAGES):
+                seconds[stage] = seconds.get(stage, 0.0) + row.stage_seconds[stage]
     most = max(seconds.values(), default=0.0) or 1.0
     return [{"name": stage, "seconds": spent / frames, "share": spent / most} for stage, spent in seconds.items()]
 

@@ -90,5 +90,6 @@ def _environment() -> Environment:
         "percent": words.percent,
         "count": words.count,
         "shown": words.shown_text,
+        "stage": words.stage_name,
     }
     return environment

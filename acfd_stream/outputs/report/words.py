@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 MINUTE, HOUR = 60, 3600
+WAITING_STAGES = ("ingest", "queue")
+"""In these a frame is not worked on: files are read ahead, and then wait for as long as there is room."""
+_STAGES = {
+    "preprocess": "view for the network",
+    "infer": "network",
+    "decode_boxes": "boxes from anchors",
+    "nms": "suppression",
+}
 
 
 def shown_text(text: str) -> str:
@@ -41,3 +49,8 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return "< 1 %"
     return f"{int(share * 100) if share > 0.99 else round(share * 100)} %"
+
+
+def stage_name(stage: str) -> str:
+    """What a person calls a stage of a frame's way."""
+    return _STAGES.get(stage, stage)
