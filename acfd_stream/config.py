@@ -119,6 +119,11 @@ def otlp_endpoint() -> str:
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cuda_visible_devices() -> str:
     """Which GPUs the caller leaves to this process, as ``CUDA_VISIBLE_DEVICES`` says; empty: all."""
     return os.environ.get("CUDA_VISIBLE_DEVICES", "")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.client import Remote
 from acfd_stream.cli.exits import DONE, complain, remark
-from acfd_stream.config import hush_grpc
+from acfd_stream.config import available_cores, hush_grpc
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _report(call: BenchCall, remote: Remote, clip: Path, server_cpu: Callable[[]
         "seconds": load.seconds,
         "drop_policy": load.drop_policy,
         "warmup_seconds": plan.warmup_seconds,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": available_cores(),
         "largest": largest,
         "rows": [row.values() for row in rows],
     }

@@ -16,12 +16,11 @@ with the usual term for work that is not interrupted.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from dataclasses import dataclass
 from types import TracebackType
 
-from acfd_stream.config import CapacityConfig, SchedulerConfig, require
+from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores, require
 from acfd_stream.errors import OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.costs import Costs, Size, megapixels
@@ -99,7 +98,7 @@ class Capacity:
         self._costs = costs
         self._scheduler = scheduler or SchedulerConfig()
         self._metrics = metrics or Metrics.none()
-        self._cores = self.config.cores or _cpu_count()
+        self._cores = self.config.cores or available_cores()
         self._decode_seconds = self.config.decode_seconds
         self._decoded = 0
         self._lock = threading.Lock()
@@ -315,10 +314,3 @@ def _name(demand: Demand) -> str:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms"
-
-
-def _cpu_count() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
