@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import ShapeError
-from acfd_stream.ops import available_backends, merge_scales
-
-BACKENDS = available_backends()
+from acfd_stream.ops import merge_scales
+from tests.ops.backends import BACKENDS
 
 
 def scale(*faces):

@@ -39,7 +39,7 @@ class AnchorDecoder:
         self._device = device
         self._batch = batch
         self._anchors = [anchor_count(size, spec) for size in network_sizes]
-        self._levels = [device.upload(_levels(size, spec)) for size in network_sizes]
+        self._levels = [device.upload(records.as_bytes(_levels(size, spec))) for size in network_sizes]
         self._settings = (
             np.float32(spec.variances[0]),
             np.float32(spec.variances[1]),
@@ -50,13 +50,13 @@ class AnchorDecoder:
         self._slots = _power_of_two(self.candidates)
         views = batch * self.scales
         self._scratch, self._shared_bytes = _working_memory(device, views, 8 * self._slots)
-        self._views = device.empty((views,), records.VIEW_PLACEMENT)
+        self._views = device.empty((views, records.VIEW_PLACEMENT.itemsize), np.uint8)
         self._pinned_views = device.pinned((batch, self.scales), records.VIEW_PLACEMENT)
         self._uploaded: Any = None
         self.boxes = device.empty((views, self.candidates, 4), np.float32)
         self.scores = device.empty((views, self.candidates), np.float32)
         self.indices = device.empty((views, self.candidates), np.int32)
-        self.counts = device.empty((views,), records.CANDIDATE_COUNT)
+        self.counts = device.empty((views, records.CANDIDATE_COUNT.itemsize), np.uint8)
 
     def place(self, views: Sequence[Sequence[Letterbox]]) -> None:
         """Say how every picture was laid into its views; queues a small upload.
@@ -119,7 +119,7 @@ class Suppressor:
         self._block_bytes = -(-size // 8) * 8
         self._scratch, self._shared_bytes = _working_memory(device, batch, self._block_bytes)
         self._row = np.dtype([("head", records.FACE_COUNT), ("faces", records.FACE_ROW, (self._faces,))])
-        self._results = device.empty((batch,), self._row)
+        self._results = device.empty((batch, self._row.itemsize), np.uint8)
         self._pinned_results = device.pinned((batch,), self._row)
 
     def suppress(self, boxes: Array, scores: Array, counts: Array) -> None:

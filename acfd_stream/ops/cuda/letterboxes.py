@@ -102,14 +102,11 @@ class CudaLetterboxes:
             (batch, height, width, 3) if is_channels_last else (batch, 3, height, width), levels.dtype
         )
         steps = (width * 3, 3, 1) if is_channels_last else (width, 1, width * height)
-        self._tensor = device.upload(
-            np.array(
-                [(3 * height * width, *steps, height, width, levels.dtype.itemsize, pad, 0)], records.NETWORK_TENSOR
-            )
-        )
+        tensor = (3 * height * width, *steps, height, width, levels.dtype.itemsize, pad, 0)
+        self._tensor = device.upload(records.as_bytes(np.array([tensor], records.NETWORK_TENSOR)))
         bits = levels.view(f"u{levels.dtype.itemsize}")  # the kernel moves them and need not know what they mean
         self._levels = device.upload(bits.astype(np.uint32))
-        self._pictures = device.empty((batch,), records.LETTERBOX_PICTURE)
+        self._pictures = device.empty((batch, records.LETTERBOX_PICTURE.itemsize), np.uint8)
         self._pinned_pictures = device.pinned((batch,), records.LETTERBOX_PICTURE)
         self._uploaded: Any = None
         self._held: tuple[list[Picture], list[Array]] = ([], [])

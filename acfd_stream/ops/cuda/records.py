@@ -1,4 +1,7 @@
-"""The records of ``csrc/cuda_jobs.h`` and ``csrc/box_math.h`` as NumPy dtypes; a test compares the layouts."""
+"""The records of ``csrc/cuda_jobs.h`` and ``csrc/box_math.h`` as NumPy dtypes; a test compares the layouts.
+
+CuPy's arrays hold no records, so on the device they are bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 AXIS_TAPS = np.dtype(
     [
@@ -65,3 +69,8 @@ def record(kind: np.dtype[Any], values: Sequence[Any]) -> Any:
     for name, value in zip(kind.names or (), values, strict=True):
         row[name] = value
     return row[()]
+
+
+def as_bytes(rows: NDArray[Any]) -> NDArray[np.uint8]:
+    """Records [N] as uint8 [N, bytes of one], over the same memory."""
+    return rows.view(np.uint8).reshape(rows.shape[0], rows.dtype.itemsize)

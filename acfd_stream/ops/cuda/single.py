@@ -12,7 +12,7 @@ from acfd_stream.ops.anchors import AnchorSpec, Letterbox
 from acfd_stream.ops.cuda.batch import CudaOps
 from acfd_stream.ops.cuda.faces import AnchorDecoder, Suppressor
 from acfd_stream.ops.cuda.letterboxes import AxisFilters, CudaLetterboxes
-from acfd_stream.ops.cuda.records import CANDIDATE_COUNT
+from acfd_stream.ops.cuda.records import CANDIDATE_COUNT, as_bytes
 from acfd_stream.types import ColorMatrix, FloatArray, IndexArray, Picture, PixelFormat, PlaneArray
 
 
@@ -77,7 +77,7 @@ class CudaBackend:
             decoder = AnchorDecoder(device, 1, [network_size], spec, score_threshold, candidates)
             decoder.place([[Letterbox(network_size, content_size, content_size)]])
             decoder.decode(0, device.upload(scores[None]), device.upload(deltas[None]))
-            kept, passed = to_host(decoder.counts)[0].item()
+            kept, passed = to_host(decoder.counts).view(CANDIDATE_COUNT)[0, 0].item()
             arrays = [to_host(array)[0, :kept] for array in (decoder.boxes, decoder.scores, decoder.indices)]
         return arrays[0], arrays[1], arrays[2].astype(np.int64), passed > kept
 
@@ -91,7 +91,7 @@ class CudaBackend:
         device = self._ops.device
         with self._lock:
             suppressor = Suppressor(device, 1, 1, count, iou_threshold, count)
-            counts = np.array([(count, count)], CANDIDATE_COUNT)
+            counts = as_bytes(np.array([(count, count)], CANDIDATE_COUNT))
             suppressor.suppress(*(device.upload(array) for array in (boxes_xyxy[None], scores[None], counts)))
             _, rows = suppressor.read(1)[0]
         indices: IndexArray = rows["index"].astype(np.int64)
