@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.errors import AcfdError, BackendUnavailable, ConfigError, RunnerError
@@ -63,10 +63,10 @@ def serve(connection: Connection, environment: Mapping[str, str], open_detector:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     os.environ.update(environment)
     inbox = _Inbox(connection)
-    bench = _Bench(open_detector)
+    bench = Bench(open_detector)
     try:
         while (task := inbox.next_task()) is not None:
-            answer = _worked(task, bench, work, connection, inbox.is_stopped)
+            answer = answer_to(task, bench, work, connection.send, inbox.is_stopped)
             connection.send(answer)
             if isinstance(answer, AcfdError):
                 return
@@ -83,16 +83,21 @@ def open_for(task: EpisodeTask) -> Detector:
     return Detector.open(task.model, task.device, task.detect)
 
 
-def _worked(
-    task: EpisodeTask, bench: _Bench, work: Work, connection: Connection, is_stopped: Callable[[], bool]
+def answer_to(
+    task: EpisodeTask,
+    bench: Bench,
+    work: Work,
+    send: Callable[[Any], None],
+    is_stopped: Callable[[], bool],
 ) -> EpisodeOutcome | AcfdError:
+    """What a worker, wherever it is, answers to a task; until then ``send`` is told what there is to tell."""
     try:
         detector = bench.detector_for(task)
     except (BackendUnavailable, ConfigError, RunnerError) as error:
         return error
-    connection.send(Beginning())
+    send(Beginning())
     try:
-        return work(task, detector, connection.send, is_stopped)
+        return work(task, detector, send, is_stopped)
     except (BrokenPipeError, ConnectionResetError):
         raise
     except MemoryError:
@@ -104,7 +109,7 @@ def _worked(
         return EpisodeOutcome(EpisodeState.FAILED_PASSING, error=fault)
 
 
-class _Bench:
+class Bench:
     """The detector of this process, opened once for all tasks that ask for the same."""
 
     def __init__(self, open_detector: Opener) -> None:
@@ -113,6 +118,7 @@ class _Bench:
         self._detector: Detector | None = None
 
     def detector_for(self, task: EpisodeTask) -> Detector:
+        """The detector of ``task``; the one of before is closed where it is another."""
         asked = (task.model, task.device, task.detect)
         if self._detector is None or self._asked != asked:
             self.close()
@@ -121,6 +127,7 @@ class _Bench:
         return self._detector
 
     def close(self) -> None:
+        """Close the detector; a second call does nothing."""
         if self._detector is not None:
             self._detector.close()
             self._detector = None
