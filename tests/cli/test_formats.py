@@ -15,7 +15,6 @@ from pycocotools.coco import COCO
 from acfd_stream.outputs import FORMATS
 from tests.cli.test_track import command, names, track
 
-
 NAMES = {"jsonl": "a.jsonl", "parquet": "a.parquet", "mot": "a.txt", "coco": "a.coco.json", "vtt": "a.vtt"}
 
 
