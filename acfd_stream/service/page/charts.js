@@ -22,6 +22,17 @@ function ticks(top, most = 4) {
   return found;
 }
 
+// The path of a line that breaks where there is no value; `x` of an index and `y` of a value are pixels.
+function lineOf(values, x, y) {
+  let path = "";
+  let isOpen = false;
+  values.forEach((value, index) => {
+    if (value !== null) path += `${isOpen ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
+    isOpen = value !== null;
+  });
+  return path;
+}
+
 // One chart. `options`: low and high of the axis (high may be a function of the data), `format` of a value, `unit`
 // of the axis, `rule` (a value with its label), `isLog` (a function of the data's top), `stacked`.
 export class Chart {
@@ -140,25 +151,11 @@ export class Chart {
       return this.stacks().map((each) => svg("path", { class: `area ${each.name}`, d: this.area(each), ...clip }));
     }
     return [...this.data.series].reverse().flatMap((each) => {
-      const line = svg("path", { class: `line ${each.name}`, d: this.line(each.values), ...clip });
+      const line = svg("path", { class: `line ${each.name}`, d: lineOf(each.values, (index) => this.x(index), (value) => this.y(value)), ...clip });
       const dots = this.loneDots(each.values).map((index) =>
         svg("circle", { class: `dot ${each.name}`, cx: this.x(index), cy: this.y(each.values[index]), r: 1.6, ...clip }));
       return [line, ...dots];
     });
-  }
-
-  line(values) {
-    let path = "";
-    let isOpen = false;
-    values.forEach((value, index) => {
-      if (value === null) {
-        isOpen = false;
-        return;
-      }
-      path += `${isOpen ? "L" : "M"}${this.x(index).toFixed(1)} ${this.y(value).toFixed(1)}`;
-      isOpen = true;
-    });
-    return path;
   }
 
   loneDots(values) {
@@ -168,10 +165,7 @@ export class Chart {
 
   area({ bottoms, tops }) {
     const point = (value, index) => `${this.x(index).toFixed(1)} ${this.y(value).toFixed(1)}`;
-    return `M${tops.map(point).join("L")}L${bottoms.map(point).reverse().map((_, index) => {
-      const place = bottoms.length - 1 - index;
-      return point(bottoms[place], place);
-    }).join("L")}Z`;
+    return `M${tops.map(point).join("L")}L${bottoms.map(point).reverse().join("L")}Z`;
   }
 
   pointer() {
@@ -230,14 +224,8 @@ export function spark(values, objective) {
   const top = Math.max(objective ? objective * 1.4 : 1, ...finite(values));
   const y = (value) => height - 2 - (value / top) * (height - 4);
   const x = (index) => (index / Math.max(1, values.length - 1)) * (width - 4) + 2;
-  let path = "";
-  let isOpen = false;
-  values.forEach((value, index) => {
-    if (value !== null) path += `${isOpen ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
-    isOpen = value !== null;
-  });
   const nodes = objective ? [svg("line", { class: "rule", x1: 0, x2: width, y1: y(objective), y2: y(objective) })] : [];
   return svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, [
-    ...nodes, svg("path", { class: "line p95", d: path }),
+    ...nodes, svg("path", { class: "line p95", d: lineOf(values, x, y) }),
   ]);
 }

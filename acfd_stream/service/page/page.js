@@ -19,7 +19,7 @@ const ms = (value) => (value === null || value === undefined ? "–" : value < 1
 const percent = (share) => {
   if (share === null || share === undefined) return "–";
   if (share > 0.999 && share < 1) return `${(Math.floor(share * 10000) / 100).toFixed(2)} %`;
-  return `${share === 1 || share * 100 < 10 && share === 0 ? share * 100 : (share * 100).toFixed(share >= 0.9 ? 1 : 0)} %`;
+  return `${share === 0 || share === 1 ? share * 100 : (share * 100).toFixed(share >= 0.9 ? 1 : 0)} %`;
 };
 const rate = (value) => (value > 0 && value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en"));
 const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
@@ -199,11 +199,7 @@ function showLook(row) {
   if (row.reused) facts.push(`${percent(row.reused / row.frames)} held drawings`);
   if (row.error) facts.push(row.error);
   text("look-facts", facts.join(" · "));
-  if (!row.has_overlay) {
-    at("whole").hidden = true;
-    at("no-picture").hidden = false;
-    text("no-picture", "Its owner does not show its pictures.");
-  }
+  if (!row.has_overlay) showNoPicture("Its owner does not show its pictures.");
 }
 
 let isLooking = false;
@@ -219,11 +215,7 @@ async function look() {
     const picture = answer.status === 200 ? await answer.blob() : null;
     if (row.id !== shownId()) return; // another one was chosen meanwhile
     if (picture) showPicture(row, picture);
-    else if (seen.id !== row.id) {
-      at("whole").hidden = true;
-      at("no-picture").hidden = false;
-      text("no-picture", "Waiting for its next frame …");
-    }
+    else if (seen.id !== row.id) showNoPicture("Waiting for its next frame …");
   } catch { /* the next poll says that the service does not answer */ } finally {
     isLooking = false;
   }
@@ -237,6 +229,12 @@ function showPicture(row, blob) {
   at("whole").href = `/streams/${encodeURIComponent(row.id)}/overlay.jpg`;
   at("whole").hidden = false;
   at("no-picture").hidden = true;
+}
+
+function showNoPicture(why) {
+  at("whole").hidden = true;
+  at("no-picture").hidden = false;
+  text("no-picture", why);
 }
 
 function showSilence() {
