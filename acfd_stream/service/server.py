@@ -44,6 +44,7 @@ SERVICES = (
     face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],
     job_pb2.DESCRIPTOR.services_by_name["JobService"],
 )
+_OUR_METHODS = tuple(f"/{service.full_name}/" for service in SERVICES)
 _QUEUED_CALLS = 4  # so many times as many calls as there are threads may wait for one
 _STOP_SECONDS = 1.0  # for answers that are on their way when everything is over
 _SIGNAL_SECONDS = 0.5
@@ -251,8 +252,7 @@ class _Starting(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
         """The next handler, or one that says UNAVAILABLE."""
         handler = continuation(handler_call_details)
-        is_ours = handler_call_details.method.startswith(tuple(f"/{service.full_name}/" for service in SERVICES))
-        if handler is None or not is_ours or self._is_ready():
+        if handler is None or not handler_call_details.method.startswith(_OUR_METHODS) or self._is_ready():
             return handler
         message = "the server is starting; try again in a moment"
         error = StatusError(grpc.StatusCode.UNAVAILABLE, "STARTING", message, retry_seconds=1.0)
