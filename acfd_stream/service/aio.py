@@ -20,6 +20,7 @@ from acfd_stream.service.exchange import (
     EncodedFrame,
     Exchange,
     FrameMedia,
+    Sendable,
     StreamOptions,
     StreamStart,
     cut,
@@ -136,17 +137,16 @@ class AsyncClient:
         return AsyncTrackStream(Exchange(media.name, options), begin, media, self.target, self._patience)
 
 
-class _AsyncMedia:
+class _AsyncMedia(Sendable):
     """Pieces of a container that come asynchronously, once."""
 
     def __init__(self, pieces: AsyncIterable[bytes], name: str) -> None:
-        self.name = name
-        self.is_spent = False
+        super().__init__(name, is_replayable=False)
         self._pieces = pieces
 
     async def messages(self) -> AsyncIterator[Any]:
         """The messages after the first."""
-        self.is_spent = True
+        self.begin()
         async for piece in self._pieces:
             for data in cut([piece]):
                 yield face_track_pb2.TrackRequest(data=data)

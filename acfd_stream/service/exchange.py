@@ -200,22 +200,44 @@ Bytes = str | Path | BinaryIO | Iterable[bytes] | Callable[[], Iterable[bytes]]
 """A container: a file's path, a binary file object, pieces, or what gives the pieces from the beginning again."""
 
 
-class ByteMedia:
+class Sendable:
+    """What is sent, and perhaps again after a break.
+
+    Args:
+        name: what it is called in results.
+        is_replayable: it can be begun again.
+    """
+
+    def __init__(self, name: str, *, is_replayable: bool) -> None:
+        self.name, self.is_replayable = name, is_replayable
+        self._is_begun = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it was begun and cannot be begun again."""
+        return self._is_begun and not self.is_replayable
+
+    def begin(self, what: str = "media") -> None:
+        """Note that it is sent now.
+
+        Raises:
+            ConfigError: it was sent before and cannot be begun again; the message calls it ``what``.
+        """
+        if self.is_spent:
+            raise ConfigError(f"the stream of {self.name} broke, and its {what} cannot be sent a second time")
+        self._is_begun = True
+
+
+class ByteMedia(Sendable):
     """Bytes of a container in pieces that fit a message.
 
     A path and a callable can be begun again after a break; an open file and an iterable cannot.
     """
 
     def __init__(self, source: Bytes, name: str = "<stream>") -> None:
+        is_file = isinstance(source, str | Path)
+        super().__init__(str(source) if is_file else name, is_replayable=is_file or callable(source))
         self._source = source
-        self._is_begun = False
-        self.name = str(source) if isinstance(source, str | Path) else name
-        self.is_replayable = isinstance(source, str | Path) or callable(source)
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether it was begun and cannot be begun again."""
-        return self._is_begun and not self.is_replayable
 
     def requests(self, next_frame: int = 0) -> Iterator[Any]:
         """The messages after the first.
@@ -229,9 +251,7 @@ class ByteMedia:
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes, at most ``CHUNK_BYTES`` at a time."""
-        if self._is_begun and not self.is_replayable:
-            raise ConfigError(f"the stream of {self.name} broke, and its media cannot be sent a second time")
-        self._is_begun = True
+        self.begin()
         if isinstance(self._source, str | Path):
             yield from _file_pieces(Path(self._source))
         elif callable(self._source):
@@ -242,25 +262,16 @@ class ByteMedia:
             yield from cut(self._source)
 
 
-class FrameMedia:
+class FrameMedia(Sendable):
     """Frames that are sent one by one. A list can be begun again after a break; an iterator cannot."""
 
     def __init__(self, frames: Iterable[EncodedFrame], name: str = "<frames>") -> None:
+        super().__init__(name, is_replayable=iter(frames) is not frames)
         self._frames = frames
-        self._is_begun = False
-        self.name = name
-        self.is_replayable = iter(frames) is not frames
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether it was begun and cannot be begun again."""
-        return self._is_begun and not self.is_replayable
 
     def requests(self, next_frame: int = 0) -> Iterator[Any]:
         """The messages after the first, from frame ``next_frame`` on."""
-        if self._is_begun and not self.is_replayable:
-            raise ConfigError(f"the stream of {self.name} broke, and its frames cannot be sent a second time")
-        self._is_begun = True
+        self.begin("frames")
         for number, frame in enumerate(self._frames):
             if number >= next_frame:
                 encoded = face_track_pb2.EncodedFrame(image=frame.image, pts=frame.pts)
