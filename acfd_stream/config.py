@@ -114,6 +114,12 @@ def hush_grpc() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
+def hush_ray() -> None:
+    """Let Ray report to nobody and leave variables of devices alone, unless the user wants it; before it is loaded."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+
 def otlp_endpoint() -> str:
     """Collector of traces where the settings name none: ``OTEL_EXPORTER_OTLP_ENDPOINT``; empty: nothing is traced."""
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")

@@ -1,0 +1,304 @@
+"""Workers on the machines of a Ray cluster: an actor each, so that a machine that goes away takes nothing with it.
+
+All machines must see the same files, and have this package installed. The only file that imports Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
+from acfd_stream.archive.episode import work_on
+from acfd_stream.archive.ray_worker import RayWorker
+from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.archive.worker import Beginning, FromWorker, Opener, Work, open_for
+from acfd_stream.config import hush_ray
+from acfd_stream.errors import AcfdError, BackendUnavailable, ConfigError, RunnerError
+
+OWN_CLUSTER = "local"
+_CORES_A_WORKER = 4  # as on one machine
+_STORE_BYTES = 128 * 2**20  # of a cluster of our own: tasks and figures are all that travels
+_STILLBORN = 3  # workers in a row that end before they begin anything: none will
+_GRACE_SECONDS = 5.0
+_THREADS = 4  # of an actor: for work, listen and stop, and one more
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each worker gets of a cluster."""
+
+    workers: int
+    cores: float  # of one machine
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of a worker's network and decoder."""
+        return max(1, int(self.cores))
+
+
+def shared_out(asked: int, machines: Sequence[tuple[float, float]]) -> Share:
+    """How a cluster is best shared out.
+
+    Args:
+        asked: how many workers the caller wants; 0: one a GPU, else one for every four cores.
+        machines: cores and GPUs of each machine.
+    """
+    cores, gpus = sum(machine[0] for machine in machines), sum(machine[1] for machine in machines)
+    workers = asked or int(gpus) or max(1, int(cores) // _CORES_A_WORKER)
+    most = int(max((machine[0] for machine in machines), default=1))
+    fitting = (each for each in range(most, 0, -1) if sum(machine[0] // each for machine in machines) >= workers)
+    each_cores = float(next(fitting, 0)) or cores / workers
+    return Share(workers, each_cores, 1.0 if gpus >= workers else gpus / workers)
+
+
+@dataclass
+class _Hand:
+    """One worker, from outside."""
+
+    name: str
+    actor: Any
+    machine: str = ""
+    task: EpisodeTask | None = None
+    heard: Any = None  # what will tell more of the task
+    heard_at: float = 0.0  # time.monotonic() of the last sign of life during a task
+    has_begun: bool = False
+    kill_reason: str = ""
+
+
+class RayCrew:
+    """Actors of a Ray cluster behind the ``Crew`` protocol; a context manager.
+
+    Args:
+        workers: how many; 0: as many as the cluster suggests.
+        address: of the cluster, "auto" for the one that this machine belongs to; empty: one of this machine's own,
+            which ends with the crew.
+        stall_seconds: a worker that shows no progress for so long in a task that it has begun is killed.
+        work: what they do with a task; importable by name on every machine.
+        open_detector: what gives them their detector; importable by name.
+
+    Raises:
+        BackendUnavailable: Ray is not installed, or there is no cluster at ``address``.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        address: str = "",
+        stall_seconds: float = 600.0,
+        work: Work = work_on,
+        open_detector: Opener = open_for,
+    ) -> None:
+        self._ray = _library()
+        self._owns_session = not self._ray.is_initialized()
+        self._stall_seconds, self._work, self._open = stall_seconds, work, open_detector
+        self._is_stopping = False
+        self._stillborn = 0
+        self._hands: list[_Hand] = []
+        if self._owns_session:
+            _connect(self._ray, address or OWN_CLUSTER)
+        try:
+            self._share = shared_out(workers, _machines(self._ray))
+            self._hands = [self._started(f"ray-{number}") for number in range(self._share.workers)]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can be under way at once."""
+        return len(self._hands)
+
+    @property
+    def free(self) -> int:
+        """How many tasks can be given now."""
+        return 0 if self._is_stopping else sum(hand.task is None for hand in self._hands)
+
+    def give(self, task: EpisodeTask) -> None:
+        """Hand ``task`` to a free worker; see ``Crew``."""
+        for hand in self._hands:
+            if hand.task is None and not self._is_stopping:
+                hand.task, hand.has_begun, hand.kill_reason = task, False, ""
+                hand.actor.work.remote(task)
+                hand.heard = hand.actor.listen.remote()
+                return
+        raise ConfigError("every worker has a task; wait for one to end")
+
+    def events(self, timeout_seconds: float) -> list[CrewEvent]:
+        """What has happened; see ``Crew``."""
+        events: list[CrewEvent] = []
+        self._kill_stalled()
+        heard = [hand.heard for hand in self._hands if hand.task is not None]
+        if not heard:
+            threading.Event().wait(timeout_seconds)
+            return events
+        self._ray.wait(heard, num_returns=1, timeout=timeout_seconds)
+        ready, _ = self._ray.wait(heard, num_returns=len(heard), timeout=0)
+        for hand in [*self._hands]:
+            if hand.heard in ready:
+                self._read(hand, events)
+        return events
+
+    def stop(self) -> None:
+        """Have every worker save a checkpoint and let go; see ``Crew``."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            for hand in self._hands:
+                hand.actor.stop.remote()
+
+    def close(self) -> None:
+        """End the actors; see ``Crew``."""
+        hands, self._hands = self._hands, []
+        for hand in hands:
+            self._ray.kill(hand.actor)
+        last = [hand.actor.stop.remote() for hand in hands]  # is refused when the actor is gone
+        if last:
+            self._ray.wait(last, num_returns=len(last), timeout=_GRACE_SECONDS)
+        if self._owns_session:
+            self._owns_session = False
+            self._ray.shutdown()
+
+    def __enter__(self) -> RayCrew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _started(self, name: str) -> _Hand:
+        share = self._share
+        actor = self._ray.remote(RayWorker).options(
+            num_cpus=share.cores,
+            num_gpus=share.gpus,
+            max_concurrency=_THREADS,
+            max_restarts=0,  # the run gives its task again, and to any worker
+            scheduling_strategy="SPREAD",
+        )
+        return _Hand(name, actor.remote(os.getcwd(), share.threads, self._work, self._open))
+
+    def _read(self, hand: _Hand, events: list[CrewEvent]) -> None:
+        """Take all that has come from one worker."""
+        try:
+            hand.machine, messages = self._ray.get(hand.heard)
+        except self._ray.exceptions.RayError as error:
+            self._lost(hand, _how_it_ended(error, hand.machine), events)
+            return
+        for message in messages:
+            self._hear(hand, message, events)
+        hand.heard = None if hand.task is None else hand.actor.listen.remote()
+
+    def _hear(self, hand: _Hand, message: FromWorker, events: list[CrewEvent]) -> None:
+        if isinstance(message, AcfdError):
+            raise message
+        if hand.task is None:
+            return
+        hand.heard_at = time.monotonic()
+        name = f"{hand.name}@{hand.machine}"
+        if isinstance(message, Beginning):
+            hand.has_begun, self._stillborn = True, 0
+            events.append(Began(hand.task, name))
+        elif isinstance(message, EpisodeProgress):
+            events.append(Progressed(hand.task, name, message))
+        elif isinstance(message, EpisodeOutcome):
+            events.append(Ended(hand.task, name, message))
+            hand.task = None
+
+    def _lost(self, hand: _Hand, reason: str, events: list[CrewEvent]) -> None:
+        """Replace a worker that is gone."""
+        self._ray.kill(hand.actor)  # one that is only out of reach must not come back
+        reason = hand.kill_reason or reason
+        if not hand.has_begun:
+            self._stillborn += 1
+            if self._stillborn >= _STILLBORN:
+                raise RunnerError(f"workers end before they begin ({reason}); try 'acfd-stream track' on one video")
+        if hand.task is not None:
+            events.append(Lost(hand.task, f"{hand.name}@{hand.machine}", reason))
+        if self._is_stopping:
+            self._hands.remove(hand)
+            return
+        self._hands[self._hands.index(hand)] = self._started(hand.name)
+
+    def _kill_stalled(self) -> None:
+        now = time.monotonic()
+        for hand in self._hands:
+            is_at_work = hand.task is not None and hand.has_begun
+            if is_at_work and not hand.kill_reason and now - hand.heard_at > self._stall_seconds:
+                hand.kill_reason = f"no progress for {self._stall_seconds:g} s"
+                self._ray.kill(hand.actor)
+
+
+def _library() -> Any:
+    hush_ray()
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"engine ray cannot be used: {error}; pip install 'acfd-stream[ray]', or use --engine local"
+        ) from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    """Join the cluster at ``address``, or begin one of our own."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    restore = _signals()
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.ERROR,
+            **(own if address == OWN_CLUSTER else {}),
+        )
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise BackendUnavailable(
+            f"no Ray cluster at {address!r} ({_one_line(error)}); check the address, or leave it out for one of its own"
+        ) from error
+    finally:
+        restore()
+
+
+def _signals() -> Callable[[], None]:
+    """What puts the signals back to what they are now: Ray takes SIGTERM, which here means save and stop."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    return restore
+
+
+def _machines(ray: Any) -> list[tuple[float, float]]:
+    """Cores and GPUs of each machine of the cluster."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [(float(one.get("CPU", 0)), float(one.get("GPU", 0))) for one in resources]
+
+
+def _how_it_ended(error: Exception, machine: str) -> str:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    where = machine or "a machine of the cluster"
+    if "OutOfMemoryError" in kinds:
+        return f"killed on {where} for want of memory"
+    if "NodeDiedError" in kinds or "node has died" in str(error):
+        return f"{where} has left the cluster"
+    if "ActorDiedError" in kinds or "ActorUnavailableError" in kinds:
+        return f"its process on {where} ended: {_one_line(error)}"
+    return _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
+    """The last line of what Ray says, which names the cause; it writes pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:200]
