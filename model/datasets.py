@@ -203,7 +203,3 @@ def _open_source(row: Mapping[str, Any], data: Path) -> Source:
     except TypeError as error:
         raise ConfigError(f"data of kind {kind!r} has a key too many or too few ({error})") from error
     raise ConfigError(f"data kind must be {', '.join(READERS)}, selflabel, sprites or drawn, got {kind!r}")
-
-
-__all__ = ["DrawnSource", "Example", "PictureSource", "Sample", "Source", "SpriteSource", "chosen", "open_sources",
-           "read_coco", "read_picture"]  # fmt: skip

@@ -163,7 +163,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-__all__ = ["Deployed", "Description", "export", "load_network", "main", "save_weights"]
-
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -36,7 +36,7 @@ from .losses import Losses, detection_loss
 from .network import Network
 from .predict import TorchDetector, normalise
 from .readers import read_coco
-from .settings import ScheduleConfig, TrainConfig
+from .settings import TrainConfig
 from .team import Team
 
 SAY_EVERY = 100
@@ -308,8 +308,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     return 0
 
-
-__all__ = ["Examples", "ScheduleConfig", "TrainConfig", "Trainer", "collate", "configured", "main", "open_sources"]
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -11,8 +11,9 @@ import pytest
 
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.model.augment import AugmentConfig, make_example
-from acfd_stream.model.datasets import PictureSource, Sample, read_coco, read_picture
+from acfd_stream.model.datasets import PictureSource
 from acfd_stream.model.losses import FACE, IGNORE, PARTIAL
+from acfd_stream.model.readers import Sample, read_coco, read_picture
 
 
 def coco(folder: Path, **annotation: object) -> Path:
