@@ -137,13 +137,11 @@ def write(results: list[dict[str, Any]], path: Path) -> None:
 def draw(results: list[dict[str, Any]], path: Path) -> None:
     """Gains beside the paper's, and AP against pictures; nothing where matplotlib is missing."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return
     lines = table(results)
     figure = Figure(figsize=(10, 4))
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     gains = [(f"+ {line['row']}", line["gain"], line["paper_gain"]) for line in lines if "gain" in line]
     gains += [

@@ -54,12 +54,10 @@ def ap50(trainer: Trainer, pictures: list[tuple[np.ndarray, np.ndarray]], size: 
 def draw(rows: list[dict[str, float]], path: Path) -> None:
     """Loss and AP50 by iteration; nothing where matplotlib is missing."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return
     figure = Figure(figsize=(6, 4))
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.plot([row["iteration"] for row in rows], [row["classification"] for row in rows], label="classification loss")
     axes.set(xlabel="iteration", ylabel="loss", yscale="log")

@@ -171,12 +171,10 @@ def draw_curves(parts: dict[str, Verdicts], path: Path) -> None:
         BackendUnavailable: matplotlib is not installed.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BackendUnavailable("the curve needs matplotlib; pip install 'acfd-stream[plot]'") from error
     figure = Figure(figsize=(6, 5))
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for name, verdicts in parts.items():
         axes.plot(*verdicts.curve(), label=f"{name}: AP50 {verdicts.average_precision():.3f}")
