@@ -86,11 +86,17 @@ class Database:
             self._database = sqlite3.connect(
                 os.fspath(self._place), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
+        try:
             self._database.row_factory = sqlite3.Row
             self._database.text_factory = _text
             self._prepare(out)
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
+        except BaseException as error:
+            self._database.close()
+            if isinstance(error, sqlite3.Error):
+                raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
+            raise
 
     def close(self) -> None:
         """Let go of the file."""

@@ -27,6 +27,7 @@ mxf nut obu ogg ogm ogv qt rm rmvb ts vob webm wmv y4m
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """What counts as a video in a folder, in any case; a file that is named by itself counts whatever its suffix."""
 SYSTEM_FOLDERS = frozenset({"lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+_OVERLAY = SUFFIXES["overlay"]
 _MAGIC = re.compile(r"[*?\[]")
 _NAME_BYTES = 255  # of one part of a path, on every usual file system
 _LONGEST_SUFFIX = max(len(suffix) for suffix in SUFFIXES.values()) + len(".part")
@@ -95,10 +96,10 @@ def find(places: Sequence[str], out: Path) -> Findings:
                 findings.videos.append(named)
         if len(findings.videos) + len(findings.faults) == before:
             raise MediaError(f"{without_secrets(place)}: holds no video; name another folder, or the files themselves")
-    findings.videos.sort(key=lambda video: video.name)
-    findings.faults.sort(key=lambda fault: fault.name)
     _refuse_doubles(findings)
-    return findings
+    videos = {video.name: video for video in findings.videos}  # a file may be named twice
+    faults = {fault.name: fault for fault in findings.faults}
+    return Findings([videos[name] for name in sorted(videos)], [faults[name] for name in sorted(faults)])
 
 
 def stamp_of(path: str) -> Stamp:
@@ -169,7 +170,10 @@ def _matches(pattern: str, out: str) -> Iterator[Video | Fault]:
     for path in sorted(glob.iglob(pattern, recursive=True)):
         name = os.path.relpath(path, root or ".")
         is_inside = os.path.realpath(path) == out or os.path.realpath(path).startswith(out + os.sep)
-        if not os.path.isdir(path) and not is_inside and (wants_suffix or _is_video(path)):
+        is_overlay = path.endswith(_OVERLAY) and os.path.exists(path.removesuffix(_OVERLAY))
+        is_ours = is_overlay or not SYSTEM_FOLDERS.isdisjoint(name.split("/"))
+        is_wanted = wants_suffix or (_is_video(path) and not is_ours)
+        if is_wanted and not is_inside and not os.path.isdir(path):
             yield _file(path, name)
 
 
@@ -226,7 +230,7 @@ def _is_video(name: str) -> bool:
 
 def _is_overlay(name: str, names: set[str]) -> bool:
     """Whether a file is what an archive run left beside a video."""
-    return name.endswith(SUFFIXES["overlay"]) and name.removesuffix(SUFFIXES["overlay"]) in names
+    return name.endswith(_OVERLAY) and name.removesuffix(_OVERLAY) in names
 
 
 def _with_usable_name(found: Video | Fault) -> Video | Fault:

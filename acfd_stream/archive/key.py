@@ -88,7 +88,7 @@ def read_content(video: Video, is_stopped: Callable[[], bool] = lambda: False) -
     before = stamp_of(path)
     try:
         with open(path, "rb", buffering=0) as file:
-            digest = _digest(file, is_stopped)
+            digest = _digest(file, before.size, is_stopped)
     except FileNotFoundError as error:
         raise MediaError(f"{path}: no such file; check the name") from error
     except PermissionError as error:
@@ -100,10 +100,12 @@ def read_content(video: Video, is_stopped: Callable[[], bool] = lambda: False) -
     return digest, before, time.time_ns() - before.mtime_ns > _FRESH_NS
 
 
-def _digest(file: FileIO, is_stopped: Callable[[], bool]) -> str:
-    found, buffer = hashlib.sha256(), bytearray(_PIECE_BYTES)
-    while size := file.readinto(buffer):
+def _digest(file: FileIO, size: int, is_stopped: Callable[[], bool]) -> str:
+    """The digest of ``size`` bytes, or of a little more: a file may grow as fast as it is read."""
+    found, buffer, done = hashlib.sha256(), bytearray(_PIECE_BYTES), 0
+    while done <= size and (read := file.readinto(buffer)):
         if is_stopped():
             raise OverloadedError("nobody waits for the digest any more")
-        found.update(memoryview(buffer)[:size])
+        found.update(memoryview(buffer)[:read])
+        done += read
     return found.hexdigest()
