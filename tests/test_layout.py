@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # One program of the trainer scores model files the way a user runs them; it loads the room when it is called.
 LAZY_EXCEPTIONS = {("acfd_stream.model.evaluate", "detect")}
-RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "ray")  # each in one file, inside a function
+# Each is imported in one file, inside a function.
+RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "ray")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40  # without signature and docstring
