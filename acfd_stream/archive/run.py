@@ -23,6 +23,7 @@ from acfd_stream.archive.row import Episode, EpisodeRowState
 from acfd_stream.archive.task import RESULTS, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.archive.view import Tally, Unwatched, View, Watcher
 from acfd_stream.errors import AcfdError, MediaError
+from acfd_stream.outputs import FORMATS, check_format
 
 Enlist = Callable[[int], tuple[Crew, int]]
 """Episodes to work on → a crew that is the run's to close, and the threads that each worker may use."""
@@ -38,7 +39,7 @@ class RunEnd:
 
     view: View
     is_stopped: bool
-    has_worked: bool  # False: there was nothing to do
+    has_changed: bool  # False: what is done and set aside is what it was before
 
     @property
     def is_all_done(self) -> bool:
@@ -73,7 +74,9 @@ class ArchiveRun:
         self._metrics = metrics or ArchiveMetrics()
         self._tally = Tally(clock)
         self._under_way: dict[str, Item] = {}
+        self._crew: Crew | None = None
         self._threads = 0
+        self._has_changed = False  # what is done or set aside is not what it was before
         self._fresh: dict[str, EpisodeProgress] = {}  # not in the manifest yet
         self._noted_at = 0.0
 
@@ -81,12 +84,15 @@ class ArchiveRun:
         """Work until every video is done or set aside, or until told to stop.
 
         Raises:
-            AcfdError: nothing can be worked on: no videos, no such model or device, no place for the results.
+            AcfdError: nothing can be worked on: no videos, no such model or device, no place for the results, an
+                output's library is not installed.
         """
         from acfd_stream.detect.detector import find_model
 
         call = self._call
         settings = Settings(find_model(call.model), call.detect, call.track, call.shot, call.video).digest()
+        for format in sorted(set(call.outputs) & set(FORMATS)):
+            check_format(format)
         findings = find(call.places, call.out)
         with Manifest(call.out, is_new=True) as manifest:
             self._manifest, self._settings = manifest, settings
@@ -98,7 +104,7 @@ class ArchiveRun:
                 self._watcher.note("begin", videos=self._tally.view(0).total, to_do=len(items))
                 self._show(0)
                 is_stopped = self._worked_on(items) if items else False
-                end = RunEnd(self._tally.view(0), is_stopped, bool(items))
+                end = RunEnd(self._tally.view(0), is_stopped, self._has_changed)
                 code = 0 if end.is_all_done else 1
             finally:
                 manifest.end_run(self._run, code)
@@ -128,7 +134,7 @@ class ArchiveRun:
                 episode.error if episode is not None and state is EpisodeRowState.BROKEN else "",
                 video.size,
             )
-        manifest.wait_all(item.name for item in items)
+        manifest.wait_all(item.name for item in items if item.content)
         found = {video.name for video in findings.videos} | {fault.name for fault in findings.faults}
         manifest.forget(name for name, episode in known.items() if name not in found and _is_gone(episode))
         return items
@@ -167,23 +173,26 @@ class ArchiveRun:
     def _worked_on(self, items: list[Item]) -> bool:
         """Have a crew work on ``items``; whether it was told to stop before they were through."""
         with ExitStack() as opened:
-            crew, self._threads = self._enlist(len(items))
-            opened.callback(crew.close)
             agenda = opened.enter_context(Agenda(items, self._call.archive, self._clock))
+            opened.callback(lambda: None if self._crew is None else self._crew.close())
             while agenda or self._under_way:
                 if self._is_stopped():
-                    self._let_go(crew)
+                    self._let_go()
                     return True
-                self._give(crew, agenda)
-                if self._under_way:
-                    self._hear(crew.events(_TICK_SECONDS), agenda)
+                self._give(agenda)
+                if self._crew is not None and self._under_way:
+                    self._hear(self._crew.events(_TICK_SECONDS), agenda)
                 else:
                     agenda.wait(_TICK_SECONDS)
-                self._show(crew.workers)
+                self._show(0 if self._crew is None else self._crew.workers)
         return False
 
-    def _give(self, crew: Crew, agenda: Agenda) -> None:
-        while crew.free and (item := agenda.next(ahead=crew.workers)) is not None:
+    def _give(self, agenda: Agenda) -> None:
+        """Hand out what is ready while there are free workers; none is enlisted before there is something to do."""
+        while self._crew is None or self._crew.free:
+            item = agenda.next(ahead=2 if self._crew is None else self._crew.workers)
+            if item is None:
+                return
             if item.fault is not None:
                 self._unreadable(item, item.fault, agenda)
                 continue
@@ -194,9 +203,11 @@ class ArchiveRun:
             if state is not None:
                 self._settle(item, state, "" if episode is None else episode.error)
                 continue
+            if self._crew is None:
+                self._crew, self._threads = self._enlist(len(agenda) + 1)
             item.frames = 0
             self._under_way[item.name] = item
-            crew.give(self._task(item, is_tracked=self._is_tracked(item, episode)))
+            self._crew.give(self._task(item, is_tracked=self._is_tracked(item, episode)))
 
     def _hear(self, events: list[CrewEvent], agenda: Agenda | None) -> None:
         for event in events:
@@ -246,6 +257,7 @@ class ArchiveRun:
         if task.is_tracked and episode is not None:  # what an earlier call asked for is there still
             outputs |= {name for name in episode.outputs if task.place(name).exists()}
         self._manifest.done(task, outcome, outputs, _size_of(task.place(RESULTS)))
+        self._has_changed = True
         _forget(task)
         self._settle(item, EpisodeRowState.DONE, "")
         self._metrics.video_seconds(0.0 if task.is_tracked else outcome.video_seconds)
@@ -303,7 +315,9 @@ class ArchiveRun:
 
     def _set_aside(self, item: Item, state: EpisodeRowState, outcome: EpisodeOutcome) -> None:
         key = self._key_of(item) if item.content else ""
-        self._manifest.set_aside(item.name, state, outcome, attempts=item.attempts + item.losses + 1, key=key)
+        tries = max(1, item.attempts + item.losses)
+        self._manifest.set_aside(item.name, state, outcome, attempts=tries, key=key)
+        self._has_changed = True
         self._settle(item, state, outcome.error or "")
         self._watcher.note("episode", name=item.name, state=state.value, frames=outcome.frames, reason=outcome.error)
 
@@ -330,8 +344,11 @@ class ArchiveRun:
                 self._manifest.progressed(self._fresh)
                 self._fresh.clear()
 
-    def _let_go(self, crew: Crew) -> None:
+    def _let_go(self) -> None:
         """Have the workers save where they are, and wait for them, though not for ever."""
+        crew = self._crew
+        if crew is None:
+            return
         crew.stop()
         until = self._clock() + _PATIENCE_SECONDS
         while self._under_way and self._clock() < until:

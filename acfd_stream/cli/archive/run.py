@@ -57,7 +57,7 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
         watcher = opened.enter_context(open_watcher(showing.is_log_json, showing.is_quiet))
         run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_heard)
         end = run.run()
-    if "report" in call.outputs and (end.has_worked or not (call.out / "index.html").exists()):
+    if "report" in call.outputs and (end.has_changed or not (call.out / "index.html").exists()):
         from acfd_stream.archive.reporting import write_index
 
         write_index(call.out)
