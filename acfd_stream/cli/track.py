@@ -69,8 +69,10 @@ def run_track(call: TrackCall) -> int:
     """
     check_places(call)
     from acfd_stream.archive.transcript import expected_frames
+    from acfd_stream.outputs import check_format
     from acfd_stream.pipeline.session import TrackSession
 
+    check_format(call.format)
     session = TrackSession(
         call.source, model=call.model, device=call.device, video_config=call.video, detect_config=call.detect
     )

@@ -22,6 +22,7 @@ __all__ = [
     "ResultFile",
     "ResultHeader",
     "Writer",
+    "check_format",
     "convert",
     "open_writer",
     "read_results",
@@ -45,7 +46,7 @@ def open_writer(place: str | Path | BinaryIO, format: str, header: ResultHeader)
         BackendUnavailable: the format's library is not installed.
         OutputError: ``place`` cannot be written.
     """
-    _require_format(format)
+    check_format(format)
     if format == "jsonl":
         return JsonlWriter(place, header)
     return PartWriter(place, _encoder(format)(header))
@@ -75,8 +76,23 @@ def result_suffix(format: str) -> str:
     Raises:
         ConfigError: no such format.
     """
-    _require_format(format)
+    if format not in FORMATS:
+        raise ConfigError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     return _SUFFIXES[format]
+
+
+def check_format(format: str) -> None:
+    """See at the beginning of a long work whether its results can be written as ``format``.
+
+    Raises:
+        ConfigError: no such format.
+        BackendUnavailable: the format's library is not installed.
+    """
+    result_suffix(format)
+    if format == "parquet":
+        from acfd_stream.outputs.parquet import require_pyarrow
+
+        require_pyarrow()
 
 
 def _encoder(format: str) -> Callable[[ResultHeader], Encoder]:
@@ -95,8 +111,3 @@ def _encoder(format: str) -> Callable[[ResultHeader], Encoder]:
     from acfd_stream.outputs.mot import MotRows
 
     return MotRows
-
-
-def _require_format(format: str) -> None:
-    if format not in FORMATS:
-        raise ConfigError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")

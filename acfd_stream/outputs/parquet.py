@@ -84,7 +84,7 @@ class ParquetRows:
         Raises:
             BackendUnavailable: pyarrow is not there.
         """
-        pa, pq = _pyarrow()
+        pa, pq = require_pyarrow()
         self._pa = pa
         self._time_base = header.time_base
         self._source = header.source.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -176,8 +176,12 @@ def _arrow_type(pa: Any, kind: str) -> Any:
     return pa.type_for_alias(kind)
 
 
-def _pyarrow() -> tuple[Any, Any]:
-    """The library and its Parquet part."""
+def require_pyarrow() -> tuple[Any, Any]:
+    """The library and its Parquet part.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import webvtt
 
 from acfd_stream.outputs import ResultEnd, ResultHeader, open_writer
@@ -87,3 +88,16 @@ def test_the_header_and_the_closing_line_are_notes_without_arrows(tmp_path: Path
 def test_nobody_on_screen_is_a_valid_file_without_cues(tmp_path: Path) -> None:
     assert cues(tmp_path / "a") == cues(tmp_path / "b", (0, set()), (100, set())) == []
     assert write_made_up(tmp_path / "c", "vtt", 0, HEADER).read_bytes().startswith(b"WEBVTT\n\n")
+
+
+def test_ffmpeg_reads_the_same_cues(tmp_path: Path) -> None:
+    place = write_made_up(tmp_path / "a.vtt", "vtt", 300)
+    with av.open(str(place), format="webvtt") as container:
+        (stream,) = container.streams
+        read = [
+            (packet.pts, packet.pts + packet.duration, bytes(packet).decode())
+            for packet in container.demux(stream)
+            if packet.pts is not None
+        ]
+    cues = webvtt.read(place)
+    assert read == [(cue.start_time.in_milliseconds(), cue.end_time.in_milliseconds(), cue.text) for cue in cues]
