@@ -1,0 +1,77 @@
+"""What the GPU path has to reach: every line with the figure that answers it and its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NOT_YET = "not yet measured"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the acceptance."""
+
+    row: str  # name of the row that answers it
+    meaning: str
+    unit: str
+    bound: float | None = None  # None: it is told, nothing is asked
+    is_most: bool = True  # the bound is the most that is allowed, else the least
+    statistic: str = "median"
+
+    def is_met(self, row: Mapping[str, Any]) -> bool | None:
+        """Whether a row meets it; None where nothing is asked."""
+        if self.bound is None:
+            return None
+        value = float(row[self.statistic])
+        return value <= self.bound if self.is_most else value >= self.bound
+
+
+LINES = (
+    Line("gpu_copy_rate", "memory: copy on the device, bytes read and written", "bytes/s"),
+    Line("gpu_matrix_rate", "matrix units: fp16 product of 8192×8192", "flop/s"),
+    Line("gpu_tests_failed", "tests that need a GPU, and the contract suites on it: failed", "count", 0),
+    Line("gpu_batches_unequal", "1,000 random batches with planted ties: unequal to the reference", "count", 0),
+    Line("gpu_memcheck_errors", "compute-sanitizer memcheck: errors", "count", 0),
+    Line("gpu_racecheck_hazards", "compute-sanitizer racecheck: hazards", "count", 0),
+    Line("gpu_letterbox", "letterbox of 16 frames of 1080p to 640", "s"),
+    Line("gpu_letterbox_ratio", "· as often as long as its bytes take", "ratio", 3.0),
+    Line("gpu_faces", "boxes, best candidates and NMS of 16 × 34125 anchors", "s", 150e-6),
+    Line("gpu_faces_vs_torchvision", "· torchvision's batched_nms way takes × as long", "ratio", 5.0, is_most=False),
+    Line("gpu_torch_fps", "acfd-51, 640×640, fp16, batch 16, by torch: pictures a second", "fps"),
+    Line("gpu_torch_conv_share", "· of the matrix rate, in its convolutions", "share", 0.4, is_most=False),
+    Line("gpu_tensorrt_fps", "acfd-51, 640×640, fp16, batch 16, by TensorRT: pictures a second", "fps"),
+    Line("gpu_tensorrt_share", "· of the matrix rate, over the whole network", "share", 0.4, is_most=False),
+    Line("gpu_three_scales", "acfd-51, three scales of a 1080p frame, batch 1", "s", 0.010),
+    Line("gpu_live_p99", "32 streams of 1080p at 24 fps in real time, acfd-51: p99 of a frame", "s", 0.050),
+    Line("gpu_live_lost", "· frames that were dropped or late", "share"),
+    Line("gpu_stream_fps", "1080p H.264 from file to tracks, acfd-n: frames a second", "fps"),
+    Line("gpu_stream_fps_51", "· with acfd-51", "fps"),
+    Line("gpu_stream_p50", "one live 1080p stream, acfd-n: a frame, bytes to track", "s"),
+    Line("gpu_stream_p99", "· p99", "s", statistic="p99"),
+    Line("gpu_stream_cpu", "· of one core, while the file is tracked", "share"),
+    Line("gpu_stream_gpu", "· of the GPU's time", "share"),
+    Line("gpu_stream_nvdec", "· of NVDEC's time", "share"),
+)
+
+
+def answers(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every line with its figure, its bound and whether it is met; without a row all of it is None."""
+    by_name = {row["name"]: row for row in rows}
+    found = []
+    for line in LINES:
+        row = by_name.get(line.row)
+        found.append(
+            {
+                "row": line.row,
+                "line": line.meaning,
+                "unit": line.unit,
+                "figure": None if row is None else row[line.statistic],
+                "bound": line.bound,
+                "bound_is": None if line.bound is None else ("most" if line.is_most else "least"),
+                "is_met": None if row is None else line.is_met(row),
+                "is_measured": row is not None,
+            }
+        )
+    return found

@@ -1,0 +1,71 @@
+"""The tests that need a GPU, and the tables of the ops with their backend "cuda"."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from gpu.book import Recorder
+from gpu.rig import Rig
+
+ROOT = Path(__file__).resolve().parents[2]
+_RUNS = {
+    "marked": ["-m", "gpu", "tests"],
+    "ops": ["-k", "cuda and not cpu", "tests/ops"],
+}
+_LIMIT_SECONDS = 240
+# The machine's libraries are its own: what they warn of is no fault of ours.
+_OPTIONS = [
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "--import-mode=importlib",
+    "-W",
+    "default",
+    "--continue-on-collection-errors",
+]
+
+
+def run(rig: Rig, record: Recorder) -> None:
+    """One row: tests that failed, with their names."""
+    ran, skipped, failed = 0, 0, []
+    for name, selection in _RUNS.items():
+        tests, missing, faults = _ran(rig, selection)
+        ran, skipped, failed = ran + tests, skipped + missing, failed + faults
+        print(f"  {name}: {tests} tests, {missing} skipped, failed: {faults}", flush=True)
+    if ran - skipped == 0 and not rig.is_rehearsal:
+        raise RuntimeError(f"no test was run on the GPU: {failed}")
+    record.row("gpu_tests_failed", [len(failed)], "count", ran=ran, skipped=skipped, failed=failed[:40])
+
+
+def _ran(rig: Rig, selection: list[str]) -> tuple[int, int, list[str]]:
+    """How many tests there were and how many of them were skipped, and the names of those that failed."""
+    if rig.is_rehearsal:  # proves the reading of what pytest says
+        selection = ["-k", "law or keeps", "tests/ops/test_merge_scales.py"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", *_OPTIONS, f"--junitxml={report}", *selection]
+        environment = os.environ | {"FAIL_WITHOUT_GPU": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        if rig.is_rehearsal:
+            del environment["FAIL_WITHOUT_GPU"]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_LIMIT_SECONDS, env=environment
+        )
+        print(done.stdout[-6000:], flush=True)
+        if not report.exists():
+            raise RuntimeError(
+                f"pytest wrote no report (exit {done.returncode}): {(done.stdout + done.stderr)[-1500:]}"
+            )
+        cases = list(ElementTree.parse(report).iter("testcase"))
+    faults = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    skips = sum(case.find("skipped") is not None for case in cases)
+    return len(cases), skips, [f"{case.get('classname')}::{case.get('name')}: {_why(case)}" for case in faults]
+
+
+def _why(case: ElementTree.Element) -> str:
+    found = case.find("failure") if case.find("failure") is not None else case.find("error")
+    return "" if found is None else str(found.get("message"))[:300]

@@ -1,0 +1,90 @@
+"""acfd-51 by TensorRT: builds the engine, compares it with torch's outputs, and measures. Runs in Python 3.10 too."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acfd_stream.config import DetectConfig
+from gpu.book import Recorder
+from gpu.ceilings import copy_rate
+from gpu.network import GFLOP, PASSING, WORK, known_images, model_path, network_seconds, three_scales
+from gpu.rig import Rig
+
+HALF = WORK / "acfd-51.half.onnx"
+MOST_ERROR = 1e-2  # of the norms, between two runtimes in fp16
+
+
+def prepare(rig: Rig, record: Recorder) -> None:
+    """Write the model in fp16, for a Python that has no onnx."""
+    if rig.is_rehearsal:
+        return
+    from acfd_stream.detect.onnx_graph import half_model
+
+    HALF.write_bytes(half_model(model_path(rig)))
+    record.fact(half_model_bytes=HALF.stat().st_size)
+
+
+def run(rig: Rig, record: Recorder) -> None:
+    """Rows of TensorRT's runner, and of the whole path with it."""
+    if rig.is_rehearsal:
+        print("  TensorRT has no stand-in: nothing to rehearse", flush=True)
+        return
+    path = HALF if HALF.exists() else model_path(rig)
+    gpu, build_seconds = _opened(rig, path)
+    size, batch = (640, 640), gpu.config.batch
+    try:
+        seconds, _ = network_seconds(rig, gpu, size)
+        about = {"model": "acfd-51", "view": str(size), "batch": batch, "runtime": gpu.network.facts.description}
+        record.row("gpu_tensorrt_build", [build_seconds], **about)
+        record.row("gpu_tensorrt_batch", seconds, **about)
+        record.row("gpu_tensorrt_fps", [batch / value for value in seconds], "fps", **about)
+        rate = _kept_matrix_rate(record)
+        if rate is not None:
+            work = batch * GFLOP * 1e9 / rate
+            record.row("gpu_tensorrt_share", [work / value for value in seconds], "share", **about)
+        record.row("gpu_tensorrt_copy_rate", [copy_rate(rig)], "bytes/s")
+        _compare(record, gpu, size, about)
+    finally:
+        gpu.close()
+    three_scales(rig, record, path, "gpu_tensorrt_three_scales")
+
+
+def _opened(rig: Rig, path: Path) -> tuple[Any, float]:
+    from acfd_stream.detect.device import GpuNetwork
+    from acfd_stream.detect.runner import read_spec
+    from acfd_stream.detect.tensorrt_runner import TensorRTNetwork
+
+    config = DetectConfig(size=640, batch=16, score_threshold=PASSING)
+    network = TensorRTNetwork(path, read_spec(path), rig.ops, config)
+    begin = time.perf_counter()
+    network.compile((640, 640), [16])
+    return GpuNetwork(network, rig.ops, config), time.perf_counter() - begin
+
+
+def _kept_matrix_rate(record: Recorder) -> float | None:
+    """What the part of the ceilings measured in this run: this Python has no torch."""
+    rows = {row["name"]: row for row in record.book.values["rows"]}
+    return float(rows["gpu_matrix_rate"]["median"]) if "gpu_matrix_rate" in rows else None
+
+
+def _compare(record: Recorder, gpu: Any, size: tuple[int, int], about: dict[str, Any]) -> None:
+    """Distance of the outputs from those that torch gave on the same pictures."""
+    from acfd_stream.detect.device_runner import DeviceRunner
+
+    kept = WORK / "outputs.npz"
+    if not kept.exists():
+        print("  no outputs of torch to compare with", flush=True)
+        return
+    found = dict(zip(("scores", "deltas"), DeviceRunner(gpu).run(known_images(size)), strict=True))
+    with np.load(kept) as expected:
+        errors = {
+            name: float(np.linalg.norm(values - expected[name]) / np.linalg.norm(expected[name]))
+            for name, values in found.items()
+        }
+    record.row("gpu_tensorrt_error", [max(errors.values())], "ratio", **about, errors=errors, bound=MOST_ERROR)
+    if not max(errors.values()) <= MOST_ERROR:
+        raise AssertionError(f"TensorRT's outputs are not torch's: {errors}")

@@ -1,0 +1,215 @@
+"""Proves and measures the GPU path in one go, within minutes, and leaves JSON: every acceptance line with its figure.
+
+    python benchmarks/gpu_suite.py                      all parts, into benchmarks/results/gpu.json
+    python benchmarks/gpu_suite.py --leg prove          one leg of it; what is done already is not done again
+    python benchmarks/gpu_suite.py --device cpu         a rehearsal of the suite itself, without a GPU: no result
+
+Every part runs in a process of its own, so that a fault of one, or a GPU that it leaves broken, spares the others.
+Exit code: 0 all is done and every bound met, 1 something is not, 2 the call is wrong or there is no GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+from gpu.acceptance import NOT_YET, answers  # noqa: E402
+from gpu.book import DONE, FAILED, SKIPPED, Book, Recorder  # noqa: E402
+from gpu.machine import describe, gpu_state, library_folders  # noqa: E402
+from gpu.rig import CpuRig, GpuRig, Rig  # noqa: E402
+
+TAIL = 2500  # characters of a part's last words that are kept
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the suite: ``run`` of a module of ``benchmarks/gpu``."""
+
+    name: str
+    limit_seconds: int
+    leg: str
+    function: str = "run"
+    module: str = ""  # where it is not called as the part is
+
+
+PARTS = (
+    Part("ceilings", 90, "prove"),
+    Part("contracts", 260, "prove"),
+    Part("exact", 240, "prove"),
+    Part("sanitize", 320, "prove"),
+    Part("kernels", 150, "measure"),
+    Part("network", 240, "measure"),
+    Part("stream", 300, "measure"),
+    Part("live", 300, "live"),
+    Part("half_model", 120, "tensorrt", "prepare", "tensorrt"),
+    Part("tensorrt", 480, "tensorrt"),
+)
+LEGS = tuple(dict.fromkeys(part.leg for part in PARTS))
+
+
+def main() -> int:
+    """Run what is asked for and not done yet; see the module."""
+    arguments = parsed()
+    if arguments.device == "cuda" and not cuda_devices():
+        print("gpu_suite: there is no GPU that the driver can start; --device cpu rehearses the suite", file=sys.stderr)
+        return 2
+    rig: Rig = GpuRig() if arguments.device == "cuda" else CpuRig()
+    if arguments.exercise:
+        importlib.import_module("gpu.sanitize").exercise(rig)
+        return 0
+    book = Book(arguments.out, is_rehearsal=rig.is_rehearsal)
+    if arguments.part:
+        run_part(next(part for part in PARTS if part.name == arguments.part), rig, book)
+        return 0
+    book.note_machine(**describe())
+    book = run_all(chosen(arguments), arguments, book)
+    return report(book)
+
+
+def parsed() -> argparse.Namespace:
+    """The call."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal, no result")
+    parser.add_argument("--out", type=Path, help="the file; gpu.json of the results, or out/gpu_rehearsal.json")
+    parser.add_argument("--leg", choices=LEGS, action="append", help="these alone; may be given more than once")
+    parser.add_argument("--only", choices=[part.name for part in PARTS], action="append", help="these parts alone")
+    parser.add_argument("--again", action="store_true", help="do again what is done")
+    parser.add_argument("--budget-seconds", type=float, default=1e9, help="no part begins that could last longer")
+    parser.add_argument("--part", choices=[part.name for part in PARTS], help=argparse.SUPPRESS)
+    parser.add_argument("--exercise", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    places = {"cuda": HERE / "results" / "gpu.json", "cpu": ROOT / "out" / "gpu_rehearsal.json"}
+    arguments.out = (arguments.out or places[arguments.device]).resolve()
+    return arguments
+
+
+def cuda_devices() -> int:
+    """GPUs that the driver can start."""
+    for name in ["libcuda.so.1", *(f"{folder}/libcuda.so.1" for folder in library_folders())]:
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    return 0
+
+
+def chosen(arguments: argparse.Namespace) -> list[Part]:
+    """Parts of the legs that are asked for, or named."""
+    return [
+        part
+        for part in PARTS
+        if (not arguments.leg or part.leg in arguments.leg) and (not arguments.only or part.name in arguments.only)
+    ]
+
+
+def run_part(part: Part, rig: Rig, book: Book) -> None:
+    """In the part's own process: do it."""
+    if not rig.is_rehearsal:
+        book.note_machine(**{f"gpu_before_{part.name}": gpu_state()})
+    getattr(importlib.import_module(f"gpu.{part.module or part.name}"), part.function)(rig, Recorder(book, rig.name()))
+
+
+def run_all(parts: list[Part], arguments: argparse.Namespace, book: Book) -> Book:
+    """One part after the other; what failed is noted, and the next begins."""
+    end = time.monotonic() + arguments.budget_seconds
+    for part in parts:
+        if book.state(part.name) == DONE and not arguments.again:
+            print(f"{part.name}: done before", flush=True)
+            continue
+        left = end - time.monotonic()
+        if left < min(part.limit_seconds / 2, 60):
+            print(f"{part.name}: left for the next run, {left:.0f} s remain", flush=True)
+            continue
+        print(f"{part.name}:", flush=True)
+        begin = time.monotonic()
+        state, why = in_own_process(part, arguments, min(part.limit_seconds, left))
+        seconds = round(time.monotonic() - begin, 1)
+        book = Book(arguments.out, is_rehearsal=arguments.device == "cpu")  # with what the part wrote
+        book.note_part(part.name, state, seconds=seconds, **({"why": why} if why else {}))
+        print(f"{part.name}: {state} in {seconds} s{': ' + why.strip()[-600:] if why else ''}", flush=True)
+    return book
+
+
+def in_own_process(part: Part, arguments: argparse.Namespace, limit_seconds: float) -> tuple[str, str]:
+    """What became of ``part``, and why."""
+    python = interpreter(part, arguments.device)
+    if python is None:
+        return SKIPPED, "there is no TensorRT: neither in this Python nor in TRT_HOME"
+    command = [*python, str(HERE / "gpu_suite.py"), "--part", part.name]
+    command += ["--device", arguments.device, "--out", str(arguments.out)]
+    with tempfile.TemporaryFile("w+") as words:
+        try:
+            done = subprocess.run(
+                command, stdout=None, stderr=words, check=False, timeout=limit_seconds, env=environment(part)
+            )
+            code = done.returncode
+        except subprocess.TimeoutExpired:
+            code = -1
+        words.seek(0)
+        said = words.read()
+    if code == 0:
+        return DONE, ""
+    how = f"longer than {limit_seconds:.0f} s" if code == -1 else f"exit code {code}"
+    return FAILED, f"{how}: {said[-TAIL:]}"
+
+
+def interpreter(part: Part, device: str) -> list[str] | None:
+    """The Python of a part: TensorRT's may be one of its own; None where there is none."""
+    if part.name != "tensorrt" or device == "cpu":
+        return [sys.executable]
+    own = Path(os.environ.get("TRT_HOME") or Path.home() / "trt") / "python"
+    for python in ([sys.executable], [str(own)]):
+        if Path(python[0]).exists():
+            done = subprocess.run([*python, "-c", "import tensorrt"], capture_output=True, check=False)
+            if done.returncode == 0:
+                return python
+    return None
+
+
+def environment(part: Part) -> dict[str, str]:
+    """That of the caller, with the driver's libraries and our packages where a bare interpreter finds them."""
+    import acfd_stream
+
+    packages = [str(Path(acfd_stream.__file__).resolve().parents[1]), str(HERE), str(ROOT)]
+    inherited = [] if part.name == "tensorrt" else [os.environ.get("PYTHONPATH", "")]
+    libraries = [os.environ.get("LD_LIBRARY_PATH", ""), *library_folders()]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(entry for entry in [*packages, *inherited] if entry),
+        "LD_LIBRARY_PATH": os.pathsep.join(entry for entry in libraries if entry),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def report(book: Book) -> int:
+    """Print every line of the acceptance; 1 unless all parts are done and every bound is met."""
+    print("\nREHEARSAL: no figure below counts" if book.values["rehearsal"] else "")
+    is_good = all(book.state(part.name) == DONE for part in PARTS)
+    for answer in answers(book.values["rows"]):
+        figure = NOT_YET if answer["figure"] is None else f"{answer['figure']:.4g} {answer['unit']}"
+        bound = "" if answer["bound"] is None else f"{answer['bound_is']} {answer['bound']:g}"
+        verdict = {True: "met", False: "NOT MET", None: ""}[answer["is_met"]]
+        print(f"{answer['line']:<72} {figure:>18}  {bound:<12} {verdict}")
+        is_good &= answer["bound"] is None or answer["is_met"] is True
+    for name, entry in book.values["parts"].items():
+        print(f"part {name}: {entry['state']} in {entry['seconds']} s")
+    print(book.path)
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
