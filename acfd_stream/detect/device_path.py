@@ -53,7 +53,8 @@ class DevicePath:
         seen: dict[int, tuple[Detections, StageSeconds]] = {}
         with self._sizes.stream():
             for sizes, group in places.items():
-                for part in _parts(group, self._gpu.config.batch):
+                most = min(self._sizes.at(size).usable[-1] for size in sizes)
+                for part in _parts(group, most):
                     waited = time.perf_counter() - called
                     found, seconds = self._see([pictures[at] for at in part], [views[at] for at in part], sizes)
                     seen |= {at: (faces, {"queue": waited} | seconds) for at, faces in zip(part, found, strict=True)}

@@ -38,9 +38,9 @@ class DeviceRunner:
         scores = np.empty((len(images), anchors), np.float32)
         deltas = np.empty((len(images), anchors, 4), np.float32)
         self._sizes.prepare(size)
-        batch = self._gpu.config.batch
         with self._sizes.stream():
             network = self._sizes.at(size)
+            batch = network.usable[-1]
             for begin in range(0, len(images), batch):
                 part = slice(begin, begin + batch)
                 values = self._normalised(images[part])

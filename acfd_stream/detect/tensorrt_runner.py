@@ -71,7 +71,10 @@ class TensorRTNetwork:
         self._path, self._ops = path, ops
         self._trt = import_tensorrt()
         self._log = _make_logger(self._trt)
-        self._runtime: Any = self._trt.Runtime(self._log)
+        try:
+            self._runtime: Any = self._trt.Runtime(self._log)
+        except TypeError as error:  # what the bindings make of a library that gives nothing
+            raise self.failure("start") from error
         self._cache = cache or EngineCache(cache_dir())
         self._lock = Lock()
         self._engines: dict[tuple[int, int], Any] = {}  # compiled, and not yet bound
@@ -201,7 +204,7 @@ class TensorRTNetwork:
         begin = time.perf_counter()
         try:
             builder = self._trt.Builder(self._log)
-        except TypeError as error:  # what the bindings make of a library that gives no builder
+        except TypeError as error:  # as above
             raise self.failure(place) from error
         network = builder.create_network(_network_flags(self._trt))
         parser = self._parsed(network)  # holds the weights until the engine is built
@@ -298,6 +301,8 @@ def _major(trt: Any) -> int:
 
 def _network_flags(trt: Any) -> int:
     """The flag without which a version would not keep the file's types, or its batch."""
+    if _major(trt) > TYPED:
+        return 0
     name = "EXPLICIT_BATCH" if _major(trt) < TYPED else "STRONGLY_TYPED"
     return 1 << int(getattr(trt.NetworkDefinitionCreationFlag, name))
 

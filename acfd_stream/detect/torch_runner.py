@@ -55,6 +55,8 @@ class TorchNetwork:
         self._is_cuda = ops is not None and device == "cuda"
         if self._is_cuda:
             check_cuda()
+        # On a CPU a picture is run by itself, since there the place in a batch changes last bits.
+        self.is_batched = self._is_cuda
         self._device = torch.device(device)
         self._stream = torch.cuda.ExternalStream(ops.stream) if ops is not None and self._is_cuda else None
         self.dtype: np.dtype[Any] = np.dtype(np.float16 if self._is_cuda else np.float32)
@@ -81,9 +83,10 @@ class TorchNetwork:
         found: list[Program] = []
         with _translated(place), self._on_stream(), self._torch.inference_mode():
             for batch in batches:
-                steps, outputs = self._planned(self._graph, (batch, 3, *network_size))
+                rows = batch if self.is_batched else 1
+                steps, outputs = self._planned(self._graph, (rows, 3, *network_size))
                 self._check_outputs(outputs, network_size)
-                parts = [buffer[:batch] for buffer in buffers]
+                parts = [[buffer[row : row + rows] for buffer in buffers] for row in range(0, batch, rows)]
                 found.append(_TorchProgram(self, steps, [outputs[name][0] for name in ("scores", "deltas")], parts))
         return found
 
@@ -177,9 +180,13 @@ class TorchNetwork:
 class _TorchProgram:
     """A network of one size and batch over its buffers."""
 
-    def __init__(self, network: TorchNetwork, steps: list[_Step], outputs: list[int], buffers: list[Any]) -> None:
-        place = f"model {network.spec.name} at batch {len(buffers[0])}"
-        self.launch = network.ready(place, lambda: network.launch(steps, outputs, buffers))
+    def __init__(self, network: TorchNetwork, steps: list[_Step], outputs: list[int], parts: list[list[Any]]) -> None:
+        def run() -> None:
+            for buffers in parts:
+                network.launch(steps, outputs, buffers)
+
+        place = f"model {network.spec.name} in batches of {sum(len(buffers[0]) for buffers in parts)}"
+        self.launch = network.ready(place, run)
 
 
 class _Planner:

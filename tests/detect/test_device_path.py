@@ -19,10 +19,10 @@ from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.device_sizes import SizedNetwork, batches
 from acfd_stream.detect.host_path import HostPath
 from acfd_stream.detect.runner import read_spec
-from acfd_stream.detect.torch_runner import TorchNetwork
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Detections, Picture, PixelFormat
+from tests.detect.openers import torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.tiny_model import white_square, write_tiny_model
 
@@ -30,13 +30,9 @@ CONFIG = DetectConfig(size=128, batch=4)
 VIEW = Letterbox((64, 64), (64, 64), (64, 64))
 
 
-def opened(model: Path, config: DetectConfig = CONFIG) -> GpuNetwork:
-    return GpuNetwork(TorchNetwork(model, read_spec(model), "cpu"), StandInOps(), config)
-
-
 @pytest.fixture
 def path(tiny_model: Path) -> Iterator[DevicePath]:
-    found = DevicePath(opened(tiny_model))
+    found = DevicePath(torch_on_cpu(tiny_model, CONFIG))
     yield found
     found.close()
 
@@ -78,7 +74,10 @@ def assert_same(got: Sequence[Detections], expected: Sequence[Detections]) -> No
     ids=["plain", "one by one", "capped", "scales", "one scale twice", "capped scales"],
 )
 def test_it_gives_what_the_path_of_the_cpu_gives(tiny_model: Path, config: DetectConfig) -> None:
-    on_gpu, on_cpu = DevicePath(opened(tiny_model, config)), HostPath(DeviceRunner(opened(tiny_model, config)), config)
+    on_gpu, on_cpu = (
+        DevicePath(torch_on_cpu(tiny_model, config)),
+        HostPath(DeviceRunner(torch_on_cpu(tiny_model, config)), config),
+    )
     got, expected = on_gpu.see(MIXED), on_cpu.see(MIXED)
     assert_same([found for found, _ in got], [found for found, _ in expected])
     assert sum(len(found) for found, _ in got) > len(MIXED)
@@ -114,7 +113,7 @@ def test_a_picture_that_is_refused_harms_no_later_one(path: DevicePath) -> None:
 
 
 def test_a_closed_path_says_so(tiny_model: Path) -> None:
-    gpu = opened(tiny_model)
+    gpu = torch_on_cpu(tiny_model, CONFIG)
     path = DevicePath(gpu)
     path.see(MIXED[:1])
     path.close()
@@ -134,7 +133,7 @@ def test_more_sizes_than_are_kept_give_what_they_gave_before(path: DevicePath) -
 def test_sizes_that_are_there_go_on_while_another_is_compiled(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu = opened(tiny_model)
+    gpu = torch_on_cpu(tiny_model, CONFIG)
     path = DevicePath(gpu)
     expected = path.see(MIXED[:1])[0][0]
     compiling, go_on = threading.Event(), threading.Event()
@@ -201,6 +200,13 @@ def test_a_batch_that_differs_in_the_last_bit_is_not_used(tiny_model: Path) -> N
     assert np.array_equal(scores[0], scores[1])
 
 
+def test_a_batch_in_which_the_place_of_a_picture_matters_is_not_used(tiny_model: Path) -> None:
+    def change(count: int, scores: np.ndarray) -> None:
+        scores[2 : count if count == 4 else 0] += np.float32(1e-6)
+
+    assert sized(tiny_model, change).usable == (1, 2)
+
+
 def test_a_network_that_does_not_give_the_same_twice_is_refused(tiny_model: Path) -> None:
     random = np.random.default_rng(0)
     with pytest.raises(RunnerError, match="model tiny at 64×64 does not give the same twice"):
@@ -210,4 +216,4 @@ def test_a_network_that_does_not_give_the_same_twice_is_refused(tiny_model: Path
 def test_broken_weights_are_seen_before_the_first_picture(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "broken.onnx", channel_weights=(float("nan"), 0.0, 0.0))
     with pytest.raises(RunnerError, match="model tiny gives numbers that are not finite"):
-        DevicePath(opened(model)).see(MIXED[:1])
+        DevicePath(torch_on_cpu(model, CONFIG)).see(MIXED[:1])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,28 @@ from acfd_stream.detect.openvino_runner import OpenVinoRunner
 from acfd_stream.detect.runner import Runner, open_runner
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import anchor_count, anchor_grid
+from tests.detect.openers import RUNNERS, open_by
 from tests.detect.tiny_model import ALIGNED_SCORE, white_square, write_tiny_model
 
 SCORE_TOLERANCE = 0.01  # bf16 keeps 8 bits
 
 
-@pytest.fixture(params=["cpu"])
-def runner(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Runner]:
-    opened = open_runner(tiny_model, request.param, DetectConfig(threads=2))
+@pytest.fixture(params=RUNNERS)
+def opener(request: pytest.FixtureRequest) -> Callable[[Path], Runner]:
+    """What opens a model file with a runner."""
+    return partial(open_by, request.param)
+
+
+@pytest.fixture
+def runner(opener: Callable[[Path], Runner], tiny_model: Path) -> Iterator[Runner]:
+    opened = opener(tiny_model)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def openvino_runner(tiny_model: Path) -> Iterator[Runner]:
+    opened = open_runner(tiny_model, "cpu", DetectConfig(threads=2))
     yield opened
     opened.close()
 
@@ -43,8 +58,8 @@ def test_a_square_that_fills_an_anchor_scores_highest_there(runner: Runner) -> N
     assert not deltas.any()
 
 
-def test_channels_are_red_green_blue(tmp_path: Path) -> None:
-    red_only = open_runner(write_tiny_model(tmp_path / "red.onnx", channel_weights=(1.0, 0.0, 0.0)))
+def test_channels_are_red_green_blue(opener: Callable[[Path], Runner], tmp_path: Path) -> None:
+    red_only = opener(write_tiny_model(tmp_path / "red.onnx", channel_weights=(1.0, 0.0, 0.0)))
     square = white_square((64, 64), 12, 12, 32)
     best = [float(red_only.run((square * np.uint8(mask))[None])[0].max()) for mask in np.eye(3, dtype=np.uint8)]
     assert best[0] > 0.9
@@ -52,9 +67,11 @@ def test_channels_are_red_green_blue(tmp_path: Path) -> None:
     red_only.close()
 
 
-def test_mean_and_deviation_are_applied_by_channel(tmp_path: Path, runner: Runner) -> None:
+def test_mean_and_deviation_are_applied_by_channel(
+    opener: Callable[[Path], Runner], tmp_path: Path, runner: Runner
+) -> None:
     shifted = write_tiny_model(tmp_path / "shifted.onnx", mean=[10.0, 20.0, 30.0], std=[51.0, 102.0, 204.0])
-    other = open_runner(shifted)
+    other = opener(shifted)
     images = (white_square((64, 64), 12, 12, 32) // 255 * np.array([51, 102, 204]) + [10, 20, 30]).astype(np.uint8)
     plain = runner.run(white_square((64, 64), 12, 12, 32)[None])[0]
     assert other.run(images[None])[0] == pytest.approx(plain, abs=2 * SCORE_TOLERANCE)
@@ -71,11 +88,11 @@ def test_a_picture_does_not_depend_on_its_neighbours(runner: Runner, batch: int)
         assert np.array_equal(alone[1][0], together[1][index])
 
 
-def test_the_number_of_threads_changes_no_bit(runner: Runner, tiny_model: Path) -> None:
+def test_the_number_of_threads_changes_no_bit(openvino_runner: Runner, tiny_model: Path) -> None:
     single = open_runner(tiny_model, "cpu", DetectConfig(threads=1))
     images = noise(3, 64, 64, 3)
-    assert np.array_equal(single.run(images)[0], runner.run(images)[0])
-    assert (single.concurrency, runner.concurrency) == (1, 2)
+    assert np.array_equal(single.run(images)[0], openvino_runner.run(images)[0])
+    assert (single.concurrency, openvino_runner.concurrency) == (1, 2)
     single.close()
 
 
@@ -127,16 +144,20 @@ def test_wrong_pictures_are_refused(runner: Runner, images: np.ndarray, message:
 
 
 @pytest.mark.parametrize("strides", [[8, 16], [8, 16, 32, 64], [7, 16, 32]])
-def test_a_network_that_is_not_what_its_file_says_is_refused(strides: list[int], tmp_path: Path) -> None:
-    other = open_runner(write_tiny_model(tmp_path / "other.onnx", strides=strides))
+def test_a_network_that_is_not_what_its_file_says_is_refused(
+    opener: Callable[[Path], Runner], strides: list[int], tmp_path: Path
+) -> None:
+    other = opener(write_tiny_model(tmp_path / "other.onnx", strides=strides))
     with pytest.raises(RunnerError, match=r"the network gives scores \[1, 84\] where the strides .* have \d+ anchors"):
         other.run(noise(1, 64, 64, 3))
     other.close()
 
 
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
-def test_a_network_with_broken_weights_is_refused(weight: float, tmp_path: Path) -> None:
-    broken = open_runner(write_tiny_model(tmp_path / "broken.onnx", channel_weights=(weight, 0.0, 0.0)))
+def test_a_network_with_broken_weights_is_refused(
+    opener: Callable[[Path], Runner], weight: float, tmp_path: Path
+) -> None:
+    broken = opener(write_tiny_model(tmp_path / "broken.onnx", channel_weights=(weight, 0.0, 0.0)))
     with pytest.raises(RunnerError, match="gives numbers that are not finite"):
         broken.run(noise(1, 64, 64, 3))
     broken.close()
@@ -151,9 +172,17 @@ def test_a_closed_runner_says_so(runner: Runner) -> None:
 
 def test_it_says_what_it_runs_on(runner: Runner) -> None:
     facts = runner.facts
-    assert (facts.device, facts.detail, facts.is_fallback) == ("cpu", "2 threads", False)
-    assert facts.precision in ("f32", "bf16")
+    assert facts.backend in ("openvino", "torch", "tensorrt")
+    assert facts.precision in ("f32", "bf16", "f16")
+    assert not facts.is_fallback
+    assert facts.description.startswith(f"{facts.backend} {facts.version}, {facts.device}")
+    assert f", {facts.precision}, {facts.detail}" in facts.description
+
+
+def test_openvino_says_how_many_threads_it_has(openvino_runner: Runner) -> None:
+    facts = openvino_runner.facts
     assert facts.description == f"openvino {facts.version}, cpu, {facts.precision}, 2 threads"
+    assert (facts.device, facts.sm, facts.trt) == ("cpu", "", "")
 
 
 TWO_FIRST_CALLS = """
@@ -181,7 +210,10 @@ def test_two_threads_that_come_to_openvino_first_do_not_wait_for_each_other(tiny
     subprocess.run(call, check=True, timeout=60, stdin=subprocess.DEVNULL)
 
 
-def test_a_new_size_is_compiled_while_known_ones_go_on(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_size_is_compiled_while_known_ones_go_on(
+    openvino_runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = openvino_runner
     known, new = noise(1, 64, 64, 3), noise(1, 96, 96, 3)
     runner.run(known)
     compiling, go_on = threading.Event(), threading.Event()
