@@ -35,7 +35,7 @@ def no_device(task: EpisodeTask) -> Any:
 
 def stillborn(task: EpisodeTask) -> Any:
     """An opener that takes its process with it."""
-    os.kill(os.getpid(), signal.SIGSEGV)
+    _crash()
 
 
 def work(
@@ -45,7 +45,7 @@ def work(
     report(EpisodeProgress(1, 2, 0, 0.1, 1, 0.04))
     deed = task.name.split("/")[0]
     if deed == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
+        _crash()
     elif deed == "leave":
         os._exit(3)
     elif deed == "fault":
@@ -59,8 +59,14 @@ def work(
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
     elif deed == "crash_once" and not _is_second_time(task.out / task.name):
-        os.kill(os.getpid(), signal.SIGSEGV)
+        _crash()
     return EpisodeOutcome(EpisodeState.DONE, frames=2, new_frames=2, seconds=0.1, warnings=(str(os.getpid()),))
+
+
+def _crash() -> None:
+    """End the process; another of its threads may be the one that hears the signal."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    _until(lambda: False)
 
 
 def _until(holds: Callable[[], bool]) -> None:
