@@ -166,7 +166,7 @@ def _record_graph(rig: Rig, record: Recorder, name: str, call: Any, about: dict[
 
 
 def _record_torchvision(rig: Rig, record: Recorder, name: str, what: Any, about: dict[str, Any]) -> None:
-    """Torchvision's way on the same tensors, in turn with ours: from the outputs to faces on the host, both."""
+    """The way of torchvision on the same tensors, in turn with ours: from the outputs to faces on the host, both."""
     maker, sets, view, spec = what
     theirs = torchvision_way.Way(rig, view.network_size, spec, SCORE_THRESHOLD, CANDIDATES, IOU)
     ours_seconds, theirs_seconds, device_seconds = [], [], []

@@ -12,7 +12,7 @@ from gpu.rig import Rig
 
 
 class Way:
-    """Faces of a batch of outputs, the way of torch and torchvision; without a cap on them, which would cost it more."""
+    """Faces of a batch of outputs, the way of torch and torchvision; without a cap on them, which would cost more."""
 
     def __init__(
         self,
