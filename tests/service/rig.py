@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def sending(data: bytes, config: Any = None, until: threading.Event | None = Non
         yield face_track_pb2.TrackRequest(data=data[place : place + piece])
 
 
-def frames_of(answers: list[Any]) -> list[Any]:
+def frames_of(answers: Iterable[Any]) -> list[Any]:
     """The results in answers."""
     return [frame for answer in answers for frame in answer.results.frames]
 
@@ -87,6 +87,11 @@ def plain(frame: Any) -> bytes:
     copy.ClearField("stage_times")
     copy.ClearField("verdict")
     return copy.SerializeToString(deterministic=True)
+
+
+def plain_results(answers: Iterable[Any]) -> list[bytes]:
+    """``plain`` of every result in ``answers``, in order."""
+    return [plain(frame) for frame in frames_of(answers)]
 
 
 def failure(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, list[Any]]:

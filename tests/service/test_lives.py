@@ -22,7 +22,7 @@ from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits
 from acfd_stream.service.stream import Stream
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
-from tests.service.rig import calling, draw, eventually, failure, frames_of, plain, sending, serving, write_clip
+from tests.service.rig import calling, draw, eventually, failure, frames_of, plain_results, sending, serving, write_clip
 
 LIVE = stream_pb2.STREAM_MODE_LIVE
 SMALL = Limits(ingest_bytes=2**16, queue_bytes=2**20, idle_seconds=60.0)
@@ -55,12 +55,12 @@ def test_a_slow_reader_stops_its_own_stream_only_and_memory_stays(tiny_model: Pa
     narrow = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
     with serving(tiny_model, limits=SMALL) as server, calling(server) as stub, calling(server, narrow) as slow_stub:
         data = clip.read_bytes()
-        alone = [plain(frame) for frame in frames_of(list(stub.Track(sending(data))))]
+        alone = plain_results(stub.Track(sending(data)))
         before = psutil.Process().memory_info().rss
         slow = [slow_stub.Track(sending(long)) for _ in range(3)]
         assert server.host is not None
         assert eventually(lambda: [is_stalled(stream) for stream in server.host.streams_of("")] == [True] * 3)
-        assert [plain(frame) for frame in frames_of(list(stub.Track(sending(data))))] == alone
+        assert plain_results(stub.Track(sending(data))) == alone
         assert psutil.Process().memory_info().rss - before < 100 * 2**20
         held = sum(value for name, value in gauges(server).items() if name.startswith("acfd_inflight_bytes"))
         assert 0 < held < 3 * (SMALL.queue_bytes + SMALL.ingest_bytes + 2**16)

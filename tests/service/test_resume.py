@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import AnswerSettings, SourceSettings
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
-from tests.service.rig import calling, draw, failure, frames_of, plain, sending, serving
+from tests.service.rig import calling, draw, failure, frames_of, plain, plain_results, sending, serving
 
 EAGER = AnswerSettings(results=3, wait_seconds=0.01, resume_seconds=1e-6)
 """A resume point behind every result."""
@@ -56,11 +56,11 @@ def pictures(first: int = 0) -> Iterator[Any]:
 def test_bytes_sent_again_go_on_behind_the_last_answer(eager: Server, clip: Path, mode: int, cut: int) -> None:
     data = clip.read_bytes()
     with calling(eager) as stub:
-        whole = [plain(frame) for frame in frames_of(list(stub.Track(sending(data, configured(mode)))))]
+        whole = plain_results(stub.Track(sending(data, configured(mode))))
         before, point = read_until(stub.Track(sending(data, configured(mode))), cut)
         rest = list(stub.Track(sending(data, configured(mode, point.token))))
     assert rest[0].start.first_index == point.next_index == len(before)
-    assert before + [plain(frame) for frame in frames_of(rest)] == whole
+    assert before + plain_results(rest) == whole
     assert len(whole) == 60
     assert rest[-1].end.frame_count == 60
 
@@ -71,11 +71,11 @@ def test_single_frames_go_on_at_the_one_that_is_asked_for(eager: Server) -> None
         yield from pictures(first)
 
     with calling(eager) as stub:
-        whole = [plain(frame) for frame in frames_of(list(stub.Track(requests())))]
+        whole = plain_results(stub.Track(requests()))
         before, point = read_until(stub.Track(requests()), 22)
         assert 0 < point.next_index <= point.next_frame < 40
-        rest = frames_of(list(stub.Track(requests(point.token, point.next_frame))))
-    assert before + [plain(frame) for frame in rest] == whole
+        rest = plain_results(stub.Track(requests(point.token, point.next_frame)))
+    assert before + rest == whole
     assert len(whole) == 40
 
 
@@ -85,20 +85,20 @@ def test_a_file_of_the_server_goes_on(eager: Server, clip: Path) -> None:
         return stub.TrackUri(face_track_pb2.TrackUriRequest(uri=str(clip), config=config))
 
     with calling(eager) as stub:
-        whole = [plain(frame) for frame in frames_of(list(call(stub)))]
+        whole = plain_results(call(stub))
         before, point = read_until(call(stub), 33)
-        rest = frames_of(list(call(stub, point.token)))
-    assert before + [plain(frame) for frame in rest] == whole
+        rest = plain_results(call(stub, point.token))
+    assert before + rest == whole
 
 
 def test_a_token_holds_at_another_server(eager: Server, tiny_model: Path, clip: Path) -> None:
     data, mode = clip.read_bytes(), stream_pb2.STREAM_MODE_FILE
     with calling(eager) as stub:
-        whole = [plain(frame) for frame in frames_of(list(stub.Track(sending(data, configured(mode)))))]
+        whole = plain_results(stub.Track(sending(data, configured(mode))))
         before, point = read_until(stub.Track(sending(data, configured(mode))), 20)
     with serving(tiny_model) as another, calling(another) as stub:
-        rest = frames_of(list(stub.Track(sending(data, configured(mode, point.token)))))
-    assert before + [plain(frame) for frame in rest] == whole
+        rest = plain_results(stub.Track(sending(data, configured(mode, point.token))))
+    assert before + rest == whole
 
 
 def test_a_token_is_refused_with_other_settings_media_or_damage(eager: Server, clip: Path, other_clip: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_draining_server_hands_out_where_to_go_on(tiny_model: Path, clip: Path
     data, config = clip.read_bytes(), configured(stream_pb2.STREAM_MODE_FILE)
     never, answers, ended = threading.Event(), [], []
     with serving(tiny_model, answers=replace(EAGER, resume_seconds=1e6)) as server, calling(server) as stub:
-        whole = [plain(frame) for frame in frames_of(list(stub.Track(sending(data, config))))]
+        whole = plain_results(stub.Track(sending(data, config)))
         call = stub.Track(sending(data, config, until=never))
         answers.append(next(call))
         stop = threading.Thread(target=lambda: ended.append(server.stop(0.0)))
@@ -135,8 +135,8 @@ def test_a_draining_server_hands_out_where_to_go_on(tiny_model: Path, clip: Path
     assert "draining" in message
     assert {type(detail) for detail in details} == {error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo}
     point = answers[-1].resume_point
-    before = [plain(frame) for frame in frames_of(answers)]
+    before = plain_results(answers)
     with serving(tiny_model) as another, calling(another) as stub:
         config.resume_token = point.token
-        rest = frames_of(list(stub.Track(sending(data, config))))
-    assert before + [plain(frame) for frame in rest] == whole
+        rest = plain_results(stub.Track(sending(data, config)))
+    assert before + rest == whole

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from acfd_stream.v1 import face_track_pb2_grpc, stream_pb2
 from benchmarks.abuse import arena
-from tests.service.rig import failure, frames_of, plain, sending, serving
+from tests.service.rig import failure, plain_results, sending, serving
 
 SETTINGS = """
 listen = "127.0.0.1:0"
@@ -51,7 +51,7 @@ def whole(tiny_model: Path, clip: Path) -> list[bytes]:
     """Results of the clip in one piece."""
     with serving(tiny_model) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = face_track_pb2_grpc.FaceTrackServiceStub(channel)
-        return [plain(frame) for frame in frames_of(list(stub.Track(sending(clip.read_bytes()))))]
+        return plain_results(stub.Track(sending(clip.read_bytes())))
 
 
 @pytest.mark.parametrize("mode", [stream_pb2.STREAM_MODE_FILE, stream_pb2.STREAM_MODE_LIVE])
@@ -69,15 +69,15 @@ def test_a_stream_that_cannot_finish_goes_on_at_another_server(
         hold.set()
         assert (code, server.wait(20)) == (grpc.StatusCode.UNAVAILABLE, 0)
     point = answers[-1].resume_point
-    before = [plain(frame) for frame in frames_of(answers)]
+    before = plain_results(answers)
     assert 0 < len(before) == point.next_index < 60
     config.resume_token = point.token
     with serving(tiny_model) as another, grpc.insecure_channel(f"127.0.0.1:{another.port}") as channel:
         stub = face_track_pb2_grpc.FaceTrackServiceStub(channel)
-        rest = frames_of(list(stub.Track(sending(clip.read_bytes(), config))))
+        rest = plain_results(stub.Track(sending(clip.read_bytes(), config)))
     assert len(before) + len(rest) == 60
     if mode == stream_pb2.STREAM_MODE_FILE:
-        assert before + [plain(frame) for frame in rest] == whole
+        assert before + rest == whole
 
 
 def test_a_file_finishes_while_the_server_drains_and_new_calls_are_refused(
@@ -98,5 +98,5 @@ def test_a_file_finishes_while_the_server_drains_and_new_calls_are_refused(
         hold.set()
         answers.extend(call)
         assert server.wait(20) == 0
-    assert [plain(frame) for frame in frames_of(answers)] == whole
+    assert plain_results(answers) == whole
     assert answers[-1].end.is_complete

@@ -16,7 +16,7 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, SourceSettings
 from acfd_stream.v1 import face_track_pb2
-from tests.service.rig import calling, eventually, failure, frames_of, plain, sending, serving
+from tests.service.rig import calling, eventually, failure, plain_results, sending, serving
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 
@@ -53,10 +53,10 @@ def asked(server: Server, uri: str) -> Any:
 
 def test_a_file_in_an_allowed_folder_is_tracked_as_if_it_were_sent(open_server: Server, folder: Path) -> None:
     with calling(open_server) as stub:
-        sent = frames_of(list(stub.Track(sending((folder / "clip.mkv").read_bytes()))))
+        sent = plain_results(stub.Track(sending((folder / "clip.mkv").read_bytes())))
         for name in ("clip.mkv", "deep/clip.mkv", "good.mkv", "deep/../clip.mkv"):
             answers = list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=str(folder / name))))
-            assert [plain(frame) for frame in frames_of(answers)] == [plain(frame) for frame in sent], name
+            assert plain_results(answers) == sent, name
             assert answers[-1].end.is_complete
 
 
@@ -130,9 +130,9 @@ def test_a_url_of_an_allowed_scheme_is_read_and_one_that_keeps_silent_is_given_u
 ) -> None:
     sources, limits = SourceSettings(schemes=("http",)), Limits(idle_seconds=0.5)
     with serving(tiny_model, sources=sources, limits=limits) as server, calling(server) as stub:
-        sent = frames_of(list(stub.Track(sending(clip.read_bytes()))))
-        read = frames_of(list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=f"{web}/{clip.name}"))))
-        assert [plain(frame) for frame in read] == [plain(frame) for frame in sent]
+        sent = plain_results(stub.Track(sending(clip.read_bytes())))
+        read = plain_results(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=f"{web}/{clip.name}")))
+        assert read == sent
         code, message, _ = asked(server, f"{web}/never.mkv?secret=1")
         assert (code, "secret" in message) == (grpc.StatusCode.INVALID_ARGUMENT, False)
         call = stub.TrackUri(face_track_pb2.TrackUriRequest(uri=f"{web}/never.mkv"))
