@@ -15,7 +15,6 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import JobState
@@ -31,6 +30,7 @@ from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.types import Face, FrameResult
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 from tests.service.job_bench import EAGER, Bench
+from tests.service.rig import failure
 
 BASE = Fraction(1, 25)
 HEADER = ResultHeader("clip", (480, 854), BASE, {"name": "tiny"}, {}, Fraction(25))
@@ -114,14 +114,6 @@ def serve() -> Iterator[Callable[..., Service]]:
         yield open_service
 
 
-def refusal(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, list[Any]]:
-    """Status, message and details of a call that is refused."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    status = rpc_status.from_call(caught.value)
-    return caught.value.code(), caught.value.details(), list(status.details) if status else []
-
-
 def test_a_job_gives_its_results_and_its_end(serve: Callable[..., Service]) -> None:
     service = serve()
     job_id = service.submit("40").job_id
@@ -169,7 +161,7 @@ def test_results_of_a_job_that_waits_come_when_it_runs(serve: Callable[..., Serv
 def test_a_job_that_fails_or_is_cancelled_ends_its_results_with_that_status(serve: Callable[..., Service]) -> None:
     service = serve(LineWork(held=1))
     failed = service.submit("broken").job_id
-    assert refusal(lambda: list(service.results(failed)))[:2] == (
+    assert failure(lambda: list(service.results(failed)))[:2] == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "broken: is no video",
     )
@@ -179,7 +171,7 @@ def test_a_job_that_fails_or_is_cancelled_ends_its_results_with_that_status(serv
         pass
     for _ in range(2):
         service.stub.CancelJob(job_pb2.CancelJobRequest(job_id=running))
-    assert refusal(lambda: list(stream))[0] is grpc.StatusCode.CANCELLED
+    assert failure(lambda: list(stream))[0] is grpc.StatusCode.CANCELLED
     job = service.stub.CancelJob(job_pb2.CancelJobRequest(job_id=running)).job
     assert (job.state, job.progress.frame_count) == (job_pb2.JOB_STATE_CANCELLED, 1)
     job = service.stub.GetJob(job_pb2.GetJobRequest(job_id=failed)).job
@@ -191,9 +183,9 @@ def test_a_reader_that_leaves_frees_its_place(serve: Callable[..., Service]) -> 
     job_id = service.submit("1").job_id
     first = service.results(job_id)
     next(first)
-    code, _, details = refusal(lambda: next(service.results(job_id)))
+    code, _, details = failure(lambda: next(service.results(job_id)))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in details)
+    assert any(isinstance(detail, error_details_pb2.RetryInfo) for detail in details)
     first.cancel()
     service.work.gate.release()
     deadline = time.monotonic() + 20
@@ -208,9 +200,9 @@ def test_the_same_key_finds_the_job_and_another_request_is_told_which(serve: Cal
     service = serve(LineWork(held=0))
     job = service.submit("2", "k")
     assert service.submit("2", "k").job_id == job.job_id
-    code, message, details = refusal(lambda: service.submit("3", "k"))
-    info = error_details_pb2.ErrorInfo()
-    assert details[0].Unpack(info)
+    code, message, details = failure(lambda: service.submit("3", "k"))
+    info = details[0]
+    assert isinstance(info, error_details_pb2.ErrorInfo)
     assert (code, info.reason) == (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED")
     assert dict(info.metadata) == {"idempotency_key": "k", "job_id": job.job_id}
     assert job.job_id in message
@@ -265,7 +257,7 @@ def test_bad_requests_get_their_status(
     serve: Callable[..., Service], method: str, request_: Any, code: grpc.StatusCode
 ) -> None:
     service = serve()
-    assert refusal(lambda: getattr(service.stub, method)(request_))[0] is code
+    assert failure(lambda: getattr(service.stub, method)(request_))[0] is code
 
 
 def test_a_token_of_other_states_is_refused(serve: Callable[..., Service]) -> None:
@@ -274,15 +266,15 @@ def test_a_token_of_other_states_is_refused(serve: Callable[..., Service]) -> No
         service.submit("1")
     token = service.stub.ListJobs(job_pb2.ListJobsRequest(page_size=1)).next_page_token
     request = job_pb2.ListJobsRequest(page_token=token, states=[job_pb2.JOB_STATE_DONE])
-    assert refusal(lambda: service.stub.ListJobs(request))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure(lambda: service.stub.ListJobs(request))[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_too_many_jobs_are_refused_with_a_time_to_come_back(serve: Callable[..., Service]) -> None:
     service = serve(LineWork(held=0), open=1)
     service.submit("1")
-    code, _, details = refusal(lambda: service.submit("1"))
+    code, _, details = failure(lambda: service.submit("1"))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in details)
+    assert any(isinstance(detail, error_details_pb2.RetryInfo) for detail in details)
 
 
 def test_a_stopping_server_says_so_to_readers_and_callers(serve: Callable[..., Service], tmp_path: Path) -> None:
@@ -292,8 +284,8 @@ def test_a_stopping_server_says_so_to_readers_and_callers(serve: Callable[..., S
     while not next(stream).results.frames:
         pass
     assert service.bench.runner.close()
-    assert refusal(lambda: list(stream))[0] is grpc.StatusCode.UNAVAILABLE
-    assert refusal(lambda: service.submit("1"))[0] is grpc.StatusCode.UNAVAILABLE
+    assert failure(lambda: list(stream))[0] is grpc.StatusCode.UNAVAILABLE
+    assert failure(lambda: service.submit("1"))[0] is grpc.StatusCode.UNAVAILABLE
     assert service.stub.GetJob(job_pb2.GetJobRequest(job_id=job_id)).job.state == job_pb2.JOB_STATE_QUEUED
 
 
@@ -326,4 +318,4 @@ def test_everybody_sees_their_own_jobs_only(serve: Callable[..., Service], tmp_p
                 lambda who=who, others=others: service.stub.CancelJob(job_pb2.CancelJobRequest(job_id=others), **who),
                 lambda who=who, others=others: list(service.stub.StreamJobResults(reads(job_id=others), **who)),
             ):
-                assert refusal(call)[0] is grpc.StatusCode.NOT_FOUND
+                assert failure(call)[0] is grpc.StatusCode.NOT_FOUND
