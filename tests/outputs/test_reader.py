@@ -69,6 +69,11 @@ def test_both_ends_are_known_before_the_frames_which_can_be_read_twice(tmp_path:
     assert [[frame.index for frame in results] for _ in range(2)] == [[0, 1, 2]] * 2
 
 
+def test_a_rate_that_was_not_known_is_not_made_of_rounding(tmp_path: Path) -> None:
+    results = read_results(written(tmp_path / "a", [0, 16_000]))  # 2/3 of a second
+    assert (results.duration_seconds, results.header.frame_rate) == (0.666667, None)
+
+
 def test_long_last_lines_are_found_whole(tmp_path: Path) -> None:
     first = written(tmp_path / "a", [0, 1001], end=ResultEnd(2, is_complete=False, error="x" * 200_000))
     results = read_results(first)
