@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from acfd_stream.config import DropPolicy, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig
+from acfd_stream.config import PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.pipeline.stream import Settled
 from acfd_stream.types import FrameResult, Outcome, Verdict
-
-__all__ = ["DropPolicy", "Observer", "Pace", "PaceConfig", "configs_for", "judged"]
 
 
 class Observer(Protocol):
@@ -39,9 +38,11 @@ def judged(settled: Settled, pace: PaceConfig) -> FrameResult:
     latency = None if settled.arrived_at is None else time.perf_counter() - settled.arrived_at
     if result.verdict.outcome is not Outcome.OK:
         return replace(result, verdict=replace(result.verdict, latency_seconds=latency))
-    if latency is None:
-        return result
-    if not pace.is_live or latency <= pace.objective_seconds:
-        return replace(result, verdict=Verdict(latency_seconds=latency))
-    cause = max(result.timings, key=result.timings.__getitem__, default=None)
-    return replace(result, verdict=Verdict(Outcome.LATE, latency, cause))
+    return result if latency is None else replace(result, verdict=aged(latency, result.timings, pace))
+
+
+def aged(latency_seconds: float, timings: Mapping[str, float], pace: PaceConfig) -> Verdict:
+    """The verdict on a frame that was seen: late, by the stage that took longest, or not."""
+    if not pace.is_live or latency_seconds <= pace.objective_seconds:
+        return Verdict(latency_seconds=latency_seconds)
+    return Verdict(Outcome.LATE, latency_seconds, max(timings, key=timings.__getitem__, default=None))

@@ -25,6 +25,7 @@ from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
 from acfd_stream.pipeline.checkpoint import telling_damage
 from acfd_stream.pipeline.ledger import Ledger
+from acfd_stream.pipeline.live import aged
 from acfd_stream.pipeline.scheduler import Lane
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service import tokens
@@ -325,13 +326,8 @@ class Stream:
         result, verdict = settled.result, settled.result.verdict
         waited = time.perf_counter() - settled.at
         timings = {**result.timings, "encode": waited}
-        if verdict.outcome not in (Outcome.OK, Outcome.LATE):
-            return replace(result, timings=timings)
-        latency = (verdict.latency_seconds or 0.0) + waited
-        verdict = replace(verdict, latency_seconds=latency)
-        if self.request is not None and self.request.is_live and latency > self.request.pace.objective_seconds:
-            cause = max(timings, key=timings.__getitem__)
-            verdict = replace(verdict, outcome=Outcome.LATE, cause=cause)
+        if self.request is not None and verdict.outcome in (Outcome.OK, Outcome.LATE):
+            verdict = aged((verdict.latency_seconds or 0.0) + waited, timings, self.request.pace)
         return replace(result, timings=timings, verdict=verdict)
 
     def _count(self, results: list[FrameResult], send_seconds: float) -> None:

@@ -31,7 +31,7 @@ PATIENT = PaceConfig(Pace.LIVE, DropPolicy.WAIT, objective_seconds=1000.0, stale
 
 
 class Drawn(DrawnVideo):
-    """Drawn frames, of which the first opens ``begun`` and the last ``exhausted``."""
+    """Drawn frames; ``exhausted`` is set behind the last."""
 
     def __init__(self) -> None:
         super().__init__()
