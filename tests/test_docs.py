@@ -39,6 +39,7 @@ def test_what_the_readme_imports_exists() -> None:
         "docs/metrics.md",
         "docs/operations.md",
         "docs/protocol.md",
+        "docs/results.md",
     ],
 )
 def test_links_between_pages_lead_somewhere(page: str) -> None:

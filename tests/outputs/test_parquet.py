@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,6 +98,11 @@ def test_the_header_and_the_closing_line_stand_in_the_metadata(place: Path, tmp_
     assert said[parquet.END_KEY.encode()].decode() == lines[-1]
     query = f"SELECT decode(value) FROM parquet_kv_metadata('{place}') WHERE decode(key) = 'acfd_stream.end'"
     assert json.loads(duckdb.sql(query).fetchall()[0][0])["complete"] is True
+
+
+def test_the_page_of_results_lists_the_columns() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
+    assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE)) == COLUMNS
 
 
 def test_row_groups_are_of_the_stated_size_and_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
