@@ -37,6 +37,7 @@ __device__ __forceinline__ unsigned load_four(const PlaneView& plane, int row, i
   const unsigned char* data = plane.data + row * plane.row_bytes + at;
   if (plane.is_aligned && at + 4 <= plane.width) return *reinterpret_cast<const unsigned*>(data);
   unsigned four = 0;
+#pragma unroll 1
   for (int k = 0; k < 4 && at + k < plane.width; ++k) four |= static_cast<unsigned>(data[k]) << (8 * k);
   return four;
 }
@@ -47,6 +48,7 @@ __device__ __forceinline__ void sum_columns(const PlaneView& plane, const AxisTa
                                             unsigned char, int* sums) {
   const int first = taps.first[output], last = taps.samples - 1;
   const unsigned* pairs = reinterpret_cast<const unsigned*>(taps.weights + output * taps.output_step);
+#pragma unroll 2
   for (int t = 0; t < taps.taps; t += 2) {
     const unsigned upper = load_four(plane, smaller(first + t, last), at);
     const unsigned lower = load_four(plane, smaller(first + t + 1, last), at);
@@ -64,6 +66,7 @@ __device__ __forceinline__ void sum_columns(const PlaneView& plane, const AxisTa
                                             unsigned short, int* sums) {
   const int first = taps.first[output], last = taps.samples - 1;
   const short* weights = taps.weights + output * taps.output_step;
+#pragma unroll 1
   for (int t = 0; t < taps.taps; ++t) {
     const auto* row = reinterpret_cast<const unsigned short*>(plane.data + smaller(first + t, last) * plane.row_bytes);
     const int weight = weights[t];
@@ -77,8 +80,10 @@ template <typename Sample>
 __device__ __forceinline__ void fill_strip(const PlaneView& plane, const AxisTaps& taps, const Tile& tile, int begin,
                                            int end, short* strip) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll 1
   for (int row = warp; row < kTileHeight; row += kTileThreads / 32) {
     const int output = smaller(tile.row + row, tile.last_row);
+#pragma unroll 1
     for (int at = begin + 4 * lane; at < end; at += 4 * 32) {
       int sums[4] = {};
       sum_columns(plane, taps, output, at, Sample{}, sums);
@@ -111,6 +116,7 @@ __device__ __forceinline__ void sample_plane(const PlaneView& plane, const AxisT
     __syncthreads();
     const int first_tap = larger(begin - own_first, 0), end_tap = smaller(strip_end - own_first, columns.taps);
     const short* row = strip + static_cast<int>(threadIdx.x) / kTileWidth * kStrip;
+#pragma unroll 1
     for (int t = first_tap; t < end_tap; ++t) {
       const int weight = columns.weights[t * columns.tap_step + column * columns.output_step];
       const short* sample = row + (own_first + t - begin) * kChannels;
@@ -134,10 +140,17 @@ __device__ __forceinline__ PlaneView view_of(const LetterboxPicture& picture, in
   return {picture.planes[plane], picture.row_bytes[plane], width, picture.bit_depth, steps % 4 == 0};
 }
 
-// Red, green and blue of the pixels of this thread.
+// Red, green and blue in the low three bytes: a pixel that waits to be written takes one register.
+__device__ __forceinline__ unsigned packed(int red, int green, int blue) {
+  return static_cast<unsigned>(red) | static_cast<unsigned>(green) << 8 | static_cast<unsigned>(blue) << 16;
+}
+
+__device__ __forceinline__ unsigned packed(Rgb rgb) { return packed(rgb.red, rgb.green, rgb.blue); }
+
+// The pixels of this thread.
 template <typename Sample>
 __device__ __forceinline__ void sample_pixels(const LetterboxPicture& picture, const Tile& tile, short* strip,
-                                              Rgb* pixels) {
+                                              unsigned* pixels) {
   const AxisTaps *rows = picture.rows, *columns = picture.columns;
   if (picture.layout == PixelLayout::kRgb24) {
     int rgb[kPixels][3];
@@ -145,9 +158,7 @@ __device__ __forceinline__ void sample_pixels(const LetterboxPicture& picture, c
 #pragma unroll
     for (int p = 0; p < kPixels; ++p) {
       const int gain = picture.color.luma;
-      pixels[p] = {static_cast<unsigned char>(to_level(gain * rgb[p][0])),
-                   static_cast<unsigned char>(to_level(gain * rgb[p][1])),
-                   static_cast<unsigned char>(to_level(gain * rgb[p][2]))};
+      pixels[p] = packed(to_level(gain * rgb[p][0]), to_level(gain * rgb[p][1]), to_level(gain * rgb[p][2]));
     }
     return;
   }
@@ -157,14 +168,14 @@ __device__ __forceinline__ void sample_pixels(const LetterboxPicture& picture, c
     int uv[kPixels][2];
     sample_plane<Sample>(view_of(picture, 1, 2 * columns[1].samples), rows[1], columns[1], tile, strip, uv);
 #pragma unroll
-    for (int p = 0; p < kPixels; ++p) pixels[p] = to_rgb(picture.color, y[p][0], uv[p][0], uv[p][1]);
+    for (int p = 0; p < kPixels; ++p) pixels[p] = packed(to_rgb(picture.color, y[p][0], uv[p][0], uv[p][1]));
     return;
   }
   int u[kPixels][1], v[kPixels][1];
   sample_plane<Sample>(view_of(picture, 1, columns[1].samples), rows[1], columns[1], tile, strip, u);
   sample_plane<Sample>(view_of(picture, 2, columns[1].samples), rows[1], columns[1], tile, strip, v);
 #pragma unroll
-  for (int p = 0; p < kPixels; ++p) pixels[p] = to_rgb(picture.color, y[p][0], u[p][0], v[p][0]);
+  for (int p = 0; p < kPixels; ++p) pixels[p] = packed(to_rgb(picture.color, y[p][0], u[p][0], v[p][0]));
 }
 
 // Where the tensor has place (row, column) of the picture as it is stored. Places behind the content are turned with
@@ -205,7 +216,7 @@ extern "C" __global__ void letterbox_taps(int length, int subsampling, int outpu
 }
 
 // Fills row blockIdx.z of the tensor with picture blockIdx.z.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
     letterbox(const acfd::LetterboxPicture* pictures, const acfd::NetworkTensor* tensors,
               const unsigned* levels,  // [3, 256]: bits of the element that a level becomes
               void* images) {
@@ -222,7 +233,8 @@ extern "C" __global__ void __launch_bounds__(256)
   for (int k = static_cast<int>(threadIdx.x); k < 3 * kLevels; k += kTileThreads) elements[k] = levels[k];
   __syncthreads();
 
-  Rgb pixels[kPixels] = {};
+  unsigned pixels[kPixels] = {};
+  const unsigned pad = packed(tensor.pad[0], tensor.pad[1], tensor.pad[2]);
   if (tile.row <= tile.last_row && tile.column <= tile.last_column) {
     if (picture.bit_depth == 8) {
       sample_pixels<unsigned char>(picture, tile, strip, pixels);
@@ -236,12 +248,12 @@ extern "C" __global__ void __launch_bounds__(256)
     const int row = tile.row + static_cast<int>(threadIdx.x) / kTileWidth + p * kRowStep;
     if (row >= height || column >= width) continue;
     const bool is_content = row <= tile.last_row && column <= tile.last_column;
-    const int rgb[3] = {is_content ? pixels[p].red : tensor.pad[0], is_content ? pixels[p].green : tensor.pad[1],
-                        is_content ? pixels[p].blue : tensor.pad[2]};
+    const unsigned rgb = is_content ? pixels[p] : pad;
     const long long at = blockIdx.z * tensor.picture_step + place_of(picture, tensor, row, column, is_content);
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
-      write_element(images, tensor.element_bytes, at + c * tensor.channel_step, elements[c * kLevels + rgb[c]]);
+      write_element(images, tensor.element_bytes, at + c * tensor.channel_step,
+                    elements[c * kLevels + (rgb >> (8 * c) & 0xFF)]);
     }
   }
 }

@@ -81,12 +81,12 @@ class AnchorDecoder:
     def decode(self, scale: int, scores: Array, deltas: Array) -> None:
         """Queue the decoding of one scale: scores float32 [batch, A] and deltas float32 [batch, A, 4]."""
         anchors = self._anchors[scale]
-        _require_outputs("scores", scores, (anchors,))
-        _require_outputs("deltas", deltas, (anchors, 4))
+        _require_outputs("scores", scores, (self._batch, anchors))
+        _require_outputs("deltas", deltas, (self._batch, anchors, 4))
         address = self._device.address
         self._device.launch(
             "decode_anchors",
-            (min(self._batch, scores.shape[0]), 1, 1),
+            (self._batch, 1, 1),
             BLOCK_THREADS,
             [
                 *(np.uint64(address(array)) for array in (scores, deltas, self._levels[scale], self._views)),
@@ -193,10 +193,9 @@ def _levels(network_size: tuple[int, int], spec: AnchorSpec) -> NDArray[Any]:
     return np.array(rows, records.ANCHOR_LEVEL)
 
 
-def _require_outputs(name: str, array: Array, row: tuple[int, ...]) -> None:
-    if array.dtype != np.float32 or tuple(array.shape[1:]) != row:
-        wanted = ", ".join(map(str, row))
-        raise ShapeError(f"{name} must be float32 [batch, {wanted}], got {array.dtype} {list(array.shape)}")
+def _require_outputs(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.dtype != np.float32 or tuple(array.shape) != shape:
+        raise ShapeError(f"{name} must be float32 {list(shape)}, got {array.dtype} {list(array.shape)}")
 
 
 def _power_of_two(count: int) -> int:

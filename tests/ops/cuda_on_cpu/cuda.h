@@ -16,7 +16,7 @@
 #define __global__
 #define __device__ inline
 #define __forceinline__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __restrict__
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __shared__ static __attribute__((section("acfd_shared")))

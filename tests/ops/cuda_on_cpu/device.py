@@ -30,7 +30,8 @@ def library() -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "kernels.so"
         command = ["c++", *FLAGS.split(), f"-I{CSRC}", f"-I{HERE}", str(HERE / "kernels.cpp"), "-o", str(target)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         loaded = ctypes.CDLL(str(target))
     loaded.acfd_parameters.restype = loaded.acfd_launch.restype = ctypes.c_char_p
     return loaded

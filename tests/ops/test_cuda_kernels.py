@@ -1,0 +1,132 @@
+"""The CUDA sources without a GPU: they compile for every one we name, and no thread reads what it did not wait for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from acfd_stream.ops.cuda import records
+from acfd_stream.ops.cuda.kernels import COMPILE_OPTIONS, SOURCES, kernel_source, source_folder
+from tests.ops.compilers import ARCHITECTURES, compile_by_nvcc, compile_by_nvrtc
+from tests.ops.cuda_on_cpu.device import CSRC, HERE, CpuDevice, library
+
+KERNELS = (b"letterbox_taps", b"letterbox", b"decode_anchors", b"nms")
+RACE_FLAGS = "-std=c++17 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-unknown-pragmas"
+# The field of each record that acfd_offset of kernels.cpp speaks of, in its order.
+OFFSETS = [
+    (records.AXIS_TAPS, "samples"),
+    (records.LETTERBOX_PICTURE, "row_bytes"),
+    (records.LETTERBOX_PICTURE, "rows"),
+    (records.LETTERBOX_PICTURE, "columns"),
+    (records.LETTERBOX_PICTURE, "layout"),
+    (records.LETTERBOX_PICTURE, "color"),
+    (records.NETWORK_TENSOR, "channel_step"),
+    (records.NETWORK_TENSOR, "element_bytes"),
+    (records.NETWORK_TENSOR, "pad"),
+    (records.ANCHOR_LEVEL, "width"),
+    (records.VIEW_PLACEMENT, "ratio_x"),
+    (records.VIEW_PLACEMENT, "display_height"),
+    (records.CANDIDATE_COUNT, "passed"),
+    (records.FACE_COUNT, "cut_score"),
+    (records.FACE_ROW, "index"),
+]
+
+
+def require_code(code):
+    assert code.startswith(b"\x7fELF")
+    assert [name for name in KERNELS if name not in code] == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_kernels_compile_as_cupy_compiles_them(architecture):
+    require_code(compile_by_nvrtc(kernel_source(), COMPILE_OPTIONS, architecture))
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc; NVRTC compiles the same in the test above")
+def test_the_kernels_compile_without_a_warning_where_there_is_nvcc(tmp_path):
+    code = compile_by_nvcc("nvcc", kernel_source(), COMPILE_OPTIONS, tmp_path)
+    assert set(code) == set(ARCHITECTURES)
+    for machine_code in code.values():
+        require_code(machine_code)
+
+
+def test_an_error_in_a_kernel_is_noticed():
+    with pytest.raises(AssertionError, match="undefined"):
+        compile_by_nvrtc(kernel_source() + "\n__global__ void broken() { nowhere(); }\n", COMPILE_OPTIONS, "sm_90")
+
+
+def test_the_source_is_one_text_with_every_header_once():
+    source = kernel_source()
+    assert source.count("#include") == source.count("#include <string.h>") == 1  # which NVRTC does not come to
+    assert "#pragma once" not in source
+    for header in ("box_math.h", "preprocess.h", "cuda_jobs.h", "block_ranks.h"):
+        first_line = (CSRC / header).read_text().splitlines()[0]
+        assert source.count(first_line) == 1
+
+
+def test_the_kernels_know_nothing_of_python_torch_or_cupy():
+    for name in SOURCES:
+        assert "<" not in "".join(line for line in (CSRC / name).read_text().splitlines() if "#include" in line)
+
+
+def test_the_sources_are_found_in_a_checkout():
+    assert source_folder() == CSRC
+
+
+def test_records_lie_in_memory_as_the_kernels_read_them():
+    offsets = [library().acfd_offset(which) for which in range(len(OFFSETS))]
+    assert offsets == [kind.fields[name][1] for kind, name in OFFSETS]
+    assert library().acfd_offset(len(OFFSETS)) == -1
+
+
+@pytest.fixture(scope="module")
+def race_check(tmp_path_factory):
+    """The program that runs every kernel under ThreadSanitizer."""
+    target = tmp_path_factory.mktemp("race") / "race_check"
+    command = ["c++", *RACE_FLAGS.split(), f"-I{CSRC}", f"-I{HERE}", str(HERE / "race_check.cpp"), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return str(target)
+
+
+def test_no_two_threads_of_a_block_touch_the_same_memory_without_a_barrier(race_check):
+    done = subprocess.run([race_check], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_planted_race_is_noticed(race_check):
+    done = subprocess.run([race_check, "planted"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode != 0
+    assert "data race" in done.stderr
+
+
+def run_planted(kernel, seed=0):
+    device = CpuDevice(seed)
+    out = device.empty((64,), np.int32)
+    device.launch(kernel, (1, 1, 1), 64, [np.uint64(device.address(out))])
+    return out.tolist()
+
+
+def test_a_forgotten_barrier_shows_in_some_order_of_the_threads():
+    assert any(run_planted("forgets_a_barrier", seed) != list(range(63, -1, -1)) for seed in range(5))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        ("leaves_a_barrier_early", "threads wait at a barrier that others do not come to"),
+        ("writes_behind_the_end", "wrote past an end of an array"),
+    ],
+)
+def test_the_stand_in_for_a_gpu_notices_a_broken_kernel(kernel, message):
+    with pytest.raises(AssertionError, match=message):
+        run_planted(kernel)
+
+
+def test_the_stand_in_works_on_after_a_broken_kernel():
+    with pytest.raises(AssertionError):
+        run_planted("leaves_a_barrier_early")
+    assert len(run_planted("forgets_a_barrier")) == 64
