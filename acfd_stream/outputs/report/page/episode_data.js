@@ -58,8 +58,10 @@ class Episode {
     return frame + 1 < this.frames ? this.times[frame + 1] : this.end;
   }
 
-  // The frame that is shown at `time`: players round times, so one that comes within a millisecond counts.
+  // The frame that is shown at `time`, -1 outside of the result: players round times, so one that comes within a
+  // millisecond counts.
   frameAt(time) {
+    if (time >= this.end) return -1;
     let [low, high] = [0, this.frames];
     while (low < high) {
       const middle = (low + high) >> 1;

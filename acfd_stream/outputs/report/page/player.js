@@ -29,9 +29,10 @@ class Player {
     video.addEventListener("error", () => this.useClock("This browser cannot play the video, or it is no longer beside this page."));
     video.addEventListener("loadedmetadata", () => {
       if (!video.videoWidth) this.useClock("This browser cannot show the pictures of this video.");
+      else if (!this.episode.isWhole && this.wanted === null) this.seek(this.time);
     });
     video.addEventListener("seeked", () => this.hasSought());
-    for (const name of ["play", "pause", "volumechange", "ratechange", "loadeddata"]) video.addEventListener(name, () => this.on.state());
+    for (const name of ["play", "pause", "volumechange", "ratechange", "loadeddata", "canplay"]) video.addEventListener(name, () => this.on.state());
     video.addEventListener("ended", () => this.on.state());
     video.hidden = false;
     video.src = url;
@@ -67,16 +68,19 @@ class Player {
     each();
   }
 
-  // Players count from 0 whatever the file says. The first picture of the file is the first frame of a whole result.
+  // Some players count from 0 whatever the file says. The first picture of the file is the first frame of a whole
+  // result; one that comes later than it should is another frame.
   calibrate(mediaTime) {
     if (this.isCalibrated) return;
     this.isCalibrated = true;
-    if (this.episode.isWhole && this.video.currentTime === 0 && this.wanted === null) this.offset = this.episode.begin - mediaTime;
+    const isFirst = this.episode.isWhole && this.video.currentTime === 0 && this.wanted === null;
+    if (isFirst) this.offset = Math.max(0, this.episode.begin - mediaTime);
   }
 
   arrive(time) {
     if (this.wanted === null) this.time = time;
-    if (this.stopAt !== null && this.isPlaying && time >= this.stopAt) {
+    const stopAt = this.stopAt ?? (this.episode.isWhole ? null : this.episode.end);
+    if (stopAt !== null && this.isPlaying && time >= stopAt) {
       this.pause();
       this.stopAt = null;
     }
