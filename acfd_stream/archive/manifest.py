@@ -11,13 +11,13 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from acfd_stream.archive.database import Database, text_bytes
 from acfd_stream.archive.find import Stamp
-from acfd_stream.archive.row import Episode, EpisodeRowState, Run
+from acfd_stream.archive.row import Claim, Episode, EpisodeRowState, Run
 from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 
 _COLUMNS = tuple(Episode.__dataclass_fields__)
@@ -119,9 +119,15 @@ class Manifest(Database):
         with self._transaction() as database:
             database.executemany("DELETE FROM episodes WHERE name = CAST(? AS TEXT)", [(text_bytes(n),) for n in names])
 
-    def wait(self, name: str, *, error: str = "", attempts: int = 0) -> None:
-        """Note that the episode waits for a worker; after a try, with what was wrong."""
-        self._set(name, state=EpisodeRowState.WAITING.value, error=error, attempts=attempts, worker="", run=0)
+    def wait(self, name: str, run: int, *, error: str = "", attempts: int = 0) -> None:
+        """Note that an episode that the run has waits again; after a try, with what was wrong."""
+        query = (
+            "UPDATE episodes SET state = ?, error = ?, attempts = ?, worker = '', run = 0, changed = ?"
+            " WHERE name = CAST(? AS TEXT) AND run = ?"
+        )
+        values = (EpisodeRowState.WAITING.value, error, attempts, self._clock(), text_bytes(name), run)
+        with self._transaction() as database:
+            database.execute(query, values)
 
     def wait_all(self, names: Iterable[str]) -> None:
         """Note that these wait, unless somebody is at them."""
@@ -129,6 +135,21 @@ class Manifest(Database):
         waiting, running = EpisodeRowState.WAITING.value, EpisodeRowState.RUNNING.value
         with self._transaction() as database:
             database.executemany(query, [(waiting, text_bytes(name), running) for name in names])
+
+    def claim(self, name: str, run: int, is_settled: Callable[[Episode | None], bool]) -> tuple[Claim, Episode | None]:
+        """Have an episode for a run, unless another one has it or it is settled; and the episode as it stood."""
+        with self._transaction() as database:
+            episode = self.get(name)
+            if is_settled(episode):
+                return Claim.SETTLED, episode
+            is_at_work = episode is not None and episode.state is EpisodeRowState.RUNNING
+            if episode is not None and is_at_work and episode.run != run and self._is_held(episode.run):
+                return Claim.THEIRS, episode
+            values = (EpisodeRowState.RUNNING.value, run, self._clock(), text_bytes(name))
+            database.execute(
+                "UPDATE episodes SET state = ?, worker = '', run = ?, changed = ? WHERE name = CAST(? AS TEXT)", values
+            )
+        return Claim.OURS, episode
 
     def began(self, name: str, worker: str, run: int) -> None:
         """Note that a worker took the episode up."""

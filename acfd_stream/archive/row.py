@@ -18,6 +18,14 @@ class EpisodeRowState(Enum):
     FAILING = "failing"  # the machine or the network was at fault too often; the next run tries again
 
 
+class Claim(Enum):
+    """What comes of asking for an episode."""
+
+    OURS = "ours"  # nobody else takes it now
+    THEIRS = "theirs"  # another run that goes on has it
+    SETTLED = "settled"  # there is nothing to do for it
+
+
 @dataclass(frozen=True)
 class Episode:
     """One episode; ``seconds``, ``new_frames`` and ``stage_seconds`` are of the last attempt that tracked frames."""

@@ -19,7 +19,7 @@ from acfd_stream.archive.find import Fault, Findings, Video, find, local_path, s
 from acfd_stream.archive.gauges import ArchiveMetrics
 from acfd_stream.archive.key import Settings, episode_key, known_content
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import Episode, EpisodeRowState
+from acfd_stream.archive.row import Claim, Episode, EpisodeRowState
 from acfd_stream.archive.task import RESULTS, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.archive.view import Tally, Unwatched, View, Watcher
 from acfd_stream.errors import AcfdError, MediaError
@@ -198,35 +198,39 @@ class ArchiveRun:
                 continue
             if item.may_remember and item.stamp is not None:
                 self._manifest.keep_digest(local_path(item.video.source) or "", item.stamp, item.content)
-            episode = self._manifest.get(item.name)  # another run may have been here
-            state = self._settled_state(item, episode)
-            if state is not None:
-                self._settle(item, state, "" if episode is None else episode.error)
-                continue
-            if self._crew is None:
-                self._crew, self._threads = self._enlist(len(agenda) + 1)
-            item.frames = 0
-            self._under_way[item.name] = item
-            self._crew.give(self._task(item, is_tracked=self._is_tracked(item, episode)))
+            self._give_one(item, agenda)
+
+    def _give_one(self, item: Item, agenda: Agenda) -> None:
+        """Hand out one item, unless another run has it, or has done it."""
+        claim, episode = self._manifest.claim(
+            item.name, self._run, lambda episode: self._settled_state(item, episode) is not None
+        )
+        if claim is Claim.SETTLED and episode is not None:
+            self._settle(item, episode.state, episode.error)
+            return
+        if claim is Claim.THEIRS:
+            agenda.busy(item)
+            return
+        if self._crew is None:
+            self._crew, self._threads = self._enlist(len(agenda) + 1)
+        item.frames = 0
+        self._under_way[item.name] = item
+        self._crew.give(self._task(item, is_tracked=self._is_tracked(item, episode)))
 
     def _hear(self, events: list[CrewEvent], agenda: Agenda | None) -> None:
         for event in events:
             item = self._under_way[event.task.name]
             if isinstance(event, Began):
+                self._manifest.began(item.name, event.worker, self._run)
                 self._tally.began(item.name, event.worker, item.video.size)
             elif isinstance(event, Progressed):
-                self._progressed(item, event)
+                item.frames = event.progress.frames
+                self._fresh[item.name] = event.progress
+                self._metrics.frames(self._tally.progressed(item.name, event.progress))
             elif isinstance(event, Lost):
                 self._lost(item, event, agenda)
             else:
                 self._ended(item, event, agenda)
-
-    def _progressed(self, item: Item, event: Progressed) -> None:
-        if not item.frames:  # only now is it sure that no other run is at it
-            self._manifest.began(item.name, event.worker, self._run)
-        item.frames = event.progress.frames
-        self._fresh[item.name] = event.progress
-        self._metrics.frames(self._tally.progressed(item.name, event.progress))
 
     def _ended(self, item: Item, event: Ended, agenda: Agenda | None) -> None:
         outcome, state = event.outcome, event.outcome.state
@@ -242,11 +246,7 @@ class ArchiveRun:
             _forget(event.task)
         elif state is EpisodeState.FAILED_PASSING:
             self._failed(item, outcome, agenda)
-        elif state is EpisodeState.BUSY:  # what the other run notes of it stands
-            self._tally.put(item.name, EpisodeRowState.WAITING)
-            if agenda is not None:
-                agenda.busy(item)
-        else:
+        else:  # a worker of a run that was killed is still at it, or it was told to stop
             self._manifest_waits(item, "")
             if agenda is not None:
                 agenda.busy(item)
@@ -300,7 +300,7 @@ class ArchiveRun:
         self._metrics.frames(self._tally.ended(item.name, outcome))
 
     def _manifest_waits(self, item: Item, error: str) -> None:
-        self._manifest.wait(item.name, error=error, attempts=item.attempts + item.losses)
+        self._manifest.wait(item.name, self._run, error=error, attempts=item.attempts + item.losses)
         self._tally.put(item.name, EpisodeRowState.WAITING)
 
     # Setting aside

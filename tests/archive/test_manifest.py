@@ -13,7 +13,7 @@ import pytest
 from acfd_stream.archive.database import DATABASE
 from acfd_stream.archive.find import Stamp
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import EpisodeRowState
+from acfd_stream.archive.row import Claim, EpisodeRowState
 from acfd_stream.archive.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.cli.archive.status import gather
 from acfd_stream.errors import ConfigError, OutputError
@@ -85,7 +85,9 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9 '\";.mkv")
     with Manifest(tmp_path, is_new=True) as manifest:
         manifest.expect([(name, name, 1)])
-        manifest.wait(name, error="because", attempts=2)
+        run = manifest.begin_run({})
+        assert manifest.claim(name, run, lambda episode: False)[0] is Claim.OURS
+        manifest.wait(name, run, error="because", attempts=2)
         episode = manifest.episodes()[0]
         assert (episode.name, episode.source, episode.attempts) == (name, name, 2)
         manifest.keep_digest(name, Stamp(1, 2, 3), "d")
@@ -128,6 +130,19 @@ def test_the_end_of_one_run_leaves_what_another_is_at(tmp_path: Path) -> None:
         other.clear_dead_runs()
         assert [each.state.value for each in other.episodes()] == ["waiting", "running"]
         assert [each.run for each in other.living_runs()] == [second]
+
+
+def test_an_episode_is_one_runs_at_a_time(tmp_path: Path) -> None:
+    with Manifest(tmp_path, is_new=True) as one, Manifest(tmp_path) as other:
+        one.expect([("a.mkv", "a.mkv", 1)])
+        first, second = one.begin_run({}), other.begin_run({})
+        assert one.claim("a.mkv", first, lambda episode: False)[0] is Claim.OURS
+        assert other.claim("a.mkv", second, lambda episode: False)[0] is Claim.THEIRS
+        other.wait("a.mkv", second)  # not its own: nothing happens
+        assert other.claim("a.mkv", second, lambda episode: False)[0] is Claim.THEIRS
+        one.close()  # as good as killed
+        assert other.claim("a.mkv", second, lambda episode: False)[0] is Claim.OURS
+        assert other.claim("a.mkv", second, lambda episode: True)[0] is Claim.SETTLED
 
 
 def note_many(out: Path, number: int) -> None:

@@ -155,17 +155,21 @@ def test_what_another_run_is_at_is_waited_for(bench: Bench) -> None:
     assert bench.given() == ["a.mkv"] * 2
 
 
-def test_what_another_run_has_done_meanwhile_is_not_done_again(bench: Bench) -> None:
+def test_what_another_run_does_meanwhile_is_not_done_again(bench: Bench) -> None:
     bench.add("a.mkv")
+    bench.run()
+    assert bench.crew is not None
+    (theirs,) = bench.crew.given
+    bench.add("b.mkv")
+    with Manifest(bench.out) as other:
+        other.claim("a.mkv", other.begin_run({}), lambda episode: False)
 
-    def answer(task: EpisodeTask) -> Answer:
-        task.place("jsonl").write_text("the same")
-        with Manifest(bench.out) as manifest:
-            manifest.done(task, DONE, [], len("the same"))
-        return BUSY
+        def answer(task: EpisodeTask) -> Answer:
+            other.done(theirs, DONE, [], theirs.place("jsonl").stat().st_size)
+            return DONE
 
-    assert bench.run(answer).is_all_done
-    assert bench.given() == ["a.mkv"]
+        assert bench.run(answer).is_all_done
+    assert bench.given() == ["b.mkv"]
 
 
 def test_a_video_that_changes_while_it_is_read_is_read_again(bench: Bench) -> None:

@@ -1,0 +1,212 @@
+"""``archive`` from the command line to the last byte: run, run again, be killed, resume, share, look."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acfd_stream.cli import main
+from tests.clips import encode
+from tests.pipeline.conftest import SIZE, draw
+
+PATIENCE = 60.0
+FEW, MANY = 40, 600
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A folder of videos, and a model for them."""
+
+    library: Path
+    out: Path
+    model: Path
+
+    def arguments(self, *more: str) -> list[str]:
+        out = ["--out", str(self.out), "--model", str(self.model), "--size", "128", "--checkpoint-seconds", "0.2"]
+        return ["archive", "run", str(self.library), *out, *more]
+
+    def results(self) -> dict[str, bytes]:
+        """What lies in OUT under a final name."""
+        paths = [path for path in self.out.rglob("*") if path.is_file() and ".acfd" not in path.parts]
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def archive(tmp_path: Path, tiny_model: Path) -> Archive:
+    return Archive(tmp_path / "library", tmp_path / "out", tiny_model)
+
+
+def film(path: Path, frames: int = FEW, first: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return encode(path, (draw((first + index) % 60) for index in range(frames)), SIZE)
+
+
+def tracked(archive: Archive, video: Path, tmp_path: Path) -> bytes:
+    """What the command ``track`` makes of a video."""
+    place = tmp_path / "tracked.jsonl"
+    assert main(["track", str(video), "-q", "-o", str(place), "--model", str(archive.model), "--size", "128"]) == 0
+    return place.read_bytes()
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """What a log says, but for how far the run is, which depends on the machine."""
+    found = [json.loads(line) for line in text.splitlines()]
+    return [each for each in found if each["event"] != "progress"]
+
+
+def started(arguments: list[str]) -> subprocess.Popen[str]:
+    """The command in a process of its own, at the head of its group."""
+    command = [sys.executable, "-m", "acfd_stream.cli", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, start_new_session=True, **pipes)
+
+
+def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for a fact, as long as the process lives."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def begun(archive: Archive, least: int = 5000) -> Callable[[], bool]:
+    """Whether the lines of an unfinished episode have come so far."""
+
+    def holds() -> bool:
+        parts = archive.out.glob(".acfd/parts/*.jsonl")
+        return any(part.stat().st_size > least for part in parts if part.exists())
+
+    return holds
+
+
+def test_a_folder_is_worked_through_once(archive: Archive, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    one, two = film(archive.library / "one.mkv"), film(archive.library / "show" / "two.mkv", first=25)
+    (archive.library / "odd.mp4").write_bytes(b"no video")
+    assert main(archive.arguments()) == 1
+    told = capfd.readouterr()
+    assert [(each["event"], each.get("name"), each.get("state")) for each in events(told.out)] == [
+        ("begin", None, None),
+        ("episode", "odd.mp4", "broken"),
+        ("episode", "one.mkv", "done"),
+        ("episode", "show/two.mkv", "done"),
+    ]
+    complaint, summary = told.err.splitlines()
+    assert complaint.startswith(f"acfd-stream: {archive.library}/odd.mp4: is not a video")
+    assert summary.startswith("2 done, 1 broken of 3 videos; 80 frames in")
+    results = archive.results()
+    assert sorted(results) == ["one.mkv.jsonl", "show/two.mkv.jsonl"]
+    assert results["one.mkv.jsonl"] == tracked(archive, one, tmp_path)
+    assert results["show/two.mkv.jsonl"] == tracked(archive, two, tmp_path)
+    assert main(archive.arguments()) == 1
+    told = capfd.readouterr()
+    assert [each["event"] for each in events(told.out)] == ["begin"]
+    assert "odd.mp4: is not a video" in told.err
+    assert archive.results() == results
+
+
+def test_status_and_other_outputs(archive: Archive, capfd: pytest.CaptureFixture[str]) -> None:
+    film(archive.library / "one.mkv")
+    assert main(archive.arguments("-q")) == 0
+    assert main(archive.arguments("-q", "--outputs", "vtt,mot", "--report")) == 0
+    assert sorted(archive.results()) == [
+        *("index.html", "one.mkv.jsonl", "one.mkv.mot.txt", "one.mkv.report.html", "one.mkv.vtt")
+    ]
+    assert capfd.readouterr().out == ""
+    assert main(["archive", "status", str(archive.out)]) == 0
+    assert capfd.readouterr().out.startswith("1 video: 1 done\ndone: 2 tracks in 40 frames, 0:02 of video, ")
+    assert main(["archive", "status", str(archive.out), "--json"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["videos"] == {"waiting": 0, "running": 0, "done": 1, "broken": 0, "failing": 0}
+    (archive.out / "one.mkv.report.html").unlink()
+    (archive.out / "index.html").unlink()
+    assert main(["archive", "report", str(archive.out)]) == 0
+    assert {"index.html", "one.mkv.report.html"} <= set(archive.results())
+
+
+@pytest.mark.parametrize("way", ["SIGKILL of the run", "SIGTERM", "SIGINT of all"])
+def test_a_run_that_is_ended_goes_on_with_the_same_bytes(archive: Archive, tmp_path: Path, way: str) -> None:
+    long = film(archive.library / "long.mkv", MANY)
+    process = started(archive.arguments())
+    until(begun(archive), process)
+    number = signal.Signals[way.split()[0]]
+    (os.killpg if way.endswith("all") else os.kill)(process.pid, number)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}[number.name]
+    assert archive.results() == {}
+    if number is not signal.SIGKILL:
+        assert "0 of 1 videos settled; 'acfd-stream archive resume" in errors
+        assert list(archive.out.glob(".acfd/parts/*.checkpoint"))
+    assert main(["archive", "resume", str(archive.out), "-q"]) == 0
+    assert archive.results() == {"long.mkv.jsonl": tracked(archive, long, tmp_path)}
+    assert list((archive.out / ".acfd" / "parts").iterdir()) == []
+
+
+def test_a_worker_that_is_killed_is_replaced(archive: Archive, tmp_path: Path) -> None:
+    import psutil
+
+    long = film(archive.library / "long.mkv", MANY)
+    process = started(archive.arguments())
+    until(begun(archive), process)
+    children = psutil.Process(process.pid).children()
+    worker = next(child for child in children if "spawn_main" in " ".join(child.cmdline()))
+    worker.kill()
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert [each["reason"] for each in events(output) if each["event"] == "lost"] == [
+        "killed by SIGKILL, perhaps for want of memory"
+    ]
+    assert archive.results() == {"long.mkv.jsonl": tracked(archive, long, tmp_path)}
+
+
+def test_two_runs_share_a_folder(archive: Archive) -> None:
+    for number in range(4):
+        film(archive.library / f"{number}.mkv", 200, first=number)
+    processes = [started(archive.arguments()) for _ in range(2)]
+    told = [process.communicate(timeout=PATIENCE) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    results = archive.results()
+    assert sorted(results) == [f"{number}.mkv.jsonl" for number in range(4)]
+    assert all(json.loads(result.splitlines()[-1])["complete"] for result in results.values())
+    done = [each["name"] for output, _ in told for each in events(output) if each.get("state") == "done"]
+    assert sorted(done) == [f"{number}.mkv" for number in range(4)]  # each by one of them
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "{library}", "--out", "{out}", "--outputs", "jsonl,gif"], "outputs must be of jsonl, parquet"),
+        (["run", "{library}", "--out", "{out}", "--model", "nobody"], "no model 'nobody'"),
+        (["run", "{library}", "--out", "{out}", "--metrics", "nowhere"], "--metrics must be a free HOST:PORT"),
+        (["run", "{library}", "--out", "{out}", "--checkpoint-seconds", "0"], "checkpoint_seconds must be > 0"),
+        (["run", "--out", "{out}"], "Missing argument"),
+        (["status", "{out}"], "holds no archive"),
+        (["resume", "{out}"], "holds no archive"),
+        (["report", "{out}"], "holds no archive"),
+    ],
+)
+def test_a_call_that_cannot_be_done_is_refused(
+    archive: Archive, arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    film(archive.library / "one.mkv")
+    filled = [each.format(library=archive.library, out=archive.out) for each in arguments]
+    assert main(["archive", *filled]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert message in line
+    assert not archive.out.exists()
+
+
+def test_a_folder_without_videos_is_the_inputs_fault(archive: Archive, capfd: pytest.CaptureFixture[str]) -> None:
+    archive.library.mkdir()
+    assert main(archive.arguments()) == 1
+    assert "holds no video" in capfd.readouterr().err
