@@ -95,7 +95,7 @@ class Closing:
 def write_down(
     session: TrackSession, sheet: Sheet, *, source: str | None = None, saved: Mapping[str, Any] | None = None
 ) -> Closing | None:
-    """Lay all lines but the closing one on ``sheet``; None where it said stop, after a checkpoint.
+    """Lay all lines but the closing one on ``sheet``; None where it was stopped, after a checkpoint.
 
     Args:
         session: opened with ``resume=SessionState(saved["session"])`` where there is a ``saved``.
@@ -113,10 +113,11 @@ def write_down(
         sheet.write(lines.frame(result), result, session.tracks)
         if sheet.is_stopped:
             session.stop()
-        elif sheet.wants_checkpoint and session.error is None:  # behind a break that may pass nothing is sure
+        elif sheet.wants_checkpoint and session.error is None:  # what comes at a break that passes may not be so
             save()
-    if sheet.is_stopped and not session.is_complete and session.error is None:
-        save()
+    if not session.is_finished:
+        if session.error is None:
+            save()
         return None
     end = end_of(session)
     return Closing(end, lines.end(end))

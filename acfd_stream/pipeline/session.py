@@ -163,6 +163,11 @@ class TrackSession:
         return self._is_finished and self._video.is_complete
 
     @property
+    def is_finished(self) -> bool:
+        """Whether the iteration came to the end of the source, broken or not: nobody stopped or closed it before."""
+        return self._is_finished
+
+    @property
     def error(self) -> str | None:
         """What broke the source in the middle; the frames before it came out."""
         return self._video.error

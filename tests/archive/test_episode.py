@@ -1,0 +1,363 @@
+"""One episode: whatever stops it, the next attempt goes on; whatever is wrong with it, the outcome says whose fault."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+import pytest
+
+from acfd_stream.archive import episode
+from acfd_stream.archive.episode import forget, work_on
+from acfd_stream.archive.part import held, load_record, save_record
+from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeStage, EpisodeState, EpisodeTask
+from acfd_stream.config import TrackConfig, VideoConfig
+from acfd_stream.errors import OverloadedError, RunnerError
+from acfd_stream.types import Detections
+from tests.pipeline.conftest import FRAMES, SIZE, draw, write_clip
+from tests.pipeline.square_finder import SquareFinder
+
+ENDS = {"mb_cursed-vfr.mp4": 4.0, "lpms_missing-dts.ts": 25995.0}
+"""Where reading ends, seconds, so that the tests do."""
+PARTS = (1, 7, 30, 31, 52, 59)
+"""Frames after which an attempt is told to stop."""
+
+
+def write_vfr(path: Path) -> Path:
+    """The drawn clip with frames that stand for 20 ms to 1.1 s."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=24)
+        stream.height, stream.width = SIZE
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        pts = 0
+        for index in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(draw(index), format="rgb24")
+            frame.pts, frame.time_base = pts, Fraction(1, 1000)
+            pts += 20 + index * 17 % 40 + (1100 if index == 33 else 0)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_cut_off(path: Path) -> Path:
+    """The drawn clip, of which the last third is missing."""
+    whole = write_clip(path).read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    return path
+
+
+CLIPS: dict[str, Callable[[Path], Path]] = {
+    "clip.mkv": write_clip,
+    "clip.mp4": write_clip,
+    "no_index.ts": write_clip,
+    "no_pts.m4v": write_clip,
+    "vfr.mkv": write_vfr,
+    "cut_off.avi": write_cut_off,
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    return {name: write(folder / name) for name, write in CLIPS.items()}
+
+
+@pytest.fixture
+def task(clips: dict[str, Path], tmp_path: Path) -> EpisodeTask:
+    return EpisodeTask("key", str(clips["clip.mkv"]), "show/1.mkv", tmp_path / "out", checkpoint_seconds=1e-9)
+
+
+class StopAfter:
+    """Says stop once it was told of so many frames."""
+
+    def __init__(self, frames: int) -> None:
+        self._left = frames
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+class Forbidden(SquareFinder):
+    """A detector that nobody should ask."""
+
+    def detect_timed(self, pictures: Any) -> Any:
+        raise AssertionError("tracked again")
+
+
+class Failing(SquareFinder):
+    """A detector whose runtime fails at its n-th batch."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self._left = batches
+
+    def detect_timed(self, pictures: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise RunnerError("model square: out of memory")
+        return super().detect_timed(pictures)
+
+
+class Glance(SquareFinder):
+    """Finds something in every picture, quickly: a face whose place and score follow the brightness."""
+
+    def detect_timed(self, pictures: Any) -> Any:
+        seen = []
+        for picture in pictures:
+            mean = float(picture.planes[0][::16, ::16].mean())
+            box = np.array([[mean, mean, mean + 64, mean + 64]], np.float32)
+            seen.append((Detections(box, np.array([0.6 + mean / 1000], np.float32)), {"queue": 0.0}))
+        return seen
+
+
+def finished(task: EpisodeTask, detector: SquareFinder | None = None) -> bytes:
+    """The lines of an unbroken run of ``task`` somewhere else."""
+    whole = replace(task, out=task.out.parent / "whole")
+    work_on(whole, detector or SquareFinder())
+    return whole.place("jsonl").read_bytes()
+
+
+def end_of(task: EpisodeTask) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(task.place("jsonl").read_bytes().splitlines()[-1])
+    return values
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_an_episode_in_parts_is_the_episode(clips: dict[str, Path], task: EpisodeTask, name: str) -> None:
+    task = replace(task, source=str(clips[name]))
+    expected = finished(task)
+    for frames in PARTS:
+        outcome = work_on(task, SquareFinder(), is_stopped=StopAfter(frames))
+        if outcome.state is not EpisodeState.STOPPED:
+            break
+        assert not task.place("jsonl").exists()
+    outcome = work_on(task, SquareFinder())
+    is_broken = name == "cut_off.avi" and not json.loads(expected.splitlines()[-1])["complete"]
+    assert outcome.state is (EpisodeState.BROKEN if is_broken else EpisodeState.DONE)
+    assert task.place("jsonl").read_bytes() == expected
+
+
+@pytest.mark.parametrize("name", ["mb_cursed-vfr.mp4", "lpms_missing-dts.ts", "decord_corrupted.mp4"])
+def test_an_odd_file_in_parts_is_the_file(shared: Path, task: EpisodeTask, name: str) -> None:
+    source = str(shared / "videos" / "odd" / name)
+    task = replace(task, source=source, video=VideoConfig(end_seconds=ENDS.get(name)), checkpoint_seconds=60)
+    expected = finished(task, Glance())
+    frames = expected.count(b'"type": "frame"')
+    for stop in (3, frames // 4, frames // 2):
+        assert work_on(task, Glance(), is_stopped=StopAfter(stop)).state is EpisodeState.STOPPED
+    work_on(task, Glance())
+    assert task.place("jsonl").read_bytes() == expected
+
+
+def test_a_video_that_breaks_keeps_its_lines_and_gets_no_other_outputs(shared: Path, task: EpisodeTask) -> None:
+    source = str(shared / "videos" / "odd" / "decord_corrupted.mp4")
+    task = replace(task, source=source, outputs=("parquet", "report"))
+    outcome = work_on(task, SquareFinder())
+    assert (outcome.state, outcome.frames) == (EpisodeState.BROKEN, 28)
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"{source}: breaks off after ")
+    assert outcome.places == (task.place("jsonl"),)
+    assert end_of(task)["complete"] is False
+    again = work_on(task, Forbidden())
+    assert (again.state, again.error) == (EpisodeState.BROKEN, outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "is empty"), (b"junk" * 50, "is not a video"), (None, "no such file")]
+)
+def test_what_is_no_video_is_broken_and_leaves_no_results(task: EpisodeTask, content: bytes | None, said: str) -> None:
+    source = task.out.parent / "junk.mkv"
+    if content is not None:
+        source.write_bytes(content)
+    outcome = work_on(replace(task, source=str(source)), SquareFinder())
+    assert outcome.state is EpisodeState.BROKEN
+    assert said in (outcome.error or "")
+    assert outcome.places == ()
+    assert not task.place("jsonl").exists()
+
+
+def test_a_runtime_that_fails_is_passing_and_costs_no_more_than_a_checkpoint(task: EpisodeTask) -> None:
+    expected = finished(task)
+    outcome = work_on(task, Failing(6))
+    assert (outcome.state, outcome.error) == (EpisodeState.FAILED_PASSING, "model square: out of memory")
+    later = work_on(task, SquareFinder())
+    assert later.state is EpisodeState.DONE
+    assert 0 < later.new_frames < FRAMES
+    assert later.frames == FRAMES
+    assert task.place("jsonl").read_bytes() == expected
+
+
+def test_a_source_that_changes_meanwhile_is_tried_again(task: EpisodeTask, clips: dict[str, Path]) -> None:
+    source = task.out.parent / "growing.mkv"
+    source.write_bytes(clips["clip.mkv"].read_bytes())
+
+    def grow() -> None:
+        with source.open("ab") as file:
+            file.write(b"more")
+
+    outcome = work_on(replace(task, source=str(source)), SquareFinder(before=grow))
+    assert outcome.state is EpisodeState.FAILED_PASSING
+    assert "changed while it was read" in (outcome.error or "")
+    assert not task.place("jsonl").exists()
+
+
+class Store:
+    """A remote store that fails behind so many bytes, so often."""
+
+    def __init__(self, content: bytes, failures: int) -> None:
+        self.content, self.failures = content, failures
+
+    @contextmanager
+    def opened(self, source: str) -> Iterator[BinaryIO]:
+        store = self
+
+        class File(__import__("io").BytesIO):  # type: ignore[misc]
+            def read(self, size: int | None = -1) -> bytes:
+                if self.tell() > len(store.content) // 2 and store.failures:
+                    store.failures -= 1
+                    raise ConnectionResetError("the store hung up")
+                data: bytes = super().read(size if size is None or size < 0 else min(size, 4096))
+                return data
+
+        yield File(self.content)
+
+
+def test_a_store_that_fails_in_the_middle_is_passing(
+    task: EpisodeTask, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = replace(task, source="s3://bucket/1.mkv?secret=1")
+    store = Store(clips["clip.mkv"].read_bytes(), 0)
+    monkeypatch.setattr(episode, "opened", store.opened)
+    expected = finished(task)
+    assert json.loads(expected.splitlines()[0])["source"] == "s3://bucket/1.mkv"
+    store.failures = 1
+    outcome = work_on(task, SquareFinder())
+    assert outcome.state is EpisodeState.FAILED_PASSING
+    assert "secret" not in (outcome.error or "")
+    assert not task.place("jsonl").exists()
+    later = work_on(task, SquareFinder())
+    assert later.state is EpisodeState.DONE
+    assert task.place("jsonl").read_bytes() == expected
+
+
+def test_a_store_that_cannot_be_opened_is_passing(task: EpisodeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str) -> Any:
+        raise OverloadedError(f"{source}: slow down")
+
+    monkeypatch.setattr(episode, "opened", refuse)
+    outcome = work_on(replace(task, source="s3://bucket/1.mkv"), SquareFinder())
+    assert (outcome.state, outcome.error) == (EpisodeState.FAILED_PASSING, "s3://bucket/1.mkv: slow down")
+
+
+def test_a_folder_that_takes_nothing_is_passing(task: EpisodeTask) -> None:
+    task.out.write_text("a file")
+    outcome = work_on(task, SquareFinder())
+    assert outcome.state is EpisodeState.FAILED_PASSING
+    assert "cannot write" in (outcome.error or "")
+
+
+def stopped(task: EpisodeTask, frames: int = 30) -> EpisodeOutcome:
+    return work_on(task, SquareFinder(), is_stopped=StopAfter(frames))
+
+
+@pytest.mark.parametrize("harm", ["garbage", "torn", "shorter", "other header", "other settings"])
+def test_what_does_not_fit_is_begun_again(task: EpisodeTask, harm: str) -> None:
+    expected = finished(task)
+    stopped(task)
+    if harm == "garbage":
+        task.checkpoint.write_bytes(b"\0" * 100)
+    elif harm == "torn":
+        task.checkpoint.write_bytes(task.checkpoint.read_bytes()[:-10])
+    elif harm == "shorter":
+        os.truncate(task.part, 100)
+    elif harm == "other header":
+        task.part.write_bytes(task.part.read_bytes().replace(b"square", b"circle", 1))
+    else:
+        record = load_record(task)
+        assert record is not None
+        record["session"]["settings"]["track.start_score"] = 0.9
+        save_record(task, record)
+    outcome = work_on(task, SquareFinder())
+    assert (outcome.state, outcome.new_frames) == (EpisodeState.DONE, FRAMES)
+    assert task.place("jsonl").read_bytes() == expected
+
+
+def test_two_at_once_do_not_meet(task: EpisodeTask) -> None:
+    with held(task.lock) as is_ours:
+        assert is_ours
+        assert work_on(task, Forbidden()).state is EpisodeState.BUSY
+        forget(task)
+        assert task.lock.exists()
+    assert work_on(task, SquareFinder()).state is EpisodeState.DONE
+
+
+def test_forgetting_leaves_the_outputs_alone(task: EpisodeTask) -> None:
+    other = replace(task, name="show/2.mkv")
+    stopped(other)
+    work_on(task, SquareFinder())
+    forget(task)
+    forget(task)
+    assert not any(path.exists() for path in (task.part, task.checkpoint, task.lock))
+    assert task.place("jsonl").exists()
+    assert other.checkpoint.exists()
+
+
+def test_done_work_is_not_done_again_and_what_was_removed_is(task: EpisodeTask) -> None:
+    task = replace(task, outputs=("mot", "vtt"))
+    work_on(task, SquareFinder())
+    before = task.place("mot").stat().st_mtime_ns
+    task.place("vtt").unlink()
+    outcome = work_on(task, Forbidden())
+    assert (outcome.state, outcome.frames, outcome.new_frames) == (EpisodeState.DONE, FRAMES, 0)
+    assert outcome.tracks == 2
+    assert task.place("vtt").exists()
+    assert task.place("mot").stat().st_mtime_ns == before
+
+
+def test_another_output_of_tracked_results_takes_no_tracking(task: EpisodeTask) -> None:
+    work_on(task, SquareFinder())
+    forget(task)
+    outcome = work_on(replace(task, outputs=("coco",), is_tracked=True), Forbidden())
+    assert (outcome.state, outcome.frames, outcome.tracks, outcome.shots) == (EpisodeState.DONE, FRAMES, 2, 2)
+    assert outcome.places == (task.place("jsonl"), task.place("coco"))
+
+
+def test_results_that_are_only_said_to_be_there_are_made(task: EpisodeTask) -> None:
+    outcome = work_on(replace(task, is_tracked=True), SquareFinder())
+    assert (outcome.state, outcome.new_frames) == (EpisodeState.DONE, FRAMES)
+
+
+def test_other_settings_leave_nothing_of_the_ones_before(task: EpisodeTask) -> None:
+    work_on(replace(task, outputs=("mot", "vtt")), SquareFinder())
+    other = replace(task, key="other", outputs=("vtt",), track=TrackConfig(max_gap_frames=3))
+    work_on(other, SquareFinder())
+    assert not task.place("mot").exists()
+    assert b'"max_gap_frames": 3' in task.place("jsonl").read_bytes().splitlines()[0]
+
+
+def test_a_part_of_a_video_has_the_lines_and_pictures_of_that_part(task: EpisodeTask) -> None:
+    task = replace(task, video=VideoConfig(start_seconds=0.5, end_seconds=1.5), outputs=("thumbnails",))
+    outcome = work_on(task, SquareFinder())
+    assert (outcome.state, outcome.frames) == (EpisodeState.DONE, 24)
+    assert sorted(path.name for path in task.place("thumbnails").iterdir()) == ["1.jpg", "2.jpg"]
+
+
+def test_progress_says_how_far_it_is(task: EpisodeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(episode, "_REPORT_SECONDS", 0.0)
+    stopped(task, 20)
+    told: list[EpisodeProgress] = []
+    work_on(replace(task, outputs=("overlay",)), SquareFinder(), told.append)
+    assert (told[0].frames, told[0].new_frames, told[0].expected_frames) == (21, 1, FRAMES)
+    tracking = [progress for progress in told if progress.stage is EpisodeStage.TRACK]
+    assert [progress.frames for progress in tracking] == list(range(21, FRAMES + 1))
+    assert told[-1].stage is EpisodeStage.FINISH
+    assert len(told) > FRAMES  # also while the overlay is drawn, so that nobody takes it for dead
