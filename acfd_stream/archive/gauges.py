@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from acfd_stream.archive.row import EpisodeRowState
 from acfd_stream.archive.task import EpisodeState
@@ -19,6 +19,7 @@ class ArchiveMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every counter, and nothing reads it
         self.registry = registry if registry is not None else CollectorRegistry()
         own = self.registry
         episodes = Gauge("acfd_archive_episodes", "Videos by state", ("state",), registry=own)

@@ -21,9 +21,9 @@ class Row:
     example: str
 
 
-def rows() -> list[Row]:
-    """Every row of the table of metrics."""
-    return [_row(found) for line in PAGE.read_text().splitlines() if (found := _ROW.match(line))]
+def rows(page: Path = PAGE) -> list[Row]:
+    """Every row of a page's table of metrics."""
+    return [_row(found) for line in page.read_text().splitlines() if (found := _ROW.match(line))]
 
 
 def goodput_query() -> str:
