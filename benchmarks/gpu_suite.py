@@ -23,7 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path[:0] = [str(HERE), str(ROOT)]
+sys.path.append(str(ROOT))  # last: where the package is installed it is taken from there
 
 from gpu.acceptance import NOT_YET, answers  # noqa: E402
 from gpu.book import DONE, FAILED, SKIPPED, Book, Recorder  # noqa: E402

@@ -14,7 +14,7 @@ from gpu.rig import Rig
 
 ROOT = Path(__file__).resolve().parents[2]
 _RUNS = {
-    "marked": ["-m", "gpu", "tests"],
+    "marked": ["-m", "gpu", "tests/test_gpu.py", "tests/ops", "tests/detect", "tests/video"],
     "ops": ["-k", "cuda and not cpu", "tests/ops"],
 }
 _LIMIT_SECONDS = 240
@@ -27,6 +27,8 @@ _OPTIONS = [
     "-W",
     "default",
     "--continue-on-collection-errors",
+    "-o",
+    "pythonpath=",
 ]
 
 
@@ -48,8 +50,9 @@ def _ran(rig: Rig, selection: list[str]) -> tuple[int, int, list[str]]:
         selection = ["tests/ops/test_merge_scales.py"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", *_OPTIONS, f"--junitxml={report}", *selection]
-        environment = os.environ | {"FAIL_WITHOUT_GPU": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        # -P and no pythonpath: the package is taken from where it is whole, which need not be the checkout.
+        command = [sys.executable, "-P", "-m", "pytest", *_OPTIONS, f"--junitxml={report}", *selection]
+        environment = os.environ | {"FAIL_WITHOUT_GPU": "1", "PYTHONPATH": os.pathsep.join(sys.path[1:])}
         if rig.is_rehearsal:
             del environment["FAIL_WITHOUT_GPU"]
         done = subprocess.run(

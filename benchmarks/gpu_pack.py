@@ -1,0 +1,169 @@
+"""Packs what the GPU suite needs on a machine that has a GPU and CUDA's Python packages, and no network.
+
+    python benchmarks/gpu_pack.py DIR                     DIR/base: one file, for benchmarks/gpu_there.sh prepare
+    python benchmarks/gpu_pack.py DIR --tensorrt SCRIPT   DIR/trt-00 …: a TensorRT for it; SCRIPT packs one in parts
+
+The checkout travels by itself. What goes with it in one transfer may take ``--limit-mib`` less what the checkout takes;
+TensorRT is cut accordingly, a folder a transfer. The other machine is x86-64 with the Python of ``--python``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from gpu.big_model import write_skeleton  # noqa: E402
+from measure import commit  # noqa: E402
+
+# What CUDA images do not bring: PyAV for NVDEC, a pytest of our floor, gRPC's small parts for tests that import them.
+WHEELS = ("av", "pytest", "iniconfig", "pluggy", "pytest-timeout", "grpcio-health-checking", "googleapis-common-protos")
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64")
+MIB = 2**20
+MOST_PART_MIB = 60
+MARGIN_MIB = 1
+
+
+def main() -> None:
+    """Write DIR/base, and DIR/trt-NN where a bundle is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="made if it is not there; git must ignore it")
+    parser.add_argument("--python", default="3.12", help="of the other machine")
+    parser.add_argument(
+        "--builder", help="an interpreter of that version with its headers, to compile the C++ ops here"
+    )
+    parser.add_argument(
+        "--limit-mib", type=float, default=64, help="most that one transfer takes, the checkout included"
+    )
+    parser.add_argument("--tensorrt", type=Path, help="script whose `pack DIR` writes DIR/part-00 …")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    pack_base(arguments.folder / "base", arguments.python, arguments.builder)
+    if arguments.tensorrt is not None:
+        room = int(min(MOST_PART_MIB, arguments.limit_mib - checkout_bytes() / MIB - MARGIN_MIB) * MIB)
+        pack_tensorrt(arguments.folder, arguments.tensorrt, room)
+    tell(arguments.folder, arguments.limit_mib)
+
+
+def pack_base(folder: Path, python: str, builder: str | None) -> None:
+    """Wheels unpacked, the compiled ops, the generated modules, the large network's skeleton, a clip, the commit."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        unpack_wheels(base / "site", python)
+        build_parts(base, builder)
+        write_skeleton(base / "acfd-51.skeleton.onnx")
+        draw_clip(base / "clip.mp4")
+        (base / "commit").write_text(commit() + "\n")
+        with tarfile.open(folder / "base.tar.xz", "w:xz", preset=6) as archive:
+            for path in sorted(base.iterdir()):
+                archive.add(path, path.name)
+
+
+def unpack_wheels(site: Path, python: str) -> None:
+    """The wheels for the other machine's Python, as pip would lay them out."""
+    with tempfile.TemporaryDirectory() as wheels:
+        options = ["--no-deps", "--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
+        options += [f"--platform={platform}" for platform in PLATFORMS]
+        versions = [pinned(name) for name in WHEELS]
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", *options, "-d", wheels, *versions], check=True)
+        for wheel in Path(wheels).glob("*.whl"):
+            zipfile.ZipFile(wheel).extractall(site)
+            print(wheel.name)
+
+
+def pinned(name: str) -> str:
+    """``name`` in the version that is installed here, which the tests have been run with."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"{name}=={version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def build_parts(base: Path, builder: str | None) -> None:
+    """The generated modules from here; the C++ ops for the other Python, if there is one to build them with."""
+    (base / "v1").mkdir()
+    for path in (ROOT / "acfd_stream" / "v1").glob("*_pb2*.py"):
+        shutil.copy(path, base / "v1")
+    (base / "compiled").mkdir()
+    if builder is None:
+        print("no --builder: the C++ ops are compiled on the other machine")
+        return
+    with tempfile.TemporaryDirectory() as wheels:
+        command = [builder, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, str(ROOT)]
+        subprocess.run(command, check=True)
+        (wheel,) = Path(wheels).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if Path(name).name.startswith("_C."):
+                    (base / "compiled" / Path(name).name).write_bytes(archive.read(name))
+                    print(name)
+
+
+def draw_clip(target: Path) -> None:
+    """The cartoon of the demo at 1080p."""
+    command = [sys.executable, "-m", "acfd_stream.model.toon", "demo", str(target), "--size", "1920x1080"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def pack_tensorrt(folder: Path, script: Path, part_bytes: int) -> None:
+    """Cut the bundle into parts that fit, each in a folder of its own."""
+    for old in folder.glob("trt-*"):
+        shutil.rmtree(old)
+    with tempfile.TemporaryDirectory() as name:
+        subprocess.run([str(script), "pack", name], check=True)
+        place, room, target = 0, 0, None
+        for part in sorted(Path(name).glob("part-*")):
+            with part.open("rb") as source:
+                while data := source.read(min(MIB, room) if room else MIB):
+                    if target is None or room == 0:
+                        target = folder / f"trt-{place:02d}" / "part"
+                        target.parent.mkdir()
+                        place, room = place + 1, part_bytes
+                    with target.open("ab") as out:
+                        out.write(data[:room])
+                    room -= len(data)
+
+
+def checkout_bytes() -> int:
+    """What the checkout takes: what git tracks, and what it neither tracks nor ignores."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    paths = (ROOT / os.fsdecode(name) for name in listed.split(b"\0") if name)
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def tell(folder: Path, limit_mib: float) -> None:
+    """Say what lies where, how much that is beside the checkout, and what is too much."""
+    checkout = checkout_bytes()
+    print(f"checkout: {checkout / MIB:.1f} MiB; one transfer takes {limit_mib:g} MiB")
+    sizes = {}
+    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = [path for path in part.iterdir() if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        sizes[part.name] = {"bytes": size, "sha256": digests}
+        too_much = " TOO MUCH beside the checkout" if size + checkout > limit_mib * MIB else ""
+        print(f"{part}: {size / MIB:.1f} MiB{too_much}")
+    (folder / "packed.json").write_text(json.dumps(sizes, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
