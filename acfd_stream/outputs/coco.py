@@ -95,7 +95,7 @@ class CocoObjects:
 
     def _image(self, index: int, pts: int, shot: int) -> dict[str, Any]:
         height, width = self._header.display_size
-        # The name that ``ffmpeg -i NAME FOLDER/%06d.jpg`` gives the frame's picture.
+        # The name that ``ffmpeg -i NAME -fps_mode passthrough FOLDER/%06d.jpg`` gives the frame's picture.
         name = f"{PurePosixPath(self._header.source).stem}/{_image_id(index):06d}.jpg"
         return {
             "id": _image_id(index),
