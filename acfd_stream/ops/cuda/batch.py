@@ -11,7 +11,7 @@ from acfd_stream.errors import ShapeError
 from acfd_stream.ops.anchors import AnchorSpec
 from acfd_stream.ops.cuda.device import Array, CupyDevice, Device
 from acfd_stream.ops.cuda.faces import AnchorDecoder, CudaFaces, Suppressor
-from acfd_stream.ops.cuda.letterboxes import AxisFilters, CudaLetterboxes, network_levels
+from acfd_stream.ops.cuda.letterboxes import CudaLetterboxes, PictureRecords, network_levels
 
 
 class CudaOps:
@@ -23,7 +23,7 @@ class CudaOps:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self._filters = AxisFilters(device)
+        self._records = PictureRecords(device)
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class CudaOps:
             mean: of red, green, blue, in levels.
             std: the same, > 0.
         """
-        return CudaLetterboxes(self.device, self._filters, batch, network_size, network_levels(mean, std, dtype), pad)
+        return CudaLetterboxes(self.device, self._records, batch, network_size, network_levels(mean, std, dtype), pad)
 
     def faces(
         self,

@@ -6,7 +6,11 @@ element type, and the values are those that NumPy computed.
 
 from __future__ import annotations
 
+import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,13 +22,13 @@ from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.ops.cuda import records
 from acfd_stream.ops.cuda.device import Array, Device
 from acfd_stream.ops.reference import color_transform
-from acfd_stream.types import Picture
+from acfd_stream.types import Picture, PixelFormat
 
 TILE_WIDTH, TILE_HEIGHT, TILE_THREADS = 64, 16, 256
 """As in ``csrc/letterbox_cuda.cu``."""
-LAYOUTS = {"yuv420p": 0, "nv12": 1, "rgb24": 2}
-FILTERS_KEPT = 256
-"""Filters of an axis that are kept on the device, a few kB each; a size of video needs four."""
+LAYOUTS = {PixelFormat.YUV420P: 0, PixelFormat.NV12: 1, PixelFormat.RGB24: 2}
+RECORDS_KEPT = 256
+"""Kinds of pictures (sizes, formats) whose records are kept, with some ten kB of filters each on the device."""
 
 
 def network_levels(mean: Sequence[float], std: Sequence[float], dtype: DTypeLike) -> NDArray[Any]:
@@ -34,15 +38,23 @@ def network_levels(mean: Sequence[float], std: Sequence[float], dtype: DTypeLike
     return values.astype(dtype)
 
 
+@dataclass(frozen=True)
+class Filter:
+    """The filter of one axis of one plane."""
+
+    record: Any  # AXIS_TAPS
+    arrays: tuple[Array, Array]  # which it points to
+
+
 class AxisFilters:
     """The triangle filters of ``csrc/preprocess.h`` on the device, each worked out there once."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._kept: dict[tuple[int, int, int, bool], tuple[Any, tuple[Array, Array]]] = {}
+        self._made: weakref.WeakValueDictionary[tuple[int, int, int, bool], Filter] = weakref.WeakValueDictionary()
 
-    def of(self, length: int, subsampling: int, outputs: int, is_across: bool) -> Any:
-        """The record of the filter of one axis of one plane.
+    def of(self, length: int, subsampling: int, outputs: int, is_across: bool) -> Filter:
+        """The filter of one axis; kept as long as somebody holds it.
 
         Args:
             length: samples of the first plane along the axis.
@@ -52,14 +64,12 @@ class AxisFilters:
                 by side; down a column a thread wants pairs of taps of one output.
         """
         key = (length, subsampling, outputs, is_across)
-        if key not in self._kept:
-            if len(self._kept) >= FILTERS_KEPT:
-                # Memory goes back to a pool that gives it out again in the stream's order.
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = self._made(*key)
-        return self._kept[key][0]
+        found = self._made.get(key)
+        if found is None:
+            self._made[key] = found = self._filter(*key)
+        return found
 
-    def _made(self, length: int, subsampling: int, outputs: int, is_across: bool) -> tuple[Any, tuple[Array, Array]]:
+    def _filter(self, length: int, subsampling: int, outputs: int, is_across: bool) -> Filter:
         pitch = outputs * subsampling
         most = -(-2 * max(length, pitch) // pitch)  # samples that fit under the triangle
         taps = most + most % 2
@@ -76,7 +86,73 @@ class AxisFilters:
         )
         samples = -(-length // subsampling)
         values = (*addresses, taps, tap_step, output_step, samples)
-        return records.record(records.AXIS_TAPS, values), (first, weights)
+        return Filter(records.record(records.AXIS_TAPS, values), (first, weights))
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """What the kernel is told of a picture but where its planes lie."""
+
+    values: NDArray[np.uint8]  # [bytes of a LETTERBOX_PICTURE]
+    filters: tuple[Filter, ...]  # which it points to
+
+
+class PictureRecords:
+    """Records of pictures; those of a video are alike, so one that was made is used again."""
+
+    def __init__(self, device: Device) -> None:
+        self._filters = AxisFilters(device)
+        self._made: OrderedDict[tuple[Any, ...], PictureRecord] = OrderedDict()
+
+    def of(self, picture: Picture, planes: tuple[Array, ...], content_size: tuple[int, int]) -> PictureRecord:
+        """The record of ``picture`` with its planes as they lie on the device.
+
+        Raises:
+            ShapeError: the planes are not what the picture says.
+        """
+        key = (
+            picture.pixel_format,
+            picture.bit_depth,
+            picture.color_matrix,
+            picture.is_full_range,
+            picture.rotation,
+            content_size,
+            *((plane.shape, plane.strides, plane.dtype) for plane in planes),
+        )
+        if key not in self._made:
+            _check_planes(picture, planes)
+            self._made[key] = self._record(picture, planes, content_size)
+        self._made.move_to_end(key)
+        if len(self._made) > RECORDS_KEPT:
+            # A filter's memory goes back to a pool that gives it out again in the stream's order.
+            self._made.popitem(last=False)
+        return self._made[key]
+
+    def _record(self, picture: Picture, planes: tuple[Array, ...], content_size: tuple[int, int]) -> PictureRecord:
+        missing = [0] * (3 - len(planes))
+        height, width = content_size if picture.rotation in (0, 180) else content_size[::-1]
+        stored_height, stored_width = planes[0].shape[:2]
+        is_rgb = picture.pixel_format is PixelFormat.RGB24
+        subsamplings = (1, 1 if is_rgb else 2)
+        rows = [self._filters.of(stored_height, subsampling, height, False) for subsampling in subsamplings]
+        columns = [self._filters.of(stored_width, subsampling, width, True) for subsampling in subsamplings]
+        color = color_transform(picture.color_matrix.value, picture.is_full_range or is_rgb, picture.bit_depth)
+        row = records.record(
+            records.LETTERBOX_PICTURE,
+            (
+                [0, 0, 0],
+                [plane.strides[0] for plane in planes] + missing,
+                [axis.record for axis in rows],
+                [axis.record for axis in columns],
+                height,
+                width,
+                LAYOUTS[picture.pixel_format],
+                picture.bit_depth,
+                picture.rotation,
+                color,
+            ),
+        )
+        return PictureRecord(np.frombuffer(row.tobytes(), np.uint8), (*rows, *columns))
 
 
 class CudaLetterboxes:
@@ -85,7 +161,7 @@ class CudaLetterboxes:
     def __init__(
         self,
         device: Device,
-        filters: AxisFilters,
+        picture_records: PictureRecords,
         batch: int,
         network_size: tuple[int, int],
         levels: NDArray[Any],  # [3, 256], of the tensor's dtype
@@ -96,7 +172,7 @@ class CudaLetterboxes:
         _checks.check_pad(pad)
         height, width = network_size
         self._device = device
-        self._filters = filters
+        self._records = picture_records
         self._network_size = network_size
         self.images = device.empty(
             (batch, height, width, 3) if is_channels_last else (batch, 3, height, width), levels.dtype
@@ -106,10 +182,14 @@ class CudaLetterboxes:
         self._tensor = device.upload(records.as_bytes(np.array([tensor], records.NETWORK_TENSOR)))
         bits = levels.view(f"u{levels.dtype.itemsize}")  # the kernel moves them and need not know what they mean
         self._levels = device.upload(bits.astype(np.uint32))
-        self._pictures = device.empty((batch, records.LETTERBOX_PICTURE.itemsize), np.uint8)
-        self._pinned_pictures = device.pinned((batch,), records.LETTERBOX_PICTURE)
+        size = records.LETTERBOX_PICTURE.itemsize
+        self._pictures = device.empty((batch, size), np.uint8)
+        self._pinned_pictures = device.pinned((batch, size), np.uint8)
+        self._pinned_planes = self._pinned_pictures.view(records.LETTERBOX_PICTURE)["planes"][:, 0]  # [batch, 3]
+        arrays = (self._pictures, self._tensor, self._levels, self.images)
+        self._arguments = [np.uint64(device.address(array)) for array in arrays]
         self._uploaded: Any = None
-        self._held: tuple[list[Picture], list[Array]] = ([], [])
+        self._held: Any = None
 
     def put(self, pictures: Sequence[Picture], views: Sequence[Letterbox]) -> None:
         """Queue the kernel that fills the first ``len(pictures)`` rows of ``images``, in one launch.
@@ -123,24 +203,28 @@ class CudaLetterboxes:
         self._check(pictures, views)
         if not pictures:
             return
+        planes = [self._on_device(picture) for picture in pictures]
+        made = [
+            self._records.of(picture, lying, view.content_size)
+            for picture, lying, view in zip(pictures, planes, views, strict=True)
+        ]
         if self._uploaded is not None:
             self._uploaded.synchronize()  # the last records may still be on their way
-        planes: list[Array] = []
-        for place, (picture, view) in enumerate(zip(pictures, views, strict=True)):
-            self._pinned_pictures[place] = self._record(picture, view.content_size, planes)
+        for place, (record, lying) in enumerate(zip(made, planes, strict=True)):
+            self._pinned_pictures[place] = record.values
+            self._pinned_planes[place, : len(lying)] = [self._device.address(plane) for plane in lying]
         self._device.copy_in(self._pictures, self._pinned_pictures)
         self._uploaded = self._device.mark()
         height, width = self._network_size
         if any(picture.rotation in (90, 270) for picture in pictures):
             height = width = max(height, width)  # tiles are laid over a picture as it is stored
-        arguments = (self._pictures, self._tensor, self._levels, self.images)
         self._device.launch(
             "letterbox",
             (-(-width // TILE_WIDTH), -(-height // TILE_HEIGHT), len(pictures)),
             TILE_THREADS,
-            [np.uint64(self._device.address(array)) for array in arguments],
+            self._arguments,
         )
-        self._held = (list(pictures), planes)
+        self._held = (list(pictures), planes, made)
 
     def _check(self, pictures: Sequence[Picture], views: Sequence[Letterbox]) -> None:
         batch = self.images.shape[0]
@@ -148,48 +232,36 @@ class CudaLetterboxes:
             raise ShapeError(
                 f"pictures must be at most {batch} with a view each, got {len(pictures)} and {len(views)} views"
             )
-        for picture, view in zip(pictures, views, strict=True):
+        for view in views:
             if view.network_size != self._network_size:
                 raise ShapeError(f"network_size must be {self._network_size}, got {view.network_size}")
             _checks.check_sizes(view.content_size, view.network_size)
-            _checks.check_picture(
-                picture.planes,
-                picture.pixel_format.value,
-                picture.bit_depth,
-                picture.color_matrix.value,
-                picture.rotation,
-            )
 
-    def _record(self, picture: Picture, content_size: tuple[int, int], planes: list[Array]) -> Any:
-        """What the kernel is told of a picture; arrays that it reads are put behind ``planes``."""
+    def _on_device(self, picture: Picture) -> tuple[Array, ...]:
+        """The planes where the kernel can read them: on the device, samples of a row side by side."""
+        if not picture.is_on_device:
+            _check_planes(picture, picture.planes)
+            return tuple(self._device.upload(plane) for plane in picture.planes)
         if picture.ready is not None:
             self._device.wait_for(picture.ready)
-        lying = [self._on_device(plane) for plane in picture.planes]
-        planes += lying
-        missing = [0] * (3 - len(lying))
-        height, width = content_size if picture.rotation in (0, 180) else content_size[::-1]
-        stored_height, stored_width = picture.stored_size
-        chroma = 1 if picture.pixel_format.value == "rgb24" else 2
-        values = (
-            [self._device.address(plane) for plane in lying] + missing,
-            [plane.strides[0] for plane in lying] + missing,
-            [self._filters.of(stored_height, subsampling, height, False) for subsampling in (1, chroma)],
-            [self._filters.of(stored_width, subsampling, width, True) for subsampling in (1, chroma)],
-            height,
-            width,
-            LAYOUTS[picture.pixel_format.value],
-            picture.bit_depth,
-            picture.rotation,
-            color_transform(picture.color_matrix.value, picture.is_full_range or chroma == 1, picture.bit_depth),
+        return tuple(
+            plane if _is_readable(plane.shape, plane.strides, plane.dtype.itemsize) else self._device.contiguous(plane)
+            for plane in picture.planes
         )
-        return records.record(records.LETTERBOX_PICTURE, values)
 
-    def _on_device(self, plane: Any) -> Array:
-        """The plane where the kernel can read it: samples of a row side by side."""
-        if not hasattr(plane, "__cuda_array_interface__"):
-            return self._device.upload(plane)
-        step, is_readable = plane.dtype.itemsize, True
-        for axis in range(plane.ndim - 1, 0, -1):
-            is_readable &= plane.shape[axis] == 1 or plane.strides[axis] == step
-            step *= plane.shape[axis]
-        return plane if is_readable else self._device.contiguous(plane)
+
+def _check_planes(picture: Picture, planes: tuple[Array, ...]) -> None:
+    _checks.check_picture(
+        planes, picture.pixel_format.value, picture.bit_depth, picture.color_matrix.value, picture.rotation
+    )
+
+
+@lru_cache(maxsize=256)
+def _is_readable(shape: tuple[int, ...], strides: tuple[int, ...], item_bytes: int) -> bool:
+    """Whether the samples of every row lie side by side."""
+    step = item_bytes
+    for axis in range(len(shape) - 1, 0, -1):
+        if shape[axis] != 1 and strides[axis] != step:
+            return False
+        step *= shape[axis]
+    return True

@@ -11,7 +11,7 @@ from acfd_stream.ops import _checks
 from acfd_stream.ops.anchors import AnchorSpec, Letterbox
 from acfd_stream.ops.cuda.batch import CudaOps
 from acfd_stream.ops.cuda.faces import AnchorDecoder, Suppressor
-from acfd_stream.ops.cuda.letterboxes import AxisFilters, CudaLetterboxes
+from acfd_stream.ops.cuda.letterboxes import CudaLetterboxes, PictureRecords
 from acfd_stream.ops.cuda.records import CANDIDATE_COUNT, as_bytes
 from acfd_stream.types import ColorMatrix, FloatArray, IndexArray, Picture, PixelFormat, PlaneArray
 
@@ -50,7 +50,9 @@ class CudaBackend:
         levels = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
         device = self._ops.device
         with self._lock:
-            target = CudaLetterboxes(device, AxisFilters(device), 1, network_size, levels, pad, is_channels_last=True)
+            target = CudaLetterboxes(
+                device, PictureRecords(device), 1, network_size, levels, pad, is_channels_last=True
+            )
             target.put([picture], [Letterbox(network_size, content_size, content_size)])
             image: NDArray[np.uint8] = self._ops.to_host(target.images)[0]
         return image
