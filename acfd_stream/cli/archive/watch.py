@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LOG_SECONDS = 10.0  # between lines that say how far the run is
 _SHOWN_AT_WORK = 16
 _SHOWN_FAILURES = 3
+_BAR = 16  # signs
 
 
 @contextmanager
@@ -84,11 +85,13 @@ def table(view: View) -> RenderableType:
     from rich.text import Text
 
     rows = Table.grid(padding=(0, 2))
-    for justify in ("left", "left", "right", "right", "right"):
-        rows.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+    rows.add_column()  # names give way first
+    rows.add_column(no_wrap=True)
+    for _ in range(3):
+        rows.add_column(justify="right", no_wrap=True)
     rows.add_row(
         Text("all", style="bold"),
-        ProgressBar(total=max(view.total, 1), completed=view.settled, width=24),
+        ProgressBar(total=max(view.total, 1), completed=view.settled, width=_BAR),
         f"{view.settled} / {view.total}",
         _speed(view.frames_per_second),
         f"{_factor(view)}{_left(view.seconds_left)}",
@@ -99,14 +102,16 @@ def table(view: View) -> RenderableType:
         frames = 0 if progress is None else progress.frames
         fps = None if progress is None or not progress.seconds else progress.new_frames / progress.seconds
         rows.add_row(
-            Text(work.name),
-            ProgressBar(total=max(total or 1, 1), completed=min(frames, total or 0), width=24),
+            Text(work.name, no_wrap=True, overflow="ellipsis"),
+            ProgressBar(total=max(total or 1, 1), completed=min(frames, total or 0), width=_BAR),
             f"{frames} / {total or '?'}",
             _speed(fps),
             "" if progress is None else f"{count(progress.tracks, 'track')}, {progress.stage.value}",
         )
     lines: list[RenderableType] = [rows, Text(_states(view), style="dim")]
-    lines += [Text(f"{name}: {reason}", style="red", no_wrap=True) for name, reason in view.failures[-_SHOWN_FAILURES:]]
+    for name, reason in view.failures[-_SHOWN_FAILURES:]:
+        said = reason if name in reason else f"{name}: {reason}"
+        lines.append(Text(said, style="red", no_wrap=True, overflow="ellipsis"))
     return Group(*lines)
 
 
