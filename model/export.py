@@ -144,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, required=True, help="last.pt of a run, or .safetensors")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file")
     parser.add_argument("--weights", type=Path, help="also keep unfused weights, .safetensors")
+    parser.add_argument("--half", type=Path, help="also write it as the strongly typed fp16 .onnx of TensorRT")
     parser.add_argument("--size", type=int, default=640, help="longer side of the view it is meant for")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--training-data", default="unknown")
@@ -159,6 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export(network, AnchorSpec(), description, options.output)
     if options.weights:
         save_weights(network, options.weights)
+    if options.half:
+        from acfd_stream.detect.onnx_graph import half_model  # what the server makes of the file by itself
+
+        options.half.write_bytes(half_model(options.output))
     print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
     return 0
 

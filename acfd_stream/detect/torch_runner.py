@@ -131,7 +131,7 @@ class TorchNetwork:
         """The memory of ``array`` as a tensor, without a copy."""
         if self._is_cuda:
             return self._torch.as_tensor(array, device=self._device)
-        return self._torch.from_numpy(array)
+        return self._torch.from_numpy(np.asarray(array))
 
     def _weight(self, name: str, value: HostArray, dtype: Any) -> Any:
         """A weight on the device, once for all sizes."""

@@ -16,15 +16,22 @@ from acfd_stream.detect.engine_cache import EngineCache
 from acfd_stream.detect.runner import Runner, open_runner, read_spec
 from acfd_stream.detect.tensorrt_runner import TensorRTNetwork
 from acfd_stream.detect.torch_runner import TorchNetwork
+from acfd_stream.ops.cuda import CudaOps
 from tests.detect.fake_tensorrt import VERSIONS, make_tensorrt
 from tests.detect.stand_in_gpu import StandInOps
+from tests.ops.cuda_on_cpu.device import CpuDevice
 
 BATCH = DetectConfig(batch=3)
 
 
-def torch_on_cpu(model: Path, config: DetectConfig = BATCH) -> GpuNetwork:
+def kernels_on_cpu() -> CudaOps:
+    """The ops of a GPU with their kernels run on the CPU."""
+    return CudaOps(CpuDevice(block_threads=128))
+
+
+def torch_on_cpu(model: Path, config: DetectConfig = BATCH, ops: Any = None) -> GpuNetwork:
     """The network by torch in float32, on a GPU's stand-in."""
-    return GpuNetwork(TorchNetwork(model, read_spec(model), "cpu"), StandInOps(), config)
+    return GpuNetwork(TorchNetwork(model, read_spec(model), "cpu"), ops or StandInOps(), config)
 
 
 def fake_tensorrt(

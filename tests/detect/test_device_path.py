@@ -22,7 +22,7 @@ from acfd_stream.detect.runner import read_spec
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Detections, Picture, PixelFormat
-from tests.detect.openers import torch_on_cpu
+from tests.detect.openers import kernels_on_cpu, torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.tiny_model import white_square, write_tiny_model
 
@@ -49,7 +49,7 @@ def drawing(height: int, width: int, seed: int = 0) -> Picture:
     return Picture((luma, grey, grey), PixelFormat.YUV420P, (height, width))
 
 
-SIZES = [(96, 128), (96, 128), (128, 96), (97, 131), (96, 128), (33, 77), (96, 128), (96, 128), (128, 96), (480, 640)]
+SIZES = [(96, 128), (96, 128), (128, 96), (97, 131), (96, 128), (97, 131), (96, 128), (96, 128), (480, 640)]
 MIXED = [drawing(*size, seed) for seed, size in enumerate(SIZES)]
 
 
@@ -61,21 +61,24 @@ def assert_same(got: Sequence[Detections], expected: Sequence[Detections]) -> No
         assert (one.is_truncated, one.cut_score) == (two.is_truncated, two.cut_score)
 
 
+@pytest.mark.parametrize("make_ops", [StandInOps, kernels_on_cpu], ids=["stand-in", "kernels"])
 @pytest.mark.parametrize(
     "config",
     [
         CONFIG,
         DetectConfig(size=128, batch=1),
         DetectConfig(size=160, batch=3, candidates=5, faces=2),
-        DetectConfig(scales=(96, 128, 160), batch=4),
+        DetectConfig(scales=(64, 96, 128), batch=4),
         DetectConfig(scales=(96, 96), batch=2, nms_iou=0.2),
-        DetectConfig(scales=(64, 128), batch=16, candidates=3, faces=4),
+        DetectConfig(scales=(64, 128), batch=5, candidates=3, faces=4),
     ],
     ids=["plain", "one by one", "capped", "scales", "one scale twice", "capped scales"],
 )
-def test_it_gives_what_the_path_of_the_cpu_gives(tiny_model: Path, config: DetectConfig) -> None:
+def test_it_gives_what_the_path_of_the_cpu_gives(
+    tiny_model: Path, config: DetectConfig, make_ops: Callable[[], Any]
+) -> None:
     on_gpu, on_cpu = (
-        DevicePath(torch_on_cpu(tiny_model, config)),
+        DevicePath(torch_on_cpu(tiny_model, config, make_ops())),
         HostPath(DeviceRunner(torch_on_cpu(tiny_model, config)), config),
     )
     got, expected = on_gpu.see(MIXED), on_cpu.see(MIXED)

@@ -16,6 +16,7 @@ import torch
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
+from acfd_stream.detect.onnx_graph import half_model, read_graph
 from acfd_stream.errors import ConfigError
 from acfd_stream.model import train as training
 from acfd_stream.model.acb import fuse
@@ -23,6 +24,7 @@ from acfd_stream.model.checkpoints import load_network, save_weights
 from acfd_stream.model.evaluate import evaluate
 from acfd_stream.model.evaluate import main as evaluate_command
 from acfd_stream.model.export import Description, export
+from acfd_stream.model.export import main as export_command
 from acfd_stream.model.losses import FACE
 from acfd_stream.model.network import NetworkConfig
 from acfd_stream.model.predict import TorchDetector, normalise
@@ -98,6 +100,14 @@ def test_exported_file_detects_as_the_network_does(exported: Path, samples: list
     with Detector.open(exported / "tiny.onnx", device="cpu", config=DetectConfig(size=SIDE)) as detector:
         assert detector.spec.name == "tiny"
         assert evaluate(samples, detector.detect).ap50 >= 0.99
+
+
+def test_the_half_file_is_what_a_gpu_is_given_of_the_model(exported: Path, tmp_path: Path) -> None:
+    paths = {"config": exported / "tiny.toml", "checkpoint": exported / "tiny.safetensors"}
+    paths |= {"output": tmp_path / "tiny.onnx", "half": tmp_path / "half.onnx"}
+    assert export_command([word for name, path in paths.items() for word in (f"--{name}", str(path))]) == 0
+    assert paths["half"].read_bytes() == half_model(paths["output"])
+    assert read_graph(paths["half"]).weights["network.outputs.weight.float16"].dtype == np.float16
 
 
 @pytest.mark.parametrize("view", [["--size", str(SIDE)], ["--scales", "128,160"]])
