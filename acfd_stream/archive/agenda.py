@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 
-from acfd_stream.archive.find import Stamp, Video
+from acfd_stream.archive.find import Video
 from acfd_stream.archive.key import read_content
+from acfd_stream.archive.row import Stamp
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import AcfdError, MediaError
 

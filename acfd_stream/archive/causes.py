@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from acfd_stream.archive.find import Stamp, local_path, stamp_of
+from acfd_stream.archive.find import local_path, stamp_of
+from acfd_stream.archive.row import Stamp
 from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ShapeError
 from acfd_stream.video.origin import without_secrets
 

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from acfd_stream.archive import remote
+from acfd_stream.archive.row import Stamp
 from acfd_stream.archive.task import STATE_FOLDER, SUFFIXES
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.video.origin import is_url, without_secrets
@@ -31,20 +32,6 @@ _OVERLAY = SUFFIXES["overlay"]
 _MAGIC = re.compile(r"[*?\[]")
 _NAME_BYTES = 255  # of one part of a path, on every usual file system
 _LONGEST_SUFFIX = max(len(suffix) for suffix in SUFFIXES.values()) + len(".part")
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What changes when a local file does."""
-
-    size: int  # bytes
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        """The stamp of a file with this status."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @dataclass(frozen=True)

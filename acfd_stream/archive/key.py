@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from acfd_stream.archive import remote
-from acfd_stream.archive.find import Stamp, Video, local_path, stamp_of
+from acfd_stream.archive.find import Video, local_path, stamp_of
+from acfd_stream.archive.row import Stamp
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
 from acfd_stream.errors import MediaError, OverloadedError
 

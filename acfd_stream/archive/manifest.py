@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.archive.database import Database, text_bytes
-from acfd_stream.archive.find import Stamp
-from acfd_stream.archive.row import Claim, Episode, EpisodeRowState, Run
+from acfd_stream.archive.row import Claim, Episode, EpisodeRowState, Run, Stamp
 from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 
 _COLUMNS = tuple(Episode.__dataclass_fields__)

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from acfd_stream.cli.exits import remark
-from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from acfd_stream.types import FrameResult
 
 
 class TrackProgress:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.archive import key, remote
-from acfd_stream.archive.find import Stamp, Video, stamp_of
+from acfd_stream.archive.find import Video, stamp_of
 from acfd_stream.archive.key import Settings, episode_key, known_content, read_content
+from acfd_stream.archive.row import Stamp
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import MediaError, OverloadedError
 

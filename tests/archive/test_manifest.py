@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.archive.database import DATABASE
-from acfd_stream.archive.find import Stamp
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import Claim, EpisodeRowState
+from acfd_stream.archive.row import Claim, EpisodeRowState, Stamp
 from acfd_stream.archive.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.cli.archive.status import gather
 from acfd_stream.errors import ConfigError, OutputError

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from acfd_stream.archive.manifest import Manifest
 from acfd_stream.cli import main
 from tests.clips import encode
 from tests.pipeline.conftest import SIZE, draw
@@ -132,6 +133,15 @@ def test_status_and_other_outputs(archive: Archive, capfd: pytest.CaptureFixture
     (archive.out / "index.html").unlink()
     assert main(["archive", "report", str(archive.out)]) == 0
     assert {"index.html", "one.mkv.report.html"} <= set(archive.results())
+
+
+def test_status_loads_nothing_heavy(archive: Archive) -> None:
+    Manifest(archive.out, is_new=True).close()
+    heavy = ["av", "cv2", "numpy", "openvino", "rich"]
+    code = f"import sys; from acfd_stream.cli import main; main(['archive', 'status', {str(archive.out)!r}]); "
+    code += f"print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.stdout == "0 videos: none\n[]\n"
 
 
 @pytest.mark.parametrize("way", ["SIGKILL of the run", "SIGTERM", "SIGINT of all"])
