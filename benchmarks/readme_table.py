@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from gpu.acceptance import LINES, NOT_YET
 from measure import RESULTS, ROOT, Row, load
 
 BEGIN = "<!-- figures: written by benchmarks/readme_table.py -->"
 END = "<!-- end of figures -->"
+GPU_BEGIN = "<!-- figures of a GPU: written by benchmarks/readme_table.py -->"
+GPU_END = "<!-- end of the figures of a GPU -->"
+GPU = "gpu"  # gpu.json, which benchmarks/gpu_suite.py writes
 SHOWN = {  # name of a row → how a reader knows it; a row that was not taken is left out
     "stream_fps": "1080p clip to tracks, frames a second",
     "stream_frame": "one 1080p frame, decode to track, summed over stages",
@@ -25,7 +29,16 @@ SHOWN = {  # name of a row → how a reader knows it; a row that was not taken i
     "memory_peak": "most memory while a long film is tracked",
     "memory_growth": "memory growth from minute 2 to the end",
 }
-UNITS = {"s": (1000.0, " ms"), "ratio": (1.0, " ×"), "fps": (1.0, " fps"), "bytes": (2.0**-20, " MiB")}
+UNITS = {
+    "s": (1000.0, " ms"),
+    "ratio": (1.0, " ×"),
+    "fps": (1.0, " fps"),
+    "bytes": (2.0**-20, " MiB"),
+    "bytes/s": (1e-12, " TB/s"),
+    "flop/s": (1e-12, " TFLOP/s"),
+    "share": (100.0, " %"),
+    "count": (1.0, ""),
+}
 
 
 def shown(value: float, unit: str) -> str:
@@ -47,17 +60,40 @@ def table(rows: list[Row]) -> str:
     return "\n".join([*lines, "", *(f"Measured on: {machine}." for machine in machines)])
 
 
+def gpu_table(rows: list[Row]) -> str:
+    """Every line of the GPU path's acceptance with its figure; what no GPU has run says so."""
+    lines = ["| what | figure | asked |", "|---|---|---|"]
+    by_name = {row["name"]: row for row in rows}
+    for line in LINES:
+        asked = "" if line.bound is None else ("≤ " if line.is_most else "≥ ") + shown(line.bound, line.unit)
+        row = by_name.get(line.row)
+        figure = NOT_YET if row is None else shown(row[line.statistic], row["unit"])
+        if row is not None and line.is_met(row) is False:
+            figure = f"**{figure}**, not met"
+        lines.append(f"| {line.meaning} | {figure} | {asked} |")
+    machines = sorted({f"{row['device']}, commit {row['commit']}" for row in rows})
+    return "\n".join([*lines, "", *(f"Measured on: {machine}." for machine in machines)]).rstrip()
+
+
+def replaced(text: str, begin: str, end: str, inside: str) -> str | None:
+    """``text`` with ``inside`` between two markers; None when they are missing."""
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(end)
+    return f"{head}{begin}\n{inside}\n{end}{tail}" if found and closed else None
+
+
 def main() -> int:
-    """Rewrite the part of README.md between the markers; 1 when the markers are missing."""
-    rows = [row for path in sorted(RESULTS.glob("*.json")) for row in load(path.stem)]
+    """Rewrite the parts of README.md between the markers; 1 when markers are missing."""
+    rows = [row for path in sorted(RESULTS.glob("*.json")) if path.stem != GPU for row in load(path.stem)]
     readme = ROOT / "README.md"
-    head, begin, rest = readme.read_text().partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        print(f"README.md has no place for figures: {BEGIN} … {END}", file=sys.stderr)
-        return 1
-    if rows:
-        readme.write_text(f"{head}{BEGIN}\n{table(rows)}\n{END}{tail}")
+    text: str | None = readme.read_text()
+    tables = [(GPU_BEGIN, GPU_END, gpu_table(load(GPU))), *([(BEGIN, END, table(rows))] if rows else [])]
+    for begin, end, inside in tables:
+        text = replaced(str(text), begin, end, inside)
+        if text is None:
+            print(f"README.md has no place for figures: {begin} … {end}", file=sys.stderr)
+            return 1
+    readme.write_text(str(text))
     return 0
 
 
