@@ -35,6 +35,7 @@ def test_what_the_readme_imports_exists() -> None:
     [
         "README.md",
         "docs/architecture.md",
+        "docs/gpu.md",
         "docs/limits.md",
         "docs/metrics.md",
         "docs/operations.md",

@@ -6,6 +6,7 @@ import fnmatch
 import json
 import re
 import shlex
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def is_sent(path: str) -> bool:
 
 
 def test_cpu_and_gpu_are_targets_and_cpu_is_what_one_gets(stages: dict[str, Stage]) -> None:
-    assert list(stages) == ["build", "runtime", "gpu", "cpu"]
+    assert list(stages) == ["build", "runtime", "build-gpu", "gpu", "cpu"]
     assert stages["cpu"].base == stages["gpu"].base == "runtime"
     assert stages["cpu"].steps == []
 
@@ -73,6 +74,7 @@ def test_the_base_is_pinned_by_version_and_digest(stages: dict[str, Stage]) -> N
     assert argument is not None
     assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", argument[1])
     assert {stages["build"].base, stages["runtime"].base} == {"${PYTHON_IMAGE}"}
+    assert stages["build-gpu"].base == "build"
 
 
 def test_what_is_copied_is_there_and_is_sent(stages: dict[str, Stage]) -> None:
@@ -137,4 +139,14 @@ def test_it_serves_what_its_config_says(stages: dict[str, Stage], compose: dict[
 def test_the_gpu_image_asks_for_the_driver_and_its_decoder(stages: dict[str, Stage]) -> None:
     (text,) = stages["gpu"].all("ENV")
     assert "NVIDIA_VISIBLE_DEVICES=all" in text
-    assert {"compute", "utility", "video"} <= set(text.rpartition("=")[2].split(","))
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility,video " in text
+    assert stages["runtime"].all("ENV")[0].rpartition("ACFD_CACHE_DIR=")[2] in text.rpartition("CUPY_CACHE_DIR=")[2]
+
+
+def test_the_gpu_image_has_what_the_extra_of_that_name_brings(stages: dict[str, Stage]) -> None:
+    (step,) = stages["build-gpu"].all("RUN")
+    assert "[gpu]" in step
+    assert stages["gpu"].all("COPY") == ["--from=build-gpu /added /"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {re.split(r"[<>=\[]", entry)[0] for entry in extras["gpu"]}
+    assert {"cupy-cuda13x", "nvidia-cuda-nvrtc", "nvidia-cuda-runtime", "onnx", "tensorrt"} <= named
