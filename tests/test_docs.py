@@ -40,6 +40,7 @@ def test_what_the_readme_imports_exists() -> None:
         "docs/metrics.md",
         "docs/operations.md",
         "docs/protocol.md",
+        "docs/report.md",
         "docs/results.md",
     ],
 )

@@ -1,0 +1,73 @@
+"""Write docs/report*.png and docs/folder.png: the pages of drawn clips, as Chromium shows them.
+
+The boxes are what the shipped network finds, not what is known of the drawing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the browser is the tests'
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+from acfd_stream.cli import main as run  # noqa: E402
+from acfd_stream.model.toon import render, write_clip  # noqa: E402
+from tests.service.chromium import Tab, chromium  # noqa: E402
+
+CLIPS = {  # name → plan, seed, frames a second
+    "season 1/the hill.mp4": ("demo", 0, 24),
+    "season 1/market day.mp4": ("crowd", 3, 12),
+    "season 1/a quarrel.mp4": ("cuts", 5, 12),
+    "season 1/night falls.mp4": ("fades", 2, 12),
+    "season 2/thunder.mp4": ("flashes", 8, 12),
+    "season 2/on threes.mp4": ("threes", 11, 12),
+    "season 2/a quiet morning.mp4": ("quiet", 4, 12),
+}
+MOMENT = "#track=3"
+
+
+def draw(folder: Path) -> None:
+    """Clips, one that is cut off in the middle, and one of which next to nothing is left."""
+    for name, (plan, seed, fps) in CLIPS.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, render(plan, seed, (540, 960), fps))
+    whole = folder.with_name("whole.mkv")
+    write_clip(whole, render("threes", 20, (540, 960), 12))
+    (folder / "season 2/finale.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (folder / "season 2/outtakes.mp4").write_bytes((folder / "season 1/the hill.mp4").read_bytes()[:50_000])
+
+
+def keep(tab: Tab, page: Path, name: str, size: tuple[int, int], scheme: str, at: str = "") -> None:
+    """The page in a window of ``size``, in few colours: a small file."""
+    tab.open("about:blank", size)
+    tab.open(page.as_uri() + at, size, scheme)
+    tab.wait_for("document.body?.dataset.shown && document.body.dataset.plays !== ''")
+    tab.wait_for("!document.querySelector('#video')?.seeking")
+    tab.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    image = cv2.imdecode(np.frombuffer(tab.picture(), np.uint8), cv2.IMREAD_COLOR)
+    cv2.imwrite(str(ROOT / "docs" / name), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def main() -> None:
+    """Draw, track, report, look."""
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        draw(Path("films"))
+        run(["archive", "run", "films", "--out", "shows", "--outputs", "jsonl", "--report"])
+        out = Path("shows").resolve()
+        report = out / "season 1/the hill.mp4.report.html"
+        with chromium(Path(scratch, "chromium")) as tab:
+            keep(tab, report, "report.png", (1040, 1400), "light", MOMENT)
+            keep(tab, report, "report_phone.png", (1240, 400), "dark", MOMENT)
+            keep(tab, out / "index.html", "folder.png", (1040, 1400), "light")
+            keep(tab, out / "index.html", "folder_phone.png", (1240, 400), "dark")
+
+
+if __name__ == "__main__":
+    main()
