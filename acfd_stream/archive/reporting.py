@@ -88,7 +88,7 @@ def _row(out: Path, episode: Episode) -> EpisodeRow:
     return EpisodeRow(
         name=episode.name,
         state=episode.state.value,
-        results=place(RESULTS) if is_done else None,
+        results=place(RESULTS) if is_done or episode.state is EpisodeRowState.BROKEN else None,
         report=place("report") if is_done else None,
         thumbnails=place("thumbnails") if is_done else None,
         error=episode.error,

@@ -11,7 +11,13 @@ from typing import Any
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS
 from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
-from acfd_stream.outputs.report.summary import EpisodeSummary, LongTrack, read_summary, summary_of_results
+from acfd_stream.outputs.report.summary import (
+    EpisodeSummary,
+    LongTrack,
+    read_summary,
+    read_thumbnail,
+    summary_of_results,
+)
 from acfd_stream.outputs.report.words import WAITING_STAGES, shown_text
 
 STATES = ("done", "broken", "failing", "running", "waiting")
@@ -107,10 +113,16 @@ def _failure(known: _Known) -> dict[str, Any]:
     return {
         "name": shown_text(known.row.name),
         "state": known.row.state,
-        "error": shown_text(known.row.error) or "no reason is known",
+        "error": _reason(known.row) or "no reason is known",
         "attempts": known.row.attempts,
         "kept": kept,
     }
+
+
+def _reason(row: EpisodeRow) -> str:
+    """Why it is not done, without its own name before it, which stands beside."""
+    before, name, rest = row.error.partition(f"{row.name}: ")
+    return shown_text(rest if name and (not before or before.endswith("/")) else row.error)
 
 
 def _totals(summaries: Sequence[EpisodeSummary], rows: Sequence[EpisodeRow]) -> dict[str, float]:
@@ -175,17 +187,17 @@ def _longest(done: Iterable[_Known]) -> list[dict[str, Any]]:
             "url": None if each.url is None else f"{each.url}#track={track.id}",
             "seconds": track.seconds,
             "share": track.seconds / most,
-            "picture": _picture(each.row.thumbnails, track),
+            "picture": _picture(each.row, track),
         }
         for each, track in shown
     ]
 
 
-def _picture(folder: Path | None, track: LongTrack) -> str | None:
-    try:
-        return None if folder is None else data_url("image/jpeg", (folder / f"{track.id}.jpg").read_bytes())
-    except OSError:
-        return None
+def _picture(row: EpisodeRow, track: LongTrack) -> str | None:
+    """The picture of a track: from its folder, else out of the report, which holds those of all its tracks."""
+    if row.thumbnails is not None and (row.thumbnails / f"{track.id}.jpg").is_file():
+        return data_url("image/jpeg", (row.thumbnails / f"{track.id}.jpg").read_bytes())
+    return None if row.report is None else read_thumbnail(row.report, track.id)
 
 
 def _stages(rows: Sequence[EpisodeRow]) -> list[dict[str, Any]]:
@@ -210,7 +222,7 @@ def _row_values(known: _Known) -> dict[str, Any]:
     if row.seconds > 0 and row.frames:
         values["v"] = round(row.frames / row.seconds, 1)
     if row.error:
-        values["e"] = shown_text(row.error)
+        values["e"] = _reason(row)
     if summary is not None:
         values |= {
             "d": round(summary.duration_seconds, 2),
@@ -219,6 +231,7 @@ def _row_values(known: _Known) -> dict[str, Any]:
             "c": summary.shots,
             "m": summary.most_faces,
             "p": "".join(_DIGITS[min(len(_DIGITS) - 1, round(value * _STRIP_STEPS))] for value in summary.strip),
-            "w": len(summary.warnings),
         }
+        if summary.warnings:
+            values["w"] = " ".join(summary.warnings)
     return values

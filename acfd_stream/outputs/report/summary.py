@@ -7,6 +7,7 @@ every result again.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,6 +111,16 @@ def read_summary(report: Path) -> EpisodeSummary | None:
         return _summary_of(values) if values.pop("format") == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def read_thumbnail(report: Path, track_id: int) -> str | None:
+    """The address (``data:…``) of a track's picture that stands in a report; None: there is none."""
+    try:
+        text = report.read_text("utf-8", "replace")
+    except OSError:
+        return None
+    found = re.search(rf'"{track_id}":"(data:image/jpeg;base64,[A-Za-z0-9+/=]+)"', text[text.rfind('"thumbnails":{') :])
+    return None if found is None else found[1]
 
 
 def summary_of_results(path: Path) -> EpisodeSummary:

@@ -51,6 +51,11 @@ function line(row) {
   title.scope = "row";
   title.title = row.n;
   if (row.s !== "done") title.append(element("span", `chip ${row.s}`, row.s));
+  if (row.s === "done" && row.w) {
+    const odd = element("span", "chip odd", "odd");
+    odd.title = row.w;
+    title.append(odd);
+  }
   const cells = [title];
   if (row.s === "done" && row.p !== undefined) cells.push(element("td", "strip", strip(row.p)));
   else cells.push(element("td", row.e ? "strip why" : "strip soft", row.e ?? ""));
