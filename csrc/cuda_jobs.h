@@ -8,8 +8,8 @@
 
 namespace acfd {
 
-// Weights of one axis: tap t of output i is weights[t * tap_step + i * output_step], for sample first[i] + t.
-// Taps past the triangle weigh nothing, and may stand for samples that do not exist.
+// Weights of one axis: tap t of output i is weights[t * tap_step + i * output_step], for sample first[i] + t. Taps
+// beside the triangle weigh nothing; there are some that stand for no sample only if there are fewer samples than taps.
 struct AxisTaps {
   const int* first;
   const short* weights;
@@ -23,7 +23,8 @@ enum class PixelLayout : int { kYuv420p, kNv12, kRgb24 };
 // A picture and where it goes. Rows and columns are those before rotation.
 struct LetterboxPicture {
   const unsigned char* planes[3];
-  long long row_bytes[3];             // from one row to the next, any sign
+  int row_bytes[3];  // from one row to the next, any sign
+  int unused;
   AxisTaps rows[2], columns[2];       // of the first plane, of the others
   int content_height, content_width;  // before rotation
   PixelLayout layout;
@@ -76,7 +77,7 @@ struct FaceRow {
   int index;  // place among the picture's candidates
 };
 
-static_assert(sizeof(AxisTaps) == 32 && sizeof(LetterboxPicture) == 224 && sizeof(NetworkTensor) == 48);
+static_assert(sizeof(AxisTaps) == 32 && sizeof(LetterboxPicture) == 216 && sizeof(NetworkTensor) == 48);
 static_assert(sizeof(AnchorLevel) == 16 && sizeof(ViewPlacement) == 24 && sizeof(CandidateCount) == 8);
 static_assert(sizeof(FaceCount) == 16 && sizeof(FaceRow) == 24);
 

@@ -17,7 +17,12 @@ constexpr int kTileThreads = 256;
 constexpr int kRowStep = kTileThreads / kTileWidth;  // a thread has pixels of one column, this far apart
 constexpr int kPixels = kTileHeight / kRowStep;      // of a thread
 constexpr int kStrip = 512;                          // samples of a strip's row: a tile of 1080p at 640 needs 200
+constexpr int kGroup = 8;                            // samples that a thread sums down their columns at once
 constexpr int kLevels = 256;
+
+struct __align__(16) GroupOfSamples {
+  short samples[kGroup];
+};
 
 struct Tile {
   int row, column;            // of the content before rotation
@@ -26,52 +31,64 @@ struct Tile {
 
 struct PlaneView {
   const unsigned char* data;
-  long long row_bytes;
+  int row_bytes;
   int width;  // samples of a row, of all channels
   int bit_depth;
-  bool is_aligned;  // rows begin at multiples of four bytes
+  bool is_aligned;  // rows begin at multiples of kGroup bytes
+
+  __device__ const unsigned char* row(int index) const { return data + index * row_bytes; }  // the host saw to its size
 };
 
-// Four neighbouring bytes; those behind the row are zero and not read.
-__device__ __forceinline__ unsigned load_four(const PlaneView& plane, int row, int at) {
-  const unsigned char* data = plane.data + row * plane.row_bytes + at;
-  if (plane.is_aligned && at + 4 <= plane.width) return *reinterpret_cast<const unsigned*>(data);
-  unsigned four = 0;
-#pragma unroll 1
-  for (int k = 0; k < 4 && at + k < plane.width; ++k) four |= static_cast<unsigned>(data[k]) << (8 * k);
-  return four;
+// Two rows of four bytes, put in pairs: one instruction multiplies a pair with its two weights and adds.
+__device__ __forceinline__ void add_rows(unsigned upper, unsigned lower, unsigned weights, unsigned* sums) {
+  const unsigned left = __byte_perm(upper, lower, 0x5140), right = __byte_perm(upper, lower, 0x7362);
+  sums[0] = __dp2a_lo(weights, left, sums[0]);
+  sums[1] = __dp2a_hi(weights, left, sums[1]);
+  sums[2] = __dp2a_lo(weights, right, sums[2]);
+  sums[3] = __dp2a_hi(weights, right, sums[3]);
 }
 
-// Sums down four neighbouring columns under output row `output`. Two rows at a time: the bytes of both are put in
-// pairs, and one instruction multiplies a pair with its two weights and adds.
-__device__ __forceinline__ void sum_columns(const PlaneView& plane, const AxisTaps& taps, int output, int at,
-                                            unsigned char, int* sums) {
-  const int first = taps.first[output], last = taps.samples - 1;
-  const unsigned* pairs = reinterpret_cast<const unsigned*>(taps.weights + output * taps.output_step);
-#pragma unroll 2
-  for (int t = 0; t < taps.taps; t += 2) {
-    const unsigned upper = load_four(plane, smaller(first + t, last), at);
-    const unsigned lower = load_four(plane, smaller(first + t + 1, last), at);
-    const unsigned left = __byte_perm(upper, lower, 0x5140), right = __byte_perm(upper, lower, 0x7362);
-    const unsigned pair = pairs[t / 2];
-    sums[0] = static_cast<int>(__dp2a_lo(pair, left, static_cast<unsigned>(sums[0])));
-    sums[1] = static_cast<int>(__dp2a_hi(pair, left, static_cast<unsigned>(sums[1])));
-    sums[2] = static_cast<int>(__dp2a_lo(pair, right, static_cast<unsigned>(sums[2])));
-    sums[3] = static_cast<int>(__dp2a_hi(pair, right, static_cast<unsigned>(sums[3])));
+// Adds kTaps rows, an even number, of kGroup bytes each; their loads are all on their way before the first is used.
+template <int kTaps>
+__device__ __forceinline__ void add_taps(const unsigned char* top, int row_bytes, const unsigned* pairs,
+                                         unsigned* sums) {
+  unsigned long long rows[kTaps];
+#pragma unroll
+  for (int t = 0; t < kTaps; ++t) {
+    rows[t] = __ldg(reinterpret_cast<const unsigned long long*>(top + static_cast<long long>(row_bytes) * t));
+  }
+#pragma unroll
+  for (int t = 0; t < kTaps; t += 2) {
+    const unsigned weights = __ldg(pairs + t / 2);
+    add_rows(static_cast<unsigned>(rows[t]), static_cast<unsigned>(rows[t + 1]), weights, sums);
+    add_rows(static_cast<unsigned>(rows[t] >> 32), static_cast<unsigned>(rows[t + 1] >> 32), weights, sums + 4);
   }
 }
 
-// The same for 16-bit samples, which no such instruction takes.
-__device__ __forceinline__ void sum_columns(const PlaneView& plane, const AxisTaps& taps, int output, int at,
-                                            unsigned short, int* sums) {
-  const int first = taps.first[output], last = taps.samples - 1;
-  const short* weights = taps.weights + output * taps.output_step;
+// Sums down kGroup neighbouring columns of whole bytes under output row `output`. Between 1080p and 640 luma has six
+// rows under it and chroma four; scales down to a half have fewer, and others go on in pairs.
+__device__ __forceinline__ void sum_bytes(const PlaneView& plane, const AxisTaps& taps, int output, int at,
+                                          unsigned* sums) {
+  const unsigned char* top = plane.row(__ldg(taps.first + output)) + at;
+  const auto* pairs = reinterpret_cast<const unsigned*>(taps.weights + output * taps.output_step);
+  if (taps.taps == 6) return add_taps<6>(top, plane.row_bytes, pairs, sums);
+  if (taps.taps == 4) return add_taps<4>(top, plane.row_bytes, pairs, sums);
+#pragma unroll 2
+  for (int t = 0; t < taps.taps; t += 2) add_taps<2>(top + t * plane.row_bytes, plane.row_bytes, pairs + t / 2, sums);
+}
+
+// The same sample by sample: for 16-bit ones, for the end of a row, for pictures whose rows begin anywhere, or that
+// have fewer rows than the filter has taps.
+template <typename Sample>
+__device__ __forceinline__ void sum_samples(const PlaneView& plane, const AxisTaps& taps, int output, int at,
+                                            unsigned* sums) {
+  const int first = __ldg(taps.first + output), last = taps.samples - 1;
 #pragma unroll 1
   for (int t = 0; t < taps.taps; ++t) {
-    const auto* row = reinterpret_cast<const unsigned short*>(plane.data + smaller(first + t, last) * plane.row_bytes);
-    const int weight = weights[t];
+    const auto* row = reinterpret_cast<const Sample*>(plane.row(smaller(first + t, last)));
+    const auto weight = static_cast<unsigned>(__ldg(taps.weights + output * taps.output_step + t));
 #pragma unroll
-    for (int k = 0; k < 4; ++k) sums[k] += weight * row[smaller(at + k, plane.width - 1)];
+    for (int k = 0; k < kGroup; ++k) sums[k] += weight * __ldg(row + smaller(at + k, plane.width - 1));
   }
 }
 
@@ -80,36 +97,38 @@ template <typename Sample>
 __device__ __forceinline__ void fill_strip(const PlaneView& plane, const AxisTaps& taps, const Tile& tile, int begin,
                                            int end, short* strip) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const bool is_quick = sizeof(Sample) == 1 && plane.is_aligned && taps.taps <= taps.samples;
 #pragma unroll 1
   for (int row = warp; row < kTileHeight; row += kTileThreads / 32) {
     const int output = smaller(tile.row + row, tile.last_row);
 #pragma unroll 1
-    for (int at = begin + 4 * lane; at < end; at += 4 * 32) {
-      int sums[4] = {};
-      sum_columns(plane, taps, output, at, Sample{}, sums);
-      unsigned long long four = 0;
-#pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        const auto sample = static_cast<unsigned short>(round_column(sums[k], plane.bit_depth));
-        four |= static_cast<unsigned long long>(sample) << (16 * k);
+    for (int at = begin + kGroup * lane; at < end; at += kGroup * 32) {
+      unsigned sums[kGroup] = {};
+      if (is_quick && at + kGroup <= plane.width) {
+        sum_bytes(plane, taps, output, at, sums);
+      } else {
+        sum_samples<Sample>(plane, taps, output, at, sums);
       }
-      *reinterpret_cast<unsigned long long*>(strip + row * kStrip + at - begin) = four;
+      GroupOfSamples group;
+#pragma unroll
+      for (int k = 0; k < kGroup; ++k) group.samples[k] = round_column(static_cast<int>(sums[k]), plane.bit_depth);
+      *reinterpret_cast<GroupOfSamples*>(strip + row * kStrip + at - begin) = group;
     }
   }
 }
 
 // 14-bit samples of one plane for the pixels of this thread, in samples[pixel][first_channel …].
 template <typename Sample, int kChannels>
-__device__ __forceinline__ void sample_plane(const PlaneView& plane, const AxisTaps& rows, const AxisTaps& columns,
-                                             const Tile& tile, short* strip, int (&samples)[kPixels][kChannels]) {
-  constexpr int kPositions = kStrip / kChannels / 4 * 4;
+__device__ __forceinline__ void sample_plane(const PlaneView plane, const AxisTaps rows, const AxisTaps columns,
+                                             const Tile tile, short* strip, int (&samples)[kPixels][kChannels]) {
+  constexpr int kPositions = kStrip / kChannels / kGroup * kGroup;
   const int column = smaller(tile.column + static_cast<int>(threadIdx.x) % kTileWidth, tile.last_column);
-  const int own_first = columns.first[column];
+  const int own_first = __ldg(columns.first + column);
   const int tile_end = smaller(tile.column + kTileWidth - 1, tile.last_column);
   const int end = smaller(columns.first[tile_end] + columns.taps, columns.samples);
   int sums[kPixels][kChannels] = {};
-  // A strip begins at a multiple of four, so that reads are aligned where rows are.
-  for (int begin = columns.first[tile.column] / 4 * 4; begin < end; begin += kPositions) {
+  // A strip begins at a multiple of kGroup, so that reads are aligned where rows are.
+  for (int begin = columns.first[tile.column] / kGroup * kGroup; begin < end; begin += kPositions) {
     const int strip_end = smaller(begin + kPositions, end);
     __syncthreads();  // the strip before this one has been read
     fill_strip<Sample>(plane, rows, tile, begin * kChannels, strip_end * kChannels, strip);
@@ -118,7 +137,7 @@ __device__ __forceinline__ void sample_plane(const PlaneView& plane, const AxisT
     const short* row = strip + static_cast<int>(threadIdx.x) / kTileWidth * kStrip;
 #pragma unroll 1
     for (int t = first_tap; t < end_tap; ++t) {
-      const int weight = columns.weights[t * columns.tap_step + column * columns.output_step];
+      const int weight = __ldg(columns.weights + t * columns.tap_step + column * columns.output_step);
       const short* sample = row + (own_first + t - begin) * kChannels;
 #pragma unroll
       for (int pixel = 0; pixel < kPixels; ++pixel) {
@@ -136,8 +155,8 @@ __device__ __forceinline__ void sample_plane(const PlaneView& plane, const AxisT
 
 __device__ __forceinline__ PlaneView view_of(const LetterboxPicture& picture, int plane, int width) {
   const auto address = reinterpret_cast<unsigned long long>(picture.planes[plane]);
-  const auto steps = address | static_cast<unsigned long long>(picture.row_bytes[plane]);
-  return {picture.planes[plane], picture.row_bytes[plane], width, picture.bit_depth, steps % 4 == 0};
+  const auto steps = address | static_cast<unsigned>(picture.row_bytes[plane]);
+  return {picture.planes[plane], picture.row_bytes[plane], width, picture.bit_depth, steps % kGroup == 0};
 }
 
 // Red, green and blue in the low three bytes: a pixel that waits to be written takes one register.
@@ -178,27 +197,50 @@ __device__ __forceinline__ void sample_pixels(const LetterboxPicture& picture, c
   for (int p = 0; p < kPixels; ++p) pixels[p] = packed(to_rgb(picture.color, y[p][0], u[p][0], v[p][0]));
 }
 
-// Where the tensor has place (row, column) of the picture as it is stored. Places behind the content are turned with
-// it onto the padding, one to one.
-__device__ __forceinline__ long long place_of(const LetterboxPicture& picture, const NetworkTensor& tensor, int row,
-                                              int column, bool is_content) {
-  const int up = is_content ? picture.content_height - 1 - row : row;
-  const int back = is_content ? picture.content_width - 1 - column : column;
-  int y = row, x = column;
-  if (picture.rotation == 90) y = column, x = up;
-  if (picture.rotation == 180) y = up, x = back;
-  if (picture.rotation == 270) y = back, x = row;
-  return static_cast<long long>(y) * tensor.row_step + static_cast<long long>(x) * tensor.column_step;
-}
+// Where the tensor has place (row, column) of the picture as it is stored: origin + row * down + column * across, in
+// elements. Places behind the content are turned with it onto the padding, one to one.
+struct Placement {
+  int origin, down, across;
 
-// The kernel moves bits; what a level is to the network stands in a table.
-__device__ __forceinline__ void write_element(void* tensor, int bytes, long long at, unsigned bits) {
-  if (bytes == 2) {
-    static_cast<unsigned short*>(tensor)[at] = static_cast<unsigned short>(bits);
-  } else if (bytes == 4) {
-    static_cast<unsigned*>(tensor)[at] = bits;
-  } else {
-    static_cast<unsigned char*>(tensor)[at] = static_cast<unsigned char>(bits);
+  __device__ Placement(const LetterboxPicture& picture, const NetworkTensor& tensor, bool is_content) {
+    const bool is_on_side = picture.rotation == 90 || picture.rotation == 270;
+    down = is_on_side ? tensor.column_step : tensor.row_step;
+    across = is_on_side ? tensor.row_step : tensor.column_step;
+    origin = 0;
+    if (!is_content) return;
+    if (picture.rotation == 90 || picture.rotation == 180) {  // the first row comes last
+      origin += (picture.content_height - 1) * down;
+      down = -down;
+    }
+    if (picture.rotation == 180 || picture.rotation == 270) {
+      origin += (picture.content_width - 1) * across;
+      across = -across;
+    }
+  }
+};
+
+// Writes the pixels of this thread, in elements of the size of Word. The kernel moves bits; what a level is to the
+// network stands in a table.
+template <typename Word>
+__device__ __forceinline__ void write_pixels(const LetterboxPicture& picture, const NetworkTensor& tensor,
+                                             const Tile& tile, int height, int width, const unsigned* pixels,
+                                             const unsigned* elements, void* images) {
+  const int column = tile.column + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int first_row = tile.row + static_cast<int>(threadIdx.x) / kTileWidth;
+  const Placement content(picture, tensor, true), padding(picture, tensor, false);
+  Word* image = static_cast<Word*>(images) + blockIdx.z * tensor.picture_step;
+#pragma unroll
+  for (int p = 0; p < kPixels; ++p) {
+    const int row = first_row + p * kRowStep;
+    if (row >= height || column >= width) continue;
+    const bool is_content = row <= tile.last_row && column <= tile.last_column;
+    const Placement& placement = is_content ? content : padding;
+    const int at = placement.origin + row * placement.down + column * placement.across;
+#pragma unroll
+    for (int c = 0; c < 3; ++c) {
+      const unsigned level = is_content ? pixels[p] >> (8 * c) & 0xFF : static_cast<unsigned>(tensor.pad[c]);
+      image[at + c * tensor.channel_step] = static_cast<Word>(elements[c * kLevels + level]);
+    }
   }
 }
 
@@ -209,10 +251,14 @@ extern "C" __global__ void letterbox_taps(int length, int subsampling, int outpu
                                           int output_step, int* first, short* weights) {
   const int output = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (output >= outputs) return;
-  const acfd::Triangle triangle(acfd::Axis{length, subsampling, outputs}, output);
-  first[output] = triangle.first;
-  triangle.weights(weights + output * output_step, tap_step);
-  for (int t = triangle.count; t < taps; ++t) weights[output * output_step + t * tap_step] = 0;
+  const acfd::Axis axis{length, subsampling, outputs};
+  const acfd::Triangle triangle(axis, output);
+  // The taps that weigh nothing go before the others at the end of the axis, so that all stand for samples that exist.
+  const int begin = acfd::larger(acfd::smaller(triangle.first, axis.samples() - taps), 0);
+  short* own = weights + output * output_step;
+  first[output] = begin;
+  for (int t = 0; t < taps; ++t) own[t * tap_step] = 0;
+  triangle.weights(own + (triangle.first - begin) * tap_step, tap_step);
 }
 
 // Fills row blockIdx.z of the tensor with picture blockIdx.z.
@@ -234,7 +280,6 @@ extern "C" __global__ void __launch_bounds__(256, 4)
   __syncthreads();
 
   unsigned pixels[kPixels] = {};
-  const unsigned pad = packed(tensor.pad[0], tensor.pad[1], tensor.pad[2]);
   if (tile.row <= tile.last_row && tile.column <= tile.last_column) {
     if (picture.bit_depth == 8) {
       sample_pixels<unsigned char>(picture, tile, strip, pixels);
@@ -242,18 +287,11 @@ extern "C" __global__ void __launch_bounds__(256, 4)
       sample_pixels<unsigned short>(picture, tile, strip, pixels);
     }
   }
-  const int column = tile.column + static_cast<int>(threadIdx.x) % kTileWidth;
-#pragma unroll
-  for (int p = 0; p < kPixels; ++p) {
-    const int row = tile.row + static_cast<int>(threadIdx.x) / kTileWidth + p * kRowStep;
-    if (row >= height || column >= width) continue;
-    const bool is_content = row <= tile.last_row && column <= tile.last_column;
-    const unsigned rgb = is_content ? pixels[p] : pad;
-    const long long at = blockIdx.z * tensor.picture_step + place_of(picture, tensor, row, column, is_content);
-#pragma unroll
-    for (int c = 0; c < 3; ++c) {
-      write_element(images, tensor.element_bytes, at + c * tensor.channel_step,
-                    elements[c * kLevels + (rgb >> (8 * c) & 0xFF)]);
-    }
+  if (tensor.element_bytes == 2) {
+    write_pixels<unsigned short>(picture, tensor, tile, height, width, pixels, elements, images);
+  } else if (tensor.element_bytes == 4) {
+    write_pixels<unsigned>(picture, tensor, tile, height, width, pixels, elements, images);
+  } else {
+    write_pixels<unsigned char>(picture, tensor, tile, height, width, pixels, elements, images);
   }
 }

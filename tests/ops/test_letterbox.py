@@ -129,6 +129,16 @@ def test_backends_agree_on_every_level(backend, pixel_format, bit_depth, size):
         assert np.array_equal(view, law), (content, rotation, is_full_range)
 
 
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+@pytest.mark.parametrize("pixel_format", list(PixelFormat))
+@pytest.mark.parametrize("content", [(96, 192), (64, 128), (48, 96), (32, 64), (24, 48), (16, 32), (6, 12), (1, 2)])
+def test_backends_agree_at_scales_with_few_taps_and_with_many(backend, pixel_format, content):
+    planes = random_planes(pixel_format, (96, 192), 8, np.random.default_rng(4))
+    picture = Picture(planes, pixel_format, content)
+    law = letterbox(picture, content, (96, 192), PAD, backend="reference")
+    assert np.array_equal(letterbox(picture, content, (96, 192), PAD, backend=backend), law)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("bit_depth", [8, 10])
 @pytest.mark.parametrize("pixel_format", list(PixelFormat))

@@ -27,6 +27,8 @@ from acfd_stream.types import Picture, PixelFormat
 TILE_WIDTH, TILE_HEIGHT, TILE_THREADS = 64, 16, 256
 """As in ``csrc/letterbox_cuda.cu``."""
 LAYOUTS = {PixelFormat.YUV420P: 0, PixelFormat.NV12: 1, PixelFormat.RGB24: 2}
+PLANE_BYTES = 2**31
+"""Planes on a GPU span less."""
 RECORDS_KEPT = 256
 """Kinds of pictures (sizes, formats) whose records are kept, with some ten kB of filters each on the device."""
 
@@ -129,6 +131,8 @@ class PictureRecords:
         return self._made[key]
 
     def _record(self, picture: Picture, planes: tuple[Array, ...], content_size: tuple[int, int]) -> PictureRecord:
+        if max(abs(plane.strides[0]) * plane.shape[0] for plane in planes) >= PLANE_BYTES:
+            raise ShapeError(f"planes must span less than {PLANE_BYTES} bytes on a GPU, got {planes[0].shape}")
         missing = [0] * (3 - len(planes))
         height, width = content_size if picture.rotation in (0, 180) else content_size[::-1]
         stored_height, stored_width = planes[0].shape[:2]
@@ -142,6 +146,7 @@ class PictureRecords:
             (
                 [0, 0, 0],
                 [plane.strides[0] for plane in planes] + missing,
+                0,
                 [axis.record for axis in rows],
                 [axis.record for axis in columns],
                 height,
@@ -258,7 +263,9 @@ def _check_planes(picture: Picture, planes: tuple[Array, ...]) -> None:
 
 @lru_cache(maxsize=256)
 def _is_readable(shape: tuple[int, ...], strides: tuple[int, ...], item_bytes: int) -> bool:
-    """Whether the samples of every row lie side by side."""
+    """Whether the samples of every row lie side by side, and the kernel's 32-bit steps reach every row."""
+    if abs(strides[0]) * shape[0] >= PLANE_BYTES:
+        return False
     step = item_bytes
     for axis in range(len(shape) - 1, 0, -1):
         if shape[axis] != 1 and strides[axis] != step:

@@ -27,7 +27,8 @@ COLOR_TRANSFORM = np.dtype(
 LETTERBOX_PICTURE = np.dtype(
     [
         ("planes", "u8", 3),
-        ("row_bytes", "i8", 3),
+        ("row_bytes", "i4", 3),
+        ("unused", "i4"),
         ("rows", AXIS_TAPS, 2),
         ("columns", AXIS_TAPS, 2),
         ("content_height", "i4"),

@@ -122,6 +122,12 @@ inline int __shfl_up_sync(unsigned mask, int value, int distance) {
 }
 
 inline int atomicAdd(int* target, int value) { return __atomic_fetch_add(target, value, __ATOMIC_RELAXED); }
+
+template <typename T>
+T __ldg(const T* address) {
+  return *address;
+}
+
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<unsigned>(bits)); }
