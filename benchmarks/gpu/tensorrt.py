@@ -22,7 +22,7 @@ def prepare(rig: Rig, record: Recorder) -> None:
     """Write the model in fp16, for a Python that has no onnx."""
     if rig.is_rehearsal:
         return
-    from acfd_stream.detect.onnx_graph import half_model
+    from acfd_stream.detect.half_graph import half_model
 
     HALF.write_bytes(half_model(model_path(rig)))
     record.fact(half_model_bytes=HALF.stat().st_size)

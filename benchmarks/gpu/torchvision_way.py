@@ -40,7 +40,7 @@ class Way:
     def faces(self, scores: Any, deltas: Any) -> Any:
         """Boxes, scores and picture of every face of the batch, on the host."""
         torch = self._torch
-        scores, deltas = (torch.as_tensor(array, device=self._rig.device) for array in (scores, deltas))
+        scores, deltas = (self._tensor(array) for array in (scores, deltas))
         best, places = scores.topk(self._candidates, dim=1)
         chosen = best >= self._threshold
         pictures = torch.arange(len(scores), device=scores.device)[:, None].expand_as(places)[chosen]
@@ -48,6 +48,11 @@ class Way:
         boxes = self._boxes(self._anchors[places], deltas[pictures, places])
         kept = self._batched_nms(boxes, best, pictures, self._iou)
         return boxes[kept].cpu(), best[kept].cpu(), pictures[kept].cpu()
+
+    def _tensor(self, array: Any) -> Any:
+        """Over the same memory."""
+        array = np.array(array, subok=False) if self._rig.is_rehearsal else array
+        return self._torch.as_tensor(array, device=self._rig.device)
 
     def device_seconds(self, scores: Any, deltas: Any) -> float:
         """By torch's events around all of it."""
