@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from acfd_stream.cli.exits import complain
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import VideoConfig
-from acfd_stream.errors import MediaError
+from acfd_stream.errors import MediaError, OutputError
 
 if TYPE_CHECKING:
     from acfd_stream.cli.track import TrackCall
@@ -86,6 +87,7 @@ class Report:
     def __init__(self, place: Path, source: str, video: VideoConfig, header: ResultHeader, *, has_proxy: bool) -> None:
         from acfd_stream.outputs import open_writer
 
+        _require_writable(place)
         self.place = place
         self.needs_frames = has_proxy
         self._source, self._video = source, video
@@ -192,6 +194,23 @@ def open_extras(call: TrackCall, header: ResultHeader) -> list[Extra]:
             extras.append(Report(call.report, call.source, call.video, header, has_proxy=call.has_proxy))
         failures.pop_all()
     return extras
+
+
+def _require_writable(place: Path) -> None:
+    """Refuse now what could not be written after hours of work.
+
+    Raises:
+        OutputError: nothing can be written to ``place``.
+    """
+    number = 0
+    if place.is_dir():
+        number = errno.EISDIR
+    elif not place.parent.is_dir():
+        number = errno.ENOENT
+    elif not os.access(place if place.exists() else place.parent, os.W_OK):
+        number = errno.EACCES
+    if number:
+        raise OutputError(f"cannot write {place}: {os.strerror(number)}; choose another place")
 
 
 def _proxy_writer(place: Path, source: str) -> OverlayWriter:
