@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ _CORES_A_WORKER = 4  # as on one machine
 _STORE_BYTES = 128 * 2**20  # of a cluster of our own: tasks and figures are all that travels
 _STILLBORN = 3  # workers in a row that end before they begin anything: none will
 _GRACE_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
 _THREADS = 4  # of an actor: for work, listen and stop, and one more
 
 
@@ -249,6 +251,7 @@ def _library() -> Any:
 def _connect(ray: Any, address: str) -> None:
     """Join the cluster at ``address``, or begin one of our own."""
     logging.getLogger("ray").setLevel(logging.ERROR)
+    _require_listener(address)
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
     restore = _signals()
     try:
@@ -260,11 +263,26 @@ def _connect(ray: Any, address: str) -> None:
             **(own if address == OWN_CLUSTER else {}),
         )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise BackendUnavailable(
-            f"no Ray cluster at {address!r} ({_one_line(error)}); check the address, or leave it out for one of its own"
-        ) from error
+        raise _no_cluster(address, _one_line(error)) from error
     finally:
         restore()
+
+
+def _require_listener(address: str) -> None:
+    """Refuse an address at which nobody answers; Ray would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, (error.strerror or str(error)).lower()) from error
+
+
+def _no_cluster(address: str, reason: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"no Ray cluster at {address!r} ({reason}); check the address, or leave it out for one of this machine"
+    )
 
 
 def _signals() -> Callable[[], None]:

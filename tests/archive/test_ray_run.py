@@ -1,0 +1,88 @@
+"""An archive on a real Ray cluster of this machine gives what processes of this machine give, also over a loss."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from acfd_stream.archive.call import ArchiveCall
+from acfd_stream.archive.crew import CrewEvent, Ended, Lost
+from acfd_stream.archive.local_crew import LocalCrew
+from acfd_stream.archive.ray_crew import RayCrew, Share, shared_out
+from acfd_stream.archive.run import ArchiveRun
+from acfd_stream.config import ArchiveConfig
+from acfd_stream.errors import BackendUnavailable
+from tests.archive import square_work
+from tests.archive.ray_cluster import own_cluster
+from tests.archive.victim import outputs_of
+from tests.pipeline.conftest import FRAMES, write_clip
+
+OUTPUTS = ("jsonl", "parquet", "mot")
+EAGER = ArchiveConfig(checkpoint_seconds=1e-9, backoff_seconds=0.01)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("library")
+    write_clip(folder / "1.mkv")
+    for name in ("2.mkv", f"3 {square_work.DEADLY}.mkv"):
+        shutil.copy(folder / "1.mkv", folder / name)
+    return folder
+
+
+class Remembering(RayCrew):
+    """Keeps how each episode ended, and who was lost."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, work=square_work.work, open_detector=square_work.open_finder)
+        self.ends: list[Ended] = []
+        self.losses: list[Lost] = []
+
+    def events(self, timeout_seconds: float) -> list[CrewEvent]:
+        events = super().events(timeout_seconds)
+        self.ends += [event for event in events if isinstance(event, Ended)]
+        self.losses += [event for event in events if isinstance(event, Lost)]
+        return events
+
+
+def test_a_lost_workers_episode_goes_on_elsewhere_and_all_is_as_on_one_machine(
+    library: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    def call(out: Path) -> ArchiveCall:
+        return ArchiveCall((str(library),), out, OUTPUTS, str(tiny_model), "cpu", archive=EAGER)
+
+    local = LocalCrew(2, work=square_work.work, open_detector=square_work.open_finder)
+    assert ArchiveRun(call(tmp_path / "local"), lambda episodes: (local, 0)).run().is_all_done
+    with own_cluster():
+        crew = Remembering(2)
+        assert ArchiveRun(call(tmp_path / "ray"), lambda episodes: (crew, 0)).run().is_all_done
+    assert [event.task.name for event in crew.losses] == [f"3 {square_work.DEADLY}.mkv"]
+    frames = {event.task.name: event.outcome.new_frames for event in crew.ends}
+    assert (frames.pop("1.mkv"), frames.pop("2.mkv")) == (FRAMES, FRAMES)
+    assert 0 < frames.popitem()[1] < FRAMES  # it went on from the checkpoint of the one that is gone
+    assert outputs_of(tmp_path / "ray") == outputs_of(tmp_path / "local")
+
+
+@pytest.mark.parametrize(
+    ("asked", "machines", "share"),
+    [
+        (0, [(16, 0)], Share(4, 4, 0)),
+        (2, [(2, 0)], Share(2, 1, 0)),
+        (0, [(1, 0)], Share(1, 1, 0)),
+        (0, [(16, 2), (16, 1)], Share(3, 8, 1)),  # two machines hold three workers of 8 cores, not of 10
+        (2, [(5, 0), (3, 0)], Share(2, 3, 0)),
+        (4, [(2, 1)], Share(4, 0.5, 0.25)),  # more than there are cores: they share
+    ],
+)
+def test_a_cluster_is_shared_out_so_that_every_worker_finds_a_machine(
+    asked: int, machines: list[tuple[float, float]], share: Share
+) -> None:
+    assert shared_out(asked, machines) == share
+    assert share.threads >= 1
+
+
+def test_a_cluster_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(BackendUnavailable, match=r"no Ray cluster at '127\.0\.0\.1:1' \(connection refused\)"):
+        RayCrew(1, address="127.0.0.1:1")
