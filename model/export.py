@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.weights:
         save_weights(network, options.weights)
     if options.half:
-        from acfd_stream.detect.onnx_graph import half_model  # what the server makes of the file by itself
+        from acfd_stream.detect.half_graph import half_model  # what the server makes of the file by itself
 
         options.half.write_bytes(half_model(options.output))
     print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")

@@ -1,4 +1,4 @@
-"""A model file as nodes and weights, and as the fp16 model that TensorRT is given; the only file that imports onnx."""
+"""A model file as nodes and weights; the only file of the runtime that imports onnx."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.errors import BackendUnavailable, RunnerError
-
-FULL_PRECISION = ("Sigmoid",)
-"""Operators that stay in float32: the scores' last bits decide which face is first, and two of 0.9998 must differ."""
-_PARAMETERS = {"Resize": (1, 2)}  # float inputs that ONNX wants in float32 whatever the data is
-_QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
-_HALF_SCALES_OPSET = 19  # the first whose scales may be fp16; what our networks use is the same from 18 on
-_NO_FLOATS = ("Shape", "QuantizeLinear")  # their outputs are none, whatever comes in
 
 
 @dataclass(frozen=True)
@@ -48,169 +40,46 @@ def read_graph(path: Path) -> Graph:
         BackendUnavailable: onnx is not installed.
         RunnerError: the file is no whole ONNX model.
     """
-    onnx = _import_onnx()
-    graph = _load(path).graph
+    onnx = import_onnx()
+    graph = load_model(path).graph
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     nodes = []
-    for node in graph.node:
-        attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
-        if node.op_type == "Constant":
-            weights[node.output[0]] = onnx.numpy_helper.to_array(attributes["value"])
-            continue
-        nodes.append(Node(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes))
+    for found in graph.node:
+        node = read_node(found)
+        if node.op == "Constant":
+            weights[node.outputs[0]] = onnx.numpy_helper.to_array(node.attributes["value"])
+        else:
+            nodes.append(node)
     inputs = tuple(entry.name for entry in graph.input if entry.name not in weights)
     return Graph(tuple(nodes), weights, inputs, tuple(entry.name for entry in graph.output))
 
 
-def half_model(path: Path) -> bytes:
-    """The model at ``path`` as a strongly typed fp16 one: every tensor's type stands in the file.
-
-    The pictures come in as fp16, weights and activations are fp16, ``FULL_PRECISION`` and the outputs float32; what is
-    quantised stays so, with scales in fp16. A file whose pictures are fp16 already is taken as it is.
-
-    Raises:
-        BackendUnavailable: onnx is not installed.
-        RunnerError: the file is no whole ONNX model.
-    """
-    model = _load(path)
-    if not _is_half(model):
-        _Halving(model.graph).run()
-        for opset in model.opset_import:
-            if not opset.domain and any(node.op_type in _QUANTIZED for node in model.graph.node):
-                opset.version = max(opset.version, _HALF_SCALES_OPSET)
-    data: bytes = model.SerializeToString()
-    return data
+def read_node(node: Any) -> Node:
+    """An operator as ONNX has it, as ours."""
+    get_value = import_onnx().helper.get_attribute_value
+    attributes = {entry.name: get_value(entry) for entry in node.attribute}
+    return Node(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes)
 
 
-def arithmetic(path: Path) -> str:
-    """What ``half_model`` of the file computes in: "f16", or "int8" where it holds quantised layers.
-
-    Raises:
-        RunnerError: the file cannot be read.
-    """
-    # An operator's name stands in the file as it is, so that this needs no onnx.
-    return "int8" if any(name.encode() in _bytes(path) for name in _QUANTIZED) else "f16"
-
-
-def _is_half(model: Any) -> bool:
-    half = _import_onnx().TensorProto.FLOAT16
-    return any(entry.type.tensor_type.elem_type == half for entry in model.graph.input)
-
-
-class _Halving:
-    """Rewrites a float32 graph in place. Every float tensor is of one of two types, known as the nodes are passed."""
-
-    def __init__(self, graph: Any) -> None:
-        onnx = _import_onnx()
-        self._helper, self._arrays, self._types = onnx.helper, onnx.numpy_helper, onnx.TensorProto
-        self._graph = graph
-        self._weights = {tensor.name: self._arrays.to_array(tensor) for tensor in graph.initializer}
-        self._kinds: dict[str, int] = {}  # float tensors that are no weights → FLOAT or FLOAT16
-        self._nodes: list[Any] = []
-        self._given: dict[tuple[str, int], str] = {}  # (tensor, type) → what has it in that type
-
-    def run(self) -> None:
-        """Do it."""
-        for entry in self._graph.input:
-            if entry.type.tensor_type.elem_type == self._types.FLOAT:
-                entry.type.tensor_type.elem_type = self._types.FLOAT16
-                self._kinds[entry.name] = self._types.FLOAT16
-        for node in list(self._graph.node):
-            self._take(node)
-        for entry in self._graph.output:
-            self._widen_output(entry.name)
-        del self._graph.node[:], self._graph.value_info[:], self._graph.initializer[:]
-        used = {name for node in self._nodes for name in node.input}
-        self._graph.node.extend(self._nodes)
-        self._graph.initializer.extend(
-            self._arrays.from_array(value, name) for name, value in self._weights.items() if name in used
-        )
-
-    def _take(self, node: Any) -> None:
-        """Pass one node on, its float inputs all of one type."""
-        if self._is_folded(node):
-            return
-        if node.op_type == "Cast":  # the type that it names is meant
-            self._mark(node, self._helper.get_attribute_value(node.attribute[0]))
-            return
-        kind = self._kind_of(node)
-        for place, name in enumerate(node.input):
-            if name in self._kinds or self._is_float_weight(name):
-                is_parameter = place in _PARAMETERS.get(node.op_type, ())
-                node.input[place] = self._as(name, self._types.FLOAT if is_parameter else kind)
-        is_float = any(name in self._kinds or self._is_float_weight(name) for name in node.input)
-        self._mark(node, kind if is_float and node.op_type not in _NO_FLOATS else self._types.INT64)
-
-    def _mark(self, node: Any, kind: int) -> None:
-        """Pass ``node`` on, whose outputs are of ``kind``."""
-        self._nodes.append(node)
-        if kind in (self._types.FLOAT, self._types.FLOAT16):
-            self._kinds.update(dict.fromkeys(node.output, kind))
-
-    def _is_folded(self, node: Any) -> bool:
-        """Whether ``node`` is a constant, or widens a weight that was stored as fp16: both become weights here."""
-        attributes = {entry.name: self._helper.get_attribute_value(entry) for entry in node.attribute}
-        if node.op_type == "Constant":
-            self._weights[node.output[0]] = self._arrays.to_array(attributes["value"])
-            return True
-        if node.op_type != "Cast" or node.input[0] not in self._weights:
-            return False
-        dtype = self._helper.tensor_dtype_to_np_dtype(attributes["to"])
-        self._weights[node.output[0]] = self._weights[node.input[0]].astype(dtype)
-        return True
-
-    def _kind_of(self, node: Any) -> int:
-        is_full = node.op_type in FULL_PRECISION or any(
-            self._kinds.get(name) == self._types.FLOAT for name in node.input
-        )
-        return int(self._types.FLOAT if is_full else self._types.FLOAT16)
-
-    def _is_float_weight(self, name: str) -> bool:
-        return name in self._weights and bool(np.issubdtype(self._weights[name].dtype, np.floating))
-
-    def _as(self, name: str, kind: int) -> str:
-        """The name of ``name``'s values in type ``kind``."""
-        if self._kinds.get(name) == kind:
-            return name
-        if (name, kind) in self._given:
-            return self._given[name, kind]
-        dtype = self._helper.tensor_dtype_to_np_dtype(kind)
-        if name in self._weights and self._weights[name].dtype == dtype:
-            return name
-        given = self._given[name, kind] = f"{name}.{np.dtype(dtype).name}"
-        if name in self._weights:
-            self._weights[given] = self._weights[name].astype(dtype)
-        else:
-            self._mark(self._helper.make_node("Cast", [name], [given], to=kind), kind)
-        return given
-
-    def _widen_output(self, name: str) -> None:
-        """Have the graph's output in float32 under its own name."""
-        if self._kinds.get(name) != self._types.FLOAT16:
-            return
-        inner = f"{name}.inner"
-        for node in self._nodes:
-            for names in (node.input, node.output):
-                names[:] = [inner if found == name else found for found in names]
-        self._nodes.append(self._helper.make_node("Cast", [inner], [name], to=self._types.FLOAT))
-
-
-def _load(path: Path) -> Any:
-    onnx, data = _import_onnx(), _bytes(path)
+def load_model(path: Path) -> Any:
+    """The ONNX model at ``path``, as the library has it; raises as ``read_graph`` does."""
+    onnx, data = import_onnx(), read_bytes(path)
     try:
         return onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError, whose module has moved between its versions
         raise RunnerError(f"model file {path} is not a whole ONNX model: {error}") from error
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What the file holds; a RunnerError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise RunnerError(f"model file {path} cannot be read: {error.strerror or error}") from error
 
 
-def _import_onnx() -> Any:
+def import_onnx() -> Any:
+    """The module ``onnx``; a BackendUnavailable where it is not installed."""
     try:
         import onnx
         import onnx.helper

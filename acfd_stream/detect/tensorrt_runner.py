@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,7 +33,7 @@ import numpy as np
 from acfd_stream.config import DetectConfig, cache_dir
 from acfd_stream.detect.device import Array, DeviceOps, Program
 from acfd_stream.detect.engine_cache import EngineCache, EngineKey
-from acfd_stream.detect.onnx_graph import arithmetic, half_model
+from acfd_stream.detect.half_graph import arithmetic, half_model
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, check_interface
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import anchor_count
@@ -144,17 +145,28 @@ class TensorRTNetwork:
         if not context.execute_async_v3(self._ops.stream):
             raise self.failure(place)
 
-    def captured(self, context: Any, place: str, settled: Array) -> Program:
-        """``context`` as a CUDA graph; the first runs settle what must not be captured."""
+    def settle(self, context: Any, place: str, output: Array) -> None:
+        """Run ``context`` twice and wait: what the first runs settle must not stand in a graph."""
         for _ in range(2):
             self.queue(context, place)
-        self._ops.to_host(settled)  # wait
+        self._ops.to_host(output[:1])
+
+    def captured(self, context: Any, place: str) -> Program | None:
+        """``context`` as a CUDA graph; None where TensorRT does what cannot stand in one, which is said."""
+        failure: RunnerError | None = None
         self._ops.begin_capture()
         try:
             self.queue(context, place)
-        finally:
-            graph = self._ops.end_capture()
-        return graph
+        except RunnerError as error:
+            failure = error
+        try:
+            graph: Program = self._ops.end_capture()  # in any case: the stream would record for ever
+        except RunnerError as error:
+            failure = failure or error
+        if failure is None:
+            return graph
+        _log.warning("%s at %s runs without a CUDA graph, a little slower: %s", self.spec.name, place, failure)
+        return None
 
     def check_outputs(self, engine: Any, context: Any, anchors: int) -> None:
         """Raise RunnerError unless the network takes and gives what its file says."""
@@ -207,7 +219,7 @@ class TensorRTNetwork:
         except TypeError as error:  # as above
             raise self.failure(place) from error
         network = builder.create_network(_network_flags(self._trt))
-        parser = self._parsed(network)  # holds the weights until the engine is built
+        parser = self._parsed(network, size)  # holds the weights until the engine is built
         network.get_input(0).shape = (-1, 3, *size)
         data = builder.build_serialized_network(network, self._config(builder, size, batches, name))
         del parser
@@ -216,12 +228,12 @@ class TensorRTNetwork:
         _log.warning("built %s in %.0f s", name, time.perf_counter() - begin)
         return bytes(data)
 
-    def _parsed(self, network: Any) -> Any:
-        """The parser that has filled ``network`` from the model file, as fp16."""
+    def _parsed(self, network: Any, size: tuple[int, int]) -> Any:
+        """The parser that has filled ``network`` from the model file, as fp16 and for one size."""
         parser = self._trt.OnnxParser(network, self._log)
         missing: BackendUnavailable | None = None
         try:
-            data = half_model(self._path)
+            data = half_model(self._path, size)
         except BackendUnavailable as error:  # a file that is fp16 already needs no onnx
             data, missing = self._path.read_bytes(), error
         if not parser.parse(data):
@@ -272,9 +284,11 @@ class _TensorRTProgram:
         anchors = anchor_count((height, width), network.spec.anchors)
         context = network.bind(engine, profile, batch, buffers, memory)
         network.check_outputs(engine, context, anchors)
-        graph = network.captured(context, f"{height}×{width} in batches of {batch}", buffers["scores"])
+        place = f"{height}×{width} in batches of {batch}"
+        network.settle(context, place, buffers["scores"])
+        graph = network.captured(context, place)
         self._held = (engine, context, buffers, memory)
-        self.launch = graph.launch
+        self.launch: Callable[[], None] = graph.launch if graph else partial(network.queue, context, place)
 
 
 def import_tensorrt() -> Any:

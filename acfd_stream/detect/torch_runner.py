@@ -50,6 +50,8 @@ class TorchNetwork:
         self._device = torch.device(device)
         self._stream = torch.cuda.ExternalStream(ops.stream) if ops is not None and self._is_cuda else None
         self.dtype: np.dtype[Any] = np.dtype(np.float16 if self._is_cuda else np.float32)
+        # What a run leaves behind is copied out of it, so all graphs may work in the same memory.
+        self._pool = torch.cuda.graph_pool_handle() if self._is_cuda else None
         precision, version = "f16" if self._is_cuda else "f32", str(torch.__version__).split("+")[0]
         self.facts = EngineFacts("torch", precision, version)
         if ops is not None and self._is_cuda:
@@ -108,7 +110,7 @@ class TorchNetwork:
             self._stream.synchronize()  # type: ignore[union-attr]
             graph = torch.cuda.CUDAGraph()
             # Other threads may take memory meanwhile: uploads do.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
                 run()
 
         def replay() -> None:

@@ -164,6 +164,9 @@ class OnnxParser:
             self.reasons.append(str(error).splitlines()[0])
             return False
         trt, graph = self.network.trt, model.graph
+        if trt.__version__.startswith("8"):  # its parser reads neither, and says nothing
+            misread = [node.op_type for node in graph.node if node.op_type in ("ReduceMean", "Shape")]
+            assert misread == [], f"TensorRT 8.5 misreads {misread}"
         self.network.model = model
         inputs = [
             SimpleNamespace(name=entry.name, dtype=trt.DataType[TYPES[entry.type.tensor_type.elem_type]], shape=None)

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect import onnx_graph, tensorrt_runner
+from acfd_stream.detect import half_graph, onnx_graph, tensorrt_runner
 from acfd_stream.detect.device_path import DevicePath
 from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.engine_cache import EngineCache
-from acfd_stream.detect.onnx_graph import half_model
+from acfd_stream.detect.half_graph import half_model
 from acfd_stream.detect.tensorrt_runner import import_tensorrt
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.types import Picture
 from tests.detect.fake_tensorrt import VERSIONS, make_tensorrt
 from tests.detect.openers import fake_tensorrt, torch_on_cpu
+from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.tiny_model import white_square, write_tiny_model
 
 SQUARES = np.stack(
@@ -123,6 +124,21 @@ def test_a_build_that_fails_says_why_in_one_line(tiny_model: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_cannot_be_captured_runs_without_a_graph_and_that_is_said(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = DeviceRunner(fake_tensorrt(tiny_model, make_tensorrt("10.0.1"))).run(SQUARES)
+    end_capture = StandInOps.end_capture
+
+    def invalidated(self: StandInOps) -> None:
+        end_capture(self)
+        raise RunnerError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(StandInOps, "end_capture", invalidated)
+    assert np.array_equal(DeviceRunner(fake_tensorrt(tiny_model, make_tensorrt("10.0.1"))).run(SQUARES)[0], expected[0])
+    assert "tiny at 64×64 in batches of 3 runs without a CUDA graph, a little slower: cudaError" in caplog.text
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_without_a_gpu_it_says_so(tiny_model: Path, version: str) -> None:
     with pytest.raises(RunnerError, match="TensorRT failed: CUDA initialization failure with error: 35"):
@@ -137,7 +153,8 @@ def test_a_model_of_fp16_needs_no_onnx(tiny_model: Path, tmp_path: Path, monkeyp
     def missing() -> None:
         raise BackendUnavailable("onnx cannot be loaded")
 
-    monkeypatch.setattr(onnx_graph, "_import_onnx", missing)
+    monkeypatch.setattr(onnx_graph, "import_onnx", missing)
+    monkeypatch.setattr(half_graph, "import_onnx", missing)
     got = DeviceRunner(fake_tensorrt(half, make_tensorrt("8.5.3.1"))).run(SQUARES)[0]
     assert np.array_equal(got, expected)
     with pytest.raises(BackendUnavailable, match="onnx cannot be loaded"):

@@ -16,7 +16,8 @@ import torch
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
-from acfd_stream.detect.onnx_graph import half_model, read_graph
+from acfd_stream.detect.half_graph import half_model
+from acfd_stream.detect.onnx_graph import read_graph
 from acfd_stream.errors import ConfigError
 from acfd_stream.model import train as training
 from acfd_stream.model.acb import fuse

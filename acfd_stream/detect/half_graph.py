@@ -1,0 +1,211 @@
+"""The fp16 model that TensorRT is given: typed through and through, and settled for one size.
+
+What a parser has to work out of it is kept small, because parsers differ: that of TensorRT 8.5 passes over the axes of
+ReduceMean and the ends of Shape without a word.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.detect.graph_ops import run_on_host
+from acfd_stream.detect.onnx_graph import import_onnx, load_model, read_bytes, read_node
+from acfd_stream.errors import RunnerError
+
+FULL_PRECISION = ("Sigmoid",)
+"""Operators that stay in float32: the scores' last bits decide which face is first, and two of 0.9998 must differ."""
+_PARAMETERS = {"Resize": (1, 2)}  # float inputs that ONNX wants in float32 whatever the data is
+_QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
+_HALF_SCALES_OPSET = 19  # the first whose scales may be fp16; what our networks use is the same from 18 on
+_OPEN = 1_000_003  # stands for the batch while shapes are worked out: a prime that no size has for a factor
+_NO_FLOATS = ("Shape", "QuantizeLinear")  # their outputs are none, whatever comes in
+
+
+def half_model(path: Path, size: tuple[int, int] | None = None) -> bytes:
+    """The model at ``path`` as a strongly typed fp16 one: every tensor's type stands in the file.
+
+    The pictures come in as fp16, weights and activations are fp16, ``FULL_PRECISION`` and the outputs float32; what is
+    quantised stays so, with scales in fp16. A file whose pictures are fp16 already keeps its types.
+
+    Args:
+        path: a model file.
+        size: (height, width) of the pictures. What follows from it is worked out, so that only the batch stays open.
+            None: all stays open; TensorRT 8.5 misreads such a file.
+
+    Raises:
+        BackendUnavailable: onnx is not installed.
+        RunnerError: the file is no whole ONNX model.
+    """
+    model = load_model(path)
+    if not _is_half(model):
+        _Halving(model.graph).run()
+        for opset in model.opset_import:
+            if not opset.domain and any(node.op_type in _QUANTIZED for node in model.graph.node):
+                opset.version = max(opset.version, _HALF_SCALES_OPSET)
+    if size is not None:
+        _settle(model.graph, size)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def arithmetic(path: Path) -> str:
+    """What ``half_model`` of the file computes in: "f16", or "int8" where it holds quantised layers.
+
+    Raises:
+        RunnerError: the file cannot be read.
+    """
+    # An operator's name stands in the file as it is, so that this needs no onnx.
+    return "int8" if any(name.encode() in read_bytes(path) for name in _QUANTIZED) else "f16"
+
+
+def _is_half(model: Any) -> bool:
+    half = import_onnx().TensorProto.FLOAT16
+    return any(entry.type.tensor_type.elem_type == half for entry in model.graph.input)
+
+
+def _settle(graph: Any, size: tuple[int, int]) -> None:
+    """Work out what depends on the pictures' shape alone, for pictures of ``size`` and a batch that stays open."""
+    onnx = import_onnx()
+    known = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    worked_out: dict[str, NDArray[Any]] = {}
+    kept = []
+    for found in graph.node:
+        node = read_node(found)
+        if node.op == "Shape" and node.inputs[0] == graph.input[0].name:
+            begin, end = node.attributes.get("start", 0), node.attributes.get("end", 4)
+            worked_out[node.outputs[0]] = np.array([_OPEN, 3, *size], np.int64)[begin:end]
+        elif any(name in worked_out for name in node.inputs) and not set(node.inputs) - {"", *known, *worked_out}:
+            values = known | worked_out
+            worked_out[node.outputs[0]] = run_on_host(node, [values.get(name) for name in node.inputs])
+        else:
+            if node.op == "Reshape" and node.inputs[1] in worked_out:
+                _open_batch(found, worked_out)
+            kept.append(found)
+    used = {name for node in kept for name in node.input}
+    if any(np.any(worked_out[name] % _OPEN == 0) for name in used & set(worked_out)):
+        raise RunnerError("the model uses the number of pictures for more than the shape of its results")
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(onnx.numpy_helper.from_array(worked_out[name], name) for name in used & set(worked_out))
+    dimensions = graph.input[0].type.tensor_type.shape.dim
+    for place, length in zip((2, 3), size, strict=True):
+        dimensions[place].dim_value = length
+
+
+def _open_batch(node: Any, worked_out: dict[str, NDArray[Any]]) -> None:
+    """Have a Reshape to a batch's shape find the batch itself: -1."""
+    shape = worked_out[node.input[1]]
+    if list(shape).count(_OPEN) == 1 and (shape > 0).all():
+        node.input[1] = f"{node.input[1]}.open"
+        worked_out[node.input[1]] = np.where(shape == _OPEN, -1, shape)
+
+
+class _Halving:
+    """Rewrites a float32 graph in place. Every float tensor is of one of two types, known as the nodes are passed."""
+
+    def __init__(self, graph: Any) -> None:
+        onnx = import_onnx()
+        self._helper, self._arrays, self._types = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+        self._graph = graph
+        self._weights = {tensor.name: self._arrays.to_array(tensor) for tensor in graph.initializer}
+        self._kinds: dict[str, int] = {}  # float tensors that are no weights → FLOAT or FLOAT16
+        self._nodes: list[Any] = []
+        self._given: dict[tuple[str, int], str] = {}  # (tensor, type) → what has it in that type
+
+    def run(self) -> None:
+        """Do it."""
+        for entry in self._graph.input:
+            if entry.type.tensor_type.elem_type == self._types.FLOAT:
+                entry.type.tensor_type.elem_type = self._types.FLOAT16
+                self._kinds[entry.name] = self._types.FLOAT16
+        for node in list(self._graph.node):
+            self._take(node)
+        for entry in self._graph.output:
+            self._widen_output(entry.name)
+        del self._graph.node[:], self._graph.value_info[:], self._graph.initializer[:]
+        used = {name for node in self._nodes for name in node.input}
+        self._graph.node.extend(self._nodes)
+        self._graph.initializer.extend(
+            self._arrays.from_array(value, name) for name, value in self._weights.items() if name in used
+        )
+
+    def _take(self, node: Any) -> None:
+        """Pass one node on, its float inputs all of one type."""
+        if self._is_folded(node):
+            return
+        if node.op_type == "Cast":  # the type that it names is meant
+            self._mark(node, self._helper.get_attribute_value(node.attribute[0]))
+            return
+        self._simplify(node)
+        kind = self._kind_of(node)
+        for place, name in enumerate(node.input):
+            if name in self._kinds or self._is_float_weight(name):
+                is_parameter = place in _PARAMETERS.get(node.op_type, ())
+                node.input[place] = self._as(name, self._types.FLOAT if is_parameter else kind)
+        is_float = any(name in self._kinds or self._is_float_weight(name) for name in node.input)
+        self._mark(node, kind if is_float and node.op_type not in _NO_FLOATS else self._types.INT64)
+
+    def _simplify(self, node: Any) -> None:
+        """Have the mean over a picture said by the operator that says it without parameters."""
+        if node.op_type == "ReduceMean" and len(node.input) == 2 and node.input[1] in self._weights:
+            keeps = all(entry.i for entry in node.attribute if entry.name == "keepdims")
+            if keeps and sorted(self._weights[node.input[1]] % 4) == [2, 3]:
+                node.op_type = "GlobalAveragePool"
+                del node.input[1:], node.attribute[:]
+
+    def _mark(self, node: Any, kind: int) -> None:
+        """Pass ``node`` on, whose outputs are of ``kind``."""
+        self._nodes.append(node)
+        if kind in (self._types.FLOAT, self._types.FLOAT16):
+            self._kinds.update(dict.fromkeys(node.output, kind))
+
+    def _is_folded(self, node: Any) -> bool:
+        """Whether ``node`` is a constant, or widens a weight that was stored as fp16: both become weights here."""
+        attributes = {entry.name: self._helper.get_attribute_value(entry) for entry in node.attribute}
+        if node.op_type == "Constant":
+            self._weights[node.output[0]] = self._arrays.to_array(attributes["value"])
+            return True
+        if node.op_type != "Cast" or node.input[0] not in self._weights:
+            return False
+        dtype = self._helper.tensor_dtype_to_np_dtype(attributes["to"])
+        self._weights[node.output[0]] = self._weights[node.input[0]].astype(dtype)
+        return True
+
+    def _kind_of(self, node: Any) -> int:
+        is_full = node.op_type in FULL_PRECISION or any(
+            self._kinds.get(name) == self._types.FLOAT for name in node.input
+        )
+        return int(self._types.FLOAT if is_full else self._types.FLOAT16)
+
+    def _is_float_weight(self, name: str) -> bool:
+        return name in self._weights and bool(np.issubdtype(self._weights[name].dtype, np.floating))
+
+    def _as(self, name: str, kind: int) -> str:
+        """The name of ``name``'s values in type ``kind``."""
+        if self._kinds.get(name) == kind:
+            return name
+        if (name, kind) in self._given:
+            return self._given[name, kind]
+        dtype = self._helper.tensor_dtype_to_np_dtype(kind)
+        if name in self._weights and self._weights[name].dtype == dtype:
+            return name
+        given = self._given[name, kind] = f"{name}.{np.dtype(dtype).name}"
+        if name in self._weights:
+            self._weights[given] = self._weights[name].astype(dtype)
+        else:
+            self._mark(self._helper.make_node("Cast", [name], [given], to=kind), kind)
+        return given
+
+    def _widen_output(self, name: str) -> None:
+        """Have the graph's output in float32 under its own name."""
+        if self._kinds.get(name) != self._types.FLOAT16:
+            return
+        inner = f"{name}.inner"
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [inner if found == name else found for found in names]
+        self._nodes.append(self._helper.make_node("Cast", [inner], [name], to=self._types.FLOAT))
