@@ -25,7 +25,7 @@ from tests.pipeline.square_finder import SquareFinder
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__, "acfd_stream.video.render", "acfd_stream.outputs.report.episode"])
 _COUNTED = re.compile(r"/acfd_stream/(archive|outputs)/")
-_SPEED = re.compile(" *<div><dt>(Tracked at|work|· [a-z_]+)</dt>.*\n".encode())
+_SPEED = re.compile(" *<div><dt>(Tracked at|work|· [a-z_ ]+)</dt>.*\n".encode())
 
 
 @dataclass(frozen=True)
