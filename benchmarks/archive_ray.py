@@ -1,0 +1,121 @@
+"""What Ray costs an archive of short files, once it is up; writes benchmarks/results/archive_ray.json.
+
+    python -m benchmarks.archive_ray [--files 20] [--frames 72] [--rounds 3] [--workers 2]
+
+The same run over the same files, in turn by processes of this machine and by actors of a Ray cluster on it, both with
+their models loaded. Ends with 1 where an output differs, or where Ray takes more than its share. Needs the machine to
+itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from acfd_stream.archive.call import ArchiveCall
+from acfd_stream.archive.crew import Began, Crew, Ended
+from acfd_stream.archive.local_crew import LocalCrew
+from acfd_stream.archive.ray_crew import RayCrew
+from acfd_stream.archive.run import ArchiveRun
+from benchmarks.archive import results
+from benchmarks.measure import ratio_row, row, save, seconds_of
+from tests.service.rig import write_clip
+
+OUTPUTS = ("jsonl", "parquet")
+SIZE = (360, 640)
+MOST_OVERHEAD = 0.15
+
+
+class Lent:
+    """A crew that outlives the runs it works for."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._crew, name)
+
+    def close(self) -> None:
+        """Nothing: others want it."""
+
+
+def write_library(folder: Path, files: int, frames: int) -> None:
+    """So many copies of a drawn clip; each is tracked, for results have names."""
+    folder.mkdir()
+    first = write_clip(folder / "00.mkv", SIZE, frames=frames)
+    for number in range(1, files):
+        shutil.copy(first, folder / f"{number:02}.mkv")
+
+
+def run(library: Path, out: Path, crew: Crew, threads: int) -> None:
+    """One run from nothing to its end."""
+    if out.exists():
+        shutil.rmtree(out)
+    call = ArchiveCall((str(library),), out, OUTPUTS, device="cpu")
+    end = ArchiveRun(call, lambda episodes: (Lent(crew), threads)).run()
+    if not end.is_all_done:
+        sys.exit(f"not every file of {library} was done in {out}; nothing is kept")
+
+
+def warmed(make: Callable[[], Crew], library: Path, out: Path, threads: int) -> tuple[Crew, float]:
+    """A crew whose workers all have their model, and the seconds until they had."""
+    crew = make()
+
+    def warm() -> None:
+        call = ArchiveCall((str(library),), out, OUTPUTS, device="cpu")
+        for number in range(crew.workers):
+            source = str(library / f"{number:02}.mkv")
+            crew.give(call.task("warm", source, f"{number}", is_tracked=False, threads=threads))
+        begun = ended = 0
+        while begun < crew.workers or ended < crew.workers:
+            events = crew.events(1.0)
+            begun += sum(isinstance(event, Began) for event in events)
+            ended += sum(isinstance(event, Ended) for event in events)
+
+    return crew, seconds_of(warm)
+
+
+def main() -> int:
+    """Measure, compare, keep."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--files", type=int, default=20)
+    parser.add_argument("--frames", type=int, default=72)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    asked = parser.parse_args()
+    makes: dict[str, Callable[[], Crew]] = {
+        "local": lambda: LocalCrew(asked.workers),
+        "ray": lambda: RayCrew(asked.workers),
+    }
+    samples: dict[str, list[float]] = {name: [] for name in makes}
+    parameters = {"files": asked.files, "frames": asked.frames, "workers": asked.workers}
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder, "library")
+        write_library(library, asked.files, asked.frames)
+        crews = {}
+        try:
+            for name, make in makes.items():
+                crews[name], seconds = warmed(make, library, Path(folder, "warm", name), 1)
+                print(f"{name}: up after {seconds:.1f} s", flush=True)
+            for _ in range(asked.rounds):
+                for name, crew in crews.items():
+                    samples[name].append(seconds_of(lambda c=crew, n=name: run(library, Path(folder, n), c, 1)))
+        finally:
+            for crew in crews.values():
+                crew.close()
+        is_same = results(Path(folder, "local")) == results(Path(folder, "ray"))
+    rows = [row(f"archive_{name}", seconds, **parameters) for name, seconds in samples.items()]
+    ratio = ratio_row("archive_ray_over_local", samples["ray"], samples["local"], **parameters)
+    save("archive_ray", [*rows, ratio])
+    is_cheap = ratio["median"] <= 1 + MOST_OVERHEAD
+    print(f"outputs {'equal' if is_same else 'DIFFER'}; {ratio['median'] - 1:+.1%} of at most {MOST_OVERHEAD:.0%}")
+    return int(not (is_same and is_cheap))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
