@@ -236,9 +236,10 @@ class ArchiveRun:
         outcome, state = event.outcome, event.outcome.state
         self._no_longer_at(item, outcome)
         self._metrics.attempt(state.value)
-        if state is EpisodeState.DONE and _has_changed(item):
-            state = EpisodeState.FAILED_PASSING
-            outcome = EpisodeOutcome(state, error=f"{item.video.source}: was written to while it was read")
+        if state in (EpisodeState.DONE, EpisodeState.BROKEN) and _has_changed(item):
+            state = EpisodeState.FAILED_PASSING  # its disk may have gone away: that is no fault of the video
+            error = outcome.error or f"{item.video.source}: was written to while it was read"
+            outcome = EpisodeOutcome(state, error=error)
         if state is EpisodeState.DONE:
             self._done(item, event.task, outcome)
         elif state is EpisodeState.BROKEN:

@@ -189,6 +189,19 @@ def test_a_video_that_changes_while_it_is_read_is_read_again(bench: Bench) -> No
     assert episodes(bench)["a.mkv"].key == keys[-1]
 
 
+def test_a_video_whose_disk_went_away_is_not_broken_for_good(bench: Bench) -> None:
+    bench.add("a.mkv")
+
+    def answer(task: EpisodeTask) -> Answer:
+        (bench.library / "a.mkv").unlink(missing_ok=True)
+        return EpisodeOutcome(EpisodeState.BROKEN, error="a.mkv: no such file")
+
+    assert not bench.run(answer, archive=EAGER).is_all_done
+    assert episodes(bench)["a.mkv"].key == ""
+    bench.add("a.mkv")
+    assert bench.run().is_all_done
+
+
 def test_a_stop_leaves_everything_for_the_next_run(bench: Bench) -> None:
     bench.add("a.mkv", "b.mkv")
 

@@ -17,6 +17,7 @@ import pytest
 
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.cli import main
+from acfd_stream.cli.archive.status import gather
 from tests.clips import encode
 from tests.pipeline.conftest import SIZE, draw
 
@@ -154,6 +155,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_bytes(archive: Archive, tmp_p
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}[number.name]
     assert archive.results() == {}
+    assert gather(archive.out)["videos"]["waiting"] == 1
     if number is not signal.SIGKILL:
         assert "0 of 1 videos settled; 'acfd-stream archive resume" in errors
         assert list(archive.out.glob(".acfd/parts/*.checkpoint"))

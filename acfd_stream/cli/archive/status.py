@@ -47,7 +47,10 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         counts, sums = manifest.counts(), manifest.sums()
         runs, last = manifest.living_runs(), manifest.last_run()
         living = {run.run for run in runs}
-        at_work = [row for row in manifest.episodes(EpisodeRowState.RUNNING, limit=100) if row.run in living]
+        begun = manifest.episodes(EpisodeRowState.RUNNING)
+        at_work = [row for row in begun if row.run in living]
+        counts[EpisodeRowState.RUNNING] = len(at_work)  # what a run that was killed was at waits
+        counts[EpisodeRowState.WAITING] += len(begun) - len(at_work)
         waiting = [row for row in manifest.episodes(EpisodeRowState.WAITING, limit=100) if row.error]
         broken = manifest.episodes(EpisodeRowState.BROKEN, EpisodeRowState.FAILING, limit=failures)
     return {
@@ -78,7 +81,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
         )
     for run in facts["runs"]:
         found.append(f"a run is at it: process {run['pid']}, for {duration(run['seconds'])}")
-    if not facts["runs"] and videos["waiting"] + videos["running"]:
+    if not facts["runs"] and videos["waiting"]:
         found.append(f"no run is at it; 'acfd-stream archive resume {facts['out']}' goes on")
     for work in facts["at_work"]:
         fps = "" if work["fps"] is None else f", {work['fps']} fps"
