@@ -50,7 +50,7 @@ def gpu_status() -> GpuStatus:
         load_cupy()
         _runtime_obstacles()
     except BackendUnavailable as error:
-        return GpuStatus(True, str(error))
+        return GpuStatus(True, _reason(error))
     return GpuStatus(True)
 
 
@@ -79,18 +79,32 @@ def open_network(path: Path, device: str, config: DetectConfig) -> Runner | GpuN
         raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
     status = GpuStatus(False) if device == "cpu" else gpu_status()
     if device == "cuda" and not status.is_usable:
-        raise BackendUnavailable(f"device 'cuda' cannot be used: {status.obstacle}; use 'cpu' or 'auto'")
+        raise _refusal(status.obstacle)
     spec = read_spec(path)
     if status.is_usable:
-        gpu = _open_gpu(path, spec, config)
-        _log.info("%s runs on %s", spec.name, gpu.network.facts.description)
-        return gpu
+        try:
+            gpu = _open_gpu(path, spec, config)
+        except BackendUnavailable as error:  # one that is too old, say: seen only when it is started
+            status = GpuStatus(True, _reason(error))
+            if device == "cuda":
+                raise _refusal(status.obstacle) from error
+        else:
+            _log.info("%s runs on %s", spec.name, gpu.network.facts.description)
+            return gpu
     runner = OpenVinoRunner(path, spec, config)
     if status.is_there:
         _log.warning("the GPU is not used: %s", status.obstacle)
         runner.facts = replace(runner.facts, is_fallback=True)
     _log.info("%s runs on %s", spec.name, runner.facts.description)
     return runner
+
+
+def _refusal(obstacle: str) -> BackendUnavailable:
+    return BackendUnavailable(f"device 'cuda' cannot be used: {obstacle}; use 'cpu' or 'auto'")
+
+
+def _reason(error: BackendUnavailable) -> str:
+    return str(error).removeprefix("CUDA cannot be used: ")
 
 
 def _open_gpu(path: Path, spec: ModelSpec, config: DetectConfig) -> GpuNetwork:

@@ -99,8 +99,8 @@ class EngineFacts:
     @property
     def description(self) -> str:
         """All of it in a line."""
-        sm = f" (sm {self.sm})" if self.sm else ""
-        return f"{self.backend} {self.version}, {self.device}{sm}, {self.precision}, {self.detail}"
+        device = f"{self.device} (sm {self.sm})" if self.sm else self.device
+        return ", ".join(filter(None, (f"{self.backend} {self.version}", device, self.precision, self.detail)))
 
 
 class Runner(Protocol):

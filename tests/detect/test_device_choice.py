@@ -108,6 +108,20 @@ def test_a_gpu_that_is_let_down_by_the_network_is_given_back(
     assert cuda.is_closed
 
 
+def test_a_gpu_that_turns_out_too_old_is_left_unused_or_refused(
+    tiny_model: Path, cuda: StandInOps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def too_old() -> None:
+        raise BackendUnavailable("GTX 1080 cannot be used: its compute capability must be at least 7.5, got 6.1")
+
+    monkeypatch.setattr("acfd_stream.ops.cuda.open_ops", too_old)
+    with Detector.open(tiny_model, "auto") as detector:
+        assert (detector.device, detector.facts.is_fallback) == ("cpu", True)
+    assert caplog.messages[0].startswith("the GPU is not used: GTX 1080 cannot be used")
+    with pytest.raises(BackendUnavailable, match=r"device 'cuda' cannot be used: GTX 1080 .* got 6\.1; use 'cpu'"):
+        Detector.open(tiny_model, "cuda")
+
+
 def test_the_cpu_is_never_asked_about_a_gpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def asked() -> GpuStatus:
         raise AssertionError
@@ -146,7 +160,7 @@ def test_the_driver_is_asked_first(monkeypatch: pytest.MonkeyPatch, library: Any
         return library
 
     def no_cupy() -> None:
-        raise BackendUnavailable("no CuPy here")
+        raise BackendUnavailable("CUDA cannot be used: no CuPy here")
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     monkeypatch.setattr("acfd_stream.ops.cuda.load_cupy", no_cupy)
