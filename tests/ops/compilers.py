@@ -6,9 +6,10 @@ import ctypes
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-NVRTC_LIBRARIES = ("libnvrtc-builtins.so", "libnvrtc.so")
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
+NVRTC_LIBRARIES = ("libnvrtc-builtins.so", "libnvrtc.so")
 
 
 def compile_by_nvcc(nvcc: str, source: str, options: tuple[str, ...], folder: Path) -> dict[str, bytes]:
@@ -25,27 +26,66 @@ def compile_by_nvcc(nvcc: str, source: str, options: tuple[str, ...], folder: Pa
     return code
 
 
-def compile_by_nvrtc(source: str, options: tuple[str, ...], architecture: str) -> bytes:
-    """Machine code as CuPy gets it: no header of CUDA's or of the system is there."""
-    nvrtc = _nvrtc()
-    program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None) == 0
-    texts = [option.encode() for option in (*options, f"--gpu-architecture={architecture}")]
-    status = nvrtc.nvrtcCompileProgram(program, len(texts), (ctypes.c_char_p * len(texts))(*texts))
-    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(program, log)
-    assert status == 0, log.value.decode()
-    assert nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
-    code = ctypes.create_string_buffer(size.value)
-    assert nvrtc.nvrtcGetCUBIN(program, code) == 0
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return code.raw
+class Nvrtc:
+    """The functions of CuPy's module ``nvrtc`` that the product calls, over the library of the wheel.
 
+    No header of CUDA's or of the system is there, as where CuPy calls it.
+    """
 
-def _nvrtc() -> ctypes.CDLL:
-    files = metadata.files("nvidia-cuda-nvrtc") or []
-    paths = {name: [str(file.locate()) for file in files if file.name.startswith(name)] for name in NVRTC_LIBRARIES}
-    for path in paths[NVRTC_LIBRARIES[0]]:
-        ctypes.CDLL(path, ctypes.RTLD_GLOBAL)  # the compiler looks for it by name only
-    return ctypes.CDLL(paths[NVRTC_LIBRARIES[1]][0])
+    class NVRTCError(RuntimeError):
+        """A status other than success."""
+
+    def __init__(self) -> None:
+        files = metadata.files("nvidia-cuda-nvrtc") or []
+        paths = {name: [str(file.locate()) for file in files if file.name.startswith(name)] for name in NVRTC_LIBRARIES}
+        for path in paths[NVRTC_LIBRARIES[0]]:
+            ctypes.CDLL(path, ctypes.RTLD_GLOBAL)  # the compiler looks for it by name only
+        self._library = ctypes.CDLL(paths[NVRTC_LIBRARIES[1]][0])
+        self.compiled: list[tuple[str, ...]] = []
+
+    def getVersion(self) -> tuple[int, int]:  # noqa: N802 (CuPy's names, all of them)
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        self._call("Version", ctypes.byref(major), ctypes.byref(minor))
+        return major.value, minor.value
+
+    def getSupportedArchs(self) -> tuple[int, ...]:  # noqa: N802
+        count = ctypes.c_int()
+        self._call("GetNumSupportedArchs", ctypes.byref(count))
+        numbers = (ctypes.c_int * count.value)()
+        self._call("GetSupportedArchs", numbers)
+        return tuple(numbers)
+
+    def createProgram(self, source: str, name: str, headers: Any, include_names: Any) -> ctypes.c_void_p:  # noqa: N802
+        assert (headers, include_names) == ((), ())
+        program = ctypes.c_void_p()
+        self._call("CreateProgram", ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
+        return program
+
+    def compileProgram(self, program: ctypes.c_void_p, options: tuple[str, ...]) -> None:  # noqa: N802
+        self.compiled.append(options)
+        texts = [option.encode() for option in options]
+        self._call("CompileProgram", program, len(texts), (ctypes.c_char_p * len(texts))(*texts))
+
+    def getCUBIN(self, program: ctypes.c_void_p) -> bytes:  # noqa: N802
+        return self._text("CUBIN", program)
+
+    def getPTX(self, program: ctypes.c_void_p) -> bytes:  # noqa: N802
+        return self._text("PTX", program)
+
+    def getProgramLog(self, program: ctypes.c_void_p) -> str:  # noqa: N802
+        return self._text("ProgramLog", program).decode()
+
+    def destroyProgram(self, program: ctypes.c_void_p) -> None:  # noqa: N802
+        self._call("DestroyProgram", ctypes.byref(program))
+
+    def _text(self, what: str, program: ctypes.c_void_p) -> bytes:
+        size = ctypes.c_size_t()
+        self._call(f"Get{what}Size", program, ctypes.byref(size))
+        text = ctypes.create_string_buffer(size.value)
+        self._call(f"Get{what}", program, text)
+        return text.raw
+
+    def _call(self, function: str, *arguments: Any) -> None:
+        status = getattr(self._library, f"nvrtc{function}")(*arguments)
+        if status != 0:
+            raise self.NVRTCError(f"nvrtc{function} answers {status}")

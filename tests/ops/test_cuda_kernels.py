@@ -8,9 +8,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from acfd_stream.ops.cuda import records
-from acfd_stream.ops.cuda.kernels import COMPILE_OPTIONS, SOURCES, kernel_source, source_folder
-from tests.ops.compilers import ARCHITECTURES, compile_by_nvcc, compile_by_nvrtc
+from acfd_stream.ops.cuda import kernels, records
+from acfd_stream.ops.cuda.kernels import COMPILE_OPTIONS, SOURCES, kernel_source, machine_code, source_folder
+from tests.ops.compilers import ARCHITECTURES, Nvrtc, compile_by_nvcc
 from tests.ops.cuda_on_cpu.device import CSRC, HERE, CpuDevice, library
 
 KERNELS = (b"letterbox_taps", b"letterbox", b"decode_anchors", b"nms")
@@ -40,22 +40,73 @@ def require_code(code):
     assert [name for name in KERNELS if name not in code] == []
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_kernels_compile_as_cupy_compiles_them(architecture):
-    require_code(compile_by_nvrtc(kernel_source(), COMPILE_OPTIONS, architecture))
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
+def test_the_kernels_compile_as_on_a_gpu_and_only_once(capability, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACFD_CACHE_DIR", str(tmp_path))
+    nvrtc = Nvrtc()
+    code = machine_code(nvrtc, capability)
+    require_code(code)
+    assert nvrtc.compiled == [(*COMPILE_OPTIONS, "--gpu-architecture=sm_{}{}".format(*capability))]
+    assert machine_code(nvrtc, capability) == code
+    assert len(nvrtc.compiled) == 1
+
+
+class QuickNvrtc(Nvrtc):
+    """Knows nothing newer than 9.0, and compiles nothing."""
+
+    def __init__(self, version=(13, 0)):
+        self.compiled = []
+        self.getVersion, self.getSupportedArchs = lambda: version, lambda: (75, 80, 90)
+        self._call = lambda *_: None
+        self._text = lambda what, _: f"{what} {len(self.compiled)}".encode()
+
+
+def test_a_gpu_newer_than_the_compiler_gets_what_its_driver_compiles(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACFD_CACHE_DIR", str(tmp_path))
+    nvrtc = QuickNvrtc()
+    assert machine_code(nvrtc, (12, 0)) == b"PTX 1"
+    assert nvrtc.compiled[0][-1] == "--gpu-architecture=compute_90"
+
+
+def test_another_source_or_compiler_is_compiled_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACFD_CACHE_DIR", str(tmp_path))
+    nvrtc = QuickNvrtc()
+    assert machine_code(nvrtc, (9, 0)) == machine_code(nvrtc, (9, 0)) == b"CUBIN 1"
+    assert machine_code(nvrtc, (8, 0)) == b"CUBIN 2"
+    monkeypatch.setattr(kernels, "kernel_source", lambda: "// another")
+    assert machine_code(nvrtc, (9, 0)) == b"CUBIN 3"
+    newer = QuickNvrtc(version=(13, 1))
+    assert machine_code(newer, (9, 0)) == b"CUBIN 1"
+    assert len(newer.compiled) == 1
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ACFD_CACHE_DIR", str(tmp_path / "file"))
+    nvrtc = QuickNvrtc()
+    assert [machine_code(nvrtc, (9, 0)) for _ in range(2)] == [b"CUBIN 1", b"CUBIN 2"]
+
+
+def test_denormals_and_roundings_are_the_laws():
+    assert {"--ftz=false", "--fmad=false"} <= set(COMPILE_OPTIONS)  # compilers flush and contract unless told
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc; NVRTC compiles the same in the test above")
 def test_the_kernels_compile_without_a_warning_where_there_is_nvcc(tmp_path):
     code = compile_by_nvcc("nvcc", kernel_source(), COMPILE_OPTIONS, tmp_path)
     assert set(code) == set(ARCHITECTURES)
-    for machine_code in code.values():
-        require_code(machine_code)
+    for compiled in code.values():
+        require_code(compiled)
 
 
-def test_an_error_in_a_kernel_is_noticed():
-    with pytest.raises(AssertionError, match="undefined"):
-        compile_by_nvrtc(kernel_source() + "\n__global__ void broken() { nowhere(); }\n", COMPILE_OPTIONS, "sm_90")
+def test_an_error_in_a_kernel_is_told_with_the_compilers_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACFD_CACHE_DIR", str(tmp_path))
+    broken = kernel_source() + "\n__global__ void broken() { nowhere(); }\n"
+    monkeypatch.setattr(kernels, "kernel_source", lambda: broken)
+    with pytest.raises(Nvrtc.NVRTCError) as caught:
+        machine_code(Nvrtc(), (9, 0))
+    assert 'identifier "nowhere" is undefined' in caught.value.__notes__[0]
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_the_source_is_one_text_with_every_header_once():

@@ -106,6 +106,13 @@ def test_the_two_zeros_are_equal_scores(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_scores_below_normal_numbers_have_their_order(backend):
+    scores = {0: 1e-40, 1: -1e-40, 2: 3e-40, 3: 2e-40}
+    assert decode_small(backend, scores, threshold=1.5e-40).indices.tolist() == [2, 3]
+    assert decode_small(backend, scores, threshold=0.0, candidates=3).indices.tolist() == [2, 3, 0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_passes_gives_empty_arrays_of_the_right_shape(backend):
     found = decode_small(backend, {})
     assert found.boxes_xyxy.shape == (0, 4)

@@ -51,6 +51,7 @@ TABLE = [
     ("half inside out", [[0, 0, 10, 10], [10, 0, 0, 10]], [0.9, 0.8], 0.1, [0, 1]),
     ("a corner is NaN", [[0, 0, 10, 10], [0, NAN, 10, 10], [0, 0, 10, 10]], [0.7, 0.9, 0.8], 0.5, [1, 2]),
     ("a score is NaN", [[0, 0, 10, 10], [0, 0, 10, 10], [9, 9, 10, 10]], [NAN, -INFINITY, NAN], 0.5, [1, 2]),
+    ("smaller than normal numbers", [[0, 0, 1e-20, 1e-20], [0, 0, 1e-20, 1e-20]], [1e-40, 2e-40], 0.5, [1]),
     ("without end", [[-INFINITY, -INFINITY, INFINITY, INFINITY], [0, 0, 10, 10]], [0.9, 0.8], 0.0, [0, 1]),
 ]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from acfd_stream.errors import BackendUnavailable, RunnerError
-from acfd_stream.ops.cuda.kernels import COMPILE_OPTIONS, kernel_source
+from acfd_stream.ops.cuda.kernels import machine_code
 
 Array = Any
 """Memory on the device with ``shape``, ``dtype`` and ``strides``: CuPy's, or NumPy's where tests stand in for a GPU."""
@@ -125,12 +125,8 @@ class CupyDevice:
             raise BackendUnavailable(
                 f"GPU {index} cannot be used: the driver offers {cuda.runtime.getDeviceCount()} GPUs, counted from 0"
             )
-        self._errors = (
-            cuda.runtime.CUDARuntimeError,
-            cuda.driver.CUDADriverError,
-            cuda.memory.OutOfMemoryError,
-            cuda.compiler.CompileException,
-        )
+        # What CuPy raises of its own is a RuntimeError; so is a library of CUDA's that it cannot load.
+        self._errors = (RuntimeError, cuda.memory.OutOfMemoryError)
         self._device = cuda.Device(index)
         properties = cuda.runtime.getDeviceProperties(index)
         self.name: str = properties["name"].decode()
@@ -144,9 +140,8 @@ class CupyDevice:
         with self._translated():
             # A stream that does not wait for the default one: other libraries of the process may use that.
             self._stream = cuda.Stream(non_blocking=True)
-            # CuPy keeps the compiled module on disk under a hash of this text, the options and the architecture.
-            self._module = self._cupy.RawModule(code=kernel_source(), options=COMPILE_OPTIONS)
-            self._module.compile()
+            self._module = cuda.Module()
+            self._module.load(machine_code(cuda.nvrtc, capability))
             self._kernels: dict[str, Any] = {}
         self._is_closed = False
 

@@ -1,19 +1,25 @@
-"""The kernels' source as one text, for a compiler that sees no files.
+"""The kernels' source as one text, and its machine code, which NVRTC makes once for a generation of GPUs.
 
-One text also means that a cache of compiled code which is keyed by the text notices a change in a header.
+CuPy's own compilation is not used: it adds ``-ftz=true``, and flushed denormals would be another law. The code is kept
+in the cache folder under a hash of the text, the options, the compiler's version and the architecture.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from acfd_stream.config import cache_dir
 from acfd_stream.errors import BackendUnavailable
 
 SOURCES = ("letterbox_cuda.cu", "decode_anchors_cuda.cu", "nms_cuda.cu")
-COMPILE_OPTIONS = ("--std=c++17", "--fmad=false")
-"""Without contraction to FMA the float32 results equal the law's to the last bit."""
+COMPILE_OPTIONS = ("--std=c++17", "--fmad=false", "--ftz=false")
+"""Without contraction to FMA, and with denormals, the float32 results equal the law's to the last bit."""
 _INCLUDE = re.compile(r'^#include "(?P<name>\w+\.h)"\n', re.MULTILINE)
 
 
@@ -43,3 +49,53 @@ def kernel_source() -> str:
         return _INCLUDE.sub(lambda include: expanded(include["name"]), text)
 
     return "".join(expanded(name) for name in SOURCES)
+
+
+def machine_code(nvrtc: Any, capability: tuple[int, int]) -> bytes:
+    """The kernels for one generation of GPUs: from the cache folder, else compiled and put there.
+
+    Args:
+        nvrtc: CuPy's module of that name.
+        capability: compute capability of the GPU.
+
+    Raises:
+        nvrtc.NVRTCError: with the compiler's words in a note.
+    """
+    own, known = 10 * capability[0] + capability[1], nvrtc.getSupportedArchs()
+    # PTX of the newest generation the compiler knows of is what the driver compiles for a GPU that is newer still.
+    target = f"sm_{own}" if own in known else f"compute_{max(arch for arch in known if arch <= own)}"
+    options = (*COMPILE_OPTIONS, f"--gpu-architecture={target}")
+    folder = cache_dir()
+    key = hashlib.sha256(repr((kernel_source(), options, nvrtc.getVersion())).encode()).hexdigest()
+    file = folder / "kernels" / f"{target}-{key[:32]}" if folder else None
+    if file is not None and file.is_file():
+        return file.read_bytes()
+    code = _compiled(nvrtc, options)
+    if file is not None:
+        _keep(code, file)
+    return code
+
+
+def _compiled(nvrtc: Any, options: tuple[str, ...]) -> bytes:
+    program = nvrtc.createProgram(kernel_source(), "acfd_kernels.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, options)
+        is_code = "=sm_" in options[-1]
+        code: bytes = nvrtc.getCUBIN(program) if is_code else nvrtc.getPTX(program)
+        return code
+    except nvrtc.NVRTCError as error:
+        error.add_note(nvrtc.getProgramLog(program))
+        raise
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+def _keep(code: bytes, file: Path) -> None:
+    """Write it whole or not at all; a folder that cannot be written only costs the next start some seconds."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
+            part.write(code)
+        os.replace(part.name, file)
+    except OSError:
+        return
