@@ -38,6 +38,7 @@ function showState() {
   at("play").classList.toggle("playing", player.isPlaying);
   at("play").setAttribute("aria-label", player.isPlaying ? "Pause" : "Play");
   at("mute").setAttribute("aria-pressed", String(player.isMuted));
+  stage.hasPicture = player.clock === null;
   at("mute").hidden = player.clock !== null;
   at("no-picture").hidden = player.clock === null;
   at("no-picture").textContent = player.reason;
@@ -51,6 +52,7 @@ function showHere() {
   at("here-count").textContent = faces.length ? `${faces.length}` : "";
   if (ids === state.hereIds && at("here").childElementCount) return;
   state.hereIds = ids;
+  if (player.isPlaying && faces.length && at("order").value === "begin") lanes.follow(faces[0].track);
   if (!faces.length) at("here").replaceChildren(element("li", "soft", "Nobody."));
   else at("here").replaceChildren(...faces.map(({ track }) => element("li", "", faceButton(track))));
 }
@@ -208,7 +210,7 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("keys").open) return;
-  const { target } = event;
+  const target = event.target instanceof Element ? event.target : document.body;
   if (target.matches("input, select, textarea")) return;
   if (target.matches("button, a, summary") && (event.key === " " || event.key === "Enter")) return; // they are pressed
   const act = KEYS[event.key];

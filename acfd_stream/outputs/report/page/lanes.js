@@ -59,7 +59,13 @@ class Lanes {
     else this.bring(index);
   }
 
-  bring(index) {
+  // While a video plays, the rows go with it, unless somebody is looking at them.
+  follow(track) {
+    const index = this.place?.get(track);
+    if (index !== undefined && !this.root.matches(":hover, :focus-within")) this.reach(index);
+  }
+
+  reach(index) {
     const top = index * this.rowHeight;
     const { scroll } = this;
     if (scroll.scrollHeight > scroll.clientHeight + 1) {
@@ -67,6 +73,10 @@ class Lanes {
       else if (top + this.rowHeight > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = top + this.rowHeight - scroll.clientHeight;
     }
     this.render();
+  }
+
+  bring(index) {
+    this.reach(index);
     this.scroll.setAttribute("aria-activedescendant", `lane-${this.list[index].id}`);
   }
 

@@ -1,6 +1,7 @@
 // Time runs here: the video's where the browser can play it, else a clock's. Times are those of the result (pts).
 
 const NUDGE_SECONDS = 0.0005; // players round a time down to the frame before; this lands within the frame
+const UNPLAYABLE = "This browser cannot play the video, or it is no longer beside this page. A report with --report-proxy has it inside.";
 
 class Player {
   // `on` has frame(time): this moment is on screen; state(): something else changed.
@@ -26,9 +27,9 @@ class Player {
 
   load(url) {
     const { video } = this;
-    video.addEventListener("error", () => this.useClock("This browser cannot play the video, or it is no longer beside this page."));
+    video.addEventListener("error", () => this.useClock(UNPLAYABLE));
     video.addEventListener("loadedmetadata", () => {
-      if (!video.videoWidth) this.useClock("This browser cannot show the pictures of this video.");
+      if (!video.videoWidth) this.useClock(UNPLAYABLE);
       else if (!this.episode.isWhole && this.wanted === null) this.seek(this.time);
     });
     video.addEventListener("seeked", () => this.hasSought());

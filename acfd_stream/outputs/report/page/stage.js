@@ -9,6 +9,7 @@ class Stage {
     this.canvas = at("boxes");
     this.frame = -1;
     this.isOn = true;
+    this.hasPicture = true;
     this.hidden = null; // Uint8Array by track: 1 where a filter hides it
     this.picked = null;
     this.pointed = null;
@@ -51,8 +52,21 @@ class Stage {
     if (!this.isOn || !this.scale) return;
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     const faces = this.faces();
+    if (!this.hasPicture) for (const face of faces) this.drawFace(pen, face);
     for (const face of faces) this.drawBox(pen, face);
     for (const face of faces) this.drawLabel(pen, face);
+  }
+
+  // Where there is no video: the track's own small picture, which has half as much room around the face as its box.
+  drawFace(pen, { track, box: [x1, y1, x2, y2] }) {
+    if (!track.thumbnail) return;
+    track.image ??= Object.assign(new Image(), { src: track.thumbnail, onload: () => this.draw() });
+    if (!track.image.complete) return;
+    const side = Math.max(x2 - x1, y2 - y1) * 1.5 * this.scale;
+    const [x, y] = [((x1 + x2) / 2) * this.scale, ((y1 + y2) / 2) * this.scale];
+    pen.globalAlpha = 0.8;
+    pen.drawImage(track.image, x - side / 2, y - side / 2, side, side);
+    pen.globalAlpha = 1;
   }
 
   drawBox(pen, { track, isFilled, box }) {
