@@ -11,6 +11,7 @@ import typer
 
 from acfd_stream.cli.archive.app import archive_app
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain
+from acfd_stream.cli.jobs_app import jobs_app
 from acfd_stream.cli.service_app import bench_app, client_app, serve_app
 from acfd_stream.config import DetectConfig, VideoConfig
 
@@ -203,6 +204,7 @@ _add_training_command("export", "Turn a trained checkpoint into a model file (ne
 
 
 app.add_typer(serve_app, name="serve")
+client_app.add_typer(jobs_app, name="jobs")
 app.add_typer(client_app, name="client")
 app.add_typer(bench_app, name="bench")
 app.add_typer(archive_app, name="archive")

@@ -110,7 +110,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
         progress = TrackProgress(
             expected_frames(info, call.video), is_quiet=call.is_quiet, is_bar_welcome=is_screen_free
         )
-        end = _write_results(call, stream, progress)
+        end = write_results(call, stream, progress)
     return say_how_it_ended(call, info.source, end, progress)
 
 
@@ -142,7 +142,7 @@ def _check_source(source: str, is_uri: bool) -> None:
         raise MediaError(f"cannot open {source}: {reason}") from error
 
 
-def _write_results(call: TrackCall, stream: TrackStream, progress: TrackProgress) -> ResultEnd:
+def write_results(call: TrackCall, stream: TrackStream, progress: TrackProgress) -> ResultEnd:
     """Write all frames and the closing word; a failure leaves nothing that looks whole."""
     from acfd_stream.outputs import ResultEnd, open_writer
 

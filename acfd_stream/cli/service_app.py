@@ -130,7 +130,8 @@ Patience = Annotated[
 ]
 
 
-def _finite(seconds: float | None) -> float | None:
+def check_seconds(seconds: float | None) -> float | None:
+    """``seconds``, where it is a time."""
     if seconds is not None and not math.isfinite(seconds):
         raise typer.BadParameter(f"{seconds} is not a time in seconds")
     return seconds
@@ -152,8 +153,8 @@ def client_track(
         float | None, typer.Option(metavar="S", help="Longest time a live frame should take, seconds. [the server's]")
     ] = None,
     is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads itself.")] = False,
-    start: Annotated[float | None, typer.Option(metavar="S", callback=_finite, help="As of 'track'.")] = None,
-    end: Annotated[float | None, typer.Option(metavar="S", callback=_finite, help="As of 'track'.")] = None,
+    start: Annotated[float | None, typer.Option(metavar="S", callback=check_seconds, help="As of 'track'.")] = None,
+    end: Annotated[float | None, typer.Option(metavar="S", callback=check_seconds, help="As of 'track'.")] = None,
     ca: Ca = None,
     cert: Cert = None,
     key: Key = None,

@@ -26,11 +26,12 @@ from acfd_stream.service.exchange import (
     cut,
 )
 from acfd_stream.service.failures import error_of
+from acfd_stream.service.jobs.asking import AsyncJobCalls
 from acfd_stream.service.operation import KeepaliveConfig
 from acfd_stream.service.tls import ClientTls
 from acfd_stream.service.tracing import trace_metadata
 from acfd_stream.types import FrameResult
-from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2_grpc
 
 
 class AsyncClient:
@@ -41,6 +42,8 @@ class AsyncClient:
         ...     async with client.track("episode.mkv") as stream:
         ...         async for result in stream:
         ...             print(result.index, [face.track_id for face in result.faces])
+
+    ``jobs`` has the server's jobs, as ``Client.jobs``.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class AsyncClient:
         self._channel = open_channel(grpc.aio, target, tls, keepalive)
         self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        stub = job_pb2_grpc.JobServiceStub(self._channel)
+        self.jobs = AsyncJobCalls(stub, self._ask, self._heard, self._metadata, patience_seconds)
 
     def track(
         self, source: Bytes | AsyncIterable[bytes], options: StreamOptions | None = None, *, name: str = "<stream>"
@@ -86,7 +91,7 @@ class AsyncClient:
         def begin(_: None) -> Any:
             return self._faces.TrackUri(exchange.uri_request(uri), metadata=self._metadata())
 
-        return AsyncTrackStream(exchange, begin, None, self.target, self._patience)
+        return self._heard(exchange, begin)
 
     async def detect(self, image: bytes) -> PictureFaces:
         """Faces of one encoded picture: PNG, JPEG or WebP."""
@@ -135,6 +140,10 @@ class AsyncClient:
             return self._faces.Track(requests, metadata=self._metadata())
 
         return AsyncTrackStream(Exchange(media.name, options), begin, media, self.target, self._patience)
+
+    def _heard(self, exchange: Exchange, begin: Callable[[Any], Any]) -> AsyncTrackStream:
+        """A stream that nothing is sent to."""
+        return AsyncTrackStream(exchange, begin, None, self.target, self._patience)
 
 
 class _AsyncMedia(Sendable):

@@ -33,11 +33,12 @@ from acfd_stream.service.exchange import (
     StreamStart,
 )
 from acfd_stream.service.failures import Retry, error_of
+from acfd_stream.service.jobs.asking import JobCalls
 from acfd_stream.service.operation import KeepaliveConfig, channel_options
 from acfd_stream.service.tls import ClientTls, channel_credentials
 from acfd_stream.service.tracing import trace_metadata
 from acfd_stream.types import FrameResult
-from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2_grpc
 
 MESSAGE_BYTES = 16 * 2**20
 """Longest answer that is taken."""
@@ -56,6 +57,8 @@ class Client:
         ...         for result in stream:
         ...             print(result.index, [face.track_id for face in result.faces])
         ...         print(stream.end)
+
+    ``jobs`` has the server's jobs: submit, look, list, cancel, watch, read results.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class Client:
         self._channel = open_channel(grpc, target, tls, keepalive)
         self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        stub = job_pb2_grpc.JobServiceStub(self._channel)
+        self.jobs = JobCalls(stub, self._ask, self._heard, self._metadata, patience_seconds)
 
     def track(self, source: Bytes, options: StreamOptions | None = None, *, name: str = "<stream>") -> TrackStream:
         """The tracks of a container that is sent from here.
@@ -113,7 +118,7 @@ class Client:
         def begin(_: None) -> Any:
             return self._faces.TrackUri(exchange.uri_request(uri), metadata=self._metadata())
 
-        return TrackStream(exchange, begin, None, self.target, self._patience)
+        return self._heard(exchange, begin)
 
     def detect(self, image: bytes) -> PictureFaces:
         """Faces of one encoded picture: PNG, JPEG or WebP."""
@@ -182,6 +187,10 @@ class Client:
 
         exchange = Exchange(media.name, options)
         return TrackStream(exchange, begin, media, self.target, self._patience)
+
+    def _heard(self, exchange: Exchange, begin: Callable[[Any], Any]) -> TrackStream:
+        """A stream that nothing is sent to."""
+        return TrackStream(exchange, begin, None, self.target, self._patience)
 
 
 def authorization(token: str) -> list[tuple[str, str]]:

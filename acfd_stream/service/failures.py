@@ -20,6 +20,8 @@ _CODE = grpc.StatusCode
 _TLS_FAULT = re.compile(r"(?i)handshake|certificate|ssl_error|wrong_version_number|peer name|tls")
 _BROKEN_WRITE = (_CODE.INTERNAL, "Internal error from Core")
 """What grpc.aio makes of a server's own word when that comes in the middle of a write; another try hears it."""
+_OF_JOBS = ("JOB_FAILED", "JOB_CANCELLED", "RESULTS_LOST")
+"""Reasons that are about a job whose results are read, not about this call: trying again is of no use."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -39,6 +41,10 @@ def error_of(error: Any, target: str) -> AcfdError:
     """Our error for a ``grpc.RpcError`` of a call to ``target``; its message is one line."""
     code, text = error.code(), " ".join((error.details() or "").split())
     status = rich_status(error.trailing_metadata())
+    info = detail(status, error_details_pb2.ErrorInfo)
+    reason = "" if info is None else info.reason
+    if reason in _OF_JOBS:
+        return ServiceError(f"{target}: {'the job failed: ' if reason == 'JOB_FAILED' else ''}{text}")
     if (code, text) == _BROKEN_WRITE:
         return Unreachable(f"{target} ended the call while it was being sent to")
     if code is _CODE.UNAVAILABLE:
@@ -48,8 +54,7 @@ def error_of(error: Any, target: str) -> AcfdError:
     if code is _CODE.RESOURCE_EXHAUSTED:
         return _refused(text, status, target)
     if code is _CODE.INVALID_ARGUMENT:
-        info = detail(status, error_details_pb2.ErrorInfo)
-        return MediaError(text) if info is not None and info.reason == "MEDIA" else ConfigError(f"{target}: {text}")
+        return MediaError(text) if reason == "MEDIA" else ConfigError(f"{target}: {text}")
     if code in (_CODE.FAILED_PRECONDITION, _CODE.NOT_FOUND, _CODE.ALREADY_EXISTS, _CODE.OUT_OF_RANGE):
         return ConfigError(f"{target}: {text}")
     if code is _CODE.UNIMPLEMENTED:

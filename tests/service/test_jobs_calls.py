@@ -54,6 +54,8 @@ class LineWork:
         desk.on_stop(self.gate.release)
         if uri == "broken":
             raise MediaError("broken: is no video")
+        if uri == "away":
+            return JobEnd(JobState.FAILED, "the folder is away", grpc.StatusCode.UNAVAILABLE.value[0])
         lines, count = JsonlLines(HEADER), int(uri)
         desk.describe(START.SerializeToString(), count)
         desk.write(lines.header(), 0, 0)
@@ -78,7 +80,8 @@ class Service:
         interceptors = [StatusInterceptor(), *([AccessInterceptor(access)] if access else [])]
         self.server = grpc.server(ThreadPoolExecutor(8), interceptors=interceptors)
         job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(self.bench.runner, self.check), self.server)
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
+        self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.channel = grpc.insecure_channel(self.address)
         self.server.start()
         self.stub = job_pb2_grpc.JobServiceStub(self.channel)
 

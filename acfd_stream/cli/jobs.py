@@ -1,0 +1,115 @@
+"""``client jobs``: a service tracks videos that it reads itself, while nobody waits; results are fetched later."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from acfd_stream.cli.client import Remote, write_results
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
+from acfd_stream.cli.progress import TrackProgress
+from acfd_stream.cli.signals import STOP
+from acfd_stream.cli.track import STDOUT, TrackCall, check_places, say_how_it_ended
+from acfd_stream.config import require
+from acfd_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from acfd_stream.metrics import JobState
+    from acfd_stream.service.jobs.asking import JobReport
+
+
+def run_submit(remote: Remote, uri: str, key: str, start_seconds: float | None, end_seconds: float | None) -> int:
+    """Print the id of the job, which is new unless ``key`` is known."""
+    with remote.open() as client:
+        from acfd_stream.service.exchange import StreamOptions
+
+        options = StreamOptions(start_seconds=start_seconds, end_seconds=end_seconds)
+        print(client.jobs.submit(uri, options, idempotency_key=key).job_id)
+    return DONE
+
+
+def run_list(remote: Remote, states: Sequence[str], most: int | None) -> int:
+    """Print one's jobs, newest first, one JSON object a line."""
+    require(most is None or most >= 1, "--most", most, ">= 1")
+    with remote.open() as client:
+        for job in islice(client.jobs.list(_states(states)), most):
+            _print(job)
+            STOP.check()
+    return DONE
+
+
+def run_cancel(remote: Remote, job_id: str) -> int:
+    """Have a job stop, and print it as it stands."""
+    with remote.open() as client:
+        _print(client.jobs.cancel(job_id))
+    return DONE
+
+
+def run_watch(remote: Remote, job_id: str) -> int:
+    """Print a job whenever it has changed, one JSON object a line; 0 where it is done in the end."""
+    with remote.open() as client:
+        for job in client.jobs.watch(job_id):
+            _print(job)
+            STOP.check()
+    if job.error is not None:
+        complain(f"{job.uri}: {job.error}; job {job_id} failed, its results so far are kept")
+    elif job.state.value == "cancelled":
+        complain(f"job {job_id} was cancelled; its results so far are kept")
+    return DONE if job.state.value == "done" else INPUT_AT_FAULT
+
+
+def run_results(remote: Remote, call: TrackCall) -> int:
+    """Write the results of the job ``call.source``, of one that is running as they come; codes as of ``track``.
+
+    Raises:
+        AcfdError: there is no such job, it has failed, or the results cannot be written.
+    """
+    from acfd_stream.outputs import check_format
+
+    check_format(call.format)
+    check_places(call)
+    with remote.open() as client:
+        job = client.jobs.get(call.source)
+        with client.jobs.results(call.source, name=job.uri) as stream:
+            is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
+            expected = stream.start.info.frame_count if job.expected_frames is None else job.expected_frames
+            progress = TrackProgress(expected, is_quiet=call.is_quiet, is_bar_welcome=is_screen_free)
+            end = write_results(call, stream, progress)
+    return say_how_it_ended(call, job.uri, end, progress)
+
+
+def _states(names: Sequence[str]) -> list[JobState]:
+    from acfd_stream.metrics import JobState
+
+    known = {state.value: state for state in JobState}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"--state must be one of {', '.join(known)}, got {unknown[0]!r}")
+    return [known[name] for name in names]
+
+
+def _print(job: JobReport) -> None:
+    from acfd_stream.outputs.jsonl import json_line
+
+    values = {
+        "job_id": job.job_id,
+        "state": job.state.value,
+        "uri": job.uri,
+        "frames": job.frames,
+        "expected_frames": job.expected_frames,
+        "tracks": job.tracks,
+        "created": _written(job.created),
+        "started": _written(job.started),
+        "ended": _written(job.ended),
+        "error": job.error,
+    }
+    sys.stdout.buffer.write(json_line(values))
+    sys.stdout.buffer.flush()
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
