@@ -137,12 +137,13 @@ class CupyDevice:
                 f"{self.name} cannot be used: its compute capability must be at least {OLDEST[0]}.{OLDEST[1]}, "
                 f"got {self.compute_capability}"
             )
-        with self._translated():
+        with self._device:
             # A stream that does not wait for the default one: other libraries of the process may use that.
             self._stream = cuda.Stream(non_blocking=True)
+        self._kernels: dict[str, Any] = {}
+        with self._translated():
             self._module = cuda.Module()
             self._module.load(machine_code(cuda.nvrtc, capability))
-            self._kernels: dict[str, Any] = {}
         self._is_closed = False
 
     @property

@@ -7,6 +7,7 @@ the pictures hold, and may stand in a CUDA graph.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class AnchorDecoder:
         self._pinned_views[...] = np.zeros((), records.VIEW_PLACEMENT)  # no content: no such picture
         for picture, boxes in enumerate(views):
             for scale, box in enumerate(boxes):
-                self._pinned_views[picture, scale] = placement(box)
+                self._pinned_views[picture, scale] = _placement(box)
         self._device.copy_in(self._views, self._pinned_views)
         self._uploaded = self._device.mark()
 
@@ -180,11 +181,11 @@ class CudaFaces:
         ]
 
 
-def placement(box: Letterbox) -> Any:
-    """The record by which the kernel brings boxes of a view to the display; ratios as in ``Letterbox.to_display``."""
+@lru_cache(maxsize=256)
+def _placement(box: Letterbox) -> tuple[float, ...]:
+    """The VIEW_PLACEMENT by which boxes of a view come to the display; ratios as in ``Letterbox.to_display``."""
     ratio_y, ratio_x = (display / content for display, content in zip(box.display_size, box.content_size, strict=True))
-    values = (*box.content_size[::-1], ratio_x, ratio_y, *box.display_size[::-1])
-    return records.record(records.VIEW_PLACEMENT, values)
+    return (*box.content_size[::-1], ratio_x, ratio_y, *box.display_size[::-1])
 
 
 def _levels(network_size: tuple[int, int], spec: AnchorSpec) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def network_levels(mean: Sequence[float], std: Sequence[float], dtype: DTypeLike
     return values.astype(dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Filter:
     """The filter of one axis of one plane."""
 
@@ -91,7 +91,7 @@ class AxisFilters:
         return Filter(records.record(records.AXIS_TAPS, values), (first, weights))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PictureRecord:
     """What the kernel is told of a picture but where its planes lie."""
 
