@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +30,10 @@ from measure import commit  # noqa: E402
 
 # What CUDA images do not bring: PyAV for NVDEC, a pytest of our floor, gRPC's small parts for tests that import them.
 WHEELS = ("av", "pytest", "iniconfig", "pluggy", "pytest-timeout", "grpcio-health-checking", "googleapis-common-protos")
-PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64")
+# What the Python that comes with a TensorRT lacks: onnx, which makes the fp16 model.
+TRT_WHEELS = ("onnx", "ml-dtypes", "protobuf", "typing-extensions")
+TRT_PYTHON = "3.10"
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64")
 MIB = 2**20
 MOST_PART_MIB = 60
 MARGIN_MIB = 1
@@ -62,22 +66,23 @@ def pack_base(folder: Path, python: str, builder: str | None) -> None:
     folder.mkdir()
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
-        unpack_wheels(base / "site", python)
+        unpack_wheels(base / "site", WHEELS, python)
+        unpack_wheels(base / "trt-site", TRT_WHEELS, TRT_PYTHON)
         build_parts(base, builder)
         write_skeleton(base / "acfd-51.skeleton.onnx")
         draw_clip(base / "clip.mp4")
         (base / "commit").write_text(commit() + "\n")
-        with tarfile.open(folder / "base.tar.xz", "w:xz", preset=6) as archive:
+        with tarfile.open(folder / "base.tar.xz", "w:xz", preset=4) as archive:
             for path in sorted(base.iterdir()):
                 archive.add(path, path.name)
 
 
-def unpack_wheels(site: Path, python: str) -> None:
-    """The wheels for the other machine's Python, as pip would lay them out."""
+def unpack_wheels(site: Path, names: Sequence[str], python: str) -> None:
+    """The wheels for a Python of the other machine, as pip would lay them out."""
     with tempfile.TemporaryDirectory() as wheels:
         options = ["--no-deps", "--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
         options += [f"--platform={platform}" for platform in PLATFORMS]
-        versions = [pinned(name) for name in WHEELS]
+        versions = [pinned(name) for name in names]
         subprocess.run([sys.executable, "-m", "pip", "download", "-q", *options, "-d", wheels, *versions], check=True)
         for wheel in Path(wheels).glob("*.whl"):
             zipfile.ZipFile(wheel).extractall(site)

@@ -49,12 +49,16 @@ PARTS = (
     Part("contracts", 260, "prove"),
     Part("exact", 240, "prove"),
     Part("sanitize", 320, "prove"),
-    Part("kernels", 150, "measure"),
-    Part("network", 240, "measure"),
-    Part("stream", 300, "measure"),
+    Part("letterbox", 90, "measure", "letterbox", "kernels"),
+    Part("faces", 120, "measure", "faces", "kernels"),
+    Part("network", 180, "measure"),
+    Part("convolutions", 120, "measure", "convolutions", "network"),
+    Part("scales", 120, "measure", "scales", "network"),
+    Part("stream", 240, "live"),
+    Part("one_live", 90, "live", "one_live", "stream"),
     Part("live", 300, "live"),
-    Part("half_model", 120, "tensorrt", "prepare", "tensorrt"),
     Part("tensorrt", 480, "tensorrt"),
+    Part("tensorrt_scales", 540, "tensorrt", "scales", "tensorrt"),
 )
 LEGS = tuple(dict.fromkeys(part.leg for part in PARTS))
 
@@ -170,7 +174,7 @@ def in_own_process(part: Part, arguments: argparse.Namespace, limit_seconds: flo
 
 def interpreter(part: Part, device: str) -> list[str] | None:
     """The Python of a part: TensorRT's may be one of its own; None where there is none."""
-    if part.name != "tensorrt" or device == "cpu":
+    if part.leg != "tensorrt" or device == "cpu":
         return [sys.executable]
     own = Path(os.environ.get("TRT_HOME") or Path.home() / "trt") / "python"
     for python in ([sys.executable], [str(own)]):
@@ -186,7 +190,9 @@ def environment(part: Part) -> dict[str, str]:
     import acfd_stream
 
     packages = [str(Path(acfd_stream.__file__).resolve().parents[1]), str(HERE), str(ROOT)]
-    inherited = [] if part.name == "tensorrt" else [os.environ.get("PYTHONPATH", "")]
+    # TensorRT's Python may be another one: it gets our package, and a folder of its own, ACFD_TRT_SITE.
+    name = "ACFD_TRT_SITE" if part.leg == "tensorrt" else "PYTHONPATH"
+    inherited = [os.environ.get(name, "")]
     libraries = [os.environ.get("LD_LIBRARY_PATH", ""), *library_folders()]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(entry for entry in [*packages, *inherited] if entry),

@@ -65,7 +65,7 @@ suite() {
   shift
   mkdir -p "$to"
   if [ -d "$WORK/base" ]; then package > /dev/null; fi  # the sources may have changed since
-  export ACFD_SKELETON=$WORK/base/acfd-51.skeleton.onnx ACFD_CLIP=$WORK/base/clip.mp4
+  export ACFD_SKELETON=$WORK/base/acfd-51.skeleton.onnx ACFD_CLIP=$WORK/base/clip.mp4 ACFD_TRT_SITE=$WORK/base/trt-site
   ACFD_COMMIT=$(cat "$WORK/base/commit")
   export ACFD_COMMIT
   in_package benchmarks/gpu_suite.py --out "$WORK/gpu.json" "$@" 2>&1 | tee "$to/suite.log" || code=$?

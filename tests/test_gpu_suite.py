@@ -77,7 +77,7 @@ def arguments(out: Path, **others: Any) -> Namespace:
 def suite(load: Any, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script, with parts that are not run."""
     module: ModuleType = load("gpu_suite")
-    states = {"kernels": (module.FAILED, "exit code 1: out of memory"), "tensorrt": (module.SKIPPED, "no TensorRT")}
+    states = {"faces": (module.FAILED, "exit code 1: out of memory"), "tensorrt": (module.SKIPPED, "no TensorRT")}
     monkeypatch.setattr(module, "in_own_process", lambda part, *_: states.get(part.name, (module.DONE, "")))
     return module
 
@@ -86,10 +86,10 @@ def test_a_part_that_fails_leaves_the_rest(suite: Any, tmp_path: Path, capsys: p
     call = arguments(tmp_path / "gpu.json")
     book = suite.run_all(list(suite.PARTS), call, suite.Book(call.out, is_rehearsal=True))
     states = {part.name: book.state(part.name) for part in suite.PARTS}
-    assert states.pop("kernels") == suite.FAILED
+    assert states.pop("faces") == suite.FAILED
     assert states.pop("tensorrt") == suite.SKIPPED
     assert set(states.values()) == {suite.DONE}
-    assert book.values["parts"]["kernels"]["why"] == "exit code 1: out of memory"
+    assert book.values["parts"]["faces"]["why"] == "exit code 1: out of memory"
     assert suite.report(book) == 1
     said = capsys.readouterr().out
     assert "REHEARSAL: no figure below counts" in said

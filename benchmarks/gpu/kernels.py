@@ -23,12 +23,6 @@ _SETS = 6  # more than the cache holds, so that every round reads memory
 _ROUNDS = 60
 
 
-def run(rig: Rig, record: Recorder) -> None:
-    """Rows of the letterbox and of what follows the network."""
-    _letterbox(rig, record)
-    _faces(rig, record)
-
-
 # Letterbox
 
 
@@ -54,7 +48,8 @@ def noise_picture(size: tuple[int, int], seed: int) -> Picture:
     return Picture((luma, chroma), PixelFormat.NV12, size, color_matrix=ColorMatrix.BT709)
 
 
-def _letterbox(rig: Rig, record: Recorder) -> None:
+def letterbox(rig: Rig, record: Recorder) -> None:
+    """Rows of the letterbox."""
     size, batch = rig.scaled((1080, 1920), (90, 160)), rig.scaled(BATCH, 2)
     view = fit(size, rig.scaled(640, 64))
     target = rig.ops.letterboxes(batch, view.network_size, np.float16, PAD, MEAN, STD)
@@ -101,7 +96,8 @@ def drawn_outputs(seed: int, size: tuple[int, int], spec: AnchorSpec, crowd: flo
     return scores, rng.normal(0.0, 1.0, (count, 4)).astype(np.float32)
 
 
-def _faces(rig: Rig, record: Recorder) -> None:
+def faces(rig: Rig, record: Recorder) -> None:
+    """Rows of what follows the network: of as many candidates as usual, and of a crowd."""
     size, spec, batch = rig.scaled((640, 640), (64, 64)), AnchorSpec(), rig.scaled(BATCH, 2)
     view = Letterbox(size, size, size)
     for name, crowd in (("", 0.05), ("_crowded", 0.4)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from acfd_stream.config import DetectConfig
+from acfd_stream.ops.anchors import anchor_count
 from acfd_stream.types import Picture
 from gpu.book import Recorder
 from gpu.ceilings import matrix_rate
@@ -30,22 +32,46 @@ _ROUNDS = 40
 
 
 def run(rig: Rig, record: Recorder) -> None:
-    """Rows of torch's runner, and of the whole path at three scales."""
-    path = model_path(rig)
-    gpu = open_network(rig, path)
-    size, batch = rig.scaled((640, 640), (64, 64)), gpu.config.batch
-    try:
-        seconds, launch = network_seconds(rig, gpu, size)
-        about = {"model": "acfd-51", "view": str(size), "batch": batch, "runtime": gpu.network.facts.description}
+    """Rows of torch's runner; its outputs are kept for another one to be compared with."""
+    with opened(rig) as (gpu, size):
+        seconds, _ = network_seconds(rig, gpu, size)
+        batch, about = gpu.config.batch, about_network(gpu, size)
         record.row("gpu_torch_batch", seconds, **about)
         record.row("gpu_torch_fps", [batch / value for value in seconds], "fps", **about)
         work = batch * GFLOP * 1e9 / matrix_rate(rig)
         record.row("gpu_torch_share", [work / value for value in seconds], "share", **about)
-        _record_convolutions(rig, record, launch, work, about)
-        keep_outputs(rig, gpu, size)
+        WORK.mkdir(parents=True, exist_ok=True)
+        np.savez(WORK / "outputs.npz", **known_outputs(gpu, size))
+
+
+def convolutions(rig: Rig, record: Recorder) -> None:
+    """Rows of what a profile gives to convolutions, and what is left for the rest."""
+    with opened(rig) as (gpu, size):
+        _, launch = network_seconds(rig, gpu, size)
+        if not rig.is_rehearsal:
+            work = gpu.config.batch * GFLOP * 1e9 / matrix_rate(rig)
+            _record_convolutions(rig, record, launch, work, about_network(gpu, size))
+
+
+def scales(rig: Rig, record: Recorder) -> None:
+    """Rows of the whole path at three scales, by torch."""
+    three_scales(rig, record, model_path(rig), "gpu_three_scales")
+
+
+@contextmanager
+def opened(rig: Rig) -> Iterator[tuple[Any, tuple[int, int]]]:
+    """acfd-51 by torch, and the size at which it is measured."""
+    gpu = open_network(rig, model_path(rig))
+    try:
+        yield gpu, rig.scaled((640, 640), (64, 64))
     finally:
         gpu.close()
-    three_scales(rig, record, path, "gpu_three_scales")
+
+
+def about_network(gpu: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """Parameters of a row."""
+    runtime = gpu.network.facts.description
+    return {"model": "acfd-51", "view": str(size), "batch": gpu.config.batch, "runtime": runtime}
 
 
 def model_path(rig: Rig) -> Path:
@@ -82,39 +108,41 @@ def open_network(rig: Rig, path: Path, batch: int = 16) -> Any:
 
 def network_seconds(rig: Rig, gpu: Any, size: tuple[int, int]) -> tuple[list[float], Callable[[], None]]:
     """Time of a full batch through the network alone, on noise; and what queues one."""
-    from acfd_stream.detect.device_sizes import NetworkSizes
-
-    sizes = NetworkSizes(gpu)
-    sizes.prepare(size)
-    with sizes.stream():
-        sized = sizes.at(size)  # runs every batch on noise, which stays in its buffer
-
-        def launch() -> None:
-            sized.launch(gpu.config.batch)
-
-        return rig.samples(lambda _: launch(), _ROUNDS), launch
-
-
-def keep_outputs(rig: Rig, gpu: Any, size: tuple[int, int]) -> None:
-    """Outputs on known pictures, for another runtime to compare its own with."""
-    from acfd_stream.detect.device_runner import DeviceRunner
-
-    images = known_images(size)
-    # Not closed: the ops and the network are the caller's.
-    scores, deltas = DeviceRunner(gpu).run(images)
-    WORK.mkdir(parents=True, exist_ok=True)
-    np.savez(WORK / "outputs.npz", scores=scores, deltas=deltas)
+    batch, spec = gpu.config.batch, gpu.network.spec
+    anchors = anchor_count(size, spec.anchors)
+    images = gpu.ops.letterboxes(batch, size, gpu.network.dtype, spec.pad, spec.mean, spec.std).images
+    noise = np.random.default_rng(5).standard_normal((batch, 3, *size), np.float32)
+    gpu.ops.to_device(noise.astype(gpu.network.dtype), images)
+    scores, deltas = gpu.ops.empty((batch, anchors), np.float32), gpu.ops.empty((batch, anchors, 4), np.float32)
+    gpu.network.compile(size, [batch])  # one size of batch: engines are slow to build
+    (program,) = gpu.network.programs(size, [batch], images, scores, deltas)
+    program.launch()
+    if not np.isfinite(gpu.ops.to_host(scores)).all():
+        raise AssertionError("the network gives scores that are no numbers; nothing was timed")
+    return rig.samples(lambda _: program.launch(), _ROUNDS), program.launch
 
 
-def known_images(size: tuple[int, int]) -> Any:
-    """Two pictures of noise, the same wherever they are drawn."""
-    return np.random.default_rng(11).integers(0, 256, (2, *size, 3), np.uint8)
+def known_outputs(gpu: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """Scores and deltas of the known pictures, in a batch of the size that is compiled."""
+    batch, spec = gpu.config.batch, gpu.network.spec
+    levels = known_images((batch, *size)).astype(np.float32)
+    values = (levels - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+    images = gpu.ops.letterboxes(batch, size, gpu.network.dtype, spec.pad, spec.mean, spec.std).images
+    gpu.ops.to_device(np.ascontiguousarray(values.transpose(0, 3, 1, 2).astype(gpu.network.dtype)), images)
+    anchors = anchor_count(size, spec.anchors)
+    scores, deltas = gpu.ops.empty((batch, anchors), np.float32), gpu.ops.empty((batch, anchors, 4), np.float32)
+    gpu.network.compile(size, [batch])
+    (program,) = gpu.network.programs(size, [batch], images, scores, deltas)
+    program.launch()
+    return {"scores": gpu.ops.to_host(scores), "deltas": gpu.ops.to_host(deltas)}
+
+
+def known_images(shape: tuple[int, int, int]) -> Any:
+    """Pictures of noise [B, H, W, 3], the same wherever they are drawn."""
+    return np.random.default_rng(11).integers(0, 256, (*shape, 3), np.uint8)
 
 
 def _record_convolutions(rig: Rig, record: Recorder, launch: Callable[[], None], work: float, about: Any) -> None:
-    """The time that a profile gives to convolutions, and what is left for the rest."""
-    if rig.is_rehearsal:
-        return
     import torch
     from torch.profiler import ProfilerActivity, profile
 

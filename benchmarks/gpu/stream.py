@@ -25,13 +25,12 @@ _PASSES = 3
 
 
 def run(rig: Rig, record: Recorder) -> None:
-    """Rows of the file, with each network and each decoder; and of one live stream."""
+    """Rows of the file, with each network and each decoder."""
     clip = clip_path(rig)
     models = {"": "acfd-n"} if rig.is_rehearsal else {"": "acfd-n", "_51": str(model_path(rig))}
     for suffix, model in models.items():
         for decoder in ("auto", "cpu"):
             _file(rig, record, clip, model, (suffix, decoder))
-    _live(rig, record)
 
 
 def clip_path(rig: Rig) -> Path:
@@ -101,8 +100,8 @@ def _record_gauges(record: Recorder, suffix: str, gauges: Sequence[Gauge], about
             print(f"  no {what} share: {[gauge.why for gauge in gauges]}", flush=True)
 
 
-def _live(rig: Rig, record: Recorder) -> None:
-    """One stream at 24 frames a second: the age of every result."""
+def one_live(rig: Rig, record: Recorder) -> None:
+    """Rows of one stream at 24 frames a second: the age of every result."""
     from acfd_stream.detect.detector import Detector
 
     pieces = piece_list(rig, seconds=rig.scaled(20.0, 2.0))

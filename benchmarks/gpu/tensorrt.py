@@ -11,21 +11,10 @@ import numpy as np
 from acfd_stream.config import DetectConfig
 from gpu.book import Recorder
 from gpu.ceilings import copy_rate
-from gpu.network import GFLOP, PASSING, WORK, known_images, model_path, network_seconds, three_scales
+from gpu.network import GFLOP, PASSING, WORK, known_outputs, model_path, network_seconds, three_scales
 from gpu.rig import Rig
 
-HALF = WORK / "acfd-51.half.onnx"
 MOST_ERROR = 1e-2  # of the norms, between two runtimes in fp16
-
-
-def prepare(rig: Rig, record: Recorder) -> None:
-    """Write the model in fp16, for a Python that has no onnx."""
-    if rig.is_rehearsal:
-        return
-    from acfd_stream.detect.half_graph import half_model
-
-    HALF.write_bytes(half_model(model_path(rig)))
-    record.fact(half_model_bytes=HALF.stat().st_size)
 
 
 def run(rig: Rig, record: Recorder) -> None:
@@ -33,8 +22,7 @@ def run(rig: Rig, record: Recorder) -> None:
     if rig.is_rehearsal:
         print("  TensorRT has no stand-in: nothing to rehearse", flush=True)
         return
-    path = HALF if HALF.exists() else model_path(rig)
-    gpu, build_seconds = _opened(rig, path)
+    gpu, build_seconds = _opened(rig, model_path(rig))
     size, batch = (640, 640), gpu.config.batch
     try:
         seconds, _ = network_seconds(rig, gpu, size)
@@ -50,7 +38,12 @@ def run(rig: Rig, record: Recorder) -> None:
         _compare(record, gpu, size, about)
     finally:
         gpu.close()
-    three_scales(rig, record, path, "gpu_tensorrt_three_scales")
+
+
+def scales(rig: Rig, record: Recorder) -> None:
+    """Rows of the three scales with it: three more engines, which stay in the cache if time runs out."""
+    if not rig.is_rehearsal:
+        three_scales(rig, record, model_path(rig), "gpu_tensorrt_three_scales")
 
 
 def _opened(rig: Rig, path: Path) -> tuple[Any, float]:
@@ -73,13 +66,11 @@ def _kept_matrix_rate(record: Recorder) -> float | None:
 
 def _compare(record: Recorder, gpu: Any, size: tuple[int, int], about: dict[str, Any]) -> None:
     """Distance of the outputs from those that torch gave on the same pictures."""
-    from acfd_stream.detect.device_runner import DeviceRunner
-
     kept = WORK / "outputs.npz"
     if not kept.exists():
         print("  no outputs of torch to compare with", flush=True)
         return
-    found = dict(zip(("scores", "deltas"), DeviceRunner(gpu).run(known_images(size)), strict=True))
+    found = known_outputs(gpu, size)
     with np.load(kept) as expected:
         errors = {
             name: float(np.linalg.norm(values - expected[name]) / np.linalg.norm(expected[name]))
