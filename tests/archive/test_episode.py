@@ -291,6 +291,18 @@ def test_what_does_not_fit_is_begun_again(task: EpisodeTask, harm: str) -> None:
     assert task.place("jsonl").read_bytes() == expected
 
 
+def test_what_lies_behind_the_checkpoint_does_not_count(task: EpisodeTask) -> None:
+    expected = finished(task)
+    stopped(task)
+    with task.part.open("ab") as part:
+        part.write(b'{"type": "frame", "index": 29')  # as a power cut may leave it
+    task.checkpoint.with_suffix(".checkpoint.part").write_bytes(b"half of a rec")
+    outcome = work_on(task, SquareFinder())
+    assert outcome.state is EpisodeState.DONE
+    assert 0 < outcome.new_frames < FRAMES
+    assert task.place("jsonl").read_bytes() == expected
+
+
 def test_two_at_once_do_not_meet(task: EpisodeTask) -> None:
     with held(task.lock) as is_ours:
         assert is_ours
