@@ -55,7 +55,8 @@ def letterbox(
     Planes are sampled straight to the content's size with an antialiasing triangle filter (half-width
     max(scale, 1), pixel centres aligned, chroma samples taken to stand amid their four pixels) and only then
     turned into RGB; rotation and pixel aspect are part of the sampling. RGB24 is always full range.
-    A plane whose samples are not side by side in memory, or run backwards, is copied first.
+    A plane whose samples are not side by side in memory, or run backwards, is copied first. What lies on a GPU is
+    sampled there, and only the result comes to the host.
 
     Args:
         picture: planes of 1 … 65535 samples a side with any row stride; see ``Picture``.
@@ -71,6 +72,10 @@ def letterbox(
         ShapeError: planes do not fit the format, bit depth or each other, or a size is out of bounds.
         BackendUnavailable: the backend is not on this machine.
     """
+    if picture.is_on_device and backend == "cpp":
+        from acfd_stream.ops.cuda.previews import open_previews
+
+        return open_previews().letterbox(picture, content_size, network_size, pad)
     picture = picture.on_host()
     return load_backend(backend).letterbox(
         picture.planes,

@@ -231,6 +231,10 @@ class CudaLetterboxes:
         )
         self._held = (list(pictures), planes, made)
 
+    def let_go(self) -> None:
+        """Hold the pictures no longer: whoever calls this has waited until they were read."""
+        self._held = None
+
     def _check(self, pictures: Sequence[Picture], views: Sequence[Letterbox]) -> None:
         batch = self.images.shape[0]
         if len(pictures) > batch or len(views) != len(pictures):

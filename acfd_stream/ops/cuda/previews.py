@@ -1,0 +1,69 @@
+"""Small pictures on the host of pictures that lie on a GPU: thumbnails for shots, frames for overlays.
+
+They have a stream of their own, so that none waits behind a network that runs on another.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cache
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.ops.anchors import Letterbox
+from acfd_stream.ops.cuda.batch import CudaOps, open_ops
+from acfd_stream.ops.cuda.letterboxes import CudaLetterboxes, PictureRecords
+from acfd_stream.types import Picture
+
+SIZES_KEPT = 16
+_LEVELS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+
+
+class Previews:
+    """Letterboxes pictures one by one, from the GPU to the host. May be used from several threads at once."""
+
+    def __init__(self, ops: CudaOps) -> None:
+        self._ops = ops
+        self._lock = Lock()
+        self._records = PictureRecords(ops.device)
+        self._targets: OrderedDict[tuple[tuple[int, int], tuple[int, int, int]], CudaLetterboxes] = OrderedDict()
+
+    def letterbox(
+        self,
+        picture: Picture,
+        content_size: tuple[int, int],
+        network_size: tuple[int, int],
+        pad: tuple[int, int, int],
+    ) -> NDArray[np.uint8]:
+        """As ``ops.letterbox``: uint8 [H, W, 3], to the last bit; waits for the GPU."""
+        view = Letterbox(network_size, content_size, picture.display_size)
+        with self._lock:
+            target = self._target(network_size, pad)
+            target.put([picture], [view])
+            image: NDArray[np.uint8] = self._ops.to_host(target.images)[0]
+            target.let_go()
+        return image
+
+    def _target(self, network_size: tuple[int, int], pad: tuple[int, int, int]) -> CudaLetterboxes:
+        key = (network_size, pad)
+        if key not in self._targets:
+            self._targets[key] = CudaLetterboxes(
+                self._ops.device, self._records, 1, network_size, _LEVELS, pad, is_channels_last=True
+            )
+        self._targets.move_to_end(key)
+        while len(self._targets) > SIZES_KEPT:
+            self._targets.popitem(last=False)
+        return self._targets[key]
+
+
+@cache
+def open_previews() -> Previews:
+    """Those of the first GPU; opened once a process.
+
+    Raises:
+        BackendUnavailable: no CuPy, no driver, or a GPU that is too old.
+        RunnerError: the kernels could not be compiled or loaded.
+    """
+    return Previews(open_ops())
