@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 
 from acfd_stream.detect.device import Faces, GpuNetwork, Mark
 from acfd_stream.detect.device_sizes import NetworkSizes
 from acfd_stream.detect.runner import COMPILED_SHAPES, EngineFacts, ModelSpec
 from acfd_stream.detect.views import StageSeconds, letterboxes
+from acfd_stream.errors import RunnerError
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Detections, Picture
 
@@ -62,7 +64,8 @@ class DevicePath:
 
     def close(self) -> None:
         """Free the network; a second call does nothing."""
-        self._faces.clear()
+        with suppress(RunnerError), self._sizes.stream():  # an error: it is closed already
+            self._faces.clear()
         self._sizes.close()
 
     def _see(

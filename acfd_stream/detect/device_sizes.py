@@ -25,6 +25,7 @@ from acfd_stream.types import FloatArray
 
 _log = logging.getLogger(__name__)
 
+_DIFFERENT_PICTURES = 4  # of a batch that batches are tried with: neighbours differ, and a large batch costs little
 _Outputs = tuple[FloatArray, FloatArray]
 
 
@@ -83,20 +84,22 @@ class SizedNetwork:
         return dict(sorted(usable.items()))
 
     def _patterns(self, size: tuple[int, int]) -> list[NDArray[Any]]:
-        """Batches of pictures, normalised: noise, and blocks of even colour."""
+        """Batches of pictures, normalised: noise, and blocks of even colour; a few different ones, in turn."""
         spec, random = self._gpu.network.spec, np.random.default_rng(0)
-        count, (height, width) = self._gpu.config.batch, size
-        noise = random.integers(0, 256, (count, 3, height, width))
-        blocks = random.integers(0, 256, (count, 3, height // 16, width // 16)).repeat(16, axis=2).repeat(16, axis=3)
+        count, (height, width) = min(self._gpu.config.batch, _DIFFERENT_PICTURES), size
+        noise = random.integers(0, 256, (count, 3, height, width), np.uint8)
+        blocks = random.integers(0, 256, (count, 3, height // 16, width // 16), np.uint8)
         mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (spec.mean, spec.std))
-        return [
-            ((levels.astype(np.float32) - mean) / std).astype(self._gpu.network.dtype) for levels in (noise, blocks)
-        ]
+        patterns = []
+        for levels in (noise, blocks.repeat(16, axis=2).repeat(16, axis=3)):
+            images = ((levels.astype(np.float32) - mean) / std).astype(self._gpu.network.dtype)
+            patterns.append(np.resize(images, (self._gpu.config.batch, *images.shape[1:])))
+        return patterns
 
     def _tried(self, program: Program, batch: int, images: NDArray[Any]) -> _Outputs:
         """What ``program`` makes of the first of ``images``; what it leaves unwritten is NaN."""
-        self._gpu.ops.to_device(images, self.letterboxes.images)
-        for target in (self.scores, self.deltas):
+        self._gpu.ops.to_device(images[:batch], self.letterboxes.images[:batch])
+        for target in (self.scores[:batch], self.deltas[:batch]):
             self._gpu.ops.to_device(np.full(target.shape, np.nan, np.float32), target)
         program.launch()
         return self.outputs(batch)

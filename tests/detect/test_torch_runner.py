@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,10 @@ from acfd_stream.detect.openvino_runner import OpenVinoRunner
 from acfd_stream.detect.runner import read_spec
 from acfd_stream.detect.torch_runner import TorchNetwork, check_cuda, translated
 from acfd_stream.errors import BackendUnavailable, RunnerError
+from acfd_stream.ops.anchors import anchor_count
 from tests.detect.openers import torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
+from tests.detect.test_onnx_graph import FP16_DELTAS, FP16_SCORES
 from tests.detect.tiny_model import write_tiny_model
 
 F32_SCORES = 5e-6  # two libraries add float32 products in their own orders; measured 2e-7 on the shipped model
@@ -189,3 +193,45 @@ def test_cuda_without_a_gpu_is_refused_in_one_line(tiny_model: Path, monkeypatch
         check_cuda()
     with pytest.raises(BackendUnavailable, match="sees no GPU"):
         TorchNetwork(tiny_model, read_spec(tiny_model), "cuda", StandInOps())
+
+
+class Recording:
+    """A CUDA graph that only counts."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+def test_on_a_gpu_it_computes_in_fp16_and_replays_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is said to CUDA, said to nobody: the arithmetic is that of the CPU, in fp16 and at once."""
+    streams: list[int] = []
+    graphs: list[Recording] = []
+    captures: list[Any] = []
+    stream = SimpleNamespace(synchronize=lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda handle: streams.append(handle) or stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda given: nullcontext(given))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graphs.append(Recording()) or graphs[-1])
+    monkeypatch.setattr(torch.cuda, "graph", lambda *given, **named: captures.append((given, named)) or nullcontext())
+    model, ops = find_model("acfd-n"), StandInOps()
+    network = TorchNetwork(model, read_spec(model), "cuda", ops)
+    network._device = torch.device("cpu")
+    assert (network.facts.precision, network.facts.device, streams) == ("f16", "stand-in", [ops.stream])
+    assert network.dtype == np.float16
+    anchors = anchor_count((64, 64), network.spec.anchors)
+    images = np.random.default_rng(0).standard_normal((2, 3, 64, 64)).astype(np.float16)
+    scores, deltas = np.empty((2, anchors), np.float32), np.empty((2, anchors, 4), np.float32)
+    alone, both = network.programs((64, 64), (1, 2), images, scores, deltas)
+    exact = TorchNetwork(model, network.spec, "cpu")
+    expected = np.empty_like(scores), np.empty_like(deltas)
+    exact.programs((64, 64), (2,), images.astype(np.float32), *expected)[0].launch()
+    assert np.abs(scores - expected[0]).max() < FP16_SCORES
+    assert np.abs(deltas - expected[1]).max() < FP16_DELTAS
+    for program in (alone, both, both):
+        program.launch()
+    assert [graph.replays for graph in graphs] == [1, 2]
+    assert captures[-1] == ((graphs[-1], "pool", stream), {"capture_error_mode": "thread_local"})
