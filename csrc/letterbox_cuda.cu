@@ -34,7 +34,7 @@ struct PlaneView {
   int row_bytes;
   int width;  // samples of a row, of all channels
   int bit_depth;
-  bool is_aligned;  // rows begin at multiples of kGroup bytes
+  bool is_aligned;  // rows begin at multiples of eight bytes
 
   __device__ const unsigned char* row(int index) const { return data + index * row_bytes; }  // the host saw to its size
 };
@@ -65,10 +65,11 @@ __device__ __forceinline__ void add_taps(const unsigned char* top, int row_bytes
   }
 }
 
-// Sums down kGroup neighbouring columns of whole bytes under output row `output`. Between 1080p and 640 luma has six
-// rows under it and chroma four; scales down to a half have fewer, and others go on in pairs.
-__device__ __forceinline__ void sum_bytes(const PlaneView& plane, const AxisTaps& taps, int output, int at,
-                                          unsigned* sums) {
+// Sums down kGroup neighbouring columns under output row `output`, for a group that lies in the row as it is aligned.
+// Between 1080p and 640 luma has six rows under it and chroma four; scales down to a half have fewer, and others go on
+// in pairs.
+__device__ __forceinline__ void sum_group(const PlaneView& plane, const AxisTaps& taps, int output, int at,
+                                          const unsigned char*, unsigned* sums) {
   const unsigned char* top = plane.row(__ldg(taps.first + output)) + at;
   const auto* pairs = reinterpret_cast<const unsigned*>(taps.weights + output * taps.output_step);
   if (taps.taps == 6) return add_taps<6>(top, plane.row_bytes, pairs, sums);
@@ -77,8 +78,23 @@ __device__ __forceinline__ void sum_bytes(const PlaneView& plane, const AxisTaps
   for (int t = 0; t < taps.taps; t += 2) add_taps<2>(top + t * plane.row_bytes, plane.row_bytes, pairs + t / 2, sums);
 }
 
-// The same sample by sample: for 16-bit ones, for the end of a row, for pictures whose rows begin anywhere, or that
-// have fewer rows than the filter has taps.
+// The same for 16-bit samples, which no instruction takes in pairs.
+__device__ __forceinline__ void sum_group(const PlaneView& plane, const AxisTaps& taps, int output, int at,
+                                          const unsigned short*, unsigned* sums) {
+  const unsigned char* top = plane.row(__ldg(taps.first + output)) + 2 * at;
+  const short* weights = taps.weights + output * taps.output_step;
+#pragma unroll 2
+  for (int t = 0; t < taps.taps; ++t) {
+    const auto* row = reinterpret_cast<const unsigned long long*>(top + t * plane.row_bytes);
+    const unsigned long long halves[2] = {__ldg(row), __ldg(row + 1)};
+    const auto weight = static_cast<unsigned>(__ldg(weights + t));
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k) sums[k] += weight * static_cast<unsigned short>(halves[k / 4] >> (16 * (k % 4)));
+  }
+}
+
+// The same sample by sample: for the end of a row, for pictures whose rows begin anywhere, and for those that have
+// fewer rows than the filter has taps.
 template <typename Sample>
 __device__ __forceinline__ void sum_samples(const PlaneView& plane, const AxisTaps& taps, int output, int at,
                                             unsigned* sums) {
@@ -97,7 +113,7 @@ template <typename Sample>
 __device__ __forceinline__ void fill_strip(const PlaneView& plane, const AxisTaps& taps, const Tile& tile, int begin,
                                            int end, short* strip) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  const bool is_quick = sizeof(Sample) == 1 && plane.is_aligned && taps.taps <= taps.samples;
+  const bool is_quick = plane.is_aligned && taps.taps <= taps.samples;
 #pragma unroll 1
   for (int row = warp; row < kTileHeight; row += kTileThreads / 32) {
     const int output = smaller(tile.row + row, tile.last_row);
@@ -105,7 +121,7 @@ __device__ __forceinline__ void fill_strip(const PlaneView& plane, const AxisTap
     for (int at = begin + kGroup * lane; at < end; at += kGroup * 32) {
       unsigned sums[kGroup] = {};
       if (is_quick && at + kGroup <= plane.width) {
-        sum_bytes(plane, taps, output, at, sums);
+        sum_group(plane, taps, output, at, static_cast<const Sample*>(nullptr), sums);
       } else {
         sum_samples<Sample>(plane, taps, output, at, sums);
       }
@@ -156,7 +172,7 @@ __device__ __forceinline__ void sample_plane(const PlaneView plane, const AxisTa
 __device__ __forceinline__ PlaneView view_of(const LetterboxPicture& picture, int plane, int width) {
   const auto address = reinterpret_cast<unsigned long long>(picture.planes[plane]);
   const auto steps = address | static_cast<unsigned>(picture.row_bytes[plane]);
-  return {picture.planes[plane], picture.row_bytes[plane], width, picture.bit_depth, steps % kGroup == 0};
+  return {picture.planes[plane], picture.row_bytes[plane], width, picture.bit_depth, steps % 8 == 0};
 }
 
 // Red, green and blue in the low three bytes: a pixel that waits to be written takes one register.

@@ -131,10 +131,11 @@ def test_backends_agree_on_every_level(backend, pixel_format, bit_depth, size):
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 @pytest.mark.parametrize("pixel_format", list(PixelFormat))
+@pytest.mark.parametrize("bit_depth", [8, 10])
 @pytest.mark.parametrize("content", [(96, 192), (64, 128), (48, 96), (32, 64), (24, 48), (16, 32), (6, 12), (1, 2)])
-def test_backends_agree_at_scales_with_few_taps_and_with_many(backend, pixel_format, content):
-    planes = random_planes(pixel_format, (96, 192), 8, np.random.default_rng(4))
-    picture = Picture(planes, pixel_format, content)
+def test_backends_agree_at_scales_with_few_taps_and_with_many(backend, pixel_format, bit_depth, content):
+    planes = random_planes(pixel_format, (96, 192), bit_depth, np.random.default_rng(4))
+    picture = Picture(planes, pixel_format, content, bit_depth)
     law = letterbox(picture, content, (96, 192), PAD, backend="reference")
     assert np.array_equal(letterbox(picture, content, (96, 192), PAD, backend=backend), law)
 
