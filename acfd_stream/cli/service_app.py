@@ -62,6 +62,9 @@ def serve(
         list[Path] | None, typer.Option(metavar="DIR", help="Callers may have files below it read; may be repeated.")
     ] = None,
     tokens: Annotated[Path | None, typer.Option(metavar="FILE", help="Who may call; see 'serve token'.")] = None,
+    resume_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Secret that seals resume tokens, the same for all replicas.")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="Certificate of this server.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its key.")] = None,
     client_ca: Annotated[
@@ -92,7 +95,7 @@ def serve(
             "detect": {"size": size, "batch": batch, "threads": threads},
             "limits": {"streams": streams},
             "sources": {"folders": tuple(path.absolute() for path in allow) if allow else None},
-            "access": {"tokens": tokens},
+            "access": {"tokens": tokens, "resume_key": resume_key},
             "tls": {"certificate": tls_cert, "key": tls_key, "client_ca": client_ca},
             "log": {"format": log_format and log_format.value, "level": log_level and log_level.value},
         },

@@ -42,6 +42,8 @@ class AccessConfig:
 
     tokens: Path | None = None
     """Token file, see ``bearer``; None: everybody may do everything."""
+    resume_key: Path | None = None
+    """File of the secret that seals resume tokens, the same for all replicas; None: a checksum, see ``seal``."""
     is_health_open: bool = True
     """Health is answered without a token: probes have none."""
     is_reflection_open: bool = False

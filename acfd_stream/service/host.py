@@ -14,6 +14,7 @@ from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.board import Board
 from acfd_stream.service.heap import IdleTrim
+from acfd_stream.service.seal import Seal
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, draining
 from acfd_stream.service.stream import Stream
@@ -32,13 +33,20 @@ class StreamHost:
         capacity: what fits on it.
         board: what is going on, for whoever looks.
         metrics: where everything is counted.
+        seal: makes and opens resume tokens.
     """
 
     def __init__(
-        self, settings: ServiceSettings, scheduler: Scheduler, capacity: Capacity, board: Board, metrics: Metrics
+        self,
+        settings: ServiceSettings,
+        scheduler: Scheduler,
+        capacity: Capacity,
+        board: Board,
+        metrics: Metrics,
+        seal: Seal,
     ) -> None:
         self.settings, self.scheduler, self.capacity = settings, scheduler, capacity
-        self.board, self.metrics = board, metrics
+        self.board, self.metrics, self.seal = board, metrics, seal
         self._changed = threading.Condition()
         self._streams: dict[str, Stream] = {}
         self._drain_until: float | None = None

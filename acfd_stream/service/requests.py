@@ -13,8 +13,8 @@ from acfd_stream.config import DropPolicy, LaneConfig, Pace, PaceConfig, ShotCon
 from acfd_stream.metrics import Mode
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.service import tokens
 from acfd_stream.service.convert import fraction_of, seconds_of
+from acfd_stream.service.seal import Seal
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError
 from acfd_stream.v1 import stream_pb2
@@ -66,8 +66,8 @@ class StreamRequest:
         return Mode.LIVE if self.is_live else Mode.FILE
 
 
-def read_request(config: Any, settings: ServiceSettings, engine: Engine) -> StreamRequest:
-    """What a TrackConfig message asks for.
+def read_request(config: Any, settings: ServiceSettings, engine: Engine, seal: Seal | None = None) -> StreamRequest:
+    """What a TrackConfig message asks for; ``seal`` opens its resume token, None: it has none.
 
     Raises:
         ConfigError: a value is outside its range.
@@ -104,7 +104,7 @@ def read_request(config: Any, settings: ServiceSettings, engine: Engine) -> Stre
         declared_size=_size(config),
         declared_rate=_rate(config),
         frame_time_base=_time_base(config),
-        resume=SessionState(tokens.unpack(config.resume_token)) if config.resume_token else None,
+        resume=SessionState(seal.unpack(config.resume_token)) if seal and config.resume_token else None,
     )
 
 

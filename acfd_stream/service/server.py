@@ -31,6 +31,7 @@ from acfd_stream.service.metrics_interceptor import MetricsInterceptor
 from acfd_stream.service.monitor import Monitor
 from acfd_stream.service.operation import Health, add_reflection, server_options
 from acfd_stream.service.promptness import PromptInterceptor
+from acfd_stream.service.seal import Seal
 from acfd_stream.service.servicer import FaceTrackServicer
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, StatusInterceptor, abort
@@ -80,6 +81,7 @@ class Server:
         self.monitor: Monitor | None = None
         self._detector = detector
         self._access = AccessInterceptor(settings.access, self._note_refusal)
+        self._seal = Seal(settings.access.resume_key)
         self._tracking, self._jobbing = _Later(), _Later()
         self._grpc: Any = None
         self._jobs: Jobs | None = None
@@ -214,7 +216,7 @@ class Server:
         opened.callback(scheduler.close, drain=False)
         config = replace(settings.capacity, objective_seconds=settings.objective_seconds)
         capacity = Capacity(scheduler.costs, config, settings.scheduler, self.metrics)
-        host = StreamHost(settings, scheduler, capacity, self.board, self.metrics)
+        host = StreamHost(settings, scheduler, capacity, self.board, self.metrics, self._seal)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_lane, self.metrics, capacity)

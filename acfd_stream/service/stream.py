@@ -28,7 +28,6 @@ from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.live import aged
 from acfd_stream.pipeline.scheduler import Lane
 from acfd_stream.pipeline.session import TrackSession
-from acfd_stream.service import tokens
 from acfd_stream.service.board import StreamCard, StreamMeter
 from acfd_stream.service.convert import duration_pb, loaded_model_pb, media_info_pb, results_pb
 from acfd_stream.service.feeding import Feeder
@@ -271,7 +270,7 @@ class Stream:
 
     def _put_resume_point(self, session: TrackSession) -> None:
         state = session.checkpoint()
-        token = tokens.pack(state.values)
+        token = self._host.seal.pack(state.values)
         point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
         self._put(Note("resume_point", point))
 

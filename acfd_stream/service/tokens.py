@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acfd_stream.errors import ConfigError
@@ -28,8 +28,8 @@ def pack(state: Mapping[str, Any], key: bytes = b"") -> bytes:
     return _MAGIC + _proof(body, key) + body
 
 
-def unpack(token: bytes, key: bytes = b"") -> dict[str, Any]:
-    """The state in ``token``.
+def unpack(token: bytes, keys: Sequence[bytes] = (b"",)) -> dict[str, Any]:
+    """The state in ``token``, which was packed with one of ``keys``.
 
     Raises:
         ConfigError: it is no token, damaged, of another version, or of a server with another key.
@@ -37,7 +37,7 @@ def unpack(token: bytes, key: bytes = b"") -> dict[str, Any]:
     magic, proof, body = token[:4], token[4 : 4 + _PROOF_BYTES], token[4 + _PROOF_BYTES :]
     if magic != _MAGIC:
         raise ConfigError("resume_token must be one that a server of this version gave out")
-    if not hmac.compare_digest(proof, _proof(body, key)):
+    if not any(hmac.compare_digest(proof, _proof(body, key)) for key in keys):
         raise ConfigError("resume_token must be whole and from a server with the same key; this one is not")
     try:
         inflater = zlib.decompressobj()

@@ -169,6 +169,7 @@ def test_what_keeps_it_from_serving_is_one_line_and_exits_2(
             ("bad.toml holds no PEM", [*here, "--tls-cert", str(bad), "--tls-key", str(bad)]),
             ("both a certificate and a key", [*here, "--tls-cert", str(bad)]),
             ("may hold [[token]] tables", [*here, "--tokens", str(bad)]),
+            ("cannot read resume key", [*here, "--resume-key", str(tmp_path / "none")]),
             ("does not exist", [*here, "--model", "absent.onnx"]),
             ("streams must be", [*here, "--streams", "0"]),
         ]:

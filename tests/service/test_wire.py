@@ -92,7 +92,7 @@ STATE = {"format": 1, "text": "é", "list": [1, 2.5, None], "deep": {"a": [True]
 
 def test_a_token_gives_its_state_back() -> None:
     assert tokens.unpack(tokens.pack(STATE)) == STATE
-    assert tokens.unpack(tokens.pack(STATE, b"key"), b"key") == STATE
+    assert tokens.unpack(tokens.pack(STATE, b"key"), (b"other", b"key")) == STATE
 
 
 def test_a_token_that_was_touched_is_refused() -> None:
@@ -102,7 +102,7 @@ def test_a_token_that_was_touched_is_refused() -> None:
         with pytest.raises(ConfigError, match="resume_token must"):
             tokens.unpack(bad)
     with pytest.raises(ConfigError, match="same key"):
-        tokens.unpack(token, b"key")
+        tokens.unpack(token, (b"key",))
 
 
 def test_a_small_token_cannot_become_all_the_memory() -> None:

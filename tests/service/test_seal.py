@@ -1,0 +1,90 @@
+"""Resume tokens under a secret: who has it makes and opens them, and it can be exchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import pytest
+
+from acfd_stream.errors import ConfigError
+from acfd_stream.service import stamps, tokens
+from acfd_stream.service.access import AccessConfig
+from acfd_stream.service.seal import Seal
+from acfd_stream.v1 import stream_pb2
+from tests.service.rig import calling, failure, plain_results, sending, serving
+from tests.service.test_resume import EAGER, configured, read_until
+
+OLD, NEW = "old secret of 24 bytes..", "new secret of 24 bytes.."
+
+
+@pytest.fixture(autouse=True)
+def looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamps, "LOOK_SECONDS", 0.0)
+
+
+def sealed(path: Path, *secrets: str) -> Seal:
+    path.write_text("\n".join(secrets))
+    return Seal(path)
+
+
+def test_only_who_has_the_secret_makes_tokens(tmp_path: Path) -> None:
+    seal = sealed(tmp_path / "key", OLD)
+    assert seal.unpack(seal.pack({"a": 1})) == {"a": 1}
+    assert sealed(tmp_path / "same", "", OLD + "\r").unpack(seal.pack({"a": 1})) == {"a": 1}
+    for forged in (tokens.pack({"a": 1}), Seal().pack({"a": 1}), sealed(tmp_path / "other", NEW).pack({"a": 1})):
+        with pytest.raises(ConfigError, match="from a server with the same key"):
+            seal.unpack(forged)
+    with pytest.raises(ConfigError, match="same key"):
+        Seal().unpack(seal.pack({"a": 1}))
+
+
+def test_a_secret_is_exchanged_while_the_service_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "key"
+    seal = sealed(path, OLD)
+    before = seal.pack({})
+    path.write_text(f"{NEW}\n{OLD}\n\n")
+    assert seal.unpack(before) == {}
+    after = seal.pack({})
+    assert sealed(tmp_path / "new", NEW).unpack(after) == {}
+    path.write_text("")
+    assert seal.unpack(after) == {}
+    assert "the resume key from before stays in use: resume key" in caplog.text
+    path.write_text(f"{NEW}\n")
+    with pytest.raises(ConfigError, match="same key"):
+        seal.unpack(before)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot read resume key"), ("\n\n", "holds no secret"), ("short", "less than 16")]
+)
+def test_a_bad_file_is_told_at_the_start(tmp_path: Path, tiny_model: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_text(content)
+    with (
+        pytest.raises(ConfigError, match=f"{words}.*") as caught,
+        serving(tiny_model, access=AccessConfig(resume_key=path)),
+    ):
+        pass
+    assert str(path) in str(caught.value)
+
+
+def test_a_token_holds_at_servers_with_the_same_secret_only(tiny_model: Path, clip: Path, tmp_path: Path) -> None:
+    for name, secret in (("first", OLD), ("second", OLD), ("third", NEW)):
+        (tmp_path / name).write_text(secret)
+    first, second, third = (AccessConfig(resume_key=tmp_path / name) for name in ("first", "second", "third"))
+    data, mode = clip.read_bytes(), stream_pb2.STREAM_MODE_FILE
+    with serving(tiny_model, answers=EAGER, access=first) as server, calling(server) as stub:
+        whole = plain_results(stub.Track(sending(data, configured(mode))))
+        before, point = read_until(stub.Track(sending(data, configured(mode))), 20)
+        forged = tokens.pack(tokens.unpack(point.token, (OLD.encode(),)))
+        code, message, _ = failure(lambda: list(stub.Track(sending(data, configured(mode, forged)))))
+        assert (code, "same key" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    again = configured(mode, point.token)
+    with serving(tiny_model, access=second) as server, calling(server) as stub:
+        assert before + plain_results(stub.Track(sending(data, again))) == whole
+    for other in (third, AccessConfig()):
+        with serving(tiny_model, access=other) as server, calling(server) as stub:
+            code, message, _ = failure(lambda stub=stub: list(stub.Track(sending(data, again))))
+            assert (code, "same key" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
