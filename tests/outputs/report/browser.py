@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.outputs.report.drawn import SIZE, SQUARE, STEP, TOP
 from tests.service.chromium import Tab
 
 TIMEOUT_SECONDS = 20
+_OPENINGS = itertools.count()
 DESK, PHONE = (1000, 1400), (1500, 400)
 
 
@@ -22,9 +24,9 @@ class Page:
     """An opened page."""
 
     def __init__(self, tab: Tab, path: Path, size: tuple[int, int] = DESK, scheme: str = "light", at: str = "") -> None:
-        self.tab, self.size = tab, size
-        tab.open("about:blank", size)  # a page that differs in its fragment only is not loaded again
-        tab.open(path.resolve().as_uri() + at, size, scheme)
+        self.tab = tab
+        anew = f"?{next(_OPENINGS)}"  # an address that differs in its fragment only would not be loaded again
+        tab.open(path.resolve().as_uri() + anew + at, size, scheme)
         tab.wait_for("document.body?.dataset.shown && document.body.dataset.plays !== ''")
 
     def value(self, expression: str) -> Any:
