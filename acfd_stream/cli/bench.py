@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.client import Remote
 from acfd_stream.cli.exits import DONE, complain, remark
-from acfd_stream.config import available_cores, hush_grpc
+from acfd_stream.config import available_cores, hush_grpc, require
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
 
 if TYPE_CHECKING:
     from acfd_stream.service.load import LoadRow
 
 _STOP_SECONDS = 30.0
+START_SECONDS = 300.0
+"""Until a service that was started says where it serves: seconds on a CPU, minutes where TensorRT builds an engine."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class BenchCall:
     """None: one is drawn."""
     output: Path
     """The JSON file; the PNG lies beside it."""
+    start_seconds: float = START_SECONDS
+    """Longest time that a service of its own may take until it serves, (0, 86400]."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.start_seconds <= 86400, "--wait", self.start_seconds, "in 0 … 86400 s")
 
 
 def run_bench_service(call: BenchCall) -> int:
@@ -131,7 +139,7 @@ def _service(call: BenchCall) -> Iterator[tuple[Remote, Callable[[], float | Non
     quiet = ["--log-level", "error", *call.spawn]
     with subprocess.Popen([*command, *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Remote(_address(process), patience_seconds=0.0), lambda: cpu_seconds(process.pid)
+            yield Remote(_address(process, call.start_seconds), patience_seconds=0.0), lambda: cpu_seconds(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -140,14 +148,36 @@ def _service(call: BenchCall) -> Iterator[tuple[Remote, Callable[[], float | Non
                 process.kill()
 
 
-def _address(process: subprocess.Popen[str]) -> str:
-    """What the service says in its first line."""
-    line = process.stdout.readline() if process.stdout is not None else ""
-    if not line.startswith("serving on "):
+def _address(process: subprocess.Popen[str], start_seconds: float) -> str:
+    """What the service says in its first line.
+
+    Raises:
+        ServiceError: it says nothing for ``start_seconds``, something else, or ends.
+    """
+    lines: list[str] = []
+    stdout = process.stdout
+    reader = threading.Thread(target=lambda: lines.append(stdout.readline() if stdout else ""), daemon=True)
+    reader.start()
+    reader.join(start_seconds)
+    if not lines:
+        process.kill()  # it would not hear anything else either; and its end is the reader's
         raise ServiceError(
-            f"the service did not start (exit code {process.wait(_STOP_SECONDS)}); its complaint is above"
+            f"the service that was started has not said for {start_seconds:g} s that it serves; "
+            "see what 'acfd-stream serve' says, or give it longer with --wait"
         )
-    return line.removeprefix("serving on ").split(": ")[0]
+    line = lines[0]
+    if line.startswith("serving on "):
+        return line.removeprefix("serving on ").split(": ")[0]
+    if line:
+        raise ServiceError(f"the service that was started must say where it serves, got {line.strip()[:100]!r}")
+    raise ServiceError(f"the service did not start ({_ended(process)}); its complaint is above")
+
+
+def _ended(process: subprocess.Popen[str]) -> str:
+    try:
+        return f"exit code {process.wait(_STOP_SECONDS)}"
+    except subprocess.TimeoutExpired:
+        return "it has closed its stdout"
 
 
 def cpu_seconds(pid: int) -> float | None:

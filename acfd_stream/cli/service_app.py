@@ -261,6 +261,7 @@ def bench_service(
     to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="The service.")] = None,
     is_spawned: Annotated[bool, typer.Option("--spawn", help="Start one of its own, and stop it at the end.")] = False,
     options: Annotated[str, typer.Option("--with", metavar="'--batch 8 …'", help="Options of the one it starts.")] = "",
+    wait: Annotated[float, typer.Option(metavar="S", help="Longest time until the one it starts serves.")] = 300.0,
     streams: Annotated[str, typer.Option(metavar="N,N,…", help="How many live streams at once.")] = "1,2,4,8,16",
     fps: Annotated[float, typer.Option(help="Frames a second of each.")] = 24.0,
     objective: Annotated[float, typer.Option(metavar="S", help="Longest time a frame should take, seconds.")] = 0.05,
@@ -291,7 +292,7 @@ def bench_service(
     counts = tuple(parse_counts(streams))
     further = tuple(shlex.split(options))
     load = LoadOptions(counts, fps, objective, seconds, drop.value)
-    return run_bench_service(BenchCall(remote, further, load, clip, output))
+    return run_bench_service(BenchCall(remote, further, load, clip, output, wait))
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,0 +1,44 @@
+"""``bench service --spawn`` where the service that it starts does not come up."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from acfd_stream.cli import main
+
+WAIT = 0.5
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("exec sleep 60", "has not said for 0.5 s that it serves; see what 'acfd-stream serve' says"),
+        ("trap '' TERM; printf 'serving on'; while :; do sleep 0.1; done", "has not said for 0.5 s"),
+        ("echo hello; exec sleep 60", "must say where it serves, got 'hello'"),
+        ("exit 3", "did not start (exit code 3)"),
+        ("exec >&-; exec sleep 60", "did not start (it has closed its stdout)"),
+    ],
+)
+def test_it_is_not_waited_for_without_end(
+    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("acfd_stream.cli.bench.sys.executable", str(program))
+    monkeypatch.setattr("acfd_stream.cli.bench._STOP_SECONDS", WAIT)
+    begin = time.monotonic()
+    assert main(["bench", "service", "--spawn", "--wait", str(WAIT), "-o", str(tmp_path / "out.json")]) == 1
+    assert time.monotonic() - begin < 20
+    [line] = capfd.readouterr().err.splitlines()
+    assert words in line
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("wait", ["0", "nan", "inf"])
+def test_a_wait_must_be_one(wait: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "service", "--spawn", "--wait", wait, "-o", str(tmp_path / "out.json")]) == 2
+    assert "--wait must be in 0 … 86400 s, got" in capfd.readouterr().err
