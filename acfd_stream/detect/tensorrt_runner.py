@@ -77,7 +77,7 @@ class TensorRTNetwork:
         except TypeError as error:  # what the bindings make of a library that gives nothing
             raise self.failure("start") from error
         self._cache = cache or EngineCache(cache_dir())
-        self._lock = Lock()
+        self._building = Lock()
         self._engines: dict[tuple[int, int], Any] = {}  # compiled, and not yet bound
         detail = f"batches of {config.batch}"
         self.facts = EngineFacts(
@@ -86,7 +86,7 @@ class TensorRTNetwork:
 
     def compile(self, network_size: tuple[int, int], batches: Sequence[int]) -> None:
         """See ``DeviceNetwork.compile``."""
-        with self._lock:
+        with self._building:
             if self._runtime is None:
                 raise RunnerError(f"model {self.spec.name} is closed")
             if network_size not in self._engines:
@@ -96,8 +96,10 @@ class TensorRTNetwork:
         self, network_size: tuple[int, int], batches: Sequence[int], images: Array, scores: Array, deltas: Array
     ) -> list[Program]:
         """See ``DeviceNetwork.programs``."""
-        self.compile(network_size, batches)
-        engine = self._engines.pop(network_size)
+        engine = self._engines.pop(network_size, None)
+        if engine is None:  # no waiting for another size that is being built, unless there is nothing to bind
+            self.compile(network_size, batches)
+            engine = self._engines.pop(network_size)
         buffers = {"images": images, "scores": scores, "deltas": deltas}
         is_old = not hasattr(engine, "device_memory_size_v2")
         size = int(engine.device_memory_size if is_old else engine.device_memory_size_v2)
@@ -109,7 +111,7 @@ class TensorRTNetwork:
 
     def close(self) -> None:
         """Free the engines that nobody has bound; a second call does nothing."""
-        with self._lock:
+        with self._building:
             self._engines.clear()
             self._runtime = None
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +17,13 @@ from acfd_stream.config import DetectConfig
 from acfd_stream.detect import half_graph, onnx_graph, tensorrt_runner
 from acfd_stream.detect.device_path import DevicePath
 from acfd_stream.detect.device_runner import DeviceRunner
+from acfd_stream.detect.device_sizes import SizedNetwork
 from acfd_stream.detect.engine_cache import EngineCache
 from acfd_stream.detect.half_graph import half_model
 from acfd_stream.detect.tensorrt_runner import import_tensorrt
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.types import Picture
-from tests.detect.fake_tensorrt import VERSIONS, make_tensorrt
+from tests.detect.fake_tensorrt import VERSIONS, Builder, make_tensorrt
 from tests.detect.openers import fake_tensorrt, torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.tiny_model import white_square, write_tiny_model
@@ -122,6 +126,28 @@ def test_a_build_that_fails_says_why_in_one_line(tiny_model: Path) -> None:
     with pytest.raises(RunnerError, match="model tiny at 64×64: TensorRT failed: Could not find any") as caught:
         DeviceRunner(fake_tensorrt(tiny_model, trt)).run(SQUARES)
     assert "\n" not in str(caught.value)
+
+
+def test_an_engine_is_bound_while_another_is_built(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = fake_tensorrt(tiny_model, make_tensorrt("11.4.0.106"))
+    gpu.network.compile((64, 64), (1, 2, 3))
+    building, go_on = threading.Event(), threading.Event()
+    build = Builder.build_serialized_network
+
+    def slowly(self: Builder, *given: Any) -> bytes | None:
+        building.set()
+        assert go_on.wait(20)
+        return build(self, *given)
+
+    monkeypatch.setattr(Builder, "build_serialized_network", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(gpu.network.compile, (96, 96), (1, 2, 3))
+        assert building.wait(20)
+        assert SizedNetwork(gpu, (64, 64)).usable == (1, 2, 3)  # would wait for ever
+        assert not other.done()
+        go_on.set()
+        other.result(20)
+    gpu.close()
 
 
 def test_what_cannot_be_captured_runs_without_a_graph_and_that_is_said(
