@@ -295,7 +295,7 @@ def test_what_lies_behind_the_checkpoint_does_not_count(task: EpisodeTask) -> No
     expected = finished(task)
     stopped(task)
     with task.part.open("ab") as part:
-        part.write(b'{"type": "frame", "index": 29')  # as a power cut may leave it
+        part.write(bytes(100_000))  # as a power cut may leave it, and more than what is still to come
     task.checkpoint.with_suffix(".checkpoint.part").write_bytes(b"half of a rec")
     outcome = work_on(task, SquareFinder())
     assert outcome.state is EpisodeState.DONE
