@@ -5,21 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from acfd_stream.config import PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.pipeline.stream import Settled
 from acfd_stream.types import FrameResult, Outcome, Verdict
-
-
-class Observer(Protocol):
-    """Told of every result of a session, on the thread that iterates over it."""
-
-    def settled(self, result: FrameResult) -> None:
-        """A result is about to be handed out; its verdict is final, its timings but for ``send`` too."""
-
-    def sent(self, seconds: float) -> None:
-        """So long it took until the next result was asked for."""
 
 
 def configs_for(

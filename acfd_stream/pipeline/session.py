@@ -26,7 +26,7 @@ from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine, StageSeconds
 from acfd_stream.pipeline.ledger import Ledger
-from acfd_stream.pipeline.live import Observer, configs_for, judged
+from acfd_stream.pipeline.live import configs_for, judged
 from acfd_stream.pipeline.stream import Settled, Stream, packed_result, place_of, unpacked_result
 from acfd_stream.types import Detections, DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
@@ -95,8 +95,8 @@ def track_video(
 class TrackSession:
     """One video on its way to tracks; iterate over it once, or over ``with_frames()``.
 
-    A context manager. Takes what ``track_video`` takes and raises what it raises; an ``observer`` is told of every
-    result. ``is_complete``, ``error`` and ``warnings`` are final after the iteration.
+    A context manager. Takes what ``track_video`` takes and raises what it raises. ``is_complete``, ``error`` and
+    ``warnings`` are final after the iteration.
     """
 
     def __init__(
@@ -112,7 +112,6 @@ class TrackSession:
         shot_config: ShotConfig | None = None,
         pace: PaceConfig | None = None,
         resume: SessionState | None = None,
-        observer: Observer | None = None,
     ) -> None:
         if detector is not None and detect_config is not None:
             raise ConfigError("detect_config must be None with a detector, which has its own")
@@ -120,7 +119,6 @@ class TrackSession:
         configs = configs_for(self.pace, video_config, track_config, shot_config)
         self.video_config, self.track_config, self.shot_config = configs
         self.ledger = Ledger()
-        self._observer = observer
         self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
@@ -308,16 +306,11 @@ class TrackSession:
         """Hand out one result, and watch how long it takes until the next one is wanted."""
         result = judged(settled, self.pace)
         self.ledger.add(result.timings)
-        if self._observer is not None:
-            self._observer.settled(result)
         self._ahead.drop_reason = DropReason.CLIENT_SLOW
         begin = time.perf_counter()
         yield settled.frame, result
-        seconds = time.perf_counter() - begin
         self._ahead.drop_reason = DropReason.QUEUE_FULL
-        self.ledger.add({"send": seconds})
-        if self._observer is not None:
-            self._observer.sent(seconds)
+        self.ledger.add({"send": time.perf_counter() - begin})
 
     def _batch_by_batch(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
         """Push frames into the stream, while the network looks at the next ones; a step a frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -197,28 +198,14 @@ def test_a_feed_goes_on_from_a_checkpoint() -> None:
     assert first[: state.next_result] + list(TrackSession(feed, detector=SquareFinder(), resume=state)) == expected
 
 
-class Notes:
-    """An observer that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.results: list[FrameResult] = []
-        self.sent_seconds: list[float] = []
-
-    def settled(self, result: FrameResult) -> None:
-        self.results.append(result)
-
-    def sent(self, seconds: float) -> None:
-        self.sent_seconds.append(seconds)
-
-
 @pytest.mark.parametrize("pace", [PATIENT, None])
-def test_an_observer_is_told_of_every_result(pace: PaceConfig | None) -> None:
-    notes = Notes()
-    session = TrackSession(fed(*map(draw, range(9))), detector=SquareFinder(), pace=pace, observer=notes)
-    results = list(session)
-    assert notes.results == results
-    assert [a.verdict for a in notes.results] == [b.verdict for b in results]
-    assert len(notes.sent_seconds) == session.ledger.summary()["send"].count == 9
+def test_how_long_a_reader_takes_is_in_the_ledger(pace: PaceConfig | None) -> None:
+    session = TrackSession(fed(*map(draw, range(9))), detector=SquareFinder(), pace=pace)
+    for result in session:
+        time.sleep(0.05 * (result.index == 4))
+    sent = session.ledger.summary()["send"]
+    assert sent.count == 9
+    assert sent.longest_seconds >= 0.05
 
 
 def test_when_bytes_came_is_known_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
