@@ -110,13 +110,6 @@ def detected_faces_pb(detections: Detections) -> list[types_pb2.Face]:
     return [face_pb(Face(0, (x1, y1, x2, y2), score)) for (x1, y1, x2, y2), score in pairs]
 
 
-def verdict_pb(verdict: Verdict) -> types_pb2.Verdict:
-    """What is thought of a frame."""
-    message = types_pb2.Verdict()
-    _fill_verdict(message, verdict)
-    return message
-
-
 def _fill_verdict(message: types_pb2.Verdict, verdict: Verdict) -> None:
     message.outcome = _OUTCOMES[verdict.outcome]
     if verdict.latency_seconds is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def test_a_result_comes_back_from_the_wire_as_it_was() -> None:
     [Verdict(Outcome.DROPPED, 1.5, None, DropReason.STALE), Verdict(Outcome.FAILED, failure="no picture"), Verdict()],
 )
 def test_every_verdict_comes_back(verdict: Verdict) -> None:
-    assert convert.verdict_of(convert.verdict_pb(verdict)) == verdict
+    sent = convert.result_pb(replace(RESULT, verdict=verdict)).SerializeToString()
+    assert convert.result_of(types_pb2.FrameResult.FromString(sent), RESULT.time_base).verdict == verdict
 
 
 def test_enums_have_the_same_names_on_both_sides() -> None:
