@@ -91,6 +91,7 @@ class FakeCupy:
     def __init__(self) -> None:
         self.failure: Exception | None = None
         self.copies = 0
+        self._memory: list[Any] = []  # a copy that comes late must not write to what is something else by then
         self.cuda = self
         self.runtime = self.driver = self.memory = self
         self.Stream, self.Event = Stream, Event
@@ -98,10 +99,12 @@ class FakeCupy:
         self.OutOfMemoryError = OutOfMemoryError
 
     def alloc_pinned_memory(self, size: int) -> bytearray:
-        return bytearray(size)
+        self._memory.append(bytearray(size))
+        return self._memory[-1]
 
     def empty(self, size: int, dtype: Any) -> Any:
         array = np.full(size, 0xCD, dtype).view(DeviceArray)  # nothing that a picture of the tests holds
+        self._memory.append(array)
         return _WithMemory(array)
 
     def memcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> None:  # noqa: N802
@@ -109,7 +112,7 @@ class FakeCupy:
             raise self.failure
         assert kind == 1
         self.copies += 1
-        _STREAMS[stream].work.append(lambda: ctypes.memmove(target, source, size))
+        _STREAMS[stream].work.append(lambda kept=self._memory: ctypes.memmove(target, source, size))
 
     def from_dlpack(self, plane: Any) -> Any:
         return np.from_dlpack(plane).view(DeviceArray)

@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import RunnerError
+from acfd_stream.ops.cuda import previews
+from acfd_stream.ops.cuda.batch import CudaOps
+from acfd_stream.ops.cuda.previews import Previews
 from acfd_stream.pipeline.session import track_video
 from acfd_stream.types import Picture, PixelFormat
 from acfd_stream.video import source as source_module
 from acfd_stream.video.device_planes import DevicePlanes
 from acfd_stream.video.picture import picture_bytes
 from acfd_stream.video.source import open_video
+from tests.ops.cuda_on_cpu.device import CpuDevice
 from tests.pipeline.square_finder import SquareFinder
 from tests.video.fake_cupy import CUDARuntimeError, FakeCupy, OutOfMemoryError, Stream
 
@@ -173,9 +177,10 @@ def test_what_pyav_does_not_export_is_not_taken() -> None:
 
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
-    """Stands in for CuPy in every video that is opened for a GPU."""
-    fake = FakeCupy()
+    """Stands in for CuPy in every video that is opened for a GPU; what lies there is looked at by the kernels."""
+    fake, kernels = FakeCupy(), Previews(CudaOps(CpuDevice(block_threads=128)))
     monkeypatch.setattr(source_module, "device_planes", lambda: device_planes(fake))
+    monkeypatch.setattr(previews, "open_previews", lambda: kernels)
     return fake
 
 
