@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 
-from acfd_stream.archive.find import Video
+from acfd_stream.archive.find import Video, local_path, stamp_of
 from acfd_stream.archive.key import read_content
 from acfd_stream.archive.row import Stamp
 from acfd_stream.config import ArchiveConfig
@@ -33,13 +33,25 @@ class Item:
     attempts: int = 0  # that failed for a passing cause
     losses: int = 0  # workers that were lost without getting any further
     best_frames: int = 0
-    began_at: float = 0.0
     frames: int = 0  # so far, as last heard
 
     @property
     def name(self) -> str:
         """Of the episode."""
         return self.video.name
+
+    def forget_if_changed(self) -> bool:
+        """Whether a local video is not what it was when its content was digested; then it is digested again."""
+        path = local_path(self.video.source)
+        if path is None or self.stamp is None:
+            return False
+        try:
+            is_same = stamp_of(path) == self.stamp
+        except MediaError:
+            is_same = False
+        if not is_same:
+            self.content, self.stamp, self.may_remember = "", None, False
+        return not is_same
 
 
 class Agenda:

@@ -154,24 +154,30 @@ class Manifest(Database):
         """Note that a worker took the episode up."""
         self._set(name, state=EpisodeRowState.RUNNING.value, worker=worker, run=run)
 
-    def progressed(self, progress: Mapping[str, EpisodeProgress]) -> None:
-        """Note how far episodes are, by name."""
+    def progressed(self, run: int, progress: Mapping[str, EpisodeProgress]) -> None:
+        """Note that a run is alive, and how far its episodes are, by name."""
         now = self._clock()
         values = [
-            (p.frames, p.expected_frames, p.tracks, p.video_seconds, p.seconds, p.new_frames, now, text_bytes(name))
+            (
+                p.frames,
+                p.expected_frames,
+                p.tracks,
+                p.video_seconds,
+                p.seconds,
+                p.new_frames,
+                now,
+                text_bytes(name),
+                run,
+            )
             for name, p in progress.items()
         ]
         with self._transaction() as database:
+            database.execute("UPDATE runs SET seen = ? WHERE run = ?", (now, run))
             database.executemany(
                 "UPDATE episodes SET frames = ?, expected_frames = ?, tracks = ?, video_seconds = ?, seconds = ?,"
-                " new_frames = ?, changed = ? WHERE name = CAST(? AS TEXT) AND state = 'running'",
+                " new_frames = ?, changed = ? WHERE name = CAST(? AS TEXT) AND run = ?",
                 values,
             )
-
-    def seen(self, run: int) -> None:
-        """Note that a run is alive."""
-        with self._transaction() as database:
-            database.execute("UPDATE runs SET seen = ? WHERE run = ?", (self._clock(), run))
 
     def done(self, task: EpisodeTask, outcome: EpisodeOutcome, outputs: Iterable[str], result_bytes: int) -> None:
         """Note that all ``outputs`` of the episode are there; ``result_bytes`` is the size of the JSONL.
@@ -266,6 +272,11 @@ def _locked(path: Path, *, is_patient: bool) -> int:
     except OSError:
         pass
     return file
+
+
+def _progress_values(progress: EpisodeProgress) -> tuple[float | None, ...]:
+    counts = (progress.frames, progress.expected_frames, progress.tracks)
+    return (*counts, progress.video_seconds, progress.seconds, progress.new_frames)
 
 
 def _figures(outcome: EpisodeOutcome) -> dict[str, Any]:

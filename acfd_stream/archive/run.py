@@ -15,20 +15,20 @@ from pathlib import Path
 from acfd_stream.archive.agenda import Agenda, Item, is_for_good
 from acfd_stream.archive.call import ArchiveCall
 from acfd_stream.archive.crew import Began, Crew, CrewEvent, Ended, Lost, Progressed
-from acfd_stream.archive.find import Fault, Findings, Video, find, local_path, stamp_of
+from acfd_stream.archive.find import Fault, Findings, Video, find, local_path
 from acfd_stream.archive.gauges import ArchiveMetrics
 from acfd_stream.archive.key import Settings, episode_key, known_content
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.row import Claim, Episode, EpisodeRowState
 from acfd_stream.archive.task import RESULTS, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.archive.view import Tally, Unwatched, View, Watcher
-from acfd_stream.errors import AcfdError, MediaError
+from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
 
 Enlist = Callable[[int], tuple[Crew, int]]
 """Episodes to work on → a crew that is the run's to close, and the threads that each worker may use."""
 _TICK_SECONDS = 0.25
-_NOTE_SECONDS = 1.0  # how often the manifest learns how far the episodes are
+_NOTE_SECONDS = 2.0  # how often the manifest learns how far the episodes are
 _PATIENCE_SECONDS = 20.0  # for the workers' last checkpoints
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class ArchiveRun:
         self._threads = 0
         self._has_changed = False  # what is done or set aside is not what it was before
         self._fresh: dict[str, EpisodeProgress] = {}  # not in the manifest yet
-        self._noted_at = 0.0
+        self._shown_at = self._noted_at = 0.0
 
     def run(self) -> RunEnd:
         """Work until every video is done or set aside, or until told to stop.
@@ -108,6 +108,7 @@ class ArchiveRun:
                 code = 0 if end.is_all_done else 1
             finally:
                 manifest.end_run(self._run, code)
+        self._metrics.show(end.view)
         self._watcher.show(end.view)
         return end
 
@@ -236,7 +237,7 @@ class ArchiveRun:
         outcome, state = event.outcome, event.outcome.state
         self._no_longer_at(item, outcome)
         self._metrics.attempt(state.value)
-        if state in (EpisodeState.DONE, EpisodeState.BROKEN) and _has_changed(item):
+        if state in (EpisodeState.DONE, EpisodeState.BROKEN) and item.forget_if_changed():
             state = EpisodeState.FAILED_PASSING  # its disk may have gone away: that is no fault of the video
             error = outcome.error or f"{item.video.source}: was written to while it was read"
             outcome = EpisodeOutcome(state, error=error)
@@ -334,16 +335,16 @@ class ArchiveRun:
     # Showing and ending
 
     def _show(self, workers: int) -> None:
-        view = self._tally.view(workers)
-        self._metrics.show(view)
-        self._watcher.show(view)
         now = self._clock()
+        if now - self._shown_at >= _TICK_SECONDS:
+            self._shown_at = now
+            view = self._tally.view(workers)
+            self._metrics.show(view)
+            self._watcher.show(view)
         if now - self._noted_at >= _NOTE_SECONDS:
             self._noted_at = now
-            self._manifest.seen(self._run)
-            if self._fresh:
-                self._manifest.progressed(self._fresh)
-                self._fresh.clear()
+            self._manifest.progressed(self._run, self._fresh)
+            self._fresh.clear()
 
     def _let_go(self) -> None:
         """Have the workers save where they are, and wait for them, though not for ever."""
@@ -364,20 +365,6 @@ def _is_gone(episode: Episode) -> bool:
     """Whether the video of an episode without results is not there any more."""
     path = local_path(episode.source)
     return episode.state is not EpisodeRowState.DONE and path is not None and not Path(path).exists()
-
-
-def _has_changed(item: Item) -> bool:
-    """Whether a local video is not what it was when its content was digested; then the content is to be read again."""
-    path = local_path(item.video.source)
-    if path is None or item.stamp is None:
-        return False
-    try:
-        is_same = stamp_of(path) == item.stamp
-    except MediaError:
-        is_same = False
-    if not is_same:
-        item.content, item.stamp, item.may_remember = "", None, False
-    return not is_same
 
 
 def _forget(task: EpisodeTask) -> None:

@@ -40,7 +40,7 @@ def test_an_episode_goes_through_its_states(tmp_path: Path) -> None:
         manifest.expect([("a.mkv", "library/a.mkv", 100)])
         run = manifest.begin_run({})
         manifest.began("a.mkv", "local-0", run)
-        manifest.progressed({"a.mkv": EpisodeProgress(24, 48, 1, 2.0, 24, 1.0)})
+        manifest.progressed(run, {"a.mkv": EpisodeProgress(24, 48, 1, 2.0, 24, 1.0)})
         episode = manifest.get("a.mkv")
         assert episode is not None
         assert (episode.state, episode.worker, episode.frames) == (EpisodeRowState.RUNNING, "local-0", 24)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.clips import encode
 from tests.pipeline.conftest import SIZE, draw
 
 PATIENCE = 60.0
-FEW, MANY = 40, 600
+FEW, MANY = 40, 400
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,27 @@ class Archive:
 @pytest.fixture
 def archive(tmp_path: Path, tiny_model: Path) -> Archive:
     return Archive(tmp_path / "library", tmp_path / "out", tiny_model)
+
+
+@dataclass(frozen=True)
+class Long:
+    """A film that takes long enough to be disturbed, and what ``track`` makes of it."""
+
+    archive: Archive
+    tracked: bytes
+
+
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Long:
+    folder = tmp_path_factory.mktemp("long")
+    archive = Archive(folder / "library", folder / "out", tiny_model)
+    return Long(archive, tracked(archive, film(archive.library / "long.mkv", MANY), folder))
+
+
+@pytest.fixture
+def long(long_film: Long, tmp_path: Path) -> Long:
+    """The film with an OUT of the test's own."""
+    return replace(long_film, archive=replace(long_film.archive, out=tmp_path / "out"))
 
 
 def film(path: Path, frames: int = FEW, first: int = 0) -> Path:
@@ -146,8 +167,8 @@ def test_status_loads_nothing_heavy(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize("way", ["SIGKILL of the run", "SIGTERM", "SIGINT of all"])
-def test_a_run_that_is_ended_goes_on_with_the_same_bytes(archive: Archive, tmp_path: Path, way: str) -> None:
-    long = film(archive.library / "long.mkv", MANY)
+def test_a_run_that_is_ended_goes_on_with_the_same_bytes(long: Long, way: str) -> None:
+    archive = long.archive
     process = started(archive.arguments())
     until(begun(archive), process)
     number = signal.Signals[way.split()[0]]
@@ -160,14 +181,14 @@ def test_a_run_that_is_ended_goes_on_with_the_same_bytes(archive: Archive, tmp_p
         assert "0 of 1 videos settled; 'acfd-stream archive resume" in errors
         assert list(archive.out.glob(".acfd/parts/*.checkpoint"))
     assert main(["archive", "resume", str(archive.out), "-q"]) == 0
-    assert archive.results() == {"long.mkv.jsonl": tracked(archive, long, tmp_path)}
+    assert archive.results() == {"long.mkv.jsonl": long.tracked}
     assert list((archive.out / ".acfd" / "parts").iterdir()) == []
 
 
-def test_a_worker_that_is_killed_is_replaced(archive: Archive, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_replaced(long: Long) -> None:
     import psutil
 
-    long = film(archive.library / "long.mkv", MANY)
+    archive = long.archive
     process = started(archive.arguments())
     until(begun(archive), process)
     children = psutil.Process(process.pid).children()
@@ -178,12 +199,12 @@ def test_a_worker_that_is_killed_is_replaced(archive: Archive, tmp_path: Path) -
     assert [each["reason"] for each in events(output) if each["event"] == "lost"] == [
         "killed by SIGKILL, perhaps for want of memory"
     ]
-    assert archive.results() == {"long.mkv.jsonl": tracked(archive, long, tmp_path)}
+    assert archive.results() == {"long.mkv.jsonl": long.tracked}
 
 
 def test_two_runs_share_a_folder(archive: Archive) -> None:
     for number in range(4):
-        film(archive.library / f"{number}.mkv", 200, first=number)
+        film(archive.library / f"{number}.mkv", 100, first=number)
     processes = [started(archive.arguments()) for _ in range(2)]
     told = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
