@@ -24,7 +24,7 @@ from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service import tokens
-from acfd_stream.service.convert import media_info_pb, model_info_pb
+from acfd_stream.service.convert import loaded_model_pb, media_info_pb
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.runner import Desk, Stopped
 from acfd_stream.service.requests import read_request
@@ -157,9 +157,8 @@ def _written(desk: Desk, session: TrackSession, source: str, saved: dict[str, An
 
 
 def _start(session: TrackSession) -> stream_pb2.TrackStart:
-    engine = session.detector
     return stream_pb2.TrackStart(
         info=media_info_pb(session.info),
-        model=model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True),
+        model=loaded_model_pb(session.detector),
         settings_json=json.dumps(settings_of(session)),
     )
