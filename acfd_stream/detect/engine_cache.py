@@ -53,6 +53,14 @@ class EngineCache:
         """Keep ``engine``; a folder that cannot be written is no error."""
         self._blobs.store(engine, *astuple(key))
 
+    def load_timings(self, tensorrt: str, gpu: str) -> bytes | None:
+        """What kernels took in earlier builds: another build is quicker for it, and chooses the same."""
+        return self._blobs.load("timings", tensorrt, gpu)
+
+    def store_timings(self, timings: bytes, tensorrt: str, gpu: str) -> None:
+        """Keep what a build has measured, in place of what earlier ones had."""
+        self._blobs.store(timings, "timings", tensorrt, gpu)
+
     @contextmanager
     def building(self, key: EngineKey) -> Iterator[None]:
         """Others who want to build ``key``, in whatever process, wait outside; look again once you are inside."""

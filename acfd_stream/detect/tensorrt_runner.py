@@ -21,7 +21,6 @@ What differs between versions, as their Python bindings have it:
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,9 +31,10 @@ import numpy as np
 
 from acfd_stream.config import DetectConfig, cache_dir
 from acfd_stream.detect.device import Array, DeviceOps, Program
-from acfd_stream.detect.engine_cache import EngineCache, EngineKey
-from acfd_stream.detect.half_graph import arithmetic, half_model
+from acfd_stream.detect.engine_cache import EngineCache
+from acfd_stream.detect.half_graph import arithmetic
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, check_interface
+from acfd_stream.detect.tensorrt_engine import EngineMaker
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import anchor_count
 
@@ -42,11 +42,6 @@ _log = logging.getLogger(__name__)
 
 OLDEST = (8, 5)
 """First version whose contexts take tensors by name."""
-TYPED = 10
-"""First major version that keeps the file's types and lets contexts share a profile."""
-WORKSPACE_BYTES = 4 * 2**30
-"""Most memory that a layer may use for itself while kernels are chosen and run."""
-_PROGRESS_STEPS = 5  # lines of a build that tells how far it is
 
 
 class TensorRTNetwork:
@@ -71,26 +66,22 @@ class TensorRTNetwork:
         self.dtype: np.dtype[Any] = np.dtype(np.float16)
         self._path, self._ops = path, ops
         self._trt = import_tensorrt()
-        self._log = _make_logger(self._trt)
-        try:
-            self._runtime: Any = self._trt.Runtime(self._log)
-        except TypeError as error:  # what the bindings make of a library that gives nothing
-            raise self.failure("start") from error
-        self._cache = cache or EngineCache(cache_dir())
-        self._building = Lock()
-        self._engines: dict[tuple[int, int], Any] = {}  # compiled, and not yet bound
         detail = f"batches of {config.batch}"
         self.facts = EngineFacts(
             "tensorrt", arithmetic(path), self._trt.__version__, ops.name, ops.compute_capability, detail
         )
+        self._maker = EngineMaker(self._trt, path, spec, self.facts, cache or EngineCache(cache_dir()))
+        self._building = Lock()
+        self._is_closed = False
+        self._engines: dict[tuple[int, int], Any] = {}  # compiled, and not yet bound
 
     def compile(self, network_size: tuple[int, int], batches: Sequence[int]) -> None:
         """See ``DeviceNetwork.compile``."""
         with self._building:
-            if self._runtime is None:
+            if self._is_closed:
                 raise RunnerError(f"model {self.spec.name} is closed")
             if network_size not in self._engines:
-                self._engines[network_size] = self._engine(network_size, tuple(batches))
+                self._engines[network_size] = self._maker.engine(network_size, tuple(batches))
 
     def programs(
         self, network_size: tuple[int, int], batches: Sequence[int], images: Array, scores: Array, deltas: Array
@@ -113,11 +104,7 @@ class TensorRTNetwork:
         """Free the engines that nobody has bound; a second call does nothing."""
         with self._building:
             self._engines.clear()
-            self._runtime = None
-
-    def failure(self, place: str) -> RunnerError:
-        """What TensorRT last complained of, as our error."""
-        return RunnerError(f"model {self.spec.name} at {place}: TensorRT failed: {self._log.last_error}")
+            self._is_closed = True
 
     def bind(self, engine: Any, profile: int, batch: int, buffers: dict[str, Array], memory: Array) -> Any:
         """A context for ``batch`` pictures over ``buffers``, working in ``memory``."""
@@ -128,7 +115,7 @@ class TensorRTNetwork:
         else:
             context = engine.create_execution_context_without_device_memory()
         if context is None:
-            raise self.failure(place)
+            raise self._maker.failure(place)
         address, size = _address(memory), int(memory.nbytes)
         if hasattr(context, "set_device_memory"):
             context.set_device_memory(address, size)
@@ -139,13 +126,13 @@ class TensorRTNetwork:
         for name, buffer in buffers.items():
             is_bound = is_bound and context.set_tensor_address(name, _address(buffer))
         if not is_bound:
-            raise self.failure(place)
+            raise self._maker.failure(place)
         return context
 
     def queue(self, context: Any, place: str) -> None:
         """Queue one run of ``context``."""
         if not context.execute_async_v3(self._ops.stream):
-            raise self.failure(place)
+            raise self._maker.failure(place)
 
     def settle(self, context: Any, place: str, output: Array) -> None:
         """Run ``context`` twice and wait: what the first runs settle must not stand in a graph."""
@@ -189,86 +176,6 @@ class TensorRTNetwork:
                     f"model file {self._path}: {name} must be {dtype}, got {engine.get_tensor_dtype(name)}"
                 )
 
-    def _engine(self, size: tuple[int, int], batches: tuple[int, ...]) -> Any:
-        """The engine of one size, from the cache, or built."""
-        facts = self.facts
-        gpu = f"{facts.device} {facts.sm}"
-        key = EngineKey.of_file(self._path, facts.version, gpu, facts.precision, size, batches)
-        engine = self._loaded(self._cache.load(key))
-        if engine is not None:
-            return engine
-        with self._cache.building(key):
-            engine = self._loaded(self._cache.load(key))  # another process may have built it meanwhile
-            if engine is None:
-                data = self._built(size, batches)
-                self._cache.store(data, key)
-                engine = self._loaded(data)
-        if engine is None:
-            raise self.failure(f"{size[0]}×{size[1]}")
-        return engine
-
-    def _loaded(self, data: bytes | None) -> Any:
-        """The engine of a file; None where there is none or TensorRT refuses it."""
-        return self._runtime.deserialize_cuda_engine(data) if data else None
-
-    def _built(self, size: tuple[int, int], batches: tuple[int, ...]) -> bytes:
-        place = f"{size[0]}×{size[1]}"
-        name = f"the TensorRT engine of {self.spec.name} at {place}, batches of {batches[-1]}, {self.facts.precision}"
-        _log.warning("building %s: this takes a minute or more, once", name)
-        begin = time.perf_counter()
-        try:
-            builder = self._trt.Builder(self._log)
-        except TypeError as error:  # as above
-            raise self.failure(place) from error
-        network = builder.create_network(_network_flags(self._trt))
-        parser = self._parsed(network, size)  # holds the weights until the engine is built
-        network.get_input(0).shape = (-1, 3, *size)
-        data = builder.build_serialized_network(network, self._config(builder, size, batches, name))
-        del parser
-        if data is None:
-            raise self.failure(place)
-        _log.warning("built %s in %.0f s", name, time.perf_counter() - begin)
-        return bytes(data)
-
-    def _parsed(self, network: Any, size: tuple[int, int]) -> Any:
-        """The parser that has filled ``network`` from the model file, as fp16 and for one size."""
-        parser = self._trt.OnnxParser(network, self._log)
-        missing: BackendUnavailable | None = None
-        try:
-            data = half_model(self._path, size)
-        except BackendUnavailable as error:  # a file that is fp16 already needs no onnx
-            data, missing = self._path.read_bytes(), error
-        if not parser.parse(data):
-            reasons = [parser.get_error(at).desc() for at in range(parser.num_errors)]
-            raise RunnerError(f"model file {self._path}: TensorRT refuses it: {'; '.join(reasons)}")
-        inputs = [network.get_input(place) for place in range(network.num_inputs)]
-        outputs = [network.get_output(place).name for place in range(network.num_outputs)]
-        check_interface(self._path, [tensor.name for tensor in inputs], outputs)
-        if missing is not None and inputs[0].dtype != self._trt.float16:
-            raise missing
-        return parser
-
-    def _config(self, builder: Any, size: tuple[int, int], batches: tuple[int, ...], name: str) -> Any:
-        """How to build: memory, one profile (or one a batch, all alike), and what older versions must be told."""
-        trt = self._trt
-        config = builder.create_builder_config()
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-        most = (batches[-1], 3, *size)
-        for _ in batches if _major(trt) < TYPED else batches[:1]:
-            profile = builder.create_optimization_profile()
-            # The largest is the one that kernels are chosen for.
-            profile.set_shape("images", (1, 3, *size), most, most)
-            config.add_optimization_profile(profile)
-        if _major(trt) < TYPED:
-            config.set_flag(trt.BuilderFlag.FP16)
-            if self.facts.precision == "int8":
-                config.set_flag(trt.BuilderFlag.INT8)
-            foreign = sum(1 << int(getattr(trt.TacticSource, part)) for part in ("CUBLAS", "CUBLAS_LT", "CUDNN"))
-            config.set_tactic_sources(config.get_tactic_sources() & ~foreign)  # works where they are not installed
-        if hasattr(trt, "IProgressMonitor"):
-            config.progress_monitor = _make_monitor(trt, name)
-        return config
-
 
 class _TensorRTProgram:
     """The network for one batch over its buffers; holds all that the captured graph reads."""
@@ -311,73 +218,8 @@ def import_tensorrt() -> Any:
     return tensorrt
 
 
-def _major(trt: Any) -> int:
-    return int(trt.__version__.split(".")[0])
-
-
-def _network_flags(trt: Any) -> int:
-    """The flag without which a version would not keep the file's types, or its batch."""
-    if _major(trt) > TYPED:
-        return 0
-    name = "EXPLICIT_BATCH" if _major(trt) < TYPED else "STRONGLY_TYPED"
-    return 1 << int(getattr(trt.NetworkDefinitionCreationFlag, name))
-
-
 def _address(array: Array) -> int:
     """Where an array lies: on a GPU, or on the host where tests stand in for one."""
     if isinstance(array, np.ndarray):
         return int(array.ctypes.data)
     return int(array.__cuda_array_interface__["data"][0])
-
-
-def _make_logger(trt: Any) -> Any:
-    """TensorRT's messages in our log; its base class is known only here."""
-    levels = {
-        trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
-        trt.ILogger.Severity.ERROR: logging.ERROR,
-    }
-
-    class Log(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last complaint: functions of TensorRT only say that they failed."""
-
-        last_error = "it does not say why"
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            """Called by TensorRT, from any of its threads."""
-            if severity in levels:
-                self.last_error = message.strip().splitlines()[0] if message.strip() else self.last_error
-            _log.log(logging.DEBUG, "TensorRT: %s", message)
-
-    return Log()
-
-
-def _make_monitor(trt: Any, name: str) -> Any:
-    """How far a build is, in a few lines of the log."""
-
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Follows the outermost phases."""
-
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self._steps: dict[str, int] = {}
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            """Called by TensorRT."""
-            if parent_phase is None:
-                self._steps[phase_name] = num_steps
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            """Called by TensorRT; True: go on."""
-            steps = self._steps.get(phase_name, 0)
-            if steps and (step + 1) * _PROGRESS_STEPS // steps != step * _PROGRESS_STEPS // steps:
-                _log.info("%s: %s, %.0f %%", name, phase_name, 100 * (step + 1) / steps)
-            return True
-
-        def phase_finish(self, phase_name: str) -> None:
-            """Called by TensorRT."""
-            self._steps.pop(phase_name, None)
-
-    return Monitor()

@@ -117,6 +117,7 @@ class BuilderConfig:
 
     def __init__(self, trt: Any) -> None:
         self.trt, self.profiles, self.flags, self.monitor, self.sources = trt, [], set(), None, 0b11111
+        self.timings: Any = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "progress_monitor":
@@ -124,6 +125,16 @@ class BuilderConfig:
             assert hasattr(self.trt, "IProgressMonitor")
             name = "monitor"
         object.__setattr__(self, name, value)
+
+    def create_timing_cache(self, data: bytes) -> SimpleNamespace:
+        cache = SimpleNamespace(given=data)
+        cache.serialize = lambda: cache.given + b"+"
+        return cache
+
+    def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        self.timings = cache
+        return True
 
     def set_memory_pool_limit(self, pool: Any, size: int) -> None:
         assert pool in self.trt.MemoryPoolType

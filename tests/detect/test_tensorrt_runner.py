@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect import half_graph, onnx_graph, tensorrt_runner
+from acfd_stream.detect import half_graph, onnx_graph, tensorrt_engine
 from acfd_stream.detect.device_path import DevicePath
 from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.device_sizes import SizedNetwork
@@ -78,6 +78,17 @@ def test_an_engine_is_built_once_and_kept(tiny_model: Path, tmp_path: Path, capl
     assert caplog.records == []
 
 
+def test_a_build_knows_what_kernels_took_in_earlier_ones(tiny_model: Path, tmp_path: Path) -> None:
+    trt, cache = make_tensorrt("8.5.3.1"), EngineCache(tmp_path)
+    runner = DeviceRunner(fake_tensorrt(tiny_model, trt, cache=cache))
+    for width in (64, 96, 128):
+        runner.run(np.zeros((1, 64, width, 3), np.uint8))
+    assert [config.timings.given for config in trt.builds] == [b"", b"+", b"++"]
+    other = make_tensorrt("10.0.1")
+    DeviceRunner(fake_tensorrt(tiny_model, other, cache=cache)).run(SQUARES)
+    assert [config.timings.given for config in other.builds] == [b""]
+
+
 def test_a_build_says_how_far_it_is(tiny_model: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     DeviceRunner(fake_tensorrt(tiny_model, make_tensorrt("10.0.1"))).run(SQUARES)
@@ -113,11 +124,11 @@ def test_an_engine_that_tensorrt_refuses_is_built_anew(
     monkeypatch.setattr(old, "__version__", "10.16.1.11", raising=True)
     cache = EngineCache(tmp_path)
     DeviceRunner(fake_tensorrt(tiny_model, old, cache=cache)).run(SQUARES)
-    (kept,) = (tmp_path / "tensorrt").glob("*.compiled")
+    kept = sorted((tmp_path / "tensorrt").glob("*.compiled"))
     monkeypatch.setattr(EngineCache, "load", lambda self, key: b"whole, but not of this TensorRT")
     DeviceRunner(fake_tensorrt(tiny_model, new, cache=cache)).run(SQUARES)
     assert len(new.builds) == 1
-    assert kept.is_file()
+    assert sorted((tmp_path / "tensorrt").glob("*.compiled")) == kept
 
 
 def test_a_build_that_fails_says_why_in_one_line(tiny_model: Path) -> None:
@@ -219,4 +230,4 @@ def test_the_real_module_has_all_that_the_fake_has() -> None:
     )
     asked = [name for name in vars(fake) if name not in ("has_gpu", "builds", "refuses")]
     assert [name for name in asked if not hasattr(trt, name)] == []
-    assert tensorrt_runner._network_flags(trt) == tensorrt_runner._network_flags(fake)
+    assert tensorrt_engine.network_flags(trt) == tensorrt_engine.network_flags(fake)
