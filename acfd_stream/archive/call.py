@@ -84,7 +84,7 @@ class ArchiveCall:
                 room: from_mapping(kind, _tuples(values[room])) for room, kind in _CONFIGS.items()
             }
             return from_mapping(cls, {**_tuples(values), **configs, "out": out})
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"the last run of {out} was of another version ({error}); use 'archive run'") from error
 
     def task(self, key: str, source: str, name: str, *, is_tracked: bool, threads: int) -> EpisodeTask:
