@@ -160,8 +160,22 @@ def long_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "a.html"
 
 
+def test_lanes_of_a_long_episode_go_with_the_player(long_report: Path, report_tab: Tab) -> None:
+    page = Page(report_tab, long_report)
+    page.click("#overview", share=0.5)
+    assert {"249", "250", "251"} <= set(ids(page))
+    assert len(ids(page)) < 20
+    page.press(*["ArrowDown"] * 20)  # out of what was shown
+    chosen = page.read("#picked-title")[0].removeprefix("Track ")
+    assert page.read("#lanes [aria-selected=true] b") == [chosen]
+    page.set("order", "seconds")
+    assert page.read("#shown-count") == ["500"]
+
+
 def test_a_long_episode_stays_light(long_report: Path, report_tab: Tab) -> None:
     page = Page(report_tab, long_report)
+    assert page.read("#shown-count") == ["17 of 500"]  # a part of the time, at first
+    page.press("0")
     assert page.read("#shown-count") == ["500"]
     assert page.value("document.querySelectorAll('.row').length") < 60
     page.value("{ const box = document.querySelector('#lanes .scroll'); box.scrollIntoView(); box.scrollTop = 1e6; }")

@@ -2,6 +2,8 @@
 
 const JUMP_SECONDS = 5;
 const ZOOM = 2;
+const MANY_TRACKS = 40; // of more than that the lanes show a part of the time at first, with about so many:
+const FIRST_TRACKS = 16;
 
 const episode = new Episode(JSON.parse(at("data").textContent));
 const state = { picked: null, hereIds: "", view: { from: episode.begin, to: episode.end }, shown: episode.tracks };
@@ -31,7 +33,8 @@ function showTime() {
   overview.setTime(time);
   lanes.setTime(time);
   const { from, to } = state.view;
-  if (player.isPlaying && (time < from || time > to)) setView(time - (to - from) * 0.05, to - from);
+  const lead = player.isPlaying ? 0.05 : 0.4; // of the view lies before the player when it has left the view
+  if (time < from || time > to) setView(time - (to - from) * lead, to - from);
 }
 
 function showState() {
@@ -94,18 +97,18 @@ function showPicked(track) {
 }
 
 function goToTrack(step) {
-  const { shown } = state;
-  if (!shown.length) return;
-  const here = shown.indexOf(state.picked);
-  const track = shown[here < 0 ? nearest() : Math.max(0, Math.min(shown.length - 1, here + step))];
+  const { passing } = state;
+  if (!passing.length) return;
+  const here = passing.indexOf(state.picked);
+  const track = passing[here < 0 ? nearest() : Math.max(0, Math.min(passing.length - 1, here + step))];
   pick(track);
   player.seek(track.begin);
 }
 
 // Where there is no choice yet: the first track in the list that is still to end.
 function nearest() {
-  const found = state.shown.findIndex((track) => track.end > player.time);
-  return found < 0 ? state.shown.length - 1 : found;
+  const found = state.passing.findIndex((track) => track.end > player.time);
+  return found < 0 ? state.passing.length - 1 : found;
 }
 
 function playPicked() {
@@ -227,6 +230,7 @@ const clicks = {
 };
 for (const [id, act] of Object.entries(clicks)) at(id).addEventListener("click", act);
 for (const id of ["least-length", "least-size", "order"]) at(id).addEventListener("input", filter);
+at("order").addEventListener("input", () => { if (at("order").value !== "begin") setView(episode.begin, Infinity); });
 at("rate").addEventListener("change", () => player.setRate(Number(at("rate").value)));
 at("lanes").addEventListener("wheel", (event) => {
   const { from, to } = state.view;
@@ -245,8 +249,9 @@ function followAddress() {
   if (Number.isFinite(time)) player.seek(time);
 }
 
+const { length: tracks } = episode.tracks;
 filter();
-setView(episode.begin, Infinity);
+setView(episode.begin, tracks > MANY_TRACKS ? ((episode.end - episode.begin) * FIRST_TRACKS) / tracks : Infinity);
 player.open();
 showFrame(episode.begin);
 followAddress();

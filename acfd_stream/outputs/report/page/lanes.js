@@ -3,6 +3,7 @@
 const ROWS_AROUND = 6;
 const STEPS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const LEAST_VIEW_SECONDS = 0.5;
+const LEAST_SHOT_PIXELS = 12; // on average; closer lines would be a pattern, no help
 
 class Lanes {
   // `act` has pick(track, time) and point(track | null).
@@ -160,10 +161,8 @@ class Lanes {
     const style = getComputedStyle(document.documentElement);
     pen.scale(ratio, ratio);
     pen.fillStyle = style.getPropertyValue("--line").trim();
-    for (const frame of this.episode.shots) {
-      const share = this.share(this.episode.times[frame]);
-      if (share > 0 && share <= 1) pen.fillRect(Math.round(share * width), 18, 1, height);
-    }
+    const shots = this.episode.shots.map((frame) => this.share(this.episode.times[frame])).filter((share) => share > 0 && share <= 1);
+    if (shots.length * LEAST_SHOT_PIXELS < width) for (const share of shots) pen.fillRect(Math.round(share * width), 18, 1, height);
     this.drawTimes(pen, style.getPropertyValue("--soft").trim(), width);
   }
 

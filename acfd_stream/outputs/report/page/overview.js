@@ -82,6 +82,7 @@ class Overview {
 
   drawShots(pen, colour, width, height) {
     pen.fillStyle = colour;
+    pen.globalAlpha = Math.max(0.3, Math.min(1, width / this.episode.shots.length / 8)); // many are a tone, not a fence
     for (const frame of this.episode.shots) {
       pen.fillRect(Math.round(this.share(this.episode.times[frame]) * (width - 1)), height - 8, 1, 8);
     }
