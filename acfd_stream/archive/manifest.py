@@ -7,6 +7,7 @@ memory. Only the run writes here, never its workers.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -48,6 +49,11 @@ class Manifest(Database):
             run = int(added.lastrowid or 0)
             self._lock = _locked(self._lock_of(run), is_patient=True)  # before anybody sees a run that nobody holds
         return run
+
+    def keep_private(self) -> None:
+        """Let nobody but its owner read the file: what was asked for holds secrets."""
+        with contextlib.suppress(OSError):  # a disk without permissions
+            self._place.chmod(0o600)
 
     def end_run(self, run: int, code: int) -> None:
         """Note how a run ended, and that it works on nothing any more."""

@@ -24,6 +24,7 @@ from acfd_stream.archive.task import RESULTS, EpisodeOutcome, EpisodeProgress, E
 from acfd_stream.archive.view import Tally, Unwatched, View, Watcher
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
+from acfd_stream.video.origin import is_url, without_secrets
 
 Enlist = Callable[[int], tuple[Crew, int]]
 """Episodes to work on → a crew that is the run's to close, and the threads that each worker may use."""
@@ -96,6 +97,8 @@ class ArchiveRun:
         findings = find(call.places, call.out)
         with Manifest(call.out, is_new=True) as manifest:
             self._manifest, self._settings = manifest, settings
+            if any(is_url(place) and without_secrets(place) != place for place in call.places):
+                manifest.keep_private()
             manifest.clear_dead_runs()
             self._run = manifest.begin_run(call.values())
             code = 1

@@ -229,6 +229,17 @@ def test_files_that_cannot_be_read_are_set_aside(bench: Bench) -> None:
     assert states(bench) == {"a.mkv": "done"}  # what is gone and was never done is forgotten
 
 
+def test_secrets_of_urls_are_for_their_owner_alone(bench: Bench) -> None:
+    bench.add("a.mkv")
+    bench.run()
+    manifest = bench.out / ".acfd" / "manifest.sqlite3"
+    assert manifest.stat().st_mode & 0o044
+    places = (str(bench.library), "rtsp://me:secret@camera/film.mkv")
+    end = bench.run(lambda task: BROKEN, places=places)
+    assert manifest.stat().st_mode & 0o077 == 0
+    assert "secret" not in str(end.view)
+
+
 def test_a_crew_that_cannot_work_ends_the_run_and_frees_it(bench: Bench) -> None:
     bench.add("a.mkv")
     with pytest.raises(BackendUnavailable, match="no such device"):
