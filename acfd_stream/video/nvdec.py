@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from acfd_stream.errors import BackendUnavailable, ConfigError
+from acfd_stream.ops.cuda.context import make_current, wait_asleep
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
@@ -23,6 +24,10 @@ _LIBRARIES = {
     "libnvcuvid.so.1": "the driver came without its video part (a container needs the capability 'video')",
 }
 _DLPACK_CUDA = 2
+_PRIMARY, _CURRENT = {"primary_ctx": "1"}, {"primary_ctx": "0", "current_ctx": "1"}
+_WAYS = (_PRIMARY, _CURRENT)
+"""Options of FFmpeg: take CUDA's primary context; if it is used with flags that FFmpeg does not like, the thread's."""
+_way: dict[str, str] = {}  # the one that works
 _TRIAL_SIZE = (256, 256)  # no codec's NVDEC asks for more
 _log = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ class DecoderChoice:
 
     def hardware(self) -> HWAccel | None:
         """For ``av.open``; None where the CPU decodes. What NVDEC does not know the CPU decodes, frame by frame."""
-        return _hardware() if self.name == "nvdec" else None
+        return _hardware(_way) if self.name == "nvdec" else None
 
 
 def choose_decoder(wanted: str = "auto", device: str = "cpu") -> DecoderChoice:
@@ -99,11 +104,22 @@ def _missing() -> str:
 
 
 def _trial() -> str:
-    """Why a small clip does not come back from NVDEC."""
+    """Why a small clip does not come back from NVDEC by any way into the context; "" where one works: it is kept."""
+    reasons = []
+    for options in _WAYS:
+        reason = _tried(options)
+        if not reason:
+            _way.update(options)
+            return ""
+        reasons.append(reason)
+    return reasons[0]
+
+
+def _tried(options: dict[str, str]) -> str:
     import av
 
     try:
-        with av.open(io.BytesIO(trial_clip()), "r", hwaccel=_hardware()) as container:
+        with av.open(io.BytesIO(trial_clip()), "r", hwaccel=_hardware(options)) as container:
             frame = next(container.decode(video=0))
             is_on_device = frame.format.name == "cuda" and frame.planes[0].__dlpack_device__()[0] == _DLPACK_CUDA
     except (av.FFmpegError, OSError, RuntimeError, StopIteration, ValueError) as error:
@@ -128,8 +144,12 @@ def trial_clip() -> bytes:
     return target.getvalue()
 
 
-def _hardware() -> HWAccel:
+def _hardware(options: dict[str, str]) -> HWAccel:
+    """Decoding on the GPU, frames owned by the hardware: FFmpeg leaves them in the context that CuPy uses, too."""
     from av.codec.hwaccel import HWAccel
 
-    # Owned by the hardware: FFmpeg leaves frames where they are, in the primary context, which CuPy uses too.
-    return HWAccel("cuda", allow_software_fallback=True, is_hw_owned=True)
+    if options == _CURRENT:
+        make_current()  # on this thread, which opens the container next
+    else:
+        wait_asleep()
+    return HWAccel("cuda", allow_software_fallback=True, options=dict(options), is_hw_owned=True)

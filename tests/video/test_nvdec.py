@@ -104,15 +104,31 @@ def test_this_build_of_pyav_has_all_that_nvdec_takes(monkeypatch: pytest.MonkeyP
 def test_the_trial_tells_the_cpu_from_nvdec(monkeypatch: pytest.MonkeyPatch) -> None:
     with av.open(io.BytesIO(nvdec.trial_clip())) as container:
         assert [frame.width for frame in container.decode(video=0)] == [256, 256]
-    monkeypatch.setattr(nvdec, "_hardware", lambda: None)
+    monkeypatch.setattr(nvdec, "_hardware", lambda options: None)
     assert "fell back on the CPU" in nvdec._trial()
 
 
 def test_a_trial_that_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch, cuda_device_count: int) -> None:
-    monkeypatch.setattr(nvdec, "_hardware", lambda: HWAccel("cuda", device="999"))
+    monkeypatch.setattr(nvdec, "_hardware", lambda options: HWAccel("cuda", device="999"))
     assert nvdec._trial().startswith("a trial failed (")
     if cuda_device_count == 0:
         assert nvdec.why_no_nvdec() != ""
+
+
+@pytest.mark.parametrize(("works", "way"), [(0, {"primary_ctx": "1"}), (1, {"primary_ctx": "0", "current_ctx": "1"})])
+def test_the_way_into_the_context_that_works_is_kept(
+    monkeypatch: pytest.MonkeyPatch, works: int, way: dict[str, str]
+) -> None:
+    tried: list[dict[str, str]] = []
+    monkeypatch.setattr(nvdec, "_way", {})
+    monkeypatch.setattr(nvdec, "_missing", lambda: "")
+    monkeypatch.setattr(nvdec, "_tried", lambda options: (tried.append(options), "" if len(tried) > works else "no")[1])
+    choice = choose_decoder("auto", "cuda")
+    assert choice.name == "nvdec"
+    hardware = choice.hardware()
+    assert hardware is not None
+    assert hardware.options == way
+    assert hardware.is_hw_owned
 
 
 def test_what_nvdec_does_not_take_is_said_of_its_video(plain_clip: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from acfd_stream.errors import BackendUnavailable, RunnerError
+from acfd_stream.ops.cuda.context import wait_asleep
 from acfd_stream.ops.cuda.kernels import machine_code
 
 Array = Any
@@ -112,6 +113,7 @@ def load_cupy() -> Any:
         raise BackendUnavailable(f"CUDA cannot be used: {error}") from error
     if count < 1:
         raise BackendUnavailable("CUDA cannot be used: the driver offers no GPU")
+    wait_asleep()  # before anything starts the context
     return cupy
 
 
