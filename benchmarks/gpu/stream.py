@@ -27,6 +27,10 @@ _PASSES = 3
 def run(rig: Rig, record: Recorder) -> None:
     """Rows of the file, with each network and each decoder."""
     clip = clip_path(rig)
+    if not rig.is_rehearsal:
+        from acfd_stream.video import nvdec
+
+        record.fact(nvdec=nvdec.why_no_nvdec() or f"works, {nvdec._way}")
     models = {"": "acfd-n"} if rig.is_rehearsal else {"": "acfd-n", "_51": str(model_path(rig))}
     for suffix, model in models.items():
         for decoder in ("auto", "cpu"):
