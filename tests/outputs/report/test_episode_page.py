@@ -211,6 +211,15 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(page: Page) -> None:
     assert {"slider", "listbox", "option", "button"} <= {node["role"]["value"] for node in shown}
 
 
+@pytest.mark.parametrize("frames", [0, 1])
+def test_a_result_with_next_to_nothing_in_it_is_shown(frames: int, tmp_path: Path, report_tab: Tab) -> None:
+    write_result(tmp_path / "a.jsonl", [frame_of(STEADY, 0)][:frames], frame_rate=None)
+    write_episode_report(tmp_path / "a.jsonl", None, tmp_path / "a.html")
+    page = Page(report_tab, tmp_path / "a.html")
+    page.press(" ", ".", "ArrowDown", "]", "+", "0")
+    assert page.read("#here, #frame, #shot, #shown-count") == ["0", "1 of 1", "Nobody.", "0"]
+
+
 def test_an_unfinished_result_has_no_report(tmp_path: Path) -> None:
     path = result_of_square(tmp_path / "a.jsonl", IRREGULAR)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))

@@ -35,7 +35,8 @@ function percent(row) {
 }
 
 // Mean number of faces over the video's time; all strips of the page share one scale.
-const most = Math.max(2 * STEPS, ...rows.flatMap((row) => [...(row.p ?? "")].map((digit) => parseInt(digit, 36))));
+let most = 2 * STEPS;
+for (const { p = "" } of rows) for (const digit of p) most = Math.max(most, parseInt(digit, 36));
 
 function strip(digits) {
   const picture = svg("svg", { viewBox: `0 0 ${digits.length} ${most}`, preserveAspectRatio: "none", "aria-hidden": "true" });
