@@ -150,16 +150,19 @@ __device__ __forceinline__ void sample_plane(const PlaneView plane, const AxisTa
     fill_strip<Sample>(plane, rows, tile, begin * kChannels, strip_end * kChannels, strip);
     __syncthreads();
     const int first_tap = larger(begin - own_first, 0), end_tap = smaller(strip_end - own_first, columns.taps);
-    const short* row = strip + static_cast<int>(threadIdx.x) / kTileWidth * kStrip;
+    const short* weight = columns.weights + first_tap * columns.tap_step + column * columns.output_step;
+    const short* sample = strip + static_cast<int>(threadIdx.x) / kTileWidth * kStrip;
+    sample += (own_first + first_tap - begin) * kChannels;
 #pragma unroll 1
-    for (int t = first_tap; t < end_tap; ++t) {
-      const int weight = __ldg(columns.weights + t * columns.tap_step + column * columns.output_step);
-      const short* sample = row + (own_first + t - begin) * kChannels;
+    for (int left = end_tap - first_tap; left > 0; --left) {
+      const int own_weight = __ldg(weight);
 #pragma unroll
       for (int pixel = 0; pixel < kPixels; ++pixel) {
 #pragma unroll
-        for (int c = 0; c < kChannels; ++c) sums[pixel][c] += weight * sample[pixel * kRowStep * kStrip + c];
+        for (int c = 0; c < kChannels; ++c) sums[pixel][c] += own_weight * sample[pixel * kRowStep * kStrip + c];
       }
+      weight += columns.tap_step;
+      sample += kChannels;
     }
   }
 #pragma unroll
