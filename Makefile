@@ -70,6 +70,7 @@ bench: $(TOOLS)
 	$(BIN)/python benchmarks/bench_stream.py
 ifneq ($(FILM),)
 	$(BIN)/python benchmarks/memory.py "$(FILM)"
+	$(BIN)/python -m benchmarks.archive film "$(FILM)"
 endif
 	$(BIN)/python benchmarks/readme_table.py
 

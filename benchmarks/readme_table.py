@@ -26,6 +26,10 @@ SHOWN = {  # name of a row → how a reader knows it; a row that was not taken i
     "decode_anchors_vs_numpy_ratio": "boxes from 34125 anchors: NumPy takes × as long",
     "nms_vs_opencv_ratio": "NMS of 1000 boxes: OpenCV takes × as long",
     "nms_vs_onnxruntime_ratio": "NMS of 1000 boxes: ONNX Runtime takes × as long",
+    "archive_film_share_of_track": "a long film as an archive: speed as a share of `track`'s on it, in turn",
+    "archive_film_memory_growth": "memory growth meanwhile, all processes",
+    "archive_second_run": "an archive of 40 videos, run again: nothing to do",
+    "archive_status": "`archive status` of 10,000 videos",
     "memory_peak": "most memory while a long film is tracked",
     "memory_growth": "memory growth from minute 2 to the end",
 }
