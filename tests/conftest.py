@@ -30,14 +30,20 @@ def cuda_devices() -> int:
     return count.value if is_usable else 0
 
 
+NO_GPU = "needs a CUDA device, and the driver of this machine offers none"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """End at once, in one line and as a failure, where ``FAIL_WITHOUT_GPU=1`` and GPU tests are asked for in vain."""
+    is_asked = any(item.get_closest_marker("gpu") is not None for item in session.items)
+    if is_asked and os.environ.get("FAIL_WITHOUT_GPU") == "1" and cuda_devices() == 0:
+        pytest.exit(f"{NO_GPU}; nothing was run", returncode=1)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a GPU test where there is no GPU; ``FAIL_WITHOUT_GPU=1`` makes that a failure."""
-    if item.get_closest_marker("gpu") is None or cuda_devices() > 0:
-        return
-    reason = "needs a CUDA device, and the driver of this machine offers none"
-    if os.environ.get("FAIL_WITHOUT_GPU") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    """Skip a GPU test where there is no GPU."""
+    if item.get_closest_marker("gpu") is not None and cuda_devices() == 0:
+        pytest.skip(NO_GPU)
 
 
 @pytest.fixture(scope="session")
