@@ -19,11 +19,17 @@ def enlist_for(call: ArchiveCall) -> Enlist:
         if call.engine == "ray":
             from acfd_stream.archive.ray_crew import RayCrew
 
-            return RayCrew(call.workers, address=call.ray_address, stall_seconds=call.archive.stall_seconds), 0
+            crew = RayCrew(
+                call.workers,
+                address=call.ray_address,
+                device=call.device,
+                stall_seconds=call.archive.stall_seconds,
+            )
+            return crew, 0  # it gives every worker the cores that it has asked the cluster for
         from acfd_stream.archive.local_crew import LocalCrew
 
         size = sizing(call.workers, episodes, call.device)
-        crew = LocalCrew(size.workers, environments=size.environments, stall_seconds=call.archive.stall_seconds)
-        return crew, size.threads
+        local = LocalCrew(size.workers, environments=size.environments, stall_seconds=call.archive.stall_seconds)
+        return local, size.threads
 
     return enlist

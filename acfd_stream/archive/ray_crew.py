@@ -82,6 +82,7 @@ class RayCrew:
         workers: how many; 0: as many as the cluster suggests.
         address: of the cluster, "auto" for the one that this machine belongs to; empty: one of this machine's own,
             which ends with the crew.
+        device: "cpu" takes no GPU of the cluster.
         stall_seconds: a worker that shows no progress for so long in a task that it has begun is killed.
         work: what they do with a task; importable by name on every machine.
         open_detector: what gives them their detector; importable by name.
@@ -95,6 +96,7 @@ class RayCrew:
         workers: int,
         *,
         address: str = "",
+        device: str = "auto",
         stall_seconds: float = 600.0,
         work: Work = work_on,
         open_detector: Opener = open_for,
@@ -108,7 +110,8 @@ class RayCrew:
         if self._owns_session:
             _connect(self._ray, address or OWN_CLUSTER)
         try:
-            self._share = shared_out(workers, _machines(self._ray))
+            machines = _machines(self._ray)
+            self._share = shared_out(workers, [(cores, 0) for cores, _ in machines] if device == "cpu" else machines)
             self._hands = [self._started(f"ray-{number}") for number in range(self._share.workers)]
         except BaseException:
             self.close()
