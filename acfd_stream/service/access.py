@@ -1,14 +1,14 @@
 """Who may call: an interceptor that knows tokens, rights and quotas, in front of every method.
 
 It decides when a call comes, before a byte of its request is read. The name of the caller is then known to whatever
-runs for the call (``caller_name``).
+runs for the call (``caller_name``), and a stream hears when its token is good no more (``current_permit``).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from google.rpc import error_details_pb2
 
 from acfd_stream.service.bearer import Grant, TokenFile, now_utc
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
+from acfd_stream.service.permits import Permit, Permits
 from acfd_stream.service.status import StatusError, abort
 
 QUOTA_RETRY_SECONDS = 5.0
@@ -33,7 +34,7 @@ RIGHT_OF_METHOD = {
 STREAM_METHODS = (f"{_TRACK_SERVICE}Track", f"{_TRACK_SERVICE}TrackUri")
 """What counts against a token's quota of streams."""
 
-_caller: ContextVar[str] = ContextVar("acfd_caller", default="")
+_permit: ContextVar[Permit | None] = ContextVar("acfd_permit", default=None)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,13 @@ class AccessConfig:
 
 def caller_name() -> str:
     """Name of the token of the call that runs here; "" without tokens, or outside a call."""
-    return _caller.get()
+    grant = current_permit().grant
+    return "" if grant is None else grant.name
+
+
+def current_permit() -> Permit:
+    """The permit of the call that runs here; without tokens, or outside a call, one that lasts."""
+    return _permit.get() or Permit()
 
 
 class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
@@ -74,6 +81,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         """
         self._tokens = None if config.tokens is None else TokenFile(config.tokens)
         self._quotas = StreamQuotas()
+        self._permits = Permits()
         self._on_rejection = on_rejection
         opened = [HEALTH_METHODS] * config.is_health_open + [REFLECTION_METHODS] * config.is_reflection_open
         self._open_prefixes = tuple(opened)
@@ -82,6 +90,22 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         """Read the token file again now; never raises."""
         if self._tokens is not None:
             self._tokens.reload()
+
+    def look(self) -> None:
+        """End the streams of tokens that are gone, expired or without the right by now; called often, never raises.
+
+        They end with UNAUTHENTICATED or PERMISSION_DENIED behind what is on its way to the client, and without a word
+        where the client does not read.
+        """
+        running = self._permits.running()
+        if self._tokens is None or not running:
+            return
+        grants = self._tokens.grants()
+        for permit in running:
+            error = _withdrawal(permit, grants)
+            if error is not None:
+                permit.withdraw(error)
+            permit.press()
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
         """The method's handler, or one that refuses."""
@@ -95,10 +119,11 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             grant = self._admitted(method, handler_call_details.invocation_metadata)
         except StatusError as refusal:
             return _refusing(handler, refusal)
-        _caller.set(grant.name)
+        permit = Permit(grant, method)
+        _permit.set(permit)
         if method in STREAM_METHODS:
-            return self._counted(handler, grant)
-        return handler
+            handler = self._counted(handler, grant)
+        return self._watched(handler, permit) if handler.response_streaming else handler
 
     def _admitted(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Grant:
         values = [value for key, value in metadata or () if key == "authorization"]
@@ -111,19 +136,30 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         grant = self._tokens.find(token.strip()) if self._tokens is not None else None
         if grant is None:
             raise self._refusal("TOKEN_UNKNOWN", "the token is not known here")
-        if grant.expires is not None and grant.is_expired(now_utc()):
-            when = f"{grant.expires:%Y-%m-%d %H:%M %Z}"
-            raise self._refusal("TOKEN_EXPIRED", f"token {grant.name} expired at {when}; ask for a new one")
-        right = "jobs" if method.startswith(_JOB_SERVICE) else RIGHT_OF_METHOD.get(method)
-        if right is not None and right not in grant.rights:
-            self._on_rejection("permission")
-            message = f"token {grant.name} does not have the right '{right}'"
-            raise StatusError(grpc.StatusCode.PERMISSION_DENIED, "RIGHT_MISSING", message, metadata={"right": right})
+        error = _fault_of(grant, method)
+        if error is not None:
+            self._on_rejection("permission" if error.reason == "RIGHT_MISSING" else "unauthenticated")
+            raise error
         return grant
 
     def _refusal(self, reason: str, message: str) -> StatusError:
         self._on_rejection("unauthenticated")
         return StatusError(grpc.StatusCode.UNAUTHENTICATED, reason, message)
+
+    def _watched(self, handler: Any, permit: Permit) -> Any:
+        """The handler of a stream that ends when its permit does."""
+
+        def watched(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+            def run(request: Any, context: Any) -> Any:
+                permit.cancel = context.cancel
+                self._permits.enter(permit)
+                if not context.add_callback(lambda: self._permits.leave(permit)):
+                    self._permits.leave(permit)  # the call was over before it began
+                return behaviour(request, context)
+
+            return run
+
+        return rewrapped(handler, watched)
 
     def _counted(self, handler: Any, grant: Grant) -> Any:
         """The handler of a stream that holds one of its token's places until the call is over."""
@@ -179,6 +215,29 @@ def _refusing(handler: Any, refusal: StatusError) -> Any:
     if handler.response_streaming:
         return grpc.stream_stream_rpc_method_handler(refuse)
     return grpc.stream_unary_rpc_method_handler(refuse)
+
+
+def _fault_of(grant: Grant, method: str) -> StatusError | None:
+    """Why ``method`` is refused to who has ``grant``; None: it is not."""
+    if grant.expires is not None and grant.is_expired(now_utc()):
+        message = f"token {grant.name} expired at {grant.expires:%Y-%m-%d %H:%M %Z}; ask for a new one"
+        return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED", message)
+    right = "jobs" if method.startswith(_JOB_SERVICE) else RIGHT_OF_METHOD.get(method)
+    if right is not None and right not in grant.rights:
+        message = f"token {grant.name} does not have the right '{right}'"
+        return StatusError(grpc.StatusCode.PERMISSION_DENIED, "RIGHT_MISSING", message, metadata={"right": right})
+    return None
+
+
+def _withdrawal(permit: Permit, grants: Mapping[str, Grant]) -> StatusError | None:
+    """Why a call that was let in may not go on; None: it may."""
+    if permit.grant is None:
+        return None
+    grant = grants.get(permit.grant.sha256)
+    if grant is not None:
+        return _fault_of(grant, permit.method)
+    message = f"token {permit.grant.name} was taken away; ask for a new one"
+    return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED", message)
 
 
 def _over_quota(grant: Grant) -> StatusError:

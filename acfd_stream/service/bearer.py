@@ -82,7 +82,6 @@ class TokenFile:
     """The grants of a file, read again when it changes. May be used from several threads at once.
 
     A file that turns bad while the service runs changes nothing: the grants from before stay, and the log says so.
-    Streams that run when their token is taken away go on to their end; the next call is refused.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,14 +97,23 @@ class TokenFile:
 
     def find(self, token: str) -> Grant | None:
         """The grant of ``token``, expired or not; compares with every entry in constant time."""
-        if self._stamps.have_changed():
-            self.reload()
+        self.refresh()
         wanted = digest(token)
         found = None
         for grant in self._grants:
             if hmac.compare_digest(grant.sha256, wanted):
                 found = grant
         return found
+
+    def grants(self) -> dict[str, Grant]:
+        """All grants of this moment, by SHA-256."""
+        self.refresh()
+        return {grant.sha256: grant for grant in self._grants}
+
+    def refresh(self) -> None:
+        """Read the file again if it has changed, as far as that was looked at; never raises."""
+        if self._stamps.have_changed():
+            self.reload()
 
     def reload(self) -> None:
         """Read the file again now; never raises."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 
 import grpc
 
@@ -34,6 +35,7 @@ class StreamHost:
         board: what is going on, for whoever looks.
         metrics: where everything is counted.
         seal: makes and opens resume tokens.
+        look: called several times a second, on a thread of the host.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class StreamHost:
         board: Board,
         metrics: Metrics,
         seal: Seal,
+        look: Callable[[], None],
     ) -> None:
         self.settings, self.scheduler, self.capacity = settings, scheduler, capacity
         self.board, self.metrics, self.seal = board, metrics, seal
+        self._look = look
         self._changed = threading.Condition()
         self._streams: dict[str, Stream] = {}
         self._drain_until: float | None = None
@@ -137,6 +141,7 @@ class StreamHost:
                 if self._is_closed:
                     return
                 streams, until = list(self._streams.values()), self._drain_until
+            self._look()
             idle.look(is_busy=bool(streams))
             for stream in streams:
                 stream.note_bytes()

@@ -216,7 +216,7 @@ class Server:
         opened.callback(scheduler.close, drain=False)
         config = replace(settings.capacity, objective_seconds=settings.objective_seconds)
         capacity = Capacity(scheduler.costs, config, settings.scheduler, self.metrics)
-        host = StreamHost(settings, scheduler, capacity, self.board, self.metrics, self._seal)
+        host = StreamHost(settings, scheduler, capacity, self.board, self.metrics, self._seal, self._access.look)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_lane, self.metrics, capacity)

@@ -17,7 +17,7 @@ from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import Mode, Path
 from acfd_stream.pipeline.capacity import Reservation
 from acfd_stream.pipeline.ledger import StageSummary
-from acfd_stream.service.access import caller_name
+from acfd_stream.service.access import caller_name, current_permit
 from acfd_stream.service.convert import (
     detected_faces_pb,
     drop_reason_pb,
@@ -78,6 +78,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
     def _fed(self, requests: Iterator[Any], stream: Stream) -> Iterator[Any]:
         host, limits = self._host, self._host.settings.limits
         feeder = stream.feeder = Feeder(requests, host.metrics)
+        current_permit().on_withdrawn(stream.stop)
         with ExitStack() as unbegun:
             unbegun.callback(feeder.leave)
             first = feeder.request(0, limits.first_message_seconds)
@@ -99,6 +100,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
 
     def _read(self, asked: Any, stream: Stream) -> Iterator[Any]:
         host = self._host
+        current_permit().on_withdrawn(stream.stop)
         request = read_request(asked.config, host.settings, host.scheduler.engine, host.seal)
         with ExitStack() as unbegun:
             source = open_allowed(asked.uri, host.settings.sources)

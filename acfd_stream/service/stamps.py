@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 """Files are looked at so often at the most, however often one asks."""
 _Stamp = tuple[int, int, int] | None
 

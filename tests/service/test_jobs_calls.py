@@ -77,7 +77,8 @@ class Service:
     def __init__(self, work: LineWork, access: AccessConfig | None = None, **settings: Any) -> None:
         self.work = work
         self.bench = Bench(work, None, replace(EAGER, **settings))
-        interceptors = [StatusInterceptor(), *([AccessInterceptor(access)] if access else [])]
+        self.access = AccessInterceptor(access or AccessConfig())
+        interceptors = [StatusInterceptor(), self.access]
         self.server = grpc.server(ThreadPoolExecutor(8), interceptors=interceptors)
         job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(self.bench.runner, self.check), self.server)
         self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"

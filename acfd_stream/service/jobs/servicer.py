@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from acfd_stream.config import require
 from acfd_stream.errors import ConfigError, OverloadedError
 from acfd_stream.metrics import JobState
-from acfd_stream.service.access import caller_name
+from acfd_stream.service.access import caller_name, current_permit
 from acfd_stream.service.jobs.record import FINAL_STATES, Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
 from acfd_stream.service.jobs.runner import JobRunner
@@ -111,8 +111,11 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         self, request: job_pb2.StreamJobResultsRequest, owner: str, context: Any
     ) -> Iterator[job_pb2.StreamJobResultsResponse]:
         replay: Replay | None = None
+        permit = current_permit()
+        permit.on_withdrawn(lambda error: self._runner.stir())
         while context.is_active():
             version = self._runner.version()
+            permit.require()
             job = self._runner.get(request.job_id, owner)
             if replay is None and job.start is not None:
                 start = stream_pb2.TrackStart.FromString(job.start)
@@ -122,6 +125,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
             if replay is not None:
                 for page in replay.pages():
                     yield job_pb2.StreamJobResultsResponse(results=page)
+                    permit.require()
             if job.state in FINAL_STATES:
                 yield job_pb2.StreamJobResultsResponse(end=_end_of(job, replay))
                 return
