@@ -115,7 +115,7 @@ __device__ __forceinline__ void find_bin(int wanted, Selection& shared) {
 __device__ __forceinline__ Rank select_last(const ScoreRow& row, int wanted, Selection& shared) {
   Rank prefix = 0;
   int shift = 32 + row.index_bits;
-  while (true) {
+  while (shift > 0) {
     const int above = shift;
     shift = larger(above - kDigitBits, 0);
     for (int bin = static_cast<int>(threadIdx.x); bin < kBins; bin += static_cast<int>(blockDim.x)) {
@@ -128,8 +128,9 @@ __device__ __forceinline__ Rank select_last(const ScoreRow& row, int wanted, Sel
     __syncthreads();
     prefix = prefix << (above - shift) | static_cast<unsigned>(shared.digit);
     wanted -= shared.before;
-    if (shared.inside == wanted) return (prefix + 1) * (Rank{1} << shift) - 1;  // the whole bin is let through
+    if (shared.inside == wanted) break;  // the whole bin is let through
   }
+  return (prefix + 1) * (Rank{1} << shift) - 1;
 }
 
 }  // namespace acfd
@@ -158,8 +159,11 @@ extern "C" __global__ void __launch_bounds__(1024)
   Rank* ranks = scratch == nullptr ? shared_ranks : scratch + static_cast<long long>(slot) * slots;
 
   const int passed = list_ranks(row, ~Rank{0}, ranks, candidates, shared);
-  const int kept = smaller(passed, candidates);
-  if (passed > candidates) list_ranks(row, select_last(row, candidates, shared), ranks, candidates, shared);
+  int kept = passed;
+  if (passed > candidates) {
+    const Rank last = select_last(row, candidates, shared);
+    kept = smaller(list_ranks(row, last, ranks, candidates, shared), candidates);
+  }
   sort_ranks(ranks, kept);
 
   const long long begin = static_cast<long long>(slot) * candidates;

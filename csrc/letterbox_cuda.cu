@@ -280,7 +280,8 @@ extern "C" __global__ void letterbox_taps(int length, int subsampling, int outpu
   triangle.weights(own + (triangle.first - begin) * tap_step, tap_step);
 }
 
-// Fills row blockIdx.z of the tensor with picture blockIdx.z.
+// Fills row blockIdx.z of the tensor with picture blockIdx.z. Four blocks share a multiprocessor: half of the threads
+// it has room for, each with many loads on their way; more would have to keep their sums in memory.
 extern "C" __global__ void __launch_bounds__(256, 4)
     letterbox(const acfd::LetterboxPicture* pictures, const acfd::NetworkTensor* tensors,
               const unsigned* levels,  // [3, 256]: bits of the element that a level becomes
