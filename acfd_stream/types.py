@@ -56,7 +56,8 @@ class Picture:
     @property
     def is_on_device(self) -> bool:
         """Whether the planes lie on a GPU."""
-        return bool(self.planes) and hasattr(self.planes[0], "__cuda_array_interface__")
+        # Asked of the type: the interface of an array itself asks the driver for the stream.
+        return bool(self.planes) and hasattr(type(self.planes[0]), "__cuda_array_interface__")
 
     def on_host(self) -> Picture:
         """The picture with its planes in host memory: itself, or a copy that has been waited for."""
