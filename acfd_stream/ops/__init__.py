@@ -1,7 +1,7 @@
 """The arithmetic on both sides of the network: picture to input, outputs to boxes.
 
-Every function takes ``backend``: ``"cpp"`` is the compiled one, ``"reference"`` the law in NumPy, ``"cuda"`` the first GPU
-where there is one. They give the same result to the last bit and index. Batches on a GPU: ``ops.cuda``.
+Every function takes ``backend``: ``"cpp"`` is the compiled one, ``"reference"`` the law in NumPy, ``"cuda"`` the
+first GPU where there is one. They give the same result to the last bit and index. Batches on a GPU: ``ops.cuda``.
 """
 
 from __future__ import annotations
