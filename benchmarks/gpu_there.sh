@@ -40,6 +40,12 @@ compiled() {
   fi
 }
 
+# By Python where there is no xz.
+unpacked() {
+  tar xJf "$1" -C "$2" 2> /dev/null \
+    || "$PYTHON" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="tar")' "$1" "$2"
+}
+
 in_package() {
   # -P: neither the folder one stands in nor that of a script comes before the package.
   PYTHONPATH=$WORK/package:$WORK/base/site:$PWD/benchmarks:$PWD:${PYTHONPATH:-} "$PYTHON" -P "$@"
@@ -47,7 +53,7 @@ in_package() {
 
 prepare() {
   mkdir -p "$WORK/base" "$ACFD_SUITE_WORK"
-  tar xJf "$1/base.tar.xz" -C "$WORK/base"
+  unpacked "$1/base.tar.xz" "$WORK/base"
   package
   in_package - << 'P'
 import importlib
@@ -79,7 +85,7 @@ case ${1:-} in
   test) mkdir -p "${2:?TO}" && FAIL_WITHOUT_GPU=1 in_package -m pytest -o pythonpath= -m gpu -W default tests/test_gpu.py 2>&1 | tee "$2/test.log" ;;
   trt-add) shift && cat "${@:?FILE}" >> "$TRT_HOME.tar.xz" && ls -l "$TRT_HOME.tar.xz" ;;
   trt-unpack)
-    mkdir -p "$TRT_HOME" && tar xJf "$TRT_HOME.tar.xz" -C "$TRT_HOME" --strip-components=1
+    mkdir -p "$TRT_HOME.parts" && unpacked "$TRT_HOME.tar.xz" "$TRT_HOME.parts" && mv -T "$TRT_HOME.parts/trt" "$TRT_HOME"
     "$TRT_HOME/python" -c 'import tensorrt, numpy; print("tensorrt", tensorrt.__version__, "numpy", numpy.__version__)'
     ;;
   *) sed -n '2,11p' "$0" && exit 2 ;;
