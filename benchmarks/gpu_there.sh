@@ -85,7 +85,7 @@ case ${1:-} in
   test) mkdir -p "${2:?TO}" && FAIL_WITHOUT_GPU=1 in_package -m pytest -o pythonpath= -m gpu -W default tests/test_gpu.py 2>&1 | tee "$2/test.log" ;;
   trt-add) shift && cat "${@:?FILE}" >> "$TRT_HOME.tar.xz" && ls -l "$TRT_HOME.tar.xz" ;;
   trt-unpack)
-    mkdir -p "$TRT_HOME.parts" && unpacked "$TRT_HOME.tar.xz" "$TRT_HOME.parts" && mv -T "$TRT_HOME.parts/trt" "$TRT_HOME"
+    mkdir -p "$TRT_HOME.parts" && unpacked "$TRT_HOME.tar.xz" "$TRT_HOME.parts" && rm -rf "$TRT_HOME" && mv -T "$TRT_HOME.parts/trt" "$TRT_HOME"
     "$TRT_HOME/python" -c 'import tensorrt, numpy; print("tensorrt", tensorrt.__version__, "numpy", numpy.__version__)'
     ;;
   *) sed -n '2,11p' "$0" && exit 2 ;;
