@@ -14,7 +14,7 @@ from acfd_stream.ops.cuda.kernels import COMPILE_OPTIONS, SOURCES, kernel_source
 from tests.ops.compilers import ARCHITECTURES, Nvrtc, compile_by_nvcc
 from tests.ops.cuda_on_cpu.device import CSRC, HERE, CpuDevice, library
 
-# ThreadSanitizer of older compilers does not find its way where addresses are drawn from a wide range: ADDR_NO_RANDOMIZE.
+# ADDR_NO_RANDOMIZE: older ThreadSanitizers lose their way where addresses are drawn from a wide range.
 KEEP_ADDRESSES = "import ctypes, os, sys; ctypes.CDLL(None).personality(0x40000); os.execv(sys.argv[1], sys.argv[1:])"
 KERNELS = (b"letterbox_taps", b"letterbox", b"decode_anchors", b"nms")
 RACE_FLAGS = "-std=c++17 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-unknown-pragmas"
