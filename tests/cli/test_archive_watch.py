@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
 
 import pytest
 from rich.console import Console
 
+from acfd_stream.archive.gauges import ArchiveMetrics
 from acfd_stream.archive.row import EpisodeRowState
 from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeState
 from acfd_stream.archive.view import Tally, View
+from acfd_stream.cli.archive.run import expose
 from acfd_stream.cli.archive.watch import LogWatcher, TableWatcher, duration, summary, table, view_values
+from acfd_stream.errors import ConfigError
 
 
 class Clock:
@@ -133,3 +139,18 @@ def test_what_is_tried_again_stands_above_the_table() -> None:
     TableWatcher(Live()).note("retry", name="a [x].mkv", reason="net")
     TableWatcher(Live()).note("episode", name="b.mkv")
     assert printed == ["a \\[x].mkv: net; it is tried again"]
+
+
+def test_metrics_are_served_as_long_as_the_run_goes_on() -> None:
+    metrics = ArchiveMetrics()
+    with ExitStack() as opened:
+        port = expose(opened, "127.0.0.1:0", metrics)
+        metrics.frames(3)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert "acfd_archive_frames_total 3.0" in answer.read().decode()
+        with ExitStack() as second, pytest.raises(ConfigError, match="must be a free HOST:PORT"):
+            expose(second, f"127.0.0.1:{port}", metrics)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10)
+    with ExitStack() as opened:
+        assert expose(opened, "", metrics) == 0

@@ -52,7 +52,7 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
     metrics = ArchiveMetrics()
     call = replace(call, out=Path(os.path.abspath(call.out)))
     with ExitStack() as opened:
-        _expose(opened, showing.metrics, metrics)
+        expose(opened, showing.metrics, metrics)
         stop = opened.enter_context(_listening())
         watcher = opened.enter_context(open_watcher(showing.is_log_json, showing.is_quiet))
         run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_heard)
@@ -156,10 +156,14 @@ def _say_how_it_ended(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _S
     return DONE if end.is_all_done else INPUT_AT_FAULT
 
 
-def _expose(opened: ExitStack, address: str, metrics: ArchiveMetrics) -> None:
-    """Serve the metrics for as long as the run goes on."""
+def expose(opened: ExitStack, address: str, metrics: ArchiveMetrics) -> int:
+    """Serve the metrics at HOST:PORT until ``opened`` is closed; the port. Port 0: a free one. Empty: nowhere.
+
+    Raises:
+        ConfigError: there is no such place, or it is taken.
+    """
     if not address:
-        return
+        return 0
     from prometheus_client import start_http_server
 
     host, _, port = address.rpartition(":")
@@ -174,3 +178,4 @@ def _expose(opened: ExitStack, address: str, metrics: ArchiveMetrics) -> None:
         thread.join()
 
     opened.callback(close)
+    return server.server_port
