@@ -34,8 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": FLOOR | {"ops"},
     "__init__": FLOOR | {"detect", "pipeline"},
 }
-# Two programs of the trainer take model files the way a user's runs do; they load the room when they are called.
-LAZY_EXCEPTIONS = {("acfd_stream.model.evaluate", "detect"), ("acfd_stream.model.export", "detect")}
+# Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.
+LAZY_EXCEPTIONS = {(f"acfd_stream.model.{name}", "detect") for name in ("evaluate", "export", "quantise")}
 # Each is imported in one file, inside a function.
 RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "ray")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}

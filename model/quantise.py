@@ -1,0 +1,235 @@
+"""A model file with its convolutions in int8, for GPUs and CPUs that multiply bytes faster than fp16.
+
+Explicit quantisation, as TensorRT and OpenVINO read it: QuantizeLinear and DequantizeLinear around what a convolution
+takes in, symmetric, one scale a tensor for pictures of features and one a channel for weights. The first and the last
+convolutions stay as they are: they are cheap, and pixels and boxes need their bits.
+
+Source: Wu et al., Integer Quantization for Deep Learning Inference (2020), sections 3 and 5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acfd_stream import ops
+from acfd_stream.config import DetectConfig
+from acfd_stream.errors import AcfdError
+from acfd_stream.ops.anchors import fit
+from acfd_stream.types import Picture
+
+from .augment import MEAN
+from .average_precision import score
+from .evaluate import examples_of
+from .predict import normalise
+from .readers import Sample
+
+OPSET = 19
+"""The first in which scales may be fp16, as a GPU's model has them."""
+LEVELS = 127
+FEWEST_CHANNELS = 8
+"""Of a convolution that is worth it; those that give results have 5."""
+PERCENTILE = 99.99
+"""What is above this share of a tensor's values is cut: single outliers would cost all others their steps."""
+LEAST_SCALE = 2.0**-14
+"""The smallest that is whole in fp16."""
+MOST_FALL = 0.005
+"""Of AP50, from which on a quantised model is refused."""
+
+
+def find_ranges(path: Path, views: Iterable[NDArray[np.uint8]]) -> dict[str, float]:
+    """The largest value, but for outliers, of every tensor that a convolution inside the network takes in.
+
+    Args:
+        path: a model file.
+        views: uint8 [H, W, 3] RGB, as the network sees pictures; a few dozen are enough.
+    """
+    from acfd_stream.detect.graph_plan import Plan
+    from acfd_stream.detect.onnx_graph import read_graph
+
+    graph = read_graph(path)
+    names = tuple(dict.fromkeys(node.input[0] for node in _inner(_load(path))))
+    watched, ranges = replace(graph, outputs=names), dict.fromkeys(names, 0.0)
+    plans: dict[tuple[int, ...], Plan] = {}
+    with torch.inference_mode():
+        for view in views:
+            images = normalise(torch.from_numpy(view)[None])
+            if view.shape not in plans:
+                plans[view.shape] = Plan(watched, torch, images.shape, torch.float32, _tensor)
+            for name, values in plans[view.shape].run(images).items():
+                ranges[name] = max(ranges[name], float(np.percentile(values.abs().numpy(), PERCENTILE)))
+    return ranges
+
+
+def quantise(path: Path, ranges: dict[str, float], target: Path) -> None:
+    """Write the model at ``path`` with the inputs and weights of its inner convolutions in int8.
+
+    Args:
+        path: a model file; it is not changed.
+        ranges: what ``find_ranges`` gives for it.
+        target: the file, replaced if there.
+    """
+    import onnx
+
+    model = _load(path)
+    weights, inner = _weights(model), {node.output[0] for node in _inner(model)}
+    bytes_of: dict[str, str] = {}  # tensor → what has it brought to bytes and back
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        if node.output[0] in inner:
+            name, weight = node.input[0], node.input[1]
+            if name not in bytes_of:
+                bytes_of[name] = _rounded(model.graph, nodes, name, np.array(ranges[name] / LEVELS))
+            if weight not in bytes_of:
+                bytes_of[weight] = _stored(model.graph, nodes, weight, weights[weight])
+            node.input[0], node.input[1] = bytes_of[name], bytes_of[weight]
+        nodes.append(node)
+    _replace(model.graph, nodes)
+    model.opset_import[0].version = max(model.opset_import[0].version, OPSET)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(target))
+
+
+def _load(path: Path) -> Any:
+    from acfd_stream.detect.onnx_graph import load_model
+
+    return load_model(path)
+
+
+def _weights(model: Any) -> dict[str, NDArray[Any]]:
+    """The weights by the names that layers know them by, those that are stored as fp16 too."""
+    import onnx
+
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]].astype(np.float32)
+    return weights
+
+
+def _inner(model: Any) -> list[Any]:
+    """The convolutions between pixels and results; not the gates, which see one number a channel."""
+    weights, made_by = _weights(model), {node.output[0]: node.op_type for node in model.graph.node}
+    pictures = model.graph.input[0].name
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type == "Conv"
+        and node.input[0] != pictures
+        and made_by.get(node.input[0]) not in ("ReduceMean", "GlobalAveragePool")
+        and len(weights[node.input[1]]) >= FEWEST_CHANNELS
+    ]
+
+
+def _rounded(graph: Any, nodes: list[Any], name: str, scale: NDArray[Any]) -> str:
+    """Bring a tensor to bytes and back; the name of what comes back."""
+    from onnx import helper
+
+    parameters = _parameters(graph, name, scale)
+    nodes.append(helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}.bytes"]))
+    nodes.append(helper.make_node("DequantizeLinear", [f"{name}.bytes", *parameters], [f"{name}.rounded"]))
+    return f"{name}.rounded"
+
+
+def _stored(graph: Any, nodes: list[Any], name: str, weight: NDArray[Any]) -> str:
+    """Store a weight as bytes, with a scale for every channel it makes; the name of what comes of it."""
+    from onnx import helper, numpy_helper
+
+    scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(axis=1) / LEVELS, LEAST_SCALE)
+    steps = np.rint(weight / scale.reshape(-1, 1, 1, 1)).clip(-LEVELS, LEVELS).astype(np.int8)
+    graph.initializer.append(numpy_helper.from_array(steps, f"{name}.bytes"))
+    inputs = [f"{name}.bytes", *_parameters(graph, name, scale)]
+    nodes.append(helper.make_node("DequantizeLinear", inputs, [f"{name}.rounded"], axis=0))
+    return f"{name}.rounded"
+
+
+def _parameters(graph: Any, name: str, scale: NDArray[Any]) -> list[str]:
+    """Names of scale and zero point, which is 0: bytes stand for both signs alike."""
+    from onnx import numpy_helper
+
+    whole = np.maximum(scale, LEAST_SCALE).astype(np.float16).astype(np.float32)
+    graph.initializer.append(numpy_helper.from_array(whole, f"{name}.scale"))
+    graph.initializer.append(numpy_helper.from_array(np.zeros(whole.shape, np.int8), f"{name}.zero"))
+    return [f"{name}.scale", f"{name}.zero"]
+
+
+def _replace(graph: Any, nodes: list[Any]) -> None:
+    """Have ``nodes`` in the graph, less casts of weights that are bytes now, and what nobody reads any more."""
+    read = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
+    nodes = [node for node in nodes if node.op_type != "Cast" or node.output[0] in read]
+    read = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+
+
+def _tensor(_: str, value: NDArray[Any], __: object) -> torch.Tensor:
+    return torch.from_numpy(np.array(value))
+
+
+def views_of(pictures: Iterable[NDArray[np.uint8]], size: int) -> Iterable[NDArray[np.uint8]]:
+    """Pictures as the network sees them."""
+    for picture in pictures:
+        view = fit((picture.shape[0], picture.shape[1]), size)
+        yield ops.letterbox(Picture.from_rgb(picture), view.content_size, view.network_size, MEAN)
+
+
+def _fall(path: Path, quantised: Path, examples: Sequence[tuple[Sample, NDArray[np.uint8]]], size: int) -> float:
+    """By how much AP50 over ``examples`` is lower for the quantised model."""
+    from acfd_stream.detect import Detector
+
+    scores = []
+    for model in (path, quantised):
+        with Detector.open(model, "cpu", DetectConfig(size=size)) as detector:
+            found = [detector.detect(picture) for _, picture in examples]
+        scores.append(score([sample for sample, _ in examples], found).ap50)
+    return scores[0] - scores[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a model file with its convolutions in int8, unless it then finds too few faces."""
+    parser = argparse.ArgumentParser(prog="python -m acfd_stream.model.quantise", description=main.__doc__)
+    parser.add_argument("model", help="a shipped name or an .onnx file")
+    parser.add_argument("output", type=Path, help="the .onnx file")
+    parser.add_argument("--set", default="drawn-crowds", help="pictures with known faces, as of acfd-stream evaluate")
+    parser.add_argument("--data", type=Path, help="folder that holds annotations/ and images/")
+    parser.add_argument(
+        "--count", type=int, default=64, help="pictures that ranges are taken from, and as many to judge"
+    )
+    parser.add_argument(
+        "--size", type=int, help="longer side of the network's view, pixels; the model's own if left out"
+    )
+    parser.add_argument("--most-fall", type=float, default=MOST_FALL, help="of AP50, from which on it is refused")
+    options = parser.parse_args(arguments)
+    from acfd_stream.detect.detector import find_model
+    from acfd_stream.detect.runner import read_spec
+
+    try:
+        path = find_model(options.model)
+        size = options.size or read_spec(path).size
+        examples = list(examples_of(options.set, options.data, 2 * options.count))[: 2 * options.count]
+        shown, judged = examples[: len(examples) // 2], examples[len(examples) // 2 :]
+        quantise(path, find_ranges(path, views_of((picture for _, picture in shown), size)), options.output)
+        fall = _fall(path, options.output, judged, size)
+    except AcfdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if fall >= options.most_fall:
+        options.output.unlink()
+        print(f"error: AP50 falls by {fall:.4f} on {len(judged)} pictures of {options.set}: not kept", file=sys.stderr)
+        return 1
+    print(f"{options.output}: AP50 falls by {fall:.4f} on {len(judged)} pictures of {options.set}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
