@@ -54,6 +54,7 @@ def run_on_host(node: Node, inputs: Sequence[HostArray | None]) -> HostArray:
         "Squeeze": lambda: np.squeeze(values[0], tuple(_whole(values[1])) if len(values) > 1 else None),
         "Unsqueeze": lambda: np.expand_dims(values[0], tuple(_whole(values[1]))),
         "Identity": lambda: values[0],
+        "DequantizeLinear": lambda: _dequantised(values, node.attributes.get("axis", 1)),
     }
     if node.op not in table:
         raise RunnerError(f"operator {node.op} on shapes or weights is not known here, only {', '.join(sorted(table))}")
@@ -63,6 +64,14 @@ def run_on_host(node: Node, inputs: Sequence[HostArray | None]) -> HostArray:
 def _divided(dividend: HostArray, divisor: HostArray) -> HostArray:
     """ONNX divides whole numbers toward zero; sizes are never negative, so rounding down is that."""
     return dividend // divisor if np.issubdtype(dividend.dtype, np.integer) else dividend / divisor
+
+
+def _dequantised(values: Sequence[HostArray], axis: int) -> HostArray:
+    """A weight that is stored as bytes, with one scale or one a channel along ``axis``."""
+    steps, scale, zero = (*values, np.zeros_like(values[1]))[:3]
+    shape = [-1 if place == axis else 1 for place in range(steps.ndim)] if scale.ndim else []
+    centred: HostArray = steps.astype(scale.dtype) - zero.astype(scale.dtype).reshape(shape)
+    return np.asarray(centred * scale.reshape(shape))
 
 
 def _cast_type(node: Node) -> type[np.generic]:
@@ -103,6 +112,8 @@ class TensorOps:
             "Relu": lambda _, __: self._functional.relu,
             "Sigmoid": lambda _, __: lambda x: torch.sigmoid(x.float()),  # see onnx_graph.FULL_PRECISION
             "HardSigmoid": self._hard_sigmoid,
+            "QuantizeLinear": lambda _, __: self._quantised,
+            "DequantizeLinear": lambda _, __: lambda steps, scale, zero=0: (steps - zero) * scale,
             "Concat": lambda attributes, _: lambda *x: torch.cat(x, attributes["axis"]),
             "Transpose": lambda attributes, _: lambda x: x.permute(attributes["perm"]),
             "Conv": self._conv,
@@ -138,6 +149,12 @@ class TensorOps:
         if np.allclose((alpha, beta), _HARD_SIGMOID, rtol=1e-6):
             return self._functional.hardsigmoid  # type: ignore[no-any-return]
         return lambda x: self._torch.clamp(x * alpha + beta, 0, 1)
+
+    def _quantised(self, x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+        """Steps of a signed byte, kept as floats: what bytes would give, at the speed of floats."""
+        if scale.ndim or zero.dtype != self._torch.int8:
+            raise RunnerError("operator QuantizeLinear is known here with one scale and signed bytes")
+        return self._torch.clamp(self._torch.round(x / scale) + zero, -128, 127)
 
     def _conv(self, attributes: Attributes, _: object) -> Callable[..., Tensor]:
         padding = _symmetric(attributes, "Conv")

@@ -26,6 +26,7 @@ from acfd_stream.types import Picture
 from tests.detect.fake_tensorrt import VERSIONS, Builder, make_tensorrt
 from tests.detect.openers import fake_tensorrt, torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
+from tests.detect.test_onnx_graph import quantised
 from tests.detect.tiny_model import white_square, write_tiny_model
 
 SQUARES = np.stack(
@@ -63,6 +64,15 @@ def test_a_version_is_told_what_it_needs(tiny_model: Path, version: str) -> None
     shapes = ((1, 3, 64, 64), (3, 3, 64, 64), (3, 3, 64, 64))
     assert [profile.shapes["images"] for profile in config.profiles] == [shapes] * (3 if is_old else 1)
     runner.close()
+
+
+@pytest.mark.parametrize(("version", "flags"), [("8.5.3.1", {"FP16", "INT8"}), ("11.4.0.106", set())])
+def test_a_quantised_model_is_int8(tiny_model: Path, tmp_path: Path, version: str, flags: set[str]) -> None:
+    path, trt = quantised(tiny_model, tmp_path / "int8.onnx"), make_tensorrt(version)
+    runner, exact = DeviceRunner(fake_tensorrt(path, trt)), DeviceRunner(torch_on_cpu(path))
+    assert runner.run(SQUARES)[0] == pytest.approx(exact.run(SQUARES)[0], abs=FP16_SCORES)
+    assert runner.facts.precision == "int8"
+    assert trt.builds[0].flags == flags
 
 
 def test_an_engine_is_built_once_and_kept(tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import anchor_count
 from tests.detect.openers import torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
-from tests.detect.test_onnx_graph import FP16_DELTAS, FP16_SCORES
+from tests.detect.test_onnx_graph import FP16_DELTAS, FP16_SCORES, quantised
 from tests.detect.tiny_model import write_tiny_model
 
 F32_SCORES = 5e-6  # two libraries add float32 products in their own orders; measured 2e-7 on the shipped model
@@ -161,6 +161,37 @@ def test_what_an_operator_cannot_do_is_said(
     with pytest.raises(RunnerError, match=message) as caught:
         run_alone(tmp_path, network_of(op, attributes, others), floats(2, 4, 6, 8))
     assert "\n" not in str(caught.value)
+
+
+def test_a_quantised_network_gives_what_openvino_gives(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = quantised(tiny_model, tmp_path / "int8.onnx")
+    monkeypatch.setattr(openvino_runner, "choose_precision", lambda _: "f32")
+    openvino, runner = OpenVinoRunner(path, read_spec(path), DetectConfig()), DeviceRunner(torch_on_cpu(path))
+    images = pictures(2, 64, 96)
+    expected, exact = openvino.run(images)[0], DeviceRunner(torch_on_cpu(tiny_model)).run(images)[0]
+    assert np.abs(runner.run(images)[0] - expected).max() < F32_SCORES
+    assert np.abs(exact - expected).max() > 10 * F32_SCORES  # the bytes are seen
+    openvino.close()
+
+
+@pytest.mark.parametrize("scale", [np.array([0.5, 0.25, 2, 1], np.float32), np.array(0.5, np.float32)])
+def test_a_weight_of_bytes_comes_back_by_its_scales(tmp_path: Path, scale: np.ndarray) -> None:
+    steps, zero = RANDOM.integers(-127, 128, (6, 4, 3, 3)).astype(np.int8), np.ones(scale.shape, np.int8)
+    names = {"steps": steps, "scale": scale, "zero": zero}
+    nodes = [
+        helper.make_node("DequantizeLinear", list(names), ["weight"], axis=1),
+        helper.make_node("Conv", ["x", "weight"], ["y"]),
+    ]
+    model = network_of("Conv", {}, [])
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.opset_import[0].version = 19
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in names.items())
+    x = floats(2, 4, 6, 8)
+    expected = ReferenceEvaluator(model).run(None, {"x": x})[0]
+    assert run_alone(tmp_path, model, x) == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_input_is_left_as_it_was(tiny_model: Path) -> None:
