@@ -14,7 +14,7 @@ from multiprocessing.context import SpawnProcess
 from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.archive.episode import work_on
 from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
-from acfd_stream.archive.worker import Beginning, FromWorker, Opener, Stop, Work, open_for, serve
+from acfd_stream.archive.worker import RUN_SIGNALS, Beginning, FromWorker, Opener, Stop, Work, open_for, serve
 from acfd_stream.errors import AcfdError, ConfigError, RunnerError
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy threads' locks and a device's state
@@ -127,7 +127,7 @@ class LocalCrew:
         arguments = (theirs, dict(environment), self._open, self._work)
         process = _SPAWN.Process(target=serve, args=arguments, name=f"acfd-{name}", daemon=True)
         # A Ctrl-C that comes while the new process starts is the run's alone, until the worker ignores it by itself.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, RUN_SIGNALS)
         try:
             process.start()
         finally:

@@ -21,6 +21,8 @@ from acfd_stream.errors import AcfdError, BackendUnavailable, ConfigError, Runne
 if TYPE_CHECKING:
     from acfd_stream.detect.detector import Detector
 
+RUN_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""A terminal or a supervisor sends them to all processes; what they mean is the run's to say."""
 _ORPHAN_SECONDS = 5.0
 
 
@@ -58,9 +60,9 @@ FromWorker = Beginning | EpisodeProgress | EpisodeOutcome | AcfdError
 
 def serve(connection: Connection, environment: Mapping[str, str], open_detector: Opener, work: Work) -> None:
     """Take tasks from ``connection`` until it is closed; the main function of a worker's process."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or a supervisor tells all processes; the run decides
+    for number in RUN_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, RUN_SIGNALS)
     os.environ.update(environment)
     inbox = _Inbox(connection)
     bench = Bench(open_detector)

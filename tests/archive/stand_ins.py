@@ -56,7 +56,7 @@ def work(
         _until(is_stopped)
         return STOPPED
     elif deed == "deaf":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(os.getpid(), number)
     elif deed == "crash_once" and not _is_second_time(task.out / task.name):
         _crash()

@@ -166,7 +166,7 @@ def test_status_loads_nothing_heavy(archive: Archive) -> None:
     assert done.stdout == "0 videos: none\n[]\n"
 
 
-@pytest.mark.parametrize("way", ["SIGKILL of the run", "SIGTERM", "SIGINT of all"])
+@pytest.mark.parametrize("way", ["SIGKILL of the run", "SIGHUP of all", "SIGINT of all"])
 def test_a_run_that_is_ended_goes_on_with_the_same_bytes(long: Long, way: str) -> None:
     archive = long.archive
     process = started(archive.arguments())
@@ -174,7 +174,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_bytes(long: Long, way: str) -
     number = signal.Signals[way.split()[0]]
     (os.killpg if way.endswith("all") else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}[number.name]
+    assert process.returncode == {"SIGKILL": -9, "SIGTERM": 143, "SIGHUP": 143, "SIGINT": 130}[number.name]
     assert archive.results() == {}
     assert gather(archive.out)["videos"]["waiting"] == 1
     if number is not signal.SIGKILL:

@@ -118,10 +118,10 @@ class _Stop:
 
 @contextmanager
 def _listening() -> Iterator[_Stop]:
-    """Let Ctrl-C and SIGTERM be asked for: workers save where they are before the run ends."""
+    """Let Ctrl-C, SIGTERM and SIGHUP be asked for: workers save where they are before the run ends."""
     stop = _Stop()
     before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last one: the terminal was closed
         if signal.getsignal(number) is not signal.SIG_IGN:
             try:
                 before[number] = signal.signal(number, stop.hear)
@@ -135,9 +135,9 @@ def _listening() -> Iterator[_Stop]:
 
 
 def _interrupt(number: int, message: str = "") -> KeyboardInterrupt:
-    is_term = number == signal.SIGTERM
-    text = ("terminated" if is_term else "interrupted") + message
-    return Terminated(text) if is_term else KeyboardInterrupt(text)
+    if number == signal.SIGINT:
+        return KeyboardInterrupt(f"interrupted{message}")
+    return Terminated(f"terminated{message}")
 
 
 def _say_how_it_ended(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _Stop) -> int:
