@@ -12,13 +12,10 @@ from typing import Any
 import pytest
 
 from acfd_stream.cli import main
-from acfd_stream.config import CapacityConfig
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import SourceSettings
 from tests.service.rig import serving, write_clip
 from tests.service.test_jobs_calls import LineWork, Service
-
-ROOMY = CapacityConfig(load_limit=1.0, cores=64)  # whatever else this machine does
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +25,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, clip: Path) -> Iterator[Server]:
-    with serving(tiny_model, sources=SourceSettings(folders=(clip.parent,)), capacity=ROOMY) as running:
+    with serving(tiny_model, sources=SourceSettings(folders=(clip.parent,))) as running:
         yield running
 
 

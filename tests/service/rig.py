@@ -16,13 +16,15 @@ import numpy as np
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from acfd_stream.config import DetectConfig, SchedulerConfig
+from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
 from tests.clips import drawing, encode
 
 DETECT = DetectConfig(size=128, threads=1)
+ROOMY = CapacityConfig(load_limit=1.0, cores=64)
+"""Lets streams in whatever else this machine does; who tests admission brings a capacity of their own."""
 PIECE = 4096
 PATIENCE = 20.0
 
@@ -54,7 +56,9 @@ def serving(model: Path, **settings: Any) -> Iterator[Server]:
     """A running service over ``model``."""
     detect = settings.pop("detect", DETECT)
     scheduler = SchedulerConfig(warm_sizes=((96, 128),))
-    base = ServiceSettings(listen="127.0.0.1:0", metrics="", model=str(model), detect=detect, scheduler=scheduler)
+    base = ServiceSettings(
+        listen="127.0.0.1:0", metrics="", model=str(model), detect=detect, scheduler=scheduler, capacity=ROOMY
+    )
     with Server(replace(base, **settings)) as server:
         yield server
 

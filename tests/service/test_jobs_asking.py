@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from acfd_stream.config import CapacityConfig, VideoConfig
+from acfd_stream.config import VideoConfig
 from acfd_stream.errors import AcfdError, ConfigError, ServiceError
 from acfd_stream.metrics import JobState
 from acfd_stream.pipeline.session import TrackSession
@@ -26,8 +26,6 @@ from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 from tests.service.rig import DETECT, serving
 from tests.service.small_server import small_server
 from tests.service.test_jobs_calls import START, LineWork, Service
-
-ROOMY = CapacityConfig(load_limit=1.0, cores=64)
 
 
 class Caller:
@@ -112,7 +110,7 @@ def outline(results: list[FrameResult]) -> list[Any]:
 
 
 def test_a_job_of_a_real_server_gives_what_a_session_gives(call: Any, tiny_model: Path, clip: Path) -> None:
-    with serving(tiny_model, sources=SourceSettings(folders=(clip.parent,)), capacity=ROOMY) as server:
+    with serving(tiny_model, sources=SourceSettings(folders=(clip.parent,))) as server:
         caller = call(f"127.0.0.1:{server.port}")
         options = StreamOptions(start_seconds=0.5)
         job = caller.ask("submit", str(clip), options, idempotency_key="k")

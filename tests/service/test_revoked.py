@@ -14,14 +14,12 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from acfd_stream.config import CapacityConfig
 from acfd_stream.errors import AccessError
 from acfd_stream.service import host, permits, stamps
 from acfd_stream.service.access import AccessConfig, AccessInterceptor
 from acfd_stream.service.bearer import add_token, now_utc
 from acfd_stream.service.client import Client
 from acfd_stream.service.server import Server
-from acfd_stream.service.settings import SourceSettings
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, stream_pb2
 from tests.service.rig import PATIENCE, calling, eventually, failure, plain_results, sending, serving
 from tests.service.small_server import EchoServicer, Held, small_server
@@ -40,9 +38,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tiny_model: Path, path: Path, clip: Path) -> Iterator[Server]:
-    settings = {"sources": SourceSettings(folders=(clip.parent,)), "capacity": CapacityConfig(load_limit=1.0, cores=64)}
-    with serving(tiny_model, access=AccessConfig(tokens=path), answers=EAGER, **settings) as running:
+def server(tiny_model: Path, path: Path) -> Iterator[Server]:
+    with serving(tiny_model, access=AccessConfig(tokens=path), answers=EAGER) as running:
         yield running
 
 
