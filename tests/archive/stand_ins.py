@@ -12,7 +12,7 @@ from typing import Any
 from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.errors import BackendUnavailable
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 STOPPED = EpisodeOutcome(EpisodeState.STOPPED, frames=1)
 
 

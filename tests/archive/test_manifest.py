@@ -174,7 +174,7 @@ def test_ten_thousand_files_are_told_of_at_once(tmp_path: Path) -> None:
             database.execute("UPDATE episodes SET state = 'broken', error = 'odd' WHERE name LIKE '%7.mkv'")
     begun = time.perf_counter()
     facts = gather(tmp_path)
-    assert time.perf_counter() - begun < 0.5
+    assert time.perf_counter() - begun < 1.0
     assert facts["videos"] == {"waiting": 0, "running": 0, "done": 9000, "broken": 1000, "failing": 0}
     assert facts["done"]["frames"] == 90_000
     assert len(facts["failures"]) == 20

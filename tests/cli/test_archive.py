@@ -21,7 +21,7 @@ from acfd_stream.cli.archive.status import gather
 from tests.clips import encode
 from tests.pipeline.conftest import SIZE, draw
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 FEW, MANY = 40, 400
 
 
