@@ -48,7 +48,7 @@ def test_keys_go_from_track_to_track_and_play_one_to_its_end(page: Page) -> None
     page.press("Enter")
     page.tab.wait_for("Number(document.getElementById('frame').textContent) > 11")
     page.tab.wait_for("document.getElementById('play').getAttribute('aria-label') === 'Play'")
-    assert 18 <= int(page.read("#frame")[0]) <= 21  # a late machine may show one more
+    page.wait_for_frame(19)
     page.press("Escape")
     assert page.read("#picked-title") == ["No track is chosen"]
 

@@ -114,7 +114,7 @@ function nearest() {
 function playPicked() {
   if (!state.picked) return;
   player.seek(state.picked.begin);
-  player.play(state.picked.end - 0.001);
+  player.play(state.picked.end);
 }
 
 // Filters, order, zoom

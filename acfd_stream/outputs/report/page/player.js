@@ -81,9 +81,9 @@ class Player {
   arrive(time) {
     if (this.wanted === null) this.time = time;
     const stopAt = this.stopAt ?? (this.episode.isWhole ? null : this.episode.end);
-    if (stopAt !== null && this.isPlaying && time >= stopAt) {
+    if (stopAt !== null && this.isPlaying && time >= stopAt - 0.001) {
       this.pause();
-      this.stopAt = null;
+      this.seek(stopAt - 0.002); // back from what came while the player was slow to stop
     }
     this.on.frame(time);
   }
@@ -92,12 +92,19 @@ class Player {
     const again = this.again;
     this.again = this.wanted = null;
     if (again !== undefined && again !== null) this.seek(again, true);
+    else requestAnimationFrame(() => requestAnimationFrame(() => this.settle()));
+  }
+
+  // A browser that is busy does not always tell of the picture that a seek brought; what a stopped one shows is known.
+  settle() {
+    if (!this.clock && this.wanted === null && this.video.paused && !this.video.seeking) this.on.frame(this.video.currentTime + this.offset);
   }
 
   seek(time, keepsStop = false) {
     if (!keepsStop) this.stopAt = null;
-    const { begin, end } = this.episode;
-    this.time = Math.max(begin, Math.min(time, end - 0.002));
+    const { begin, end, times } = this.episode;
+    const frame = this.episode.frameAt(Math.min(time, end - 0.002));
+    this.time = frame < 0 ? begin : times[frame]; // players are not sure of a frame near its end
     if (this.clock) {
       this.clock = { time: this.time, since: this.clock.since === null ? null : performance.now() };
       this.on.frame(this.time);
