@@ -18,12 +18,7 @@ from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
 from tests.archive import stand_ins
 
 MakeTask = Callable[[str], EpisodeTask]
-HOW_IT_ENDED = {
-    (LocalCrew, "crash"): "killed by SIGSEGV",
-    (LocalCrew, "leave"): "ended by itself with code 3",
-    (RayCrew, "crash"): "its process on .* ended: ",  # Ray does not know how
-    (RayCrew, "leave"): "its process on .* ended: ",
-}
+HOW_IT_ENDED = {LocalCrew: "killed by SIGSEGV", RayCrew: "its process on .* ended: "}  # Ray does not know how
 MakeCrew = Callable[..., LocalCrew | RayCrew]
 
 
@@ -98,20 +93,26 @@ def test_a_worker_keeps_its_model(make_crew: MakeCrew, make_task: MakeTask, tmp_
     assert len((tmp_path / "out" / "opened").read_text().split()) == 1
 
 
-@pytest.mark.parametrize("deed", ["crash", "leave"])
-def test_a_worker_that_dies_is_replaced_and_its_task_comes_back(two: Crew, make_task: MakeTask, deed: str) -> None:
-    two.give(make_task(deed))
+def test_a_worker_that_dies_is_replaced_and_its_task_comes_back(two: Crew, make_task: MakeTask) -> None:
+    two.give(make_task("crash"))
     two.give(make_task("wait"))
     events = heard(two, over)
-    assert [(type(event), event.task.name) for event in over(events)] == [(Lost, deed)]
-    assert re.search(HOW_IT_ENDED[type(two), deed], over(events)[0].reason)
+    assert [(type(event), event.task.name) for event in over(events)] == [(Lost, "crash")]
+    assert re.search(HOW_IT_ENDED[type(two)], over(events)[0].reason)
     two.give(make_task("fine"))
     assert [event.task.name for event in over(heard(two, over))] == ["fine"]
 
 
-def test_a_fault_in_the_work_is_an_outcome(two: Crew, make_task: MakeTask) -> None:
-    two.give(make_task("fault"))
-    ended = over(heard(two, over))[0]
+def test_a_worker_that_leaves_is_lost_too(make_task: MakeTask) -> None:
+    with local(1) as crew:
+        crew.give(make_task("leave"))
+        assert over(heard(crew, over))[0].reason == "ended by itself with code 3"
+
+
+def test_a_fault_in_the_work_is_an_outcome(make_task: MakeTask) -> None:
+    with local(1) as crew:
+        crew.give(make_task("fault"))
+        ended = over(heard(crew, over))[0]
     assert ended.outcome.state is EpisodeState.FAILED_PASSING
     assert "fault of the program: LookupError" in ended.outcome.error
 
@@ -152,7 +153,7 @@ def test_a_crew_that_cannot_work_at_all_says_so(make_crew: MakeCrew, make_task: 
 
 def test_workers_that_all_die_before_they_begin_end_the_run(make_crew: MakeCrew, make_task: MakeTask) -> None:
     with make_crew(1, open_detector=stand_ins.stillborn) as crew:
-        how = HOW_IT_ENDED[type(crew), "crash"]
+        how = HOW_IT_ENDED[type(crew)]
         for _ in range(2):
             crew.give(make_task("fine"))
             assert re.search(how, over(heard(crew, over))[0].reason)
