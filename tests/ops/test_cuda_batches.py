@@ -5,6 +5,10 @@ The stand-in runs the kernels on the CPU; with a GPU the same tests run there, t
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import os
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +26,7 @@ SPEC = AnchorSpec()
 PAD = (7, 8, 9)
 MEAN, STD = (104.0, 117.5, 123.0), (58.0, 57.0, 57.5)
 IOU = 0.4
+PROT_NONE = 0  # of mprotect(2)
 
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
@@ -130,6 +135,50 @@ def test_planes_on_the_device_are_read_where_they_are_once_they_are_ready():
     target.put([on_device], views_of([picture]))
     assert np.array_equal(ops.to_host(target.images)[0], law_of(picture, views_of([picture])[0]))
     assert (event.is_waited_for, uploads) == (True, [])
+
+
+def before_nothing(plane):
+    """The plane on the device, at the end of what memory the process has there."""
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, (plane.nbytes // page + 2) * page)
+    room = np.frombuffer(memory, np.uint8)
+    nothing = ctypes.c_void_p(room.ctypes.data + len(room) - page)
+    assert ctypes.CDLL(None).mprotect(nothing, page, PROT_NONE) == 0
+    inside = room[len(room) - page - plane.nbytes : len(room) - page].view(plane.dtype).reshape(plane.shape)
+    inside[...] = plane
+    return inside.view(OnDevice)
+
+
+def exit_code_of(work):
+    """0, or what a process that does ``work`` dies of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of other tests are none of the child's
+        child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10])
+@pytest.mark.parametrize("size", [(1, 16), (2, 16), (3, 24), (6, 64), (64, 32), (5, 13)])
+def test_nothing_is_read_behind_the_end_of_a_plane(size, bit_depth):
+    picture = picture_of(PixelFormat.NV12, size, np.random.default_rng(10), bit_depth=bit_depth)
+    views = [Letterbox((32, 32), content, size) for content in [(1, 2), (2, 16), (32, 32)]]
+    laws = [law_of(picture, view) for view in views]
+    ops = CudaOps(CpuDevice())
+    target = ops.letterboxes(1, (32, 32), np.float32, PAD, MEAN, STD)
+    on_device = replace(picture, planes=tuple(before_nothing(plane) for plane in picture.planes))
+
+    def put_all():
+        for view, law in zip(views, laws, strict=True):
+            target.put([on_device], [view])
+            assert np.array_equal(ops.to_host(target.images)[0], law)
+
+    assert exit_code_of(put_all) == 0
 
 
 @pytest.mark.parametrize(
