@@ -102,6 +102,7 @@ class RayCrew:
         open_detector: Opener = open_for,
     ) -> None:
         self._ray = _library()
+        _require_listener(address)
         self._owns_session = not self._ray.is_initialized()
         self._stall_seconds, self._work, self._open = stall_seconds, work, open_detector
         self._is_stopping = False
@@ -254,7 +255,6 @@ def _library() -> Any:
 def _connect(ray: Any, address: str) -> None:
     """Join the cluster at ``address``, or begin one of our own."""
     logging.getLogger("ray").setLevel(logging.ERROR)
-    _require_listener(address)
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
     restore = _signals()
     try:

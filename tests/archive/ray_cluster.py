@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from acfd_stream.config import hush_ray
 from tests.conftest import ROOT
 
@@ -18,6 +20,16 @@ def own_cluster(cores: int = 2) -> Iterator[Any]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # the workers inherit it
+        _init(ray, cores)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _init(ray: Any, cores: int) -> None:
     ray.init(
         address="local",
         num_cpus=cores,
@@ -26,9 +38,4 @@ def own_cluster(cores: int = 2) -> Iterator[Any]:
         configure_logging=False,
         logging_level=logging.ERROR,
         object_store_memory=100 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
     )
-    try:
-        yield ray
-    finally:
-        ray.shutdown()

@@ -35,15 +35,6 @@ def on_ray(workers: int, stall_seconds: float = 60.0, open_detector: Opener = st
     return RayCrew(workers, stall_seconds=stall_seconds, work=stand_ins.work, open_detector=open_detector)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """A Ray cluster of this machine's own, for all crews of the module."""
-    from tests.archive.ray_cluster import own_cluster
-
-    with own_cluster():
-        yield
-
-
 @pytest.fixture(params=[local, on_ray])
 def make_crew(request: pytest.FixtureRequest) -> MakeCrew:
     if request.param is on_ray:

@@ -15,7 +15,6 @@ from acfd_stream.archive.run import ArchiveRun
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import BackendUnavailable
 from tests.archive import square_work
-from tests.archive.ray_cluster import own_cluster
 from tests.archive.victim import outputs_of
 from tests.pipeline.conftest import FRAMES, write_clip
 
@@ -47,6 +46,7 @@ class Remembering(RayCrew):
         return events
 
 
+@pytest.mark.usefixtures("cluster")
 def test_a_lost_workers_episode_goes_on_elsewhere_and_all_is_as_on_one_machine(
     library: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -55,9 +55,8 @@ def test_a_lost_workers_episode_goes_on_elsewhere_and_all_is_as_on_one_machine(
 
     local = LocalCrew(2, work=square_work.work, open_detector=square_work.open_finder)
     assert ArchiveRun(call(tmp_path / "local"), lambda episodes: (local, 0)).run().is_all_done
-    with own_cluster():
-        crew = Remembering(2)
-        assert ArchiveRun(call(tmp_path / "ray"), lambda episodes: (crew, 0)).run().is_all_done
+    crew = Remembering(2)
+    assert ArchiveRun(call(tmp_path / "ray"), lambda episodes: (crew, 0)).run().is_all_done
     assert [event.task.name for event in crew.losses] == [f"3 {square_work.DEADLY}.mkv"]
     frames = {event.task.name: event.outcome.new_frames for event in crew.ends}
     assert (frames.pop("1.mkv"), frames.pop("2.mkv")) == (FRAMES, FRAMES)
