@@ -21,6 +21,7 @@ from pathlib import Path
 
 OUTPUTS = "jsonl,parquet,mot,coco,vtt,overlay,thumbnails"
 """The report is left out: it tells how fast the video was tracked."""
+STARTS_SECONDS = 1.5  # nothing is done before
 _ARCHIVE = [sys.executable, "-m", "acfd_stream.cli", "archive"]
 
 
@@ -79,7 +80,7 @@ def main() -> int:
         while kills < asked.kills and attempts < 3 * asked.kills:
             first = not (broken / ".acfd").exists()
             command = [*run, "--out", str(broken)] if first else ["resume", str(broken), "--quiet"]
-            kills += killed_after(command, rng.uniform(0.2, 2.0) * seconds / asked.kills + 2.0)
+            kills += killed_after(command, rng.uniform(0.1, 1.1) * seconds / asked.kills + STARTS_SECONDS)
             attempts += 1
         last, _ = in_peace(["resume", str(broken), "--quiet"])
         there, wanted = digests(broken), digests(whole)
