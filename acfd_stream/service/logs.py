@@ -52,6 +52,11 @@ class LogConfig:
         require(self.level in LEVELS, "log level", self.level, f"one of {', '.join(LEVELS)}")
 
 
+def _is_ours(name: str) -> bool:
+    """Whether a field of a record was handed over with its line; other libraries in the process add private ones."""
+    return name not in _ORDINARY and not name.startswith("_")
+
+
 def start_logging(config: LogConfig, stream: TextIO | None = None) -> logging.Handler:
     """Send what this package logs to ``stream``, stderr if None; the handler, for ``stop_logging``."""
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -89,7 +94,7 @@ class _Lines(logging.Formatter):
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """What the line says besides its words."""
         call = {"request_id": request_id.get(), "trace_id": trace_id.get(), "caller": caller_name()}
-        extra = {name: value for name, value in vars(record).items() if name not in _ORDINARY}
+        extra = {name: value for name, value in vars(record).items() if _is_ours(name)}
         if self._shows_media and getattr(record, "media", None):
             extra["media"] = str(record.media)  # type: ignore[attr-defined]
         found = {name: value for name, value in {**call, **extra}.items() if value != ""}
