@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -88,10 +89,13 @@ def events(text: str) -> list[dict[str, Any]]:
 
 
 def started(arguments: list[str]) -> subprocess.Popen[str]:
-    """The command in a process of its own, at the head of its group."""
+    """The command in a process of its own, at the head of its group; it hears SIGHUP, whatever the tests run under."""
     command = [sys.executable, "-m", "acfd_stream.cli", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, start_new_session=True, **pipes)
+    hear = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, text=True, start_new_session=True, preexec_fn=hear, **pipes
+    )
 
 
 def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -53,4 +53,4 @@ def test_a_call_that_could_not_be_read_is_forgotten(server: Server, call: Call) 
 
 def _calls_in_mind() -> int:
     gc.collect()
-    return sum(isinstance(thing, _server._RPCState) for thing in gc.get_objects())
+    return sum(type(thing) is _server._RPCState for thing in gc.get_objects())

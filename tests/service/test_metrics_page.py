@@ -52,7 +52,7 @@ def test_types_labels_and_values_are_those_of_the_scrape(scraped: str) -> None:
 
 def test_closed_sets_are_listed(scraped: str) -> None:
     open_labels = {label for row in rows() for label, values in row.labels.items() if values == ANY}
-    engine, build = {"backend", "precision", "trt", "sm"}, {"version", "model", "model_version"}
+    engine, build = {"backend", "precision", "trt", "sm", "decoder"}, {"version", "model", "model_version"}
     assert open_labels == engine | build | {"grpc_type", "grpc_service", "grpc_method", "grpc_code"}
 
 

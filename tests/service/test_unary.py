@@ -9,10 +9,11 @@ import grpc
 import numpy as np
 import pytest
 
+from acfd_stream.config import CapacityConfig
 from acfd_stream.detect import Detector, models
 from acfd_stream.service.server import Server
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
-from tests.service.rig import DETECT, calling, draw, failure
+from tests.service.rig import DETECT, calling, draw, failure, serving
 
 HD = types_pb2.Size(height=720, width=1280)
 
@@ -42,8 +43,8 @@ def test_a_picture_for_another_engine_is_refused(server: Server) -> None:
     assert "[480]" in message
 
 
-def test_capacity_is_told_with_its_reason(server: Server) -> None:
-    with calling(server) as stub:
+def test_capacity_is_told_with_its_reason(tiny_model: Path) -> None:
+    with serving(tiny_model, capacity=CapacityConfig()) as server, calling(server) as stub:
         much = stub.GetCapacity(face_track_pb2.GetCapacityRequest(size=HD, frame_rate=1000))
         little = face_track_pb2.GetCapacityRequest(size=types_pb2.Size(height=96, width=128), frame_rate=0.1)
         little.objective.FromSeconds(30)
