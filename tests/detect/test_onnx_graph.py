@@ -18,7 +18,7 @@ from acfd_stream.errors import RunnerError
 from tests.detect.tiny_model import write_tiny_model
 
 FP16_SCORES = 0.002  # of the shipped model on blocks of colour; measured 0.0003
-FP16_DELTAS = 0.05  # of values up to 7, in units of the variances: 0.005 anchors; measured 0.015
+FP16_DELTAS = 0.007  # of the largest, as fp16 rounds in proportion; measured 0.003
 
 
 def halved(path: Path) -> onnx.ModelProto:
@@ -80,7 +80,7 @@ def test_it_gives_what_the_model_gives(model_path: Path) -> None:
     expected = run(onnx.load(model_path), images.astype(np.float32))
     got = run(halved(model_path), images)
     assert np.abs(got[0] - expected[0]).max() < FP16_SCORES
-    assert np.abs(got[1] - expected[1]).max() < FP16_DELTAS
+    assert np.abs(got[1] - expected[1]).max() < FP16_DELTAS * np.abs(expected[1]).max()
 
 
 SHAPES = {"Shape", "ReduceMean", "Squeeze", "Div"}
