@@ -19,6 +19,7 @@ from tests.detect.tiny_model import write_tiny_model
 
 FP16_SCORES = 0.002  # of the shipped model on blocks of colour; measured 0.0003
 FP16_DELTAS = 0.007  # of the largest, as fp16 rounds in proportion; measured 0.003
+COMMON_DELTA = 7.0  # where all are smaller, of this: 0.005 anchors
 
 
 def halved(path: Path) -> onnx.ModelProto:
@@ -75,12 +76,17 @@ def run(model: onnx.ModelProto, images: np.ndarray) -> list[np.ndarray]:
     return [given["scores"], given["deltas"]]
 
 
+def deltas_tolerance(expected: np.ndarray) -> float:
+    """How far fp16 may be from deltas of f32, in units of the variances."""
+    return FP16_DELTAS * max(COMMON_DELTA, float(np.abs(expected).max()))
+
+
 def test_it_gives_what_the_model_gives(model_path: Path) -> None:
     images = np.random.default_rng(0).standard_normal((2, 3, 8, 12)).astype(np.float16).repeat(16, 2).repeat(16, 3)
     expected = run(onnx.load(model_path), images.astype(np.float32))
     got = run(halved(model_path), images)
     assert np.abs(got[0] - expected[0]).max() < FP16_SCORES
-    assert np.abs(got[1] - expected[1]).max() < FP16_DELTAS * np.abs(expected[1]).max()
+    assert np.abs(got[1] - expected[1]).max() < deltas_tolerance(expected[1])
 
 
 SHAPES = {"Shape", "ReduceMean", "Squeeze", "Div"}
