@@ -250,6 +250,8 @@ class Capacity:
             hurried = [load for load in live if load.due_seconds <= due]
             work = sum(load.busy_seconds * (1 + (due - load.due_seconds) * load.rate) for load in hurried)
             lonely = max(load.alone_seconds - load.busy_seconds for load in hurried)  # a last one, on one core
+            if len(hurried) > 1:  # and a first one, which has just been taken up when the others come
+                lonely *= 2
             patient = [load for load in loads if load.due_seconds > due]
             running = max((self._running_seconds(load, live) for load in patient), default=0.0)
             needed = work + max(0.0, lonely) + running
