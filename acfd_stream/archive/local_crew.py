@@ -5,38 +5,32 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
+from acfd_stream.archive.crew import CrewEvent
 from acfd_stream.archive.episode import work_on
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
-from acfd_stream.archive.worker import RUN_SIGNALS, Beginning, FromWorker, Opener, Stop, Work, open_for, serve
-from acfd_stream.errors import AcfdError, ConfigError, RunnerError
+from acfd_stream.archive.hands import Hand, Hands
+from acfd_stream.archive.task import EpisodeTask
+from acfd_stream.archive.worker import RUN_SIGNALS, Opener, Stop, Work, open_for, serve
+from acfd_stream.errors import AcfdError
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy threads' locks and a device's state
-_STILLBORN = 3  # workers in a row that end before they begin anything: none will
 _GRACE_SECONDS = 2.0
 
 
 @dataclass
-class _Hand:
-    """One worker, from outside."""
+class _Process(Hand):
+    """One worker."""
 
-    name: str
     environment: Mapping[str, str]
     process: SpawnProcess
     connection: Connection
-    task: EpisodeTask | None = None
-    heard_at: float = 0.0  # time.monotonic() of the last sign of life during a task
-    has_begun: bool = False
-    kill_reason: str = ""
 
 
-class LocalCrew:
+class LocalCrew(Hands[_Process]):
     """Processes of this machine behind the ``Crew`` protocol; a context manager.
 
     Args:
@@ -56,36 +50,14 @@ class LocalCrew:
         work: Work = work_on,
         open_detector: Opener = open_for,
     ) -> None:
-        self._stall_seconds, self._work, self._open = stall_seconds, work, open_detector
-        self._is_stopping = False
-        self._stillborn = 0
-        self._hands: list[_Hand] = []
+        super().__init__(stall_seconds)
+        self._work, self._open = work, open_detector
         try:
             for number in range(workers):
                 self._hands.append(self._started(f"local-{number}", environments[number % len(environments)]))
         except BaseException:
             self.close()
             raise
-
-    @property
-    def workers(self) -> int:
-        """How many tasks can be under way at once."""
-        return len(self._hands)
-
-    @property
-    def free(self) -> int:
-        """How many tasks can be given now."""
-        return 0 if self._is_stopping else sum(hand.task is None for hand in self._hands)
-
-    def give(self, task: EpisodeTask) -> None:
-        """Hand ``task`` to a free worker; see ``Crew``."""
-        for hand in self._hands:
-            if hand.task is None and not self._is_stopping:
-                hand.task, hand.has_begun, hand.kill_reason = task, False, ""
-                with contextlib.suppress(OSError):  # it is gone: ``events`` finds out, and says that the task was lost
-                    hand.connection.send(task)
-                return
-        raise ConfigError("every worker has a task; wait for one to end")
 
     def events(self, timeout_seconds: float) -> list[CrewEvent]:
         """What has happened; see ``Crew``."""
@@ -116,13 +88,7 @@ class LocalCrew:
             hand.process.join()
             hand.process.close()
 
-    def __enter__(self) -> LocalCrew:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _started(self, name: str, environment: Mapping[str, str]) -> _Hand:
+    def _started(self, name: str, environment: Mapping[str, str]) -> _Process:
         ours, theirs = _SPAWN.Pipe()
         arguments = (theirs, dict(environment), self._open, self._work)
         process = _SPAWN.Process(target=serve, args=arguments, name=f"acfd-{name}", daemon=True)
@@ -133,9 +99,9 @@ class LocalCrew:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
-        return _Hand(name, environment, process, ours)
+        return _Process(name, environment, process, ours)
 
-    def _read(self, hand: _Hand, events: list[CrewEvent]) -> None:
+    def _read(self, hand: _Process, events: list[CrewEvent]) -> None:
         """Take all that has come from one worker."""
         try:
             while hand.connection.poll():
@@ -145,48 +111,26 @@ class LocalCrew:
         except Exception:  # EOFError, or a message of which only a part was sent
             self._lost(hand, events)
 
-    def _heard(self, hand: _Hand, message: FromWorker, events: list[CrewEvent]) -> None:
-        if isinstance(message, AcfdError):
-            raise message
-        if hand.task is None:
-            return
-        hand.heard_at = time.monotonic()
-        if isinstance(message, Beginning):
-            hand.has_begun, self._stillborn = True, 0
-            events.append(Began(hand.task, hand.name))
-        elif isinstance(message, EpisodeProgress):
-            events.append(Progressed(hand.task, hand.name, message))
-        elif isinstance(message, EpisodeOutcome):
-            events.append(Ended(hand.task, hand.name, message))
-            hand.task = None
+    def _send(self, hand: _Process, task: EpisodeTask) -> None:
+        with contextlib.suppress(OSError):  # it is gone: ``events`` finds out, and says that the task was lost
+            hand.connection.send(task)
 
-    def _lost(self, hand: _Hand, events: list[CrewEvent]) -> None:
+    def _kill(self, hand: _Process) -> None:
+        hand.process.kill()
+
+    def _restarted(self, hand: _Process) -> _Process:
+        return self._started(hand.name, hand.environment)
+
+    def _lost(self, hand: _Process, events: list[CrewEvent]) -> None:
         """Replace a worker that is gone."""
-        place = self._hands.index(hand)
-        self._hands.remove(hand)
         hand.connection.close()
         hand.process.join(_GRACE_SECONDS)
         if hand.process.is_alive():
             hand.process.kill()
             hand.process.join()
-        reason = hand.kill_reason or _how_it_ended(hand.process.exitcode)
+        reason = _how_it_ended(hand.process.exitcode)
         hand.process.close()
-        if not hand.has_begun:
-            self._stillborn += 1
-            if self._stillborn >= _STILLBORN:
-                raise RunnerError(f"workers end before they begin ({reason}); try 'acfd-stream track' on one video")
-        if hand.task is not None:
-            events.append(Lost(hand.task, hand.name, reason))
-        if not self._is_stopping:
-            self._hands.insert(place, self._started(hand.name, hand.environment))
-
-    def _kill_stalled(self) -> None:
-        now = time.monotonic()
-        for hand in self._hands:
-            is_at_work = hand.task is not None and hand.has_begun
-            if is_at_work and not hand.kill_reason and now - hand.heard_at > self._stall_seconds:
-                hand.kill_reason = f"no progress for {self._stall_seconds:g} s"
-                hand.process.kill()
+        self._replace(hand, reason, events)
 
 
 def _how_it_ended(code: int | None) -> str:

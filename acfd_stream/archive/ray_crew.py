@@ -10,23 +10,22 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
+from acfd_stream.archive.crew import CrewEvent
 from acfd_stream.archive.episode import work_on
+from acfd_stream.archive.hands import Hand, Hands
 from acfd_stream.archive.ray_worker import RayWorker
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
-from acfd_stream.archive.worker import Beginning, FromWorker, Opener, Work, open_for
+from acfd_stream.archive.task import EpisodeTask
+from acfd_stream.archive.worker import Opener, Work, open_for
 from acfd_stream.config import hush_ray
-from acfd_stream.errors import AcfdError, BackendUnavailable, ConfigError, RunnerError
+from acfd_stream.errors import BackendUnavailable
 
 OWN_CLUSTER = "local"
 _CORES_A_WORKER = 4  # as on one machine
 _STORE_BYTES = 128 * 2**20  # of a cluster of our own: tasks and figures are all that travels
-_STILLBORN = 3  # workers in a row that end before they begin anything: none will
 _GRACE_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _THREADS = 4  # of an actor: for work, listen and stop, and one more
@@ -62,20 +61,20 @@ def shared_out(asked: int, machines: Sequence[tuple[float, float]]) -> Share:
 
 
 @dataclass
-class _Hand:
-    """One worker, from outside."""
+class _Actor(Hand):
+    """One worker."""
 
-    name: str
     actor: Any
     machine: str = ""
-    task: EpisodeTask | None = None
     heard: Any = None  # what will tell more of the task
-    heard_at: float = 0.0  # time.monotonic() of the last sign of life during a task
-    has_begun: bool = False
-    kill_reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name and where it is."""
+        return f"{self.name}@{self.machine}"
 
 
-class RayCrew:
+class RayCrew(Hands[_Actor]):
     """Actors of a Ray cluster behind the ``Crew`` protocol; a context manager.
 
     Args:
@@ -104,10 +103,8 @@ class RayCrew:
         self._ray = _library()
         _require_listener(address)
         self._owns_session = not self._ray.is_initialized()
-        self._stall_seconds, self._work, self._open = stall_seconds, work, open_detector
-        self._is_stopping = False
-        self._stillborn = 0
-        self._hands: list[_Hand] = []
+        super().__init__(stall_seconds)
+        self._work, self._open = work, open_detector
         if self._owns_session:
             _connect(self._ray, address or OWN_CLUSTER)
         try:
@@ -117,26 +114,6 @@ class RayCrew:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def workers(self) -> int:
-        """How many tasks can be under way at once."""
-        return len(self._hands)
-
-    @property
-    def free(self) -> int:
-        """How many tasks can be given now."""
-        return 0 if self._is_stopping else sum(hand.task is None for hand in self._hands)
-
-    def give(self, task: EpisodeTask) -> None:
-        """Hand ``task`` to a free worker; see ``Crew``."""
-        for hand in self._hands:
-            if hand.task is None and not self._is_stopping:
-                hand.task, hand.has_begun, hand.kill_reason = task, False, ""
-                hand.actor.work.remote(task)
-                hand.heard = hand.actor.listen.remote()
-                return
-        raise ConfigError("every worker has a task; wait for one to end")
 
     def events(self, timeout_seconds: float) -> list[CrewEvent]:
         """What has happened; see ``Crew``."""
@@ -172,13 +149,7 @@ class RayCrew:
             self._owns_session = False
             self._ray.shutdown()
 
-    def __enter__(self) -> RayCrew:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _started(self, name: str) -> _Hand:
+    def _started(self, name: str) -> _Actor:
         share = self._share
         actor = self._ray.remote(RayWorker).options(
             num_cpus=share.cores,
@@ -187,9 +158,9 @@ class RayCrew:
             max_restarts=0,  # the run gives its task again, and to any worker
             scheduling_strategy="SPREAD",
         )
-        return _Hand(name, actor.remote(os.getcwd(), share.threads, self._work, self._open))
+        return _Actor(name, actor.remote(os.getcwd(), share.threads, self._work, self._open))
 
-    def _read(self, hand: _Hand, events: list[CrewEvent]) -> None:
+    def _read(self, hand: _Actor, events: list[CrewEvent]) -> None:
         """Take all that has come from one worker."""
         try:
             hand.machine, messages = self._ray.get(hand.heard)
@@ -197,47 +168,23 @@ class RayCrew:
             self._lost(hand, _how_it_ended(error, hand.machine), events)
             return
         for message in messages:
-            self._hear(hand, message, events)
+            self._heard(hand, message, events)
         hand.heard = None if hand.task is None else hand.actor.listen.remote()
 
-    def _hear(self, hand: _Hand, message: FromWorker, events: list[CrewEvent]) -> None:
-        if isinstance(message, AcfdError):
-            raise message
-        if hand.task is None:
-            return
-        hand.heard_at = time.monotonic()
-        name = f"{hand.name}@{hand.machine}"
-        if isinstance(message, Beginning):
-            hand.has_begun, self._stillborn = True, 0
-            events.append(Began(hand.task, name))
-        elif isinstance(message, EpisodeProgress):
-            events.append(Progressed(hand.task, name, message))
-        elif isinstance(message, EpisodeOutcome):
-            events.append(Ended(hand.task, name, message))
-            hand.task = None
+    def _send(self, hand: _Actor, task: EpisodeTask) -> None:
+        hand.actor.work.remote(task)
+        hand.heard = hand.actor.listen.remote()
 
-    def _lost(self, hand: _Hand, reason: str, events: list[CrewEvent]) -> None:
+    def _kill(self, hand: _Actor) -> None:
+        self._ray.kill(hand.actor)
+
+    def _restarted(self, hand: _Actor) -> _Actor:
+        return self._started(hand.name)
+
+    def _lost(self, hand: _Actor, reason: str, events: list[CrewEvent]) -> None:
         """Replace a worker that is gone."""
         self._ray.kill(hand.actor)  # one that is only out of reach must not come back
-        reason = hand.kill_reason or reason
-        if not hand.has_begun:
-            self._stillborn += 1
-            if self._stillborn >= _STILLBORN:
-                raise RunnerError(f"workers end before they begin ({reason}); try 'acfd-stream track' on one video")
-        if hand.task is not None:
-            events.append(Lost(hand.task, f"{hand.name}@{hand.machine}", reason))
-        if self._is_stopping:
-            self._hands.remove(hand)
-            return
-        self._hands[self._hands.index(hand)] = self._started(hand.name)
-
-    def _kill_stalled(self) -> None:
-        now = time.monotonic()
-        for hand in self._hands:
-            is_at_work = hand.task is not None and hand.has_begun
-            if is_at_work and not hand.kill_reason and now - hand.heard_at > self._stall_seconds:
-                hand.kill_reason = f"no progress for {self._stall_seconds:g} s"
-                self._ray.kill(hand.actor)
+        self._replace(hand, reason, events)
 
 
 def _library() -> Any:
