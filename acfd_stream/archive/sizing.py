@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 from dataclasses import dataclass
+
+from acfd_stream.config import available_cores, cuda_visible_devices
 
 _CORES_A_WORKER = 4
 """One process decodes, tracks and writes about as fast as the network of four cores sees."""
@@ -35,21 +35,10 @@ def sizing(asked: int, episodes: int, device: str) -> Sizing:
     return Sizing(workers, 0 if workers == 1 else max(1, cores // workers), environments)
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def visible_gpus() -> list[str]:
     """What ``CUDA_VISIBLE_DEVICES`` would call the GPUs that this process may use; the driver is asked how many."""
-    from acfd_stream.config import cuda_visible_devices
+    from acfd_stream.detect.device_choice import driver_gpus
 
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return []
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return []
+    count = driver_gpus()[0]
     named = [name.strip() for name in cuda_visible_devices().split(",") if name.strip()]
-    return named[: count.value] if named else [str(number) for number in range(count.value)]
+    return named[:count] if named else [str(number) for number in range(count)]

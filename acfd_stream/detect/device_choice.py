@@ -30,20 +30,26 @@ class GpuStatus:
         return self.is_there and not self.obstacle
 
 
-@cache
-def gpu_status() -> GpuStatus:
-    """What is known of the GPU without starting it; found out once, at once where there is no driver."""
+def driver_gpus() -> tuple[int, str]:
+    """How many GPUs the driver offers this process, none started; and why there are none, where there are none."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return GpuStatus(False, "there is no NVIDIA driver (libcuda.so.1)")
+        return 0, "there is no NVIDIA driver (libcuda.so.1)"
     count = ctypes.c_int(0)
     for call, arguments in (("cuInit", (0,)), ("cuDeviceGetCount", (ctypes.byref(count),))):
         status = getattr(driver, call)(*arguments)
         if status != 0:
-            return GpuStatus(False, f"the NVIDIA driver cannot start a GPU ({call} answers {status})")
-    if count.value == 0:
-        return GpuStatus(False, "the NVIDIA driver offers no GPU")
+            return 0, f"the NVIDIA driver cannot start a GPU ({call} answers {status})"
+    return count.value, "" if count.value else "the NVIDIA driver offers no GPU"
+
+
+@cache
+def gpu_status() -> GpuStatus:
+    """What is known of the GPU without starting it; found out once, at once where there is no driver."""
+    count, obstacle = driver_gpus()
+    if count == 0:
+        return GpuStatus(False, obstacle)
     from acfd_stream.ops.cuda import load_cupy
 
     try:
