@@ -133,16 +133,32 @@ class Database:
         Raises:
             OutputError: the disk is full, the file is damaged, or another process holds it for too long.
         """
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield self._database
-            self._database.execute("COMMIT")
-        except BaseException as error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise OutputError(f"cannot write {self._place}: {error}; make room, or see who holds it") from error
-            raise
+        with transaction(self._database, f"cannot write {self._place}", "make room, or see who holds it") as database:
+            yield database
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection, failure: str, advice: str = "") -> Iterator[sqlite3.Connection]:
+    """All of what happens inside, or nothing of it.
+
+    Args:
+        database: in autocommit mode, and nobody else's while this lasts.
+        failure: what the message begins with where SQLite cannot do it.
+        advice: what it ends with.
+
+    Raises:
+        OutputError: the disk is full, the file is damaged, or another process holds it for too long.
+    """
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        yield database
+        database.execute("COMMIT")
+    except BaseException as error:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise OutputError(f"{failure}: {error}" + (f"; {advice}" if advice else "")) from error
+        raise
 
 
 def text_bytes(text: str) -> bytes:

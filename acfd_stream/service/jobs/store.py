@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.errors import ConfigError, OutputError, OverloadedError
+from acfd_stream.archive.database import transaction
+from acfd_stream.errors import ConfigError, OverloadedError
 from acfd_stream.metrics import JobState
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
 
@@ -290,17 +291,8 @@ class JobStore:
         Raises:
             OutputError: the disk is full or the file was damaged.
         """
-        with self._turn:
-            try:
-                self._database.execute("BEGIN IMMEDIATE")
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException as error:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    raise OutputError(f"the job store cannot be written: {error}") from error
-                raise
+        with self._turn, transaction(self._database, "the job store cannot be written") as database:
+            yield database
 
     def _get(self, job_id: str, owner: str | None = None) -> Job:
         row = self._database.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
