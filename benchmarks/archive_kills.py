@@ -9,7 +9,6 @@ all its workers at random moments and ``archive resume`` behind each. Ends with 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import random
 import signal
@@ -18,6 +17,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.archive import results
 
 OUTPUTS = "jsonl,parquet,mot,coco,vtt,overlay,thumbnails"
 """The report is left out: it tells how fast the video was tracked."""
@@ -49,17 +50,6 @@ def killed_after(command: list[str], seconds: float) -> bool:
             return True
 
 
-def digests(out: Path) -> dict[str, str]:
-    """Path → digest of everything that an archive has left, but for its own books."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file()]
-    named = {path.relative_to(out).as_posix(): path for path in files}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in named.items()
-        if not name.startswith(".acfd/")
-    }
-
-
 def main() -> int:
     """Run in peace, run under fire, compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -75,7 +65,7 @@ def main() -> int:
         run = ["run", str(asked.videos), "--outputs", asked.outputs, "--checkpoint-seconds", "1", "--quiet"]
         run += ["--engine", asked.engine]
         code, seconds = in_peace([*run, "--out", str(whole)])
-        print(f"in peace: exit {code} after {seconds:.0f} s, {len(digests(whole))} files", flush=True)
+        print(f"in peace: exit {code} after {seconds:.0f} s, {len(results(whole))} files", flush=True)
         kills = attempts = 0
         while kills < asked.kills and attempts < 3 * asked.kills:
             first = not (broken / ".acfd").exists()
@@ -83,7 +73,7 @@ def main() -> int:
             kills += killed_after(command, rng.uniform(0.1, 1.1) * seconds / asked.kills + STARTS_SECONDS)
             attempts += 1
         last, _ = in_peace(["resume", str(broken), "--quiet"])
-        there, wanted = digests(broken), digests(whole)
+        there, wanted = results(broken), results(whole)
         wrong = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
         print(f"{kills} kills in {attempts} runs, then exit {last}; {len(wrong)} of {len(wanted)} files differ {wrong}")
         return int(bool(wrong) or last != code or kills < asked.kills)
