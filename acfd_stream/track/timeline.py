@@ -39,6 +39,7 @@ class Timeline:
     def __init__(self) -> None:
         self._first_frame = 0  # index of _frames[0]
         self._frames: list[list[Sighting]] = []
+        self._drawings: list[int] = []  # which drawing each of _frames shows, rising
         self._confirmed: set[int] = set()  # keys that may appear
         self._ids: dict[int, int] = {}  # key → id, of tracks that have appeared and live
         self.ids_given = 0
@@ -48,10 +49,15 @@ class Timeline:
         """Index of the frame that ``open_frame`` opens."""
         return self._first_frame + len(self._frames)
 
-    def open_frame(self) -> int:
-        """Begin a frame; its index."""
+    def open_frame(self, drawing: int) -> int:
+        """Begin a frame that shows ``drawing``; its index."""
         self._frames.append([])
+        self._drawings.append(drawing)
         return self.next_frame - 1
+
+    def drawing_of(self, frame: int) -> int:
+        """Which drawing a frame shows that is not settled."""
+        return self._drawings[frame - self._first_frame]
 
     def add(self, frame: int, sighting: Sighting) -> None:
         """Note a sighting in a frame that is not settled."""
@@ -65,6 +71,7 @@ class Timeline:
         """Faces of the frames before index ``end`` that have not left yet, each by rising id."""
         count = max(0, end - self._first_frame)
         done, self._frames = self._frames[:count], self._frames[count:]
+        self._drawings = self._drawings[count:]
         self._first_frame += len(done)
         return [self._faces(sightings) for sightings in done]
 
@@ -87,6 +94,7 @@ class Timeline:
         return {
             "first_frame": self._first_frame,
             "frames": [[[s.key, list(s.box_xyxy), s.score, s.state.value] for s in frame] for frame in self._frames],
+            "drawings": self._drawings.copy(),
             "confirmed": sorted(self._confirmed),
             "ids": sorted(self._ids.items()),
             "ids_given": self.ids_given,
@@ -99,6 +107,9 @@ class Timeline:
             [Sighting(key, _box(box), score, FaceState(value)) for key, box, score, value in frame]
             for frame in state["frames"]
         ]
+        self._drawings = [int(drawing) for drawing in state["drawings"]]
+        if len(self._drawings) != len(self._frames):
+            raise ValueError(f"{len(self._drawings)} drawings of {len(self._frames)} frames")
         self._confirmed = set(state["confirmed"])
         self._ids = {int(key): int(track_id) for key, track_id in state["ids"]}
         self.ids_given = int(state["ids_given"])

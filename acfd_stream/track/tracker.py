@@ -3,7 +3,8 @@
 Two passes a frame as in ByteTrack: first the sure detections against all tracks, then the unsure
 ones against the tracks that are left. A detection is compared with where the motion says a face
 should be and with where it was last seen, for drawings stand still for two or three frames
-and then jump.
+and then jump. Frames that are known to repeat a drawing move nothing: the time of motion is the
+count of drawings, that of gaps the count of frames.
 
 Source: Zhang et al., ByteTrack, algorithm 1.
 """
@@ -25,7 +26,7 @@ from acfd_stream.track.kalman import DoubleArray, KalmanBank
 from acfd_stream.track.timeline import Box, Sighting, Timeline, between
 from acfd_stream.types import Detections, Face
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 HOLD_FRAMES = 4
 """A face may be looked for where it was last seen for so many frames: a drawing on fours."""
 REACH_FRAMES = 4
@@ -45,6 +46,7 @@ class _Track:
     key: int
     first_frame: int
     last_frame: int
+    last_drawing: int
     last: Sighting
     hits: int = 1
     is_confirmed: bool = False
@@ -59,29 +61,38 @@ class FaceTracker:
         self._tracks: list[_Track] = []  # a row of the bank each
         self._timeline = Timeline()
         self._next_key = 1
+        self._drawing = 0  # number of the drawing that was shown last, from 1
 
     @property
     def tracks_started(self) -> int:
         """Ids given out so far."""
         return self._timeline.ids_given
 
-    def push(self, detections: Detections, *, is_new_shot: bool) -> list[tuple[Face, ...]]:
+    def push(self, detections: Detections, *, is_new_shot: bool, is_held: bool = False) -> list[tuple[Face, ...]]:
         """Take the next frame; the faces of the frames that are settled now, in order.
 
         Args:
             detections: faces found in this frame, in any pixels; none is normal.
             is_new_shot: this frame opens a shot: every track ended with the frame before.
+            is_held: this frame shows the drawing of the frame that was pushed before it, so the
+                detections are the same and need not be given: what was seen there is seen here
+                again, and no track moves. Means nothing where a shot begins.
 
         Returns:
             One tuple a settled frame, faces by rising id. A frame is settled at the latest when
             ``TrackConfig.delay_frames`` further frames have come; at once where no gaps are filled.
         """
         settled = self._end_shot() if is_new_shot else []
-        frame = self._timeline.open_frame()
-        boxes, scores = self._wanted(detections)
-        self._bank.predict()
-        columns = self._join(frame, boxes, scores)
-        self._start(frame, boxes, scores, columns)
+        if is_held and not is_new_shot and self._drawing:
+            frame = self._timeline.open_frame(self._drawing)
+            self._repeat(frame)
+        else:
+            self._drawing += 1
+            frame = self._timeline.open_frame(self._drawing)
+            boxes, scores = self._wanted(detections)
+            self._bank.predict()
+            columns = self._join(frame, boxes, scores)
+            self._start(frame, boxes, scores, columns)
         self._drop_ended(frame)
         settled += self._timeline.settle(self._first_open_frame(frame))
         self._timeline.forget({track.key for track in self._tracks})
@@ -94,13 +105,20 @@ class FaceTracker:
     def state(self) -> dict[str, Any]:
         """Everything that later faces depend on, ready for ``json.dumps``."""
         tracks = [
-            [t.key, t.first_frame, t.last_frame, list(t.last.box_xyxy), t.last.score, t.hits, t.is_confirmed]
+            [
+                [t.key, t.first_frame, t.last_frame, t.last_drawing],
+                list(t.last.box_xyxy),
+                t.last.score,
+                t.hits,
+                t.is_confirmed,
+            ]
             for t in self._tracks
         ]
         return {
             "format": STATE_FORMAT,
             "config": dataclasses.asdict(self._config),
             "next_key": self._next_key,
+            "drawing": self._drawing,
             "tracks": tracks,
             "motion": self._bank.state(),
             "timeline": self._timeline.state(),
@@ -117,12 +135,12 @@ class FaceTracker:
         own = dataclasses.asdict(self._config)
         if state["config"] != own:
             raise ConfigError(f"tracker state must be of the same config {own}, got {state['config']}")
-        self._next_key = int(state["next_key"])
+        self._next_key, self._drawing = int(state["next_key"]), int(state["drawing"])
         self._bank.restore(state["motion"])
         self._timeline.restore(state["timeline"])
         self._tracks = [
-            _Track(key, first, last, Sighting(key, (box[0], box[1], box[2], box[3]), score), hits, is_confirmed)
-            for key, first, last, box, score, hits, is_confirmed in state["tracks"]
+            _Track(key, first, last, drawing, Sighting(key, (x1, y1, x2, y2), score), hits, is_confirmed)
+            for (key, first, last, drawing), (x1, y1, x2, y2), score, hits, is_confirmed in state["tracks"]
         ]
 
     def _wanted(self, detections: Detections) -> tuple[DoubleArray, DoubleArray]:
@@ -131,6 +149,12 @@ class FaceTracker:
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= self._config.keep_score]
         return detections.boxes_xyxy[order].astype(np.float64), scores[order]
+
+    def _repeat(self, frame: int) -> None:
+        """See again what was seen in the frame before."""
+        for track in self._tracks:
+            if track.last_frame == frame - 1:
+                self._see(track, frame, track.last)
 
     def _join(self, frame: int, boxes: DoubleArray, scores: DoubleArray) -> NDArray[np.int64]:
         """Go on with tracks that are seen again; the columns of the detections that did so."""
@@ -169,14 +193,21 @@ class FaceTracker:
         return np.where(missed <= REACH_FRAMES, reach, 0.0)
 
     def _see(self, track: _Track, frame: int, sighting: Sighting) -> None:
-        steps = frame - track.last_frame if self._config.fills_gaps else 1
-        for step in range(1, steps):
-            self._timeline.add(track.last_frame + step, between(track.last, sighting, step / steps))
+        if self._config.fills_gaps:
+            self._fill(track, frame, sighting)
         self._timeline.add(frame, sighting)
-        track.last_frame, track.last, track.hits = frame, sighting, track.hits + 1
+        track.last_frame, track.last_drawing, track.last = frame, self._drawing, sighting
+        track.hits += 1
         if track.hits >= self._config.confirm_hits and not track.is_confirmed:
             track.is_confirmed = True
             self._timeline.confirm(track.key)
+
+    def _fill(self, track: _Track, frame: int, sighting: Sighting) -> None:
+        """Place the track in the frames since it was last seen: still where the drawing is, moving with the next."""
+        drawings = self._drawing - track.last_drawing
+        for missed in range(track.last_frame + 1, frame):
+            share = (self._timeline.drawing_of(missed) - track.last_drawing) / drawings
+            self._timeline.add(missed, between(track.last, sighting, share))
 
     def _start(self, frame: int, boxes: DoubleArray, scores: DoubleArray, joined: NDArray[np.int64]) -> None:
         """Begin a tentative track for each sure detection that no track and no better one explains."""
@@ -191,7 +222,7 @@ class FaceTracker:
         self._bank.add(boxes[fresh])
         for column in fresh:
             sighting = Sighting(self._next_key, _box(boxes[column]), float(scores[column]))
-            track = _Track(self._next_key, frame, frame, sighting, hits=0)
+            track = _Track(self._next_key, frame, frame, self._drawing, sighting, hits=0)
             self._tracks.append(track)
             self._next_key += 1
             self._see(track, frame, sighting)
