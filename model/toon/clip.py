@@ -85,14 +85,16 @@ class Clip:
         self.truth.frames = []
         painter, names = _Painter(self), _Names(max(1, round(GONE_SECONDS * float(self.fps))))
         previous: object = None
+        shown: _Shown | None = None
         drawing = -1
         for index in range(self.frame_count):
             pixels, faces, key = painter.frame(index)
             drawing += key != previous
-            previous = key
+            held = shown is not None and painter.shown.repeats(shown)
+            previous, shown = key, painter.shown
             shot = next(span.shot for span in self.spans if span.start <= index < span.end)
             named = tuple(names.name(index, owner, face, visible) for owner, face, visible in faces)
-            frame = FrameTruth(index, drawing, shot, tuple(sorted(named, key=lambda face: face.id)))
+            frame = FrameTruth(index, drawing, shot, tuple(sorted(named, key=lambda face: face.id)), held)
             self.truth.frames.append(frame)
             yield pixels, frame
 
@@ -118,8 +120,24 @@ class _Names:
 Shown = list[tuple[int, SeenFace, float]]  # (shot, face, visible after fades)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The drawing that a frame shows, before a fade, and how."""
+
+    pixels: Pixels
+    way: object  # equal for frames that show their drawings alike, at whatever level
+
+    def repeats(self, other: _Shown) -> bool:
+        """Whether it is the other one's drawing; another one that came out the same is."""
+        if self.way != other.way:
+            return False
+        return self.pixels is other.pixels or np.array_equal(self.pixels, other.pixels)
+
+
 class _Painter:
     """Draws frames and keeps what the next frame may repeat."""
+
+    shown: _Shown  # of the last frame
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
@@ -135,12 +153,15 @@ class _Painter:
                 return self._faded(kind, index, (first, last, at))
         pixels, faces, steps = self._drawing(own, index)
         flash = clip._flashes.get(index)
+        self.shown = _Shown(pixels, None if flash is None else ("flash", flash))
         if flash is None:
             return pixels, [(own.shot, face, face.visible) for face in faces], (own.shot, steps)
         hidden = [(own.shot, face, 0.0) for face in faces]
         if flash == "inverted":
             return np.asarray(255 - pixels, np.uint8), hidden, ("inverted", own.shot, steps)
-        return np.full_like(pixels, 255 if flash == "white" else 0), hidden, flash
+        blank = np.full_like(pixels, 255 if flash == "white" else 0)
+        self.shown = _Shown(blank, ("flash", flash))
+        return blank, hidden, flash
 
     def _drawing(self, span: _Span, index: int) -> tuple[Pixels, list[SeenFace], tuple[int, int]]:
         clip = self._clip
@@ -169,6 +190,7 @@ class _Painter:
             old, old_faces, _ = self._drawing(before, index)
             new, new_faces, _ = self._drawing(after, index)
             mixed = old.astype(np.float32) * (1 - part) + new.astype(np.float32) * part
+            self.shown = _Shown(new, index)  # every mixture is another picture
             shown = [(before.shot, face, face.visible * (1 - part)) for face in old_faces]
             shown += [(after.shot, face, face.visible * part) for face in new_faces]
             return mixed.astype(np.uint8), shown, index
@@ -178,6 +200,7 @@ class _Painter:
         ground = 255.0 if kind == "fade_white" else 0.0
         mixed = pixels.astype(np.float32) * left + ground * (1 - left)
         key = ("bare", kind) if left == 0 else index
+        self.shown = _Shown(np.empty(0, np.uint8), key) if left == 0 else _Shown(pixels, None)
         return mixed.astype(np.uint8), [(span.shot, face, face.visible * left) for face in faces], key
 
 
@@ -187,7 +210,7 @@ def render(
     """A drawn clip, exactly known and the same for the same arguments.
 
     Args:
-        plan: demo, crowd, cuts, fades, flashes, threes or quiet.
+        plan: one of ``plans.PLANS``, as demo, crowd, cuts or quiet.
         seed: chooses style, characters, places and what happens.
         size: (height, width) in pixels, each 64 … 4320.
         fps: frames a second, 1 … 120.
@@ -204,4 +227,4 @@ def render(
         raise ConfigError(f"fps must be in 1 … 120, got {fps!r}")
     if seed < 0:
         raise ConfigError(f"seed must be >= 0, got {seed!r}")
-    return Clip(PLANS[plan](np.random.default_rng((seed, sorted(PLANS).index(plan)))), seed, size, rate)
+    return Clip(PLANS[plan](np.random.default_rng((seed, list(PLANS).index(plan)))), seed, size, rate)

@@ -3,7 +3,8 @@
 ``visible`` is the part of the whole face that can be seen: less when something covers it, when the frame cuts
 it, while the picture is faded, and 0 in a flash frame. ``id`` names one appearance: a character within a shot,
 until nothing of its face was seen for longer than ``GONE_SECONDS``. ``character`` names it for the whole clip.
-``drawing`` counts distinct pictures: two neighbouring frames with the same number are the same bytes.
+``drawing`` counts distinct pictures: two neighbouring frames with the same number are the same bytes. ``held`` says
+that the frame repeats the drawing before it: the same lines and colours, though a fade may show them at another level.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class FrameTruth:
     drawing: int
     shot: int
     faces: tuple[FaceTruth, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ def _frame_json(frame: FrameTruth) -> dict[str, Any]:
         }
         for face in frame.faces
     ]
-    return {"index": frame.index, "drawing": frame.drawing, "shot": frame.shot, "faces": faces}
+    where = {"index": frame.index, "drawing": frame.drawing, "shot": frame.shot}
+    return {**where, "held": frame.held, "faces": faces}
 
 
 def _frame(content: dict[str, Any]) -> FrameTruth:
@@ -124,4 +127,4 @@ def _frame(content: dict[str, Any]) -> FrameTruth:
         )
         for face in content["faces"]
     )
-    return FrameTruth(content["index"], content["drawing"], content["shot"], faces)
+    return FrameTruth(content["index"], content["drawing"], content["shot"], faces, content.get("held", False))
