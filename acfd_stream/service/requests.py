@@ -95,7 +95,7 @@ def read_request(config: Any, settings: ServiceSettings, engine: Engine, seal: S
     )
     return StreamRequest(
         pace=pace,
-        video=_video(config, settings),
+        video=_video(config, settings, is_live=is_live),
         lane=_lane(config.priority, pace, engine),
         track=TrackConfig(fills_gaps=not is_live),
         shot=ShotConfig(lookahead_frames=0) if is_live else ShotConfig(),
@@ -134,11 +134,11 @@ def require_engine(asked: Any, model: str, engine: Engine) -> None:
             raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, "OTHER_ENGINE", message, metadata=both)
 
 
-def _video(config: Any, settings: ServiceSettings) -> VideoConfig:
+def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoConfig:
     limits = settings.limits
     start, end = _seconds(config, "start"), _seconds(config, "end")
     return VideoConfig(
-        threads=1,  # streams side by side use the cores, and a live stream's frames do not wait for each other
+        threads=0 if is_live else 1,  # streams side by side use the cores; one live frame may have several for itself
         queue_bytes=limits.queue_bytes,
         start_seconds=start,
         end_seconds=end,

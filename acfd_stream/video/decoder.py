@@ -20,7 +20,7 @@ from av.stream import Discard, Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from acfd_stream.config import VideoConfig
+from acfd_stream.config import VideoConfig, available_cores
 from acfd_stream.errors import MediaError
 from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.origin import BytesReader, SeekableReader
@@ -32,6 +32,13 @@ _TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167
 _LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
 # No guessing of a frame rate over many frames. 0 µs would mean the usual 5 s, for which FLV reads on for ever.
 _QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
+# Where the container's head says what there is, the first packet of some size will do, and nobody need decode it twice:
+# else the answer to a live stream's first frame waits for two further ones.
+_QUICKEST_OPENING = {"probesize": "2048", "skip_frame": "all"}
+_MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; those behind the first four
+# Decoders that have the slices of a frame on several threads, and hold back none for it.
+_MOST_SLICE_THREADS = 4
+_SLICED = ("h264", "hevc", "mpeg2video")
 _READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 
 
@@ -83,7 +90,7 @@ class Decoder:
         # Threads that each take a frame hold back as many frames as there are of them; hardware has no use for any.
         is_prompt = config.low_delay or codec.is_hwaccel
         codec.thread_type = "SLICE" if is_prompt else "AUTO"
-        codec.thread_count = (config.threads or 1) if is_prompt else config.threads
+        codec.thread_count = (config.threads or _slice_threads(codec.name)) if is_prompt else config.threads
         for other in stream.container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
@@ -286,9 +293,9 @@ def _open_container(
     timeout = config.url_timeout_seconds if is_remote else None
     # Bytes may be anybody's: a playlist in them must not make FFmpeg read files or addresses that it names.
     options = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
-    if config.low_delay:
-        options |= _QUICK_OPENING
     try:
+        if config.low_delay:
+            options |= _QUICK_OPENING | (_QUICKEST_OPENING if hardware is None and _is_told_by_head(target) else {})
         return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hardware)
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from error
@@ -299,6 +306,18 @@ def _open_container(
     except _READ_ERRORS as error:
         advice = "check the address" if is_remote else "check that it is a whole video"
         raise MediaError(f"{name}: cannot be opened ({_reason(error)}); {advice}") from error
+
+
+def _is_told_by_head(target: str | BytesReader) -> bool:
+    """Whether bytes that come as they are sent are a container that begins with what is in it."""
+    if isinstance(target, str) or target.is_seekable:
+        return False
+    first = target.first(8)
+    return first.startswith(_MATROSKA) or first.endswith(_MP4_BOX)
+
+
+def _slice_threads(codec: str) -> int:
+    return min(available_cores(), _MOST_SLICE_THREADS) if codec in _SLICED else 1
 
 
 def _best_stream(container: InputContainer, name: str) -> VideoStream:

@@ -107,11 +107,24 @@ class BytesReader:
 
     def __init__(self, source: BinaryIO | ByteStream | Pipe) -> None:
         self._source = source
+        self._begin = b""  # seen by ``first``, and not read yet
         self._has_failed = False
         self.interrupt: BaseException | None = None
 
+    def first(self, size: int) -> bytes:
+        """The first ``size`` bytes, fewer where it ends before; before anything is read, and they are read too."""
+        while len(self._begin) < size and (more := self._read(size - len(self._begin))):
+            self._begin += more
+        return self._begin
+
     def read(self, size: int) -> bytes:
         """The next bytes, at most ``size``; ``b""`` at the end."""
+        if self._begin:
+            data, self._begin = self._begin[:size], self._begin[size:]
+            return data
+        return self._read(size)
+
+    def _read(self, size: int) -> bytes:
         if self.interrupt is not None or self._has_failed:  # FFmpeg reads on, and PyAV prints a second error
             return b""
         try:

@@ -15,7 +15,7 @@ from acfd_stream.video import open_video
 from acfd_stream.video.bytestream import ByteStream
 
 FEW = 6
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 20.0
 LIVE = [
     ("matroska", {"live": "1", "cluster_time_limit": "1"}),
     ("mpegts", {}),
@@ -55,6 +55,22 @@ def test_a_live_stream_opens_with_its_first_frames(container_format: str, option
         assert video.info.display_size == (96, 128)
         assert video.info.frame_rate == 24
         video.close()
+
+
+@pytest.mark.parametrize("container_format", ["matroska", "mp4"])
+def test_a_container_that_begins_with_what_is_in_it_opens_with_the_first_frame(container_format: str) -> None:
+    pieces = pieces_of(container_format, dict(LIVE)[container_format])
+    stream = ByteStream()
+    for byte in pieces[0]:  # as slowly as bytes can come
+        stream.feed(bytes([byte]))
+    stream.feed(pieces[1])  # a frame is written when the next one comes
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_video, stream, VideoConfig(low_delay=True))
+        try:
+            with opening.result(WAIT_SECONDS) as video:
+                assert next(video).picture.display_size == (96, 128)
+        finally:
+            stream.abort()
 
 
 @pytest.mark.parametrize(("container_format", "options"), LIVE)
