@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <type_traits>
@@ -155,11 +156,19 @@ void check_layout(const py::tuple& planes, PixelFormat format, const std::string
   }
 }
 
+void check_instruction_set(const std::string& name) {
+  const std::vector<std::string> names = letterbox_instruction_sets();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    refuse("instruction_set", "one of " + text(py::cast(names)), name);
+  }
+}
+
 Size size_of(const Pair& size) { return {static_cast<int>(size.first), static_cast<int>(size.second)}; }
 
 py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& pixel_format, int bit_depth,
                                     const std::string& color_matrix, bool is_full_range, int rotation,
-                                    const Pair& content_size, const Pair& network_size, const std::array<int, 3>& pad) {
+                                    const Pair& content_size, const Pair& network_size, const std::array<int, 3>& pad,
+                                    const std::string& instruction_set) {
   LetterboxJob job;
   job.format = format_of(pixel_format);
   job.color = color_of(color_matrix, is_full_range, 8);
@@ -183,6 +192,8 @@ py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& 
     job.planes[i] = {static_cast<const unsigned char*>(arrays[i].data()), arrays[i].strides(0)};
   }
   for (std::size_t i = 0; i < 3; ++i) job.pad[i] = static_cast<unsigned char>(pad[i]);
+  job.instruction_set = instruction_set;
+  if (!instruction_set.empty()) check_instruction_set(instruction_set);
 
   py::array_t<std::uint8_t> image({network_size.first, network_size.second, std::int64_t{3}});
   unsigned char* const pixels = image.mutable_data();
@@ -272,7 +283,8 @@ PYBIND11_MODULE(_C, module) {
   module.doc() = "The ops of acfd_stream, compiled; see acfd_stream.ops.";
   module.def("letterbox", &acfd::letterbox, py::arg("planes"), py::arg("pixel_format"), py::arg("bit_depth"),
              py::arg("color_matrix"), py::arg("is_full_range"), py::arg("rotation"), py::arg("content_size"),
-             py::arg("network_size"), py::arg("pad"));
+             py::arg("network_size"), py::arg("pad"), py::arg("instruction_set") = "");
+  module.def("letterbox_instruction_sets", &acfd::letterbox_instruction_sets);
   module.def("decode_anchors", &acfd::decode_anchors, py::arg("scores"), py::arg("deltas"), py::arg("network_size"),
              py::arg("content_size"), py::arg("strides"), py::arg("scale"), py::arg("variances"),
              py::arg("score_threshold"), py::arg("candidates"));

@@ -1,176 +1,111 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <memory>
+#include <mutex>
 
-#include "ops_cpu.h"
+#include "letterbox_steps.h"
 
 // One content row at a time: each channel is summed down its columns into a row of 14-bit samples, that row
 // is summed along itself, and the three results become RGB where they belong in the image. The working set is
 // a few rows, so it stays in the first caches whatever the picture's size.
 
 namespace acfd {
+
+Taps::Taps(const Axis& axis) : outputs(axis.outputs), first((outputs + 7) / 8 * 8, 0), counts(outputs) {
+  for (int i = 0; i < outputs; ++i) counts[i] = Triangle(axis, i).count;
+  const int longest = *std::max_element(counts.begin(), counts.end());
+  stride = longest <= 4 ? 4 : (longest + 7) / 8 * 8;
+  weights.assign(first.size() * stride, 0);
+  for (int i = 0; i < outputs; ++i) {
+    const Triangle triangle(axis, i);
+    first[i] = triangle.first;
+    triangle.weights(weights.data() + static_cast<std::size_t>(i) * stride);
+  }
+}
+
 namespace {
 
-// Weights of every output of one axis; row i is weights[i * stride …], from sample first[i].
-struct Taps {
-  int stride = 0;
-  std::vector<int> first;
-  std::vector<short> weights;  // zero after the last tap
-
-  // Rows are as long as the longest one needs, rounded up to `multiple`.
-  Taps(const Axis& axis, int multiple) : first(axis.outputs) {
-    int longest = 0;
-    for (int i = 0; i < axis.outputs; ++i) longest = std::max(longest, Triangle(axis, i).count);
-    stride = (longest + multiple - 1) / multiple * multiple;
-    weights.assign(static_cast<std::size_t>(axis.outputs) * stride, 0);
-    for (int i = 0; i < axis.outputs; ++i) {
-      const Triangle triangle(axis, i);
-      first[i] = triangle.first;
-      triangle.weights(weights.data() + static_cast<std::size_t>(i) * stride);
-    }
+// The weights of `axis`. Those of the last few axes are kept: they are the same for every frame of a video, and
+// dividing them out takes longer than a row of pixels. Never freed, for threads may outlive what is static.
+std::shared_ptr<const Taps> taps_of(const Axis& axis) {
+  struct Entry {
+    Axis axis{0, 0, 0};
+    std::shared_ptr<const Taps> taps;
+  };
+  static auto& entries = *new std::array<Entry, 32>;
+  static auto& lock = *new std::mutex;
+  const std::lock_guard<std::mutex> guard(lock);
+  const auto found = std::find_if(entries.begin(), entries.end() - 1, [&](const Entry& entry) {
+    return entry.axis.length == axis.length && entry.axis.subsampling == axis.subsampling &&
+           entry.axis.outputs == axis.outputs;
+  });
+  std::rotate(entries.begin(), found, found + 1);  // the one that was found, or the one used longest ago
+  Entry& entry = entries.front();
+  if (entry.axis.length != axis.length || entry.axis.subsampling != axis.subsampling ||
+      entry.axis.outputs != axis.outputs) {
+    entry = {axis, std::make_shared<Taps>(axis)};
   }
-
-  const short* row(int output) const { return weights.data() + static_cast<std::size_t>(output) * stride; }
-};
-
-// Columns summed at once: the sums stay in the first cache.
-constexpr int kColumns = 512;
-
-// out[i] = rounded sum over t of weights[t] * (row first + t)[i], two rows a time. `taps` is even; a row past
-// the last stands for a zero weight and is not read.
-template <typename Sample>
-ACFD_ALWAYS_INLINE void sum_columns(const Plane& plane, int first, int last, const short* weights, int taps, int count,
-                                    int bit_depth, short* out) {
-  for (int begin = 0; begin < count; begin += kColumns) {
-    const int columns = std::min(kColumns, count - begin);
-    int sums[kColumns] = {};
-    for (int t = 0; t < taps; t += 2) {
-      const auto* upper =
-          reinterpret_cast<const Sample*>(plane.data + std::min(first + t, last) * plane.row_bytes) + begin;
-      const auto* lower =
-          reinterpret_cast<const Sample*>(plane.data + std::min(first + t + 1, last) * plane.row_bytes) + begin;
-      const int upper_weight = weights[t], lower_weight = weights[t + 1];
-      for (int i = 0; i < columns; ++i) sums[i] += upper_weight * upper[i] + lower_weight * lower[i];
-    }
-    for (int i = 0; i < columns; ++i) out[begin + i] = round_column(sums[i], bit_depth);
-  }
-}
-
-ACFD_MULTIVERSION void sum_columns_8(const Plane& plane, int first, int last, const short* weights, int taps, int count,
-                                     int bit_depth, short* out) {
-  sum_columns<std::uint8_t>(plane, first, last, weights, taps, count, bit_depth, out);
-}
-
-ACFD_MULTIVERSION void sum_columns_16(const Plane& plane, int first, int last, const short* weights, int taps,
-                                      int count, int bit_depth, short* out) {
-  sum_columns<std::uint16_t>(plane, first, last, weights, taps, count, bit_depth, out);
-}
-
-template <int kTaps>
-ACFD_ALWAYS_INLINE void sum_rows_of(const short* samples, const int* first, const short* weights, int outputs,
-                                    short* out) {
-  for (int i = 0; i < outputs; ++i) {
-    int sum = 0;
-    for (int t = 0; t < kTaps; ++t) sum += samples[first[i] + t] * weights[i * kTaps + t];
-    out[i] = static_cast<short>(round_row(sum));
-  }
-}
-
-// out[i] = rounded dot product of the taps of output i. `stride` is a multiple of 4.
-ACFD_MULTIVERSION void sum_rows(const short* samples, const int* first, const short* weights, int stride, int outputs,
-                                short* out) {
-  if (stride == 4) return sum_rows_of<4>(samples, first, weights, outputs, out);
-  if (stride == 8) return sum_rows_of<8>(samples, first, weights, outputs, out);
-  for (int i = 0; i < outputs; ++i) {
-    int sum = 0;
-    for (int t = 0; t < stride; ++t) sum += samples[first[i] + t] * weights[t];
-    out[i] = static_cast<short>(round_row(sum));
-    weights += stride;
-  }
-}
-
-ACFD_MULTIVERSION void color_row(const ColorTransform& color, const short* y, const short* u, const short* v, int count,
-                                 unsigned char* out) {
-  const ColorTransform local = color;  // a copy cannot alias `out`
-  for (int i = 0; i < count; ++i) {
-    const Rgb rgb = to_rgb(local, y[i], u[i], v[i]);
-    out[3 * i] = rgb.red;
-    out[3 * i + 1] = rgb.green;
-    out[3 * i + 2] = rgb.blue;
-  }
-}
-
-ACFD_MULTIVERSION void level_row(int gain, const short* red, const short* green, const short* blue, int count,
-                                 unsigned char* out) {
-  for (int i = 0; i < count; ++i) {
-    out[3 * i] = static_cast<unsigned char>(to_level(gain * red[i]));
-    out[3 * i + 1] = static_cast<unsigned char>(to_level(gain * green[i]));
-    out[3 * i + 2] = static_cast<unsigned char>(to_level(gain * blue[i]));
-  }
-}
-
-// out[i] = sample i of channel `channel`.
-ACFD_MULTIVERSION void pick_channel(const short* interleaved, int channels, int channel, int count, short* out) {
-  interleaved += channel;
-  if (channels == 2) {  // a step known to the compiler is what it can shuffle
-    for (int i = 0; i < count; ++i) out[i] = interleaved[2 * i];
-  } else {
-    for (int i = 0; i < count; ++i) out[i] = interleaved[3 * i];
-  }
+  return entry.taps;
 }
 
 // Samples one plane to the content's size before rotation, a row at a call.
 class PlaneSampler {
  public:
-  PlaneSampler(const Plane& plane, int channels, int subsampling, const LetterboxJob& job, Size turned)
-      : plane_(plane),
+  PlaneSampler(const LetterboxSteps& steps, const Plane& plane, int channels, int subsampling, const LetterboxJob& job,
+               Size turned)
+      : steps_(steps),
+        plane_(plane),
         channels_(channels),
         bit_depth_(job.bit_depth),
-        rows_(Axis{job.stored_size.height, subsampling, turned.height}.samples()),
         columns_(Axis{job.stored_size.width, subsampling, turned.width}.samples()),
-        vertical_(Axis{job.stored_size.height, subsampling, turned.height}, 2),
-        horizontal_(Axis{job.stored_size.width, subsampling, turned.width}, 4),
-        interleaved_(static_cast<std::size_t>(columns_) * channels + horizontal_.stride),
-        channel_(channels == 1 ? 0 : columns_ + horizontal_.stride) {}
+        vertical_(taps_of({job.stored_size.height, subsampling, turned.height})),
+        horizontal_(taps_of({job.stored_size.width, subsampling, turned.width})),
+        summed_(static_cast<std::size_t>(columns_) * channels + horizontal_->stride + kSlack),
+        channel_(channels == 1 ? 0 : columns_ + horizontal_->stride + kSlack) {}
 
   int channels() const { return channels_; }
 
   // Row `row` of the content; outs[c] gets the samples of channel c.
   void sample(int row, short* const* outs) {
-    const auto sum = bit_depth_ == 8 ? sum_columns_8 : sum_columns_16;
-    sum(plane_, vertical_.first[row], rows_ - 1, vertical_.row(row), vertical_.stride, columns_ * channels_, bit_depth_,
-        interleaved_.data());
+    // A last tap without a row has weight zero; some row stands in.
+    const int first = vertical_->first[row], count = vertical_->counts[row];
+    rows_.clear();
+    for (int t = 0; t < count; ++t) rows_.push_back(plane_.data + (first + t) * plane_.row_bytes);
+    if (count % 2 != 0) rows_.push_back(rows_.back());
+    const int taps = static_cast<int>(rows_.size());
+    const ColumnSum sum{rows_.data(), vertical_->row(row), taps, columns_ * channels_, bit_depth_};
+    steps_.sum_columns(sum, summed_.data());
+    if (channels_ == 1) return steps_.sum_rows(summed_.data(), *horizontal_, outs[0]);
     for (int c = 0; c < channels_; ++c) {
-      const short* samples = interleaved_.data();
-      if (channels_ > 1) {
-        pick_channel(interleaved_.data(), channels_, c, columns_, channel_.data());
-        samples = channel_.data();
-      }
-      sum_rows(samples, horizontal_.first.data(), horizontal_.weights.data(), horizontal_.stride,
-               static_cast<int>(horizontal_.first.size()), outs[c]);
+      steps_.pick_channel(summed_.data(), channels_, c, columns_, channel_.data());
+      steps_.sum_rows(channel_.data(), *horizontal_, outs[c]);
     }
   }
 
  private:
+  const LetterboxSteps& steps_;
   Plane plane_;
-  int channels_, bit_depth_, rows_, columns_;
-  Taps vertical_, horizontal_;
-  std::vector<short> interleaved_, channel_;  // zeros behind the last sample, for the taps of zero weight
+  int channels_, bit_depth_, columns_;
+  std::shared_ptr<const Taps> vertical_, horizontal_;
+  std::vector<const unsigned char*> rows_;
+  std::vector<short> summed_, channel_;  // zeros behind the last sample, for the taps of zero weight
 };
 
-std::vector<PlaneSampler> samplers_of(const LetterboxJob& job, Size turned) {
+std::vector<PlaneSampler> samplers_of(const LetterboxSteps& steps, const LetterboxJob& job, Size turned) {
   std::vector<PlaneSampler> samplers;
   switch (job.format) {
     case PixelFormat::kYuv420p:
-      samplers.emplace_back(job.planes[0], 1, 1, job, turned);
-      samplers.emplace_back(job.planes[1], 1, 2, job, turned);
-      samplers.emplace_back(job.planes[2], 1, 2, job, turned);
+      samplers.emplace_back(steps, job.planes[0], 1, 1, job, turned);
+      samplers.emplace_back(steps, job.planes[1], 1, 2, job, turned);
+      samplers.emplace_back(steps, job.planes[2], 1, 2, job, turned);
       break;
     case PixelFormat::kNv12:
-      samplers.emplace_back(job.planes[0], 1, 1, job, turned);
-      samplers.emplace_back(job.planes[1], 2, 2, job, turned);
+      samplers.emplace_back(steps, job.planes[0], 1, 1, job, turned);
+      samplers.emplace_back(steps, job.planes[1], 2, 2, job, turned);
       break;
     case PixelFormat::kRgb24:
-      samplers.emplace_back(job.planes[0], 3, 1, job, turned);
+      samplers.emplace_back(steps, job.planes[0], 3, 1, job, turned);
       break;
   }
   return samplers;
@@ -197,29 +132,67 @@ Placement placement_of(const LetterboxJob& job) {
   }
 }
 
-void fill(unsigned char* begin, unsigned char* end, const unsigned char* pad) {
-  for (; begin < end; begin += 3) std::memcpy(begin, pad, 3);
+// What the picture does not cover: the end of every row, then whole rows.
+void fill_padding(const LetterboxJob& job, unsigned char* image) {
+  const std::size_t row_bytes = static_cast<std::size_t>(job.network_size.width) * 3;
+  const std::size_t content_bytes = static_cast<std::size_t>(job.content_size.width) * 3;
+  const bool is_covered = job.content_size.height == job.network_size.height && content_bytes == row_bytes;
+  if (is_covered) return;
+  std::vector<unsigned char> row(row_bytes);
+  for (std::size_t i = 0; i < row_bytes; ++i) row[i] = job.pad[i % 3];
+  for (int y = 0; y < job.network_size.height; ++y) {
+    const std::size_t covered = y < job.content_size.height ? content_bytes : 0;
+    std::memcpy(image + y * row_bytes + covered, row.data() + covered, row_bytes - covered);
+  }
 }
 
-void fill_padding(const LetterboxJob& job, unsigned char* image) {
-  const std::ptrdiff_t row_bytes = static_cast<std::ptrdiff_t>(job.network_size.width) * 3;
-  const std::ptrdiff_t content_bytes = static_cast<std::ptrdiff_t>(job.content_size.width) * 3;
-  for (int row = 0; row < job.network_size.height; ++row) {
-    unsigned char* begin = image + row * row_bytes;
-    fill(begin + (row < job.content_size.height ? content_bytes : 0), begin + row_bytes, job.pad);
+const LetterboxSteps* const kSteps[] = {
+#if ACFD_X86
+    &kAvx2Steps,
+#endif
+    &kPortableSteps,
+};
+
+bool is_supported(const LetterboxSteps& steps) {
+#if ACFD_X86
+  if (&steps == &kAvx2Steps) return __builtin_cpu_supports("avx2") != 0;
+#endif
+  return &steps == &kPortableSteps;
+}
+
+// RGB of one row of 14-bit samples.
+void write_row(const LetterboxSteps& steps, const LetterboxJob& job, const short* const* channels, int width,
+               unsigned char* rgb) {
+  if (job.format == PixelFormat::kRgb24) {
+    steps.level_row(job.color.luma, channels, width, rgb);
+  } else {
+    steps.color_row(job.color, channels, width, rgb);
   }
 }
 
 }  // namespace
 
+std::vector<std::string> letterbox_instruction_sets() {
+  std::vector<std::string> names;
+  for (const LetterboxSteps* steps : kSteps) {
+    if (is_supported(*steps)) names.push_back(steps->name);
+  }
+  return names;
+}
+
 void letterbox_cpu(const LetterboxJob& job, unsigned char* image) {
+  static const std::vector<std::string> available = letterbox_instruction_sets();
+  const std::string& wanted = job.instruction_set.empty() ? available.front() : job.instruction_set;
+  const LetterboxSteps& steps =
+      **std::find_if(std::begin(kSteps), std::end(kSteps), [&](const auto* each) { return wanted == each->name; });
   fill_padding(job, image);
   const bool is_on_side = job.rotation == 90 || job.rotation == 270;
   const Size turned = is_on_side ? Size{job.content_size.width, job.content_size.height} : job.content_size;
-  std::vector<PlaneSampler> samplers = samplers_of(job, turned);
-  std::vector<short> samples(static_cast<std::size_t>(turned.width) * 3);
-  std::vector<unsigned char> turned_row(static_cast<std::size_t>(turned.width) * 3);
-  short* const channels[3] = {samples.data(), samples.data() + turned.width, samples.data() + 2 * turned.width};
+  std::vector<PlaneSampler> samplers = samplers_of(steps, job, turned);
+  const std::size_t width = turned.width;
+  std::vector<short> samples((width + kSlack) * 3);
+  std::vector<unsigned char> turned_row(is_on_side || job.rotation == 180 ? width * 3 : 0);
+  short* const channels[3] = {samples.data(), samples.data() + width + kSlack, samples.data() + 2 * (width + kSlack)};
 
   const Placement place = placement_of(job);
   for (int row = 0; row < turned.height; ++row) {
@@ -229,15 +202,13 @@ void letterbox_cpu(const LetterboxJob& job, unsigned char* image) {
       outs += sampler.channels();
     }
     unsigned char* target = image + place.origin + row * place.row_step;
-    unsigned char* rgb = place.column_step == 3 ? target : turned_row.data();
-    if (job.format == PixelFormat::kRgb24) {
-      level_row(job.color.luma, channels[0], channels[1], channels[2], turned.width, rgb);
-    } else {
-      color_row(job.color, channels[0], channels[1], channels[2], turned.width, rgb);
+    if (turned_row.empty()) {
+      write_row(steps, job, channels, turned.width, target);
+      continue;
     }
-    if (rgb == target) continue;
+    write_row(steps, job, channels, turned.width, turned_row.data());
     for (int column = 0; column < turned.width; ++column) {
-      std::memcpy(target + column * place.column_step, rgb + 3 * column, 3);
+      std::memcpy(target + column * place.column_step, turned_row.data() + 3 * column, 3);
     }
   }
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "box_math.h"
@@ -46,7 +47,11 @@ struct LetterboxJob {
   int rotation;  // degrees clockwise: 0, 90, 180, 270
   Size content_size, network_size;
   unsigned char pad[3];
+  std::string instruction_set;  // one of letterbox_instruction_sets(); empty: the first
 };
+
+// Those that have code of their own and that this machine runs, the best first.
+std::vector<std::string> letterbox_instruction_sets();
 
 // Fills `image`, [network height, network width, 3].
 void letterbox_cpu(const LetterboxJob& job, unsigned char* image);
