@@ -1,4 +1,8 @@
-"""A 1080p clip from file to tracks: frames a second, and where the time of a frame goes."""
+"""Drawn clips of 720p, 1080p and 4K from bytes to JSON lines: frames a second, and where the time of a frame goes.
+
+Every size is taken with held drawings reused, which is the default, and with every frame looked at; the two in turn.
+Run as ``python -m benchmarks.bench_stream``.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +11,94 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from measure import Row, row, save
-
-from acfd_stream import Detector, track_video
+from acfd_stream import Detector
+from acfd_stream.archive.transcript import end_of, header_of
 from acfd_stream.config import VideoConfig
+from acfd_stream.outputs import open_writer
 from acfd_stream.pipeline.ledger import STAGES
+from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import FrameResult
+from benchmarks.measure import Row, ratio_row, row, save
+from benchmarks.peers.ours import every_frame_settings
+
+SIZES = {720: 1280, 1080: 1920, 2160: 3840}  # height → width
+MAIN = 1080
+"""The size whose stages are told."""
 
 
-def drawn_clip(folder: Path, height: int, width: int) -> Path:
-    """The demo cartoon of ``model/toon`` at this size."""
-    clip = folder / f"toon_{height}.mp4"
-    command = [sys.executable, "-m", "acfd_stream.model.toon", "demo", str(clip), "--size", f"{width}x{height}"]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+@dataclass
+class Passes:
+    """What several passes over one clip gave."""
+
+    frames: int = 0  # a pass
+    reused: int = 0  # a pass
+    rate: float = 24.0  # of the clip, frames a second
+    seconds: list[float] = field(default_factory=list)
+    results: list[FrameResult] = field(default_factory=list)
+
+    @property
+    def speeds(self) -> list[float]:
+        """Frames a second of every pass."""
+        return [self.frames / seconds for seconds in self.seconds]
+
+
+def drawn_clip(folder: Path, height: int, width: int, plan: str = "demo") -> Path:
+    """A cartoon on twos of ``model/toon``, H.264, 24 frames a second."""
+    clip = folder / f"toon_{plan}_{height}.mp4"
+    command = [sys.executable, "-m", "acfd_stream.model.toon", plan, str(clip), "--size", f"{width}x{height}"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     return clip
 
 
-def tracked(clip: Path, detector: Detector, seconds: float) -> tuple[list[FrameResult], float]:
-    """Every result of one pass over the first ``seconds`` of the clip, and frames a second."""
-    start = time.perf_counter()
-    results = list(track_video(str(clip), detector=detector, video_config=VideoConfig(end_seconds=seconds)))
-    return results, len(results) / (time.perf_counter() - start)
-
-
-def rows_of(clip: Path, model: str, seconds: float, passes: int) -> list[Row]:
-    """Rows of ``passes`` passes; one more goes first and is thrown away."""
+def take(passes: Passes, clip: Path, detector: Detector, target: Path, settings: dict[str, Any]) -> None:
+    """One pass, as ``acfd-stream track`` does it, from opening the file to the closing line of the results."""
     results: list[FrameResult] = []
-    speeds = []
-    with Detector.open(model) as detector:
-        tracked(clip, detector, seconds)
-        for _ in range(passes):
-            found, speed = tracked(clip, detector, seconds)
-            results += found
-            speeds.append(speed)
-    about = {"clip": clip.name, "model": model, "frames": len(results) // passes}
-    rows = [row("stream_fps", speeds, unit="fps", **about)]
-    rows.append(row("stream_frame", [sum(result.timings.values()) for result in results], **about))
+    begin = time.perf_counter()
+    with TrackSession(str(clip), detector=detector, **settings) as session:
+        writer = open_writer(str(target), "jsonl", header_of(session))
+        for result in session:
+            writer.write(result)
+            results.append(result)
+        writer.close(end_of(session))
+    passes.seconds.append(time.perf_counter() - begin)
+    passes.rate = float(session.info.frame_rate or 24)
+    passes.frames, passes.reused = len(results), sum(result.reused for result in results)
+    passes.results += results
+
+
+def in_turn(clip: Path, detector: Detector, seconds: float, rounds: int) -> dict[str, Passes]:
+    """Passes with held drawings reused ("") and with every frame looked at ("every_frame"), after one of each."""
+    ways = {"": {}, "every_frame": every_frame_settings()}
+    video = VideoConfig(end_seconds=seconds)
+    for index in range(rounds + 1):
+        if index <= 1:
+            found = {name: Passes() for name in ways}
+        for name, settings in ways.items():
+            take(found[name], clip, detector, clip.with_suffix(".jsonl"), {"video_config": video, **settings})
+    return found
+
+
+def rows_of(height: int, found: dict[str, Passes], about: dict[str, Any]) -> list[Row]:
+    """Speeds of one size, also in real time, and what reuse brings."""
+    rows: list[Row] = []
+    for name, passes in found.items():
+        label = "_".join(["stream", str(height), *([name] if name else [])])
+        own = about | {"frames": passes.frames, "reused": passes.reused}
+        rows.append(row(f"{label}_fps", passes.speeds, unit="fps", **own))
+        times = [speed / passes.rate for speed in passes.speeds]
+        rows.append(row(f"{label}_real_time", times, unit="ratio", **own))
+    rows.append(ratio_row(f"stream_{height}_held_ratio", found["every_frame"].seconds, found[""].seconds, **about))
+    return rows
+
+
+def stage_rows(results: Sequence[FrameResult], about: dict[str, Any]) -> list[Row]:
+    """Where the time of a frame goes. Of a held drawing only the stages that it passed."""
+    rows = [row("stream_frame", [sum(result.timings.values()) for result in results], **about)]
     for stage in STAGES:
         samples = [result.timings[stage] for result in results if stage in result.timings]
         if samples:
@@ -55,14 +109,21 @@ def rows_of(clip: Path, model: str, seconds: float, passes: int) -> list[Row]:
 def main() -> None:
     """Time the way of a frame and write benchmarks/results/stream.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clip", nargs="?", type=Path, help="a video; default: a drawn one of 1080p")
     parser.add_argument("--model", default="acfd-n", help="a shipped name or a path")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how much of the clip is tracked")
-    parser.add_argument("--passes", type=int, default=3, help="how often the clip is tracked")
+    parser.add_argument("--heights", default="720,1080,2160", help=f"of {', '.join(map(str, SIZES))}")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how much of a clip is tracked")
+    parser.add_argument("--rounds", type=int, default=3, help="passes of each way")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        clip = arguments.clip or drawn_clip(Path(folder), 1080, 1920)
-        save("stream", rows_of(clip, arguments.model, arguments.seconds, arguments.passes))
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder, Detector.open(arguments.model, "cpu") as detector:
+        for height in (int(text) for text in arguments.heights.split(",")):
+            clip = drawn_clip(Path(folder), height, SIZES[height])
+            about = {"clip": clip.name, "engine": detector.description}
+            found = in_turn(clip, detector, arguments.seconds, arguments.rounds)
+            rows += rows_of(height, found, about)
+            if height == MAIN:
+                rows += stage_rows(found["every_frame"].results, about)
+    save("stream", rows)
 
 
 if __name__ == "__main__":
