@@ -18,11 +18,13 @@ from onnx import TensorProto, helper
 
 from acfd_stream import ops
 from acfd_stream.ops.anchors import AnchorSpec, anchor_count, fit
-from acfd_stream.types import ColorMatrix, FloatArray, Picture, PixelFormat
+from acfd_stream.types import ColorMatrix, Detections, FloatArray, Picture, PixelFormat
 
 PAD = (114, 114, 114)
 IOU_THRESHOLD = 0.55
+SCORE_THRESHOLD = 0.08
 SEED = 20
+NMS_BOXES = (64, 1000, 5000, 20000)
 
 
 def drawn_picture(height: int, width: int) -> tuple[Picture, NDArray[np.uint8]]:
@@ -121,17 +123,27 @@ def bench_nms(count: int, rounds: int) -> list[Row]:
     return rows
 
 
-def bench_decode_anchors(rounds: int) -> list[Row]:
-    """The 34125 anchors of a 640x640 view, of which ``above`` pass the threshold, against the NumPy law."""
+def drawn_outputs() -> tuple[tuple[int, int], AnchorSpec, FloatArray, FloatArray]:
+    """What a network might give for a 640x640 view: its size, its anchors, their scores and deltas."""
     size, spec = (640, 640), AnchorSpec()
     count = anchor_count(size, spec)
     rng = np.random.default_rng(SEED)
     scores = rng.beta(0.05, 4.0, count).astype(np.float32)
-    deltas = rng.normal(0.0, 1.0, (count, 4)).astype(np.float32)
-    about = {"anchors": count, "above": int((scores >= np.float32(0.08)).sum())}
+    return size, spec, scores, rng.normal(0.0, 1.0, (count, 4)).astype(np.float32)
+
+
+def above(scores: FloatArray) -> int:
+    """How many anchors pass the threshold."""
+    return int((scores >= np.float32(SCORE_THRESHOLD)).sum())
+
+
+def bench_decode_anchors(rounds: int) -> list[Row]:
+    """The 34125 anchors of a 640x640 view, of which ``above`` pass the threshold, against the NumPy law."""
+    size, spec, scores, deltas = drawn_outputs()
+    about = {"anchors": len(scores), "above": above(scores)}
 
     def decoded(backend: str) -> ops.Candidates:
-        return ops.decode_anchors(scores, deltas, size, size, spec, 0.08, 1000, backend=backend)
+        return ops.decode_anchors(scores, deltas, size, size, spec, SCORE_THRESHOLD, 1000, backend=backend)
 
     ours, law = decoded("cpp"), decoded("reference")
     demand(np.array_equal(ours.indices, law.indices), "decode_anchors chooses other anchors than the reference")
@@ -142,6 +154,20 @@ def bench_decode_anchors(rounds: int) -> list[Row]:
         row("decode_anchors_numpy", samples["numpy"], **about),
         ratio_row("decode_anchors_vs_numpy_ratio", samples["numpy"], samples["ours"], **about),
     ]
+
+
+def bench_boxes_of_outputs(rounds: int) -> list[Row]:
+    """From the network's outputs at 640x640 to faces: threshold, best 1000 of 34125 anchors, decoding, NMS."""
+    size, spec, scores, deltas = drawn_outputs()
+
+    def faces(backend: str) -> Detections:
+        found = ops.decode_anchors(scores, deltas, size, size, spec, SCORE_THRESHOLD, 1000, backend=backend)
+        return ops.merge_scales([(found.boxes_xyxy, found.scores)], IOU_THRESHOLD, 100, backend=backend)
+
+    ours, law = faces("cpp"), faces("reference")
+    demand(np.array_equal(ours.boxes_xyxy, law.boxes_xyxy), "decoding and NMS give other boxes than the reference")
+    samples = in_turn({"ours": lambda: faces("cpp")}, rounds)["ours"]
+    return [row("decode_topk_nms", samples, anchors=len(scores), above=above(scores), top=1000)]
 
 
 def demand(is_equal: bool, complaint: str) -> None:
@@ -155,9 +181,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="samples of each figure")
     rounds = parser.parse_args().rounds
-    rows = bench_letterbox(rounds) + bench_decode_anchors(rounds)
-    for count in (64, 1000, 4741):
-        rows += bench_nms(count, rounds)
+    rows = bench_letterbox(rounds) + bench_decode_anchors(rounds) + bench_boxes_of_outputs(rounds)
+    for count in NMS_BOXES:
+        rows += bench_nms(count, rounds if count <= 1000 else max(20, rounds // 10))  # OpenCV takes 0.2 s for the most
     save("ops", rows)
 
 
