@@ -150,7 +150,24 @@ def score_tracks(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules
     Raises:
         MediaError: the result has frames that the clip has not.
     """
-    rules = rules or Rules()
+    score, ledger = _followed(frames, truth, rules or Rules())
+    score.identity_hits = _assigned(ledger.together)
+    score.tracks, score.identities = len(ledger.tracks), len(ledger.identities)
+    score.hota = hota_of(ledger.pairs)
+    _score_shots(score, frames, truth)
+    return score
+
+
+def frame_pairs(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules | None = None) -> list[FramePair]:
+    """What counts of every frame of the truth and of the result, for other programs that score tracks.
+
+    Takes what ``score_tracks`` takes and raises what it raises.
+    """
+    return _followed(frames, truth, rules or Rules())[1].pairs
+
+
+def _followed(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules) -> tuple[Score, _Ledger]:
+    """Frame after frame, what can be said without the ones that follow."""
     beyond = max(frames, default=-1)
     if beyond >= len(truth.frames):
         raise MediaError(
@@ -160,11 +177,7 @@ def score_tracks(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules
     empty = TrackedFrame([], np.zeros((0, 4)))
     for frame in truth.frames:
         _score_frame(score, ledger, frame.faces, frames.get(frame.index, empty), rules)
-    score.identity_hits = _assigned(ledger.together)
-    score.tracks, score.identities = len(ledger.tracks), len(ledger.identities)
-    score.hota = hota_of(ledger.pairs)
-    _score_shots(score, frames, truth)
-    return score
+    return score, ledger
 
 
 def _counts(face: FaceTruth, rules: Rules) -> bool:

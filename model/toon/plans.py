@@ -272,12 +272,93 @@ def quiet(rng: np.random.Generator) -> Script:
     return Script("quiet", 2, 2, [shot], [style], [cast])
 
 
-PLANS: dict[str, Callable[[np.random.Generator], Script]] = {
-    "demo": demo,
+def passing(rng: np.random.Generator) -> Script:
+    """Three pairs walk into each other's way, one behind the other, to and fro; one stands behind; on twos."""
+    style, seconds = _style(rng), 6.0
+    cast = _cast(rng, style, 7)
+    parts = []
+    for pair in range(3):
+        unit = 0.058 + 0.012 * pair
+        ground = 0.82 + 0.07 * pair
+        for side in range(2):
+            left, right = float(rng.uniform(0.06, 0.3)), float(rng.uniform(0.7, 0.94))
+            way = [left, right, left] if side == 0 else [right, left, right]
+            turn = seconds * float(rng.uniform(0.4, 0.6))
+            keys = list(zip((0.0, turn, seconds), way, strict=True))
+            size, height = unit * float(rng.uniform(0.95, 1.05)), ground + 0.03 * side
+            parts.append(Part(2 * pair + side, keys, [(0.0, size)], ground=height, seed=_number(rng)))
+    parts.append(Part(6, [(0.0, 0.5)], [(0.0, 0.05)], ground=0.78, talks=_talk(rng, seconds), seed=_number(rng)))
+    return Script("passing", 2, 2, [Shot(seconds, "street", parts, seed=_number(rng))], [style], [cast])
+
+
+def returns(rng: np.random.Generator) -> Script:
+    """Four leave and come back, for a moment or for long, past an edge of the frame or ducking below it; on twos."""
+    style, t = _style(rng), 7.0
+    cast = _cast(rng, style, 5)
+    unit = [(0.0, 0.085)]
+    short, long = float(rng.uniform(0.12, 0.3)), float(rng.uniform(0.8, 1.4))  # seconds out of sight
+    parts = [
+        Part(
+            0,
+            [(0.0, 0.2), (1.5, -0.07), (1.5 + short, -0.07), (3.5, 0.3), (5.0, -0.07), (5.0 + long, -0.07), (t, 0.1)],
+            unit,
+            seed=_number(rng),
+        ),
+        Part(
+            1,
+            [(0.0, 0.8), (1.8, 1.07), (1.8 + long, 1.07), (4.4, 0.75), (5.8, 1.07), (5.8 + short, 1.07), (t, 0.9)],
+            [(0.0, 0.08)],
+            seed=_number(rng),
+        ),
+    ]
+    for index, away in enumerate((short, long)):
+        begin, x = 1.2 + 1.6 * index, 0.4 + 0.2 * index
+        ducks = [(0.0, 0.5), (begin, 0.5), (begin + 0.5, 1.12), (begin + 0.5 + away, 1.12), (begin + 1.0 + away, 0.5)]
+        parts.append(Part(2 + index, [(0.0, x)], unit, y=ducks, talks=_talk(rng, t), seed=_number(rng)))
+    parts.append(Part(4, [(0.0, 0.5)], [(0.0, 0.05)], ground=0.8, seed=_number(rng)))
+    return Script("returns", 2, 2, [Shot(t, str(rng.choice(_PLACES)), parts, seed=_number(rng))], [style], [cast])
+
+
+def _running(rng: np.random.Generator, name: str, hold: int) -> Script:
+    style, seconds = _style(rng), 5.0
+    cast = _cast(rng, style, 3)
+    parts = []
+    for index in range(3):
+        speed = float(rng.uniform(0.35, 0.7))  # widths a second
+        x, way = float(rng.uniform(0.1, 0.9)), float(rng.choice([-1.0, 1.0]))
+        moment, keys = 0.0, [(0.0, x)]
+        while moment < seconds:  # to the edge and back
+            edge = 0.94 if way > 0 else 0.06
+            moment += max(0.1, abs(edge - x) / speed)
+            keys.append((moment, edge))
+            x, way = edge, -way
+        level, leap = 0.3 + 0.2 * index, float(rng.uniform(0.03, 0.1))
+        leaps = [(0.35 * step, level + (leap if step % 2 else -leap)) for step in range(int(seconds / 0.35) + 2)]
+        parts.append(Part(index, keys, [(0.0, 0.06 + 0.01 * index)], y=leaps, seed=_number(rng)))
+    shot = Shot(seconds, str(rng.choice(_PLACES)), parts, seed=_number(rng))
+    return Script(name, hold, hold, [shot], [style], [cast])
+
+
+def running(rng: np.random.Generator) -> Script:
+    """Three run and leap to and fro, on twos."""
+    return _running(rng, "running", 2)
+
+
+def running_threes(rng: np.random.Generator) -> Script:
+    """Three run and leap to and fro, on threes: a drawing may be a face further on."""
+    return _running(rng, "running_threes", 3)
+
+
+PLANS: dict[str, Callable[[np.random.Generator], Script]] = {  # added to at the end: a plan's place is in its seed
     "crowd": crowd,
     "cuts": cuts,
+    "demo": demo,
     "fades": fades,
     "flashes": flashes,
-    "threes": threes,
     "quiet": quiet,
+    "threes": threes,
+    "passing": passing,
+    "returns": returns,
+    "running": running,
+    "running_threes": running_threes,
 }
