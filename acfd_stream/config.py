@@ -232,7 +232,7 @@ class SchedulerConfig:
     """How the pictures of many streams become batches of one engine."""
 
     batch: int = 0
-    """Most pictures of a batch, 0 … 64; 0: as many as the detector's config says."""
+    """Most pictures of a batch, 0 … 64; 0: as many as the detector's config says. A CPU gets single pictures."""
     queue_bytes: int = 256 * 2**20
     """Most bytes of pictures that wait or are looked at; a lane may always hold one picture; >= 1 MiB."""
     ageing_seconds: float = 1.0
@@ -270,7 +270,7 @@ class LaneConfig:
     batch: int = 1
     """Pictures that its stream hands over at once, 1 … 64; changes no result."""
     batch_share: int = 2
-    """Most of its pictures in one batch, >= 1."""
+    """Most of its pictures that are looked at at once, >= 1."""
     in_flight: int = 8
     """Most of its pictures that wait or are looked at, >= 1."""
 
@@ -292,7 +292,7 @@ class LaneConfig:
 class CapacityConfig:
     """How many streams are let in."""
 
-    load_limit: float = 0.45
+    load_limit: float = 0.65
     """Share of the machine that streams may take together, (0, 1]; the rest is for bursts and what no one foresees."""
     objective_seconds: float = 0.05
     """Longest time of a frame of a live stream that names none, > 0."""
@@ -304,7 +304,7 @@ class CapacityConfig:
     """Cores that decode and run the network; 0: as many as the process may use."""
     decode_seconds: float = 0.003
     """First guess of what a core needs to decode a megapixel, until streams have shown it; > 0."""
-    frame_seconds: float = 0.0015
+    frame_seconds: float = 0.003
     """What a core needs for a frame besides decoding and the network: shots, tracks, messages; >= 0."""
 
     def __post_init__(self) -> None:

@@ -49,6 +49,10 @@ class _Path(Protocol):
     def facts(self) -> EngineFacts:
         """What runs the network."""
 
+    @property
+    def concurrency(self) -> int:
+        """See ``Detector.concurrency``."""
+
     def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
 
@@ -112,6 +116,11 @@ class Detector:
     def device(self) -> str:
         """Where the planes of pictures should lie, so that nothing has to be copied: "cpu" or "cuda"."""
         return "cpu" if self.facts.device == "cpu" else "cuda"
+
+    @property
+    def concurrency(self) -> int:
+        """How many pictures it looks at side by side, of one call or of several; 1: one batch after the other."""
+        return self._path.concurrency
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Faces of one picture.

@@ -28,6 +28,8 @@ class DevicePath:
     device's own clock; ``queue`` is what it waited before its batch was queued.
     """
 
+    concurrency = 1  # a batch keeps the device busy
+
     def __init__(self, gpu: GpuNetwork) -> None:
         self._gpu = gpu
         self._sizes = NetworkSizes(gpu)

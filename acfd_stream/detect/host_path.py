@@ -49,6 +49,11 @@ class HostPath:
         """What runs the network."""
         return self._runner.facts
 
+    @property
+    def concurrency(self) -> int:
+        """See ``Detector.concurrency``."""
+        return self._runner.concurrency
+
     def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
         called = time.perf_counter()

@@ -4,11 +4,14 @@ Every call is told the time, so the rules can be tried in a simulation as they a
 
 1. Most urgent lane first, then the picture that is due first. A lane's turn counts from when it was last served, so
    one that asks for more than the others does not get it at their expense; one that has waited long gains urgency.
+   Of one stream's pictures only so many are looked at at once.
 2. A batch stays small enough for its earliest deadline that can still be met, and no larger than makes it cheaper.
 3. Pictures without a deadline fill what live ones leave, in short batches while a live lane is open. Where those leave
    nothing, each such lane still gets a picture now and then, one lane after the other.
 4. A batch that is not full waits for a live lane whose next picture is about to come, and only for as long as running
    that picture apart would cost; a lone stream waits for nobody.
+
+An engine with several slots asks for the next batch whenever one of them is free.
 """
 
 from __future__ import annotations
@@ -160,7 +163,7 @@ class Backlog:
         ordered = sorted(
             (*self._turn(lane, ticket, now, is_next=place == 0, is_favoured=lane is favoured), lane, ticket)
             for lane in self.lanes
-            for place, ticket in enumerate(islice(lane.waiting, lane.config.batch_share))
+            for place, ticket in enumerate(islice(lane.waiting, max(0, lane.config.batch_share - lane.running)))
         )
         picked: list[tuple[LaneQueue, Ticket]] = []
         alone = live_seconds = 0.0

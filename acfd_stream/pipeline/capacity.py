@@ -9,8 +9,12 @@ cores. A set of live streams is let in when
   C (1 + (t - D) / T) of a stream with D <= t, summed over the streams, and once what may already be running then. It is
   enough to look at every t that is some stream's D: between them the sum grows more slowly than t.
 
+C is a frame's share of the whole machine. With several slots the last frame has one of them to itself, while the others
+may be idle: it takes as long as one does on a busy machine, and what was running then is part of the sum. Frames that
+are no more than there are slots wait for no other one.
+
 Source: the second is the processor demand test of earliest-deadline-first scheduling (Baruah, Rosier, Howell, 1990),
-with the usual term for work that is not interrupted.
+with the usual term for work that is not interrupted; on several slots, the bound of list scheduling (Graham, 1969).
 """
 
 from __future__ import annotations
@@ -68,6 +72,8 @@ class _Load:
 
     demand: Demand
     alone_seconds: float  # the engine, for one frame by itself
+    slot_seconds: float  # a slot of the engine, for one frame while the others are busy
+    around_seconds: float  # all cores, for what a frame needs besides the engine
     busy_seconds: float  # all cores, for one frame
     rate: float  # frames a second
     due_seconds: float  # from a frame being decoded to when it must leave the engine
@@ -248,13 +254,9 @@ class Capacity:
         live = [load for load in loads if load.demand.is_live]
         for due in sorted({load.due_seconds for load in live}):
             hurried = [load for load in live if load.due_seconds <= due]
-            work = sum(load.busy_seconds * (1 + (due - load.due_seconds) * load.rate) for load in hurried)
-            lonely = max(load.alone_seconds - load.busy_seconds for load in hurried)  # a last one, on one core
-            if len(hurried) > 1:  # and a first one, which has just been taken up when the others come
-                lonely *= 2
             patient = [load for load in loads if load.due_seconds > due]
             running = max((self._running_seconds(load, live) for load in patient), default=0.0)
-            needed = work + max(0.0, lonely) + running
+            needed = self._bunched_seconds(hurried, due) + running
             if needed > due:
                 return (
                     f"frames of {len(hurried)} streams that come at once would take {_milliseconds(needed)} "
@@ -262,24 +264,36 @@ class Capacity:
                 )
         return None
 
+    def _bunched_seconds(self, hurried: list[_Load], due: float) -> float:
+        """What frames take that come together and are due after ``due`` seconds, where nothing else is running."""
+        counts = [1 + (due - load.due_seconds) * load.rate for load in hurried]
+        if 1 < self._costs.slots >= sum(counts):  # none is behind another one
+            around = sum(load.around_seconds * count for load, count in zip(hurried, counts, strict=True))
+            return around + max(load.slot_seconds for load in hurried)
+        work = sum(load.busy_seconds * count for load, count in zip(hurried, counts, strict=True))
+        lonely = max(load.slot_seconds - load.busy_seconds for load in hurried)  # a last one, on one core
+        if len(hurried) > 1 and self._costs.slots == 1:  # and a first one, taken up just before the others come
+            lonely *= 2
+        return work + max(0.0, lonely)
+
     def _running_seconds(self, load: _Load, live: list[_Load]) -> float:
         """Longest batch of a patient stream that a frame in a hurry may have to wait for."""
         if load.demand.is_live:
-            return load.alone_seconds
+            return load.slot_seconds
         shortest = min(one.due_seconds for one in live)
-        return max(load.alone_seconds, self._scheduler.background_share * shortest)
+        return max(load.slot_seconds, self._scheduler.background_share * shortest)
 
     def _load(self, demand: Demand) -> _Load:
         alone = self._costs.picture_seconds(demand.display_size)
-        batch = self._costs.best_batch
-        engine = self._costs.batch_seconds(alone * batch, batch) / batch
         decode = self._decode_seconds * megapixels(demand.display_size)
-        busy = engine + (decode + self.config.frame_seconds) / self._cores
+        around = (decode + self.config.frame_seconds) / self._cores
+        busy = self._costs.busy_seconds(alone) + around
+        slot = self._costs.batch_seconds(alone, 1, self._costs.slots)
         alone = self._costs.batch_seconds(alone, 1)
         if demand.objective_seconds is None:
-            return _Load(demand, alone, busy, 1 / self._scheduler.ageing_seconds, math.inf)
+            return _Load(demand, alone, slot, around, busy, 1 / self._scheduler.ageing_seconds, math.inf)
         due = demand.objective_seconds - decode - self.config.frame_seconds
-        return _Load(demand, alone, busy, demand.frame_rate, due)
+        return _Load(demand, alone, slot, around, busy, demand.frame_rate, due)
 
 
 class Reservation:

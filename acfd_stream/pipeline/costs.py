@@ -16,7 +16,7 @@ Size = tuple[int, int]
 Views = tuple[Size, ...]
 """Network sizes of a picture's views."""
 
-_REPEATS = 3
+_REPEATS = 5
 _GOOD_ENOUGH = 1.05
 """A batch this close to the cheapest a picture is as good as it."""
 _PACE_STEP = 0.05
@@ -26,14 +26,17 @@ _PACE_RANGE = (0.25, 4.0)  # one batch that took longer than that had another re
 class Costs:
     """Seconds that pictures keep the engine busy.
 
-    A picture costs what its views cost, and something a megapixel of its own; n pictures at once cost a share of
-    what they cost one by one. ``pace`` is how much slower than when it was measured the engine is now.
+    A picture costs what its views cost, and something a megapixel of its own; n pictures of a batch cost a share of
+    what they cost one by one. An engine with several slots looks at as many batches at once, each of them slower for
+    the others. ``pace`` is how much slower than when it was measured the engine is now.
 
     Args:
         detect: how a picture becomes views.
         views: network sizes of a picture's views → seconds for all of them; at least one.
         megapixel_seconds: what the picture's own size adds, >= 0.
-        batches: seconds of n pictures at once in units of n pictures one by one, for n = 1, 2, 3 …
+        batches: seconds of a batch of n pictures in units of n pictures one by one, for n = 1, 2, 3 …
+        slots: batches at once that keep the engine busy, >= 1.
+        beside: seconds of a batch when all slots are busy in units of one by itself, >= 1.
     """
 
     def __init__(
@@ -42,11 +45,15 @@ class Costs:
         views: Mapping[Views, float],
         megapixel_seconds: float = 0.0,
         batches: Sequence[float] = (1.0,),
+        slots: int = 1,
+        beside: float = 1.0,
     ) -> None:
         self._detect = detect
         self._views = dict(views)
         self._megapixel_seconds = megapixel_seconds
         self._batches = tuple(batches)
+        self.slots = slots
+        self._beside = max(1.0, beside)
         self.pace = 1.0
         best = min(self._batches) * _GOOD_ENOUGH
         self.best_batch = 1 + next(index for index, share in enumerate(self._batches) if share <= best)
@@ -65,18 +72,31 @@ class Costs:
             seconds = self._views[near] * _area(views) / _area(near)
         return seconds + self._megapixel_seconds * megapixels(display_size)
 
-    def batch_seconds(self, alone_seconds: float, pictures: int) -> float:
+    def batch_seconds(self, alone_seconds: float, pictures: int, running: float = 1.0) -> float:
         """Seconds from when a batch begins to when it is done.
 
         Args:
             alone_seconds: sum of its pictures' ``picture_seconds``.
             pictures: how many there are, >= 1.
+            running: batches that run meanwhile, itself among them, 1 … ``slots``.
         """
-        return alone_seconds * self._batches[min(pictures, len(self._batches)) - 1] * self.pace
+        share = self._batches[min(pictures, len(self._batches)) - 1]
+        others = 0.0 if self.slots == 1 else min(running - 1, self.slots - 1) / (self.slots - 1)
+        return alone_seconds * share * (1 + (self._beside - 1) * others) * self.pace
 
-    def observe(self, alone_seconds: float, pictures: int, seconds: float, weight: float = _PACE_STEP) -> None:
-        """Learn from a batch that took ``seconds``; ``weight`` is how much it counts against those before."""
-        expected = self.batch_seconds(alone_seconds, pictures) / self.pace
+    def busy_seconds(self, alone_seconds: float) -> float:
+        """Seconds that a picture takes of the whole engine when that is as busy as it can be."""
+        batch = self.best_batch
+        return self.batch_seconds(alone_seconds * batch, batch, self.slots) / (batch * self.slots)
+
+    def observe(
+        self, alone_seconds: float, pictures: int, seconds: float, running: float = 1.0, weight: float = _PACE_STEP
+    ) -> None:
+        """Learn from a batch that took ``seconds`` while ``running`` of them ran.
+
+        ``weight`` is how much it counts against those before.
+        """
+        expected = self.batch_seconds(alone_seconds, pictures, running) / self.pace
         if expected > 0:
             low, high = _PACE_RANGE
             self.pace += weight * (min(max(seconds / expected, low), high) - self.pace)
@@ -88,9 +108,10 @@ def measure_costs(
     batch: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Costs:
-    """Run every batch size on every picture size, and say what they cost.
+    """Run every batch size on every picture size, or every slot, and say what they cost.
 
-    Afterwards nothing has to be compiled for these sizes: this is the warm-up.
+    Afterwards nothing has to be compiled for these sizes: this is the warm-up. An engine with several slots gets single
+    pictures, so that none waits for its neighbour.
 
     Args:
         engine: of which nobody else wants anything yet.
@@ -103,15 +124,18 @@ def measure_costs(
     alone = [_seconds(engine, [picture], clock) for picture in pictures]
     views = [tuple(box.network_size for box in letterboxes(size, config)) for size in display_sizes]
     megapixel_seconds = _megapixel_seconds(engine, pictures[0], alone[0], clock)
-    batches = [1.0]
-    for count in range(2, batch + 1):
-        taken = [_seconds(engine, [picture] * count, clock) for picture in pictures]
-        batches.append(sum(taken) / sum(alone) / count)
+    slots, batches, beside = engine.concurrency, [1.0], 1.0
+    if slots > 1:
+        beside = sum(_seconds(engine, [picture] * slots, clock) for picture in pictures) / sum(alone)
+    else:
+        for count in range(2, batch + 1):
+            taken = [_seconds(engine, [picture] * count, clock) for picture in pictures]
+            batches.append(sum(taken) / sum(alone) / count)
     by_views = {
         key: max(seconds - megapixel_seconds * megapixels(size), seconds / 2)
         for key, seconds, size in zip(views, alone, display_sizes, strict=True)
     }
-    return Costs(config, by_views, megapixel_seconds, batches)
+    return Costs(config, by_views, megapixel_seconds, batches, slots, beside)
 
 
 def blank_picture(display_size: Size) -> Picture:

@@ -36,6 +36,10 @@ class Engine(Protocol):
     def device(self) -> str:
         """Where the planes of pictures should lie, so that nothing has to be copied: "cpu" or "cuda"."""
 
+    @property
+    def concurrency(self) -> int:
+        """How many pictures it looks at side by side, of one call or of several; 1: one batch after the other."""
+
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """Faces of every picture, in order, with the seconds it spent in every stage.
 

@@ -1,7 +1,9 @@
-"""One engine for many streams: each has a lane, one thread takes batches from all of them.
+"""One engine for many streams: each has a lane, a thread a slot of the engine takes batches from all of them.
 
 A lane has a detector's face, so a TrackSession runs over it as over a detector of its own. The rules of who is next
-stand in ``batching``; here are the threads: callers that wait in their lane, and the one that runs the engine.
+stand in ``batching``; here are the threads: callers that wait in their lane, and those that run the engine. A device
+that wants batches has one slot; a CPU has one for every core it may use, and gets single pictures, so that a frame
+which comes while another stream's is looked at begins at once on a core that is idle.
 """
 
 from __future__ import annotations
@@ -12,16 +14,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from types import TracebackType
 
-from acfd_stream.config import DetectConfig, LaneConfig, SchedulerConfig
-from acfd_stream.detect.runner import COMPILED_SHAPES, ModelSpec
+from acfd_stream.config import LaneConfig, SchedulerConfig
+from acfd_stream.detect.runner import COMPILED_SHAPES
 from acfd_stream.errors import RunnerError
 from acfd_stream.metrics import Metrics, Pool, QueueStage
 from acfd_stream.pipeline.batching import Backlog, LaneQueue, Seen, Ticket
 from acfd_stream.pipeline.costs import Costs, Size, blank_picture, measure_costs
 from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.lane import Lane
 from acfd_stream.types import Picture
 from acfd_stream.video.picture import picture_bytes
 
@@ -62,7 +64,7 @@ class Scheduler:
         self._metrics = metrics or Metrics.none()
         self._clock = clock
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)  # for the engine's thread
+        self._work = threading.Condition(self._lock)  # for the engine's threads
         self._backlog = Backlog(self.costs, self.config, batch)
         self._lanes: dict[LaneQueue, Lane] = {}
         self._short_of_room: set[Lane] = set()
@@ -71,12 +73,18 @@ class Scheduler:
         self._is_draining = self._is_stopped = False
         self._fault: BaseException | None = None
         self._note_ready(view for size in self.config.warm_sizes for view in self.costs.views_of(size))
-        self._thread = threading.Thread(target=self._run, name="acfd-engine", daemon=True)
-        self._thread.start()
+        self._running = self._taken_batches = 0
+        self._threads = [
+            threading.Thread(target=self._run, args=(slot == 0,), name=f"acfd-engine-{slot}", daemon=True)
+            for slot in range(self.costs.slots)
+        ]
+        self._working = len(self._threads)
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_running(self) -> bool:
-        """Whether it takes pictures: it is not closed, and its thread has not died of a fault."""
+        """Whether it takes pictures: it is not closed, and none of its threads has died of a fault."""
         return not (self._is_draining or self._is_stopped)
 
     @property
@@ -118,7 +126,7 @@ class Scheduler:
             self._note_ready(views)
 
     def close(self, *, drain: bool = True, timeout_seconds: float = 10.0) -> None:
-        """Take no more pictures and end the thread. May be called again, to break off what drains.
+        """Take no more pictures and end the threads. May be called again, to break off what drains.
 
         Args:
             drain: look at the pictures that wait first; else whoever waits for one gets a RunnerError at once.
@@ -128,8 +136,10 @@ class Scheduler:
             self._is_draining = True
             self._is_stopped |= not drain
             self._wake_all()
-        self._thread.join(timeout_seconds)
-        if self._thread.is_alive():
+        until = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
             with self._lock:
                 self._is_stopped = True
                 self._wake_all()
@@ -208,42 +218,59 @@ class Scheduler:
     def _why_stopped(self) -> RunnerError:
         if self._fault is None:
             return RunnerError("the scheduler is closed")
-        error = RunnerError(f"the engine's thread has died: {type(self._fault).__name__}: {self._fault}")
+        error = RunnerError(f"a thread of the engine has died: {type(self._fault).__name__}: {self._fault}")
         error.__cause__ = self._fault
         return error
 
-    # The engine's thread.
+    # The engine's threads.
 
-    def _run(self) -> None:
+    def _run(self, is_prober: bool) -> None:
+        """What the thread of a slot does; one of them looks how fast the engine is when it is idle."""
         try:
-            while (batch := self._taken()) != []:
+            while (batch := self._taken(is_prober)) != []:
                 if batch is None:
                     self._probe()
                 else:
                     self._serve(batch)
+                    with self._lock:
+                        self._running -= 1
         except BaseException as error:  # nobody may wait for ever, whatever it is
-            _log.exception("the engine's thread has died")
+            _log.exception("a thread of the engine has died")
             self._fault = error
         with self._lock:
-            self._is_stopped = True
+            self._working -= 1
+            self._is_stopped |= self._fault is not None or self._working == 0
             self._wake_all()
 
-    def _taken(self) -> _Batch | None:
+    def _taken(self, is_prober: bool) -> _Batch | None:
         """The next batch, waiting for it; empty when there will be none, None when there was none for long."""
         with self._lock:
             while not self._is_stopped:
                 now = self._clock()
                 batch, ask_again = self._backlog.next_batch(now, is_draining=self._is_draining)
                 if batch:
-                    self._metrics.queued(QueueStage.INFER, -len(batch))
-                    return batch
+                    return self._begun(batch)
                 if self._is_draining:
                     return []
                 if ask_again < math.inf:
                     self._work.wait(ask_again - now)
-                elif not self._work.wait(self.config.probe_seconds or None):
+                elif self._waited_in_vain(self.config.probe_seconds if is_prober else 0.0):
                     return None
             return []
+
+    def _begun(self, batch: _Batch) -> _Batch:
+        self._metrics.queued(QueueStage.INFER, -len(batch))
+        self._running += 1
+        self._taken_batches += 1
+        if self._backlog.waiting:
+            self._work.notify()  # for another slot
+        return batch
+
+    def _waited_in_vain(self, seconds: float) -> bool:
+        """Wait until there is something to do; whether no slot had anything for so long (0: it does not matter)."""
+        before = self._taken_batches
+        is_woken = self._work.wait(seconds or None)
+        return not is_woken and self._running == 0 and self._taken_batches == before
 
     def _probe(self) -> None:
         """See how fast the engine is: nobody is let in, and so it would never be noticed, while it seems too slow."""
@@ -254,10 +281,14 @@ class Scheduler:
         except Exception as error:
             _log.warning("the idle engine failed on a grey picture: %s", error)
         else:
-            self.costs.observe(self.costs.picture_seconds(size), 1, self._clock() - begin, _PROBE_WEIGHT)
+            seconds = self._clock() - begin
+            with self._lock:
+                self.costs.observe(
+                    self.costs.picture_seconds(size), 1, seconds, 1 + self._running, weight=_PROBE_WEIGHT
+                )
 
     def _serve(self, batch: _Batch) -> None:
-        begin = self._clock()
+        begin, running = self._clock(), self._running
         try:
             seen = self._looked_at([ticket.picture for _, ticket in batch])
         except Exception as error:
@@ -267,7 +298,9 @@ class Scheduler:
                 return
             self._deliver(batch, [error], begin)
         else:
-            self.costs.observe(sum(ticket.alone_seconds for _, ticket in batch), len(batch), self._clock() - begin)
+            seconds, alone = self._clock() - begin, sum(ticket.alone_seconds for _, ticket in batch)
+            with self._lock:
+                self.costs.observe(alone, len(batch), seconds, (running + self._running) / 2)
             self._deliver(batch, seen, begin)
 
     def _looked_at(self, pictures: list[Picture]) -> list[Seen]:
@@ -308,65 +341,3 @@ class Scheduler:
         self._work.notify_all()
         for lane in self._lanes.values():
             lane.changed.notify_all()
-
-
-class Lane:
-    """One stream's way to the engine; an ``Engine``. Made by ``Scheduler.open_lane``, a context manager."""
-
-    def __init__(self, scheduler: Scheduler, queue: LaneQueue, lock: threading.Lock) -> None:
-        self.queue = queue
-        self.changed = threading.Condition(lock)
-        self.is_closed = False
-        self._scheduler = scheduler
-        self._config = replace(scheduler.engine.config, batch=queue.config.batch)
-
-    @property
-    def config(self) -> DetectConfig:
-        """The engine's, with as many pictures at once as the lane's config says."""
-        return self._config
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
-        return self._scheduler.engine.spec
-
-    @property
-    def precision(self) -> str:
-        """Arithmetic of the network."""
-        return self._scheduler.engine.precision
-
-    @property
-    def description(self) -> str:
-        """Runtime, device, precision and threads."""
-        return self._scheduler.engine.description
-
-    @property
-    def device(self) -> str:
-        """Where the planes of pictures should lie."""
-        return self._scheduler.engine.device
-
-    def detect_timed(self, pictures: Sequence[Picture]) -> list[Seen]:
-        """As ``Engine.detect_timed``; stage "queue" holds the time in the lane too.
-
-        Waits while the lane or the scheduler holds as much as it may. May be called from several threads.
-
-        Raises:
-            ShapeError: the planes of a picture are not what it says.
-            RunnerError: the runtime failed, or lane or scheduler were closed, before or in the meantime.
-        """
-        return self._scheduler.see(self, pictures)
-
-    def close(self) -> None:
-        """Give back its places at once: pictures that wait are dropped, and whoever waits for them gets a RunnerError.
-
-        A second call does nothing. A picture that is being looked at is given up to the end of its batch.
-        """
-        self._scheduler.leave(self)
-
-    def __enter__(self) -> Lane:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()

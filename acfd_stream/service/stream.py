@@ -24,9 +24,9 @@ from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
 from acfd_stream.pipeline.checkpoint import telling_damage
+from acfd_stream.pipeline.lane import Lane
 from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.live import aged
-from acfd_stream.pipeline.scheduler import Lane
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service.board import StreamCard, StreamMeter
 from acfd_stream.service.convert import duration_pb, loaded_model_pb, media_info_pb, results_pb

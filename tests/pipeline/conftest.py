@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
 from tests.clips import drawing, encode
+from tests.pipeline.fake_engine import Gate, picture
+from tests.pipeline.lanes import Submit
 
 SIZE = (96, 128)
 FRAMES = 60
@@ -50,3 +53,17 @@ def detector(tiny_model: Path) -> Iterator[Detector]:
 def clip_in_order(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn clip in a container that can be read while it is sent."""
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.mkv")
+
+
+@pytest.fixture
+def submit() -> Iterator[Submit]:
+    """Hand pictures to a lane from another thread, as a stream does."""
+    with ThreadPoolExecutor(16) as pool:
+        yield lambda lane, *values: pool.submit(lane.detect_timed, [picture(value) for value in values])
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.opened.set()

@@ -30,9 +30,11 @@ def value_of(seen: tuple[Detections, StageSeconds]) -> int:
     return int(seen[0].boxes_xyxy[0, 0])
 
 
-def flat_costs(seconds: float = 0.01, batches: Sequence[float] = (1.0, 0.6, 0.5, 0.4)) -> Costs:
+def flat_costs(
+    seconds: float = 0.01, batches: Sequence[float] = (1.0, 0.6, 0.5, 0.4), slots: int = 1, beside: float = 1.0
+) -> Costs:
     """Pictures of any size cost the same, and less the more there are at once."""
-    return Costs(DETECT, {(VIEW,): seconds}, 0.0, batches)
+    return Costs(DETECT, {(VIEW,): seconds}, 0.0, batches, slots, beside)
 
 
 class FakeEngine:
@@ -42,6 +44,7 @@ class FakeEngine:
     precision = "f32"
     description = "fake"
     device = "cpu"
+    concurrency = 1
 
     def __init__(self, before: Callable[[list[int]], None] = lambda values: None) -> None:
         self.config = DETECT

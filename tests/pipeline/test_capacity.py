@@ -95,8 +95,8 @@ def test_a_slower_engine_or_decoder_lets_in_fewer() -> None:
     assert len(fill(slow, LIVE)) == before  # nobody is there to show whether it is still slow
     tired = costs()
     for _ in range(200):
-        tired.observe(0.022, 2, 0.022 * 0.55 * 1.5)
-    assert tired.pace == pytest.approx(1.5, abs=0.01)
+        tired.observe(0.022, 2, 0.022 * 0.55 * 2.0)
+    assert tired.pace == pytest.approx(2.0, abs=0.01)
     assert len(fill(Capacity(tired, CapacityConfig(cores=2)), LIVE)) < before
 
 

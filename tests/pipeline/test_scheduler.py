@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
@@ -15,37 +14,12 @@ from acfd_stream.config import LaneConfig, SchedulerConfig
 from acfd_stream.errors import RunnerError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.batching import Seen
-from acfd_stream.pipeline.scheduler import Lane, Scheduler
+from acfd_stream.pipeline.lane import Lane
+from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.video.picture import picture_bytes
 from tests.clock import Clock
-from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture, value_of
-
-Submit = Callable[..., "Future[list[Seen]]"]
-NO_WAIT = SchedulerConfig(wait_share=0.0, warm_sizes=(SIZE,), probe_seconds=0.0)
-
-
-@pytest.fixture
-def submit() -> Iterator[Submit]:
-    """Hand pictures to a lane from another thread, as a stream does."""
-    with ThreadPoolExecutor(16) as pool:
-        yield lambda lane, *values: pool.submit(lane.detect_timed, [picture(value) for value in values])
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.opened.set()
-
-
-def when(scheduler: Scheduler, is_so: Callable[[], bool]) -> None:
-    """Wait until the other threads have come so far; the scheduler tells when something changed."""
-    watch = threading.Event()
-    for _ in range(round(WAIT_SECONDS * 1000)):
-        if is_so():
-            return
-        watch.wait(0.001)
-    raise TimeoutError(f"{scheduler.waiting_pictures} pictures wait, and that is not what was waited for")
+from tests.pipeline.fake_engine import WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture
+from tests.pipeline.lanes import NO_WAIT, Submit, values, when
 
 
 def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[Lane, Future[list[Seen]]]:
@@ -54,10 +28,6 @@ def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[Lane, Future
     first = submit(lane, 99)
     assert gate.entered.wait(WAIT_SECONDS)
     return lane, first
-
-
-def values(future: Future[list[Seen]]) -> list[int]:
-    return [value_of(seen) for seen in future.result(WAIT_SECONDS)]
 
 
 def test_every_stream_gets_its_own_pictures_in_order(submit: Submit) -> None:
@@ -171,7 +141,7 @@ def test_breaking_off_hangs_nobody_even_when_the_engine_does(submit: Submit, gat
             future.result(WAIT_SECONDS)
     gate.opened.set()
     scheduler.close(drain=False)
-    assert "acfd-engine" not in [thread.name for thread in threading.enumerate()]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("acfd-engine")]
 
 
 def test_a_fault_of_the_engines_thread_is_told_to_all(submit: Submit) -> None:
