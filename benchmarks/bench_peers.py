@@ -197,7 +197,7 @@ def of_trackers(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     with contest(TRACKERS, arguments, {}) as (children, said):
         path = recorded(clip, folder / "recorded.json")
         figures = in_turn(children, path, path, arguments.rounds)
-    return rows_of("tracking", figures, said, {"clip": clip.name}, "s")
+    return rows_of("track_cost", figures, said, {"clip": clip.name}, "s")
 
 
 def main() -> None:
