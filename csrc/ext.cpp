@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "mean_pool.h"
 #include "ops_cpu.h"
 
 namespace py = pybind11;
@@ -204,6 +205,34 @@ py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& 
   return image;
 }
 
+// --- mean_pool ---
+
+py::tuple mean_pool(const py::tuple& planes, const std::string& pixel_format, int bit_depth, int block) {
+  const PixelFormat format = format_of(pixel_format);
+  check_layout(planes, format, pixel_format, bit_depth, 0);
+  const std::vector<py::array> arrays =
+      bit_depth == 8 ? planes_of<std::uint8_t>(planes, format) : planes_of<std::uint16_t>(planes, format);
+  if (block < 1 || block > kPoolSideMax) refuse("block", "in 1 … " + std::to_string(kPoolSideMax), text(block));
+  py::list pooled;
+  for (const py::array& array : arrays) {
+    PoolJob job;
+    job.plane = {static_cast<const unsigned char*>(array.data()), array.strides(0)};
+    job.size = {static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1))};
+    job.channels = array.ndim() == 3 ? static_cast<int>(array.shape(2)) : 1;
+    job.bit_depth = bit_depth;
+    job.block = block;
+    std::vector<short*> outs;
+    for (int channel = 0; channel < job.channels; ++channel) {
+      py::array_t<std::int16_t> out({(job.size.height + block - 1) / block, (job.size.width + block - 1) / block});
+      outs.push_back(out.mutable_data());
+      pooled.append(std::move(out));
+    }
+    const py::gil_scoped_release release;
+    mean_pool_cpu(job, outs.data());
+  }
+  return py::tuple(pooled);
+}
+
 // --- decode_anchors ---
 
 void check_ratio(const std::string& name, double value) {
@@ -285,6 +314,8 @@ PYBIND11_MODULE(_C, module) {
              py::arg("color_matrix"), py::arg("is_full_range"), py::arg("rotation"), py::arg("content_size"),
              py::arg("network_size"), py::arg("pad"), py::arg("instruction_set") = "");
   module.def("letterbox_instruction_sets", &acfd::letterbox_instruction_sets);
+  module.def("mean_pool", &acfd::mean_pool, py::arg("planes"), py::arg("pixel_format"), py::arg("bit_depth"),
+             py::arg("block"));
   module.def("decode_anchors", &acfd::decode_anchors, py::arg("scores"), py::arg("deltas"), py::arg("network_size"),
              py::arg("content_size"), py::arg("strides"), py::arg("scale"), py::arg("variances"),
              py::arg("score_threshold"), py::arg("candidates"));

@@ -56,6 +56,17 @@ std::vector<std::string> letterbox_instruction_sets();
 // Fills `image`, [network height, network width, 3].
 void letterbox_cpu(const LetterboxJob& job, unsigned char* image);
 
+struct PoolJob {
+  Plane plane;
+  Size size;     // in samples of one channel
+  int channels;  // that lie interleaved
+  int bit_depth;
+  int block;  // samples of a block's side; blocks at the right and lower edge may be smaller
+};
+
+// Fills outs[c], [ceil(height / block), ceil(width / block)], with the means of channel c.
+void mean_pool_cpu(const PoolJob& job, short* const* outs);
+
 struct DecodeJob {
   const float* scores;  // [A]
   const float* deltas;  // [A, 4]

@@ -23,6 +23,7 @@ __all__ = [
     "available_backends",
     "decode_anchors",
     "letterbox",
+    "mean_pool",
     "merge_scales",
     "nms",
     "thumbnail",
@@ -93,6 +94,29 @@ def letterbox(
 def thumbnail(picture: Picture, size: tuple[int, int], *, backend: str = "cpp") -> NDArray[np.uint8]:
     """The upright picture scaled to ``size`` (height, width): ``letterbox`` without padding."""
     return letterbox(picture, size, size, backend=backend)
+
+
+def mean_pool(picture: Picture, block: int, *, backend: str = "cpp") -> tuple[NDArray[np.int16], ...]:
+    """The means of the blocks of every channel, as stored: neither turned nor stretched nor made RGB.
+
+    Blocks of a plane have ``block`` of its own samples a side, so those of subsampled chroma cover four times as much.
+    Blocks at the right and the lower edge may be smaller. Integer arithmetic, rounded once, halves up.
+
+    Args:
+        picture: planes of 1 … 65535 samples a side with any row stride; see ``Picture``.
+        block: samples of a block's side, 1 … 16.
+        backend: one of ``available_backends()``.
+
+    Returns:
+        int16 [ceil(h / block), ceil(w / block)] for Y, U and V or red, green and blue: 14-bit samples, whatever the
+        bit depth (8-bit 255 is 16320).
+
+    Raises:
+        ShapeError: planes do not fit the format, bit depth or each other, or the block is out of bounds.
+        BackendUnavailable: the backend is not on this machine.
+    """
+    picture = picture.on_host()
+    return load_backend(backend).mean_pool(picture.planes, picture.pixel_format.value, picture.bit_depth, block)
 
 
 def decode_anchors(

@@ -35,6 +35,10 @@ class Backend(Protocol):
         pad: tuple[int, int, int],
     ) -> NDArray[np.uint8]: ...
 
+    def mean_pool(
+        self, planes: tuple[PlaneArray, ...], pixel_format: str, bit_depth: int, block: int
+    ) -> tuple[NDArray[np.int16], ...]: ...
+
     def decode_anchors(
         self,
         scores: FloatArray,

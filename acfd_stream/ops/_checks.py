@@ -14,6 +14,7 @@ from acfd_stream.ops.anchors import AnchorSpec, anchor_count
 PLANE_SIDE_MAX = 65535
 NETWORK_SIDE_MAX = 16384
 STRIDE_MAX = 4096
+POOL_SIDE_MAX = 16
 PLANE_COUNTS = {"yuv420p": 3, "nv12": 2, "rgb24": 1}
 COLOR_MATRICES = ("bt601", "bt709")
 
@@ -73,6 +74,12 @@ def check_pad(pad: tuple[int, int, int]) -> None:
     """Raise ShapeError unless ``pad`` is a colour."""
     if not all(0 <= level <= 255 for level in pad):
         raise _refuse("pad", "three levels in 0 … 255", tuple(pad))
+
+
+def check_block(block: int) -> None:
+    """Raise ShapeError unless ``block`` is the side of a block."""
+    if not 1 <= block <= POOL_SIDE_MAX:
+        raise _refuse("block", f"in 1 … {POOL_SIDE_MAX}", block)
 
 
 def check_ratio(name: str, value: float) -> None:

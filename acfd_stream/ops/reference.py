@@ -1,6 +1,6 @@
 """The law of the ops in plain NumPy: readable and slow; every other backend gives exactly its results.
 
-The public functions here (``letterbox``, ``decode_anchors``, ``nms``) and their parameters are what a
+The public functions here (``letterbox``, ``mean_pool``, ``decode_anchors``, ``nms``) and their parameters are what a
 backend offers; ``acfd_stream.ops`` wraps and documents them for callers.
 
 Two habits make equality to the last bit possible: sampling and colour are integer arithmetic, and what is
@@ -176,6 +176,24 @@ def _rounded(sums: IndexArray) -> NDArray[np.uint8]:
     """Levels 0 … 255 of sums in 1 / 2^COLOR_BITS of a level."""
     levels: NDArray[np.uint8] = np.clip((sums + (1 << (COLOR_BITS - 1))) >> COLOR_BITS, 0, 255).astype(np.uint8)
     return levels
+
+
+def mean_pool(
+    planes: tuple[PlaneArray, ...], pixel_format: str, bit_depth: int, block: int
+) -> tuple[NDArray[np.int16], ...]:
+    """14-bit means of the blocks of every channel, int16 [ceil(h / block), ceil(w / block)]."""
+    _checks.check_picture(planes, pixel_format, bit_depth, "bt601", 0)
+    _checks.check_block(block)
+    return tuple(_pooled(samples, bit_depth, block) for samples, _ in _channels(planes, pixel_format))
+
+
+def _pooled(samples: PlaneArray, bit_depth: int, block: int) -> NDArray[np.int16]:
+    rows, columns = (np.arange(0, length, block) for length in samples.shape)
+    sums = np.add.reduceat(np.add.reduceat(samples.astype(np.int64), rows, axis=0), columns, axis=1)
+    heights, widths = (np.diff([*starts, length]) for starts, length in zip((rows, columns), samples.shape, strict=True))
+    counts = heights[:, None] * widths[None, :] << bit_depth
+    means: NDArray[np.int16] = (((sums << (SAMPLE_BITS + 1)) + counts) // (2 * counts)).astype(np.int16)
+    return means
 
 
 def decode_anchors(
