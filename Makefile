@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-programs test-gpu check bench clean
+.PHONY: help demo test test-programs test-gpu check bench bench-peers clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,6 +24,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 PACKAGE := $(VENV)/.package-installed
 TESTING := $(VENV)/.test-extras-installed
 TOOLS := $(VENV)/.dev-extras-installed
+PEERS := $(VENV)-peers
 PROGRAMS := $(abspath $(VENV))/debian
 BUILD_INPUTS := pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*.cu protos/acfd_stream/v1/*.proto)
 RESULT := out/$(if $(VIDEO),video,demo)
@@ -67,12 +68,19 @@ check: $(TOOLS)
 
 bench: $(TOOLS)
 	$(BIN)/python benchmarks/bench_ops.py
-	$(BIN)/python benchmarks/bench_stream.py
+	$(BIN)/python -m benchmarks.bench_detector
+	$(BIN)/python -m benchmarks.bench_stream
+	@$(MAKE) --no-print-directory bench-peers
 ifneq ($(FILM),)
 	$(BIN)/python benchmarks/memory.py "$(FILM)"
 	$(BIN)/python -m benchmarks.archive film "$(FILM)"
 endif
 	$(BIN)/python benchmarks/readme_table.py
+
+# The part of it that compares. Where the peers' packages cannot be had, ours runs alone, and a line says who is missing.
+bench-peers: $(TOOLS)
+	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "the packages of the peers cannot be had here" >&2
+	$(BIN)/python -m benchmarks.bench_peers --peers-python $(PEERS)/bin/python
 
 clean:
 	rm -rf build dist out *.egg-info acfd_stream/*.so acfd_stream/v1/*_pb2* .pytest_cache .mypy_cache .ruff_cache
@@ -103,4 +111,14 @@ $(TESTING): $(PACKAGE)
 
 $(TOOLS): $(PACKAGE)
 	$(PIP) "acfd-stream[dev,test]"
+	@touch $@
+
+# An environment of their own. Of ultralytics and torchvision nothing comes along but themselves: the one asks for the
+# OpenCV with windows and a cloud client, the other for a torch for GPUs; its operators are not needed.
+$(PEERS)/.installed: PIP = $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+$(PEERS)/.installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PIP) "$(TORCH)+cpu" 2> /dev/null || $(PIP) "$(TORCH)"
+	$(PIP) --no-deps ultralytics==8.4.190 torchvision==0.28.0
+	$(PIP) --requirement $<
 	@touch $@

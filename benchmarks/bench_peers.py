@@ -28,6 +28,8 @@ from benchmarks.peers.field import OURS, TRACKERS, VIDEO, Contestant
 
 FOLDER = ROOT / "benchmarks" / "peers"
 WARM_FRAMES = 24
+LAST_SECONDS = 5.0
+"""What a contestant has for tidying up."""
 Figures = dict[str, list[dict[str, Any]]]  # name → a pass a round
 
 
@@ -71,8 +73,11 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=LAST_SECONDS)  # the end of its input is the end of its work
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
         self._complaints.close()
 
 
@@ -80,16 +85,18 @@ def loaded(
     contestants: Sequence[Contestant], pythons: dict[bool, str], cores: str, options: dict[str, dict[str, str]]
 ) -> Iterator[tuple[Contestant, Child, str]]:
     """Every contestant that can be loaded, with what it says of itself; of the others one line on stderr."""
+    missing = [one.label for one in contestants if not Path(pythons[one.is_peer]).exists()]
+    if missing:
+        print(f"left out, for {pythons[True]} is not there: {', '.join(missing)}", file=sys.stderr)
     for contestant in contestants:
-        if not Path(pythons[contestant.is_peer]).exists():
-            print(f"{contestant.label} is left out: {pythons[True]} is not there", file=sys.stderr)
+        if contestant.label in missing:
             continue
         child = Child(contestant, pythons[contestant.is_peer], cores, options.get(contestant.module, {}))
         try:
             yield contestant, child, str(child.answer()["description"])
         except NotThere as error:
             child.__exit__(None, None, None)
-            print(f"{contestant.label} is left out: {error}", file=sys.stderr)
+            print(f"left out, {contestant.label}: {error}", file=sys.stderr)
 
 
 def in_turn(children: dict[str, Child], path: Path, warm: Path, rounds: int) -> Figures:

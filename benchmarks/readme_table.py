@@ -6,15 +6,27 @@ import sys
 
 from gpu.acceptance import LINES, NOT_YET
 from measure import RESULTS, ROOT, Row, load
+from peers.field import TRACKERS, VIDEO
 
 BEGIN = "<!-- figures: written by benchmarks/readme_table.py -->"
 END = "<!-- end of figures -->"
 GPU_BEGIN = "<!-- figures of a GPU: written by benchmarks/readme_table.py -->"
 GPU_END = "<!-- end of the figures of a GPU -->"
+PEERS_BEGIN = "<!-- figures beside peers: written by benchmarks/readme_table.py -->"
+PEERS_END = "<!-- end of the figures beside peers -->"
+PEERS = "peers"  # peers.json, which benchmarks/bench_peers.py writes
 GPU = "gpu"  # gpu.json, which benchmarks/gpu_suite.py writes
 SHOWN = {  # name of a row → how a reader knows it; a row that was not taken is left out
-    "stream_fps": "1080p clip to tracks, frames a second",
-    "stream_frame": "one 1080p frame, decode to track, summed over stages",
+    "stream_720_fps": "720p clip on twos, from bytes to JSON lines",
+    "stream_720_real_time": "· as often as it plays",
+    "stream_720_every_frame_real_time": "· with `--every-frame`",
+    "stream_1080_fps": "1080p clip on twos, from bytes to JSON lines",
+    "stream_1080_real_time": "· as often as it plays",
+    "stream_1080_every_frame_real_time": "· with `--every-frame`",
+    "stream_2160_fps": "4K clip on twos, from bytes to JSON lines",
+    "stream_2160_real_time": "· as often as it plays",
+    "stream_2160_every_frame_real_time": "· with `--every-frame`",
+    "stream_frame": "one 1080p frame with `--every-frame`, decode to track, summed over stages",
     "stage_decode": "· decode",
     "stage_queue": "· waiting for the detector",
     "stage_preprocess": "· letterbox to the network's view",
@@ -22,6 +34,11 @@ SHOWN = {  # name of a row → how a reader knows it; a row that was not taken i
     "stage_decode_boxes": "· boxes from anchors",
     "stage_nms": "· NMS",
     "stage_track": "· track",
+    "detector_openvino_bf16_512_b4": "the network alone, 512 px, four pictures at once, a picture: OpenVINO bf16",
+    "detector_openvino_int8_512_b4": "· OpenVINO int8",
+    "detector_openvino_f32_512_b4": "· OpenVINO f32",
+    "detector_onnxruntime_f32_512_b4": "· ONNX Runtime f32",
+    "detector_torch_f32_512_b4": "· torch f32",
     "letterbox_ratio": "letterbox 1080p → 640: swscale + NumPy takes × as long",
     "decode_anchors_vs_numpy_ratio": "boxes from 34125 anchors: NumPy takes × as long",
     "nms_vs_opencv_ratio": "NMS of 1000 boxes: OpenCV takes × as long",
@@ -60,8 +77,27 @@ def table(rows: list[Row]) -> str:
             row = by_name[name]
             spread = f"{shown(row['p5'], row['unit'])} … {shown(row['p95'], row['unit'])}" if row["n"] > 1 else ""
             lines.append(f"| {meaning} | {shown(row['median'], row['unit'])} | {spread} | {row['n']} |")
-    machines = sorted({f"{row['device']}, commit {row['commit']}" for row in rows if row["name"] in SHOWN})
-    return "\n".join([*lines, "", *(f"Measured on: {machine}." for machine in machines)])
+    return "\n".join([*lines, "", *measured_on([row for row in rows if row["name"] in SHOWN])])
+
+
+def peers_table(rows: list[Row]) -> str:
+    """Everyone of the contest with his speed, and how often ours is as fast, in the rounds of one run."""
+    lines = ["| who | what it does | median | p5 … p95 | acfd_stream is as fast |", "|---|---|---|---|---|"]
+    by_name = {row["name"]: row for row in rows}
+    everyone = [("peer", one) for one in VIDEO] + [("track_cost", one) for one in TRACKERS]
+    for prefix, one in everyone:
+        name = f"{prefix}_{one.name}"
+        if name in by_name:
+            row, ratio = by_name[name], by_name.get(f"{name}_ratio")
+            spread = f"{shown(row['p5'], row['unit'])} … {shown(row['p95'], row['unit'])}" if row["n"] > 1 else ""
+            times = shown(ratio["median"], "ratio") if ratio else ""
+            lines.append(f"| {one.label} | {one.task} | {shown(row['median'], row['unit'])} | {spread} | {times} |")
+    return "\n".join([*lines, "", *measured_on(rows)]).rstrip()
+
+
+def measured_on(rows: list[Row]) -> list[str]:
+    """A line a machine and commit."""
+    return [f"Measured on: {place}." for place in sorted({f"{row['device']}, commit {row['commit']}" for row in rows})]
 
 
 def gpu_table(rows: list[Row]) -> str:
@@ -75,8 +111,7 @@ def gpu_table(rows: list[Row]) -> str:
         if row is not None and line.is_met(row) is False:
             figure = f"**{figure}**, not met"
         lines.append(f"| {line.meaning} | {figure} | {asked} |")
-    machines = sorted({f"{row['device']}, commit {row['commit']}" for row in rows})
-    return "\n".join([*lines, "", *(f"Measured on: {machine}." for machine in machines)]).rstrip()
+    return "\n".join([*lines, "", *measured_on(rows)]).rstrip()
 
 
 def replaced(text: str, begin: str, end: str, inside: str) -> str | None:
@@ -92,6 +127,8 @@ def main() -> int:
     readme = ROOT / "README.md"
     text: str | None = readme.read_text()
     tables = [(GPU_BEGIN, GPU_END, gpu_table(load(GPU))), *([(BEGIN, END, table(rows))] if rows else [])]
+    if beside := load(PEERS):
+        tables.append((PEERS_BEGIN, PEERS_END, peers_table(beside)))
     for begin, end, inside in tables:
         text = replaced(str(text), begin, end, inside)
         if text is None:

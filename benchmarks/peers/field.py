@@ -26,10 +26,10 @@ VIDEO = (
     Contestant("naive", "PyAV + OpenVINO in 40 lines", "faces, by our network", "naive"),
     Contestant("yolo11n", "Ultralytics YOLO11n track", "80 classes, tracks", "yolo11n", is_peer=True),
     Contestant(
-        "yolo11n_openvino", "… exported to OpenVINO", "80 classes, tracks", "yolo11n", {"runtime": "openvino"}, True
+        "yolo11n_openvino", "YOLO11n track, by OpenVINO", "80 classes, tracks", "yolo11n", {"runtime": "openvino"}, True
     ),
     Contestant("yunet", "OpenCV YuNet", "faces of people", "yunet", is_peer=True),
-    Contestant("cascade", "OpenCV cascade", "frontal faces of people", "cascade", is_peer=True),
+    Contestant("cascade", "OpenCV Haar cascade", "frontal faces of people", "cascade", is_peer=True),
 )
 TRACKERS = (
     Contestant("ours", "FaceTracker", "tracks", "tracking", {"peer": "ours"}),

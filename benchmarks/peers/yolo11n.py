@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def load(runtime: str = "torch", size: str = "640", frame: str = "1080x1920") -> tuple[str, Look]:
     """YOLO11n by torch, as ``YOLO(…).track`` runs it; or by OpenVINO, exported for exactly this shape of ``frame``."""
-    folder = tempfile.mkdtemp(prefix="peers-")
+    _kept.append(holder := tempfile.TemporaryDirectory(prefix="peers-"))
+    folder = holder.name
     os.environ |= {
         "YOLO_OFFLINE": "true",
         "YOLO_AUTOINSTALL": "false",
@@ -70,3 +71,4 @@ def _stand_in_for_torchvision(torch: Any) -> None:
 
 
 _kept: list[Any] = []
+"""What goes when nobody holds it: a folder, the names of operators."""

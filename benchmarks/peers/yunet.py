@@ -29,9 +29,12 @@ def load(weights: str = "", size: str = "640", frame: str = "1080x1920") -> tupl
     height, width = brought_to(frame, int(size))
     kind = "its weights" if weights else "random weights"
     if not weights:
-        weights = str(Path(tempfile.mkdtemp(prefix="peers-")) / "yunet.onnx")
-        write_network(Path(weights), -(-height // 32) * 32, -(-width // 32) * 32)
-    detector = cv2.FaceDetectorYN.create(weights, "", (width, height))
+        with tempfile.TemporaryDirectory(prefix="peers-") as folder:
+            path = Path(folder) / "yunet.onnx"
+            write_network(path, -(-height // 32) * 32, -(-width // 32) * 32)
+            detector = cv2.FaceDetectorYN.create(str(path), "", (width, height))
+    else:
+        detector = cv2.FaceDetectorYN.create(weights, "", (width, height))
 
     def look(clip: Path) -> Iterator[int]:
         for image in frames_of(clip):
