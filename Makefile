@@ -77,9 +77,9 @@ ifneq ($(FILM),)
 endif
 	$(BIN)/python benchmarks/readme_table.py
 
-# The part of it that compares. Where the peers' packages cannot be had, ours runs alone, and a line says who is missing.
+# The part of it that compares. Where the peers' packages cannot be had, a line says so, and older figures stay.
 bench-peers: $(TOOLS)
-	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "the packages of the peers cannot be had here" >&2
+	@$(MAKE) --no-print-directory $(PEERS)/.installed || rm -rf $(PEERS)
 	$(BIN)/python -m benchmarks.bench_peers --peers-python $(PEERS)/bin/python
 
 clean:

@@ -85,12 +85,7 @@ def loaded(
     contestants: Sequence[Contestant], pythons: dict[bool, str], cores: str, options: dict[str, dict[str, str]]
 ) -> Iterator[tuple[Contestant, Child, str]]:
     """Every contestant that can be loaded, with what it says of itself; of the others one line on stderr."""
-    missing = [one.label for one in contestants if not Path(pythons[one.is_peer]).exists()]
-    if missing:
-        print(f"left out, for {pythons[True]} is not there: {', '.join(missing)}", file=sys.stderr)
     for contestant in contestants:
-        if contestant.label in missing:
-            continue
         child = Child(contestant, pythons[contestant.is_peer], cores, options.get(contestant.module, {}))
         try:
             yield contestant, child, str(child.answer()["description"])
@@ -219,6 +214,11 @@ def main() -> None:
     parser.add_argument("--yunet", type=Path, help="face_detection_yunet_….onnx; default: random weights")
     parser.add_argument("--cascade", type=Path, help="an XML file; default: the Haar cascade that OpenCV carries")
     arguments = parser.parse_args()
+    if not arguments.peers_python.exists():
+        print(
+            f"bench_peers: {arguments.peers_python} is not there, so there is nobody to compare with; nothing is kept"
+        )
+        return
     with tempfile.TemporaryDirectory() as name:
         rows = of_video(arguments, Path(name)) + of_trackers(arguments, Path(name))
     if not rows:

@@ -85,14 +85,19 @@ def test_a_contestant_runs_in_a_process_of_its_own(clip: Path, tiny_model: Path)
     assert all(each["seconds"] > 0 for each in taken)
 
 
-def test_who_cannot_be_loaded_is_left_out_in_a_line(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    missing = Contestant("peer", "a peer", "faces", "ours", is_peer=True)
+def test_who_cannot_be_loaded_is_left_out_in_a_line(capfd: pytest.CaptureFixture[str]) -> None:
     broken = Contestant("broken", "a broken one", "faces", "nobody")
-    pythons = {False: sys.executable, True: str(tmp_path / "python")}
-    assert list(bench_peers.loaded([missing, broken], pythons, "", {})) == []
-    first, second = capfd.readouterr().err.splitlines()
-    assert first == f"left out, for {tmp_path}/python is not there: a peer"
-    assert second == "left out, a broken one: ModuleNotFoundError: No module named 'nobody'"
+    assert list(bench_peers.loaded([broken], {False: sys.executable}, "", {})) == []
+    assert capfd.readouterr().err == "left out, a broken one: ModuleNotFoundError: No module named 'nobody'\n"
+
+
+def test_without_the_packages_of_the_peers_older_figures_stay(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_peers", "--peers-python", str(tmp_path / "python")])
+    monkeypatch.setattr(bench_peers, "save", pytest.fail)
+    bench_peers.main()
+    assert "is not there, nobody is compared with us; nothing was run" in capsys.readouterr().out
 
 
 def test_a_clip_is_cut_to_its_first_frames(clip: Path, tmp_path: Path) -> None:
