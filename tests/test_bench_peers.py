@@ -97,7 +97,7 @@ def test_without_the_packages_of_the_peers_older_figures_stay(
     monkeypatch.setattr(sys, "argv", ["bench_peers", "--peers-python", str(tmp_path / "python")])
     monkeypatch.setattr(bench_peers, "save", pytest.fail)
     bench_peers.main()
-    assert "is not there, nobody is compared with us; nothing was run" in capsys.readouterr().out
+    assert "is not there, so there is nobody to compare with; nothing is kept" in capsys.readouterr().out
 
 
 def test_a_clip_is_cut_to_its_first_frames(clip: Path, tmp_path: Path) -> None:
