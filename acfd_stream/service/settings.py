@@ -45,7 +45,7 @@ class Limits:
     """Most other calls at once, 1 … 4096."""
     ingest_bytes: int = 2**20
     """Most bytes of a stream that wait for its decoder, >= 64 KiB."""
-    queue_bytes: int = 32 * 2**20
+    queue_bytes: int = 8 * 2**20
     """Most bytes of decoded frames of a stream that wait for the network, >= 1 MiB; one frame always may."""
     first_message_seconds: float = 10.0
     """A stream whose config does not come for so long is ended, > 0."""
