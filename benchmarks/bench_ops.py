@@ -1,4 +1,4 @@
-"""The CPU ops against what people use instead: swscale + NumPy, OpenCV's NMS, ONNX Runtime's NMS.
+"""The CPU ops against what people use instead: swscale + NumPy, the NMS of OpenCV, ONNX Runtime and torchvision.
 
 Results are compared with ``ops/reference.py``, and the indices of all NMS with each other, before a clock runs.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import av
 import cv2
@@ -100,8 +101,20 @@ def onnxruntime_nms(count: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def torchvision_nms(boxes: FloatArray, scores: FloatArray) -> dict[str, Callable[[], NDArray[np.int64]]]:
+    """Torchvision's NMS; nothing where it is not installed, or its operators do not load beside this torch."""
+    try:
+        import torch
+        from torchvision.ops import nms
+    except (ImportError, RuntimeError) as error:
+        print(f"bench_ops: torchvision is left out: {error}", file=sys.stderr)
+        return {}
+    given = torch.from_numpy(boxes), torch.from_numpy(scores)
+    return {"torchvision": lambda: nms(*given, IOU_THRESHOLD).numpy()}
+
+
 def bench_nms(count: int, rounds: int) -> list[Row]:
-    """NMS of ``count`` boxes by us, OpenCV and ONNX Runtime; every one in the form of input it likes best."""
+    """NMS of ``count`` boxes by us and by others; every one in the form of input it likes best."""
     boxes, scores = clustered_boxes(count)
     xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     session = onnxruntime_nms(count)
@@ -110,14 +123,14 @@ def bench_nms(count: int, rounds: int) -> list[Row]:
         "ours": lambda: ops.nms(boxes, scores, IOU_THRESHOLD),
         "opencv": lambda: np.asarray(cv2.dnn.NMSBoxes(xywh, scores, 0.0, IOU_THRESHOLD)),
         "onnxruntime": lambda: session.run(None, feed)[0][:, 2],
-    }
+    } | torchvision_nms(boxes, scores)
     law = ops.nms(boxes, scores, IOU_THRESHOLD, backend="reference")
     for name, call in calls.items():
         demand(np.array_equal(call(), law), f"nms of {name} differs from the reference at {count} boxes")
     samples = in_turn(calls, rounds)
     suffix = "" if count == 1000 else f"_{count}"
     rows = [row(f"nms_{name}{suffix}", taken, boxes=count, kept=len(law)) for name, taken in samples.items()]
-    for rival in ("opencv", "onnxruntime"):
+    for rival in [name for name in samples if name != "ours"]:
         name = f"nms_vs_{rival}_ratio{suffix}"
         rows.append(ratio_row(name, samples[rival], samples["ours"], boxes=count, kept=len(law)))
     return rows
