@@ -30,4 +30,5 @@ def load(weights: str = "", size: str = "640", frame: str = "1080x1920") -> tupl
             grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
             yield len(cascade.detectMultiScale(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)))
 
-    return f"opencv {cv2.__version__}, {path.name}, {height}×{width} px", look
+    threads = f"{cv2.getNumThreads()} threads"
+    return f"opencv {cv2.__version__}, {threads}, {path.name}, {height}×{width} px", look

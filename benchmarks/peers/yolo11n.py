@@ -34,7 +34,8 @@ def load(runtime: str = "torch", size: str = "640", frame: str = "1080x1920") ->
     torch.manual_seed(0)
     model = ultralytics.YOLO("yolo11n.yaml")
     view: Any = int(size)
-    description = f"ultralytics {ultralytics.__version__}, torch {torch.__version__}, {size} px"
+    threads, own = f"{torch.get_num_threads()} threads", f"ultralytics {ultralytics.__version__}"
+    description = f"{own}, torch {torch.__version__}, {threads}, {size} px"
     if runtime == "openvino":
         import openvino
 
@@ -42,7 +43,7 @@ def load(runtime: str = "torch", size: str = "640", frame: str = "1080x1920") ->
         os.chdir(folder)  # the export lies where one stands
         model = ultralytics.YOLO(model.export(format="openvino", imgsz=view, verbose=False), task="detect")
         version = openvino.__version__.split("-")[0]
-        description = f"ultralytics {ultralytics.__version__}, openvino {version}, {view[0]}×{view[1]} px"
+        description = f"{own}, openvino {version}, {view[0]}×{view[1]} px"
 
     def look(clip: Path) -> Iterator[int]:
         settings = {"imgsz": view, "tracker": "bytetrack.yaml", "device": "cpu", "verbose": False, "save": False}

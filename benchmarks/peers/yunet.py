@@ -42,7 +42,8 @@ def load(weights: str = "", size: str = "640", frame: str = "1080x1920") -> tupl
             _, faces = detector.detect(small)
             yield 0 if faces is None else len(faces)
 
-    return f"opencv {cv2.__version__}, {height}×{width} px, {kind}", look
+    threads = f"{cv2.getNumThreads()} threads"
+    return f"opencv {cv2.__version__}, {threads}, {height}×{width} px, {kind}", look
 
 
 def write_network(path: Path, height: int, width: int) -> int:
