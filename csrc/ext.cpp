@@ -233,6 +233,27 @@ py::tuple mean_pool(const py::tuple& planes, const std::string& pixel_format, in
   return py::tuple(pooled);
 }
 
+// --- cell_moments ---
+
+py::array_t<std::int64_t> cell_moments(const py::object& before, const py::object& after) {
+  const py::array first = require_array<std::int16_t>("before", before, {kAnyLength, kAnyLength}, "HW");
+  const std::int64_t height = first.shape(0), width = first.shape(1);
+  if (height < 1 || height > kPlaneSideMax || width < 1 || width > kPlaneSideMax) {
+    refuse("before", "1 … " + std::to_string(kPlaneSideMax) + " samples high and wide", text(Pair(height, width)));
+  }
+  const auto a = contiguous<std::int16_t>(first);
+  const auto b = contiguous<std::int16_t>(require_array<std::int16_t>("after", after, {height, width}));
+  const std::int64_t side = kCellSide;
+  py::array_t<std::int64_t> sums({std::int64_t{5}, (height + side - 1) / side, (width + side - 1) / side});
+  std::int64_t* const out = sums.mutable_data();
+  const std::int16_t *const a_values = a.data(), *const b_values = b.data();
+  {
+    const py::gil_scoped_release release;
+    cell_moments_cpu(a_values, b_values, size_of(Pair(height, width)), out);
+  }
+  return sums;
+}
+
 // --- decode_anchors ---
 
 void check_ratio(const std::string& name, double value) {
@@ -316,6 +337,7 @@ PYBIND11_MODULE(_C, module) {
   module.def("letterbox_instruction_sets", &acfd::letterbox_instruction_sets);
   module.def("mean_pool", &acfd::mean_pool, py::arg("planes"), py::arg("pixel_format"), py::arg("bit_depth"),
              py::arg("block"));
+  module.def("cell_moments", &acfd::cell_moments, py::arg("before"), py::arg("after"));
   module.def("decode_anchors", &acfd::decode_anchors, py::arg("scores"), py::arg("deltas"), py::arg("network_size"),
              py::arg("content_size"), py::arg("strides"), py::arg("scale"), py::arg("variances"),
              py::arg("score_threshold"), py::arg("candidates"));

@@ -67,6 +67,12 @@ struct PoolJob {
 // Fills outs[c], [ceil(height / block), ceil(width / block)], with the means of channel c.
 void mean_pool_cpu(const PoolJob& job, short* const* outs);
 
+constexpr int kCellSide = 4;
+
+// Fills out, [5, ceil(height / 4), ceil(width / 4)], with the sums over cells of a, b, aa, ab and bb, where a and b are
+// 14-bit samples of `before` and `after`, [height, width] each.
+void cell_moments_cpu(const short* before, const short* after, Size size, std::int64_t* out);
+
 struct DecodeJob {
   const float* scores;  // [A]
   const float* deltas;  // [A, 4]

@@ -21,6 +21,7 @@ from acfd_stream.types import Detections, FloatArray, IndexArray, Picture
 __all__ = [
     "Candidates",
     "available_backends",
+    "cell_moments",
     "decode_anchors",
     "letterbox",
     "mean_pool",
@@ -117,6 +118,25 @@ def mean_pool(picture: Picture, block: int, *, backend: str = "cpp") -> tuple[ND
     """
     picture = picture.on_host()
     return load_backend(backend).mean_pool(picture.planes, picture.pixel_format.value, picture.bit_depth, block)
+
+
+def cell_moments(before: NDArray[np.int16], after: NDArray[np.int16], *, backend: str = "cpp") -> IndexArray:
+    """How two planes vary, alone and together, cell by cell of 4×4 samples.
+
+    Args:
+        before: int16 [H, W], 14-bit samples as from ``mean_pool``.
+        after: int16 [H, W], the same.
+        backend: "cpp" or "reference"; what lies on a GPU has been pooled there and is small.
+
+    Returns:
+        int64 [5, ceil(H / 4), ceil(W / 4)]: sums of a, b, aa, ab and bb over each cell; those at the right and the
+        lower edge may have fewer samples.
+
+    Raises:
+        ShapeError: sizes disagree.
+        BackendUnavailable: the backend is not on this machine.
+    """
+    return load_backend(backend).cell_moments(before, after)
 
 
 def decode_anchors(

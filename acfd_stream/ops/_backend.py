@@ -39,6 +39,8 @@ class Backend(Protocol):
         self, planes: tuple[PlaneArray, ...], pixel_format: str, bit_depth: int, block: int
     ) -> tuple[NDArray[np.int16], ...]: ...
 
+    def cell_moments(self, before: NDArray[np.int16], after: NDArray[np.int16]) -> IndexArray: ...
+
     def decode_anchors(
         self,
         scores: FloatArray,

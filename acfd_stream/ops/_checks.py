@@ -82,6 +82,15 @@ def check_block(block: int) -> None:
         raise _refuse("block", f"in 1 … {POOL_SIDE_MAX}", block)
 
 
+def check_samples(before: NDArray[np.int16], after: NDArray[np.int16]) -> None:
+    """Raise ShapeError unless both are samples of one size."""
+    _require_array("before", before, np.int16, ["H", "W"])
+    height, width = before.shape
+    if not (1 <= height <= PLANE_SIDE_MAX and 1 <= width <= PLANE_SIDE_MAX):
+        raise _refuse("before", f"1 … {PLANE_SIDE_MAX} samples high and wide", f"({height}, {width})")
+    _require_array("after", after, np.int16, [height, width])
+
+
 def check_ratio(name: str, value: float) -> None:
     """Raise ShapeError unless ``value`` is in [0, 1]."""
     if not 0.0 <= value <= 1.0:

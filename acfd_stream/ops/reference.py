@@ -1,6 +1,7 @@
 """The law of the ops in plain NumPy: readable and slow; every other backend gives exactly its results.
 
-The public functions here (``letterbox``, ``mean_pool``, ``decode_anchors``, ``nms``) and their parameters are what a
+The public functions here (``letterbox``, ``mean_pool``, ``cell_moments``, ``decode_anchors``,
+``nms``) and their parameters are what a
 backend offers; ``acfd_stream.ops`` wraps and documents them for callers.
 
 Two habits make equality to the last bit possible: sampling and colour are integer arithmetic, and what is
@@ -24,6 +25,8 @@ SAMPLE_BITS = 14
 """Samples between the steps have 14 bits whatever the source has: 8-bit 255 is 16320."""
 COLOR_BITS = 19
 """Coefficients of the colour matrix are multiples of 1 / 2^19 of a level."""
+CELL_SIDE = 4
+"""Samples of a side of the cells of ``cell_moments``."""
 LUMA_SHARES = {"bt601": (2990, 1140), "bt709": (2126, 722)}
 """Kr and Kb of the standards, in 1 / 10000."""
 LOG_RATIO_MAX = np.float32(4.135166556742356)
@@ -187,10 +190,22 @@ def mean_pool(
     return tuple(_pooled(samples, bit_depth, block) for samples, _ in _channels(planes, pixel_format))
 
 
+def cell_moments(before: NDArray[np.int16], after: NDArray[np.int16]) -> IndexArray:
+    """int64 [5, ceil(h / 4), ceil(w / 4)]: sums over cells of a, b, aa, ab and bb."""
+    _checks.check_samples(before, after)
+    a, b = before.astype(np.int64), after.astype(np.int64)
+    rows, columns = (np.arange(0, length, CELL_SIDE) for length in before.shape)
+    products = np.stack([a, b, a * a, a * b, b * b])
+    sums: IndexArray = np.add.reduceat(np.add.reduceat(products, rows, axis=1), columns, axis=2)
+    return sums
+
+
 def _pooled(samples: PlaneArray, bit_depth: int, block: int) -> NDArray[np.int16]:
     rows, columns = (np.arange(0, length, block) for length in samples.shape)
     sums = np.add.reduceat(np.add.reduceat(samples.astype(np.int64), rows, axis=0), columns, axis=1)
-    heights, widths = (np.diff([*starts, length]) for starts, length in zip((rows, columns), samples.shape, strict=True))
+    heights, widths = (
+        np.diff([*starts, length]) for starts, length in zip((rows, columns), samples.shape, strict=True)
+    )
     counts = heights[:, None] * widths[None, :] << bit_depth
     means: NDArray[np.int16] = (((sums << (SAMPLE_BITS + 1)) + counts) // (2 * counts)).astype(np.int16)
     return means
