@@ -34,6 +34,9 @@ def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**values)
 
 
+PRECISIONS = ("auto", "int8", "bf16", "f32")
+
+
 @dataclass(frozen=True)
 class DetectConfig:
     """How a picture becomes boxes. The numbers are those of the ACFD paper, section 4.1."""
@@ -54,6 +57,8 @@ class DetectConfig:
     """Pictures the network sees at once, 1 … 64."""
     threads: int = 0
     """CPU threads of the network; 0: as many as there are cores."""
+    precision: str = "auto"
+    """Arithmetic of the network on a CPU, "int8", "bf16" or "f32"; "auto": the fastest that model and CPU have."""
 
     def __post_init__(self) -> None:
         require(64 <= self.size <= 4096, "size", self.size, "in 64 … 4096")
@@ -65,6 +70,7 @@ class DetectConfig:
         require(self.faces >= 1, "faces", self.faces, ">= 1")
         require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
         require(self.threads >= 0, "threads", self.threads, ">= 0")
+        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
 
 
 DECODERS = ("auto", "cpu", "nvdec")
@@ -384,7 +390,8 @@ class ArchiveConfig:
         require(self.backoff_seconds <= longest < math.inf, "longest_backoff_seconds", longest, ">= backoff_seconds")
 
 
-_WITHOUT_EFFECT = {"batch", "threads", "queue_bytes", "frame_pixels", "decoder"}
+# Of the precision, what came of it has an effect: it stands with the model.
+_WITHOUT_EFFECT = {"batch", "threads", "precision", "queue_bytes", "frame_pixels", "decoder"}
 
 
 def effective(config: Any) -> dict[str, Any]:

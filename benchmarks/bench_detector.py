@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from acfd_stream.config import DetectConfig, available_cores
 from acfd_stream.detect import openvino_runner
 from acfd_stream.detect.detector import models
 from acfd_stream.detect.device import Program
+from acfd_stream.detect.precision import twin_of
 from acfd_stream.detect.runner import ModelSpec, read_spec
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.model.toon.clip import render
@@ -41,8 +41,7 @@ Run = Callable[[Images], FloatArray]  # [B, H, W, 3] → scores [B, A]
 
 def openvino(path: Path, precision: str) -> Run:
     """Our runner, told what to compute in."""
-    with patch.object(openvino_runner, "choose_precision", lambda core: precision):
-        runner = openvino_runner.OpenVinoRunner(path, read_spec(path), DetectConfig())
+    runner = openvino_runner.OpenVinoRunner(path, read_spec(path), DetectConfig(precision=precision))
     return lambda images: runner.run(images)[0]
 
 
@@ -113,11 +112,10 @@ def runs_of(path: Path) -> Iterator[tuple[str, Run]]:
     import openvino as library
 
     ways: dict[str, Callable[[], Run]] = {"openvino_f32": partial(openvino, path, "f32")}
-    if openvino_runner.choose_precision(library.Core()) == "bf16":
+    if openvino_runner.has_bf16(library.Core()):
         ways["openvino_bf16"] = partial(openvino, path, "bf16")
-    for small in models():
-        if "int8" in small.path.stem:
-            ways["openvino_int8"] = partial(openvino, small.path, "f32")
+    if twin_of(path).is_file():
+        ways["openvino_int8"] = partial(openvino, twin_of(path), "int8")
     ways |= {"torch_f32": partial(by_torch, path), "onnxruntime_f32": partial(by_onnxruntime, path)}
     for name, opened in ways.items():
         try:

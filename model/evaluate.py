@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import PRECISIONS, DetectConfig
 from acfd_stream.errors import AcfdError, ConfigError
 from acfd_stream.types import Detections
 
@@ -134,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, help="longer side of the network's view, pixels")
     parser.add_argument("--scales", help="shorter sides of a multi-scale test, as 480,640,800")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0: as many as cores")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="arithmetic of the network on a CPU")
     parser.add_argument("--threshold", type=float, default=0.0, help="least score for recall by side and shape")
     parser.add_argument("--at-precision", type=float, help="print the score with this precision over all sets, as 0.95")
     parser.add_argument("--count", type=int, default=200, help="pictures of a drawn set")
@@ -146,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def settings_of(options: argparse.Namespace) -> DetectConfig:
     """The detector's settings of a call."""
-    asked: dict[str, Any] = {"threads": options.threads}
+    asked: dict[str, Any] = {"threads": options.threads, "precision": options.precision}
     if options.size:
         asked["size"] = options.size
     if options.scales:

@@ -35,7 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": FLOOR | {"detect", "pipeline"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.
-LAZY_EXCEPTIONS = {(f"acfd_stream.model.{name}", "detect") for name in ("evaluate", "export", "quantise")}
+LAZY_EXCEPTIONS = {
+    (f"acfd_stream.model.{name}", "detect") for name in ("evaluate", "export", "quantise", "quantise_cpu")
+}
 # Each is imported in one file, inside a function.
 RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "ray")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}

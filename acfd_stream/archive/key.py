@@ -19,6 +19,7 @@ from acfd_stream.archive import remote
 from acfd_stream.archive.find import Video, local_path, stamp_of
 from acfd_stream.archive.row import Stamp
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
+from acfd_stream.detect.precision import twin_of
 from acfd_stream.errors import MediaError, OverloadedError
 
 RESULTS_VERSION = 1
@@ -30,7 +31,7 @@ _FRESH_NS = 2_000_000_000  # a file that was written to just now may be written 
 
 @dataclass(frozen=True)
 class Settings:
-    """All on which results depend besides the video, but for the precision of the device's arithmetic."""
+    """All on which results depend besides the video, but for the arithmetic that "auto" comes to on a device."""
 
     model: Path
     detect: DetectConfig
@@ -45,10 +46,16 @@ class Settings:
             **values,
             "start": self.video.start_seconds,
             "end": self.video.end_seconds,
-            "model": hashlib.sha256(self.model.read_bytes()).hexdigest(),
+            "model": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self._model_files()],
+            "precision": self.detect.precision,
             "version": RESULTS_VERSION,
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _model_files(self) -> list[Path]:
+        """The model's own file, and its int8 one where it has one: which is run, the CPU of a worker says."""
+        twin = twin_of(self.model)
+        return [self.model, twin] if twin.is_file() else [self.model]
 
 
 class Digests(Protocol):

@@ -31,6 +31,7 @@ def model_values(model: ModelFile) -> dict[str, Any]:
         "name": model.name,
         "version": model.spec.version,
         "size": model.spec.size,
+        "precisions": list(model.precisions),
         "strides": list(model.spec.anchors.strides),
         "classes": list(model.spec.classes),
         "date": model.spec.date,
@@ -42,7 +43,8 @@ def _print_table(models: list[ModelFile]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "version", "size", "date", "training data")
+    table = Table("name", "version", "size", "on a CPU", "date", "training data")
     for model in models:
-        table.add_row(model.name, model.spec.version, str(model.spec.size), model.spec.date, model.spec.training_data)
+        spec, precisions = model.spec, ", ".join(model.precisions)
+        table.add_row(model.name, spec.version, str(spec.size), precisions, spec.date, spec.training_data)
     Console().print(table if models else "no models are shipped")

@@ -51,6 +51,9 @@ def serve(
     size: Annotated[int | None, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures the network sees at once, 1 to 64.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the network; 0: as many as cores.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="auto|int8|bf16|f32", help="Arithmetic of the network on a CPU.")
+    ] = None,
     objective: Annotated[
         float | None, typer.Option(metavar="S", help="Longest time a frame of a live stream should take, seconds.")
     ] = None,
@@ -92,7 +95,7 @@ def serve(
             "drain_seconds": drain,
         },
         tables={
-            "detect": {"size": size, "batch": batch, "threads": threads},
+            "detect": {"size": size, "batch": batch, "threads": threads, "precision": precision},
             "limits": {"streams": streams},
             "sources": {"folders": tuple(path.absolute() for path in allow) if allow else None},
             "access": {"tokens": tokens, "resume_key": resume_key},

@@ -21,6 +21,7 @@ from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import device_for, open_network
 from acfd_stream.detect.device_path import DevicePath
 from acfd_stream.detect.host_path import HostPath
+from acfd_stream.detect.precision import is_twin, precisions_of, twin_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, read_spec
 from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError, ShapeError
@@ -36,6 +37,11 @@ class ModelFile:
     name: str
     path: Path
     spec: ModelSpec
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What a CPU can compute it in."""
+        return precisions_of(self.path)
 
 
 class _Path(Protocol):
@@ -81,15 +87,15 @@ class Detector:
         Args:
             name_or_path: a name of ``models()``, or the path of a file that ends in ".onnx".
             device: "auto", "cpu" or "cuda".
-            config: sizes, thresholds, caps and threads; the defaults if None.
+            config: sizes, thresholds, caps, threads and precision; the defaults if None.
 
         Raises:
-            ConfigError: no such device.
+            ConfigError: no such device, or the model cannot be had in the precision that is asked for.
             BackendUnavailable: the device was asked for by name and cannot be used.
             RunnerError: no such model, or its file is refused.
         """
         config = config or DetectConfig()
-        opened = open_network(find_model(name_or_path), device, config)
+        opened = open_network(find_model(name_or_path), device, config, find_twin(name_or_path))
         return cls(DevicePath(opened) if isinstance(opened, GpuNetwork) else HostPath(opened, config), config)
 
     @property
@@ -169,7 +175,7 @@ def models(folder: Path | None = None) -> list[ModelFile]:
         RunnerError: a file there is refused.
     """
     folder = folder or _weights_folder()
-    return [ModelFile(path.stem, path, read_spec(path)) for path in sorted(folder.glob("*.onnx"))]
+    return [ModelFile(path.stem, path, read_spec(path)) for path in sorted(_model_files(folder))]
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -183,11 +189,23 @@ def find_model(name_or_path: str | Path) -> Path:
         if not path.is_file():
             raise RunnerError(f"model file {path} does not exist")
         return path
-    names = {found.stem: found for found in _weights_folder().glob("*.onnx")}
+    names = {found.stem: found for found in _model_files(_weights_folder())}
     if str(name_or_path) not in names:
         there_are = f"there is {', '.join(sorted(names))}" if names else "none is installed"
         raise RunnerError(f"no model {str(name_or_path)!r}: {there_are}; or give the path of an .onnx file")
     return names[str(name_or_path)]
+
+
+def find_twin(name_or_path: str | Path) -> Path | None:
+    """The int8 file of a shipped model, where it has one; a path stands for its own file alone."""
+    if Path(name_or_path).suffix == ".onnx":
+        return None
+    twin = twin_of(find_model(name_or_path))
+    return twin if twin.is_file() else None
+
+
+def _model_files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.onnx") if not is_twin(path)]
 
 
 def _weights_folder() -> Path:

@@ -11,8 +11,9 @@ from pathlib import Path
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.device import DeviceNetwork, DeviceOps, GpuNetwork
 from acfd_stream.detect.openvino_runner import OpenVinoRunner
+from acfd_stream.detect.precision import choose_file
 from acfd_stream.detect.runner import DEVICES, ModelSpec, Runner, read_spec
-from acfd_stream.errors import BackendUnavailable, ConfigError
+from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
 
 _log = logging.getLogger(__name__)
 
@@ -68,16 +69,17 @@ def device_for(device: str) -> str:
     return "cuda" if device in ("auto", "cuda") and gpu_status().is_usable else "cpu"
 
 
-def open_network(path: Path, device: str, config: DetectConfig) -> Runner | GpuNetwork:
+def open_network(path: Path, device: str, config: DetectConfig, twin: Path | None = None) -> Runner | GpuNetwork:
     """The network of the file at ``path`` on ``device``, by the best runtime there is.
 
     Args:
         path: an ONNX file that describes itself.
         device: "auto" is a GPU where one can be used, else the CPU; "cpu"; "cuda".
-        config: threads and batch.
+        config: threads, batch and precision.
+        twin: the same model in int8, for CPUs; None: there is none.
 
     Raises:
-        ConfigError: no such device.
+        ConfigError: no such device, or the model cannot be had in the precision that is asked for.
         BackendUnavailable: the device was asked for by name and cannot be used.
         RunnerError: the file is refused or the runtime cannot load it.
     """
@@ -88,6 +90,7 @@ def open_network(path: Path, device: str, config: DetectConfig) -> Runner | GpuN
         raise _refusal(status.obstacle)
     spec = read_spec(path)
     if status.is_usable:
+        _check_gpu_precision(config.precision)
         try:
             gpu = _open_gpu(path, spec, config)
         except BackendUnavailable as error:  # one that is too old, say: seen only when it is started
@@ -97,12 +100,28 @@ def open_network(path: Path, device: str, config: DetectConfig) -> Runner | GpuN
         else:
             _log.info("%s runs on %s", spec.name, gpu.network.facts.description)
             return gpu
-    runner = OpenVinoRunner(path, spec, config)
+    runner = OpenVinoRunner(_file_for_cpu(path, spec, config, twin), spec, config)
     if status.is_there:
         _log.warning("the GPU is not used: %s", status.obstacle)
         runner.facts = replace(runner.facts, is_fallback=True)
     _log.info("%s runs on %s", spec.name, runner.facts.description)
     return runner
+
+
+def _file_for_cpu(path: Path, spec: ModelSpec, config: DetectConfig, twin: Path | None) -> Path:
+    """The model's own file or its twin, which must be of the same model."""
+    chosen = choose_file(path, twin, config.precision)
+    if chosen != path and read_spec(chosen) != spec:
+        raise RunnerError(
+            f"model file {chosen} was made of another {spec.name} than {path}; "
+            "run `python -m acfd_stream.model.quantise_cpu` again"
+        )
+    return chosen
+
+
+def _check_gpu_precision(asked: str) -> None:
+    if asked != "auto":
+        raise ConfigError(f"precision {asked!r} is for CPUs: use --device cpu, or leave it to the GPU with 'auto'")
 
 
 def _refusal(obstacle: str) -> BackendUnavailable:

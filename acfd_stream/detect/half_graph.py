@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.detect.graph_ops import run_on_host
-from acfd_stream.detect.onnx_graph import import_onnx, load_model, read_bytes, read_node
+from acfd_stream.detect.model_file import is_quantised
+from acfd_stream.detect.onnx_graph import import_onnx, load_model, read_node
 from acfd_stream.errors import RunnerError
 
 FULL_PRECISION = ("Sigmoid",)
@@ -58,8 +59,7 @@ def arithmetic(path: Path) -> str:
     Raises:
         RunnerError: the file cannot be read.
     """
-    # An operator's name stands in the file as it is, so that this needs no onnx.
-    return "int8" if any(name.encode() in read_bytes(path) for name in _QUANTIZED) else "f16"
+    return "int8" if is_quantised(path) else "f16"
 
 
 def _is_half(model: Any) -> bool:

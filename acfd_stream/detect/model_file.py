@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acfd_stream.errors import RunnerError
 
+_QUANTISED = b"DequantizeLinear"
 _METADATA_FIELD = 14  # ModelProto.metadata_props, messages of key = 1 and value = 2
 _BYTES_BY_WIRE_TYPE = {1: 8, 5: 4}  # fixed64, fixed32
 
@@ -20,10 +21,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         RunnerError: the file cannot be read or is no ONNX model.
     """
-    try:
-        data = memoryview(path.read_bytes())
-    except OSError as error:
-        raise RunnerError(f"model file {path} cannot be read: {error.strerror or error}") from error
+    data = memoryview(_read_bytes(path))
     metadata: dict[str, str] = {}
     try:
         for number, entry in _fields(data):
@@ -33,6 +31,23 @@ def read_metadata(path: Path) -> dict[str, str]:
     except (IndexError, ValueError) as error:
         raise RunnerError(f"model file {path} is not a whole ONNX model: {error}") from error
     return metadata
+
+
+def is_quantised(path: Path) -> bool:
+    """Whether the ONNX file at ``path`` holds layers in int8.
+
+    Raises:
+        RunnerError: the file cannot be read.
+    """
+    # An operator's name stands in the file as it is, so that this needs no onnx.
+    return _QUANTISED in _read_bytes(path)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunnerError(f"model file {path} cannot be read: {error.strerror or error}") from error
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, cache_dir
 from acfd_stream.detect.compiled_cache import CompiledCache
+from acfd_stream.detect.precision import choose_arithmetic
 from acfd_stream.detect.runner import (
     COMPILED_SHAPES,
     EngineFacts,
@@ -52,12 +53,15 @@ class OpenVinoRunner:
         _fill_type_table(openvino)
         with _translated(f"model file {path}"):
             self._core = openvino.Core()
-            self._model = self._core.read_model(path)
-            self._precision = choose_precision(self._core)
+            self._precision = choose_arithmetic(path, config.precision, has_bf16(self._core))
             cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME")
-        self._check_interface()
         self._cache = CompiledCache(cache_dir())
-        self._cache_key = (hashlib.sha256(path.read_bytes()).hexdigest(), openvino.__version__, cpu, self._settings())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._cache_key = (digest, openvino.__version__, cpu, self._settings())
+        self._model: Any = None  # read when it is needed: not where all that is asked for is compiled already
+        if self._cache.load("interface", digest, openvino.__version__) is None:
+            self._check_interface()
+            self._cache.store(b"", "interface", digest, openvino.__version__)
         threads = f"{self.concurrency} thread{'s' if self.concurrency > 1 else ''}"
         self.facts = EngineFacts("openvino", self._precision, openvino.__version__.split("-")[0], detail=threads)
 
@@ -106,7 +110,7 @@ class OpenVinoRunner:
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "INFERENCE_PRECISION_HINT": self._precision,
+            "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bf16" else "f32",  # of what is not in int8
             "NUM_STREAMS": self.concurrency,
             "INFERENCE_NUM_THREADS": self.concurrency,
             "ENABLE_CPU_PINNING": False,  # decoding shares these cores
@@ -129,7 +133,7 @@ class OpenVinoRunner:
     def _prepared(self, size: tuple[int, int]) -> Any:
         """The network of one size, its input uint8 [1, H, W, 3] and normalised inside."""
         openvino = _import_openvino()
-        model = self._model.clone()
+        model = self._network().clone()
         model.reshape({"images": [1, 3, *size]})
         steps = openvino.preprocess.PrePostProcessor(model)
         picture = steps.input("images")
@@ -139,9 +143,17 @@ class OpenVinoRunner:
         picture.preprocess().mean(list(self.spec.mean)).scale(list(self.spec.std))
         return steps.build()
 
+    def _network(self) -> Any:
+        """The file's network, read once."""
+        if self._model is None:
+            with _translated(f"model file {self._path}"):
+                self._model = self._core.read_model(self._path)
+        return self._model
+
     def _check_interface(self) -> None:
-        inputs = [name for port in self._model.inputs for name in port.get_names()]
-        outputs = [name for port in self._model.outputs for name in port.get_names()]
+        network = self._network()
+        inputs = [name for port in network.inputs for name in port.get_names()]
+        outputs = [name for port in network.outputs for name in port.get_names()]
         check_interface(self._path, inputs, outputs)
 
 
@@ -179,15 +191,15 @@ class _CompiledShape:
             return self._compiled.create_infer_request()
 
 
-def choose_precision(core: Any) -> str:
-    """Precision "bf16" where the CPU multiplies it natively (AMX or AVX512-BF16), else "f32".
+def has_bf16(core: Any) -> bool:
+    """Whether the CPU multiplies bf16 natively (AMX or AVX512-BF16).
 
     OpenVINO's own default says which; its list of capabilities also names bf16 where it is only
     simulated, which is slower than f32. Measured on a CPU with AVX512-BF16 and no AMX, a half-trained
     acfd-n at 480×640: half the CPU time of f32, scores moved by at most 0.006.
     """
     default = core.get_property("CPU", "INFERENCE_PRECISION_HINT")
-    return "bf16" if default == _import_openvino().Type.bf16 else "f32"
+    return bool(default == _import_openvino().Type.bf16)
 
 
 def _fill_type_table(openvino: Any) -> None:

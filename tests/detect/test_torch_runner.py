@@ -15,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect import openvino_runner
 from acfd_stream.detect.detector import find_model
 from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.graph_plan import Plan
@@ -42,12 +41,9 @@ def pictures(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(96, 128), (160, 96), (32, 32)])
-def test_the_shipped_model_gives_what_openvino_gives_in_float32(
-    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_shipped_model_gives_what_openvino_gives_in_float32(size: tuple[int, int]) -> None:
     model = find_model("acfd-n")
-    monkeypatch.setattr(openvino_runner, "choose_precision", lambda _: "f32")
-    openvino = OpenVinoRunner(model, read_spec(model), DetectConfig(threads=1))
+    openvino = OpenVinoRunner(model, read_spec(model), DetectConfig(threads=1, precision="f32"))
     runner = DeviceRunner(torch_on_cpu(model))
     images = pictures(2, *size)
     expected, got = openvino.run(images), runner.run(images)
@@ -163,11 +159,8 @@ def test_what_an_operator_cannot_do_is_said(
     assert "\n" not in str(caught.value)
 
 
-def test_a_quantised_network_gives_what_openvino_gives(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quantised_network_gives_what_openvino_gives(tiny_model: Path, tmp_path: Path) -> None:
     path = quantised(tiny_model, tmp_path / "int8.onnx")
-    monkeypatch.setattr(openvino_runner, "choose_precision", lambda _: "f32")
     openvino, runner = OpenVinoRunner(path, read_spec(path), DetectConfig()), DeviceRunner(torch_on_cpu(path))
     images = pictures(2, 64, 96)
     expected, exact = openvino.run(images)[0], DeviceRunner(torch_on_cpu(tiny_model)).run(images)[0]

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from acfd_stream.cli.choices import Device, Precision
 from acfd_stream.config import ArchiveConfig, DetectConfig, VideoConfig
 
 archive_app = typer.Typer(
@@ -23,14 +24,6 @@ class Engine(StrEnum):
 
     LOCAL = "local"
     RAY = "ray"
-
-
-class Device(StrEnum):
-    """What ``--device`` takes."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -112,6 +105,7 @@ def run(
         DETECT.batch
     ),
     threads: Annotated[int, typer.Option(help="CPU threads of each worker; 0: the cores, shared out.")] = 0,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network on a CPU.")] = Precision.AUTO,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
     is_quiet: Quiet = False,
@@ -126,7 +120,7 @@ def run(
         outputs=tuple(dict.fromkeys([*split(outputs), *(["report"] if report else [])])),
         model=model,
         device=device.value,
-        detect=DetectConfig(size=size, scales=_scales(scales), batch=batch, threads=threads),
+        detect=DetectConfig(size=size, scales=_scales(scales), batch=batch, threads=threads, precision=precision.value),
         video=VideoConfig(start_seconds=start, end_seconds=end),
         archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds),
         engine=engine.value,

@@ -1,0 +1,189 @@
+"""The int8 twin of a model, which CPUs that multiply bytes run instead of it: made by NNCF after training.
+
+Signed bytes for weights, one scale a channel; unsigned ones for what ReLU leaves, which has twice the steps that way.
+Zero is byte 0 in both, so that padding costs nothing. A GPU wants another kind of file: see ``quantise``.
+
+Source: Nagel et al., A White Paper on Neural Network Quantization (2021), section 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.config import DetectConfig
+from acfd_stream.errors import AcfdError, BackendUnavailable
+from acfd_stream.ops.anchors import fit
+
+from .average_precision import Score, score
+from .evaluate import examples_of
+from .quantise import views_of
+from .readers import read_coco, read_picture
+
+MADE_FROM = "acfd_stream_made_from"
+"""Metadata entry: SHA-256 of the file that a twin was made from."""
+SHOWN = (("icartoonface_train", 32), ("toons_train", 8), ("dexter_train", 2), ("scooby_train", 2))
+"""Sets and how many pictures of each the ranges are taken from; drawn ones make up the rest."""
+SHOWN_DRAWN = (("drawn-crowds", 12), ("drawn-lineart", 4))
+JUDGED = ("icartoonface_val",)
+MOST_FALL = 0.01
+"""Of AP50, from which on a twin is not kept."""
+View = NDArray[np.uint8]
+
+
+def shown_pictures(data: Path | None) -> Iterator[View]:
+    """Pictures that the ranges are taken from: spread evenly over the training sets of ``data``, and drawn ones.
+
+    Raises:
+        MediaError: a picture is missing or cannot be read.
+    """
+    for name, count in SHOWN if data is not None else ():
+        assert_data = Path(str(data))
+        samples = read_coco(assert_data / "annotations" / f"{name}.json", assert_data / "images")
+        for place in np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int):
+            yield read_picture(samples[place].file)[0]
+    for name, count in SHOWN_DRAWN:
+        for _, picture in examples_of(name, None, count):
+            yield picture
+
+
+def quantise_for_cpu(path: Path, views: Sequence[View], target: Path) -> None:
+    """Write the model at ``path`` in int8, with the metadata that it has.
+
+    Args:
+        path: a model file; it is not changed.
+        views: uint8 [H, W, 3] RGB, as the network sees pictures; some dozens.
+        target: the file, replaced if there.
+
+    Raises:
+        BackendUnavailable: NNCF is not installed.
+        RunnerError: the file is refused.
+    """
+    import onnx
+
+    from acfd_stream.detect.runner import read_spec
+
+    nncf, spec = _import_nncf(), read_spec(path)
+    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+
+    def as_input(view: View) -> dict[str, Any]:
+        images = (view.astype(np.float32) - mean) / std
+        return {"images": np.ascontiguousarray(images.transpose(2, 0, 1)[None])}
+
+    model = nncf.quantize(
+        widened(path),
+        nncf.Dataset(views, as_input),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        target_device=nncf.TargetDevice.CPU,
+        subset_size=len(views),
+    )
+    entry = model.metadata_props.add()
+    entry.key, entry.value = MADE_FROM, digest(path)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(target))
+
+
+def widened(path: Path) -> Any:
+    """The model at ``path`` with float32 weights where the file holds fp16 ones behind casts."""
+    from onnx import numpy_helper
+
+    from acfd_stream.detect.onnx_graph import load_model
+
+    model = load_model(path)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.input[0] in weights:
+            values = numpy_helper.to_array(weights[node.input[0]]).astype(np.float32)
+            weights[node.input[0]].CopyFrom(numpy_helper.from_array(values, node.output[0]))
+        else:
+            nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def judge(path: Path, sets: Sequence[str], data: Path | None, size: int, count: int) -> dict[str, Score]:
+    """How good the model file at ``path`` is over every one of ``sets``."""
+    from acfd_stream.detect import Detector
+
+    scores = {}
+    with Detector.open(path, "cpu", DetectConfig(size=size)) as detector:
+        for name in sets:
+            # Alike views one after the other: a network is compiled for each.
+            examples = sorted(examples_of(name, data, count), key=lambda one: fit(one[1].shape[:2], size).network_size)
+            found = [detector.detect(picture) for _, picture in examples]
+            scores[name] = score([sample for sample, _ in examples], found)
+    return scores
+
+
+def _import_nncf() -> Any:
+    try:
+        import nncf
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"NNCF cannot be loaded ({error}); run `pip install 'acfd-stream[quantise]'`"
+        ) from error
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    return nncf
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m acfd_stream.model.quantise_cpu", description=main.__doc__)
+    parser.add_argument("model", help="a shipped name, whose twin is made; or an .onnx file")
+    parser.add_argument("output", nargs="?", type=Path, help="the int8 .onnx file; beside the model if left out")
+    parser.add_argument("--data", type=Path, help="folder that holds annotations/ and images/; drawn pictures without")
+    parser.add_argument("--set", action="append", dest="sets", help="judged on it; may be repeated")
+    parser.add_argument("--count", type=int, default=200, help="pictures of a drawn set")
+    parser.add_argument(
+        "--most-fall", type=float, default=MOST_FALL, help="of AP50 in any set, from which on it is refused"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the int8 twin of a model, unless it then finds too few faces."""
+    options = _parser().parse_args(arguments)
+    from acfd_stream.detect.detector import find_model
+    from acfd_stream.detect.precision import twin_of
+    from acfd_stream.detect.runner import read_spec
+
+    sets = options.sets or (JUDGED if options.data else ("drawn-crowds",))
+    try:
+        path = find_model(options.model)
+        target, size = options.output or twin_of(path), read_spec(path).size
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "int8.onnx"
+            quantise_for_cpu(path, list(views_of(shown_pictures(options.data), size)), made)
+            before, after = (judge(file, sets, options.data, size, options.count) for file in (path, made))
+            falls = {name: before[name].ap50 - after[name].ap50 for name in sets}
+            for name in sets:
+                print(f"{name}: AP50 {before[name].ap50:.4f}, in int8 {after[name].ap50:.4f}", flush=True)
+            worst = max(falls.values())
+            if worst >= options.most_fall:
+                print(f"error: AP50 falls by {worst:.4f}: not kept", file=sys.stderr)
+                return 1
+            target.write_bytes(made.read_bytes())
+    except AcfdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
