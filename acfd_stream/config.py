@@ -298,7 +298,7 @@ class LaneConfig:
 class CapacityConfig:
     """How many streams are let in."""
 
-    load_limit: float = 0.65
+    load_limit: float = 0.7
     """Share of the machine that streams may take together, (0, 1]; the rest is for bursts and what no one foresees."""
     objective_seconds: float = 0.05
     """Longest time of a frame of a live stream that names none, > 0."""

@@ -149,7 +149,9 @@ def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoCon
 
 def _lane(priority: int, pace: PaceConfig, engine: Engine) -> LaneConfig:
     if not pace.is_live:
-        lane = LaneConfig.background(engine.config.batch)
+        # Where pictures are looked at side by side, more of them would only be held in memory.
+        side_by_side = engine.concurrency if engine.concurrency > 1 else engine.config.batch
+        lane = LaneConfig.background(min(engine.config.batch, side_by_side))
     else:
         lane = LaneConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
     return replace(lane, priority=_PRIORITIES[priority]) if priority else lane
