@@ -68,13 +68,12 @@ class PlaneSampler {
 
   // Row `row` of the content; outs[c] gets the samples of channel c.
   void sample(int row, short* const* outs) {
-    // A last tap without a row has weight zero; some row stands in.
-    const int first = vertical_->first[row], count = vertical_->counts[row];
-    rows_.clear();
-    for (int t = 0; t < count; ++t) rows_.push_back(plane_.data + (first + t) * plane_.row_bytes);
-    if (count % 2 != 0) rows_.push_back(rows_.back());
-    const int taps = static_cast<int>(rows_.size());
-    const ColumnSum sum{rows_.data(), vertical_->row(row), taps, columns_ * channels_, bit_depth_};
+    const int first = vertical_->first[row], end = first + vertical_->counts[row];
+    list_rows(first, end, rows_);
+    if (rows_.size() % 2 != 0) rows_.push_back(rows_.back());  // of weight zero
+    if (row + 1 < vertical_->outputs) list_rows(end, vertical_->first[row + 1] + vertical_->counts[row + 1], next_);
+    const ColumnSum sum{rows_.data(), vertical_->row(row), static_cast<int>(rows_.size()), columns_ * channels_,
+                        bit_depth_,   next_.data(),        static_cast<int>(next_.size())};
     steps_.sum_columns(sum, summed_.data());
     if (channels_ == 1) return steps_.sum_rows(summed_.data(), *horizontal_, outs[0]);
     for (int c = 0; c < channels_; ++c) {
@@ -84,11 +83,16 @@ class PlaneSampler {
   }
 
  private:
+  void list_rows(int begin, int end, std::vector<const unsigned char*>& rows) const {
+    rows.clear();
+    for (int row = begin; row < end; ++row) rows.push_back(plane_.data + row * plane_.row_bytes);
+  }
+
   const LetterboxSteps& steps_;
   Plane plane_;
   int channels_, bit_depth_, columns_;
   std::shared_ptr<const Taps> vertical_, horizontal_;
-  std::vector<const unsigned char*> rows_;
+  std::vector<const unsigned char*> rows_, next_;
   std::vector<short> summed_, channel_;  // zeros behind the last sample, for the taps of zero weight
 };
 

@@ -39,6 +39,8 @@ struct ColumnSum {
   int taps;                          // even
   int count;                         // samples a row
   int bit_depth;
+  const unsigned char* const* next;  // [next_count], rows that will be read for the first time after this
+  int next_count;
 };
 
 struct LetterboxSteps {
