@@ -13,12 +13,14 @@ from acfd_stream.detect import tensorrt_runner
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.engine_cache import EngineCache
+from acfd_stream.detect.precision import twin_of
 from acfd_stream.detect.runner import Runner, open_runner, read_spec
 from acfd_stream.detect.tensorrt_runner import TensorRTNetwork
 from acfd_stream.detect.torch_runner import TorchNetwork
 from acfd_stream.ops.cuda import CudaOps
 from tests.detect.fake_tensorrt import VERSIONS, make_tensorrt
 from tests.detect.stand_in_gpu import StandInOps
+from tests.detect.tiny_model import write_tiny_twin
 from tests.ops.cuda_on_cpu.device import CpuDevice
 
 BATCH = DetectConfig(batch=3)
@@ -49,6 +51,10 @@ def open_by(name: str, model: Path) -> Runner:
     """The runner ``name`` of ``RUNNERS`` with the network at ``model``."""
     if name == "openvino":
         return open_runner(model, "cpu", DetectConfig(threads=2))
+    if name.startswith("openvino "):
+        precision = name.removeprefix("openvino ")
+        path = write_tiny_twin(model, twin_of(model)) if precision == "int8" else model
+        return open_runner(path, "cpu", DetectConfig(threads=2, precision=precision))
     if name == "torch on the CPU":
         return DeviceRunner(torch_on_cpu(model))
     if name == "cuda":
@@ -58,6 +64,8 @@ def open_by(name: str, model: Path) -> Runner:
 
 RUNNERS: list[Any] = [
     "openvino",
+    "openvino f32",
+    "openvino int8",
     "torch on the CPU",
     *(f"fake TensorRT {version}" for version in (VERSIONS[0], VERSIONS[-1])),
     pytest.param("cuda", marks=pytest.mark.gpu),

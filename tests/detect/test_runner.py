@@ -158,7 +158,8 @@ def test_a_network_with_broken_weights_is_refused(
     opener: Callable[[Path], Runner], weight: float, tmp_path: Path
 ) -> None:
     broken = opener(write_tiny_model(tmp_path / "broken.onnx", channel_weights=(weight, 0.0, 0.0)))
-    with pytest.raises(RunnerError, match="gives numbers that are not finite"):
+    # OpenVINO itself refuses scales that are not finite.
+    with pytest.raises(RunnerError, match="gives numbers that are not finite|OpenVINO failed: could not append"):
         broken.run(noise(1, 64, 64, 3))
     broken.close()
 
@@ -173,7 +174,7 @@ def test_a_closed_runner_says_so(runner: Runner) -> None:
 def test_it_says_what_it_runs_on(runner: Runner) -> None:
     facts = runner.facts
     assert facts.backend in ("openvino", "torch", "tensorrt")
-    assert facts.precision in ("f32", "bf16", "f16")
+    assert facts.precision in ("f32", "bf16", "f16", "int8")
     assert not facts.is_fallback
     assert facts.description.startswith(f"{facts.backend} {facts.version}, {facts.device}")
     assert facts.precision in facts.description.split(", ")

@@ -1,0 +1,75 @@
+"""The int8 twin of a model: made by NNCF, of the model it lies beside, and with its faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from acfd_stream.config import DetectConfig
+from acfd_stream.detect.detector import Detector, models
+from acfd_stream.detect.model_file import is_quantised, read_metadata
+from acfd_stream.detect.precision import choose_file, is_twin, twin_of
+from acfd_stream.detect.runner import read_spec
+from acfd_stream.model import quantise_cpu
+from acfd_stream.model.quantise_cpu import MADE_FROM, digest, main, quantise_for_cpu
+from acfd_stream.model.toon.sets import draw_set
+from tests.detect.tiny_model import white_square, write_tiny_model
+
+SURE, STILL_THERE = 0.7, 0.3  # scores of a face in float32, and at least in int8
+
+
+def squares(count: int) -> list[np.ndarray]:
+    return [white_square((96, 128), 4 + 8 * number, 20, 32) for number in range(count)]
+
+
+def test_nncf_writes_the_model_with_bytes_and_all_that_it_says_of_itself(tmp_path: Path) -> None:
+    path, target = write_tiny_model(tmp_path / "tiny.onnx"), tmp_path / "twin.onnx"
+    quantise_for_cpu(path, squares(4), target)
+    assert (is_quantised(target), is_quantised(path)) == (True, False)
+    assert read_spec(target) == read_spec(path)
+    assert read_metadata(target)[MADE_FROM] == digest(path)
+    weights = {tensor.data_type for tensor in onnx.load(target).graph.initializer}
+    assert onnx.TensorProto.INT8 in weights
+    with Detector.open(target, "cpu", DetectConfig(size=128)) as detector:
+        assert detector.precision == "int8"
+        assert detector.detect(squares(5)[4]).boxes_xyxy[0].tolist() == [36, 20, 68, 52]
+
+
+def test_a_twin_that_finds_fewer_faces_is_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    monkeypatch.setattr(quantise_cpu, "SHOWN_DRAWN", (("drawn-crowds", 1),))
+    monkeypatch.setattr(quantise_cpu, "quantise_for_cpu", lambda path, _, target: target.write_bytes(path.read_bytes()))
+    assert main([str(path), "--count", "1", "--most-fall", "-1"]) == 1
+    assert not twin_of(path).exists()
+    assert capsys.readouterr().err == "error: AP50 falls by 0.0000: not kept\n"
+    assert main([str(path), "--count", "1"]) == 0
+    assert twin_of(path).read_bytes() == path.read_bytes()
+
+
+def test_the_shipped_twin_is_of_the_shipped_model() -> None:
+    for path in (model.path for model in models() if twin_of(model.path).is_file()):
+        twin = twin_of(path)
+        assert is_twin(twin)
+        assert is_quantised(twin)
+        assert choose_file(path, twin, "f32") == path
+        assert read_spec(twin) == read_spec(path)
+        made_from = read_metadata(twin)[MADE_FROM]
+        assert made_from == digest(path), f"run `python -m acfd_stream.model.quantise_cpu {path.stem}` again"
+
+
+def test_the_shipped_twin_sees_the_faces_that_the_model_sees() -> None:
+    picture = list(draw_set("crowds", 4))[3][0]
+    found = {}
+    for asked in ("auto", "f32"):
+        with Detector.open("acfd-n", "cpu", DetectConfig(threads=1, precision=asked)) as detector:
+            found[asked] = detector.detect(picture)
+    sure = found["f32"].boxes_xyxy[found["f32"].scores > SURE]
+    small = found["auto"].boxes_xyxy[found["auto"].scores > STILL_THERE]
+    assert len(sure) >= 2
+    for box in sure:
+        assert np.abs(small - box).max(axis=1).min() < 0.15 * (box[2] - box[0])
