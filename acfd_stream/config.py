@@ -166,9 +166,9 @@ class TrackConfig:
     """Lowest score that starts a track and takes part in the first pass, [0, 1]."""
     keep_score: float = 0.35
     """Lowest score that goes on with a track, in the second pass, [0, start_score]."""
-    least_iou: float = 0.25
+    least_iou: float = 0.15
     """Least overlap of a detection with where a track is expected, (0, 1]."""
-    reach: float = 1.5
+    reach: float = 2.0
     """Furthest jump of a face between drawings, in box sides; 0: overlapping boxes only; 0 … 8."""
     duplicate_cover: float = 0.7
     """A box that shares more of the smaller one's area with a better box starts no track, (0, 1]."""

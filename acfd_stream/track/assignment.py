@@ -24,6 +24,15 @@ def iou_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray
     return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
 
 
+def is_same_box(first_xyxy: DoubleArray, second_xyxy: DoubleArray, least_iou: float) -> NDArray[np.bool_]:
+    """Whether each of N boxes overlaps its partner by ``least_iou`` or more, bool [N]."""
+    low = np.maximum(first_xyxy[:, :2], second_xyxy[:, :2])
+    high = np.minimum(first_xyxy[:, 2:], second_xyxy[:, 2:])
+    sides = np.maximum(high - low, 0.0)
+    shared = sides[:, 0] * sides[:, 1]
+    return np.asarray(shared >= least_iou * (_areas(first_xyxy) + _areas(second_xyxy) - shared))
+
+
 def cover_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
     """Intersection over the smaller box of every pair, float64 [N, M], in [0, 1]."""
     shared = _shared_area(first_xyxy, second_xyxy)

@@ -18,12 +18,12 @@ DoubleArray = NDArray[np.float64]
 
 POSITION_NOISE = 0.05
 """Standard deviation of a measured value and of a step, in box sizes."""
-VELOCITY_NOISE = 0.02
-"""Standard deviation of a change of velocity, in box sizes a frame."""
-FIRST_VELOCITY_NOISE = 0.1
-"""Standard deviation of the unknown velocity of a new track, in box sizes a frame."""
-VELOCITY_DECAY = 0.95
-"""What is left of a velocity after a frame: a face that is not seen comes to rest."""
+VELOCITY_NOISE = 0.06
+"""Standard deviation of a change of velocity, in box sizes a drawing."""
+FIRST_VELOCITY_NOISE = 0.5
+"""Standard deviation of the unknown velocity of a new track, in box sizes a drawing."""
+VELOCITY_DECAY = 0.98
+"""What is left of a velocity after a drawing: a face that is not seen comes to rest."""
 _FIELDS = ("value", "velocity", "var_value", "covariance", "var_velocity")
 
 
@@ -50,14 +50,17 @@ class KalmanBank:
 
     @property
     def boxes_xyxy(self) -> DoubleArray:
-        """Expected boxes, float64 [T, 4], pixels; never thinner than a pixel."""
-        value = self._rows["value"].copy()
-        value[:, 2:] = np.maximum(value[:, 2:], 1.0)
-        return to_corners(value)
+        """Boxes now, float64 [T, 4], pixels; never thinner than a pixel."""
+        return _corners(self._rows["value"])
+
+    @property
+    def next_boxes_xyxy(self) -> DoubleArray:
+        """Boxes in the next drawing, float64 [T, 4], pixels; never thinner than a pixel."""
+        return _corners(self._rows["value"] + self._rows["velocity"])
 
     @property
     def velocities(self) -> DoubleArray:
-        """Expected change a frame of centre x, centre y, width, height, float64 [T, 4], pixels."""
+        """Expected change a drawing of centre x, centre y, width, height, float64 [T, 4], pixels."""
         return self._rows["velocity"].copy()
 
     def add(self, boxes_xyxy: DoubleArray) -> None:
@@ -73,17 +76,20 @@ class KalmanBank:
         }
         self._rows = {name: np.concatenate([self._rows[name], fresh[name]]) for name in _FIELDS}
 
-    def predict(self) -> None:
-        """Move every track on by one frame."""
-        rows = self._rows
+    def predict(self, indices: NDArray[np.int64]) -> None:
+        """Move the rows ``indices`` ([M]) on by one drawing."""
+        rows = {name: values[indices] for name, values in self._rows.items()}
         size = _sizes(rows["value"])
-        rows["value"] = rows["value"] + rows["velocity"]
-        rows["velocity"] = rows["velocity"] * VELOCITY_DECAY
-        rows["var_value"] = (
-            rows["var_value"] + 2 * rows["covariance"] + rows["var_velocity"] + (POSITION_NOISE * size) ** 2
-        )
-        rows["covariance"] = (rows["covariance"] + rows["var_velocity"]) * VELOCITY_DECAY
-        rows["var_velocity"] = rows["var_velocity"] * VELOCITY_DECAY**2 + (VELOCITY_NOISE * size) ** 2
+        spread = rows["covariance"] + rows["var_velocity"]
+        moved = {
+            "value": rows["value"] + rows["velocity"],
+            "velocity": rows["velocity"] * VELOCITY_DECAY,
+            "var_value": rows["var_value"] + rows["covariance"] + spread + (POSITION_NOISE * size) ** 2,
+            "covariance": spread * VELOCITY_DECAY,
+            "var_velocity": rows["var_velocity"] * VELOCITY_DECAY**2 + (VELOCITY_NOISE * size) ** 2,
+        }
+        for name, values in moved.items():
+            self._rows[name][indices] = values
 
     def update(self, indices: NDArray[np.int64], boxes_xyxy: DoubleArray) -> None:
         """Correct the rows ``indices`` ([M]) by what was seen there, float64 [M, 4], pixels."""
@@ -110,6 +116,12 @@ class KalmanBank:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state`` was taken from."""
         self._rows = {name: np.array(state[name], np.float64).reshape(-1, 4) for name in _FIELDS}
+
+
+def _corners(boxes_cxcywh: DoubleArray) -> DoubleArray:
+    value = boxes_cxcywh.copy()
+    value[:, 2:] = np.maximum(value[:, 2:], 1.0)
+    return to_corners(value)
 
 
 def _sizes(boxes_cxcywh: DoubleArray) -> DoubleArray:

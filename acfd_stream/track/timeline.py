@@ -6,7 +6,7 @@ gap over it may still be closed. Ids are given here, so they rise in order of fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ class Timeline:
         """Become what ``state`` was taken from."""
         self._first_frame = int(state["first_frame"])
         self._frames = [
-            [Sighting(key, _box(box), score, FaceState(value)) for key, box, score, value in frame]
+            [Sighting(key, box_of(box), score, FaceState(value)) for key, box, score, value in frame]
             for frame in state["frames"]
         ]
         self._drawings = [int(drawing) for drawing in state["drawings"]]
@@ -115,6 +115,7 @@ class Timeline:
         self.ids_given = int(state["ids_given"])
 
 
-def _box(values: list[float]) -> Box:
+def box_of(values: Sequence[float]) -> Box:
+    """Four numbers as a box."""
     x1, y1, x2, y2 = values
     return x1, y1, x2, y2

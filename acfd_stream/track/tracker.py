@@ -3,8 +3,9 @@
 Two passes a frame as in ByteTrack: first the sure detections against all tracks, then the unsure
 ones against the tracks that are left. A detection is compared with where the motion says a face
 should be and with where it was last seen, for drawings stand still for two or three frames
-and then jump. Frames that are known to repeat a drawing move nothing: the time of motion is the
-count of drawings, that of gaps the count of frames.
+and then jump. Motion is told in drawings: a frame that is known to repeat a drawing moves nothing,
+and a face whose box is the one of its last drawing shows that drawing again, whatever moves around
+it. Gaps are told in frames.
 
 Source: Zhang et al., ByteTrack, algorithm 1.
 """
@@ -21,21 +22,34 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import TrackConfig
 from acfd_stream.errors import ConfigError
-from acfd_stream.track.assignment import REFUSED, assign, cover_matrix, pair_costs, size_ratio_matrix
+from acfd_stream.track.assignment import (
+    REFUSED,
+    assign,
+    cover_matrix,
+    is_same_box,
+    pair_costs,
+    size_ratio_matrix,
+)
 from acfd_stream.track.kalman import DoubleArray, KalmanBank
-from acfd_stream.track.timeline import Box, Sighting, Timeline, between
+from acfd_stream.track.timeline import Box, Sighting, Timeline, between, box_of
 from acfd_stream.types import Detections, Face
 
 STATE_FORMAT = 2
-HOLD_FRAMES = 4
-"""A face may be looked for where it was last seen for so many frames: a drawing on fours."""
-REACH_FRAMES = 4
+REST_COST = 0.1
+"""What it costs more to have stood still than to have moved on: faces that cross go on their way."""
+REACH_FRAMES = 8
 """A face that was not seen for longer is looked for only where the boxes meet."""
 LEAST_REACH = 0.6
 """How far a face at rest may jump, in box sides."""
+FIRST_REACH = 1.0
+"""How far a face may jump whose motion is not known yet, in box sides."""
 JUMP_FRAMES = 3.0
 """A jump covers the motion of so many frames: a drawing on threes."""
-LEAST_SIZE_RATIO = 0.6
+STILL_IOU = 0.9
+"""A box that overlaps the one of the track's last drawing by so much shows that drawing again."""
+MOST_HELD = 4
+"""A drawing that was shown for more frames says nothing of how long the next ones will be."""
+LEAST_SIZE_RATIO = 0.5
 """Faces whose areas differ by more are not joined by nearness."""
 DUPLICATE_SIZE_RATIO = 0.2
 """A smaller box than this share of the better one is a face in front of it, not its double."""
@@ -48,6 +62,9 @@ class _Track:
     last_frame: int
     last_drawing: int
     last: Sighting
+    drawn_box: Box  # when it last moved
+    drawn_frame: int  # when it last moved, seen or not
+    held_frames: int = 1  # for so many its drawings last
     hits: int = 1
     is_confirmed: bool = False
 
@@ -90,7 +107,6 @@ class FaceTracker:
             self._drawing += 1
             frame = self._timeline.open_frame(self._drawing)
             boxes, scores = self._wanted(detections)
-            self._bank.predict()
             columns = self._join(frame, boxes, scores)
             self._start(frame, boxes, scores, columns)
         self._drop_ended(frame)
@@ -104,16 +120,7 @@ class FaceTracker:
 
     def state(self) -> dict[str, Any]:
         """Everything that later faces depend on, ready for ``json.dumps``."""
-        tracks = [
-            [
-                [t.key, t.first_frame, t.last_frame, t.last_drawing],
-                list(t.last.box_xyxy),
-                t.last.score,
-                t.hits,
-                t.is_confirmed,
-            ]
-            for t in self._tracks
-        ]
+        tracks = [_packed(track) for track in self._tracks]
         return {
             "format": STATE_FORMAT,
             "config": dataclasses.asdict(self._config),
@@ -138,10 +145,7 @@ class FaceTracker:
         self._next_key, self._drawing = int(state["next_key"]), int(state["drawing"])
         self._bank.restore(state["motion"])
         self._timeline.restore(state["timeline"])
-        self._tracks = [
-            _Track(key, first, last, drawing, Sighting(key, (x1, y1, x2, y2), score), hits, is_confirmed)
-            for (key, first, last, drawing), (x1, y1, x2, y2), score, hits, is_confirmed in state["tracks"]
-        ]
+        self._tracks = [_unpacked(values, self._config.confirm_hits) for values in state["tracks"]]
 
     def _wanted(self, detections: Detections) -> tuple[DoubleArray, DoubleArray]:
         """Boxes [N, 4] and scores [N] that take part, best first."""
@@ -165,12 +169,30 @@ class FaceTracker:
         low_rows, low_columns = assign(costs[left, split:])
         rows = np.concatenate([rows, left[low_rows]])
         columns = np.concatenate([columns, low_columns + split])
-        if rows.size:
-            self._bank.update(rows, boxes[columns])
+        self._move(frame, rows, boxes[columns])
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             track = self._tracks[row]
-            self._see(track, frame, Sighting(track.key, _box(boxes[column]), float(scores[column])))
+            self._see(track, frame, Sighting(track.key, box_of(boxes[column].tolist()), float(scores[column])))
         return columns
+
+    def _move(self, frame: int, rows: NDArray[np.int64], seen: DoubleArray) -> None:
+        """Let tracks move whose drawing changes: those seen elsewhere, and those unseen for as long as one lasts."""
+        if not self._tracks:
+            return
+        drawn = np.array([track.drawn_box for track in self._tracks])
+        moved = ~is_same_box(drawn[rows], seen, STILL_IOU)
+        changes = np.array([frame - track.drawn_frame >= track.held_frames for track in self._tracks])
+        changes[rows] = moved
+        self._bank.predict(np.flatnonzero(changes))
+        self._bank.update(rows[moved], seen[moved])
+        for row, box in zip(rows[moved].tolist(), seen[moved], strict=True):
+            track = self._tracks[row]
+            held = frame - track.drawn_frame
+            if track.last_frame == frame - 1 and held <= MOST_HELD:
+                track.held_frames = held
+            track.drawn_box = box_of(box.tolist())
+        for row in np.flatnonzero(changes).tolist():
+            self._tracks[row].drawn_frame = frame
 
     def _costs(self, frame: int, boxes: DoubleArray) -> DoubleArray:
         """Cost of each track with each detection, float64 [T, N]."""
@@ -180,16 +202,17 @@ class FaceTracker:
         missed = np.array([frame - track.last_frame for track in self._tracks], np.float64)
         last = np.array([track.last.box_xyxy for track in self._tracks])
         limits = (config.least_iou, self._reach(missed), LEAST_SIZE_RATIO)
-        moved = pair_costs(self._bank.boxes_xyxy, boxes, *limits)
-        held = pair_costs(last, boxes, *limits)
-        return np.where(missed[:, None] <= HOLD_FRAMES, np.minimum(moved, held), moved)
+        moved = pair_costs(self._bank.next_boxes_xyxy, boxes, *limits)
+        held = np.minimum(pair_costs(last, boxes, *limits) + REST_COST, REFUSED)
+        return np.minimum(moved, held)
 
     def _reach(self, missed: DoubleArray) -> DoubleArray:
         """How far each track, not seen for ``missed`` frames, may jump: box sides, float64 [T]."""
         boxes, velocity = self._bank.boxes_xyxy, self._bank.velocities
         side = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
         speed = np.hypot(velocity[:, 0], velocity[:, 1]) / side
-        reach = np.minimum(LEAST_REACH + JUMP_FRAMES * speed, self._config.reach)
+        least = np.where([track.is_confirmed for track in self._tracks], LEAST_REACH, FIRST_REACH)
+        reach = np.minimum(least + JUMP_FRAMES * speed, self._config.reach)
         return np.where(missed <= REACH_FRAMES, reach, 0.0)
 
     def _see(self, track: _Track, frame: int, sighting: Sighting) -> None:
@@ -221,8 +244,8 @@ class FaceTracker:
                 fresh.append(column)
         self._bank.add(boxes[fresh])
         for column in fresh:
-            sighting = Sighting(self._next_key, _box(boxes[column]), float(scores[column]))
-            track = _Track(self._next_key, frame, frame, self._drawing, sighting, hits=0)
+            sighting = Sighting(self._next_key, box_of(boxes[column].tolist()), float(scores[column]))
+            track = _Track(self._next_key, frame, frame, self._drawing, sighting, sighting.box_xyxy, frame, hits=0)
             self._tracks.append(track)
             self._next_key += 1
             self._see(track, frame, sighting)
@@ -253,6 +276,15 @@ class FaceTracker:
         return settled
 
 
-def _box(values: DoubleArray) -> Box:
-    x1, y1, x2, y2 = values.tolist()
-    return x1, y1, x2, y2
+def _packed(track: _Track) -> list[Any]:
+    """A track for JSON."""
+    when = [track.first_frame, track.last_frame, track.last_drawing, track.drawn_frame, track.held_frames]
+    return [track.key, when, list(track.last.box_xyxy), track.last.score, list(track.drawn_box), track.hits]
+
+
+def _unpacked(values: list[Any], confirm_hits: int) -> _Track:
+    """The track that ``_packed`` was given."""
+    key, (first, last, drawing, drawn_frame, held_frames), box, score, drawn_box, hits = values
+    sighting = Sighting(key, box_of(box), score)
+    is_confirmed = hits >= confirm_hits
+    return _Track(key, first, last, drawing, sighting, box_of(drawn_box), drawn_frame, held_frames, hits, is_confirmed)
