@@ -13,11 +13,12 @@ from acfd_stream.detect.model_file import is_quantised
 from acfd_stream.errors import BackendUnavailable, ConfigError
 
 TWIN_ENDING = ".int8.onnx"
-BYTE_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
-"""Names, as Linux gives them, of what multiplies bytes and adds the products in one instruction.
+BYTE_FEATURES = frozenset({"avx2", "avx_vnni", "avx512_vnni", "amx_int8"})
+"""Names, as Linux gives them, of what multiplies many bytes at once, so that int8 is the fastest there is.
 
-Measured with acfd-n at 288×512 on one thread, held to the kernels of other CPUs by ONEDNN_MAX_CPU_ISA: with AVX512-VNNI
-int8 takes 0.38 of the time of f32 and 0.59 of that of bf16, where that is native; with AVX-VNNI 0.33 of f32.
+Measured with acfd-n at 288×512 on one thread of a CPU that has all but AMX, held to the kernels of others by
+ONEDNN_MAX_CPU_ISA. Of the time of f32 int8 takes 0.54 with AVX2, 0.33 with AVX-VNNI, 0.38 with AVX512-VNNI; of that of
+bf16, where the CPU multiplies it, 0.59. AP50 is the same on all within 0.002. ARM has not been measured.
 """
 _HEAD_BYTES = 8192  # of /proc/cpuinfo: its first processor
 
@@ -80,8 +81,8 @@ def choose_arithmetic(path: Path, asked: str, has_bf16: bool) -> str:
 
 
 def multiplies_bytes() -> bool:
-    """Whether this CPU has one of ``BYTE_PRODUCTS``; False where nobody says what it has."""
-    return bool(BYTE_PRODUCTS & _cpu_features())
+    """Whether this CPU has one of ``BYTE_FEATURES``; False where nobody says what it has."""
+    return bool(BYTE_FEATURES & _cpu_features())
 
 
 @cache

@@ -159,7 +159,7 @@ def test_a_network_with_broken_weights_is_refused(
 ) -> None:
     broken = opener(write_tiny_model(tmp_path / "broken.onnx", channel_weights=(weight, 0.0, 0.0)))
     # OpenVINO itself refuses scales that are not finite.
-    with pytest.raises(RunnerError, match="gives numbers that are not finite|OpenVINO failed: could not append"):
+    with pytest.raises(RunnerError, match=r"gives numbers that are not finite|OpenVINO failed: could not append"):
         broken.run(noise(1, 64, 64, 3))
     broken.close()
 
