@@ -70,6 +70,8 @@ bench: $(TOOLS)
 	$(BIN)/python benchmarks/bench_ops.py
 	$(BIN)/python -m benchmarks.bench_detector
 	$(BIN)/python -m benchmarks.bench_stream
+	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.streams
 	@$(MAKE) --no-print-directory bench-peers
 ifneq ($(FILM),)
 	$(BIN)/python benchmarks/memory.py "$(FILM)"

@@ -107,7 +107,7 @@ def main() -> None:
     """Take all cases and write benchmarks/results/live.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of every stream")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of every stream")
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="which rows, by their ends")
     call = parser.parse_args()
     rows: list[Row] = []
