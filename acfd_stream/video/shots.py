@@ -265,16 +265,19 @@ def _view(pixels: Bytes3) -> _View:
     luma = (_LUMA @ channels).reshape(THUMBNAIL_SIZE)
     deviation = float(channels.std(axis=1).mean())
     brightest = channels.max(axis=0).reshape(THUMBNAIL_SIZE)
-    low = ~_spread(~pixels)
+    high, inverted = _spread(np.stack([pixels, ~pixels]))
     quarter = (luma[::2, ::2] + luma[1::2, ::2] + luma[::2, 1::2] + luma[1::2, 1::2]) / 4
-    return _View(pixels, low, _spread(pixels), brightest >= BLACK_LEVEL, _outlines(luma), quarter, deviation)
+    return _View(pixels, ~inverted, high, brightest >= BLACK_LEVEL, _outlines(luma), quarter, deviation)
 
 
-def _spread(pixels: Bytes3) -> Bytes3:
-    """The greatest value within MOTION_PIXELS (3) rows and columns of every pixel."""
-    for axis in (0, 1):
-        edge = [(3, 3) if i == axis else (0, 0) for i in range(3)]
-        rows = np.moveaxis(np.pad(pixels, edge, mode="edge"), axis, 0)
+def _spread(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The greatest value within MOTION_PIXELS (3) rows and columns of every pixel; uint8 [N, H, W, 3]."""
+    for axis in (1, 2):
+        shape = list(pixels.shape)
+        shape[axis] += 6
+        padded = np.zeros(shape, np.uint8)  # no pixel is below
+        rows = np.moveaxis(padded, axis, 0)
+        rows[3:-3] = np.moveaxis(pixels, axis, 0)
         two = np.maximum(rows[:-1], rows[1:])
         four = np.maximum(two[:-2], two[2:])
         pixels = np.moveaxis(np.maximum(four[:-3], four[3:]), 0, axis)
