@@ -96,6 +96,8 @@ class VideoConfig:
     """What decodes: "cpu", "nvdec", or "auto": NVDEC where the network runs on a GPU and NVDEC works, else the CPU."""
     low_delay: bool = False
     """Give every frame out as soon as it can be decoded, and look less far ahead when opening; for live streams."""
+    every_frame: bool = False
+    """Let the network look at frames that repeat the drawing before them, too, instead of reusing what it found."""
 
     def __post_init__(self) -> None:
         require(self.threads >= 0, "threads", self.threads, ">= 0")
@@ -242,8 +244,7 @@ class SchedulerConfig:
     queue_bytes: int = 256 * 2**20
     """Most bytes of pictures that wait or are looked at; a lane may always hold one picture; >= 1 MiB."""
     ageing_seconds: float = 1.0
-    """A live lane that has waited this long counts as one priority more urgent, one without deadlines goes before live
-    ones for a picture; > 0."""
+    """After so long a live lane is a priority more urgent, and one without deadlines goes first for a picture; > 0."""
     wait_share: float = 0.1
     """Longest wait for other lanes, of a picture's own deadline, [0, 1]."""
     background_share: float = 0.25

@@ -46,6 +46,7 @@ class Settings:
             **values,
             "start": self.video.start_seconds,
             "end": self.video.end_seconds,
+            "every_frame": self.video.every_frame,
             "model": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self._model_files()],
             "precision": self.detect.precision,
             "version": RESULTS_VERSION,

@@ -26,6 +26,7 @@ def settings_of(session: TrackSession) -> dict[str, Any]:
         "shot": effective(session.shot_config),
         "start": session.video_config.start_seconds,
         "end": session.video_config.end_seconds,
+        "every_frame": session.video_config.every_frame,
     }
 
 

@@ -14,7 +14,7 @@ from acfd_stream.errors import ResumeError
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.types import MediaInfo
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def signature(
     rooms = {"detect": engine.config, "track": track_config, "shot": shot_config}
     settings = {f"{room}.{name}": value for room, config in rooms.items() for name, value in effective(config).items()}
     settings |= {"start": video_config.start_seconds, "end": video_config.end_seconds}
+    settings |= {"every_frame": video_config.every_frame}
     return {"model": model, "settings": dict(json.loads(json.dumps(settings)))}
 
 

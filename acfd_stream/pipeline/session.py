@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,17 +24,15 @@ from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
-from acfd_stream.pipeline.engine import Engine, StageSeconds
+from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.live import configs_for, judged
+from acfd_stream.pipeline.looking import Looker, Sight
 from acfd_stream.pipeline.stream import Settled, Stream, packed_result, place_of, unpacked_result
-from acfd_stream.types import Detections, DropReason, Frame, FrameResult, MediaInfo
+from acfd_stream.types import DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
 from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
-
-_Seen = tuple[Detections | None, StageSeconds]
-"""What was found in a frame, None without pixels; and the time it took."""
 
 
 def track_video(
@@ -134,6 +132,7 @@ class TrackSession:
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
+            self._looker = Looker(detector, every_frame=self.video_config.every_frame)
             if resume is not None:
                 self._go_on(resume)
             self._first_index = self._stream.next_index
@@ -188,7 +187,7 @@ class TrackSession:
         """Frames with their results, for what draws on them; frames that were dropped are left out.
 
         Pixels stay until a result is settled: at most the delays of the shot detector and the tracker
-        and two batches of frames are held, besides the queue of decoded ones.
+        and two groups of frames for the network are held, besides the queue of decoded ones.
         """
         if self._is_resumed:
             raise ConfigError("a resumed session has no pixels of its first results; iterate over the results alone")
@@ -269,6 +268,7 @@ class TrackSession:
             self._ready.extend(Settled(unpacked_result(result, time_base)) for result in values["ready"])
             self._handed_out, self._swallowed = int(values["handed_out"]), int(values["swallowed"])
             place = place_of(values["stream"])
+        self._looker.go_on(self._stream.held)
         self._handed_out -= self._swallowed
         self._video.go_on_after(place, self._stream.next_index)
 
@@ -318,21 +318,24 @@ class TrackSession:
             if self._is_closed:
                 return
             self._batches = batches = ThreadPoolExecutor(1, thread_name_prefix="acfd-batch")
-        frames = self._decoded()
-        waiting: tuple[list[Decoded], Future[list[_Seen]]] | None = None
-        for group in iter(lambda: list(islice(frames, self._detector.config.batch)), []):
-            started = batches.submit(self._see, group)
+        waiting: tuple[list[Sight], Future[None]] | None = None
+        for group in self._looker.groups(self._decoded()):
+            started = batches.submit(self._looker.look, group)
             if waiting is not None:
-                yield from self._pushed(waiting[0], waiting[1].result(), keeps_frames)
+                waiting[1].result()
+                yield from self._pushed(waiting[0], keeps_frames)
             waiting = (group, started)
         if waiting is not None:
-            yield from self._pushed(waiting[0], waiting[1].result(), keeps_frames)
+            waiting[1].result()
+            yield from self._pushed(waiting[0], keeps_frames)
         yield from self._flushed()
 
     def _frame_by_frame(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
         """Push every frame into the stream before the next one is taken; a step a frame."""
         for decoded in self._decoded():
-            yield from self._pushed([decoded], self._see([decoded]), keeps_frames)
+            group = [self._looker.take(decoded)]
+            self._looker.look(group)
+            yield from self._pushed(group, keeps_frames)
         yield from self._flushed()
 
     def _decoded(self) -> Iterator[Decoded]:
@@ -340,30 +343,10 @@ class TrackSession:
             if decoded.frame.index >= self._first_index:
                 yield decoded
 
-    def _see(self, group: list[Decoded]) -> list[_Seen]:
-        """Detections and stage times of a batch."""
-        begin = time.perf_counter()
-        pictures = [decoded.frame.picture for decoded in group if decoded.frame.picture.planes]
-        found = iter(self._detector.detect_timed(pictures) if pictures else [])
-        seen: list[_Seen] = []
-        for decoded in group:
-            frame = decoded.frame
-            timings = {"ingest": frame.ingest_seconds, "decode": frame.decode_seconds}
-            if not frame.picture.planes:
-                seen.append((None, timings))
-                continue
-            detections, seconds = next(found)
-            seconds["queue"] += begin - decoded.decoded_at
-            seen.append((detections, timings | seconds))
-        return seen
-
-    def _pushed(self, group: list[Decoded], seen: list[_Seen], keeps_frames: Callable[[], bool]) -> Iterator[None]:
-        for decoded, (detections, timings) in zip(group, seen, strict=True):
+    def _pushed(self, group: list[Sight], keeps_frames: Callable[[], bool]) -> Iterator[None]:
+        for sight in group:
             with checkpoint.telling_damage(is_resumed=self._is_resumed):
-                if detections is None:
-                    self._ready += self._stream.push_unseen(decoded, timings)
-                else:
-                    self._ready += self._stream.push(decoded, detections, timings, keeps_frames())
+                self._ready += self._stream.push(sight, keeps_frames())
             yield
 
     def _flushed(self) -> Iterator[None]:

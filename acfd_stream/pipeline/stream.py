@@ -15,6 +15,7 @@ import numpy as np
 from acfd_stream import ops
 from acfd_stream.config import ShotConfig, TrackConfig
 from acfd_stream.pipeline.engine import StageSeconds
+from acfd_stream.pipeline.looking import Sight
 from acfd_stream.track.tracker import FaceTracker
 from acfd_stream.types import (
     Detections,
@@ -28,8 +29,8 @@ from acfd_stream.types import (
     ShotChange,
     Verdict,
 )
+from acfd_stream.video.held import Memory
 from acfd_stream.video.place import Place
-from acfd_stream.video.readahead import Decoded
 from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
 
 
@@ -59,6 +60,9 @@ class Stream:
         self._tracker = FaceTracker(track_config)
         self._keep_score = track_config.keep_score  # what scores less is in no track, cut off or not
         self._shot = 0
+        self.held = Memory()  # of the detector of held drawings, behind the last frame
+        self._found = Detections.empty()  # in the drawing that was looked at last
+        self._follows_seen = False  # the frame that the tracker had last was looked at, or held
         self._place: Place | None = None  # of the last frame that the shot detector saw
         self._undecided: deque[_Unsettled] = deque()  # which shot?
         self._tracked: deque[_Unsettled] = deque()  # which faces?
@@ -69,26 +73,31 @@ class Stream:
         """Tracks started so far."""
         return self._tracker.tracks_started
 
-    def push(self, decoded: Decoded, detections: Detections, timings: StageSeconds, keeps_frame: bool) -> list[Settled]:
+    def push(self, sight: Sight, keeps_frame: bool) -> list[Settled]:
         """Take the next frame; the frames that are settled now, in order."""
         begin = time.perf_counter()
-        frame = decoded.frame
-        is_truncated = detections.is_truncated and detections.cut_score >= self._keep_score
-        result = _begun(frame, is_truncated, timings)
+        self.held = sight.memory
+        if not sight.has_pixels:
+            return self._push_unseen(sight)
+        if sight.detections is not None:
+            self._found = sight.detections
+        frame, found = sight.decoded.frame, self._found
+        is_truncated = found.is_truncated and found.cut_score >= self._keep_score
+        result = replace(_begun(frame, is_truncated, sight.timings), reused=sight.is_held)
         entry = Settled(result, frame.arrived_at, frame if keeps_frame else None)
-        self._undecided.append(_Unsettled(entry, detections, is_seen=True))
+        self._undecided.append(_Unsettled(entry, found, is_seen=True))
         settled = self._decided(self._shots.push(frame.picture))
-        self._place = Place(frame.index, frame.pts, frame.is_pts_filled, decoded.tally)
+        self._place = Place(frame.index, frame.pts, frame.is_pts_filled, sight.decoded.tally)
         self.next_index = frame.index + 1
-        timings["track"] = time.perf_counter() - begin
+        sight.timings["track"] = time.perf_counter() - begin
         return settled
 
-    def push_unseen(self, decoded: Decoded, timings: StageSeconds) -> list[Settled]:
+    def _push_unseen(self, sight: Sight) -> list[Settled]:
         """Take a frame that nobody looked at: it was dropped or could not be decoded. What is settled now, in order."""
-        frame = decoded.frame
-        outcome = Outcome.FAILED if decoded.drop_reason is None else Outcome.DROPPED
-        verdict = Verdict(outcome, drop_reason=decoded.drop_reason, failure=frame.failure)
-        result = replace(_begun(frame, False, timings), verdict=verdict)
+        frame, drop_reason = sight.decoded.frame, sight.decoded.drop_reason
+        outcome = Outcome.FAILED if drop_reason is None else Outcome.DROPPED
+        verdict = Verdict(outcome, drop_reason=drop_reason, failure=frame.failure)
+        result = replace(_begun(frame, False, sight.timings), verdict=verdict)
         self._undecided.append(_Unsettled(Settled(result, frame.arrived_at), Detections.empty(), is_seen=False))
         self.next_index = frame.index + 1
         return self._decided([])
@@ -116,7 +125,10 @@ class Stream:
         self._shot += is_new
         entry.settled.result = replace(entry.settled.result, shot=self._shot)
         self._tracked.append(entry)
-        return self._with_faces(self._tracker.push(entry.detections, is_new_shot=is_new))
+        # The tracker repeats the frame before, which must be of the same drawing: behind one that nobody saw it looks.
+        is_held = entry.settled.result.reused and self._follows_seen
+        self._follows_seen = entry.is_seen
+        return self._with_faces(self._tracker.push(entry.detections, is_new_shot=is_new, is_held=is_held))
 
     def _with_faces(self, faces_by_frame: list[tuple[Face, ...]]) -> list[Settled]:
         done = []
@@ -133,6 +145,9 @@ class Stream:
         return {
             "next_index": self.next_index,
             "place": None if self._place is None else self._place.values(),
+            "held": self.held.values(),
+            "found": _packed(self._found),
+            "follows_seen": self._follows_seen,
             "shot": self._shot,
             "shots": self._shots.state(),
             "tracker": self._tracker.state(),
@@ -149,6 +164,8 @@ class Stream:
         """
         self._shots.restore(state["shots"])
         self._tracker.restore(state["tracker"])
+        self.held = Memory.from_values(state["held"])
+        self._found, self._follows_seen = _unpacked(state["found"]), bool(state["follows_seen"])
         self._place = place_of(state)
         self._shot, self.next_index = int(state["shot"]), int(state["next_index"])
         self._undecided = deque(

@@ -175,7 +175,7 @@ def test_what_does_not_fit_is_refused(gappy_clip: Path, tmp_path: Path) -> None:
         TrackSession(write_clip(tmp_path / "clip.mp4"), detector=SquareFinder(), resume=state)
     with pytest.raises(ResumeError, match="damaged"):
         TrackSession(gappy_clip, detector=SquareFinder(), resume=changed(state, stream={"next_index": 3}))
-    with pytest.raises(ResumeError, match="format 1, got 9"):
+    with pytest.raises(ResumeError, match="format 2, got 9"):
         changed(state, format=9)
 
 

@@ -140,7 +140,7 @@ def test_pixels_are_held_no_longer_than_said(
         most = max(most, drawn.alive)
         del given
     delay = track_config.delay_frames + shot_config.lookahead_frames + 1 if keeps_frames else 0
-    assert 0 < most <= delay + 2 * detector.config.batch + 1
+    assert 0 < most <= delay + 4 * detector.config.batch + 1  # half of a group may repeat drawings
     assert drawn.alive == 0
 
 
@@ -165,12 +165,15 @@ def test_stage_times_of_every_frame_are_in_the_ledger(clip: Path, detector: Dete
     session = TrackSession(clip, detector=detector)
     results = list(session)
     met = [stage for stage in STAGES if stage != "encode"]  # that is the service's
-    assert all(set(result.timings) == set(met) - {"send"} for result in results)
+    unmet = {"send"}, {"send", "infer", "decode_boxes", "nms"}  # a repeat does not meet the network
+    assert all(set(result.timings) == set(met) - unmet[result.reused] for result in results)
     assert all(min(result.timings.values()) >= 0 for result in results)
     summary = session.ledger.summary()
-    assert {stage: times.count for stage, times in summary.items()} == dict.fromkeys(met, FRAMES)
-    total = sum(result.timings["infer"] for result in results)
-    assert summary["infer"].mean_seconds == pytest.approx(total / FRAMES)
+    looked_at = [result for result in results if not result.reused]
+    counts = {stage: len(looked_at) if stage in unmet[1] - unmet[0] else FRAMES for stage in met}
+    assert {stage: times.count for stage, times in summary.items()} == counts
+    total = sum(result.timings["infer"] for result in looked_at)
+    assert summary["infer"].mean_seconds == pytest.approx(total / len(looked_at))
 
 
 def test_an_iterator_closed_early_leaves_nothing(drawn: DrawnVideo, detector: Detector) -> None:

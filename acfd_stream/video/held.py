@@ -1,0 +1,251 @@
+"""Which frames repeat the drawing before them, judged on the planes as the decoder left them.
+
+Animation is drawn on twos and threes: a drawing stays for some frames, and the codec, grain or a fade make each of
+them a little different. Every frame is compared with the one frame of the drawing that was looked at, never with the
+last repeat, so that slow motion cannot creep.
+
+What is compared is made of block means, about as fine as the network's view: a change that they do not show, no
+detector sees. In each window of 8×8 means the difference is held against what varies there. A codec that sharpens or
+smears a line changes a part of it; a line that moves, a mouth that opens or an eye that shuts replaces what was there,
+however small: one window is enough. A fade changes all means by one gain and one offset, which are found first and
+taken out.
+
+A good codec leaves a hundredth of the variance unexplained, a coarse one as much as slow motion does. How coarse this
+one is shows in the last frames: where some differ much less from their drawings than the others do, those are repeats,
+and what they differ by is noise. Where frames differ alike, nothing is taken for noise.
+
+Source: the share of the variance that is not explained, as in the structure term of Wang et al., "Image quality
+assessment: from error visibility to structural similarity", 2004; the threshold between two kinds of frames by Otsu,
+"A threshold selection method from gray-level histograms", 1979.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream import ops
+from acfd_stream.types import Picture
+
+Means = NDArray[np.int16]  # [H, W], 14-bit samples
+Floats = NDArray[np.float64]
+
+LEVEL = 64
+"""14-bit samples a level of 8 bits."""
+FINEST_SIDE = 1280
+"""Up to this longer side, samples, blocks are 2 a side; beyond twice as many for every doubling."""
+LEAST_LIMIT, MOST_LIMIT = 0.1, 0.5
+"""A window that leaves more of its variance unexplained shows another drawing; the limit goes by the codec's noise."""
+NOISE_TIMES = 2.5
+"""The limit is so many times what repeats usually leave unexplained."""
+FLOOR = 12.0
+"""Levels of difference, root mean square, beyond which a flat window is another one."""
+FRAMES_KEPT, FRAMES_NEEDED = 24, 8
+"""So many of the last frames tell how coarse the codec is, and from so many on."""
+LEAST_RATIO = 2.5
+"""Repeats must differ so much less from their drawings than other frames do to be told from slow motion."""
+SLIGHTEST = 1e-3
+"""Shares of the variance below this count as this."""
+FADE_GAINS = (0.6, 1.67)
+"""A drawing that a fade has made this much fainter or stronger is looked at anew."""
+FADE_LEVELS = 0.8
+"""The typical cell differs by more levels in a fade."""
+FADE_CONTRAST = 4.0
+"""Least standard deviation, levels, of a picture whose gain can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is kept of the frame that was looked at; nobody writes to it."""
+
+    kind: tuple[Any, ...]  # layout of the planes; a frame of another one is another drawing
+    means: tuple[Means, ...]  # of each channel
+
+    def values(self) -> dict[str, Any]:
+        """For JSON; some 100 kB for 1080p."""
+        return {
+            "kind": list(self.kind),
+            "means": [[list(mean.shape), _pack(mean)] for mean in self.means],
+        }
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Drawing:
+        """The drawing that ``values`` was taken from.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not such a drawing.
+        """
+        return cls(tuple(values["kind"]), tuple(_unpack(text, shape) for shape, text in values["means"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that a detector remembers; nobody writes to it."""
+
+    drawing: Drawing | None = None  # that was looked at last
+    shares: tuple[float, ...] = ()  # of the variance that the last frames left unexplained
+
+    def values(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"drawing": None if self.drawing is None else self.drawing.values(), "shares": list(self.shares)}
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Memory:
+        """The memory that ``values`` was taken from.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not such a memory.
+        """
+        drawing = None if values["drawing"] is None else Drawing.from_values(values["drawing"])
+        return cls(drawing, tuple(float(share) for share in values["shares"]))
+
+
+def drawing_of(picture: Picture) -> Drawing:
+    """What is compared of a picture."""
+    size = picture.stored_size
+    kind = (picture.pixel_format.value, *size, picture.bit_depth, picture.is_full_range, picture.rotation)
+    return Drawing(kind, ops.mean_pool(picture, _block(size)))
+
+
+def unexplained(drawing: Drawing, frame: Drawing) -> float:
+    """The part of its variance, luma's, that ``frame`` does not have from ``drawing``, where most: 0 … about 3.
+
+    Infinite where colour alone shows that it is another drawing, or the planes are laid out differently.
+    """
+    if frame.kind != drawing.kind:
+        return math.inf
+    if all(map(np.array_equal, drawing.means, frame.means)):
+        return 0.0
+    luma, *chroma = (_Change(*pair) for pair in zip(drawing.means, frame.means, strict=True))
+    gain, offset = luma.fade()
+    # A fade leaves what has no colour without colour: grey stays where it is. Of RGB all three are like luma.
+    shift = offset if drawing.kind[0] == "rgb24" else 128 * LEVEL * (1.0 - gain)
+    if any(change.unexplained(gain, shift) > MOST_LIMIT for change in chroma):
+        return math.inf
+    return luma.unexplained(gain, offset)
+
+
+class HeldDetector:
+    """Held drawings of one stream. Set ``memory`` to go on where another detector stood."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+
+    def push(self, picture: Picture) -> bool:
+        """Take the next frame's picture; whether it repeats the drawing that was looked at last."""
+        frame, (drawing, shares) = drawing_of(picture), (self.memory.drawing, self.memory.shares)
+        share = math.inf if drawing is None else unexplained(drawing, frame)
+        is_held = share < limit_for(shares)
+        if math.isfinite(share):
+            shares = (*shares, max(share, SLIGHTEST))[-FRAMES_KEPT:]
+        self.memory = Memory(drawing if is_held else frame, shares)
+        return is_held
+
+
+def limit_for(shares: Sequence[float]) -> float:
+    """What a repeat leaves unexplained at most, after frames of which these were the shares."""
+    if len(shares) < FRAMES_NEEDED:
+        return LEAST_LIMIT
+    ranked = np.sort(np.log(np.array(shares)))
+    below = np.arange(2, len(ranked) - 1)  # frames of the lower kind
+    sums = np.cumsum(ranked)
+    apart = sums[below - 1] / below - (sums[-1] - sums[below - 1]) / (len(ranked) - below)
+    split = int(below[np.argmax(below * (len(ranked) - below) * apart * apart)])
+    usual, other = (math.exp(float(np.median(part))) for part in (ranked[:split], ranked[split:]))
+    if other < LEAST_RATIO * usual:
+        return LEAST_LIMIT
+    return min(max(NOISE_TIMES * usual, LEAST_LIMIT), MOST_LIMIT)
+
+
+class _Change:
+    """How one plane of means became another one, cell by cell."""
+
+    def __init__(self, before: Means, after: Means) -> None:
+        self._sums = ops.cell_moments(before, after)  # int64 [5, H, W]: a, b, aa, ab, bb
+        self._counts = _cell_counts(before.shape[0], before.shape[1])
+
+    def fade(self) -> tuple[float, float]:
+        """(gain, offset) that take most cells of the one picture to the other; (1, 0) where there is no fade."""
+        none = (1.0, 0.0)
+        differences = self._squares(*none) / self._counts
+        if np.median(differences) <= (FADE_LEVELS * LEVEL) ** 2:
+            return none
+        is_usual = np.ones(self._counts.shape, bool)
+        gain, offset = none
+        for _ in range(3):
+            found = self._line(is_usual)
+            if found is None:
+                return none
+            gain, offset = found
+            differences = self._squares(gain, offset) / self._counts
+            is_usual = differences <= max(float(LEVEL**2), 2.0 * float(np.median(differences)))
+        return (gain, offset) if FADE_GAINS[0] <= gain <= FADE_GAINS[1] else none
+
+    def unexplained(self, gain: float, offset: float) -> float:
+        """The largest part of a window's variance that does not come from the picture before."""
+        a, b, aa, _, bb = (_windows(sums.astype(np.float64)) for sums in self._sums)
+        counts = _windows(self._counts)
+        varied = gain * gain * (aa - a * a / counts) + bb - b * b / counts
+        return float((_windows(self._squares(gain, offset)) / (varied + counts * (FLOOR * LEVEL) ** 2)).max())
+
+    def _squares(self, gain: float, offset: float) -> Floats:
+        """Sum over each cell of the squared differences from gain · a + offset."""
+        a, b, aa, ab, bb = self._sums
+        if (gain, offset) == (1.0, 0.0):
+            return np.asarray(aa - 2 * ab + bb, np.float64)
+        sums = gain * gain * aa + bb + offset * offset * self._counts
+        sums += 2.0 * (gain * offset * a - gain * ab - offset * b)
+        return np.asarray(np.maximum(sums, 0.0), np.float64)
+
+    def _line(self, is_used: NDArray[np.bool_]) -> tuple[float, float] | None:
+        """Gain and offset of least squares over some cells; None where these are too flat to tell."""
+        count = int(self._counts[is_used].sum())
+        a, b, aa, ab, _ = (int(sums[is_used].sum()) for sums in self._sums)  # exact, in any order
+        spread = count * aa - a * a
+        if count == 0 or spread < (count * FADE_CONTRAST * LEVEL) ** 2:
+            return None
+        gain = (count * ab - a * b) / spread
+        return gain, (b - gain * a) / count
+
+
+def _block(size: tuple[int, int]) -> int:
+    """Samples of a block's side for planes of this size."""
+    block = 2
+    while max(size) > FINEST_SIDE * block // 2 and block < 16:
+        block *= 2
+    return block
+
+
+def _windows(cells: Floats) -> Floats:
+    """Sums over windows of 2×2 cells, one from each cell; what has one row or column of cells is its own neighbour."""
+    down = cells[1:] + cells[:-1] if cells.shape[0] > 1 else cells
+    return down[:, 1:] + down[:, :-1] if cells.shape[1] > 1 else down
+
+
+@lru_cache(maxsize=64)
+def _cell_counts(height: int, width: int) -> Floats:
+    """Means in each cell."""
+    ones = np.ones((height, width), np.int16)
+    counts: Floats = ops.cell_moments(ones, ones)[0].astype(np.float64)
+    counts.flags.writeable = False
+    return counts
+
+
+def _pack(means: Means) -> str:
+    """Differences along the rows, deflated: a drawing is mostly flat."""
+    steps = np.diff(means, axis=1, prepend=np.int16(0))
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(steps, "<i2").tobytes(), 1)).decode()
+
+
+def _unpack(text: str, shape: Any) -> Means:
+    height, width = (int(side) for side in shape)
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i2").reshape(height, width)
+    return np.cumsum(steps, axis=1, dtype=np.int16)
