@@ -24,7 +24,6 @@ from acfd_stream.pipeline.ledger import STAGES
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import FrameResult
 from benchmarks.measure import Row, ratio_row, row, save
-from benchmarks.peers.ours import every_frame_settings
 
 SIZES = {720: 1280, 1080: 1920, 2160: 3840}  # height → width
 MAIN = 1080
@@ -55,11 +54,11 @@ def drawn_clip(folder: Path, height: int, width: int, plan: str = "demo") -> Pat
     return clip
 
 
-def take(passes: Passes, clip: Path, detector: Detector, target: Path, settings: dict[str, Any]) -> None:
+def take(passes: Passes, clip: Path, detector: Detector, target: Path, video: VideoConfig) -> None:
     """One pass, as ``acfd-stream track`` does it, from opening the file to the closing line of the results."""
     results: list[FrameResult] = []
     begin = time.perf_counter()
-    with TrackSession(str(clip), detector=detector, **settings) as session:
+    with TrackSession(str(clip), detector=detector, video_config=video) as session:
         writer = open_writer(str(target), "jsonl", header_of(session))
         for result in session:
             writer.write(result)
@@ -73,13 +72,12 @@ def take(passes: Passes, clip: Path, detector: Detector, target: Path, settings:
 
 def in_turn(clip: Path, detector: Detector, seconds: float, rounds: int) -> dict[str, Passes]:
     """Passes with held drawings reused ("") and with every frame looked at ("every_frame"), after one of each."""
-    ways = {"": {}, "every_frame": every_frame_settings()}
-    video = VideoConfig(end_seconds=seconds)
+    ways = {name: VideoConfig(end_seconds=seconds, every_frame=bool(name)) for name in ("", "every_frame")}
     for index in range(rounds + 1):
         if index <= 1:
             found = {name: Passes() for name in ways}
-        for name, settings in ways.items():
-            take(found[name], clip, detector, clip.with_suffix(".jsonl"), {"video_config": video, **settings})
+        for name, video in ways.items():
+            take(found[name], clip, detector, clip.with_suffix(".jsonl"), video)
     return found
 
 

@@ -27,7 +27,7 @@ OURS = Contestant("ours", "us", "tracks", "ours")
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    frames = [drawing((96, 128), (20 + index, 28), is_behind_cut=False) for index in range(FRAMES)]
+    frames = [drawing((96, 128), (20 + index // 2 * 2, 28), is_behind_cut=False) for index in range(FRAMES)]  # on twos
     return encode(tmp_path_factory.mktemp("clips") / "clip.mp4", frames, (96, 128))
 
 
@@ -143,7 +143,7 @@ def test_a_clip_is_timed_from_bytes_to_lines_in_both_ways(clip: Path, tiny_model
         "": (FRAMES, 2),
         "every_frame": (FRAMES, 2),
     }
-    assert found["every_frame"].reused == 0
+    assert found["every_frame"].reused == 0 < found[""].reused < FRAMES
     rows = {row["name"]: row for row in bench_stream.rows_of(96, found, {})}
     speeds, times = rows["stream_96_fps"], rows["stream_96_real_time"]
     assert times["median"] == pytest.approx(speeds["median"] / 24, rel=1e-3)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from turns import Look
 
 
 def load(model: str = "acfd-n", size: str = "", every_frame: str = "") -> tuple[str, Look]:
-    """Faces of all frames with the shipped settings; ``size`` changes the network's view, pixels."""
+    """Faces of all frames with the shipped settings; ``size`` in pixels; with ``every_frame`` nothing is reused."""
     from acfd_stream import Detector, track_video
-    from acfd_stream.config import DetectConfig
+    from acfd_stream.config import DetectConfig, VideoConfig
 
     config = DetectConfig(size=int(size)) if size else DetectConfig()
-    settings = every_frame_settings() if every_frame else {}
+    video = VideoConfig(every_frame=bool(every_frame))
     detector = Detector.open(model, "cpu", config)
 
     def look(clip: Path) -> Iterator[int]:
-        for result in track_video(str(clip), detector=detector, **settings):
+        for result in track_video(str(clip), detector=detector, video_config=video):
             yield len(result.faces)
 
-    return f"acfd_stream, {detector.description}, {config.size} px", look
-
-
-def every_frame_settings() -> dict[str, Any]:
-    """What ``track_video`` is given so that it looks at held drawings again."""
-    return {}
+    what = "every frame" if every_frame else "held drawings reused"
+    return f"acfd_stream, {detector.description}, {config.size} px, {what}", look
