@@ -37,14 +37,13 @@ def alone(detector: Detector, clips: list[Path]) -> list[list[FrameResult]]:
     return [list(TrackSession(clip, detector=detector, video_config=PART)) for clip in clips]
 
 
-@pytest.mark.parametrize("batch", [1, 4, 8])
-def test_two_films_at_once_give_what_each_gives_alone(
-    batch: int, detector: Detector, clips: list[Path], alone: list[list[FrameResult]]
-) -> None:
-    cheap = Costs(detector.config, {((288, 512),): 0.001}, 0.0, [1.0 - 0.1 * place for place in range(8)])
+def tracked(
+    detector: Detector, clips: list[Path], costs: Costs, batch: int
+) -> tuple[list[list[FrameResult]], CollectorRegistry]:
+    """Both films at once, one live and one behind it, and what was counted."""
     config, registry = SchedulerConfig(batch=batch), CollectorRegistry()
     with (
-        Scheduler(detector, config, costs=cheap, metrics=Metrics(registry)) as scheduler,
+        Scheduler(detector, config, costs=costs, metrics=Metrics(registry)) as scheduler,
         ThreadPoolExecutor(2) as streams,
     ):
         lanes = [scheduler.open_lane(config) for config in (LaneConfig(in_flight=8), LaneConfig.background(batch))]
@@ -52,8 +51,27 @@ def test_two_films_at_once_give_what_each_gives_alone(
         def track(place: int) -> list[FrameResult]:
             return list(TrackSession(clips[place], detector=lanes[place], video_config=PART))
 
-        assert list(streams.map(track, range(2))) == alone
+        return list(streams.map(track, range(2))), registry
+
+
+@pytest.mark.parametrize("batch", [1, 4, 8])
+def test_two_films_at_once_give_what_each_gives_alone(
+    batch: int, detector: Detector, clips: list[Path], alone: list[list[FrameResult]]
+) -> None:
+    cheap = Costs(detector.config, {((288, 512),): 0.001}, 0.0, [1.0 - 0.1 * place for place in range(8)])
+    results, registry = tracked(detector, clips, cheap, batch)
+    assert results == alone
     alone_in_batch = registry.get_sample_value("acfd_batch_size_bucket", {"le": "1.0"})
     shared_batches = registry.get_sample_value("acfd_batch_size_count") - alone_in_batch  # type: ignore[operator]
     assert (shared_batches > 0) == (batch > 1)
     assert all(any(result.faces for result in results) for results in alone)
+
+
+def test_two_films_side_by_side_give_what_each_gives_alone(
+    detector: Detector, clips: list[Path], alone: list[list[FrameResult]]
+) -> None:
+    side_by_side = Costs(detector.config, {((288, 512),): 0.001}, slots=2, beside=1.2)
+    results, registry = tracked(detector, clips, side_by_side, 4)
+    assert results == alone
+    pictures = registry.get_sample_value("acfd_batch_size_sum")
+    assert pictures == registry.get_sample_value("acfd_batch_size_count")
