@@ -8,6 +8,7 @@ import mmap
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,20 @@ def test_the_loudest_colours_overflow_nothing(instruction_set, level, color_matr
         planes = (np.full((4, 34), level, np.uint8), np.full((2, 17), u, np.uint8), np.full((2, 17), v, np.uint8))
         arguments = (planes, "yuv420p", 8, color_matrix, is_full_range, 0, (4, 34), (4, 34), PAD)
         assert np.array_equal(_C.letterbox(*arguments, instruction_set), reference.letterbox(*arguments))
+
+
+def test_weights_that_are_kept_are_those_of_their_size():
+    """More sizes than weights are kept of, in turn on several threads."""
+    planes = planes_of("yuv420p", (40, 60), 8, np.random.default_rng(6))
+    sizes = [(height, width) for height in range(3, 40, 4) for width in range(5, 60, 9)]
+
+    def letterboxes(backend):
+        return [backend.letterbox(planes, "yuv420p", 8, "bt709", False, 0, size, size, PAD) for size in sizes]
+
+    law = letterboxes(reference)
+    with ThreadPoolExecutor(4) as pool:
+        for views in pool.map(letterboxes, [_C] * 8):
+            assert all(map(np.array_equal, views, law))
 
 
 def array_before_a_wall(shape, dtype):
