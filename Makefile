@@ -83,6 +83,8 @@ endif
 bench-peers: $(TOOLS)
 	@$(MAKE) --no-print-directory $(PEERS)/.installed || rm -rf $(PEERS)
 	$(BIN)/python -m benchmarks.bench_peers --peers-python $(PEERS)/bin/python
+	$(PIP) --no-deps "trackeval>=1.3"
+	$(BIN)/python -m benchmarks.tracking --peers $(PEERS)/bin/python
 
 clean:
 	rm -rf build dist out *.egg-info acfd_stream/*.so acfd_stream/v1/*_pb2* .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ import sys
 from gpu.acceptance import LINES, NOT_YET
 from measure import RESULTS, ROOT, Row, load
 from peers.field import TRACKERS, VIDEO
+from tracking_table import by_situation, summary
 
 BEGIN = "<!-- figures: written by benchmarks/readme_table.py -->"
 END = "<!-- end of figures -->"
@@ -15,6 +16,9 @@ GPU_END = "<!-- end of the figures of a GPU -->"
 PEERS_BEGIN = "<!-- figures beside peers: written by benchmarks/readme_table.py -->"
 PEERS_END = "<!-- end of the figures beside peers -->"
 PEERS = "peers"  # peers.json, which benchmarks/bench_peers.py writes
+TRACKING_BEGIN = "<!-- figures of tracks: written by benchmarks/readme_table.py -->"
+TRACKING_END = "<!-- end of the figures of tracks -->"
+TRACKING = "tracking"  # tracking.json, which benchmarks/tracking.py writes
 GPU = "gpu"  # gpu.json, which benchmarks/gpu_suite.py writes
 SHOWN = {  # name of a row → how a reader knows it; a row that was not taken is left out
     "stream_720_fps": "720p clip on twos, from bytes to JSON lines",
@@ -138,6 +142,11 @@ def main() -> int:
     tables = [(GPU_BEGIN, GPU_END, gpu_table(load(GPU))), *([(BEGIN, END, table(rows))] if rows else [])]
     if beside := load(PEERS):
         tables.append((PEERS_BEGIN, PEERS_END, peers_table(beside)))
+    tracks = load(TRACKING)
+    if tracks:
+        tables.append((TRACKING_BEGIN, TRACKING_END, summary(tracks)))
+        page = ROOT / "docs/tracking.md"
+        page.write_text(str(replaced(page.read_text(), TRACKING_BEGIN, TRACKING_END, by_situation(tracks))))
     for begin, end, inside in tables:
         text = replaced(str(text), begin, end, inside)
         if text is None:
