@@ -7,9 +7,11 @@ its neighbours, on the batch or on how many threads there are, to the last bit.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import logging
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -37,6 +39,7 @@ from acfd_stream.ops.anchors import anchor_count
 from acfd_stream.types import FloatArray
 
 _log = logging.getLogger(__name__)
+_CONVERTER = "openvino.tools.ovc"
 
 
 class OpenVinoRunner:
@@ -221,10 +224,31 @@ def _cpu_count() -> int:
 
 def _import_openvino() -> Any:
     try:
-        import openvino
+        with _without_converter():
+            import openvino
     except ImportError as error:
         raise BackendUnavailable(f"openvino cannot be loaded ({error}); run `pip install openvino`") from error
+    if not hasattr(openvino, "convert_model"):
+        openvino.convert_model = _convert_model
     return openvino
+
+
+@contextmanager
+def _without_converter() -> Iterator[None]:
+    """Let OpenVINO be loaded without its converter of other frameworks' models, which takes as long as all the rest."""
+    if {"openvino", _CONVERTER} & sys.modules.keys():
+        yield
+        return
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # Python's own sign for what cannot be imported
+    try:
+        yield
+    finally:
+        sys.modules.pop(_CONVERTER, None)
+
+
+def _convert_model(*arguments: Any, **options: Any) -> Any:
+    """What ``openvino.convert_model`` is, loaded now: others in this process may want it."""
+    return importlib.import_module(_CONVERTER).convert_model(*arguments, **options)
 
 
 @contextmanager
