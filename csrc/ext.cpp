@@ -26,6 +26,7 @@ using Pair = std::pair<std::int64_t, std::int64_t>;  // (height, width)
 constexpr std::int64_t kPlaneSideMax = 65535;
 constexpr std::int64_t kNetworkSideMax = 16384;
 constexpr std::int64_t kStrideMax = 4096;
+constexpr int kPoolSideMax = 16;  // 2^8 samples of 16 bits add up to 2^24
 constexpr std::int64_t kAnyLength = -1;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& allowed, const std::string& got) {

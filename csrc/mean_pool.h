@@ -5,8 +5,6 @@
 
 namespace acfd {
 
-constexpr int kPoolSideMax = 16;  // samples of a block's side: 2^8 of 16 bits add up to 2^24
-
 // A 14-bit sample of `count` samples that add up to `sum`, halves up; 16 bits may round up to 2^14.
 ACFD_HOST_DEVICE short round_mean(unsigned sum, int count, int bit_depth) {
   const unsigned long long twice = static_cast<unsigned long long>(count) << (bit_depth + 1);

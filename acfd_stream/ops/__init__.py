@@ -116,6 +116,10 @@ def mean_pool(picture: Picture, block: int, *, backend: str = "cpp") -> tuple[ND
         ShapeError: planes do not fit the format, bit depth or each other, or the block is out of bounds.
         BackendUnavailable: the backend is not on this machine.
     """
+    if picture.is_on_device and backend == "cpp":
+        from acfd_stream.ops.cuda.previews import open_previews
+
+        return open_previews().mean_pool(picture, block)
     picture = picture.on_host()
     return load_backend(backend).mean_pool(picture.planes, picture.pixel_format.value, picture.bit_depth, block)
 

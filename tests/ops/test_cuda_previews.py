@@ -73,3 +73,18 @@ def test_many_sizes_and_threads_get_their_own(previews: Previews) -> None:
         size = (8 + seed, 12)
         np.testing.assert_array_equal(image, ops.letterbox(pictures[seed], size, size, PAD, backend="reference"))
     assert len(previews._targets) == SIZES_KEPT
+
+
+@pytest.mark.parametrize("pixel_format", [PixelFormat.NV12, PixelFormat.RGB24])
+def test_means_of_what_lies_on_a_gpu_are_those_of_the_host(
+    monkeypatch: pytest.MonkeyPatch, previews: Previews, pixel_format: PixelFormat
+) -> None:
+    monkeypatch.setattr(module, "open_previews", lambda: previews)
+    picture = noise()
+    if pixel_format is PixelFormat.RGB24:
+        picture = Picture.from_rgb(np.random.default_rng(3).integers(0, 256, (31, 50, 3)).astype(np.uint8))
+    upside_down = replace(picture, planes=tuple(np.ascontiguousarray(plane[::-1]) for plane in picture.planes))
+    turned = replace(there(upside_down), planes=tuple(plane[::-1] for plane in there(upside_down).planes))
+    expected = ops.mean_pool(picture, 4, backend="reference")
+    for same in (there(picture), turned):
+        assert all(np.array_equal(one, other) for one, other in zip(ops.mean_pool(same, 4), expected, strict=True))

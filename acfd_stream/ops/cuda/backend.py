@@ -5,5 +5,6 @@ from acfd_stream.ops.cuda.single import CudaBackend
 
 _backend = CudaBackend(open_ops())
 letterbox = _backend.letterbox
+mean_pool = _backend.mean_pool
 decode_anchors = _backend.decode_anchors
 nms = _backend.nms

@@ -17,7 +17,7 @@ from typing import Any
 from acfd_stream.config import cache_dir
 from acfd_stream.errors import BackendUnavailable
 
-SOURCES = ("letterbox_cuda.cu", "decode_anchors_cuda.cu", "nms_cuda.cu")
+SOURCES = ("letterbox_cuda.cu", "mean_pool_cuda.cu", "decode_anchors_cuda.cu", "nms_cuda.cu")
 COMPILE_OPTIONS = ("--std=c++17", "--fmad=false", "--ftz=false")
 """Without contraction to FMA, and with denormals, the float32 results equal the law's to the last bit."""
 _INCLUDE = re.compile(r'^#include "(?P<name>\w+\.h)"\n', re.MULTILINE)

@@ -254,7 +254,7 @@ class CudaLetterboxes:
         if picture.ready is not None:
             self._device.wait_for(picture.ready)
         return tuple(
-            plane if _is_readable(plane.shape, plane.strides, plane.dtype.itemsize) else self._device.contiguous(plane)
+            plane if is_readable(plane.shape, plane.strides, plane.dtype.itemsize) else self._device.contiguous(plane)
             for plane in picture.planes
         )
 
@@ -266,7 +266,7 @@ def _check_planes(picture: Picture, planes: tuple[Array, ...]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _is_readable(shape: tuple[int, ...], strides: tuple[int, ...], item_bytes: int) -> bool:
+def is_readable(shape: tuple[int, ...], strides: tuple[int, ...], item_bytes: int) -> bool:
     """Whether the samples of every row lie side by side, and the kernel's 32-bit steps reach every row."""
     if abs(strides[0]) * shape[0] >= PLANE_BYTES:
         return False

@@ -1,4 +1,4 @@
-"""Small pictures on the host of pictures that lie on a GPU: thumbnails for shots, frames for overlays.
+"""Small pictures on the host of pictures that lie on a GPU: for shots, held drawings and overlays.
 
 They have a stream of their own, so that none waits behind a network that runs on another.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.ops.cuda.batch import CudaOps, open_ops
 from acfd_stream.ops.cuda.letterboxes import CudaLetterboxes, PictureRecords
+from acfd_stream.ops.cuda.pooling import mean_pool
 from acfd_stream.types import Picture
 
 SIZES_KEPT = 16
@@ -45,6 +46,11 @@ class Previews:
             image: NDArray[np.uint8] = self._ops.to_host(target.images)[0]
             target.let_go()
         return image
+
+    def mean_pool(self, picture: Picture, block: int) -> tuple[NDArray[np.int16], ...]:
+        """As ``ops.mean_pool``, to the last bit; waits for the GPU."""
+        with self._lock:
+            return mean_pool(self._ops, picture, block)
 
     def _target(self, network_size: tuple[int, int], pad: tuple[int, int, int]) -> CudaLetterboxes:
         key = (network_size, pad)

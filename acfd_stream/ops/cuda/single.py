@@ -12,12 +12,13 @@ from acfd_stream.ops.anchors import AnchorSpec, Letterbox
 from acfd_stream.ops.cuda.batch import CudaOps
 from acfd_stream.ops.cuda.faces import AnchorDecoder, Suppressor
 from acfd_stream.ops.cuda.letterboxes import CudaLetterboxes, PictureRecords
+from acfd_stream.ops.cuda.pooling import mean_pool
 from acfd_stream.ops.cuda.records import CANDIDATE_COUNT, as_bytes
 from acfd_stream.types import ColorMatrix, FloatArray, IndexArray, Picture, PixelFormat, PlaneArray
 
 
 class CudaBackend:
-    """The three ops with the parameters of ``reference.py``."""
+    """The ops with the parameters of ``reference.py``."""
 
     def __init__(self, ops: CudaOps) -> None:
         self._ops = ops
@@ -56,6 +57,16 @@ class CudaBackend:
             target.put([picture], [Letterbox(network_size, content_size, content_size)])
             image: NDArray[np.uint8] = self._ops.to_host(target.images)[0]
         return image
+
+    def mean_pool(
+        self, planes: tuple[PlaneArray, ...], pixel_format: str, bit_depth: int, block: int
+    ) -> tuple[NDArray[np.int16], ...]:
+        """14-bit means of the blocks of every channel, int16 [ceil(h / block), ceil(w / block)]."""
+        _checks.check_picture(planes, pixel_format, bit_depth, "bt601", 0)
+        height, width = planes[0].shape[:2]
+        picture = Picture(planes, PixelFormat(pixel_format), (height, width), bit_depth)
+        with self._lock:
+            return mean_pool(self._ops, picture, block)
 
     def decode_anchors(
         self,

@@ -4,6 +4,7 @@
 // clang-format off
 #include "decode_anchors_cuda.cu"
 #include "letterbox_cuda.cu"
+#include "mean_pool_cuda.cu"
 #include "nms_cuda.cu"
 // clang-format on
 
@@ -50,6 +51,7 @@ const std::vector<Kernel>& kernels() {
   static const std::vector<Kernel> all{
       kernel_of("letterbox", letterbox),
       kernel_of("letterbox_taps", letterbox_taps),
+      kernel_of("mean_pool", mean_pool),
       kernel_of("decode_anchors", decode_anchors),
       kernel_of("nms", nms),
       kernel_of("forgets_a_barrier", forgets_a_barrier),
