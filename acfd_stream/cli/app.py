@@ -130,6 +130,9 @@ def track(
     end: Annotated[
         float | None, typer.Option(metavar="S", callback=_check_seconds, help="Second of the video to stop before.")
     ] = None,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Look also at frames that repeat the drawing before them.")
+    ] = False,
     batch: Batch = DEFAULTS.batch,
     threads: Threads = DEFAULTS.threads,
     precision: PrecisionOption = Precision.AUTO,
@@ -148,7 +151,7 @@ def track(
         detect=DetectConfig(
             size=size, scales=parse_scales(scales), batch=batch, threads=threads, precision=precision.value
         ),
-        video=VideoConfig(start_seconds=start, end_seconds=end),
+        video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
         is_quiet=is_quiet,
         report=report,
         has_proxy=has_proxy,

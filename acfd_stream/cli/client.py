@@ -103,6 +103,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
         objective_seconds=None if live is None else live.objective_seconds,
         start_seconds=call.video.start_seconds,
         end_seconds=call.video.end_seconds,
+        every_frame=call.video.every_frame,
     )
     with remote.open() as client, _opened(client, call.source, options, is_uri) as stream:
         info = stream.start.info

@@ -26,6 +26,8 @@ class TrackProgress:
 
     def __init__(self, expected_frames: int | None, *, is_quiet: bool, is_bar_welcome: bool = True) -> None:
         self.frames = 0
+        self.reused = 0  # frames whose faces are those of the drawing before
+        self._looked_at = 0
         self.tracks = 0  # the highest id so far: ids count from 1 and are never used twice
         self._is_quiet = is_quiet
         self._started = time.perf_counter()
@@ -45,6 +47,8 @@ class TrackProgress:
     def advance(self, result: FrameResult) -> None:
         """Count a settled frame."""
         self.frames += 1
+        self.reused += result.reused
+        self._looked_at += not result.reused and result.verdict.outcome.value in ("ok", "late")
         self.tracks = max([self.tracks, *(face.track_id for face in result.faces)])
         if self._bar is not None:
             speed = self._bar.tasks[0].speed
@@ -59,6 +63,9 @@ class TrackProgress:
         seconds = max(time.perf_counter() - self._started, 1e-9)
         found = f"{count(tracks, 'track')} in {count(self.frames, 'frame')}"
         remark(f"{found} → {', '.join(places)}; {self.frames / seconds:.1f} fps")
+        if self.reused:
+            share = f"{self.reused} of {count(self.frames, 'frame')} repeat the drawing before"
+            remark(f"{share} ({self.reused / self.frames:.0%}): faces were looked for {count(self._looked_at, 'time')}")
 
 
 def count(number: int, noun: str) -> str:

@@ -161,6 +161,7 @@ def client_track(
     is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads itself.")] = False,
     start: Annotated[float | None, typer.Option(metavar="S", callback=check_seconds, help="As of 'track'.")] = None,
     end: Annotated[float | None, typer.Option(metavar="S", callback=check_seconds, help="As of 'track'.")] = None,
+    every_frame: Annotated[bool, typer.Option("--every-frame", help="As of 'track'.")] = False,
     ca: Ca = None,
     cert: Cert = None,
     key: Key = None,
@@ -181,7 +182,7 @@ def client_track(
         model="",
         device="",
         detect=DetectConfig(),
-        video=VideoConfig(start_seconds=start, end_seconds=end),
+        video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
         is_quiet=is_quiet,
     )
     remote = Remote(to, ca, cert, key, token_file, tls, patience)

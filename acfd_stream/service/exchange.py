@@ -46,6 +46,8 @@ class StreamOptions:
     """Frames presented before this are skipped."""
     end_seconds: float | None = None
     """Frames presented at or after this are not read."""
+    every_frame: bool = False
+    """Look also at frames that repeat the drawing before them."""
     name: str = ""
     """What the stream is called in statistics; at most 100 characters."""
     shows_overlay: bool = False
@@ -78,6 +80,7 @@ class StreamOptions:
             declared_frame_rate=self.declared_fps or 0.0,
             name=self.name,
             shows_overlay=self.shows_overlay,
+            every_frame=self.every_frame,
             resume_token=resume_token,
             frame_time_base=rational_pb(self.frame_time_base),
         )

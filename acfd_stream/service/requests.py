@@ -142,6 +142,7 @@ def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoCon
         queue_bytes=limits.queue_bytes,
         start_seconds=start,
         end_seconds=end,
+        every_frame=config.every_frame,
         frame_pixels=limits.frame_pixels,
         url_timeout_seconds=min(VideoConfig.url_timeout_seconds, limits.idle_seconds),
     )

@@ -101,6 +101,9 @@ def run(
     end: Annotated[
         float | None, typer.Option(metavar="S", callback=_check_seconds, help="Second of each video to stop before.")
     ] = None,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Look also at frames that repeat the drawing before them.")
+    ] = False,
     batch: Annotated[int, typer.Option(help="Pictures the network sees at once; never changes results.")] = (
         DETECT.batch
     ),
@@ -121,7 +124,7 @@ def run(
         model=model,
         device=device.value,
         detect=DetectConfig(size=size, scales=_scales(scales), batch=batch, threads=threads, precision=precision.value),
-        video=VideoConfig(start_seconds=start, end_seconds=end),
+        video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
         archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds),
         engine=engine.value,
         workers=workers,
