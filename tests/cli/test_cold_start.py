@@ -1,0 +1,55 @@
+"""What a command loads before it does anything: seconds that everyone waits, counted in modules."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+HEAVY = {"av", "cv2", "grpc", "numpy", "onnx", "openvino", "prometheus_client", "scipy", "torch", "typer"}
+# Of what detects a picture: no video, no network, no service, and not OpenVINO's converter of other models.
+NOT_FOR_A_PICTURE = {"av", "grpc", "onnx", "openvino.tools.ovc", "prometheus_client", "scipy", "torch"}
+DETECT = """
+import sys
+from acfd_stream.cli import main
+code = main(["detect", sys.argv[1], "--threads", "1"])
+assert code == 0, code
+"""
+
+
+def loaded_by(program: str, *arguments: str) -> set[str]:
+    """Names of the modules that are loaded when ``program`` has run."""
+    call = [sys.executable, "-c", f"{program}\n{LOADED}", *arguments]
+    done = subprocess.run(call, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("program", "heavy"),
+    [
+        ("import acfd_stream", HEAVY),
+        ("import acfd_stream.cli", HEAVY),
+        ("import acfd_stream.cli.app", HEAVY - {"typer"}),
+        ("from acfd_stream import Detector", HEAVY - {"numpy"}),
+    ],
+)
+def test_what_is_not_needed_is_not_loaded(program: str, heavy: set[str]) -> None:
+    assert loaded_by(program) & heavy == set()
+
+
+def test_the_package_itself_is_next_to_nothing() -> None:
+    added = loaded_by("import acfd_stream") - loaded_by("import typing, importlib")
+    assert {name for name in added if not name.startswith("__editable__")} <= {"acfd_stream", "importlib._abc"}
+
+
+def test_a_picture_is_seen_without_what_others_need(tmp_path: object) -> None:
+    path = f"{tmp_path}/picture.png"
+    cv2.imwrite(path, np.zeros((64, 64, 3), np.uint8))
+    loaded = loaded_by(DETECT, path)
+    assert {"cv2", "openvino"} <= loaded
+    assert loaded & NOT_FOR_A_PICTURE == set()
