@@ -15,6 +15,7 @@ from acfd_stream.track.kalman import DoubleArray
 REFUSED = 2.0
 """Cost of a pair that may not be joined; an admissible pair costs less."""
 _TIE = 1e-9
+_TINY = 1e-300  # keeps a box without area from dividing by nothing
 
 
 def iou_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
@@ -69,8 +70,9 @@ def pair_costs(
     centres lie within the track's ``reach`` box sides, ``REFUSED`` otherwise or where the areas are further
     apart than ``least_size_ratio``.
     """
-    overlap = iou_matrix(expected_xyxy, seen_xyxy)
-    ratio = size_ratio_matrix(expected_xyxy, seen_xyxy)
+    first, second = _areas(expected_xyxy)[:, None], _areas(seen_xyxy)[None, :]
+    shared, larger = _shared_area(expected_xyxy, seen_xyxy), np.maximum(np.maximum(first, second), _TINY)
+    overlap, ratio = shared / np.maximum(first + second - shared, _TINY), np.minimum(first, second) / larger
     costs = np.full(overlap.shape, REFUSED)
     closeness = distance_matrix(expected_xyxy, seen_xyxy) / np.maximum(reach, 1e-9)[:, None]
     is_near = (closeness < 1.0) & (ratio >= least_size_ratio)

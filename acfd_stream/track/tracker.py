@@ -165,10 +165,13 @@ class FaceTracker:
         split = int(np.count_nonzero(scores >= self._config.start_score))
         costs = self._costs(frame, boxes)
         rows, columns = assign(costs[:, :split])
-        left = np.setdiff1d(np.arange(len(self._tracks)), rows)
-        low_rows, low_columns = assign(costs[left, split:])
-        rows = np.concatenate([rows, left[low_rows]])
-        columns = np.concatenate([columns, low_columns + split])
+        if split < len(boxes):
+            is_left = np.ones(len(self._tracks), bool)
+            is_left[rows] = False
+            left = np.flatnonzero(is_left)
+            low_rows, low_columns = assign(costs[left, split:])
+            rows = np.concatenate([rows, left[low_rows]])
+            columns = np.concatenate([columns, low_columns + split])
         self._move(frame, rows, boxes[columns])
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             track = self._tracks[row]
@@ -201,10 +204,10 @@ class FaceTracker:
         config = self._config
         missed = np.array([frame - track.last_frame for track in self._tracks], np.float64)
         last = np.array([track.last.box_xyxy for track in self._tracks])
-        limits = (config.least_iou, self._reach(missed), LEAST_SIZE_RATIO)
-        moved = pair_costs(self._bank.next_boxes_xyxy, boxes, *limits)
-        held = np.minimum(pair_costs(last, boxes, *limits) + REST_COST, REFUSED)
-        return np.minimum(moved, held)
+        limits = (config.least_iou, np.tile(self._reach(missed), 2), LEAST_SIZE_RATIO)
+        both = pair_costs(np.concatenate([self._bank.next_boxes_xyxy, last]), boxes, *limits)
+        moved, rested = both[: len(last)], both[len(last) :]
+        return np.minimum(moved, np.minimum(rested + REST_COST, REFUSED))
 
     def _reach(self, missed: DoubleArray) -> DoubleArray:
         """How far each track, not seen for ``missed`` frames, may jump: box sides, float64 [T]."""
@@ -234,11 +237,15 @@ class FaceTracker:
 
     def _start(self, frame: int, boxes: DoubleArray, scores: DoubleArray, joined: NDArray[np.int64]) -> None:
         """Begin a tentative track for each sure detection that no track and no better one explains."""
+        taken = joined.tolist()
+        sure = set(np.flatnonzero(scores >= self._config.start_score).tolist())
+        alone = sorted(sure.difference(taken))
+        if not alone:
+            return
         cover = cover_matrix(boxes, boxes)
         is_double = (cover > self._config.duplicate_cover) & (size_ratio_matrix(boxes, boxes) > DUPLICATE_SIZE_RATIO)
-        taken = joined.tolist()
         fresh: list[int] = []
-        for column in np.setdiff1d(np.flatnonzero(scores >= self._config.start_score), joined).tolist():
+        for column in alone:
             if not is_double[column, taken].any():
                 taken.append(column)
                 fresh.append(column)
@@ -251,9 +258,9 @@ class FaceTracker:
             self._see(track, frame, sighting)
 
     def _drop_ended(self, frame: int) -> None:
-        is_kept = np.array([not self._has_ended(track, frame) for track in self._tracks], bool)
-        if not is_kept.all():
-            self._bank.keep(is_kept)
+        is_kept = [not self._has_ended(track, frame) for track in self._tracks]
+        if not all(is_kept):
+            self._bank.keep(np.array(is_kept))
             self._tracks = [track for track, keep in zip(self._tracks, is_kept, strict=True) if keep]
 
     def _has_ended(self, track: _Track, frame: int) -> bool:

@@ -11,6 +11,7 @@ from acfd_stream.track.assignment import (
     cover_matrix,
     distance_matrix,
     iou_matrix,
+    is_same_box,
     pair_costs,
     size_ratio_matrix,
 )
@@ -75,3 +76,14 @@ def test_a_good_pair_is_not_broken_up_for_two_poor_ones() -> None:
 def test_nothing_to_join_gives_no_pairs(shape: tuple[int, int]) -> None:
     rows, columns = assign(np.zeros(shape))
     assert rows.size == columns.size == 0
+
+
+def test_the_same_box_overlaps_by_so_much_or_more() -> None:
+    first = np.repeat(UNIT, 4, axis=0)
+    second = np.array([[0.0, 0, 10, 10], [0, 0, 9, 10], [0, 0, 8.9, 10], [20, 0, 30, 10]])
+    assert is_same_box(first, second, 0.9).tolist() == [True, True, False, False]
+
+
+def test_boxes_without_area_join_nothing_and_divide_by_nothing() -> None:
+    point = np.array([[5.0, 5, 5, 5]])
+    assert pair_costs(point, point, least_iou=0.15, reach=np.ones(1), least_size_ratio=0.5)[0, 0] == REFUSED

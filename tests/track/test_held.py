@@ -85,6 +85,28 @@ def test_motion_is_that_of_a_drawing() -> None:
     assert twos.state()["motion"] == ones.state()["motion"]
 
 
+def test_motion_is_that_of_a_drawing_where_nobody_says_that_it_is_held() -> None:
+    told, untold = FaceTracker(), FaceTracker()
+    for x in range(0, 200, 12):
+        for repeat in range(3):
+            told.push(at(x), is_new_shot=False, is_held=repeat > 0)
+            untold.push(at(x), is_new_shot=False)
+    assert untold.state()["motion"] == told.state()["motion"]
+
+
+def test_a_face_that_is_not_seen_moves_with_every_drawing_that_is_due() -> None:
+    tracker = FaceTracker()
+    for x in range(0, 300, 30):
+        for _ in range(2):
+            tracker.push(at(x), is_new_shot=False)
+    centres = []
+    for _ in range(4):
+        tracker.push(NONE, is_new_shot=False)
+        centres.append(tracker.state()["motion"]["value"][0][0])
+    assert centres[0] == centres[1] == pytest.approx(300 + 25, abs=5)
+    assert centres[2] == centres[3] == pytest.approx(330 + 25, abs=8)
+
+
 def test_a_shot_that_begins_with_a_held_frame_ends_the_tracks() -> None:
     tracker = FaceTracker()
     faces: Tracks = []
