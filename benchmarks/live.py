@@ -31,8 +31,8 @@ CASES = ((1080, 1), (720, 2))
 OBJECTIVE = 0.05
 NEVER = 1.0
 """Age of a frame that was dropped or failed, seconds."""
-WAYS = {"": [], "_every_frame": ["--every-frame"]}
-"""What a row's name ends in → what the service is given."""
+WAYS = {"": False, "_every_frame": True}
+"""What a row's name ends in → whether frames are looked at that repeat the drawing before them."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Taken:
 
 
 @contextmanager
-def service(options: Sequence[str]) -> Iterator[str]:
+def service(options: Sequence[str] = ()) -> Iterator[str]:
     """The address of an ``acfd-stream serve`` that ends with the context."""
     command = [sys.executable, "-m", "acfd_stream.cli", "serve", "--listen", "127.0.0.1:0", "--metrics", ""]
     with subprocess.Popen(
@@ -77,15 +77,15 @@ def service(options: Sequence[str]) -> Iterator[str]:
             process.terminate()
 
 
-def measured(clip: Path, streams: int, rounds: int, seconds: float, options: Sequence[str]) -> Taken:
+def measured(clip: Path, streams: int, rounds: int, seconds: float, *, every_frame: bool) -> Taken:
     """``rounds`` times ``streams`` streams of ``clip`` on one service.
 
     Raises:
         SystemExit: a stream was refused or broke: there is no figure then.
     """
     taken = Taken()
-    plan = LoadPlan(clip, objective_seconds=OBJECTIVE, seconds=seconds, warmup_seconds=0.0)
-    with service(options) as target:
+    plan = LoadPlan(clip, objective_seconds=OBJECTIVE, seconds=seconds, warmup_seconds=0.0, every_frame=every_frame)
+    with service() as target:
         load = Load(lambda: Client(target, patience_seconds=0.0), plan)
         for _ in range(rounds):
             load_row = load.run(streams)
@@ -116,7 +116,8 @@ def main() -> None:
             film = drawn_clip(Path(name), height, SIZES[height])
             clip = live_copy(film, Path(name) / f"live_{height}.mkv")
             for way in call.ways:
-                rows += rows_of(height, streams, way, measured(clip, streams, call.rounds, call.seconds, WAYS[way]))
+                taken = measured(clip, streams, call.rounds, call.seconds, every_frame=WAYS[way])
+                rows += rows_of(height, streams, way, taken)
     save("live", rows)
 
 

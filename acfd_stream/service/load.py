@@ -42,6 +42,8 @@ class LoadPlan:
     """Frames sent before this do not count: streams open and measure themselves in it; >= 0."""
     drop_policy: str = "drop_oldest"
     """What gives way when the service is too slow."""
+    every_frame: bool = False
+    """Have frames looked at that repeat the drawing before them, too."""
 
     def __post_init__(self) -> None:
         require(self.fps > 0, "fps", self.fps, "> 0")
@@ -206,6 +208,7 @@ class Load:
             declared_fps=plan.fps,
             objective_seconds=plan.objective_seconds,
             name="bench",
+            every_frame=plan.every_frame,
         )
 
     @staticmethod
