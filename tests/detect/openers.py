@@ -64,7 +64,6 @@ def open_by(name: str, model: Path) -> Runner:
 
 RUNNERS: list[Any] = [
     "openvino",
-    "openvino f32",
     "openvino int8",
     "torch on the CPU",
     *(f"fake TensorRT {version}" for version in (VERSIONS[0], VERSIONS[-1])),
