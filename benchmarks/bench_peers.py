@@ -95,13 +95,17 @@ def loaded(
 
 
 def in_turn(children: dict[str, Child], path: Path, warm: Path, rounds: int) -> Figures:
-    """Passes over ``path``, one after the other, round by round, after one over ``warm`` that is thrown away."""
+    """Passes over ``path``, one after the other, round by round, after one over ``warm`` that is thrown away.
+
+    Every pass is told on stderr.
+    """
     for child in children.values():
         child.take(warm)
     figures: Figures = {name: [] for name in children}
-    for _ in range(rounds):
+    for index in range(rounds):
         for name, child in children.items():
-            figures[name].append(child.take(path))
+            figures[name].append(taken := child.take(path))
+            print(f"round {index + 1} of {rounds}, {name}: {taken['seconds']:.2f} s", file=sys.stderr)
     counts = {name: {taken["frames"] for taken in passes} for name, passes in figures.items()}
     if len(set().union(*counts.values())) > 1:
         sys.exit(f"bench_peers: they did not see the same frames: {counts}; nothing is kept")
