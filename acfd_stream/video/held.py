@@ -42,15 +42,18 @@ LEVEL = 64
 """14-bit samples a level of 8 bits."""
 FINEST_SIDE = 1280
 """Up to this longer side, samples, blocks are 2 a side; beyond twice as many for every doubling."""
-LEAST_LIMIT, MOST_LIMIT = 0.1, 0.5
+LEAST_LIMIT, MOST_LIMIT = 0.2, 0.7
 """A window that leaves more of its variance unexplained shows another drawing; the limit goes by the codec's noise."""
-NOISE_TIMES = 2.5
+OTHER_COLOUR = 1.0
+COLOUR_LIMIT = 0.5
+"""The same of colour, which codecs treat alike at every quality."""
+NOISE_TIMES = 2.0
 """The limit is so many times what repeats usually leave unexplained."""
 FLOOR = 12.0
 """Levels of difference, root mean square, beyond which a flat window is another one."""
-FRAMES_KEPT, FRAMES_NEEDED = 24, 8
+FRAMES_KEPT, FRAMES_NEEDED = 24, 6
 """So many of the last frames tell how coarse the codec is, and from so many on."""
-LEAST_RATIO = 2.5
+LEAST_RATIO = 2.0
 """Repeats must differ so much less from their drawings than other frames do to be told from slow motion."""
 SLIGHTEST = 1e-3
 """Shares of the variance below this count as this."""
@@ -118,7 +121,7 @@ def drawing_of(picture: Picture) -> Drawing:
 def unexplained(drawing: Drawing, frame: Drawing) -> float:
     """The part of its variance, luma's, that ``frame`` does not have from ``drawing``, where most: 0 … about 3.
 
-    Infinite where colour alone shows that it is another drawing, or the planes are laid out differently.
+    At least OTHER_COLOUR where colour shows that it is another drawing; infinite where planes are laid out differently.
     """
     if frame.kind != drawing.kind:
         return math.inf
@@ -128,9 +131,8 @@ def unexplained(drawing: Drawing, frame: Drawing) -> float:
     gain, offset = luma.fade()
     # A fade leaves what has no colour without colour: grey stays where it is. Of RGB all three are like luma.
     shift = offset if drawing.kind[0] == "rgb24" else 128 * LEVEL * (1.0 - gain)
-    if any(change.unexplained(gain, shift) > MOST_LIMIT for change in chroma):
-        return math.inf
-    return luma.unexplained(gain, offset)
+    is_other_colour = any(change.unexplained(gain, shift) > COLOUR_LIMIT for change in chroma)
+    return max(luma.unexplained(gain, offset), OTHER_COLOUR if is_other_colour else 0.0)
 
 
 class HeldDetector:
