@@ -128,6 +128,11 @@ def hush_ray() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 
+def hush_nncf() -> None:
+    """Let NNCF report to nobody, unless the user says otherwise; before it is loaded."""
+    os.environ.setdefault("NNCF_CI", "1")
+
+
 def otlp_endpoint() -> str:
     """Collector of traces where the settings name none: ``OTEL_EXPORTER_OTLP_ENDPOINT``; empty: nothing is traced."""
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, hush_nncf
 from acfd_stream.errors import AcfdError, BackendUnavailable
 from acfd_stream.ops.anchors import fit
 
@@ -132,6 +132,7 @@ def judge(path: Path, sets: Sequence[str], data: Path | None, size: int, count: 
 
 
 def _import_nncf() -> Any:
+    hush_nncf()
     try:
         import nncf
     except ImportError as error:
