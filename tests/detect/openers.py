@@ -51,10 +51,8 @@ def open_by(name: str, model: Path) -> Runner:
     """The runner ``name`` of ``RUNNERS`` with the network at ``model``."""
     if name == "openvino":
         return open_runner(model, "cpu", DetectConfig(threads=2))
-    if name.startswith("openvino "):
-        precision = name.removeprefix("openvino ")
-        path = write_tiny_twin(model, twin_of(model)) if precision == "int8" else model
-        return open_runner(path, "cpu", DetectConfig(threads=2, precision=precision))
+    if name == "openvino int8":
+        return open_runner(write_tiny_twin(model, twin_of(model)), "cpu", DetectConfig(threads=2))
     if name == "torch on the CPU":
         return DeviceRunner(torch_on_cpu(model))
     if name == "cuda":

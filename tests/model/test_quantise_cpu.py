@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from acfd_stream.model.quantise_cpu import MADE_FROM, digest, main, quantise_for
 from acfd_stream.model.toon.sets import draw_set
 from tests.detect.tiny_model import white_square, write_tiny_model
 
+ROOT = Path(__file__).resolve().parents[2]
 SURE, STILL_THERE = 0.7, 0.3  # scores of a face in float32, and at least in int8
 
 
@@ -60,6 +63,14 @@ def test_the_shipped_twin_is_of_the_shipped_model() -> None:
         assert read_spec(twin) == read_spec(path)
         made_from = read_metadata(twin)[MADE_FROM]
         assert made_from == digest(path), f"run `python -m acfd_stream.model.quantise_cpu {path.stem}` again"
+
+
+def test_a_wheel_holds_every_model_with_its_twin(tmp_path: Path) -> None:
+    call = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(call, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    shipped = {path.name for path in (ROOT / "model" / "weights").glob("*.onnx")}
+    assert {path.name for path in (tmp_path / "acfd_stream" / "model" / "weights").glob("*.onnx")} == shipped
+    assert {twin_of(model.path).name for model in models() if "int8" in model.precisions} <= shipped
 
 
 def test_the_shipped_twin_sees_the_faces_that_the_model_sees() -> None:
