@@ -72,6 +72,7 @@ bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.bench_stream
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.streams
+	$(BIN)/python -m benchmarks.cold_start
 	@$(MAKE) --no-print-directory bench-peers
 ifneq ($(FILM),)
 	$(BIN)/python benchmarks/memory.py "$(FILM)"

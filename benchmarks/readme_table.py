@@ -60,6 +60,8 @@ SHOWN = {  # name of a row → how a reader knows it; a row that was not taken i
     "streams_4_fps": "· 4",
     "streams_8_fps": "· 8",
     "streams_memory": "memory of a further 1080p file in the service",
+    "detect_auto": "`acfd-stream detect` on one picture, from the shell, its view compiled before",
+    "import_package": "`import acfd_stream`, the interpreter's start with it",
     "memory_peak": "most memory while a long film is tracked",
     "memory_growth": "memory growth from minute 2 to the end",
 }
