@@ -42,7 +42,7 @@ LEVEL = 64
 """14-bit samples a level of 8 bits."""
 FINEST_SIDE = 1280
 """Up to this longer side, samples, blocks are 2 a side; beyond twice as many for every doubling."""
-LEAST_LIMIT, MOST_LIMIT = 0.2, 0.7
+LEAST_LIMIT, MOST_LIMIT = 0.2, 0.5
 """A window that leaves more of its variance unexplained shows another drawing; the limit goes by the codec's noise."""
 OTHER_COLOUR = 1.0
 COLOUR_LIMIT = 0.5
@@ -53,10 +53,11 @@ FLOOR = 12.0
 """Levels of difference, root mean square, beyond which a flat window is another one."""
 FRAMES_KEPT, FRAMES_NEEDED = 24, 6
 """So many of the last frames tell how coarse the codec is, and from so many on."""
-LEAST_RATIO = 2.0
-"""Repeats must differ so much less from their drawings than other frames do to be told from slow motion."""
-SLIGHTEST = 1e-3
-"""Shares of the variance below this count as this."""
+LEAST_RATIO = 4.5
+"""Repeats must differ so much less from their drawings than other frames do. Steady motion, of which every other frame
+was let pass, comes to 4: twice as far is four times the share."""
+SLIGHTEST, UTMOST = 1e-3, 2.0
+"""Shares of the variance count as no less and no more than this; that a cut is quite another picture says nothing."""
 FADE_GAINS = (0.6, 1.67)
 """A drawing that a fade has made this much fainter or stronger is looked at anew."""
 FADE_LEVELS = 0.8
@@ -147,7 +148,7 @@ class HeldDetector:
         share = math.inf if drawing is None else unexplained(drawing, frame)
         is_held = share < limit_for(shares)
         if math.isfinite(share):
-            shares = (*shares, max(share, SLIGHTEST))[-FRAMES_KEPT:]
+            shares = (*shares, min(max(share, SLIGHTEST), UTMOST))[-FRAMES_KEPT:]
         self.memory = Memory(drawing if is_held else frame, shares)
         return is_held
 
@@ -157,7 +158,7 @@ def limit_for(shares: Sequence[float]) -> float:
     if len(shares) < FRAMES_NEEDED:
         return LEAST_LIMIT
     ranked = np.sort(np.log(np.array(shares)))
-    below = np.arange(2, len(ranked) - 1)  # frames of the lower kind
+    below = np.arange(max(2, len(ranked) // 4), len(ranked) - 1)  # frames of the lower kind: not a chance few
     sums = np.cumsum(ranked)
     apart = sums[below - 1] / below - (sums[-1] - sums[below - 1]) / (len(ranked) - below)
     split = int(below[np.argmax(below * (len(ranked) - below) * apart * apart)])

@@ -109,9 +109,10 @@ def test_memory_survives_json() -> None:
 def test_the_limit_goes_by_how_coarse_the_codec_is() -> None:
     assert limit_for([]) == limit_for([0.3] * 5) == LEAST_LIMIT
     assert limit_for([0.01, 1.2] * 6) == LEAST_LIMIT  # a good codec
-    assert limit_for([0.25, 1.5] * 6) == pytest.approx(0.5)
-    assert limit_for([0.5, 2.5] * 6) == MOST_LIMIT
+    assert limit_for([0.2, 1.5] * 6) == pytest.approx(0.4)
+    assert limit_for([0.3, 1.8] * 6) == MOST_LIMIT
     assert limit_for([0.3, 0.35, 0.4] * 6) == LEAST_LIMIT  # all alike: slow motion
+    assert limit_for([0.15, 0.6] * 6) == LEAST_LIMIT  # of which every other frame passed
 
 
 def test_an_encoded_cartoon(tmp_path: Path) -> None:
