@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 from acfd_stream.errors import ConfigError
 
 T = TypeVar("T")
+DECODERS = ("auto", "cpu", "nvdec")
+PRECISIONS = ("auto", "int8", "bf16", "f32")
 
 
 def require(condition: bool, name: str, got: object, allowed: str) -> None:
@@ -32,9 +34,6 @@ def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
     if unknown:
         raise ConfigError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
     return cls(**values)
-
-
-PRECISIONS = ("auto", "int8", "bf16", "f32")
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,6 @@ class DetectConfig:
         require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
         require(self.threads >= 0, "threads", self.threads, ">= 0")
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
-
-
-DECODERS = ("auto", "cpu", "nvdec")
 
 
 @dataclass(frozen=True)
@@ -266,9 +262,8 @@ class SchedulerConfig:
         require(0.0 <= self.wait_share <= 1.0, "wait_share", self.wait_share, "in [0, 1]")
         require(0.0 < self.background_share <= 1.0, "background_share", self.background_share, "in (0, 1]")
         require(0 <= self.probe_seconds < math.inf, "probe_seconds", self.probe_seconds, ">= 0")
-        require(len(self.warm_sizes) >= 1, "warm_sizes", self.warm_sizes, "at least one size")
-        for size in self.warm_sizes:
-            require(len(size) == 2 and min(size) >= 1, "warm_sizes", self.warm_sizes, "pairs of height and width")
+        are_sizes = len(self.warm_sizes) >= 1 and all(len(size) == 2 and min(size) >= 1 for size in self.warm_sizes)
+        require(are_sizes, "warm_sizes", self.warm_sizes, "pairs of height and width, at least one")
 
 
 @dataclass(frozen=True)
