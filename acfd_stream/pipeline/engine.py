@@ -26,7 +26,7 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """Arithmetic of the network, "f32" or "bf16"."""
+        """Arithmetic of the network: "int8", "bf16", "f16" or "f32"."""
 
     @property
     def description(self) -> str:

@@ -53,3 +53,17 @@ def test_a_picture_is_seen_without_what_others_need(tmp_path: object) -> None:
     loaded = loaded_by(DETECT, path)
     assert {"cv2", "openvino"} <= loaded
     assert loaded & NOT_FOR_A_PICTURE == set()
+
+
+def test_openvino_s_converter_is_there_for_whoever_wants_it() -> None:
+    program = """
+from acfd_stream.detect.openvino_runner import _import_openvino
+openvino = _import_openvino()
+try:
+    openvino.convert_model("/nowhere.onnx")
+except openvino.tools.ovc.error.Error as error:
+    assert "/nowhere.onnx" in str(error), error
+else:
+    raise SystemExit("nothing was converted")
+"""
+    assert "openvino.tools.ovc" in loaded_by(program)
