@@ -125,9 +125,10 @@ class FakeOverlay:
 
 
 def fake_models() -> list[Any]:
-    spec = {"version": "1", "size": 64, "classes": ["face"], "date": "2026-01-01", "training_data": "none"}
+    values = {"version": "1", "size": 64, "classes": ["face"], "date": "2026-01-01", "training_data": "none"}
     anchors = types.SimpleNamespace(strides=[8])
-    return [types.SimpleNamespace(name="fake", spec=types.SimpleNamespace(anchors=anchors, **spec))]
+    spec = types.SimpleNamespace(anchors=anchors, **values)
+    return [types.SimpleNamespace(name="fake", spec=spec, precisions=("f32",))]
 
 
 def install(name: str, **members: Any) -> None:
