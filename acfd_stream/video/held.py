@@ -42,20 +42,22 @@ LEVEL = 64
 """14-bit samples a level of 8 bits."""
 FINEST_SIDE = 1280
 """Up to this longer side, samples, blocks are 2 a side; beyond twice as many for every doubling."""
-LEAST_LIMIT, MOST_LIMIT = 0.2, 0.5
+LEAST_LIMIT, MOST_LIMIT = 0.1, 0.6
 """A window that leaves more of its variance unexplained shows another drawing; the limit goes by the codec's noise."""
+UNKNOWN_LIMIT = 0.12
+"""The limit while the codec's noise is not known, or nothing tells it from motion."""
 OTHER_COLOUR = 1.0
 COLOUR_LIMIT = 0.5
 """The same of colour, which codecs treat alike at every quality."""
-NOISE_TIMES = 2.0
+NOISE_TIMES = 3.0
 """The limit is so many times what repeats usually leave unexplained."""
 FLOOR = 12.0
 """Levels of difference, root mean square, beyond which a flat window is another one."""
 FRAMES_KEPT, FRAMES_NEEDED = 24, 6
 """So many of the last frames tell how coarse the codec is, and from so many on."""
-LEAST_RATIO = 4.5
-"""Repeats must differ so much less from their drawings than other frames do. Steady motion, of which every other frame
-was let pass, comes to 4: twice as far is four times the share."""
+LEAST_RATIO = 3.0
+"""Repeats must differ so much less from their drawings than other frames do. Steady motion that is slow enough to pass
+every other time comes to 4, for twice as far is four times the share; the limit then lets no faster motion pass."""
 SLIGHTEST, UTMOST = 1e-3, 2.0
 """Shares of the variance count as no less and no more than this; that a cut is quite another picture says nothing."""
 FADE_GAINS = (0.6, 1.67)
@@ -156,7 +158,7 @@ class HeldDetector:
 def limit_for(shares: Sequence[float]) -> float:
     """What a repeat leaves unexplained at most, after frames of which these were the shares."""
     if len(shares) < FRAMES_NEEDED:
-        return LEAST_LIMIT
+        return UNKNOWN_LIMIT
     ranked = np.sort(np.log(np.array(shares)))
     below = np.arange(max(2, len(ranked) // 4), len(ranked) - 1)  # frames of the lower kind: not a chance few
     sums = np.cumsum(ranked)
@@ -164,7 +166,7 @@ def limit_for(shares: Sequence[float]) -> float:
     split = int(below[np.argmax(below * (len(ranked) - below) * apart * apart)])
     usual, other = (math.exp(float(np.median(part))) for part in (ranked[:split], ranked[split:]))
     if other < LEAST_RATIO * usual:
-        return LEAST_LIMIT
+        return UNKNOWN_LIMIT
     return min(max(NOISE_TIMES * usual, LEAST_LIMIT), MOST_LIMIT)
 
 

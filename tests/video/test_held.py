@@ -14,7 +14,7 @@ from acfd_stream.model.toon import render
 from acfd_stream.model.toon.encode import write_clip
 from acfd_stream.types import Picture, PixelFormat
 from acfd_stream.video import open_video
-from acfd_stream.video.held import LEAST_LIMIT, MOST_LIMIT, HeldDetector, Memory, limit_for
+from acfd_stream.video.held import FRAMES_KEPT, LEAST_LIMIT, MOST_LIMIT, UNKNOWN_LIMIT, HeldDetector, Memory, limit_for
 
 SIZE = (360, 640)
 NOISE = np.random.default_rng(5)
@@ -107,12 +107,27 @@ def test_memory_survives_json() -> None:
 
 
 def test_the_limit_goes_by_how_coarse_the_codec_is() -> None:
-    assert limit_for([]) == limit_for([0.3] * 5) == LEAST_LIMIT
+    assert limit_for([]) == limit_for([0.3] * 5) == UNKNOWN_LIMIT
     assert limit_for([0.01, 1.2] * 6) == LEAST_LIMIT  # a good codec
-    assert limit_for([0.2, 1.5] * 6) == pytest.approx(0.4)
+    assert limit_for([0.1, 1.5] * 6) == pytest.approx(0.3)
     assert limit_for([0.3, 1.8] * 6) == MOST_LIMIT
-    assert limit_for([0.3, 0.35, 0.4] * 6) == LEAST_LIMIT  # all alike: slow motion
-    assert limit_for([0.15, 0.6] * 6) == LEAST_LIMIT  # of which every other frame passed
+    assert limit_for([0.3, 0.35, 0.4] * 6) == UNKNOWN_LIMIT  # all alike: slow motion
+
+
+@pytest.mark.parametrize("step", [0.02, 0.1, 0.2, 0.5])
+def test_steady_motion_lets_no_more_than_every_other_frame_pass(step: float) -> None:
+    shares: tuple[float, ...] = ()
+    behind = held = most = 0
+    for _ in range(200):
+        behind += 1
+        share = min(2.0, step * behind**2)
+        is_held = share < limit_for(shares)
+        shares = (*shares, share)[-FRAMES_KEPT:]
+        behind = behind if is_held else 0
+        held, most = held + is_held, max(most, behind)
+    assert most * step**0.5 < MOST_LIMIT**0.5  # the faces of a held frame are never further behind than this
+    assert held <= (200 if step < 0.1 else 100)
+    assert held == 0 or step < UNKNOWN_LIMIT
 
 
 def test_an_encoded_cartoon(tmp_path: Path) -> None:
