@@ -124,9 +124,7 @@ def _opened(client: Client, source: str, options: StreamOptions, is_uri: bool) -
         from acfd_stream.service.pacing import paced
 
         return client.track(lambda: paced(source), options, name=source)
-    from acfd_stream.service.faststart import streamable
-
-    return client.track(lambda: streamable(Path(source)), options, name=source)
+    return client.track(source, options)
 
 
 def _check_source(source: str, is_uri: bool) -> None:

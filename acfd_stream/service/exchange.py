@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from acfd_stream.config import DropPolicy, Pace, require
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 from acfd_stream.service.convert import duration_pb, media_info_of, rational_pb, result_of, seconds_of, size_pb
+from acfd_stream.service.faststart import streamable
 from acfd_stream.types import FrameResult, MediaInfo
 from acfd_stream.v1 import face_track_pb2, stream_pb2
 
@@ -234,7 +235,8 @@ class Sendable:
 class ByteMedia(Sendable):
     """Bytes of a container in pieces that fit a message.
 
-    A path and a callable can be begun again after a break; an open file and an iterable cannot.
+    A path and a callable can be begun again after a break; an open file and an iterable cannot. Of a path the index of
+    an MP4 goes first, wherever it stands.
     """
 
     def __init__(self, source: Bytes, name: str = "<stream>") -> None:
@@ -256,7 +258,7 @@ class ByteMedia(Sendable):
         """The bytes, at most ``CHUNK_BYTES`` at a time."""
         self.begin()
         if isinstance(self._source, str | Path):
-            yield from _file_pieces(Path(self._source))
+            yield from cut(_file_pieces(Path(self._source)))
         elif callable(self._source):
             yield from cut(self._source())
         elif hasattr(self._source, "read"):
@@ -285,9 +287,12 @@ Media = ByteMedia | FrameMedia
 
 
 def _file_pieces(path: Path) -> Iterator[bytes]:
+    if path.is_file():
+        yield from streamable(path)
+        return
     try:
-        with path.open("rb") as file:
-            yield from _read_pieces(file)
+        with path.open("rb") as pipe:  # what comes through it cannot be put in another order
+            yield from _read_pieces(pipe)
     except OSError as error:
         raise MediaError(f"cannot read {path}: {error.strerror}") from error
 

@@ -10,6 +10,7 @@ import av
 import pytest
 
 from acfd_stream.errors import MediaError
+from acfd_stream.service.exchange import ByteMedia
 from acfd_stream.service.faststart import PIECE_BYTES, Layout, streamable
 from acfd_stream.service.pacing import PacedMedia, live_copy, paced, schedule
 from acfd_stream.video import open_video
@@ -29,6 +30,12 @@ def read_from_front_to_back(pieces: bytes) -> list[tuple[int, Fraction, bytes]]:
 def frames_of(path: Path) -> list[tuple[int, Fraction, bytes]]:
     with open_video(str(path)) as video:
         return [(frame.pts, frame.time_base, frame.picture.planes[0].tobytes()) for frame in video]
+
+
+@pytest.mark.parametrize("kind", [Path, str])
+def test_a_client_sends_the_index_of_a_path_first(tmp_path: Path, kind: type[Path] | type[str]) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    assert b"".join(ByteMedia(kind(clip)).pieces()) == b"".join(streamable(clip)) != clip.read_bytes()
 
 
 def test_an_mp4_with_its_index_behind_can_be_read_while_it_comes_and_is_the_same(tmp_path: Path) -> None:
