@@ -1,6 +1,6 @@
 """How well repeats of a drawing are told, a clip and a codec at a time, and what reusing their faces costs.
 
-``python benchmarks/held.py`` writes ``results/held.json``; ``--encodings 3 --clips 4`` takes only the first ones. A
+``python -m benchmarks.held`` writes ``results/held.json``; ``--encodings 3 --clips 4`` takes only the first ones. A
 frame counts as a repeat where the same drawing was drawn, and as a new drawing where it can be seen to be one
 (``LEAST_CHANGE``); glides by a part of a pixel are neither, and are counted apart. AP50 and IDF1 are those of all
 detections and tracks with reuse, less those with ``--every-frame``.
