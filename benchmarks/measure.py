@@ -6,7 +6,6 @@ Every bench script writes ``benchmarks/results/NAME.json``; ``readme_table.py`` 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from acfd_stream.config import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -82,7 +83,7 @@ def rounded(value: float) -> float:
 
 def device() -> str:
     """CPU model and the number of cores this process may use."""
-    return f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores"
+    return f"{_cpu_model()}, {available_cores()} cores"
 
 
 def _cpu_model() -> str:

@@ -218,7 +218,7 @@ ACFD_AVX2_INLINE __m256i load_row(const short* row, int column) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + column));
 }
 
-ACFD_AVX2_INLINE void color_16(const ColorTransform& color, const short* const* yuv, int column, unsigned char* out) {
+ACFD_AVX2_INLINE void sixteen(const ColorTransform& color, const short* const* yuv, int column, unsigned char* out) {
   const __m256i y = _mm256_sub_epi16(load_row(yuv[0], column), _mm256_set1_epi16(static_cast<short>(color.black)));
   const __m256i grey = _mm256_set1_epi16(static_cast<short>(color.grey));
   const __m256i u = _mm256_sub_epi16(load_row(yuv[1], column), grey);
@@ -229,7 +229,7 @@ ACFD_AVX2_INLINE void color_16(const ColorTransform& color, const short* const* 
   store_rgb(red, green, levels(y, u, coefficients(color.luma, color.blue_u)), out);
 }
 
-ACFD_AVX2_INLINE void level_16(int gain, const short* const* rgb, int column, unsigned char* out) {
+ACFD_AVX2_INLINE void sixteen(int gain, const short* const* rgb, int column, unsigned char* out) {
   __m256i channels[3];
   for (int c = 0; c < 3; ++c) {
     channels[c] = levels(load_row(rgb[c], column), _mm256_setzero_si256(), coefficients(gain, 0));
@@ -237,31 +237,27 @@ ACFD_AVX2_INLINE void level_16(int gain, const short* const* rgb, int column, un
   store_rgb(channels[0], channels[1], channels[2], out);
 }
 
-ACFD_AVX2 void color_row(const ColorTransform& color, const short* const* yuv, int count, unsigned char* out) {
+// A row of pixels by their `sixteen`s; the last ones by way of a buffer, since nothing may be written behind the row.
+template <typename Rule>
+ACFD_AVX2_INLINE void rgb_row(const Rule& rule, const short* const* channels, int count, unsigned char* out) {
   int column = 0;
-  for (; column + 16 <= count; column += 16) color_16(color, yuv, column, out + 3 * column);
+  for (; column + 16 <= count; column += 16) sixteen(rule, channels, column, out + 3 * column);
   if (column == count) return;
   unsigned char last[48];
-  color_16(color, yuv, column, last);
+  sixteen(rule, channels, column, last);
   std::memcpy(out + 3 * column, last, 3 * (count - column));
+}
+
+ACFD_AVX2 void color_row(const ColorTransform& color, const short* const* yuv, int count, unsigned char* out) {
+  rgb_row(color, yuv, count, out);
 }
 
 ACFD_AVX2 void level_row(int gain, const short* const* rgb, int count, unsigned char* out) {
-  int column = 0;
-  for (; column + 16 <= count; column += 16) level_16(gain, rgb, column, out + 3 * column);
-  if (column == count) return;
-  unsigned char last[48];
-  level_16(gain, rgb, column, last);
-  std::memcpy(out + 3 * column, last, 3 * (count - column));
+  rgb_row(gain, rgb, count, out);
 }
 
 ACFD_AVX2 void pick_channel(const short* interleaved, int channels, int channel, int count, short* out) {
-  interleaved += channel;
-  if (channels == 2) {  // a step known to the compiler is what it can shuffle
-    for (int i = 0; i < count; ++i) out[i] = interleaved[2 * i];
-  } else {
-    for (int i = 0; i < count; ++i) out[i] = interleaved[3 * i];
-  }
+  pick(interleaved, channels, channel, count, out);
 }
 
 }  // namespace

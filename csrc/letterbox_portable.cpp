@@ -67,12 +67,7 @@ void level_row(int gain, const short* const* rgb, int count, unsigned char* out)
 }
 
 void pick_channel(const short* interleaved, int channels, int channel, int count, short* out) {
-  interleaved += channel;
-  if (channels == 2) {  // a step known to the compiler is what it can shuffle
-    for (int i = 0; i < count; ++i) out[i] = interleaved[2 * i];
-  } else {
-    for (int i = 0; i < count; ++i) out[i] = interleaved[3 * i];
-  }
+  pick(interleaved, channels, channel, count, out);
 }
 
 }  // namespace

@@ -56,6 +56,16 @@ struct LetterboxSteps {
   void (*pick_channel)(const short* interleaved, int channels, int channel, int count, short* out);
 };
 
+// The loop of `pick_channel`, compiled with the instructions of whoever calls it.
+[[gnu::always_inline]] inline void pick(const short* interleaved, int channels, int channel, int count, short* out) {
+  interleaved += channel;
+  if (channels == 2) {  // a step known to the compiler is what it can shuffle
+    for (int i = 0; i < count; ++i) out[i] = interleaved[2 * i];
+  } else {
+    for (int i = 0; i < count; ++i) out[i] = interleaved[3 * i];
+  }
+}
+
 extern const LetterboxSteps kPortableSteps;
 #if ACFD_X86
 extern const LetterboxSteps kAvx2Steps;

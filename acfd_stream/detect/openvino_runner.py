@@ -10,7 +10,6 @@ import hashlib
 import importlib
 import io
 import logging
-import os
 import sys
 import threading
 from collections import OrderedDict
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.config import DetectConfig, cache_dir
+from acfd_stream.config import DetectConfig, available_cores, cache_dir
 from acfd_stream.detect.compiled_cache import CompiledCache
 from acfd_stream.detect.precision import choose_arithmetic
 from acfd_stream.detect.runner import (
@@ -47,7 +46,7 @@ class OpenVinoRunner:
 
     def __init__(self, path: Path, spec: ModelSpec, config: DetectConfig) -> None:
         self.spec = spec
-        self.concurrency = config.threads or _cpu_count()
+        self.concurrency = config.threads or available_cores()
         self._path = path
         self._lock = threading.Lock()
         self._compiling = threading.Lock()  # one at a time, while sizes that are there go on being run
@@ -213,13 +212,6 @@ def _fill_type_table(openvino: Any) -> None:
     """
     for element_type in (openvino.Type.u8, openvino.Type.f32):
         element_type.to_dtype()
-
-
-def _cpu_count() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _import_openvino() -> Any:
