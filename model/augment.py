@@ -16,7 +16,7 @@ from acfd_stream.types import FloatArray
 
 from .datasets import Example, Source, SpriteSource
 from .losses import FACE, IGNORE, PARTIAL
-from .styles import line_art
+from .styles import line_art, old_film
 
 MEAN = (124, 116, 104)
 """Padding, RGB: the mean of natural pictures; also what the network's input is centred on."""
@@ -37,6 +37,7 @@ class AugmentConfig:
     grain: float = 0.1
     compression: float = 0.15
     line_art: float = 0.0  # chance that the colours go and the edges stay, as ink on paper
+    film: float = 0.0  # chance that it is a worn print of an old film, which has a grey, blur and grain of its own
     tiny: float = 0.0  # chance that a face is brought to tiny_sides instead of an anchor's size
     tiny_sides: tuple[float, float] = (8.0, 20.0)  # pixels
     paste: float = 0.0  # chance that figures of the first source of sprites are laid over a picture
@@ -198,6 +199,8 @@ def _look(image: NDArray[np.uint8], rng: np.random.Generator, config: AugmentCon
             + rng.uniform(-0.12, 0.12)
         )
         image = cv2.LUT(image, (curve * 255).clip(0, 255).astype(np.uint8))
+    if config.film and rng.random() < config.film:
+        return _compressed(old_film(image, rng), rng, config)
     if rng.random() < config.grey:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < config.blur:
@@ -205,10 +208,14 @@ def _look(image: NDArray[np.uint8], rng: np.random.Generator, config: AugmentCon
     if rng.random() < config.grain:
         noise = rng.normal(0, rng.uniform(2, 14), image.shape[:2]).astype(np.float32)[..., None]
         image = (image + noise).clip(0, 255).astype(np.uint8)
-    if rng.random() < config.compression:
-        quality = int(rng.integers(15, 70))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
-    return image
+    return _compressed(image, rng, config)
+
+
+def _compressed(image: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
+    if rng.random() >= config.compression:
+        return image
+    quality = int(rng.integers(15, 70))
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
 
 
 __all__ = ["FACE", "IGNORE", "PARTIAL", "AugmentConfig", "make_example"]

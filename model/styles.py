@@ -1,4 +1,4 @@
-"""Another drawing of the same scene: line art out of a coloured picture, and figures laid over it."""
+"""Another look of the same scene: line art, a worn print of an old film, and figures laid over it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,30 @@ def line_art(image: Pixels, rng: np.random.Generator) -> Pixels:
     sheet = np.array([255, 255, rng.uniform(225, 255)], np.float32) * rng.uniform(0.9, 1.0)
     ink = rng.uniform(0, 60, 3).astype(np.float32)
     return (ink + (sheet - ink) * paper.clip(0, 1)[..., None]).astype(np.uint8)
+
+
+def old_film(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """``image`` (uint8 [H, W, 3] RGB) as a worn print of a film of the 1930s shows it.
+
+    One tone, soft, with little contrast, clumped grain, corners that the lamp leaves dark, scratches and dust.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    soft = cv2.GaussianBlur(grey, (0, 0), float(np.exp(rng.uniform(np.log(0.4), np.log(1.8)))))
+    print_ = (soft - 128) * rng.uniform(0.5, 1.1) + 128 + rng.uniform(-25, 25)
+    clump = float(rng.uniform(0.3, 0.9))
+    grain = cv2.GaussianBlur(rng.standard_normal(grey.shape, np.float32), (0, 0), clump)
+    print_ += grain / grain.std() * rng.uniform(2, 12)
+    height, width = grey.shape
+    down, across = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    print_ *= 1 - rng.uniform(0, 0.25) * (down**2 + across**2)
+    for _ in range(rng.integers(0, 4)):
+        column = int(rng.integers(width))
+        print_[:, column : column + 1] += rng.uniform(-60, 60)
+    for _ in range(rng.integers(0, 12)):
+        place = (int(rng.integers(width)), int(rng.integers(height)))
+        cv2.circle(print_, place, int(rng.integers(1, 3)), float(rng.choice((30.0, 225.0))), cv2.FILLED)
+    tint = np.array([1, rng.uniform(0.85, 1), rng.uniform(0.65, 1)] if rng.random() < 0.4 else [1, 1, 1], np.float32)
+    return np.asarray((print_.clip(0, 255)[..., None] * tint).astype(np.uint8))
 
 
 def lay_figure(

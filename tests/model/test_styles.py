@@ -13,7 +13,7 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.model.augment import AugmentConfig, make_example
 from acfd_stream.model.datasets import DrawnSource, SpriteSource
 from acfd_stream.model.losses import FACE, IGNORE
-from acfd_stream.model.styles import lay_figure, line_art
+from acfd_stream.model.styles import lay_figure, line_art, old_film
 
 PLAIN = {"mosaic": 0.0, "grey": 0.0, "blur": 0.0, "grain": 0.0, "compression": 0.0}
 
@@ -31,6 +31,27 @@ def test_line_art_keeps_edges_dark_and_fills_pale() -> None:
         assert drawn.shape == image.shape
         assert drawn[:, 36:44].mean(2).min() < drawn[:, 5:30].mean() - 30  # the edge is inked
         assert np.ptp(drawn[10:70, 5:30], axis=(0, 1)).max() < 12  # a fill stays flat
+
+
+def test_an_old_film_has_one_tone_and_keeps_what_is_drawn() -> None:
+    image = np.full((80, 120, 3), (230, 200, 40), np.uint8)
+    image[20:60, 40:80] = (20, 40, 90)
+    for seed in range(8):
+        print_ = old_film(image, np.random.default_rng(seed)).astype(float)
+        assert print_.shape == image.shape
+        reddest = print_[..., 0] - print_.max(2)
+        assert (reddest == 0).all()  # no colour but the one of the tint
+        assert print_[25:55, 45:75].mean() < print_[:, :30].mean() - 15
+        assert print_[25:55, 45:75, 0].std() > 1  # grain
+
+
+def test_pictures_become_old_films_where_they_are_asked_to() -> None:
+    pictures = DrawnSource(count=4)
+    asked = AugmentConfig(**PLAIN, film=1.0)
+    image, _, _ = make_example([pictures], np.ones(1), 96, np.random.default_rng(3), asked)
+    ratio = image[..., 2].astype(float).sum() / image[..., 0].sum()
+    spread = np.abs(image[..., 2] - image[..., 0] * ratio)
+    assert spread.max() < 4
 
 
 def test_a_figure_brings_its_face_and_hides_what_it_covers() -> None:
