@@ -319,16 +319,19 @@ class TrackSession:
                 return
             self._batches = batches = ThreadPoolExecutor(1, thread_name_prefix="acfd-batch")
         waiting: tuple[list[Sight], Future[None]] | None = None
-        for group in self._looker.groups(self._decoded()):
-            started = batches.submit(self._looker.look, group)
+        try:
+            for group in self._looker.groups(self._decoded()):
+                started = batches.submit(self._looker.look, group)
+                if waiting is not None:
+                    waiting[1].result()
+                    yield from self._pushed(waiting[0], keeps_frames)
+                waiting = (group, started)
             if waiting is not None:
                 waiting[1].result()
                 yield from self._pushed(waiting[0], keeps_frames)
-            waiting = (group, started)
-        if waiting is not None:
-            waiting[1].result()
-            yield from self._pushed(waiting[0], keeps_frames)
-        yield from self._flushed()
+            yield from self._flushed()
+        finally:
+            waiting = started = None  # a fault's traceback holds this frame, and the future holds the fault
 
     def _frame_by_frame(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
         """Push every frame into the stream before the next one is taken; a step a frame."""

@@ -31,11 +31,12 @@ class Feeder:
         self._first: list[Any] = []  # the config, and what comes behind it
         self._is_ended = False  # no request will come
         self._is_left = False  # none is wanted
+        self._is_over = False  # none will be fed
         self._fault: BaseException | None = None  # why
         self._take: Callable[[Any], bool] | None = None
-        self._close: Callable[[], None] = lambda: None
-        self._on_fault: Callable[[AcfdError], None] = lambda error: None
-        self._on_gone: Callable[[], None] = lambda: None
+        self._close: Callable[[], None] = _nothing
+        self._on_fault: Callable[[AcfdError], None] = _nothing
+        self._on_gone: Callable[[], None] = _nothing
         self._waiting_since: float | None = time.monotonic()
         threading.Thread(target=self._run, name="acfd-feed", daemon=True).start()
 
@@ -50,12 +51,16 @@ class Feeder:
 
         Raises:
             StatusError: DEADLINE_EXCEEDED.
-            BaseException: what ``leave`` was given.
+            BaseException: what ``leave`` was given; once.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._is_ended or self._is_left or len(self._first) > place, timeout_seconds)
-            if self._fault is not None:
-                raise self._fault
+            fault, self._fault = self._fault, None
+            try:
+                if fault is not None:
+                    raise fault
+            finally:
+                del fault  # its traceback holds this frame: they would hold each other, and the whole stream
             if len(self._first) > place:
                 return self._first[place]
             if self._is_ended:
@@ -80,13 +85,15 @@ class Feeder:
             on_gone: called when the call broke off.
         """
         with self._changed:
-            self._close, self._on_fault, self._on_gone, self._take = close, on_fault, on_gone, take
-            self._changed.notify_all()
+            if not self._is_over:
+                self._close, self._on_fault, self._on_gone, self._take = close, on_fault, on_gone, take
+                self._changed.notify_all()
 
     def leave(self, fault: BaseException | None = None) -> None:
         """Nothing more is wanted, because of ``fault`` if there is one."""
         with self._changed:
-            self._is_left, self._fault = True, self._fault or fault
+            self._is_left = True
+            self._keep(fault)
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -101,12 +108,25 @@ class Feeder:
                 self._close()
         except (ConfigError, MediaError) as error:
             with self._changed:
-                self._fault = self._fault or error  # nobody may have asked for it to be told yet
+                self._keep(error)
             self._on_fault(error)
         except Exception:  # grpc raises a bare one when the call is over
             self._on_gone()
         finally:
             self._end()
+            self._forget()
+
+    def _keep(self, fault: BaseException | None) -> None:
+        """Have ``request`` raise it; where ``feed`` was called, nobody will ask, and ``on_fault`` is told."""
+        if self._take is None and not self._is_over:
+            self._fault = self._fault or fault
+
+    def _forget(self) -> None:
+        """Let go of the stream, which holds this feeder: what is in no circle is freed as soon as it ends."""
+        with self._changed:
+            self._is_over = True
+            self._take, self._close = None, _nothing
+            self._on_fault = self._on_gone = _nothing
 
     def _end(self) -> None:
         with self._changed:
@@ -135,6 +155,10 @@ class Feeder:
         with self._changed:
             self._changed.wait_for(lambda: self._is_left or self._take is not None)
             return not self._is_left
+
+
+def _nothing(*_: object) -> None:
+    """What is called where nobody is to be told."""
 
 
 def content_of(request: Any, path: Path, data_bytes: int) -> Any:

@@ -140,14 +140,19 @@ class StreamHost:
                 self._changed.wait(_WATCH_SECONDS)
                 if self._is_closed:
                     return
-                streams, until = list(self._streams.values()), self._drain_until
             self._look()
-            idle.look(is_busy=bool(streams))
-            for stream in streams:
-                stream.note_bytes()
-                self._look_at(stream)
-                if until is not None:
-                    self._see_out(stream, until)
+            idle.look(is_busy=self._look_at_all())
+
+    def _look_at_all(self) -> bool:
+        """Whether there are streams; none of them is held between two looks."""
+        with self._changed:
+            streams, until = list(self._streams.values()), self._drain_until
+        for stream in streams:
+            stream.note_bytes()
+            self._look_at(stream)
+            if until is not None:
+                self._see_out(stream, until)
+        return bool(streams)
 
     def _look_at(self, stream: Stream) -> None:
         seconds, now = self.settings.limits.idle_seconds, time.monotonic()

@@ -96,14 +96,18 @@ class Outbox:
         """The next note, or the next results together; None at the end.
 
         Raises:
-            BaseException: what ``finish`` was given.
+            BaseException: what ``finish`` was given; once.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._entries or self._is_finished)
             if not self._entries:
-                if self._error is not None:
-                    raise self._error
-                return None
+                error, self._error = self._error, None
+                if error is None:
+                    return None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame: they would hold each other, and the whole stream
             first = self._entries[0]
             if isinstance(first, Note):
                 self._pop()

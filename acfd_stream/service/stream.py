@@ -114,10 +114,13 @@ class Stream:
     def close(self) -> None:
         """The call is over: nobody reads any more. The worker gives the rest back, or it is given back now."""
         self.abandon()
+        self.feeder = None  # it and the call hold this stream: what is in no circle is freed as soon as it ends
+        self.cancel_call = lambda: None
         with self._lock:
             is_at_work = self._outbox is not None
         if not is_at_work:
             self._give_back()
+            self._stopped = None
 
     # Any thread.
 
@@ -132,8 +135,9 @@ class Stream:
         with self._lock:
             self._stopped = self._stopped or error
             outbox, source, session = self._outbox, self._source, self.session
-        if self.feeder is not None:
-            self.feeder.leave(error)
+        feeder = self.feeder
+        if feeder is not None:
+            feeder.leave(error)
         if outbox is not None:
             outbox.finish(error)
         if session is not None:
@@ -204,6 +208,7 @@ class Stream:
             if outbox is not None:
                 outbox.finish(error)
             self._give_back(error)
+            error = self._stopped = None  # its traceback holds this frame, and so the stream
 
     def _run(self, opened: ExitStack, request: StreamRequest, source: Source, reservation: Reservation) -> None:
         session = self._opened_session(opened, request, source)
