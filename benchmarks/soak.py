@@ -58,6 +58,7 @@ class Hour:
         self.failures: list[str] = []
         self.clip = write_clip(folder / "clip.mkv")
         self.film = write_clip(folder / "film.mkv", frames=1500)
+        self.upright = write_clip(folder / "upright.mkv", size=(128, 96))
         self.settings = folder / "serve.toml"
         self.settings.write_text(SETTINGS.format(model=model))
 
@@ -103,6 +104,7 @@ def mutated(hour: Hour, count: int, seed: int, folder: Path | None) -> None:
         odd_clips = [] if folder is None else [path.read_bytes() for path in sorted(folder.iterdir())]
         clips = [hour.clip.read_bytes(), *(clip for clip in odd_clips if 0 < len(clip) < SMALL_BYTES)]
         ammunition = fuzz.Ammunition(clips, pictures, [token])
+        meet(arena, [hour.upright.read_bytes(), *clips])
         fuzz.fuzz(arena.address, ammunition, WARM_UP_STREAMS, seed + 1)
         before = calmed(arena, hour.clip)
         shots = fuzz.fuzz(arena.address, ammunition, count, seed)
@@ -119,6 +121,7 @@ def soaked(hour: Hour, count: int, seed: int) -> None:
     """Streams opened, cancelled and broken at random moments leave nothing."""
     with hour.scene("soak") as arena:
         media = [hour.clip.read_bytes()]
+        meet(arena, [hour.upright.read_bytes()])
         scenes.soak(arena, media, WARM_UP_STREAMS, seed + 1)
         before = calmed(arena, hour.clip)
         endings: Counter[str] = scenes.soak(arena, media, count, seed)
@@ -128,6 +131,16 @@ def soaked(hour: Hour, count: int, seed: int) -> None:
         growth = after.resident_bytes / before.resident_bytes - 1
         about = {"before_bytes": before.resident_bytes, "after_bytes": after.resident_bytes, "seed": seed}
         hour.note("soak_streams", count, "streams", memory_growth=round(growth, 4), **about)
+
+
+def meet(arena: Arena, clips: list[bytes]) -> None:
+    """Play every clip once, as it is: what compiles networks is loaded, and those of the clips' sizes are there.
+
+    Else the first damaged header that tells of another size costs what it costs once in a server's life, 20 MiB.
+    """
+    for clip in clips:
+        with channel_to(arena.address) as channel:
+            play(channel, stream_of(clip, mode=1))
 
 
 def calmed(arena: Arena, clip: Path) -> Usage:
