@@ -319,13 +319,14 @@ class TrackSession:
                 return
             self._batches = batches = ThreadPoolExecutor(1, thread_name_prefix="acfd-batch")
         waiting: tuple[list[Sight], Future[None]] | None = None
+        started: tuple[list[Sight], Future[None]] | None = None
         try:
             for group in self._looker.groups(self._decoded()):
-                started = batches.submit(self._looker.look, group)
+                started = (group, batches.submit(self._looker.look, group))
                 if waiting is not None:
                     waiting[1].result()
                     yield from self._pushed(waiting[0], keeps_frames)
-                waiting = (group, started)
+                waiting = started
             if waiting is not None:
                 waiting[1].result()
                 yield from self._pushed(waiting[0], keeps_frames)
