@@ -28,12 +28,15 @@ from .average_precision import Score, score
 from .evaluate import examples_of
 from .quantise import views_of
 from .readers import read_coco, read_picture
+from .toon.sets import draw_set
 
 MADE_FROM = "acfd_stream_made_from"
 """Metadata entry: SHA-256 of the file that a twin was made from."""
 SHOWN = (("icartoonface_train", 32), ("toons_train", 8), ("dexter_train", 2), ("scooby_train", 2))
 """Sets and how many pictures of each the ranges are taken from; drawn ones make up the rest."""
-SHOWN_DRAWN = (("drawn-crowds", 12), ("drawn-lineart", 4))
+SHOWN_DRAWN = (("crowds", 12), ("lineart", 4))
+FIRST_DRAWN = 5000
+"""Number of the first drawn one: none of those that are scored on."""
 JUDGED = ("icartoonface_val",)
 MOST_FALL = 0.01
 """Of AP50, from which on a twin is not kept."""
@@ -52,7 +55,7 @@ def shown_pictures(data: Path | None) -> Iterator[View]:
         for place in np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int):
             yield read_picture(samples[place].file)[0]
     for name, count in SHOWN_DRAWN:
-        for _, picture in examples_of(name, None, count):
+        for picture, _ in draw_set(name, count, FIRST_DRAWN):
             yield picture
 
 

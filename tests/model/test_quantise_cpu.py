@@ -45,7 +45,7 @@ def test_a_twin_that_finds_fewer_faces_is_not_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_tiny_model(tmp_path / "tiny.onnx")
-    monkeypatch.setattr(quantise_cpu, "SHOWN_DRAWN", (("drawn-crowds", 1),))
+    monkeypatch.setattr(quantise_cpu, "SHOWN_DRAWN", (("crowds", 1),))
     monkeypatch.setattr(quantise_cpu, "quantise_for_cpu", lambda path, _, target: target.write_bytes(path.read_bytes()))
     assert main([str(path), "--count", "1", "--most-fall", "-1"]) == 1
     assert not twin_of(path).exists()
