@@ -76,6 +76,12 @@ def config_of(row: Row, options: argparse.Namespace, seed: int) -> TrainConfig:
     return dataclasses.replace(config, data=data, schedule=schedule, seed=seed)
 
 
+def as_row(result: dict[str, Any], row: Row) -> dict[str, Any]:
+    """What the same training says as another row, of one scale."""
+    said = {name: value for name, value in result.items() if name != "ap50_scales"}
+    return said | {"row": row.name, "pictures": row.count or "all"}
+
+
 def run_row(row: Row, options: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Train and score one row; goes on where it was stopped."""
     config = config_of(row, options, seed)
@@ -160,6 +166,9 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     right.plot([count for count, _ in counts], [value for _, value in counts], "o-")
     right.set_xscale("log")
     right.set(xlabel="pictures trained on", ylabel="AP50, icartoonface val", title="what more pictures bring")
+    right.set(xticks=[count for count, _ in counts], xticklabels=[count for count, _ in counts])
+    right.set_ylim(0, max((value for _, value in counts), default=1.0) * 1.1)
+    right.minorticks_off()
     right.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
@@ -197,8 +206,7 @@ def main(arguments: Sequence[str] | None = None, origin: dict[str, str] | None =
                     continue
                 whole = same_training(row, ROWS)
                 twins = [result for result in results if whole is not row and is_of(result, whole, options, seed)]
-                own = {"row": row.name, "pictures": row.count or "all"}
-                results.append({**twins[0], **own} if twins else run_row(row, options, seed) | (origin or {}))
+                results.append(as_row(twins[0], row) if twins else run_row(row, options, seed) | (origin or {}))
                 write(results, options.results)
                 draw(results, options.results.with_suffix(".png"))
                 print(json.dumps(results[-1]), flush=True)
