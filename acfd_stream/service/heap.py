@@ -35,7 +35,7 @@ def settle() -> None:
 
 
 def trim() -> None:
-    """Free what broken streams left in circles of references, pictures too, and give freed memory to the system."""
+    """Free what is left in circles of references, as calls that broke off are, and give freed memory to the system."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)  # glibc has it
