@@ -144,7 +144,7 @@ def meet(arena: Arena, clips: list[bytes]) -> None:
 
 
 def calmed(arena: Arena, clip: Path) -> Usage:
-    """What the server holds at rest, after some honest streams: what the last bad one left may stay until the next."""
+    """What the server holds at rest after some honest streams, alike before and behind the bad ones."""
     for _ in range(4):
         with channel_to(arena.address) as channel:
             play(channel, stream_of(clip, mode=1))
