@@ -90,6 +90,20 @@ def test_boxes_follow_the_pixels_through_every_augmentation(mosaic: float) -> No
     assert checked > 30
 
 
+def test_a_window_inside_a_picture_shows_its_pixels_where_its_boxes_are() -> None:
+    rng = np.random.default_rng(3)
+    config = AugmentConfig(mosaic=0, tile=1, expand=1, aspect=1, grey=0, blur=0, grain=0, compression=0)
+    offsets = []
+    for _ in range(300):
+        image, boxes, kinds = make_example([RedSquare()], np.ones(1), 128, rng, config)
+        rows = np.where((image.max(2).astype(int) - image.min(2) > 60).any(1))[0]
+        for _, top, _, bottom in boxes[kinds == FACE]:
+            if top > 4 and bottom < 124 and len(rows):
+                offsets.append((rows[0] + rows[-1] + 1) / 2 - (top + bottom) / 2)
+    assert len(offsets) > 50
+    assert abs(np.mean(offsets)) < 0.2  # pixels, though the window may begin within one that is four wide there
+
+
 def test_same_seed_gives_the_same_example() -> None:
     one, other = (
         make_example([RedSquare()], np.ones(1), 96, np.random.default_rng(9), AugmentConfig()) for _ in range(2)
