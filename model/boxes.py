@@ -45,3 +45,18 @@ def decode(deltas: Tensor, anchors: Tensor, spec: AnchorSpec) -> Tensor:
     centre = anchors[:, :2] + deltas[..., :2] * spec.variances[0] * anchors[:, 2:]
     half = anchors[:, 2:] * torch.exp((deltas[..., 2:] * spec.variances[1]).clamp(max=LARGEST_GROWTH)) / 2
     return torch.cat([centre - half, centre + half], -1)
+
+
+def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Generalised IoU [N], -1 … 1, of boxes x1 y1 x2 y2 [N, 4], the first with the first and so on.
+
+    Source: Rezatofighi et al. 2019, eq. 5: how far apart two boxes are that do not overlap counts, too.
+    """
+    inner = _area(torch.maximum(first[:, :2], second[:, :2]), torch.minimum(first[:, 2:], second[:, 2:]))
+    around = _area(torch.minimum(first[:, :2], second[:, :2]), torch.maximum(first[:, 2:], second[:, 2:]))
+    union = _area(first[:, :2], first[:, 2:]) + _area(second[:, :2], second[:, 2:]) - inner
+    return inner / union.clamp(min=1e-9) - (around - union) / around.clamp(min=1e-9)
+
+
+def _area(low: Tensor, high: Tensor) -> Tensor:
+    return (high - low).clamp(min=0).prod(1)

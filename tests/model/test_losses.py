@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from acfd_stream.errors import ConfigError
+from acfd_stream.model.boxes import generalised_iou
 from acfd_stream.model.losses import FACE, IGNORE, PARTIAL, LossConfig, Losses, detection_loss
 from acfd_stream.model.matching import MatchConfig
 from acfd_stream.ops.anchors import AnchorSpec
@@ -43,6 +45,22 @@ def test_regression_is_smooth_l1_over_matched_anchors() -> None:
     deltas = torch.zeros(1, 3, 4)
     deltas[0, 0] = torch.tensor([0.5, 0, 0, -2.0])  # 0.5²/2 and 2 - 1/2
     assert loss_of([0.0, 0, 0], [FACE_BOX], [FACE], deltas).regression == pytest.approx(0.125 + 1.5)
+
+
+def test_boxes_may_be_judged_by_generalised_iou() -> None:
+    deltas = torch.zeros(1, 3, 4)
+    deltas[0, 0, 0] = 5.0  # half a side to the right: 50 of 150 shared, and none of the box around both is in neither
+    config = LossConfig(box="giou")
+    targets = [(torch.tensor([FACE_BOX]), torch.tensor([FACE], dtype=torch.int8))]
+    loss = detection_loss(torch.zeros(1, 3), deltas, targets, ANCHORS, AnchorSpec(), MatchConfig(), config)
+    assert loss.regression == pytest.approx(1 - 1 / 3, rel=1e-5)
+    apart = generalised_iou(torch.tensor([FACE_BOX]), torch.tensor([[30.0, 0, 40, 10]]))
+    assert apart.tolist() == pytest.approx([-0.5])  # 200 of the 400 around both
+
+
+def test_unknown_box_loss_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"loss\.box must be smooth-l1 or giou, got 'l2'"):
+        LossConfig(box="l2")
 
 
 def test_compensated_anchor_is_weighed_apart() -> None:
