@@ -18,6 +18,11 @@ STD = (58.0, 57.0, 57.0)
 """Deviation that the network's input is divided by, RGB."""
 
 
+def multiplies_bf16(device: str) -> bool:
+    """Whether ``device`` is faster in bf16 than in float32: a CPU without instructions for it is many times slower."""
+    return not device.startswith("cpu") or torch.cpu._is_avx512_bf16_supported()
+
+
 def normalise(pictures: torch.Tensor) -> torch.Tensor:
     """Network input, channels last, of uint8 pictures [B, H, W, 3]."""
     mean, std = (torch.tensor(values, dtype=torch.float32, device=pictures.device) for values in (MEAN, STD))
@@ -25,7 +30,7 @@ def normalise(pictures: torch.Tensor) -> torch.Tensor:
 
 
 class TorchDetector:
-    """Detections of single pictures by a torch network; ``is_half`` computes in bf16, as training does."""
+    """Detections of single pictures by a torch network; ``is_half`` computes in bf16 where training does."""
 
     def __init__(self, network: Network, spec: AnchorSpec, config: DetectConfig, *, is_half: bool = True) -> None:
         self.network, self.spec, self.config, self.is_half = network.eval(), spec, config, is_half
@@ -42,7 +47,7 @@ class TorchDetector:
         """Boxes in the picture's pixels and scores of one view."""
         view = ops.letterbox(Picture.from_rgb(image), box.content_size, box.network_size, MEAN)
         device = next(self.network.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.is_half):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.is_half and multiplies_bf16(device.type)):
             logits, deltas = self.network(normalise(torch.from_numpy(view)[None].to(device)))
         candidates = ops.decode_anchors(
             logits[0].sigmoid().cpu().numpy(), deltas[0].cpu().numpy(), box.network_size, box.content_size,

@@ -34,7 +34,7 @@ from .grafting import graft, read_peer
 from .journal import Journal
 from .losses import Losses, detection_loss
 from .network import Network
-from .predict import TorchDetector, normalise
+from .predict import TorchDetector, multiplies_bf16, normalise
 from .readers import read_coco
 from .settings import TrainConfig
 from .team import Team
@@ -136,7 +136,7 @@ class Trainer:
             group["lr"] = self.learning_rate()
         self.network.train()
         batch = normalise(pictures.to(self.device))
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=multiplies_bf16(self.device)):
             logits, deltas = self.forward(batch)
             taught = 0.0 if self.teach is None else self.teach(batch, logits, deltas)
         anchors = torch.from_numpy(anchor_grid(tuple(pictures.shape[1:3]), self.spec).copy()).to(self.device)
