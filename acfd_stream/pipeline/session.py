@@ -28,7 +28,7 @@ from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.live import configs_for, judged
 from acfd_stream.pipeline.looking import Looker, Sight
-from acfd_stream.pipeline.stream import Settled, Stream, packed_result, place_of, unpacked_result
+from acfd_stream.pipeline.stream import Settled, Stream, packed, packed_result, place_of, unpacked_result
 from acfd_stream.types import DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
@@ -203,20 +203,26 @@ class TrackSession:
         To be called by the thread that iterates, between two results, or by any once the iteration has ended,
         ``close`` included.
         """
+        return self.snapshot()()
+
+    def snapshot(self) -> Callable[[], SessionState]:
+        """As ``checkpoint``, put off: what is returned makes the checkpoint of now, later, by any thread.
+
+        So a live stream does not wait for it.
+        """
         handed_out = self._handed_out + self._swallowed
         stream, ready, base = self._stream.state(), list(self._ready), self._handed_out
         if self._at_end is not None:
             stream, ready, base = self._at_end[0], [], self._at_end[1]
-        return SessionState(
-            {
-                "format": checkpoint.FORMAT,
-                **self._signature(),
-                "stream": stream,
-                "ready": [packed_result(settled.result) for settled in ready],
-                "handed_out": handed_out,
-                "swallowed": handed_out - base,
-            }
-        )
+        values = {
+            "format": checkpoint.FORMAT,
+            **self._signature(),
+            "stream": stream,
+            "ready": [packed_result(settled.result) for settled in ready],
+            "handed_out": handed_out,
+            "swallowed": handed_out - base,
+        }
+        return lambda: SessionState({**values, "stream": packed(stream)})
 
     def stop(self) -> None:
         """End the iteration at the next result, as if the video paused there; from any thread, does not wait.

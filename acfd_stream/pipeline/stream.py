@@ -141,11 +141,11 @@ class Stream:
     # State
 
     def state(self) -> dict[str, Any]:
-        """Everything that later results depend on, ready for ``json.dumps``."""
+        """Everything that later results depend on, for ``packed``, which takes longer and may be another thread's."""
         return {
             "next_index": self.next_index,
             "place": None if self._place is None else self._place.values(),
-            "held": self.held.values(),
+            "held": self.held,
             "found": _packed(self._found),
             "follows_seen": self._follows_seen,
             "shot": self._shot,
@@ -176,6 +176,11 @@ class Stream:
             _Unsettled(Settled(unpacked_result(result, time_base)), Detections.empty(), True)
             for result in state["tracked"]
         )
+
+
+def packed(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``Stream.state`` gave, ready for ``json.dumps``."""
+    return {**state, "held": state["held"].values()}
 
 
 def place_of(state: Mapping[str, Any]) -> Place | None:

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
@@ -50,6 +51,8 @@ class StreamHost:
     ) -> None:
         self.settings, self.scheduler, self.capacity = settings, scheduler, capacity
         self.board, self.metrics, self.seal = board, metrics, seal
+        self.packing = ThreadPoolExecutor(1, thread_name_prefix="acfd-pack")
+        """Makes resume points, beside the streams."""
         self._look = look
         self._changed = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -127,6 +130,7 @@ class StreamHost:
         self._watcher.join()
         with self._changed:
             self._changed.wait_for(lambda: not self._streams, _PATIENCE_SECONDS)
+        self.packing.shutdown(wait=False, cancel_futures=True)
 
     def _forget(self, stream_id: str) -> None:
         with self._changed:

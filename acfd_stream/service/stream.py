@@ -23,7 +23,7 @@ from acfd_stream.archive.transcript import settings_of
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
-from acfd_stream.pipeline.checkpoint import telling_damage
+from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
 from acfd_stream.pipeline.lane import Lane
 from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.live import aged
@@ -33,6 +33,7 @@ from acfd_stream.service.convert import duration_pb, loaded_model_pb, media_info
 from acfd_stream.service.feeding import Feeder
 from acfd_stream.service.outbox import Note, Outbox, Settled
 from acfd_stream.service.requests import StreamRequest
+from acfd_stream.service.seal import Seal
 from acfd_stream.service.status import StatusError, draining
 from acfd_stream.types import DropReason, FrameResult, MediaInfo, Outcome
 from acfd_stream.v1 import stream_pb2
@@ -221,7 +222,7 @@ class Stream:
         self._put(Note("start", self._start(request, session)))
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
         if self.is_handing_over and not session.is_complete and session.error is None:
-            self._put_resume_point(session)
+            self._put(resume_point(session.snapshot(), self._host.seal))
             raise draining()
         self._end(session, count)
 
@@ -253,7 +254,7 @@ class Stream:
     def _results(self, session: TrackSession, count: int) -> int:
         """Put all results; how many have been answered, ``count`` of them before."""
         first_seconds: float | None = None
-        saved_at = time.monotonic()
+        saved_at, saving = time.monotonic(), None
         overlay = None if self.meter is None else self.meter.overlay
         for frame, result in session.with_wanted_frames(lambda: overlay is not None and overlay.is_wanted):
             count += 1
@@ -263,21 +264,18 @@ class Stream:
                 self._host.capacity.observe_decode(session.info.display_size, result.timings["decode"])
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
             self._put(Settled(result, time.perf_counter()))
-            if time.monotonic() - saved_at >= self._host.settings.answers.resume_seconds:
-                self._put_resume_point(session)
+            if saving is None and time.monotonic() - saved_at >= self._host.settings.answers.resume_seconds:
+                saving = self._host.packing.submit(resume_point, session.snapshot(), self._host.seal)
                 saved_at = time.monotonic()
+            if saving is not None and (saving.done() or not session.pace.is_live):  # a live frame waits for none
+                self._put(saving.result())
+                saving = None
             self._require_short(result.pts_seconds - first_seconds)
         return count
 
     def _put(self, entry: Settled | Note) -> None:
         if self._outbox is None or not self._outbox.put(entry):
             raise self._stopped or draining()
-
-    def _put_resume_point(self, session: TrackSession) -> None:
-        state = session.checkpoint()
-        token = self._host.seal.pack(state.values)
-        point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
-        self._put(Note("resume_point", point))
 
     def _require_short(self, seconds: float) -> None:
         most = self._host.settings.limits.duration_seconds
@@ -348,6 +346,14 @@ class Stream:
                 self.meter.frame(result, {**result.timings, "send": send_seconds})
         if results and self.meter is not None and self.session is not None:
             self.meter.tracks_started(self.session.tracks)
+
+
+def resume_point(snapshot: Callable[[], SessionState], seal: Seal) -> Note:
+    """Where a stream stood when ``snapshot`` was taken, for its client to keep."""
+    state = snapshot()
+    token = seal.pack(state.values)
+    point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
+    return Note("resume_point", point)
 
 
 def demand_of(request: StreamRequest, info: MediaInfo | None = None) -> Demand:
