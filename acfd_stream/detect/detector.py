@@ -96,7 +96,9 @@ class Detector:
         """
         config = config or DetectConfig()
         opened = open_network(find_model(name_or_path), device, config, find_twin(name_or_path))
-        return cls(DevicePath(opened) if isinstance(opened, GpuNetwork) else HostPath(opened, config), config)
+        if isinstance(opened, GpuNetwork):
+            return cls(DevicePath(opened), config)
+        return cls(HostPath(opened, config, opened.gathered(config.picture_threads)), config)
 
     @property
     def spec(self) -> ModelSpec:

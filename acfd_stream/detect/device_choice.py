@@ -12,7 +12,7 @@ from acfd_stream.config import DetectConfig
 from acfd_stream.detect.device import DeviceNetwork, DeviceOps, GpuNetwork
 from acfd_stream.detect.openvino_runner import OpenVinoRunner
 from acfd_stream.detect.precision import choose_file
-from acfd_stream.detect.runner import DEVICES, ModelSpec, Runner, read_spec
+from acfd_stream.detect.runner import DEVICES, ModelSpec, read_spec
 from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,9 @@ def device_for(device: str) -> str:
     return "cuda" if device in ("auto", "cuda") and gpu_status().is_usable else "cpu"
 
 
-def open_network(path: Path, device: str, config: DetectConfig, twin: Path | None = None) -> Runner | GpuNetwork:
+def open_network(
+    path: Path, device: str, config: DetectConfig, twin: Path | None = None
+) -> OpenVinoRunner | GpuNetwork:
     """The network of the file at ``path`` on ``device``, by the best runtime there is.
 
     Args:

@@ -1,6 +1,7 @@
 """Pictures to faces on the CPU: every view of a picture goes through all its steps on one thread.
 
-As many run at once as the runner has use for, so that preparing one overlaps with the network on another.
+As many run at once as the runner has use for, so that preparing one overlaps with the network on another. Where views
+are few, several threads may share the network of each.
 """
 
 from __future__ import annotations
@@ -32,11 +33,18 @@ class _View:
 
 
 class HostPath:
-    """A runner of host arrays and the ops of the CPU around it. May be used from several threads at once."""
+    """A runner of host arrays and the ops of the CPU around it. May be used from several threads at once.
 
-    def __init__(self, runner: Runner, config: DetectConfig) -> None:
+    Args:
+        runner: the network, a thread a view.
+        config: sizes, thresholds and caps.
+        lone: the same network with several threads a view, for no more views than there are such teams; None: the
+            runner has them all.
+    """
+
+    def __init__(self, runner: Runner, config: DetectConfig, lone: Runner | None = None) -> None:
         self._config = config
-        self._runner = runner
+        self._runner, self._lone = runner, lone or runner
         self._pool = ThreadPoolExecutor(runner.concurrency, thread_name_prefix="acfd-detect")
 
     @property
@@ -52,7 +60,7 @@ class HostPath:
     @property
     def concurrency(self) -> int:
         """See ``Detector.concurrency``."""
-        return self._runner.concurrency
+        return self._lone.concurrency
 
     def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
@@ -60,7 +68,8 @@ class HostPath:
         views = [letterboxes(picture.display_size, self._config) for picture in pictures]
         jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
         try:
-            pending = [self._pool.submit(self._see, *job, called) for job in jobs]
+            runner = self._lone if len(jobs) <= self._lone.concurrency else self._runner
+            pending = [self._pool.submit(self._see, *job, runner, called) for job in jobs]
         except RuntimeError as error:  # what a closed pool raises
             raise RunnerError(f"model {self.spec.name} is closed") from error
         seen = iter([future.result() for future in pending])
@@ -70,13 +79,14 @@ class HostPath:
         """Free the network and its threads; a second call does nothing."""
         self._pool.shutdown(cancel_futures=True)
         self._runner.close()
+        self._lone.close()
 
-    def _see(self, picture: Picture, view: Letterbox, called: float) -> _View:
+    def _see(self, picture: Picture, view: Letterbox, runner: Runner, called: float) -> _View:
         """One scale of one picture, from pixels to boxes."""
         begin = time.perf_counter()
         image = ops.letterbox(picture, view.content_size, view.network_size, self.spec.pad)
         prepared = time.perf_counter()
-        scores, deltas = self._runner.run(image[None])
+        scores, deltas = runner.run(image[None])
         inferred = time.perf_counter()
         found = ops.decode_anchors(
             scores[0],

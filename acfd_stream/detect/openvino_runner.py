@@ -1,7 +1,7 @@
 """Networks on the CPU by OpenVINO; the only file that imports it.
 
-A picture is always one request of batch 1 on one thread of the pool: its scores cannot depend on
-its neighbours, on the batch or on how many threads there are, to the last bit.
+A picture is always one request of batch 1: its scores cannot depend on its neighbours or on the batch. Nor do they
+depend, to the last bit, on how many threads share it: each computes some of the outputs, whole.
 """
 
 from __future__ import annotations
@@ -42,12 +42,21 @@ _CONVERTER = "openvino.tools.ovc"
 
 
 class OpenVinoRunner:
-    """A ``Runner`` on the CPU. Every picture size is compiled once, when it first comes."""
+    """A ``Runner`` on the CPU. Every picture size is compiled once, when it first comes.
 
-    def __init__(self, path: Path, spec: ModelSpec, config: DetectConfig) -> None:
+    Args:
+        path: the model file.
+        spec: what it says of itself.
+        config: threads and precision.
+        picture_threads: threads of a picture; as many pictures are run side by side as there are such teams.
+    """
+
+    def __init__(self, path: Path, spec: ModelSpec, config: DetectConfig, picture_threads: int = 1) -> None:
         self.spec = spec
-        self.concurrency = config.threads or available_cores()
-        self._path = path
+        cores = config.threads or available_cores()
+        self._picture_threads = min(picture_threads, cores)
+        self.concurrency = cores // self._picture_threads
+        self._path, self._config = path, config
         self._lock = threading.Lock()
         self._compiling = threading.Lock()  # one at a time, while sizes that are there go on being run
         self._shapes: OrderedDict[tuple[int, int], _CompiledShape] = OrderedDict()
@@ -66,6 +75,12 @@ class OpenVinoRunner:
             self._cache.store(b"", "interface", digest, openvino.__version__)
         threads = f"{self.concurrency} thread{'s' if self.concurrency > 1 else ''}"
         self.facts = EngineFacts("openvino", self._precision, openvino.__version__.split("-")[0], detail=threads)
+
+    def gathered(self, picture_threads: int) -> OpenVinoRunner | None:
+        """A runner of the same network in which so many threads share a picture; None: this one is it."""
+        if min(picture_threads, self.concurrency) <= 1:
+            return None
+        return OpenVinoRunner(self._path, self.spec, self._config, picture_threads)
 
     def run(self, images: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Scores and deltas of every anchor; see ``Runner.run``."""
@@ -114,7 +129,7 @@ class OpenVinoRunner:
         return {
             "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bf16" else "f32",  # of what is not in int8
             "NUM_STREAMS": self.concurrency,
-            "INFERENCE_NUM_THREADS": self.concurrency,
+            "INFERENCE_NUM_THREADS": self.concurrency * self._picture_threads,
             "ENABLE_CPU_PINNING": False,  # decoding shares these cores
         }
 

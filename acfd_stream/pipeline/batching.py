@@ -5,7 +5,8 @@ Every call is told the time, so the rules can be tried in a simulation as they a
 1. Most urgent lane first, then the picture that is due first. A lane's turn counts from when it was last served, so
    one that asks for more than the others does not get it at their expense; one that has waited long gains urgency.
    Of one stream's pictures only so many are looked at at once.
-2. A batch stays small enough for its earliest deadline that can still be met, and no larger than makes it cheaper.
+2. A batch stays small enough for its earliest deadline that can still be met, and no larger than makes it cheaper; with
+   live pictures, no larger than has them sooner done on average than one by one.
 3. Pictures without a deadline fill what live ones leave, in short batches while a live lane is open. Where those leave
    nothing, each such lane still gets a picture now and then, one lane after the other.
 4. A batch that is not full waits for a live lane whose next picture is about to come, and only for as long as running
@@ -104,7 +105,7 @@ class Backlog:
 
     @property
     def most(self) -> int:
-        """Pictures of a full batch."""
+        """Pictures of a full batch with a live one in it."""
         return min(self._batch, self.costs.best_batch)
 
     @property
@@ -173,7 +174,8 @@ class Backlog:
             alone += ticket.alone_seconds
             done = now + self.costs.batch_seconds(alone, len(picked) + 1)
             limit = finish_by if lane.is_live else min(finish_by, now + max(background_seconds, live_seconds * _JOINED))
-            if picked and (done > limit or len(picked) >= self.most):
+            most = self.most if lane.is_live or live_seconds else min(self._batch, self.costs.file_batch)
+            if picked and (done > limit or len(picked) >= most):
                 break
             picked.append((lane, ticket))
             if lane.is_live:

@@ -11,7 +11,7 @@ cores. A set of live streams is let in when
 
 C is a frame's share of the whole machine. With several slots the last frame has one of them to itself, while the others
 may be idle: it takes as long as one does on a busy machine, and what was running then is part of the sum. Frames that
-are no more than there are slots wait for no other one.
+are no more than there are slots wait for no other one. One of the frames may take as long as only one in twenty does.
 
 Source: the second is the processor demand test of earliest-deadline-first scheduling (Baruah, Rosier, Howell, 1990),
 with the usual term for work that is not interrupted; on several slots, the bound of list scheduling (Graham, 1969).
@@ -232,9 +232,10 @@ class Capacity:
 
     def _too_slow(self, load: _Load) -> str | None:
         objective = load.demand.objective_seconds
-        if objective is None or load.alone_seconds <= load.due_seconds:
+        slow_seconds = load.alone_seconds * self._costs.tail
+        if objective is None or slow_seconds <= load.due_seconds:
             return None
-        needed = objective - load.due_seconds + load.alone_seconds
+        needed = objective - load.due_seconds + slow_seconds
         return (
             f"one {_name(load.demand)} frame takes {_milliseconds(needed)} on this machine by itself, "
             f"and the objective is {_milliseconds(objective)}"
@@ -267,14 +268,16 @@ class Capacity:
     def _bunched_seconds(self, hurried: list[_Load], due: float) -> float:
         """What frames take that come together and are due after ``due`` seconds, where nothing else is running."""
         counts = [1 + (due - load.due_seconds) * load.rate for load in hurried]
+        longest = max(load.slot_seconds for load in hurried)
+        delay = (self._costs.tail - 1) * longest
         if 1 < self._costs.slots >= sum(counts):  # none is behind another one
             around = sum(load.around_seconds * count for load, count in zip(hurried, counts, strict=True))
-            return around + max(load.slot_seconds for load in hurried)
+            return around + longest + delay
         work = sum(load.busy_seconds * count for load, count in zip(hurried, counts, strict=True))
         lonely = max(load.slot_seconds - load.busy_seconds for load in hurried)  # a last one, on one core
         if len(hurried) > 1 and self._costs.slots == 1:  # and a first one, taken up just before the others come
             lonely *= 2
-        return work + max(0.0, lonely)
+        return work + max(0.0, lonely) + delay
 
     def _running_seconds(self, load: _Load, live: list[_Load]) -> float:
         """Longest batch of a patient stream that a frame in a hurry may have to wait for."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +19,10 @@ Views = tuple[Size, ...]
 """Network sizes of a picture's views."""
 
 _REPEATS = 5
+_FIRST_LOOKS = 20
+"""Single pictures at the start that tell how much slower than usual one may be."""
+_TAIL_PICTURES = 64
+_TAIL = 0.95
 _GOOD_ENOUGH = 1.05
 """A batch this close to the cheapest a picture is as good as it."""
 _PACE_STEP = 0.05
@@ -28,7 +34,8 @@ class Costs:
 
     A picture costs what its views cost, and something a megapixel of its own; n pictures of a batch cost a share of
     what they cost one by one. An engine with several slots looks at as many batches at once, each of them slower for
-    the others. ``pace`` is how much slower than when it was measured the engine is now.
+    the others. ``pace`` is how much slower than when it was measured the engine is now, and ``tail`` how much slower
+    than that one picture in twenty is: other programs on the machine, and other machines beside it, see to that.
 
     Args:
         detect: how a picture becomes views.
@@ -54,10 +61,13 @@ class Costs:
         self._batches = tuple(batches)
         self.slots = slots
         self._beside = max(1.0, beside)
-        self.pace = 1.0
-        best = min(self._batches) * _GOOD_ENOUGH
-        self.best_batch = 1 + next(index for index, share in enumerate(self._batches) if share <= best)
+        self.pace = self.tail = 1.0
+        self._recent: deque[float] = deque(maxlen=_TAIL_PICTURES)
+        shares = dict(enumerate(self._batches, 1))
+        self.file_batch = _cheapest(shares)
         """The smallest batch that is about as cheap a picture as any: a larger one only makes pictures wait."""
+        self.best_batch = _cheapest({count: share for count, share in shares.items() if share * 2 * count <= count + 1})
+        """The same of those whose pictures are sooner done, on average, than one by one: for pictures in a hurry."""
 
     def views_of(self, display_size: Size) -> Views:
         """Network sizes that a picture of ``display_size`` is seen at."""
@@ -99,7 +109,11 @@ class Costs:
         expected = self.batch_seconds(alone_seconds, pictures, running) / self.pace
         if expected > 0:
             low, high = _PACE_RANGE
-            self.pace += weight * (min(max(seconds / expected, low), high) - self.pace)
+            seen = min(max(seconds / expected, low), high)
+            self.pace += weight * (seen - self.pace)
+            self._recent.append(seen)
+            slow = sorted(self._recent)[math.ceil(_TAIL * len(self._recent)) - 1]
+            self.tail = max(1.0, slow / self.pace)
 
 
 def measure_costs(
@@ -135,7 +149,15 @@ def measure_costs(
         key: max(seconds - megapixel_seconds * megapixels(size), seconds / 2)
         for key, seconds, size in zip(views, alone, display_sizes, strict=True)
     }
-    return Costs(config, by_views, megapixel_seconds, batches, slots, beside)
+    costs = Costs(config, by_views, megapixel_seconds, batches, slots, beside)
+    for _ in range(_FIRST_LOOKS):
+        costs.observe(costs.picture_seconds(display_sizes[0]), 1, _once(engine, pictures[:1], clock))
+    return costs
+
+
+def _cheapest(shares: Mapping[int, float]) -> int:
+    """The smallest batch with about the least share of what its pictures cost one by one."""
+    return next(count for count, share in shares.items() if share <= _GOOD_ENOUGH * min(shares.values()))
 
 
 def blank_picture(display_size: Size) -> Picture:

@@ -49,6 +49,7 @@ _OUR_METHODS = tuple(f"/{service.full_name}/" for service in SERVICES)
 _QUEUED_CALLS = 4  # so many times as many calls as there are threads may wait for one
 _STOP_SECONDS = 1.0  # for answers that are on their way when everything is over
 _SIGNAL_SECONDS = 0.5
+_PICTURE_THREADS = 2  # a live frame is done sooner so; more of them gain little on pictures of a view's size
 _log = logging.getLogger(__name__)
 
 
@@ -197,9 +198,8 @@ class Server:
 
     def _warm_up(self) -> None:
         settings, opened = self.settings, self._opened
-        detector = self._detector or opened.enter_context(
-            Detector.open(settings.model, settings.device, settings.detect)
-        )
+        detect = replace(settings.detect, picture_threads=settings.detect.picture_threads or _PICTURE_THREADS)
+        detector = self._detector or opened.enter_context(Detector.open(settings.model, settings.device, detect))
         card = ServiceCard(
             metadata.version("acfd-stream"),
             detector.spec.name,

@@ -76,6 +76,18 @@ def test_pictures_of_a_batch_do_not_depend_on_each_other(detector: Detector) -> 
     assert detector.detect_batch([]) == []
 
 
+def test_a_picture_alone_may_have_both_threads_and_several_have_one_each(tiny_model: Path) -> None:
+    images = [white_square((96, 128), left=36, top=top, side=32) for top in (4, 28, 60)]
+    with Detector.open(tiny_model, config=DetectConfig(size=128, threads=2, picture_threads=2)) as sharing:
+        assert sharing.concurrency == 1
+        for image, together in zip(
+            images, sharing.detect_batch([Picture.from_rgb(one) for one in images]), strict=True
+        ):
+            assert_same(sharing.detect(image), together)
+    with pytest.raises(RunnerError, match="is closed"):
+        sharing.detect(images[0])
+
+
 def test_planes_give_what_rgb_gives(detector: Detector) -> None:
     luma = white_square((96, 128), 36, 28, 32)[..., 0]
     grey = np.full((48, 64), 128, np.uint8)

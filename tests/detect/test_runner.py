@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import DetectConfig
+from acfd_stream.detect.detector import find_model, find_twin
+from acfd_stream.detect.device_choice import open_network
 from acfd_stream.detect.openvino_runner import OpenVinoRunner
 from acfd_stream.detect.runner import Runner, open_runner
 from acfd_stream.errors import RunnerError, ShapeError
@@ -94,6 +96,27 @@ def test_the_number_of_threads_changes_no_bit(openvino_runner: Runner, tiny_mode
     assert np.array_equal(single.run(images)[0], openvino_runner.run(images)[0])
     assert (single.concurrency, openvino_runner.concurrency) == (1, 2)
     single.close()
+
+
+@pytest.mark.parametrize("precision", ["int8", "f32"])
+def test_threads_that_share_a_picture_change_no_bit(precision: str) -> None:
+    path, twin = find_model("acfd-n"), find_twin("acfd-n")
+    config = DetectConfig(threads=2, precision=precision)
+    apart = open_network(path, "cpu", config, twin)
+    together = apart.gathered(2)
+    assert together is not None
+    assert (apart.concurrency, together.concurrency) == (2, 1)
+    images = noise(1, 160, 256, 3)
+    for mine, theirs in zip(apart.run(images), together.run(images), strict=True):
+        assert np.array_equal(mine, theirs)
+    for runner in (apart, together):
+        runner.close()
+
+
+def test_nothing_is_gathered_where_there_is_one_thread(tiny_model: Path) -> None:
+    alone = open_network(tiny_model, "cpu", DetectConfig(threads=1))
+    assert alone.gathered(2) is None
+    alone.close()
 
 
 def test_no_pictures_give_no_scores(runner: Runner) -> None:

@@ -189,6 +189,19 @@ def test_batches_are_no_larger_than_makes_them_cheaper() -> None:
     assert rules.most == 2
 
 
+def test_what_is_in_a_hurry_goes_alone_where_batches_hardly_pay_and_files_together() -> None:
+    rules = Backlog(flat_costs(batches=(1.0, 0.85, 0.86, 0.84)), SchedulerConfig(), 4)  # threads that share a picture
+    live = [rules.open_lane(LaneConfig(), 0.0) for _ in range(2)]
+    for lane in live:
+        come(rules, lane, 0.0)
+    assert [run(rules, 0.0), run(rules, 0.0)] == [[live[0]], [live[1]]]
+    for lane in live:
+        rules.close_lane(lane)
+    file = rules.open_lane(LaneConfig.background(), 0.1)
+    come(rules, file, 0.1, count=4)
+    assert run(rules, 0.1) == [file, file]
+
+
 def test_a_closed_lane_leaves_nothing_behind() -> None:
     rules = backlog()
     lane = rules.open_lane(LaneConfig(), 0.0)

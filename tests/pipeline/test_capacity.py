@@ -76,6 +76,18 @@ def test_a_stream_that_can_never_keep_its_objective_is_told_so() -> None:
     assert answer.reason.endswith("by itself, and the objective is 50.0 ms")
 
 
+def test_a_machine_where_now_and_then_a_picture_takes_long_lets_in_fewer() -> None:
+    counts = []
+    for slow in (0.011, 0.033):
+        model = costs((1.0,))
+        for number in range(64):
+            model.observe(0.011, 1, slow if number % 10 == 0 else 0.011)
+        assert model.tail >= slow / 0.011 / 1.3
+        room = Capacity(model, CapacityConfig(cores=2, load_limit=1.0), SchedulerConfig())
+        counts.append(len(fill(room, LIVE)))
+    assert counts[0] > counts[1]
+
+
 def test_a_long_objective_lets_in_what_a_short_one_does_not() -> None:
     counts = [len(fill(capacity(load_limit=1.0), Demand(HD, 10.0, seconds))) for seconds in (0.03, 0.05, 0.2)]
     assert counts[0] < counts[1] < counts[2]
