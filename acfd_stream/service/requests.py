@@ -9,7 +9,17 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.config import DropPolicy, LaneConfig, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig, require
+from acfd_stream.config import (
+    DropPolicy,
+    LaneConfig,
+    Pace,
+    PaceConfig,
+    ShotConfig,
+    TrackConfig,
+    VideoConfig,
+    available_cores,
+    require,
+)
 from acfd_stream.metrics import Mode
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
@@ -150,9 +160,10 @@ def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoCon
 
 def _lane(priority: int, pace: PaceConfig, engine: Engine) -> LaneConfig:
     if not pace.is_live:
-        # Where pictures are looked at side by side, more of them would only be held in memory.
-        side_by_side = engine.concurrency if engine.concurrency > 1 else engine.config.batch
-        lane = LaneConfig.background(min(engine.config.batch, side_by_side))
+        batch = engine.config.batch
+        if engine.device == "cpu":  # a picture a thread is looked at: more of them would only be held in memory
+            batch = min(batch, engine.config.threads or available_cores())
+        lane = LaneConfig.background(batch)
     else:
         lane = LaneConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
     return replace(lane, priority=_PRIORITIES[priority]) if priority else lane
