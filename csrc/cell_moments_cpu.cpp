@@ -13,23 +13,20 @@ struct ColumnSums {
   int a[kRun], b[kRun], aa[kRun], ab[kRun], bb[kRun];  // four products of 14-bit samples need 30 bits
 };
 
+// Row by row, so that neighbouring columns are added side by side.
 ACFD_MULTIVERSION void add_columns(const short* before, const short* after, int width, int rows, int count,
                                    ColumnSums* sums) {
-  for (int i = 0; i < count; ++i) {
-    int a = 0, b = 0, aa = 0, ab = 0, bb = 0;
-    for (int row = 0; row < rows; ++row) {
-      const int x = before[row * width + i], y = after[row * width + i];
-      a += x;
-      b += y;
-      aa += x * x;
-      ab += x * y;
-      bb += y * y;
+  *sums = {};
+  for (int row = 0; row < rows; ++row) {
+    const short* x = before + static_cast<std::ptrdiff_t>(row) * width;
+    const short* y = after + static_cast<std::ptrdiff_t>(row) * width;
+    for (int i = 0; i < count; ++i) {
+      sums->a[i] += x[i];
+      sums->b[i] += y[i];
+      sums->aa[i] += x[i] * x[i];
+      sums->ab[i] += x[i] * y[i];
+      sums->bb[i] += y[i] * y[i];
     }
-    sums->a[i] = a;
-    sums->b[i] = b;
-    sums->aa[i] = aa;
-    sums->ab[i] = ab;
-    sums->bb[i] = bb;
   }
 }
 

@@ -196,7 +196,7 @@ class _Change:
 
     def unexplained(self, gain: float, offset: float) -> float:
         """The largest part of a window's variance that does not come from the picture before."""
-        a, b, aa, _, bb = (_windows(sums.astype(np.float64)) for sums in self._sums)
+        a, b, aa, _, bb = _windows(self._sums.astype(np.float64))
         counts = _windows(self._counts)
         varied = gain * gain * (aa - a * a / counts) + bb - b * b / counts
         return float((_windows(self._squares(gain, offset)) / (varied + counts * (FLOOR * LEVEL) ** 2)).max())
@@ -213,7 +213,7 @@ class _Change:
     def _line(self, is_used: NDArray[np.bool_]) -> tuple[float, float] | None:
         """Gain and offset of least squares over some cells; None where these are too flat to tell."""
         count = int(self._counts[is_used].sum())
-        a, b, aa, ab, _ = (int(sums[is_used].sum()) for sums in self._sums)  # exact, in any order
+        a, b, aa, ab, _ = map(int, self._sums.reshape(5, -1) @ is_used.ravel().astype(np.int64))  # exact, in any order
         spread = count * aa - a * a
         if count == 0 or spread < (count * FADE_CONTRAST * LEVEL) ** 2:
             return None
@@ -230,9 +230,9 @@ def _block(size: tuple[int, int]) -> int:
 
 
 def _windows(cells: Floats) -> Floats:
-    """Sums over windows of 2×2 cells, one from each cell; what has one row or column of cells is its own neighbour."""
-    down = cells[1:] + cells[:-1] if cells.shape[0] > 1 else cells
-    return down[:, 1:] + down[:, :-1] if cells.shape[1] > 1 else down
+    """Sums [..., H-1, W-1] over windows of 2×2 cells [..., H, W]; a single row or column is its own neighbour."""
+    down = cells[..., 1:, :] + cells[..., :-1, :] if cells.shape[-2] > 1 else cells
+    return down[..., 1:] + down[..., :-1] if cells.shape[-1] > 1 else down
 
 
 @lru_cache(maxsize=64)
