@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 import av
 import numpy as np
 
+from acfd_stream.config import DetectConfig
 from acfd_stream.errors import OverloadedError
 from acfd_stream.service.client import Client
 from acfd_stream.service.exchange import StreamOptions
@@ -113,10 +114,11 @@ def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float,
             stop.set()
 
 
-def serve(ports: Connection, streams: int) -> None:
+def serve(ports: Connection, streams: int, view: int) -> None:
     """The server's process: tells its port, and stops when it is told to."""
     limit_heaps()  # as the command does
-    with Server(ServiceSettings(listen="127.0.0.1:0", metrics="", limits=Limits(streams=streams))) as server:
+    limits, detect = Limits(streams=streams), DetectConfig(size=view)
+    with Server(ServiceSettings(listen="127.0.0.1:0", metrics="", limits=limits, detect=detect)) as server:
         settle()
         ports.send(server.port)
         ports.recv()
@@ -147,11 +149,11 @@ def played(target: str, pieces: list[Piece], options: StreamOptions, count: int)
     return tally
 
 
-def overload(pieces: list[Piece], options: StreamOptions, times: float) -> tuple[Tally, Tally, int]:
+def overload(pieces: list[Piece], options: StreamOptions, times: float, view: int) -> tuple[Tally, Tally, int]:
     """What comes of as many streams as fit, then of ``times`` as many, and how many those are."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=serve, args=(there, 256))
+    process = context.Process(target=serve, args=(there, 256, view))
     process.start()
     try:
         target = f"127.0.0.1:{here.recv()}"
@@ -176,6 +178,7 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=24)
     parser.add_argument("--objective", type=float, default=0.05, help="seconds")
     parser.add_argument("--seconds", type=float, default=30.0, help="of every stream")
+    parser.add_argument("--view", type=int, default=DetectConfig.size, help="longer side of the network's view, pixels")
     parser.add_argument("--times", type=float, default=3.0, help="the capacity")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
@@ -184,8 +187,9 @@ def main() -> None:
         mode="live", drop_policy="drop_oldest", declared_size=(height, width), declared_fps=rate,
         objective_seconds=objective,
     )  # fmt: skip
-    calm, tally, count = overload(drawn_pieces((height, width), rate, arguments.seconds), options, arguments.times)
-    clip = {"size": arguments.size, "fps": rate, "objective": objective}
+    pieces = drawn_pieces((height, width), rate, arguments.seconds)
+    calm, tally, count = overload(pieces, options, arguments.times, arguments.view)
+    clip = {"size": arguments.size, "view": arguments.view, "fps": rate, "objective": objective}
     about = clip | {"asked": count, "admitted": tally.admitted, "goodput": round(tally.goodput, 4)}
     before = clip | {"admitted": calm.admitted, "goodput": round(calm.goodput, 4)}
     rows = [row("calm_frame_latency", calm.latencies, **before)]
