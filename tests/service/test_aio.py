@@ -150,8 +150,8 @@ def test_breaks_are_mended_and_no_frame_comes_twice() -> None:
 
 
 def test_faults_are_our_errors(server: Server, tmp_path: Path) -> None:
-    async def fault(address: str, source: Any) -> BaseException | None:
-        async with AsyncClient(address, patience_seconds=0.0) as client:
+    async def fault(address: str, source: Any, patience: float = 0.0) -> BaseException | None:
+        async with AsyncClient(address, patience_seconds=patience) as client:
             try:
                 await tracked(client, source)
             except Exception as error:
@@ -168,6 +168,7 @@ def test_faults_are_our_errors(server: Server, tmp_path: Path) -> None:
     assert isinstance(run(fault(address_of(server), broken)), ZeroDivisionError)
     assert isinstance(run(fault("127.0.0.1:1", [b""])), Unreachable)
     with small_server([AccessInterceptor(AccessConfig(tokens=tmp_path / "tokens.toml"))]) as address:
-        assert isinstance(run(fault(address, [b""])), AccessError)
+        # Patience: where the call ends while it is written to, gRPC hides why, and only another try shows it.
+        assert isinstance(run(fault(address, [b""], 10.0)), AccessError)
     with small_server(servicer=Scripted(lambda config, context: iter([]))) as address:
-        assert isinstance(run(fault(address, [b""])), ServiceError)
+        assert isinstance(run(fault(address, [b""], 10.0)), ServiceError)
