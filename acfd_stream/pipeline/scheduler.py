@@ -121,7 +121,8 @@ class Scheduler:
         with self._lock:
             is_ready = all(view in self._ready for view in views)
         if not is_ready:
-            self.engine.detect_timed([blank_picture(display_size)])
+            for count in sorted({1, self.costs.file_batch}):  # what is alone may be compiled apart
+                self.engine.detect_timed([blank_picture(display_size)] * count)
         with self._lock:
             self._note_ready(views)
 

@@ -193,7 +193,7 @@ def test_the_engine_has_seen_every_size_and_batch_before_it_is_ready() -> None:
         lane.detect_timed([picture(7, (96, 128))])
         assert engine.batches[warmed:] == [[7]]
         lane.detect_timed([picture(7, (64, 128))])  # a size that has to be made ready first
-        assert engine.batches[warmed + 1 :] == [[128], [7]]
+        assert engine.batches[warmed + 1 :] == [[128], [128] * 4, [7]]
 
 
 def test_an_idle_engine_notices_that_the_machine_has_changed() -> None:
