@@ -162,7 +162,7 @@ def _cut(
     extent = np.round((end - low) * ratios).astype(int).clip(1)
     way = cv2.INTER_AREA if ratios.mean() < 1 and rng.random() < 0.8 else cv2.INTER_LINEAR
     part = cv2.resize(image[low[1] : end[1], low[0] : end[0]], (int(extent[0]), int(extent[1])), interpolation=way)
-    before = np.minimum(-place, extent - 1).clip(0)  # of the first pixel, what lies outside the window
+    before = np.minimum(-place, extent - 1).clip(0)  # columns and rows that lie before the window
     part, place = part[before[1] :, before[0] :], place.clip(0)
     room = window[place[1] : place[1] + part.shape[0], place[0] : place[0] + part.shape[1]]
     room[:] = part[: room.shape[0], : room.shape[1]]
