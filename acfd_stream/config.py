@@ -312,8 +312,8 @@ class CapacityConfig:
     """Cores that decode and run the network; 0: as many as the process may use."""
     decode_seconds: float = 0.003
     """First guess of what a core needs to decode a megapixel, until streams have shown it; > 0."""
-    frame_seconds: float = 0.003
-    """What a core needs for a frame besides decoding and the network: shots, tracks, messages; >= 0."""
+    frame_seconds: float = 0.0
+    """What a core needs for a frame besides decoding and the network; >= 0; 0: measured at the start, then learned."""
 
     def __post_init__(self) -> None:
         require(0.0 < self.load_limit <= 1.0, "load_limit", self.load_limit, "in (0, 1]")

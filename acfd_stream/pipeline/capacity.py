@@ -29,8 +29,11 @@ from acfd_stream.errors import OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.costs import Costs, Size, megapixels
 
-_DECODE_STEP = 0.05
+UPKEEP_SECONDS = 0.003
+"""Of a frame, where nobody has measured it."""
+_STEP = 0.05
 _DECODE_RANGE = (1e-4, 0.02)  # seconds a megapixel; what lies outside waited for something else
+_UPKEEP_RANGE = (0.25, 4.0)  # times what was measured
 _REFRESH_FRAMES = 64
 
 
@@ -66,6 +69,22 @@ class CapacityAnswer:
     refusal: Refusal | None = None  # None where it fits
 
 
+class _Learned:
+    """Seconds that are guessed first, and follow what is seen, within bounds."""
+
+    def __init__(self, guess: float, least: float, most: float) -> None:
+        self._guess, self._least, self._most = guess, least, most
+        self.value = guess
+
+    def observe(self, seen: float) -> None:
+        """Come a little nearer to what was seen."""
+        self.value += _STEP * (min(max(seen, self._least), self._most) - self.value)
+
+    def forget(self) -> None:
+        """Go back to the guess."""
+        self.value = self._guess
+
+
 @dataclass(frozen=True)
 class _Load:
     """What a stream does to the machine."""
@@ -91,6 +110,7 @@ class Capacity:
         config: limits.
         scheduler: how it treats streams in file mode.
         metrics: where refusals and headroom are counted.
+        upkeep_seconds: what ``measure_upkeep`` says; streams correct it. Not asked where the config has a number.
     """
 
     def __init__(
@@ -99,14 +119,17 @@ class Capacity:
         config: CapacityConfig | None = None,
         scheduler: SchedulerConfig | None = None,
         metrics: Metrics | None = None,
+        upkeep_seconds: float = UPKEEP_SECONDS,
     ) -> None:
         self.config = config or CapacityConfig()
         self._costs = costs
         self._scheduler = scheduler or SchedulerConfig()
         self._metrics = metrics or Metrics.none()
         self._cores = self.config.cores or available_cores()
-        self._decode_seconds = self.config.decode_seconds
-        self._decoded = 0
+        self._decode = _Learned(self.config.decode_seconds, *_DECODE_RANGE)
+        least, most = (times * upkeep_seconds for times in _UPKEEP_RANGE)
+        self._upkeep = _Learned(upkeep_seconds, least, most)
+        self._frames_seen = 0
         self._lock = threading.Lock()
         self._inside: dict[Reservation, Demand] = {}
         self._metrics.headroom(1.0)
@@ -173,18 +196,18 @@ class Capacity:
         """Give back what a stream had."""
         with self._lock:
             self._inside.pop(reservation, None)
-            if not self._inside:  # what slowed decoding may be over, and while nobody is let in nobody would see
-                self._decode_seconds = self.config.decode_seconds
+            if not self._inside:  # what slowed frames may be over, and while nobody is let in nobody would see
+                self._decode.forget()
+                self._upkeep.forget()
             self._metrics.headroom(self._headroom())
 
-    def observe_decode(self, display_size: Size, seconds: float) -> None:
-        """Learn from a frame that a core took ``seconds`` to decode."""
-        low, high = _DECODE_RANGE
+    def observe(self, display_size: Size, decode_seconds: float, upkeep_seconds: float) -> None:
+        """Learn from a frame what a core took to decode it, and for all the rest but the network."""
         with self._lock:
-            shown = min(max(seconds / megapixels(display_size), low), high)
-            self._decode_seconds += _DECODE_STEP * (shown - self._decode_seconds)
-            self._decoded += 1
-            if self._decoded % _REFRESH_FRAMES == 0:
+            self._decode.observe(decode_seconds / megapixels(display_size))
+            self._upkeep.observe(upkeep_seconds)
+            self._frames_seen += 1
+            if self._frames_seen % _REFRESH_FRAMES == 0:
                 self._metrics.headroom(self._headroom())
 
     # With the lock held.
@@ -288,14 +311,15 @@ class Capacity:
 
     def _load(self, demand: Demand) -> _Load:
         alone = self._costs.picture_seconds(demand.display_size)
-        decode = self._decode_seconds * megapixels(demand.display_size)
-        around = (decode + self.config.frame_seconds) / self._cores
+        apart = self._decode.value * megapixels(demand.display_size)
+        apart += self.config.frame_seconds or self._upkeep.value
+        around = apart / self._cores
         busy = self._costs.busy_seconds(alone) + around
         slot = self._costs.batch_seconds(alone, 1, self._costs.slots)
         alone = self._costs.batch_seconds(alone, 1)
         if demand.objective_seconds is None:
             return _Load(demand, alone, slot, around, busy, 1 / self._scheduler.ageing_seconds, math.inf)
-        due = demand.objective_seconds - decode - self.config.frame_seconds
+        due = demand.objective_seconds - apart
         return _Load(demand, alone, slot, around, busy, demand.frame_rate, due)
 
 

@@ -20,6 +20,7 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.pipeline.upkeep import measure_upkeep
 from acfd_stream.service.access import AccessInterceptor
 from acfd_stream.service.board import Board
 from acfd_stream.service.calls import CallInterceptor
@@ -215,7 +216,8 @@ class Server:
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
         config = replace(settings.capacity, objective_seconds=settings.objective_seconds)
-        capacity = Capacity(scheduler.costs, config, settings.scheduler, self.metrics)
+        upkeep_seconds = max(measure_upkeep(size) for size in settings.scheduler.warm_sizes)
+        capacity = Capacity(scheduler.costs, config, settings.scheduler, self.metrics, upkeep_seconds)
         host = StreamHost(settings, scheduler, capacity, self.board, self.metrics, self._seal, self._access.look)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)

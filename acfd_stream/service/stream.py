@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -260,8 +260,7 @@ class Stream:
             count += 1
             if overlay is not None and frame is not None:
                 overlay.show(frame, result)
-            if "decode" in result.timings and "infer" in result.timings:
-                self._host.capacity.observe_decode(session.info.display_size, result.timings["decode"])
+            self._learn(session, result.timings)
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
             self._put(Settled(result, time.perf_counter()))
             if saving is None and time.monotonic() - saved_at >= self._host.settings.answers.resume_seconds:
@@ -272,6 +271,12 @@ class Stream:
                 saving = None
             self._require_short(result.pts_seconds - first_seconds)
         return count
+
+    def _learn(self, session: TrackSession, seconds: Mapping[str, float]) -> None:
+        """What a frame that the network looked at took besides, where all of it is known."""
+        if {"decode", "preprocess", "infer", "track"} <= seconds.keys():
+            upkeep = seconds["preprocess"] + seconds["track"]
+            self._host.capacity.observe(session.info.display_size, seconds["decode"], upkeep)
 
     def _put(self, entry: Settled | Note) -> None:
         if self._outbox is None or not self._outbox.put(entry):

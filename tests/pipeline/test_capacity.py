@@ -17,6 +17,7 @@ from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.batching import Backlog, LaneQueue, Ticket
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
 from acfd_stream.pipeline.costs import Costs, Size, measure_costs
+from acfd_stream.pipeline.upkeep import measure_upkeep
 from tests.clock import Clock
 from tests.pipeline.fake_engine import FakeEngine, picture
 
@@ -99,7 +100,7 @@ def test_a_slower_engine_or_decoder_lets_in_fewer() -> None:
     slow = capacity()
     guess = slow.reserve(FILE)
     for _ in range(200):
-        slow.observe_decode(HD, 0.012)
+        slow.observe(HD, 0.012, 0.003)
     inside = fill(slow, LIVE)
     assert len(inside) < before
     for reservation in (guess, *inside):
@@ -110,6 +111,41 @@ def test_a_slower_engine_or_decoder_lets_in_fewer() -> None:
         tired.observe(0.022, 2, 0.022 * 0.55 * 2.0)
     assert tired.pace == pytest.approx(2.0, abs=0.01)
     assert len(fill(Capacity(tired, CapacityConfig(cores=2)), LIVE)) < before
+
+
+def test_where_held_drawings_and_tracks_take_longer_fewer_are_let_in_from_the_start() -> None:
+    def room(upkeep_seconds: float, **config: float) -> Capacity:
+        limits = CapacityConfig(cores=2, **config)  # type: ignore[arg-type]
+        return Capacity(costs(), limits, SchedulerConfig(), upkeep_seconds=upkeep_seconds)
+
+    quick, slow = len(fill(room(0.001), LIVE)), len(fill(room(0.016), LIVE))
+    assert quick > slow
+    assert len(fill(room(0.016, frame_seconds=0.001), LIVE)) == quick  # a number in the config is not asked about
+    learning = room(0.004)
+    guess = learning.reserve(FILE)
+    for _ in range(200):
+        learning.observe(HD, 0.003, 0.016)
+    inside = fill(learning, LIVE)
+    assert len(inside) == slow
+    for reservation in (guess, *inside):
+        reservation.release()
+    assert len(fill(learning, LIVE)) == len(fill(room(0.004), LIVE))
+    stopped = room(0.004)
+    stopped.reserve(FILE)
+    for _ in range(200):
+        stopped.observe(HD, 0.003, 9.0)  # somebody stopped the machine: it counts for four times what was measured
+    assert len(fill(stopped, LIVE)) == slow
+
+
+def test_upkeep_is_that_of_frames_that_change_all_over() -> None:
+    clock = Clock()
+
+    def ticking() -> float:
+        clock.now += 0.002
+        return clock.now
+
+    assert measure_upkeep((96, 128), ticking) == pytest.approx(0.002)
+    assert 1e-5 < measure_upkeep((96, 128)) < 0.5
 
 
 def test_files_take_what_is_left_and_only_so_many() -> None:
@@ -139,7 +175,7 @@ def test_a_stream_inside_may_shrink_on_a_machine_that_has_slowed() -> None:
     room = capacity()
     first, *_ = fill(room, LIVE)
     for _ in range(200):
-        room.observe_decode(HD, 0.018)
+        room.observe(HD, 0.018, 0.003)
     first.change(Demand((360, 640), 24.0, OBJECTIVE))
 
 

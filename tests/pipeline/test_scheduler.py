@@ -209,6 +209,20 @@ def test_an_idle_engine_notices_that_the_machine_has_changed() -> None:
         when(scheduler, lambda: costs.pace < 1.1)
 
 
+def test_first_picture_behind_a_rest_is_no_measure_of_the_engine() -> None:
+    clock, looks = Clock(), 0
+
+    def work(values: list[int]) -> None:
+        nonlocal looks
+        clock.now += 0.01 if looks % 2 else 0.03
+        looks += 1
+
+    costs = flat_costs(0.01)
+    with Scheduler(FakeEngine(work), replace(NO_WAIT, probe_seconds=0.001), costs=costs, clock=clock) as scheduler:
+        when(scheduler, lambda: looks > 40)
+    assert costs.pace == pytest.approx(1.0)
+
+
 def test_streams_that_come_go_and_fail_at_random_leave_nothing_behind(submit: Submit) -> None:
     registry = CollectorRegistry()
     config = replace(NO_WAIT, queue_bytes=2**20)

@@ -1,0 +1,62 @@
+"""What a core needs for a frame besides decoding and the network: telling held drawings and shots, linking faces."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+
+from acfd_stream.config import Pace, PaceConfig
+from acfd_stream.pipeline.costs import Size
+from acfd_stream.pipeline.live import configs_for
+from acfd_stream.pipeline.looking import Sight
+from acfd_stream.pipeline.stream import Stream
+from acfd_stream.types import Detections, Frame, Picture, PixelFormat
+from acfd_stream.video.held import HeldDetector
+from acfd_stream.video.place import Tally
+from acfd_stream.video.readahead import Decoded
+
+_FRAMES, _FIRST = 24, 8  # so many frames, of which the first tell nothing: caches and branches are cold
+_RATE = Fraction(1, 24)
+_FACES = 4
+
+
+def measure_upkeep(display_size: Size, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of a frame of a live stream, the usual one of some: drawings that change all over, and faces that move.
+
+    Args:
+        display_size: (height, width) of the frames.
+        clock: seconds; a test's own, where time is not to pass.
+    """
+    random = np.random.default_rng(0)
+    pictures = [_scrawl(display_size, random) for _ in range(3)]
+    _, track_config, shot_config = configs_for(PaceConfig(Pace.LIVE), None, None, None)
+    held, stream = HeldDetector(), Stream(track_config, shot_config)
+    taken = []
+    for index in range(_FRAMES):
+        frame = Frame(index, index, _RATE, pictures[index % len(pictures)])
+        found = _faces(display_size, index)
+        begin = clock()
+        is_held = held.push(frame.picture)
+        sight = Sight(Decoded(frame, begin, Tally()), {}, is_held, held.memory, found)
+        stream.push(sight, keeps_frame=False)
+        taken.append(clock() - begin)
+    return statistics.median(taken[_FIRST:])
+
+
+def _scrawl(display_size: Size, random: np.random.Generator) -> Picture:
+    height, width = display_size
+    chroma = (-(-height // 2), -(-width // 2))
+    planes = tuple(random.integers(16, 236, shape, np.uint8) for shape in (display_size, chroma, chroma))
+    return Picture(planes, PixelFormat.YUV420P, display_size)
+
+
+def _faces(display_size: Size, index: int) -> Detections:
+    """Faces side by side that move a little with every frame."""
+    height, width = display_size
+    left = np.arange(_FACES, dtype=np.float32) * width / _FACES + index
+    boxes = np.stack([left, left * 0 + height / 4, left + width / 8, left * 0 + height / 2], 1)
+    return Detections(boxes.astype(np.float32), np.full(_FACES, 0.9, np.float32))
