@@ -1,8 +1,8 @@
 """Three times as many live streams as the service lets in: how soon are they refused, and are those inside in time?
 
 A server runs in a process of its own, clients in this one; they share the machine, so the figures are on the safe
-side. Every stream sends a drawn clip frame by frame, at the pace of its frame rate. Before, as many as fit run by
-themselves: where the machine itself falters, these are late, too.
+side. Every stream sends a drawn clip, or a video of yours, frame by frame at the pace of its frame rate. Before, as
+many as fit run by themselves: where the machine itself falters, these are late, too.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import OverloadedError
@@ -55,7 +58,31 @@ class Tally:
 
 
 def drawn_pieces(size: tuple[int, int], rate: int, seconds: float) -> list[Piece]:
-    """A moving pattern as live Matroska, frame by frame: no frame waits for a later one."""
+    """A moving pattern as live Matroska: every frame is another drawing, and key frames are as large as can be."""
+    return live_pieces(drawings(size, round(rate * seconds)), size, rate)
+
+
+def filmed_pieces(video: str, size: tuple[int, int], rate: int, seconds: float) -> list[Piece]:
+    """The beginning of a file as live Matroska, its frames one after the other at the pace of ``rate``."""
+    width, height = reversed(size)
+    with av.open(video) as container:
+        frames = islice(container.decode(video=0), round(rate * seconds))
+        return live_pieces((frame.reformat(width, height, "yuv420p") for frame in frames), size, rate)
+
+
+def drawings(size: tuple[int, int], count: int) -> Iterator[av.VideoFrame]:
+    """Paper full of specks, and a white sheet that moves over it."""
+    grain = max(1, size[1] // 256)
+    paper = np.random.default_rng(1).integers(0, 256, (-(-size[0] // grain), -(-size[1] // grain), 3), np.uint8)
+    paper = np.repeat(np.repeat(paper, grain, axis=0), grain, axis=1)[: size[0], : size[1]]
+    for index in range(count):
+        drawing = paper.copy()
+        drawing[size[0] // 4 : size[0] // 2, 4 * index % size[1] :][:, : size[1] // 8] = 255
+        yield av.VideoFrame.from_ndarray(drawing, format="rgb24")
+
+
+def live_pieces(frames: Iterable[av.VideoFrame], size: tuple[int, int], rate: int) -> list[Piece]:
+    """Frames as live Matroska, one by one: none waits for a later one."""
     target = io.BytesIO()
     options = {"live": "1", "cluster_time_limit": "1", "flush_packets": "1"}
     pieces: list[Piece] = []
@@ -63,20 +90,15 @@ def drawn_pieces(size: tuple[int, int], rate: int, seconds: float) -> list[Piece
     with av.open(target, "w", format="matroska", options=options) as container:
         stream = container.add_stream("libx264", rate=rate, options={"tune": "zerolatency", "preset": "veryfast"})
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
-        grain = max(1, size[1] // 256)
-        paper = np.random.default_rng(1).integers(0, 256, (-(-size[0] // grain), -(-size[1] // grain), 3), np.uint8)
-        paper = np.repeat(np.repeat(paper, grain, axis=0), grain, axis=1)[: size[0], : size[1]]
-        for index in range(round(rate * seconds)):
-            drawing = paper.copy()
-            drawing[size[0] // 4 : size[0] // 2, 4 * index % size[1] :][:, : size[1] // 8] = 255
-            frame = av.VideoFrame.from_ndarray(drawing, format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, rate)
+        index = -1
+        for index, frame in enumerate(frames):
+            frame.pts, frame.time_base, frame.pict_type = index, Fraction(1, rate), PictureType.NONE
             container.mux(stream.encode(frame))
             written = target.getvalue()
             pieces.append((max(0, index - 1) / rate, written[taken:]))  # a cluster is written when the next one begins
             taken = len(written)
         container.mux(stream.encode(None))
-    return [*pieces, (seconds, target.getvalue()[taken:])]
+    return [*pieces, ((index + 1) / rate, target.getvalue()[taken:])]
 
 
 def paced(pieces: list[Piece], stop: threading.Event) -> Iterator[bytes]:
@@ -161,6 +183,8 @@ def overload(pieces: list[Piece], options: StreamOptions, times: float, view: in
         if not fit:
             sys.exit("not even one such stream fits on this machine now")
         calm = played(target, pieces, options, fit)
+        if not calm.admitted:
+            sys.exit("the machine has slowed down: what was let in a moment ago no longer fits")
         count = round(times * fit)
         return calm, played(target, pieces, options, count), count
     finally:
@@ -179,6 +203,7 @@ def main() -> None:
     parser.add_argument("--objective", type=float, default=0.05, help="seconds")
     parser.add_argument("--seconds", type=float, default=30.0, help="of every stream")
     parser.add_argument("--view", type=int, default=DetectConfig.size, help="longer side of the network's view, pixels")
+    parser.add_argument("--video", help="a file to send instead of a drawn clip")
     parser.add_argument("--times", type=float, default=3.0, help="the capacity")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
@@ -187,9 +212,18 @@ def main() -> None:
         mode="live", drop_policy="drop_oldest", declared_size=(height, width), declared_fps=rate,
         objective_seconds=objective,
     )  # fmt: skip
-    pieces = drawn_pieces((height, width), rate, arguments.seconds)
+    if arguments.video:
+        pieces = filmed_pieces(arguments.video, (height, width), rate, arguments.seconds)
+    else:
+        pieces = drawn_pieces((height, width), rate, arguments.seconds)
     calm, tally, count = overload(pieces, options, arguments.times, arguments.view)
-    clip = {"size": arguments.size, "view": arguments.view, "fps": rate, "objective": objective}
+    clip = {
+        "clip": Path(arguments.video).name if arguments.video else "drawn",
+        "size": arguments.size,
+        "view": arguments.view,
+        "fps": rate,
+        "objective": objective,
+    }
     about = clip | {"asked": count, "admitted": tally.admitted, "goodput": round(tally.goodput, 4)}
     before = clip | {"admitted": calm.admitted, "goodput": round(calm.goodput, 4)}
     rows = [row("calm_frame_latency", calm.latencies, **before)]
