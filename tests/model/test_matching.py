@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from acfd_stream import ops
+from acfd_stream.errors import ConfigError
 from acfd_stream.model.boxes import decode, encode, iou
 from acfd_stream.model.matching import COMPENSATED, MATCHED, NEGATIVE, MatchConfig, match
 from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
@@ -70,6 +72,30 @@ def test_second_threshold_above_one_turns_compensation_off() -> None:
     face = torch.tensor([[60.0, 0, 70, 10]])
     labels, _ = match(ANCHORS, face.repeat(3, 1), face, MatchConfig(second_iou=1.1))
     assert labels.tolist() == [NEGATIVE] * 3
+
+
+def test_bound_leaves_a_face_its_best_boxes_and_counts_what_matched_in_the_first_step() -> None:
+    faces = torch.tensor([[0.0, 0, 10, 10], [60, 0, 70, 10]])
+    anchors = torch.cat([ANCHORS, torch.tensor([[80.0, 0, 90, 10], [100, 0, 110, 10]])])  # the first is on face 0
+    near = torch.tensor([[60.0, 0, 70, 8], [60, 0, 70, 10], [60, 0, 70, 9]])  # 0.8, 1.0 and 0.9 with face 1
+    boxes = torch.cat([near, torch.tensor([[0.0, 0, 10, 9], [0, 0, 10, 10]])])
+    anchors, boxes = anchors.roll(-1, 0), boxes.roll(-1, 0)  # the anchor on face 0 last: its box is the one of 0.8
+    for bound, labels in (
+        (0, [COMPENSATED, COMPENSATED, COMPENSATED, COMPENSATED, MATCHED]),
+        (1, [COMPENSATED, NEGATIVE, NEGATIVE, NEGATIVE, MATCHED]),
+        (2, [COMPENSATED, COMPENSATED, NEGATIVE, COMPENSATED, MATCHED]),
+        (9, [COMPENSATED, COMPENSATED, COMPENSATED, COMPENSATED, MATCHED]),
+    ):
+        found, owners = match(anchors, boxes, faces, MatchConfig(per_face=bound))
+        assert found.tolist() == labels, bound
+        assert owners[found != NEGATIVE].tolist() == [
+            face for face, label in zip((1, 1, 0, 0, 0), labels, strict=True) if label
+        ]
+
+
+def test_bound_that_is_negative_is_refused() -> None:
+    with pytest.raises(ConfigError, match="per_face"):
+        MatchConfig(per_face=-1)
 
 
 def test_box_without_area_overlaps_nothing() -> None:
