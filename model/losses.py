@@ -1,7 +1,7 @@
 """Margin binary classification and box regression, matched and compensated anchors weighed apart.
 
-Source: ACFD paper, section 3.5, eqs. 2 and 3. Boxes judged by their overlap ("giou") are not in the paper, and off
-unless a config asks for them.
+Source: ACFD paper, section 3.5, eqs. 2 and 3. Boxes judged by their overlap ("giou") and a bound on N2 are not in the
+paper, and off unless a config asks for them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class LossConfig:
     margin: float = 0.2  # m of eq. 3 (paper, Table 5)
     compensated_regression: float = 0.7  # lambda_reg (paper, section 4.1; the slides say 0.8)
     compensated_classification: float = 0.7  # lambda_cls
+    compensated_at_least: bool = False  # N2 is no less than N1: a few compensated anchors do not outweigh all others
     focal_alpha: float = 0.25  # focal loss, Lin et al. 2017
     focal_gamma: float = 2.0
     box: str = "smooth-l1"  # or "giou": 1 - generalised IoU (Rezatofighi et al. 2019)
@@ -62,7 +63,10 @@ def detection_loss(
 ) -> Losses:
     """The loss of a batch: eq. 2 with N1 and N2 counted over the batch."""
     labels, goals, weights = _assign(logits, deltas, targets, anchors, spec, match_config, config)
-    counts = [max(1, int((labels == label).sum())) for label in (MATCHED, COMPENSATED)]
+    found = [int((labels == label).sum()) for label in (MATCHED, COMPENSATED)]
+    counts = [max(1, count) for count in found]
+    if config.compensated_at_least:
+        counts[1] = max(counts)
     scale = torch.full_like(logits, 1 / counts[0])
     scale[labels == COMPENSATED] = config.compensated_classification / counts[1]
     classification = (_focal(logits, labels != NEGATIVE, config) * weights * scale).sum()
@@ -77,7 +81,6 @@ def detection_loss(
         distance = functional.smooth_l1_loss(deltas[positive], goals[positive], beta=beta, reduction="none").sum(1)
     regression = (distance * box_scale).sum()
     total = classification + config.regression * regression
-    found = [int((labels == label).sum()) for label in (MATCHED, COMPENSATED)]
     return Losses(total, float(classification.detach()), float(regression.detach()), *found)
 
 

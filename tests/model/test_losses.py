@@ -20,10 +20,16 @@ FACE_BOX = [0.0, 0, 10, 10]
 CONFIG = LossConfig()
 
 
-def loss_of(logits: list[float], boxes: list[list[float]], kinds: list[int], deltas: Tensor | None = None) -> Losses:
+def loss_of(
+    logits: list[float],
+    boxes: list[list[float]],
+    kinds: list[int],
+    deltas: Tensor | None = None,
+    config: LossConfig = CONFIG,
+) -> Losses:
     targets = [(torch.tensor(boxes).reshape(-1, 4), torch.tensor(kinds, dtype=torch.int8))]
     deltas = torch.zeros(1, 3, 4) if deltas is None else deltas
-    return detection_loss(torch.tensor([logits]), deltas, targets, ANCHORS, AnchorSpec(), MatchConfig(), CONFIG)
+    return detection_loss(torch.tensor([logits]), deltas, targets, ANCHORS, AnchorSpec(), MatchConfig(), config)
 
 
 def focal(logit: float, is_face: bool) -> float:
@@ -81,6 +87,18 @@ def test_compensated_anchors_share_their_weight_in_both_losses() -> None:
     expected = focal(1.0, True) + 0.7 / 2 * (focal(0.3, True) + focal(-0.4, True))
     assert loss.classification == pytest.approx(expected, rel=1e-5)
     assert loss.regression == pytest.approx(0.7 / 2 * 0.5, rel=1e-4)
+
+
+def test_a_few_compensated_anchors_weigh_no_more_than_matched_ones_where_that_is_asked_for() -> None:
+    boxes = [FACE_BOX, [20.0, 0, 30, 10]]  # on the first two anchors
+    deltas = torch.zeros(1, 3, 4)
+    deltas[0, 2, 0] = -20.0  # shifts the third onto the second face
+    bounded = LossConfig(compensated_at_least=True)
+    for config, count in ((CONFIG, 1), (bounded, 2)):
+        loss = loss_of([1.0, 0.5, 0.3], boxes, [FACE, FACE], deltas, config)
+        assert (loss.matched, loss.compensated) == (2, 1)
+        expected = (focal(1.0, True) + focal(0.5, True)) / 2 + 0.7 / count * focal(0.3, True)
+        assert loss.classification == pytest.approx(expected, rel=1e-5)
 
 
 def test_losses_are_divided_by_the_number_of_matched_anchors() -> None:
