@@ -2,7 +2,8 @@
 
 A server runs in a process of its own, clients in this one; they share the machine, so the figures are on the safe
 side. Every stream sends a drawn clip, or a video of yours, frame by frame at the pace of its frame rate. Before, as
-many as fit run by themselves: where the machine itself falters, these are late, too.
+many as fit run by themselves: where the machine itself falters, these are late, too. "stolen" is the share of its CPUs'
+time that a virtual machine's host kept for others: a picture that is looked at then takes as much longer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
-from acfd_stream.config import DetectConfig
 from acfd_stream.errors import OverloadedError
 from acfd_stream.service.client import Client
 from acfd_stream.service.exchange import StreamOptions
@@ -36,6 +36,8 @@ from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, ServiceSettings
 from acfd_stream.types import Outcome
 
+_STEAL = 7
+"""Place of stolen time among those of a CPU."""
 Piece = tuple[float, bytes]
 """When bytes are due, in seconds from the first ones, and the bytes."""
 
@@ -49,6 +51,7 @@ class Tally:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     causes: Counter[str | None] = field(default_factory=Counter)
     admitted: int = 0
+    stolen: float = 0.0  # share of the CPU's time that the machine's host gave to others meanwhile
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -139,54 +142,62 @@ def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float,
 def serve(ports: Connection, streams: int, view: int) -> None:
     """The server's process: tells its port, and stops when it is told to."""
     limit_heaps()  # as the command does
-    limits, detect = Limits(streams=streams), DetectConfig(size=view)
-    with Server(ServiceSettings(listen="127.0.0.1:0", metrics="", limits=limits, detect=detect)) as server:
+    settings = ServiceSettings(listen="127.0.0.1:0", metrics="", limits=Limits(streams=streams), live_size=view)
+    with Server(settings) as server:
         settle()
         ports.send(server.port)
         ports.recv()
 
 
-def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> int:
-    """How many such streams are let in, by opening them."""
-    stop = threading.Event()
+def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> tuple[int, int]:
+    """How many such streams are let in, by opening them, and the longer side of the network's view of them."""
+    stop, view = threading.Event(), 0
     with Client(target, patience_seconds=0.0) as client, ExitStack() as inside:
         inside.callback(stop.set)
         for count in range(256):
             stream = inside.enter_context(client.track(paced(pieces, stop), options))
             try:
-                print(f"stream {count} is let in as {stream.start.stream_id}")
+                view = stream.start.settings["detect"]["size"]
+                print(f"stream {count} is let in as {stream.start.stream_id}, seen at {view} pixels")
             except OverloadedError as error:
                 print(f"stream {count} is not: {error}")
-                return count
-    return 256
+                return count, view
+    return 256, view
 
 
 def played(target: str, pieces: list[Piece], options: StreamOptions, count: int) -> Tally:
     """What comes of ``count`` streams that begin within two seconds."""
-    tally = Tally()
+    tally, before = Tally(), cpu_times()
     delays = np.random.default_rng(1).uniform(0, 2, count)
     with ThreadPoolExecutor(count) as streams:
         for done in [streams.submit(play, target, pieces, options, float(delay), tally) for delay in delays]:
             done.result()
+    spent = [now - then for now, then in zip(cpu_times(), before, strict=True)]
+    tally.stolen = spent[_STEAL] / max(1, sum(spent[: _STEAL + 1]))
     return tally
 
 
-def overload(pieces: list[Piece], options: StreamOptions, times: float, view: int) -> tuple[Tally, Tally, int]:
-    """What comes of as many streams as fit, then of ``times`` as many, and how many those are."""
+def cpu_times() -> list[int]:
+    """What all CPUs have spent on what, in ticks since the start; see proc(5)."""
+    return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+
+
+def overload(pieces: list[Piece], options: StreamOptions, times: float, view: int) -> tuple[Tally, Tally, int, int]:
+    """What comes of as many streams as fit, then of ``times`` as many; how many those are, and their view."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=serve, args=(there, 256, view))
     process.start()
     try:
         target = f"127.0.0.1:{here.recv()}"
-        fit = fitting(target, pieces, options)
+        fit, seen = fitting(target, pieces, options)
         if not fit:
             sys.exit("not even one such stream fits on this machine now")
         calm = played(target, pieces, options, fit)
         if not calm.admitted:
             sys.exit("the machine has slowed down: what was let in a moment ago no longer fits")
         count = round(times * fit)
-        return calm, played(target, pieces, options, count), count
+        return calm, played(target, pieces, options, count), count, seen
     finally:
         here.send("stop")
         process.join(30)
@@ -202,7 +213,7 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=24)
     parser.add_argument("--objective", type=float, default=0.05, help="seconds")
     parser.add_argument("--seconds", type=float, default=30.0, help="of every stream")
-    parser.add_argument("--view", type=int, default=DetectConfig.size, help="longer side of the network's view, pixels")
+    parser.add_argument("--view", type=int, default=0, help="longer side of the network's; 0: the service chooses")
     parser.add_argument("--video", help="a file to send instead of a drawn clip")
     parser.add_argument("--times", type=float, default=3.0, help="the capacity")
     arguments = parser.parse_args()
@@ -216,16 +227,16 @@ def main() -> None:
         pieces = filmed_pieces(arguments.video, (height, width), rate, arguments.seconds)
     else:
         pieces = drawn_pieces((height, width), rate, arguments.seconds)
-    calm, tally, count = overload(pieces, options, arguments.times, arguments.view)
-    clip = {
-        "clip": Path(arguments.video).name if arguments.video else "drawn",
-        "size": arguments.size,
-        "view": arguments.view,
-        "fps": rate,
-        "objective": objective,
+    calm, tally, count, view = overload(pieces, options, arguments.times, arguments.view)
+    name = Path(arguments.video).name if arguments.video else "drawn"
+    clip = {"clip": name, "size": arguments.size, "view": view, "fps": rate, "objective": objective}
+    about = clip | {
+        "asked": count,
+        "admitted": tally.admitted,
+        "goodput": round(tally.goodput, 4),
+        "stolen": round(tally.stolen, 4),
     }
-    about = clip | {"asked": count, "admitted": tally.admitted, "goodput": round(tally.goodput, 4)}
-    before = clip | {"admitted": calm.admitted, "goodput": round(calm.goodput, 4)}
+    before = clip | {"admitted": calm.admitted, "goodput": round(calm.goodput, 4), "stolen": round(calm.stolen, 4)}
     rows = [row("calm_frame_latency", calm.latencies, **before)]
     rows += [row("overload_frame_latency", tally.latencies, **about)]
     save("overload", [*rows, row("overload_refusal", tally.refusal_seconds, **about)])
