@@ -51,6 +51,7 @@ class Picture:
     color_matrix: ColorMatrix = ColorMatrix.BT601
     is_full_range: bool = False
     rotation: int = 0  # 0, 90, 180 or 270 degrees clockwise
+    view_side: int = 0  # longer side of the network's view of it, pixels; 0: as the detector's config says
     ready: Any = field(default=None, compare=False)  # CUDA event from which on planes on a GPU may be read; None: now
 
     @property

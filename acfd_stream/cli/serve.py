@@ -97,9 +97,11 @@ def _announce(server: Server) -> None:
     answer = host.capacity.ask((height, width), fps)
     objective = f"{settings.objective_seconds * 1000:g} ms"
     room = "has room for" if answer.fits else "has no room for"
+    side = host.capacity.live_view.of(settings.objective_seconds)
+    seen = f", seen at {side} pixels" if side else ""
     line = (
         f"serving on {server.address}: {engine.spec.name} {engine.spec.version}, {engine.description}; "
-        f"{room} live {width}×{height} at {fps:g} fps within {objective}"
+        f"{room} live {width}×{height} at {fps:g} fps within {objective}{seen}"
     )
     if server.monitor is not None:
         line += f"; page on http://{settings.metrics.rpartition(':')[0]}:{server.monitor.port}/"

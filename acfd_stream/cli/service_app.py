@@ -49,6 +49,7 @@ def serve(
     model: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="A shipped model or an .onnx file.")] = None,
     device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = None,
     size: Annotated[int | None, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")] = None,
+    live_size: Annotated[int | None, typer.Option(help="The same of live frames; 0: less if that takes long.")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures the network sees at once, 1 to 64.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the network; 0: as many as cores.")] = None,
     precision: Annotated[
@@ -92,6 +93,7 @@ def serve(
             "model": model,
             "device": device,
             "objective_seconds": objective,
+            "live_size": live_size,
             "drain_seconds": drain,
         },
         tables={

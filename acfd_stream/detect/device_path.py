@@ -48,7 +48,7 @@ class DevicePath:
     def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
         called = time.perf_counter()
-        views = [letterboxes(picture.display_size, self._gpu.config) for picture in pictures]
+        views = [letterboxes(picture.display_size, self._gpu.config, picture.view_side) for picture in pictures]
         places: dict[_Sizes, list[int]] = {}
         for place, boxes in enumerate(views):
             places.setdefault(tuple(box.network_size for box in boxes), []).append(place)

@@ -65,7 +65,7 @@ class HostPath:
     def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
         called = time.perf_counter()
-        views = [letterboxes(picture.display_size, self._config) for picture in pictures]
+        views = [letterboxes(picture.display_size, self._config, picture.view_side) for picture in pictures]
         jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
         try:
             runner = self._lone if len(jobs) <= self._lone.concurrency else self._runner

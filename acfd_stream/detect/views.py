@@ -9,8 +9,11 @@ StageSeconds = dict[str, float]
 """Stage → seconds: queue (waiting for a thread or the device), preprocess, infer, decode_boxes, nms."""
 
 
-def letterboxes(display_size: tuple[int, int], config: DetectConfig) -> list[Letterbox]:
-    """The views that the network gets of a picture of ``display_size``: one, or one a scale."""
+def letterboxes(display_size: tuple[int, int], config: DetectConfig, view_side: int = 0) -> list[Letterbox]:
+    """The views that the network gets of a picture of ``display_size``: one, or one a scale.
+
+    ``view_side`` is the longer side of the one, pixels; 0: the config's.
+    """
     if config.scales:
         return [fit_scale(display_size, scale) for scale in config.scales]
-    return [fit(display_size, config.size)]
+    return [fit(display_size, view_side or config.size)]

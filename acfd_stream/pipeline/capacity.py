@@ -3,7 +3,7 @@
 Every frame keeps the machine busy for a known time: its share of a batch, and what decoding and tracking take of the
 cores. A set of live streams is let in when
 
-- together they take no more than a stated share of the machine, and
+- together they take no more than a stated share of the machine, less for more than one on a machine that falters, and
 - in any span of time the frames that must be done by its end, however unluckily they come together, take no longer than
   the span. With frames every T seconds, each to be done D seconds after it came and taking C, these are
   C (1 + (t - D) / T) of a stream with D <= t, summed over the streams, and once what may already be running then. It is
@@ -28,6 +28,7 @@ from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores,
 from acfd_stream.errors import OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.costs import Costs, Size, megapixels
+from acfd_stream.pipeline.live_view import LiveView
 
 UPKEEP_SECONDS = 0.003
 """Of a frame, where nobody has measured it."""
@@ -44,6 +45,7 @@ class Demand:
     display_size: Size  # (height, width)
     frame_rate: float = 0.0  # frames a second; of a file nobody asks
     objective_seconds: float | None = None  # None: a file, which takes what is left
+    view_side: int = 0  # of its pictures; see Picture
 
     def __post_init__(self) -> None:
         require(min(self.display_size) >= 1, "display_size", self.display_size, "at least 1×1")
@@ -111,6 +113,7 @@ class Capacity:
         scheduler: how it treats streams in file mode.
         metrics: where refusals and headroom are counted.
         upkeep_seconds: what ``measure_upkeep`` says; streams correct it. Not asked where the config has a number.
+        live_view: how large live frames are shown to the network where their stream asks for nothing else.
     """
 
     def __init__(
@@ -120,7 +123,9 @@ class Capacity:
         scheduler: SchedulerConfig | None = None,
         metrics: Metrics | None = None,
         upkeep_seconds: float = UPKEEP_SECONDS,
+        live_view: LiveView | None = None,
     ) -> None:
+        self.live_view = live_view or LiveView()
         self.config = config or CapacityConfig()
         self._costs = costs
         self._scheduler = scheduler or SchedulerConfig()
@@ -157,7 +162,8 @@ class Capacity:
         Raises:
             ConfigError: a number is outside its range.
         """
-        demand = Demand(display_size, frame_rate, objective_seconds or self.config.objective_seconds)
+        seconds = objective_seconds or self.config.objective_seconds
+        demand = Demand(display_size, frame_rate, seconds, self.live_view.of(seconds))
         with self._lock:
             return self._answer(demand, list(self._inside.values()))
 
@@ -246,7 +252,7 @@ class Capacity:
         if not load.demand.is_live and files >= self.config.file_streams:
             return Refusal.FILE_STREAMS, f"{files} streams in file mode are open, the most at once"
         loads = [*others, load]
-        views = {view for one in loads for view in self._costs.views_of(one.demand.display_size)}
+        views = {view for one in loads for view in self._costs.views_of(one.demand.display_size, one.demand.view_side)}
         if len(views) > self.config.view_sizes:
             seen = f"frames of {len(views)} different shapes would be open, the most at once are"
             return Refusal.CAPACITY, f"{seen} {self.config.view_sizes}"
@@ -265,12 +271,15 @@ class Capacity:
         )
 
     def _too_much(self, load: _Load, others: list[_Load]) -> str | None:
-        taken = sum(other.share for other in others)
-        if taken + load.share <= self.config.load_limit:
+        """The share that is left for others is the larger, the more unsteadily the machine runs."""
+        taken, limit = sum(other.share for other in others), self.config.load_limit
+        if load.demand.is_live and any(other.demand.is_live for other in others):
+            limit /= self._costs.tail
+        if taken + load.share <= limit:
             return None
         return (
             f"{taken:.0%} of the machine are taken by {len(others)} streams, and this one of {_name(load.demand)} "
-            f"needs {load.share:.0%}: together more than {self.config.load_limit:.0%}"
+            f"needs {load.share:.0%}: together more than {limit:.0%}"
         )
 
     def _too_bunched(self, loads: list[_Load]) -> str | None:
@@ -310,7 +319,7 @@ class Capacity:
         return max(load.slot_seconds, self._scheduler.background_share * shortest)
 
     def _load(self, demand: Demand) -> _Load:
-        alone = self._costs.picture_seconds(demand.display_size)
+        alone = self._costs.picture_seconds(demand.display_size, demand.view_side)
         apart = self._decode.value * megapixels(demand.display_size)
         apart += self.config.frame_seconds or self._upkeep.value
         around = apart / self._cores

@@ -69,13 +69,13 @@ class Costs:
         self.best_batch = _cheapest({count: share for count, share in shares.items() if share * 2 * count <= count + 1})
         """The same of those whose pictures are sooner done, on average, than one by one: for pictures in a hurry."""
 
-    def views_of(self, display_size: Size) -> Views:
-        """Network sizes that a picture of ``display_size`` is seen at."""
-        return tuple(box.network_size for box in letterboxes(display_size, self._detect))
+    def views_of(self, display_size: Size, view_side: int = 0) -> Views:
+        """Network sizes that a picture of ``display_size`` is seen at; ``view_side`` as in ``Picture``."""
+        return tuple(box.network_size for box in letterboxes(display_size, self._detect, view_side))
 
-    def picture_seconds(self, display_size: Size) -> float:
+    def picture_seconds(self, display_size: Size, view_side: int = 0) -> float:
         """Seconds of one picture by itself, as measured before the engine was busy."""
-        views = self.views_of(display_size)
+        views = self.views_of(display_size, view_side)
         seconds = self._views.get(views)
         if seconds is None:
             near = min(self._views, key=lambda known: abs(_area(known) - _area(views)))
@@ -114,6 +114,19 @@ class Costs:
             self._recent.append(seen)
             slow = sorted(self._recent)[math.ceil(_TAIL * len(self._recent)) - 1]
             self.tail = max(1.0, slow / self.pace)
+
+    def measure_view(
+        self,
+        engine: Engine,
+        display_sizes: Sequence[Size],
+        view_side: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Have the engine look at pictures at another size, and remember what they cost; see ``measure_costs``."""
+        for size in display_sizes:
+            seconds = _seconds(engine, [blank_picture(size, view_side)], clock) / self.pace
+            own = max(seconds - self._megapixel_seconds * megapixels(size), seconds / 2)
+            self._views[self.views_of(size, view_side)] = own
 
 
 def measure_costs(
@@ -160,12 +173,12 @@ def _cheapest(shares: Mapping[int, float]) -> int:
     return next(count for count, share in shares.items() if share <= _GOOD_ENOUGH * min(shares.values()))
 
 
-def blank_picture(display_size: Size) -> Picture:
+def blank_picture(display_size: Size, view_side: int = 0) -> Picture:
     """A grey picture as a decoder would give it."""
     height, width = display_size
     chroma = (-(-height // 2), -(-width // 2))
     planes = tuple(np.full(shape, 128, np.uint8) for shape in (display_size, chroma, chroma))
-    return Picture(planes, PixelFormat.YUV420P, display_size)
+    return Picture(planes, PixelFormat.YUV420P, display_size, view_side=view_side)
 
 
 def megapixels(display_size: Size) -> float:

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 class Lane:
     """One stream's way to the engine; an ``Engine``. Made by ``Scheduler.open_lane``, a context manager."""
 
-    def __init__(self, scheduler: Scheduler, queue: LaneQueue, lock: threading.Lock) -> None:
+    def __init__(self, scheduler: Scheduler, queue: LaneQueue, lock: threading.Lock, view_side: int = 0) -> None:
         self.queue = queue
         self.changed = threading.Condition(lock)
         self.is_closed = False
         self._scheduler = scheduler
-        self._config = replace(scheduler.engine.config, batch=queue.config.batch)
+        config = scheduler.engine.config
+        self._view_side = 0 if config.scales or view_side == config.size else view_side
+        self._config = replace(config, batch=queue.config.batch, size=self._view_side or config.size)
 
     @property
     def config(self) -> DetectConfig:
-        """The engine's, with as many pictures at once as the lane's config says."""
+        """The engine's, with the lane's view, and as many pictures at once as the lane's config says."""
         return self._config
 
     @property
@@ -66,6 +68,8 @@ class Lane:
             ShapeError: the planes of a picture are not what it says.
             RunnerError: the runtime failed, or lane or scheduler were closed, before or in the meantime.
         """
+        if self._view_side:
+            pictures = [replace(picture, view_side=self._view_side) for picture in pictures]
         return self._scheduler.see(self, pictures)
 
     def close(self) -> None:

@@ -98,8 +98,12 @@ class Scheduler:
         with self._lock:
             return self._backlog.waiting
 
-    def open_lane(self, config: LaneConfig | None = None) -> Lane:
+    def open_lane(self, config: LaneConfig | None = None, view_side: int = 0) -> Lane:
         """A stream's own way to the engine; close it when the stream ends.
+
+        Args:
+            config: what it may ask for.
+            view_side: of all its pictures; see ``Picture``.
 
         Raises:
             RunnerError: the scheduler is closed.
@@ -108,21 +112,25 @@ class Scheduler:
             if not self.is_running:
                 raise self._why_stopped()
             queue = self._backlog.open_lane(config or LaneConfig(), self._clock())
-            lane = self._lanes[queue] = Lane(self, queue, self._lock)
+            lane = self._lanes[queue] = Lane(self, queue, self._lock, view_side)
             return lane
 
-    def prepare(self, display_size: Size) -> None:
+    def prepare(self, display_size: Size, view_side: int = 0) -> None:
         """Have the network ready for pictures of this size: the caller waits for what must be compiled, nobody else.
+
+        Args:
+            display_size: (height, width) of the pictures.
+            view_side: of theirs; see ``Picture``.
 
         Raises:
             RunnerError: the engine failed.
         """
-        views = self.costs.views_of(display_size)
+        views = self.costs.views_of(display_size, view_side)
         with self._lock:
             is_ready = all(view in self._ready for view in views)
         if not is_ready:
             for count in sorted({1, self.costs.file_batch}):  # what is alone may be compiled apart
-                self.engine.detect_timed([blank_picture(display_size)] * count)
+                self.engine.detect_timed([blank_picture(display_size, view_side)] * count)
         with self._lock:
             self._note_ready(views)
 
@@ -158,8 +166,8 @@ class Scheduler:
 
     def see(self, lane: Lane, pictures: Sequence[Picture]) -> list[Seen]:
         """See ``Lane.detect_timed``."""
-        for size in {picture.display_size for picture in pictures}:
-            self.prepare(size)
+        for sizes in {(picture.display_size, picture.view_side) for picture in pictures}:
+            self.prepare(*sizes)
         with self._lock:
             tickets = [self._admitted(lane, picture) for picture in pictures]
             lane.changed.wait_for(lambda: self._is_over(lane) or all(ticket.outcome is not None for ticket in tickets))
@@ -193,7 +201,8 @@ class Scheduler:
         now = self._clock()
         seconds = lane.queue.config.deadline_seconds
         deadline = math.inf if seconds is None else now + seconds
-        ticket = Ticket(picture, self.costs.picture_seconds(picture.display_size), size_bytes, now, deadline)
+        alone_seconds = self.costs.picture_seconds(picture.display_size, picture.view_side)
+        ticket = Ticket(picture, alone_seconds, size_bytes, now, deadline)
         self._backlog.add(lane.queue, ticket)
         self._metrics.queued(QueueStage.INFER, 1)
         self._hold(size_bytes)

@@ -23,6 +23,7 @@ from acfd_stream.config import (
 from acfd_stream.metrics import Mode
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.live_view import LIVE_VIEWS, LiveView
 from acfd_stream.service.convert import fraction_of, seconds_of
 from acfd_stream.service.seal import Seal
 from acfd_stream.service.settings import ServiceSettings
@@ -64,6 +65,7 @@ class StreamRequest:
     declared_rate: float | None = None  # frames a second
     frame_time_base: Fraction = FRAME_TIME_BASE
     resume: SessionState | None = None
+    view_side: int = 0  # of the network's view, pixels; 0: the engine's
 
     @property
     def is_live(self) -> bool:
@@ -76,8 +78,21 @@ class StreamRequest:
         return Mode.LIVE if self.is_live else Mode.FILE
 
 
-def read_request(config: Any, settings: ServiceSettings, engine: Engine, seal: Seal | None = None) -> StreamRequest:
-    """What a TrackConfig message asks for; ``seal`` opens its resume token, None: it has none.
+def read_request(
+    config: Any,
+    settings: ServiceSettings,
+    engine: Engine,
+    seal: Seal | None = None,
+    live_view: LiveView | None = None,
+) -> StreamRequest:
+    """What a TrackConfig message asks for.
+
+    Args:
+        config: the message.
+        settings: of the service.
+        engine: that runs.
+        seal: opens its resume token; None: it has none.
+        live_view: how large live frames are shown to the network; None: as others.
 
     Raises:
         ConfigError: a value is outside its range.
@@ -103,6 +118,7 @@ def read_request(config: Any, settings: ServiceSettings, engine: Engine, seal: S
         objective_seconds=objective or settings.objective_seconds,
         stale_seconds=objective or settings.objective_seconds,  # else a queue that is always full makes all late
     )
+    resume = SessionState(seal.unpack(config.resume_token)) if seal and config.resume_token else None
     return StreamRequest(
         pace=pace,
         video=_video(config, settings, is_live=is_live),
@@ -114,7 +130,8 @@ def read_request(config: Any, settings: ServiceSettings, engine: Engine, seal: S
         declared_size=_size(config),
         declared_rate=_rate(config),
         frame_time_base=_time_base(config),
-        resume=SessionState(seal.unpack(config.resume_token)) if seal and config.resume_token else None,
+        resume=resume,
+        view_side=_view_side(pace, resume, live_view, engine) if live_view and not config.detect.size else 0,
     )
 
 
@@ -167,6 +184,16 @@ def _lane(priority: int, pace: PaceConfig, engine: Engine) -> LaneConfig:
     else:
         lane = LaneConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
     return replace(lane, priority=_PRIORITIES[priority]) if priority else lane
+
+
+def _view_side(pace: PaceConfig, resume: SessionState | None, live_view: LiveView, engine: Engine) -> int:
+    """Longer side of the view: a stream that goes on keeps what it had, which another machine may have chosen."""
+    if not pace.is_live:
+        return 0
+    had = None if resume is None else resume.values["settings"].get("detect.size")
+    if had == engine.config.size:
+        return 0
+    return had if had in LIVE_VIEWS else live_view.of(pace.objective_seconds)
 
 
 def _seconds(config: Any, name: str) -> float | None:

@@ -19,6 +19,7 @@ from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
+from acfd_stream.pipeline.live_view import LiveView, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.upkeep import measure_upkeep
 from acfd_stream.service.access import AccessInterceptor
@@ -215,9 +216,7 @@ class Server:
             opened.callback(self.monitor.close)
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
-        config = replace(settings.capacity, objective_seconds=settings.objective_seconds)
-        upkeep_seconds = max(measure_upkeep(size) for size in settings.scheduler.warm_sizes)
-        capacity = Capacity(scheduler.costs, config, settings.scheduler, self.metrics, upkeep_seconds)
+        capacity = self._capacity(detector, scheduler)
         host = StreamHost(settings, scheduler, capacity, self.board, self.metrics, self._seal, self._access.look)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)
@@ -236,6 +235,21 @@ class Server:
             is_fallback=facts.is_fallback,
         )
         self.host = host
+
+    def _capacity(self, detector: Detector, scheduler: Scheduler) -> Capacity:
+        """What fits on this machine, as it is measured before anybody is served."""
+        settings, costs = self.settings, scheduler.costs
+        sizes, objective_seconds = settings.scheduler.warm_sizes, settings.objective_seconds
+        if settings.live_size:
+            live_view = LiveView(settings.live_size)
+            costs.measure_view(detector, sizes, settings.live_size)
+        else:
+            live_view = choose_live_view(detector, costs, sizes, objective_seconds)
+        for size in sizes:
+            scheduler.prepare(size, live_view.side)
+        upkeep_seconds = max(measure_upkeep(size) for size in sizes)
+        config = replace(settings.capacity, objective_seconds=objective_seconds)
+        return Capacity(costs, config, settings.scheduler, self.metrics, upkeep_seconds, live_view)
 
 
 class _Later:

@@ -84,7 +84,9 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             first = feeder.request(0, limits.first_message_seconds)
             kind = None if first is None else first.WhichOneof("request")
             require(kind == "config", "request", kind, "config in the first message of a stream")
-            request = read_request(first.config, host.settings, host.scheduler.engine, host.seal)
+            request = read_request(
+                first.config, host.settings, host.scheduler.engine, host.seal, host.capacity.live_view
+            )
             reservation = unbegun.enter_context(_reserved(host, request))
             second = feeder.request(1, limits.idle_seconds)
             is_frames = second is not None and second.WhichOneof("request") == "frame"
@@ -101,7 +103,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
     def _read(self, asked: Any, stream: Stream) -> Iterator[Any]:
         host = self._host
         current_permit().on_withdrawn(stream.stop)
-        request = read_request(asked.config, host.settings, host.scheduler.engine, host.seal)
+        request = read_request(asked.config, host.settings, host.scheduler.engine, host.seal, host.capacity.live_view)
         with ExitStack() as unbegun:
             source = open_allowed(asked.uri, host.settings.sources)
             if not isinstance(source, str):

@@ -114,6 +114,8 @@ class ServiceSettings:
     """"auto", "cpu" or "cuda"."""
     objective_seconds: float = 0.05
     """Longest time a frame of a live stream should take, > 0."""
+    live_size: int = 0
+    """Longer side of the network's view of live frames, 64 … 4096 pixels; 0: as others, less on a slow machine."""
     drain_seconds: float = 30.0
     """Longest time that streams have to finish when the service stops, >= 0; then they get resume points."""
     detect: DetectConfig = field(default_factory=DetectConfig)
@@ -133,6 +135,7 @@ class ServiceSettings:
         require(is_address(self.listen), "listen", self.listen, "HOST:PORT or unix:PATH")
         require(not self.metrics or is_address(self.metrics), "metrics", self.metrics, "HOST:PORT, or empty")
         _require_positive("objective_seconds", self.objective_seconds)
+        require(self.live_size == 0 or 64 <= self.live_size <= 4096, "live_size", self.live_size, "0 or in 64 … 4096")
         require(0 <= self.drain_seconds < math.inf, "drain_seconds", self.drain_seconds, ">= 0")
 
 

@@ -234,7 +234,7 @@ class Stream:
             raise draining()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
-        lane = self._lane = opened.enter_context(self._host.scheduler.open_lane(request.lane))
+        lane = self._lane = opened.enter_context(self._host.scheduler.open_lane(request.lane, request.view_side))
         try:
             session = TrackSession(
                 source,
@@ -367,4 +367,5 @@ def demand_of(request: StreamRequest, info: MediaInfo | None = None) -> Demand:
     rate = None if info is None or info.frame_rate is None else float(info.frame_rate)
     if not request.is_live:
         return Demand(size)
-    return Demand(size, request.declared_rate or rate or _FALLBACK_RATE, request.pace.objective_seconds)
+    rate = request.declared_rate or rate or _FALLBACK_RATE
+    return Demand(size, rate, request.pace.objective_seconds, request.view_side)

@@ -89,6 +89,19 @@ def test_a_machine_where_now_and_then_a_picture_takes_long_lets_in_fewer() -> No
     assert counts[0] > counts[1]
 
 
+def test_a_machine_that_falters_keeps_more_free_beside_a_stream_and_still_takes_one() -> None:
+    counts = []
+    for often in (100, 10):  # never, and one picture in ten
+        model = Costs(DetectConfig(size=448), {((256, 448),): 0.008})
+        for number in range(64):
+            model.observe(0.009, 1, 0.014 if number % often == 5 else 0.009)
+        assert model.tail == (1.0 if often == 100 else pytest.approx(1.55, abs=0.1))
+        room = Capacity(model, CapacityConfig(cores=2), SchedulerConfig())
+        counts.append(len(fill(room, Demand(HD, 24.0, 0.5))))
+        assert len(fill(Capacity(model, CapacityConfig(cores=2)), Demand(HD, 55.0, 0.5))) == 1
+    assert counts[0] > counts[1] >= 1
+
+
 def test_a_long_objective_lets_in_what_a_short_one_does_not() -> None:
     counts = [len(fill(capacity(load_limit=1.0), Demand(HD, 10.0, seconds))) for seconds in (0.03, 0.05, 0.2)]
     assert counts[0] < counts[1] < counts[2]

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from acfd_stream.config import DetectConfig
+from acfd_stream.pipeline.checkpoint import FORMAT
+from acfd_stream.pipeline.live_view import LiveView
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import stream_pb2
@@ -29,3 +31,39 @@ def test_the_slices_of_a_live_frame_are_decoded_on_several_cores_and_files_besid
     for mode, threads in modes.items():
         request = read_request(stream_pb2.TrackConfig(mode=mode), ServiceSettings(), engine(2))
         assert request.video.threads == threads
+
+
+class Opener:
+    """A seal that finds a stream's state in any token."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def unpack(self, token: bytes) -> dict[str, Any]:
+        """A state that was seen at the size."""
+        rest: dict[str, Any] = {"model": {}, "media": {}, "stream": {}, "handed_out": 3}
+        return {"format": FORMAT, "settings": {"detect.size": self._size}, **rest}
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked", "objective", "had", "side"),
+    [
+        (stream_pb2.STREAM_MODE_LIVE, 0, 0.05, None, 384),
+        (stream_pb2.STREAM_MODE_LIVE, 0, 0.1, None, 0),  # there is time enough
+        (stream_pb2.STREAM_MODE_LIVE, 512, 0.05, None, 0),  # it is what the client wants
+        (stream_pb2.STREAM_MODE_FILE, 0, 0.05, None, 0),
+        (stream_pb2.STREAM_MODE_LIVE, 0, 0.05, 448, 448),  # begun on a quicker machine
+        (stream_pb2.STREAM_MODE_LIVE, 0, 0.05, 512, 0),
+        (stream_pb2.STREAM_MODE_LIVE, 0, 0.05, 100, 384),  # no live view: the session refuses the token itself
+    ],
+)
+def test_live_frames_are_seen_as_the_machine_can_unless_the_stream_says_or_began_otherwise(
+    mode: int, asked: int, objective: float, had: int | None, side: int
+) -> None:
+    config = stream_pb2.TrackConfig(mode=mode, detect=stream_pb2.DetectConfig(size=asked))
+    config.objective.FromMilliseconds(round(objective * 1e3))
+    seal: Any = None
+    if had is not None:
+        config.resume_token, seal = b"token", Opener(had)
+    request = read_request(config, ServiceSettings(), engine(2), seal, LiveView(384, enough_seconds=0.08))
+    assert request.view_side == side

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from google.rpc import error_details_pb2
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import AnswerSettings, SourceSettings
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
-from tests.service.rig import calling, draw, failure, frames_of, plain, plain_results, sending, serving
+from tests.service.rig import DETECT, calling, draw, failure, frames_of, plain, plain_results, sending, serving
 
 EAGER = AnswerSettings(results=3, wait_seconds=0.01, resume_seconds=1e-6)
 """A resume point behind every result; of a live stream behind as many as are made meanwhile."""
@@ -104,6 +105,20 @@ def test_a_token_holds_at_another_server(eager: Server, tiny_model: Path, clip: 
     with serving(tiny_model) as another, calling(another) as stub:
         rest = plain_results(stub.Track(sending(data, configured(mode, point.token))))
     assert before + rest == whole
+
+
+def test_a_live_stream_keeps_its_view_at_a_server_that_would_choose_another(tiny_model: Path, clip: Path) -> None:
+    data, mode, large = clip.read_bytes(), stream_pb2.STREAM_MODE_LIVE, replace(DETECT, size=512)
+    with serving(tiny_model, detect=large, live_size=320, answers=EAGER) as server, calling(server) as stub:
+        first, *_ = whole = list(stub.Track(sending(data, configured(mode))))
+        before, point = read_until(stub.Track(sending(data, configured(mode))), 20)
+    assert json.loads(first.start.settings_json)["detect"]["size"] == 320
+    with serving(tiny_model, detect=large) as another, calling(another) as stub:
+        rest = list(stub.Track(sending(data, configured(mode, point.token))))
+        fresh = next(iter(stub.Track(sending(data, configured(mode)))))
+    assert json.loads(rest[0].start.settings_json)["detect"]["size"] == 320
+    assert json.loads(fresh.start.settings_json)["detect"]["size"] == 512
+    assert before + plain_results(rest) == plain_results(whole)
 
 
 def test_a_token_is_refused_with_other_settings_media_or_damage(eager: Server, clip: Path, other_clip: Path) -> None:
