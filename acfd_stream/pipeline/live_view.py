@@ -37,7 +37,7 @@ def choose_live_view(
     objective_seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LiveView:
-    """The largest view whose pictures take a quarter of the objective, or the smallest there is; it is made ready.
+    """The largest view whose pictures take a quarter of the objective, slow ones too; else the smallest there is.
 
     Args:
         engine: of which nobody else wants anything yet.
@@ -46,15 +46,15 @@ def choose_live_view(
         objective_seconds: longest time of a live frame.
         clock: seconds; a test's own, where time is not to pass.
     """
-    limit, size = _SHARE * objective_seconds, engine.config.size
-    own = costs.picture_seconds(display_sizes[0]) * costs.pace
+    limit, size, slowness = _SHARE * objective_seconds, engine.config.size, costs.pace * costs.tail
+    own = costs.picture_seconds(display_sizes[0]) * slowness
     smaller = [side for side in LIVE_VIEWS if side < size]
     if own <= limit or engine.config.scales or not smaller:
         return LiveView()
-    taken = {side: costs.picture_seconds(display_sizes[0], side) * costs.pace for side in smaller}
+    taken = {side: costs.picture_seconds(display_sizes[0], side) * slowness for side in smaller}
     side = next((side for side in smaller if taken[side] <= limit), smaller[-1])
     costs.measure_view(engine, display_sizes, side, clock)
-    found = costs.picture_seconds(display_sizes[0], side) * costs.pace
+    found = costs.picture_seconds(display_sizes[0], side) * slowness
     _log.info(
         "live frames are looked at %d pixels wide: at %d one takes %.1f ms of the %.0f ms of the objective, so %.1f ms",
         side, size, own * 1e3, objective_seconds * 1e3, found * 1e3,
