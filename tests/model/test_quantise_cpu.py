@@ -16,7 +16,7 @@ from acfd_stream.detect.model_file import is_quantised, read_metadata
 from acfd_stream.detect.precision import choose_file, is_twin, twin_of
 from acfd_stream.detect.runner import read_spec
 from acfd_stream.model import quantise_cpu
-from acfd_stream.model.quantise_cpu import MADE_FROM, digest, main, quantise_for_cpu
+from acfd_stream.model.quantise_cpu import MADE_FROM, digest, last_convolutions, main, quantise_for_cpu, widened
 from acfd_stream.model.toon.sets import draw_set
 from tests.detect.tiny_model import white_square, write_tiny_model
 
@@ -84,3 +84,13 @@ def test_the_shipped_twin_sees_the_faces_that_the_model_sees() -> None:
     assert len(sure) >= 2
     for box in sure:
         assert np.abs(small - box).max(axis=1).min() < 0.15 * (box[2] - box[0])
+
+
+def test_convolutions_that_give_scores_and_boxes_are_told_from_those_before_them(tmp_path: Path) -> None:
+    model = widened(write_tiny_model(tmp_path / "tiny.onnx"))
+    assert last_convolutions(model) == []  # its nodes have no names to tell them by
+    for place, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type} {place}"
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    last = last_convolutions(model)
+    assert last == [node.name for node in convolutions[1:]]  # the first makes grey of colours, before all the others
