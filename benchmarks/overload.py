@@ -32,6 +32,7 @@ from acfd_stream.errors import OverloadedError
 from acfd_stream.service.client import Client
 from acfd_stream.service.exchange import StreamOptions
 from acfd_stream.service.heap import limit_heaps, settle
+from acfd_stream.service.pacing import add_live_stream
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, ServiceSettings
 from acfd_stream.types import Outcome
@@ -91,8 +92,7 @@ def live_pieces(frames: Iterable[av.VideoFrame], size: tuple[int, int], rate: in
     pieces: list[Piece] = []
     taken = 0
     with av.open(target, "w", format="matroska", options=options) as container:
-        stream = container.add_stream("libx264", rate=rate, options={"tune": "zerolatency", "preset": "veryfast"})
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        stream = add_live_stream(container, size, rate)
         index = -1
         for index, frame in enumerate(frames):
             frame.pts, frame.time_base, frame.pict_type = index, Fraction(1, rate), PictureType.NONE

@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acfd_stream.errors import MediaError
 from acfd_stream.service.faststart import Layout
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
 
 
 @dataclass(frozen=True)
@@ -144,9 +149,7 @@ def live_copy(source: Path, target: Path) -> Path:
     try:
         with av.open(str(source)) as film, av.open(str(target), "w", format="matroska") as copy:
             pictures = film.streams.video[0]
-            options = {"preset": "veryfast", "tune": "zerolatency"}
-            stream = copy.add_stream("libx264", rate=pictures.average_rate, options=options)
-            stream.height, stream.width, stream.pix_fmt = pictures.height, pictures.width, "yuv420p"
+            stream = add_live_stream(copy, (pictures.height, pictures.width), pictures.average_rate)
             for frame in film.decode(pictures):
                 frame.pict_type = av.video.frame.PictureType.NONE
                 copy.mux(stream.encode(frame))
@@ -154,3 +157,10 @@ def live_copy(source: Path, target: Path) -> Path:
     except (av.FFmpegError, OSError, IndexError) as error:
         raise MediaError(f"cannot encode {source} for a live stream: {error}") from error
     return target
+
+
+def add_live_stream(container: OutputContainer, size: tuple[int, int], rate: Fraction | int | None) -> VideoStream:
+    """A stream of ``container`` for frames of ``size`` (height, width), encoded as live senders do."""
+    stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "tune": "zerolatency"})
+    stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+    return stream
