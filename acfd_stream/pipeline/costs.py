@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.detector import letterboxes
@@ -125,8 +126,7 @@ class Costs:
         """Have the engine look at pictures at another size, and remember what they cost; see ``measure_costs``."""
         for size in display_sizes:
             seconds = _seconds(engine, [blank_picture(size, view_side)], clock) / self.pace
-            own = max(seconds - self._megapixel_seconds * megapixels(size), seconds / 2)
-            self._views[self.views_of(size, view_side)] = own
+            self._views[self.views_of(size, view_side)] = _view_seconds(seconds, size, self._megapixel_seconds)
 
 
 def measure_costs(
@@ -159,7 +159,7 @@ def measure_costs(
             taken = [_seconds(engine, [picture] * count, clock) for picture in pictures]
             batches.append(sum(taken) / sum(alone) / count)
     by_views = {
-        key: max(seconds - megapixel_seconds * megapixels(size), seconds / 2)
+        key: _view_seconds(seconds, size, megapixel_seconds)
         for key, seconds, size in zip(views, alone, display_sizes, strict=True)
     }
     costs = Costs(config, by_views, megapixel_seconds, batches, slots, beside)
@@ -175,15 +175,25 @@ def _cheapest(shares: Mapping[int, float]) -> int:
 
 def blank_picture(display_size: Size, view_side: int = 0) -> Picture:
     """A grey picture as a decoder would give it."""
+    return painted(display_size, lambda shape: np.full(shape, 128, np.uint8), view_side)
+
+
+def painted(display_size: Size, plane: Callable[[Size], NDArray[np.uint8]], view_side: int = 0) -> Picture:
+    """A picture as a decoder would give it, each of its planes made for its size."""
     height, width = display_size
     chroma = (-(-height // 2), -(-width // 2))
-    planes = tuple(np.full(shape, 128, np.uint8) for shape in (display_size, chroma, chroma))
+    planes = tuple(plane(shape) for shape in (display_size, chroma, chroma))
     return Picture(planes, PixelFormat.YUV420P, display_size, view_side=view_side)
 
 
 def megapixels(display_size: Size) -> float:
     """Millions of pixels."""
     return display_size[0] * display_size[1] / 1e6
+
+
+def _view_seconds(seconds: float, display_size: Size, megapixel_seconds: float) -> float:
+    """What of a picture's ``seconds`` its views take, and not its own pixels."""
+    return max(seconds - megapixel_seconds * megapixels(display_size), seconds / 2)
 
 
 def _megapixel_seconds(engine: Engine, picture: Picture, seconds: float, clock: Callable[[], float]) -> float:

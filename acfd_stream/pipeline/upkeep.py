@@ -10,11 +10,11 @@ from fractions import Fraction
 import numpy as np
 
 from acfd_stream.config import Pace, PaceConfig
-from acfd_stream.pipeline.costs import Size
+from acfd_stream.pipeline.costs import Size, painted
 from acfd_stream.pipeline.live import configs_for
 from acfd_stream.pipeline.looking import Sight
 from acfd_stream.pipeline.stream import Stream
-from acfd_stream.types import Detections, Frame, Picture, PixelFormat
+from acfd_stream.types import Detections, Frame
 from acfd_stream.video.held import HeldDetector
 from acfd_stream.video.place import Tally
 from acfd_stream.video.readahead import Decoded
@@ -32,7 +32,7 @@ def measure_upkeep(display_size: Size, clock: Callable[[], float] = time.perf_co
         clock: seconds; a test's own, where time is not to pass.
     """
     random = np.random.default_rng(0)
-    pictures = [_scrawl(display_size, random) for _ in range(3)]
+    pictures = [painted(display_size, lambda shape: random.integers(16, 236, shape, np.uint8)) for _ in range(3)]
     _, track_config, shot_config = configs_for(PaceConfig(Pace.LIVE), None, None, None)
     held, stream = HeldDetector(), Stream(track_config, shot_config)
     taken = []
@@ -45,13 +45,6 @@ def measure_upkeep(display_size: Size, clock: Callable[[], float] = time.perf_co
         stream.push(sight, keeps_frame=False)
         taken.append(clock() - begin)
     return statistics.median(taken[_FIRST:])
-
-
-def _scrawl(display_size: Size, random: np.random.Generator) -> Picture:
-    height, width = display_size
-    chroma = (-(-height // 2), -(-width // 2))
-    planes = tuple(random.integers(16, 236, shape, np.uint8) for shape in (display_size, chroma, chroma))
-    return Picture(planes, PixelFormat.YUV420P, display_size)
 
 
 def _faces(display_size: Size, index: int) -> Detections:

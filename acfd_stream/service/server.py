@@ -247,7 +247,7 @@ class Server:
             live_view = choose_live_view(detector, costs, sizes, objective_seconds)
         for size in sizes:
             scheduler.prepare(size, live_view.side)
-        upkeep_seconds = max(measure_upkeep(size) for size in sizes)
+        upkeep_seconds = settings.capacity.frame_seconds or max(measure_upkeep(size) for size in sizes)
         config = replace(settings.capacity, objective_seconds=objective_seconds)
         return Capacity(costs, config, settings.scheduler, self.metrics, upkeep_seconds, live_view)
 
