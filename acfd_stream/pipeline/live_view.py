@@ -56,7 +56,7 @@ def choose_live_view(
     costs.measure_view(engine, display_sizes, side, clock)
     found = costs.picture_seconds(display_sizes[0], side) * slowness
     _log.info(
-        "live frames are looked at %d pixels wide: at %d one takes %.1f ms of the %.0f ms of the objective, so %.1f ms",
-        side, size, own * 1e3, objective_seconds * 1e3, found * 1e3,
+        "live frames are looked at %d pixels wide, where a slow one takes %.1f ms; at %d it takes %.1f, of %g allowed",
+        side, found * 1e3, size, own * 1e3, objective_seconds * 1e3,
     )  # fmt: skip
     return LiveView(side, own / _SHARE)
