@@ -185,8 +185,13 @@ def test_the_time_in_the_lane_is_part_of_the_queue_stage(submit: Submit, gate: G
 
 
 def test_the_engine_has_seen_every_size_and_batch_before_it_is_ready() -> None:
-    engine = FakeEngine()
-    with Scheduler(engine, SchedulerConfig(warm_sizes=((96, 128), (128, 96)))) as scheduler:
+    clock = Clock()
+
+    def work(values: list[int]) -> None:
+        clock.now += 0.01  # a batch of four takes no longer than one picture: it is what files get
+
+    engine = FakeEngine(work)
+    with Scheduler(engine, SchedulerConfig(warm_sizes=((96, 128), (128, 96))), clock=clock) as scheduler:
         assert {len(batch) for batch in engine.batches} == {1, 2, 3, 4}
         warmed = len(engine.batches)
         lane = scheduler.open_lane()
