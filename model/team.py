@@ -1,6 +1,6 @@
 """Several processes that train one network, each on its share of the batch; one process where nobody says otherwise.
 
-``torchrun --nproc-per-node N -m acfd_stream.model.train …`` starts them: a GPU each (NCCL), or CPUs (gloo).
+``torchrun --nproc-per-node N -m -- acfd_stream.model.train …`` starts them: a GPU each (NCCL), or CPUs (gloo).
 """
 
 from __future__ import annotations
