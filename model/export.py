@@ -137,6 +137,23 @@ def _store_half(model: object) -> None:
     graph.node.extend([*casts, *nodes])
 
 
+def _write(options: argparse.Namespace) -> None:
+    """Everything the options ask for; folders that are missing are made first, since tracing takes its time."""
+    for target in (options.output, options.weights, options.half):
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+    config = TrainConfig.load(options.config)
+    network = load_network(config, options.checkpoint)
+    description = Description(config.name, options.version, options.size, options.training_data, options.date)
+    export(network, AnchorSpec(), description, options.output)
+    if options.weights:
+        save_weights(network, options.weights)
+    if options.half:
+        from acfd_stream.detect.half_graph import half_model  # what the server makes of the file by itself
+
+        options.half.write_bytes(half_model(options.output))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a checkpoint as the ONNX file that the server reads."""
     parser = argparse.ArgumentParser(prog="acfd-stream export", description=main.__doc__)
@@ -151,19 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--date", default="unknown", help="day of training, YYYY-MM-DD")
     options = parser.parse_args(arguments)
     try:
-        config = TrainConfig.load(options.config)
-        network = load_network(config, options.checkpoint)
-    except AcfdError as error:
+        _write(options)
+    except (AcfdError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    description = Description(config.name, options.version, options.size, options.training_data, options.date)
-    export(network, AnchorSpec(), description, options.output)
-    if options.weights:
-        save_weights(network, options.weights)
-    if options.half:
-        from acfd_stream.detect.half_graph import half_model  # what the server makes of the file by itself
-
-        options.half.write_bytes(half_model(options.output))
     print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
     return 0
 

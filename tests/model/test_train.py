@@ -105,10 +105,23 @@ def test_exported_file_detects_as_the_network_does(exported: Path, samples: list
 
 def test_the_half_file_is_what_a_gpu_is_given_of_the_model(exported: Path, tmp_path: Path) -> None:
     paths = {"config": exported / "tiny.toml", "checkpoint": exported / "tiny.safetensors"}
-    paths |= {"output": tmp_path / "tiny.onnx", "half": tmp_path / "half.onnx"}
+    paths |= {"output": tmp_path / "new/tiny.onnx", "half": tmp_path / "newer/half.onnx"}
     assert export_command([word for name, path in paths.items() for word in (f"--{name}", str(path))]) == 0
     assert paths["half"].read_bytes() == half_model(paths["output"])
     assert read_graph(paths["half"]).weights["network.outputs.weight.float16"].dtype == np.float16
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    paths = {"config": exported / "tiny.toml", "checkpoint": exported / "tiny.safetensors"}
+    paths |= {"output": tmp_path / "file/tiny.onnx"}
+    assert export_command([word for name, path in paths.items() for word in (f"--{name}", str(path))]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert str(tmp_path / "file") in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("view", [["--size", str(SIDE)], ["--scales", "128,160"]])
