@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.heap import trim
 from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
 
 from .augment import make_example
@@ -192,6 +193,7 @@ class Trainer:
             size = self.size()
             examples = Examples(self.sources, self.weights, size, self.config, self.iteration, self.team.rank)
             prefetch = 6 if self.workers else None
+            trim()  # a worker that begins now would keep all that the pictures of the size before have left behind
             loader = DataLoader(
                 examples, self.batch, collate_fn=collate, num_workers=self.workers, prefetch_factor=prefetch
             )

@@ -25,13 +25,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detect": FLOOR | {"ops"},
     "track": FLOOR | {"ops"},
     "metrics": FLOOR,
+    "heap": set(),
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics"},
     "outputs": FLOOR,
     "archive": FLOOR | {"video", "detect", "pipeline", "outputs", "metrics"},
     "v1": set(),
-    "service": FLOOR | {"video", "detect", "pipeline", "outputs", "archive", "metrics", "v1"},
-    "cli": FLOOR | {"ops", "video", "detect", "track", "pipeline", "outputs", "archive", "model", "service", "metrics"},
-    "model": FLOOR | {"ops"},
+    "service": FLOOR | {"video", "detect", "pipeline", "outputs", "archive", "metrics", "v1", "heap"},
+    "cli": FLOOR
+    | {"ops", "video", "detect", "track", "pipeline", "outputs", "archive", "model", "service", "metrics", "heap"},
+    "model": FLOOR | {"ops", "heap"},
     "__init__": FLOOR | {"detect", "pipeline"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.

@@ -44,7 +44,7 @@ def run_serve(call: ServeCall) -> int:
     """
     hush_grpc()
     settings = settings_of(call)
-    from acfd_stream.service.heap import limit_heaps, settle
+    from acfd_stream.heap import limit_heaps, settle
     from acfd_stream.service.logs import start_logging, stop_logging
     from acfd_stream.service.server import Server
 

@@ -1,4 +1,4 @@
-"""What the C library does with memory that streams have freed: less of it is kept, and none when nobody is served.
+"""What the C library does with freed memory: less of it is kept, and none when nobody is served.
 
 Every stream has threads of its own, and glibc lets new threads have heaps of their own, of which a little is lost with
 each stream. With as many heaps as cores the memory of a service that has seen 840 broken streams is what it was after
