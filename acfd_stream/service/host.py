@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from acfd_stream.errors import OverloadedError
+from acfd_stream.heap import IdleTrim
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.board import Board
-from acfd_stream.service.heap import IdleTrim
 from acfd_stream.service.seal import Seal
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, draining
