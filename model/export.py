@@ -138,12 +138,12 @@ def _store_half(model: object) -> None:
 
 
 def _write(options: argparse.Namespace) -> None:
-    """Everything the options ask for; folders that are missing are made first, since tracing takes its time."""
+    """Everything the options ask for; folders that are missing are made before the tracing, which takes its time."""
+    config = TrainConfig.load(options.config)
+    network = load_network(config, options.checkpoint)
     for target in (options.output, options.weights, options.half):
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
-    config = TrainConfig.load(options.config)
-    network = load_network(config, options.checkpoint)
     description = Description(config.name, options.version, options.size, options.training_data, options.date)
     export(network, AnchorSpec(), description, options.output)
     if options.weights:
