@@ -73,7 +73,7 @@ class FeaturePyramid(nn.Module):
         self, inputs: tuple[int, ...], channels: int, layers: int, norms: str, *, is_asymmetric: bool = True
     ) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(ConvBlock(width, channels, kernel=1, activate=False) for width in inputs)
+        self.lateral = nn.ModuleList(ConvBlock(width, channels, kernel=1, activation="none") for width in inputs)
         self.layers = nn.ModuleList(
             FusionLayer(len(inputs), channels, norms, is_asymmetric=is_asymmetric) for _ in range(layers)
         )

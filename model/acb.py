@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+ACTIVATIONS = {"relu": functional.relu, "relu6": functional.relu6, "none": lambda x: x}
+
 
 def fuse_norm(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Kernel and bias of a bias-free convolution and the batch norm behind it as one (eq. 4)."""
@@ -17,18 +19,34 @@ def fuse_norm(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch norm and, if asked for, ReLU: [B, Cin, H, W] → [B, Cout, ceil(H/s), ceil(W/s)]."""
+    """Convolution, batch norm and one of ACTIVATIONS: [B, Cin, H, W] → [B, Cout, ceil(H/s), ceil(W/s)]."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, activate: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        *,
+        activation: str = "relu",
+        groups: int = 1,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
-        self.activate = activate
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, H, W] → [B, Cout, H/s, W/s]."""
-        y = self.norm(self.conv(x))
-        return functional.relu(y) if self.activate else y
+        return ACTIVATIONS[self.activation](self.norm(self._convolved(x)))
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        """The convolution; in float32 where the gradient of a depthwise kernel takes four times as long in bf16."""
+        is_slow = self.training and x.device.type == "cpu" and self.conv.groups > 1 and self.conv.kernel_size[0] > 3
+        if not (is_slow and torch.is_autocast_enabled("cpu")):
+            return self.conv(x)
+        with torch.autocast("cpu", enabled=False):
+            return self.conv(x.float()).bfloat16()
 
     def fused(self) -> tuple[Tensor, Tensor]:
         """Kernel [Cout, Cin, k, k] and bias [Cout] that compute the same in evaluation mode."""
@@ -36,7 +54,7 @@ class ConvBlock(nn.Module):
 
 
 class AsymmetricBlock(nn.Module):
-    """ACB: 3×3, 1×3 and 3×1 convolutions in parallel, summed, then ReLU if asked for.
+    """ACB: 3×3, 1×3 and 3×1 convolutions in parallel, summed, then one of ACTIVATIONS.
 
     ``norms`` is "branch" for a batch norm in each branch, as published, or "sum" for one batch
     norm behind the summed kernels: the same function class at inference, a third of the training
@@ -44,7 +62,7 @@ class AsymmetricBlock(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, stride: int = 1, *, norms: str = "branch", activate: bool = True
+        self, inputs: int, outputs: int, stride: int = 1, *, norms: str = "branch", activation: str = "relu"
     ) -> None:
         super().__init__()
         if norms not in ("branch", "sum"):
@@ -53,7 +71,7 @@ class AsymmetricBlock(nn.Module):
         self.horizontal = nn.Conv2d(inputs, outputs, (1, 3), stride, (0, 1), bias=False)
         self.vertical = nn.Conv2d(inputs, outputs, (3, 1), stride, (1, 0), bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _ in range(3 if norms == "branch" else 1))
-        self.activate = activate
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, H, W] → [B, Cout, H/s, W/s]."""
@@ -64,7 +82,7 @@ class AsymmetricBlock(nn.Module):
             branches = (self.square, self.horizontal, self.vertical)
             outputs = [norm(conv(x)) for conv, norm in zip(branches, self.norms, strict=True)]
             y = outputs[0] + outputs[1] + outputs[2]
-        return functional.relu(y) if self.activate else y
+        return ACTIVATIONS[self.activation](y)
 
     def _kernels(self) -> list[Tensor]:
         horizontal = functional.pad(self.horizontal.weight, (0, 0, 1, 1))
@@ -90,15 +108,17 @@ class FusedBlock(nn.Module):
         super().__init__()
         kernel, bias = block.fused()
         source = block.conv if isinstance(block, ConvBlock) else block.square
-        self.conv = nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2], source.stride, source.padding)
+        inputs = kernel.shape[1] * source.groups
+        self.conv = nn.Conv2d(
+            inputs, kernel.shape[0], kernel.shape[2], source.stride, source.padding, groups=source.groups
+        )
         self.conv.weight = nn.Parameter(kernel.detach().clone())
         self.conv.bias = nn.Parameter(bias.detach().clone())
-        self.activate = block.activate
+        self.activation = block.activation
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, H, W] → [B, Cout, H/s, W/s]."""
-        y = self.conv(x)
-        return functional.relu(y) if self.activate else y
+        return ACTIVATIONS[self.activation](self.conv(x))
 
 
 def fuse(module: nn.Module) -> nn.Module:

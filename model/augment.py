@@ -16,10 +16,9 @@ from acfd_stream.types import FloatArray
 
 from .datasets import Example, Source, SpriteSource
 from .losses import FACE, IGNORE, PARTIAL
+from .normalisation import MEAN
 from .styles import line_art, old_film
 
-MEAN = (124, 116, 104)
-"""Padding, RGB: the mean of natural pictures; also what the network's input is centred on."""
 ANCHOR_SIDES = (16, 32, 64, 128, 256, 512)
 
 
@@ -110,8 +109,8 @@ def _crop(example: Example, size: tuple[int, int], rng: np.random.Generator, con
     stretch = np.exp(rng.uniform(-1, 1) * np.log(config.aspect) / 2)
     ratios = np.array([ratio * stretch, ratio / stretch])  # x, y
     origin = _window(image.shape, size, ratios, focus, rng)
-    window = _cut(image, size, ratios, origin, rng)
-    moved = (boxes - np.tile(origin, 2)) * np.tile(ratios, 2)
+    window, ratios, shift = _cut(image, size, ratios, origin, rng)
+    moved = boxes * np.tile(ratios, 2) + np.tile(shift, 2)
     return window, *_clipped(moved.astype(np.float32), kinds, size, config)
 
 
@@ -148,8 +147,11 @@ def _cut(
     ratios: NDArray[np.float64],
     origin: NDArray[np.float64],
     rng: np.random.Generator,
-) -> NDArray[np.uint8]:
-    """The window's pixels; reads only the part of the picture that it shows."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+    """The window's pixels, and the ratios and shift (x, y) by which whole pixels brought the picture there.
+
+    Reads only the part of the picture that the window shows.
+    """
     window = np.empty((*size, 3), np.uint8)
     window[:] = MEAN
     low = np.maximum(np.floor(origin), 0).astype(int)
@@ -157,16 +159,18 @@ def _cut(
         int
     )
     if (end <= low).any():
-        return window
+        return window, ratios, -origin * ratios
     place = np.round((low - origin) * ratios).astype(int)
     extent = np.round((end - low) * ratios).astype(int).clip(1)
     way = cv2.INTER_AREA if ratios.mean() < 1 and rng.random() < 0.8 else cv2.INTER_LINEAR
     part = cv2.resize(image[low[1] : end[1], low[0] : end[0]], (int(extent[0]), int(extent[1])), interpolation=way)
+    exact = extent / (end - low)
+    shift = place - low * exact
     before = np.minimum(-place, extent - 1).clip(0)  # columns and rows that lie before the window
     part, place = part[before[1] :, before[0] :], place.clip(0)
     room = window[place[1] : place[1] + part.shape[0], place[0] : place[0] + part.shape[1]]
     room[:] = part[: room.shape[0], : room.shape[1]]
-    return window
+    return window, exact, shift
 
 
 def _clipped(

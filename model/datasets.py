@@ -1,7 +1,7 @@
 """Where training pictures come from: held decoded in memory, drawn by weight.
 
 A source gives one picture at a time: uint8 RGB [H, W, 3], boxes float32 [N, 4] and kinds int8 [N]
-(``losses.FACE``, ``IGNORE``, ``PARTIAL``).
+(``losses.FACE``, ``IGNORE``, ``PARTIAL``, ``LOOSE``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from acfd_stream.config import require
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import FloatArray
 
-from .losses import FACE, PARTIAL
+from .losses import FACE, LOOSE, PARTIAL
 from .readers import READERS, Sample, check_inside, read_coco, read_picture
 from .styles import lay_figure
 
@@ -42,6 +42,7 @@ class PictureSource:
         samples: of a reader.
         longest: larger pictures are made smaller, pixels.
         is_partial: not all faces are boxed, so a confident find elsewhere is no mistake.
+        is_loose: boxes follow another convention; how little they count is the loss's ``loose_regression``.
         count: this many pictures only, chosen by ``choice``; a larger count holds those of a smaller one.
         choice: seed of the order they are taken in.
 
@@ -56,6 +57,7 @@ class PictureSource:
         *,
         longest: int = 640,
         is_partial: bool = False,
+        is_loose: bool = False,
         count: int | None = None,
         choice: int = 0,
     ) -> None:
@@ -66,9 +68,10 @@ class PictureSource:
         for sample, (image, ratio) in zip(samples, decoded, strict=True):
             check_inside(sample, (round(image.shape[0] / ratio), round(image.shape[1] / ratio)))
             boxes, kinds = sample.boxes_xyxy * np.float32(ratio), sample.kinds
-            if is_partial:
-                whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-                boxes, kinds = np.concatenate([boxes, whole]), np.append(kinds, np.int8(PARTIAL))
+            whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+            for is_marked, kind in ((is_partial, PARTIAL), (is_loose, LOOSE)):
+                if is_marked:
+                    boxes, kinds = np.concatenate([boxes, whole]), np.append(kinds, np.int8(kind))
             self.examples.append((image, boxes, kinds))
 
     def draw(self, rng: np.random.Generator) -> Example:

@@ -22,10 +22,9 @@ from acfd_stream.errors import AcfdError
 from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
 
 from .acb import fuse
-from .augment import MEAN
 from .checkpoints import load_network, save_weights
 from .network import Network
-from .predict import STD
+from .normalisation import MEAN, STD
 from .settings import TrainConfig
 
 OPSET = 18

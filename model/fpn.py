@@ -17,7 +17,7 @@ class PlainPyramid(nn.Module):
 
     def __init__(self, inputs: tuple[int, ...], channels: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(ConvBlock(width, channels, kernel=1, activate=False) for width in inputs)
+        self.lateral = nn.ModuleList(ConvBlock(width, channels, kernel=1, activation="none") for width in inputs)
         self.smooth = nn.ModuleList(ConvBlock(channels, channels) for _ in inputs)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:

@@ -18,8 +18,9 @@ from acfd_stream.ops.anchors import AnchorSpec
 from .boxes import corners, decode, encode, generalised_iou
 from .matching import COMPENSATED, MATCHED, NEGATIVE, MatchConfig, match
 
-FACE, IGNORE, PARTIAL = 1, 2, 3
-"""Kinds of truth boxes: a face; neither face nor background; a region whose faces may not all be boxed."""
+FACE, IGNORE, PARTIAL, LOOSE = 1, 2, 3, 4
+"""Kinds of truth boxes: a face; neither face nor background; a region whose faces may not all be boxed; a region
+whose faces are boxed by another convention than the one to be learned."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class LossConfig:
     box: str = "smooth-l1"  # or "giou": 1 - generalised IoU (Rezatofighi et al. 2019)
     smooth_l1_beta: float = 1.0
     regression: float = 1.0  # weight of regression against classification
+    loose_regression: float = 1.0  # weight of the boxes of faces in a LOOSE region against those of other faces
     partial_score: float = 0.3  # negatives that score higher in a PARTIAL region are left out
 
     def __post_init__(self) -> None:
@@ -62,7 +64,7 @@ def detection_loss(
     config: LossConfig,
 ) -> Losses:
     """The loss of a batch: eq. 2 with N1 and N2 counted over the batch."""
-    labels, goals, weights = _assign(logits, deltas, targets, anchors, spec, match_config, config)
+    labels, goals, weights, box_weights = _assign(logits, deltas, targets, anchors, spec, match_config, config)
     found = [int((labels == label).sum()) for label in (MATCHED, COMPENSATED)]
     counts = [max(1, count) for count in found]
     if config.compensated_at_least:
@@ -73,6 +75,7 @@ def detection_loss(
 
     positive = labels != NEGATIVE
     box_scale = torch.where(labels[positive] == MATCHED, 1 / counts[0], config.compensated_regression / counts[1])
+    box_scale = box_scale * box_weights[positive]
     if config.box == "giou":
         places = anchors.expand(len(labels), -1, -1)[positive]
         distance = 1 - generalised_iou(decode(deltas[positive], places, spec), decode(goals[positive], places, spec))
@@ -101,11 +104,11 @@ def _assign(
     spec: AnchorSpec,
     match_config: MatchConfig,
     config: LossConfig,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Labels [B, A], regression goals [B, A, 4] and classification weights [B, A] of a batch."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Labels [B, A], regression goals [B, A, 4], and weights of classification and regression [B, A] of a batch."""
     labels = torch.zeros(logits.shape, dtype=torch.int64, device=logits.device)
     goals = torch.zeros_like(deltas)
-    weights = torch.ones_like(logits)
+    weights, box_weights = torch.ones_like(logits), torch.ones_like(logits)
     regressed = decode(deltas, anchors, spec)
     squares = corners(anchors)
     for number, (boxes, kinds) in enumerate(targets):
@@ -115,14 +118,16 @@ def _assign(
         positive = label != NEGATIVE
         if len(faces):
             goals[number, positive] = encode(faces[face[positive]], anchors[positive], spec)
-        ignored = _inside(anchors, boxes[kinds == IGNORE])
+            is_loose = _inside((faces[:, :2] + faces[:, 2:]) / 2, boxes[kinds == LOOSE])
+            box_weights[number, positive] = torch.where(is_loose, config.loose_regression, 1.0)[face[positive]]
+        ignored = _inside(anchors[:, :2], boxes[kinds == IGNORE])
         confident = logits[number].sigmoid() > config.partial_score
-        ignored |= _inside(anchors, boxes[kinds == PARTIAL]) & confident
+        ignored |= _inside(anchors[:, :2], boxes[kinds == PARTIAL]) & confident
         weights[number, ignored & ~positive] = 0
-    return labels, goals, weights
+    return labels, goals, weights, box_weights
 
 
-def _inside(anchors: Tensor, regions: Tensor) -> Tensor:
-    """Whether the centre of each anchor [A] lies in one of the regions [R, 4]."""
-    centre = anchors[:, None, :2]
-    return ((centre >= regions[None, :, :2]) & (centre <= regions[None, :, 2:])).all(2).any(1)
+def _inside(points: Tensor, regions: Tensor) -> Tensor:
+    """Whether each point x y [P, 2] lies in one of the regions [R, 4]: bool [P]."""
+    place = points[:, None]
+    return ((place >= regions[None, :, :2]) & (place <= regions[None, :, 2:])).all(2).any(1)

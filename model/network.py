@@ -18,13 +18,19 @@ from acfd_stream.config import from_mapping, require
 
 from .abi_fpn import FeaturePyramid
 from .acb import AsymmetricBlock, ConvBlock
+from .efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
 from .fpn import PlainPyramid
 from .resnet import ResNet, ResNetConfig
 from .vovnet import Backbone, BackboneConfig
 
 PRIOR = 0.01
 """Score of every anchor before training, so that the many negatives do not drown the start (focal loss)."""
-BACKBONES: Mapping[str, Any] = {"vovnet": BackboneConfig, "resnet": ResNetConfig}
+BACKBONES: Mapping[str, tuple[Any, Any]] = {
+    "vovnet": (BackboneConfig, Backbone),
+    "resnet": (ResNetConfig, ResNet),
+    "efficientnet-lite": (EfficientNetLiteConfig, EfficientNetLite),
+}
+"""Config and network of each kind."""
 PYRAMIDS = ("abi-fpn", "bifpn", "fpn")
 
 
@@ -32,7 +38,7 @@ PYRAMIDS = ("abi-fpn", "bifpn", "fpn")
 class NetworkConfig:
     """Everything that shapes the network; the defaults are acfd-51."""
 
-    backbone: BackboneConfig | ResNetConfig = field(default_factory=BackboneConfig)
+    backbone: BackboneConfig | ResNetConfig | EfficientNetLiteConfig = field(default_factory=BackboneConfig)
     pyramid: str = "abi-fpn"  # of PYRAMIDS; "bifpn" is ABi-FPN with plain 3×3 convolutions (paper, Table 3)
     pyramid_channels: int = 128
     pyramid_layers: int = 1
@@ -53,7 +59,7 @@ class NetworkConfig:
         backbone = {key: tuple(v) if isinstance(v, list) else v for key, v in values.pop("backbone", {}).items()}
         kind = backbone.pop("kind", "vovnet")
         require(kind in BACKBONES, "network.backbone.kind", kind, f"one of {', '.join(BACKBONES)}")
-        return dataclasses.replace(from_mapping(cls, values), backbone=from_mapping(BACKBONES[kind], backbone))
+        return dataclasses.replace(from_mapping(cls, values), backbone=from_mapping(BACKBONES[kind][0], backbone))
 
 
 class Network(nn.Module):
@@ -62,7 +68,7 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         backbone, channels, norms = config.backbone, config.pyramid_channels, config.backbone.norms
-        self.backbone = Backbone(backbone) if isinstance(backbone, BackboneConfig) else ResNet(backbone)
+        self.backbone = next(make(backbone) for kind, make in BACKBONES.values() if isinstance(backbone, kind))
         if config.pyramid == "fpn":
             self.pyramid: nn.Module = PlainPyramid(backbone.outputs, channels)
         else:

@@ -11,11 +11,8 @@ from acfd_stream.config import DetectConfig
 from acfd_stream.ops.anchors import AnchorSpec, Letterbox, fit, fit_scale
 from acfd_stream.types import Detections, FloatArray, Picture
 
-from .augment import MEAN
 from .network import Network
-
-STD = (58.0, 57.0, 57.0)
-"""Deviation that the network's input is divided by, RGB."""
+from .normalisation import MEAN, STD
 
 
 def multiplies_bf16(device: str) -> bool:

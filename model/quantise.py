@@ -26,9 +26,9 @@ from acfd_stream.errors import AcfdError
 from acfd_stream.ops.anchors import fit
 from acfd_stream.types import Picture
 
-from .augment import MEAN
 from .average_precision import score
 from .evaluate import examples_of
+from .normalisation import MEAN
 from .predict import normalise
 from .readers import Sample
 

@@ -40,10 +40,10 @@ class Bottleneck(nn.Module):
         self.layers = nn.Sequential(
             ConvBlock(inputs, width, kernel=1),
             ConvBlock(width, width, stride=stride),
-            ConvBlock(width, outputs, kernel=1, activate=False),
+            ConvBlock(width, outputs, kernel=1, activation="none"),
         )
         changes = stride != 1 or inputs != outputs
-        self.shortcut = ConvBlock(inputs, outputs, 1, stride, activate=False) if changes else nn.Identity()
+        self.shortcut = ConvBlock(inputs, outputs, 1, stride, activation="none") if changes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, H, W] → [B, 4·width, H/s, W/s]."""

@@ -22,19 +22,25 @@ from .losses import LossConfig
 from .matching import MatchConfig
 from .network import NetworkConfig
 
+SCHEDULES = ("steps", "cosine", "plateau", "budget")
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:
     """How long, how fast, how large."""
 
-    kind: str = "budget"  # "steps": as published; "cosine": over the iterations; "budget": cosine over the clock
+    kind: str = "budget"  # "steps": as published; "cosine": over the iterations; "budget": cosine over the clock;
+    # "plateau": the peak, then a cosine over the last of the iterations, whose number can be set while it runs
     optimizer: str = "adamw"  # or "sgd"
     learning_rate: float = 1e-3  # peak; the paper's SGD: 0.04 at batch 64
     weight_decay: float = 0.05  # the paper's SGD: 5e-4
     momentum: float = 0.9  # of SGD (paper)
     batch: int = 16  # pictures an iteration, over all processes
     minutes: float = 60.0  # of "budget"
-    iterations: int = 210_000  # of "steps" and "cosine": 300 epochs of 45,000 pictures at batch 64
+    iterations: int = 210_000  # of all but "budget": 300 epochs of 45,000 pictures at batch 64
+    decay: float = 0.3  # of "plateau": share of the iterations over which the rate falls
+    backbone_rate: float = 1.0  # of the backbone, in learning rates
+    frozen_stages: int = 0  # of a pretrained backbone: its stem and so many stages learn nothing; 0: all learn
     milestones: tuple[float, ...] = (200 / 300, 250 / 300, 280 / 300)  # of "steps", share of iterations (paper)
     warmup: int = 300  # iterations; the paper: 1000 from 1e-6
     sizes: tuple[int, ...] = (640,)  # sides of pictures over the course, each for an equal share
@@ -43,7 +49,10 @@ class ScheduleConfig:
     evaluate_minutes: float = 15.0  # between looks at the validation set
 
     def __post_init__(self) -> None:
-        require(self.kind in ("steps", "cosine", "budget"), "schedule.kind", self.kind, "steps, cosine or budget")
+        require(self.kind in SCHEDULES, "schedule.kind", self.kind, f"one of {', '.join(SCHEDULES)}")
+        require(0 < self.decay <= 1, "schedule.decay", self.decay, "in (0, 1]")
+        require(self.backbone_rate > 0, "schedule.backbone_rate", self.backbone_rate, "> 0")
+        require(self.frozen_stages >= 0, "schedule.frozen_stages", self.frozen_stages, ">= 0")
         require(self.optimizer in ("adamw", "sgd"), "schedule.optimizer", self.optimizer, "adamw or sgd")
         require(self.batch >= 1, "schedule.batch", self.batch, ">= 1")
         require(self.iterations >= 1, "schedule.iterations", self.iterations, ">= 1")

@@ -30,6 +30,7 @@ from .augment import make_example
 from .checkpoints import load_network, read_checkpoint
 from .datasets import Source, open_sources
 from .distill import open_distiller
+from .efficientnet_lite import EfficientNetLite
 from .evaluate import evaluate
 from .grafting import graft, read_peer
 from .journal import Journal
@@ -87,6 +88,7 @@ class Trainer:
         self.spec, self.team = AnchorSpec(), team or Team()
         self.batch = self.team.share(config.schedule.batch)
         self.network = Network(config.network).to(device, memory_format=torch.channels_last)
+        self.frozen = _freeze(self.network, config.schedule.frozen_stages)
         self.distiller = open_distiller(config.distill, self.network)
         self.teach = None if self.distiller is None else self.team.wrap(self.distiller.to(device))
         wrapped = self.team.wrap(self.network)
@@ -99,12 +101,17 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         schedule = self.config.schedule
+        backbone = {*self.network.backbone.parameters()}
         parameters = [*self.network.parameters()]
         if self.distiller is not None:
             parameters += [*self.distiller.parameters()]
-        decayed = [p for p in parameters if p.ndim == 4]
-        plain = [p for p in parameters if p.ndim != 4]
-        groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        learning = [p for p in parameters if p.requires_grad]
+        groups = []
+        for is_backbone, rate in ((False, 1.0), (True, schedule.backbone_rate)):
+            part = [p for p in learning if (p in backbone) == is_backbone]
+            for is_kernel, decay in ((True, schedule.weight_decay), (False, 0.0)):
+                chosen = [p for p in part if (p.ndim == 4) == is_kernel]
+                groups.append({"params": chosen, "weight_decay": decay, "rate": rate})
         if schedule.optimizer == "adamw":
             return torch.optim.AdamW(groups, lr=schedule.learning_rate, fused=True)
         return torch.optim.SGD(groups, lr=schedule.learning_rate, momentum=schedule.momentum)
@@ -124,6 +131,8 @@ class Trainer:
         if schedule.kind == "steps":
             decay = 0.1 ** sum(progress >= milestone for milestone in schedule.milestones)
             return 1e-6 + (schedule.learning_rate * decay - 1e-6) * warm
+        if schedule.kind == "plateau":
+            progress = max(0.0, 1 - (1 - progress) / schedule.decay)
         return schedule.learning_rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
     def size(self) -> int:
@@ -134,8 +143,10 @@ class Trainer:
     def step(self, pictures: Tensor, targets: list[tuple[Tensor, Tensor]]) -> Losses:
         """One iteration on pictures uint8 [B, S, S, 3]."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group["rate"]
         self.network.train()
+        for part in self.frozen:
+            part.eval()
         batch = normalise(pictures.to(self.device))
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=multiplies_bf16(self.device)):
             logits, deltas = self.forward(batch)
@@ -259,6 +270,18 @@ class Trainer:
         self.averaged.load_state_dict(network.state_dict())
 
 
+def _freeze(network: Network, stages: int) -> list[nn.Module]:
+    """The parts of the backbone that learn nothing, out of the optimizer's reach."""
+    if not stages:
+        return []
+    if not isinstance(network.backbone, EfficientNetLite):
+        raise ConfigError("schedule.frozen_stages needs a backbone of the kind efficientnet-lite")
+    frozen = network.backbone.frozen(stages)
+    for part in frozen:
+        part.requires_grad_(False)
+    return frozen
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="acfd-stream train", description=main.__doc__)
     parser.add_argument("--config", type=Path, required=True, help="a TOML file as in model/configs")
@@ -298,6 +321,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trainer.load(options.out / "last.pt")
         elif options.start:
             trainer.begin_with(load_network(config, options.start))
+        elif isinstance(trainer.network.backbone, EfficientNetLite):
+            trainer.network.backbone.load_pretrained()
+            trainer.begin_with(trainer.network)
 
         def validate(network: Network) -> float:
             detect = TorchDetector(network, trainer.spec, DetectConfig(size=config.evaluate_size)).detect
