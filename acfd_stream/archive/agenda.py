@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 
-from acfd_stream.archive.find import Video, local_path, stamp_of
+from acfd_stream.archive.find import Video
 from acfd_stream.archive.key import read_content
-from acfd_stream.archive.row import Stamp
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import AcfdError, MediaError
+from acfd_stream.video.origin import FileStamp, local_path, stamp_of
 
 _BUSY_SECONDS = 1.0
 
@@ -27,7 +27,7 @@ class Item:
 
     video: Video
     content: str = ""  # digest; empty: not read yet
-    stamp: Stamp | None = None  # when it was digested
+    stamp: FileStamp | None = None  # when it was digested
     may_remember: bool = False  # the digest stands for the stamp for good
     fault: AcfdError | None = None  # why it could not be digested
     attempts: int = 0  # that failed for a passing cause

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.archive.task import OUTPUTS, RESULTS, EpisodeTask
 from acfd_stream.config import (
     ArchiveConfig,
     DetectConfig,
@@ -20,6 +19,7 @@ from acfd_stream.config import (
     require,
 )
 from acfd_stream.errors import ConfigError
+from acfd_stream.recording.task import OUTPUTS, RESULTS, EpisodeTask
 
 ENGINES = ("local", "ray")
 _CONFIGS = {

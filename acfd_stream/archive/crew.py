@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from acfd_stream.archive.task import STATE_FOLDER
 from acfd_stream.errors import ConfigError, OutputError
+from acfd_stream.files import transaction
+from acfd_stream.recording.task import STATE_FOLDER
 
 SCHEMA_VERSION = 1
 DATABASE = "manifest.sqlite3"
@@ -135,30 +136,6 @@ class Database:
         """
         with transaction(self._database, f"cannot write {self._place}", "make room, or see who holds it") as database:
             yield database
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection, failure: str, advice: str = "") -> Iterator[sqlite3.Connection]:
-    """All of what happens inside, or nothing of it.
-
-    Args:
-        database: in autocommit mode, and nobody else's while this lasts.
-        failure: what the message begins with where SQLite cannot do it.
-        advice: what it ends with.
-
-    Raises:
-        OutputError: the disk is full, the file is damaged, or another process holds it for too long.
-    """
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        yield database
-        database.execute("COMMIT")
-    except BaseException as error:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        if isinstance(error, sqlite3.Error):
-            raise OutputError(f"{failure}: {error}" + (f"; {advice}" if advice else "")) from error
-        raise
 
 
 def text_bytes(text: str) -> bytes:

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from acfd_stream.archive import remote
-from acfd_stream.archive.row import Stamp
-from acfd_stream.archive.task import STATE_FOLDER, SUFFIXES
 from acfd_stream.errors import ConfigError, MediaError
-from acfd_stream.video.origin import is_url, without_secrets
+from acfd_stream.recording import remote
+from acfd_stream.recording.task import STATE_FOLDER, SUFFIXES
+from acfd_stream.video.origin import FileStamp, local_path, os_reason, without_secrets
 
 _SUFFIXES = """
 3g2 3gp asf avi dv f4v flv gif h264 h265 264 265 hevc ivf m2t m2ts m2v m4v mj2 mjpeg mjpg mkv mov mp4 mpe mpeg mpg mts
@@ -41,7 +40,7 @@ class Video:
     source: str  # path as given, or URL
     name: str  # see EpisodeTask
     size: int | None  # bytes, where known
-    stamp: Stamp | None = None  # of a local file
+    stamp: FileStamp | None = None  # of a local file
 
 
 @dataclass(frozen=True)
@@ -87,27 +86,6 @@ def find(places: Sequence[str], out: Path) -> Findings:
     videos = {video.name: video for video in findings.videos}  # a file may be named twice
     faults = {fault.name: fault for fault in findings.faults}
     return Findings([videos[name] for name in sorted(videos)], [faults[name] for name in sorted(faults)])
-
-
-def stamp_of(path: str) -> Stamp:
-    """The stamp of a local file.
-
-    Raises:
-        MediaError: it is not there or cannot be read.
-    """
-    try:
-        return Stamp.of(os.stat(path))
-    except OSError as error:
-        raise MediaError(f"{path}: {_reason(error)}") from error
-
-
-def local_path(source: str) -> str | None:
-    """The path of a local file, also of a ``file:`` URL; None: it is elsewhere."""
-    if not is_url(source):
-        return source
-    if source.lower().startswith("file:"):
-        return source[len("file://") :] if source.lower().startswith("file://") else source[len("file:") :]
-    return None
 
 
 def _found_at(place: str, out: Path) -> Iterator[Video | Fault]:
@@ -174,8 +152,8 @@ def _walk(root: str, out: str) -> Iterator[Video | Fault]:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             if folder == root:
-                raise MediaError(f"{folder}: {_reason(error)}") from error
-            yield Fault(folder, os.path.relpath(folder, root), f"{folder}: {_reason(error)}")
+                raise MediaError(f"{folder}: {os_reason(error)}") from error
+            yield Fault(folder, os.path.relpath(folder, root), f"{folder}: {os_reason(error)}")
             continue
         own = (status.st_dev, status.st_ino)
         if own in above or (folder != root and os.path.realpath(folder) == out):
@@ -196,8 +174,8 @@ def _entry(entry: os.DirEntry[str], root: str) -> Video | Fault | None:
     try:
         status = entry.stat()
     except OSError as error:
-        return Fault(entry.path, name, f"{entry.path}: {_reason(error)}")
-    return Video(entry.path, name, status.st_size, Stamp.of(status)) if stat.S_ISREG(status.st_mode) else None
+        return Fault(entry.path, name, f"{entry.path}: {os_reason(error)}")
+    return Video(entry.path, name, status.st_size, FileStamp.of(status)) if stat.S_ISREG(status.st_mode) else None
 
 
 def _file(path: str, name: str, source: str | None = None) -> Video | Fault:
@@ -205,10 +183,10 @@ def _file(path: str, name: str, source: str | None = None) -> Video | Fault:
     try:
         status = os.stat(path)
     except OSError as error:
-        return Fault(source or path, name, f"{path}: {_reason(error)}")
+        return Fault(source or path, name, f"{path}: {os_reason(error)}")
     if not stat.S_ISREG(status.st_mode):
         return Fault(source or path, name, f"{path}: is no file that can be read twice; copy it into one")
-    return Video(source or path, name, status.st_size, Stamp.of(status))
+    return Video(source or path, name, status.st_size, FileStamp.of(status))
 
 
 def _is_video(name: str) -> bool:
@@ -245,11 +223,3 @@ def _refuse_doubles(findings: Findings) -> None:
 def _places(findings: Findings) -> Iterator[tuple[str, str]]:
     yield from ((video.source, video.name) for video in findings.videos)
     yield from ((fault.source, fault.name) for fault in findings.faults)
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "permission denied; make it readable for this user"
-    if isinstance(error, FileNotFoundError):
-        return "is not there any more, or a link to nothing; check it"
-    return f"cannot be read ({error.strerror or error}); check the disk"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 from acfd_stream.archive.worker import Beginning, FromWorker
 from acfd_stream.errors import AcfdError, ConfigError, RunnerError
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 
 _STILLBORN = 3  # workers in a row that end before they begin anything: none will
 

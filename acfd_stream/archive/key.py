@@ -15,12 +15,12 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from acfd_stream.archive import remote
-from acfd_stream.archive.find import Video, local_path, stamp_of
-from acfd_stream.archive.row import Stamp
+from acfd_stream.archive.find import Video
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
 from acfd_stream.detect.precision import twin_of
 from acfd_stream.errors import MediaError, OverloadedError
+from acfd_stream.recording import remote
+from acfd_stream.video.origin import FileStamp, local_path, stamp_of
 
 RESULTS_VERSION = 1
 """Rises with every change to the program after which the same video and settings give other results."""
@@ -62,10 +62,10 @@ class Settings:
 class Digests(Protocol):
     """Where the digests of files are remembered."""
 
-    def digest_of(self, path: str, stamp: Stamp) -> str | None:
+    def digest_of(self, path: str, stamp: FileStamp) -> str | None:
         """The digest of the file at ``path`` when it had this stamp; None: not known."""
 
-    def keep_digest(self, path: str, stamp: Stamp, digest: str) -> None:
+    def keep_digest(self, path: str, stamp: FileStamp, digest: str) -> None:
         """Remember it."""
 
 
@@ -80,7 +80,7 @@ def known_content(video: Video, digests: Digests) -> str | None:
     return None if path is None or video.stamp is None else digests.digest_of(path, video.stamp)
 
 
-def read_content(video: Video, is_stopped: Callable[[], bool] = lambda: False) -> tuple[str, Stamp | None, bool]:
+def read_content(video: Video, is_stopped: Callable[[], bool] = lambda: False) -> tuple[str, FileStamp | None, bool]:
     """The digest of a video's content, read now; the stamp that it has; whether both may be remembered together.
 
     Args:

@@ -11,11 +11,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from acfd_stream.archive.crew import CrewEvent
-from acfd_stream.archive.episode import work_on
 from acfd_stream.archive.hands import Hand, Hands
-from acfd_stream.archive.task import EpisodeTask
 from acfd_stream.archive.worker import RUN_SIGNALS, Opener, Stop, Work, open_for, serve
 from acfd_stream.errors import AcfdError
+from acfd_stream.recording.episode import work_on
+from acfd_stream.recording.task import EpisodeTask
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy threads' locks and a device's state
 _GRACE_SECONDS = 2.0

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.archive.database import Database, text_bytes
-from acfd_stream.archive.row import Claim, Episode, EpisodeRowState, Run, Stamp
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.archive.row import Claim, Episode, EpisodeRowState, Run
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.video.origin import FileStamp
 
 _COLUMNS = tuple(Episode.__dataclass_fields__)
 
@@ -26,7 +27,7 @@ _COLUMNS = tuple(Episode.__dataclass_fields__)
 class Manifest(Database):
     """The manifest of one archive; a context manager. To be used by one thread."""
 
-    _digests: dict[str, tuple[Stamp, str]] | None = None
+    _digests: dict[str, tuple[FileStamp, str]] | None = None
     _lock: int = -1  # file that is held while a run goes on
 
     def close(self) -> None:
@@ -85,15 +86,15 @@ class Manifest(Database):
 
     # Digests
 
-    def digest_of(self, path: str, stamp: Stamp) -> str | None:
+    def digest_of(self, path: str, stamp: FileStamp) -> str | None:
         """See ``Digests``; all are read at once, the first time."""
         if self._digests is None:
             rows = self._database.execute("SELECT path, size, mtime_ns, inode, digest FROM files")
-            self._digests = {path: (Stamp(size, mtime, inode), digest) for path, size, mtime, inode, digest in rows}
+            self._digests = {path: (FileStamp(size, mtime, inode), digest) for path, size, mtime, inode, digest in rows}
         known = self._digests.get(os.path.realpath(path))
         return known[1] if known is not None and known[0] == stamp else None
 
-    def keep_digest(self, path: str, stamp: Stamp, digest: str) -> None:
+    def keep_digest(self, path: str, stamp: FileStamp, digest: str) -> None:
         """See ``Digests``."""
         real = os.path.realpath(path)
         with self._transaction() as database:

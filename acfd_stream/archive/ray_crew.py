@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from acfd_stream.archive.crew import CrewEvent
-from acfd_stream.archive.episode import work_on
 from acfd_stream.archive.hands import Hand, Hands
 from acfd_stream.archive.ray_worker import RayWorker
-from acfd_stream.archive.task import EpisodeTask
 from acfd_stream.archive.worker import Opener, Work, open_for
 from acfd_stream.config import hush_ray
 from acfd_stream.errors import BackendUnavailable
+from acfd_stream.recording.episode import work_on
+from acfd_stream.recording.task import EpisodeTask
 
 OWN_CLUSTER = "local"
 _CORES_A_WORKER = 4  # as on one machine

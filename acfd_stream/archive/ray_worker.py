@@ -10,8 +10,8 @@ import socket
 import threading
 from dataclasses import replace
 
-from acfd_stream.archive.task import EpisodeProgress, EpisodeTask
 from acfd_stream.archive.worker import Bench, FromWorker, Opener, Work, answer_to
+from acfd_stream.recording.task import EpisodeProgress, EpisodeTask
 
 LISTEN_SECONDS = 10.0
 

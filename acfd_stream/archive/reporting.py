@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.row import Episode, EpisodeRowState
-from acfd_stream.archive.task import RESULTS, EpisodeTask
 from acfd_stream.errors import AcfdError, MediaError, OutputError
+from acfd_stream.recording.task import RESULTS, EpisodeTask
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed
@@ -54,8 +54,8 @@ def write_reports(out: Path) -> Iterator[tuple[str, str]]:
 
 
 def _write_report(task: EpisodeTask, episode: Episode) -> None:
-    from acfd_stream.archive.finish import Finishing, make_output
     from acfd_stream.outputs import read_results
+    from acfd_stream.recording.derived import Finishing, make_output
 
     place = task.place(RESULTS)
     if not place.exists():

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What changes when a local file does."""
-
-    size: int  # bytes
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        """The stamp of a file with this status."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 class EpisodeRowState(Enum):

@@ -15,16 +15,16 @@ from pathlib import Path
 from acfd_stream.archive.agenda import Agenda, Item, is_for_good
 from acfd_stream.archive.call import ArchiveCall
 from acfd_stream.archive.crew import Began, Crew, CrewEvent, Ended, Lost, Progressed
-from acfd_stream.archive.find import Fault, Findings, Video, find, local_path
+from acfd_stream.archive.find import Fault, Findings, Video, find
 from acfd_stream.archive.gauges import ArchiveMetrics
 from acfd_stream.archive.key import Settings, episode_key, known_content
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.row import Claim, Episode, EpisodeRowState
-from acfd_stream.archive.task import RESULTS, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.archive.view import Tally, Unwatched, View, Watcher
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
-from acfd_stream.video.origin import is_url, without_secrets
+from acfd_stream.recording.task import RESULTS, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.video.origin import is_url, local_path, without_secrets
 
 Enlist = Callable[[int], tuple[Crew, int]]
 """Episodes to work on → a crew that is the run's to close, and the threads that each worker may use."""
@@ -372,7 +372,7 @@ def _is_gone(episode: Episode) -> bool:
 
 def _forget(task: EpisodeTask) -> None:
     """Clear what the work on an episode left for going on, now that the manifest knows how it ended."""
-    from acfd_stream.archive.episode import forget
+    from acfd_stream.recording.episode import forget
 
     try:
         forget(task)

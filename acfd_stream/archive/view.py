@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from acfd_stream.archive.row import EpisodeRowState
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress
 
 SETTLED = (EpisodeRowState.DONE, EpisodeRowState.BROKEN, EpisodeRowState.FAILING)
 _WINDOW_SECONDS = 30.0  # over which speeds are taken

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.errors import AcfdError, BackendUnavailable, ConfigError, RunnerError
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 
 if TYPE_CHECKING:
     from acfd_stream.detect.detector import Detector

@@ -94,7 +94,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     check_places(call)
     _check_source(call.source, is_uri)
     hush_grpc()
-    from acfd_stream.archive.transcript import expected_frames
+    from acfd_stream.recording.record import expected_frames
     from acfd_stream.service.exchange import StreamOptions
 
     options = StreamOptions(

@@ -68,9 +68,9 @@ def run_track(call: TrackCall) -> int:
         AcfdError: nothing could be done, or the results cannot be written.
     """
     check_places(call)
-    from acfd_stream.archive.transcript import expected_frames
     from acfd_stream.outputs import check_format
     from acfd_stream.pipeline.session import TrackSession
+    from acfd_stream.recording.record import expected_frames
 
     check_format(call.format)
     session = TrackSession(
@@ -107,9 +107,9 @@ def _is_same_file(place: str, source: str) -> bool:
 
 def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgress) -> ResultEnd:
     """Write all frames and the closing word; a failure leaves nothing that looks whole."""
-    from acfd_stream.archive.transcript import end_of, header_of
     from acfd_stream.cli.track_extras import open_extras
     from acfd_stream.outputs import open_writer
+    from acfd_stream.recording.record import end_of, header_of
 
     with contextlib.ExitStack() as failures:
         header = header_of(session)

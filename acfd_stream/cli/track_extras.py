@@ -131,8 +131,8 @@ class Report:
         """A picture a track, from a second reading; a video that cannot be read twice has none."""
         if self._reachable() is None:
             return None
-        from acfd_stream.archive.thumbnails import write_thumbnails
         from acfd_stream.outputs import read_results
+        from acfd_stream.recording.thumbnails import write_thumbnails
 
         folder = Path(self._folder.name, "thumbnails")
         try:

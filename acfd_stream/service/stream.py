@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import grpc
 
-from acfd_stream.archive.transcript import settings_of
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
@@ -28,6 +27,7 @@ from acfd_stream.pipeline.lane import Lane
 from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.live import aged
 from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.recording.record import settings_of
 from acfd_stream.service.board import StreamCard, StreamMeter
 from acfd_stream.service.convert import duration_pb, loaded_model_pb, media_info_pb, results_pb
 from acfd_stream.service.feeding import Feeder

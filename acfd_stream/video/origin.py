@@ -6,6 +6,7 @@ import os
 import re
 import select
 import stat
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from acfd_stream.errors import MediaError
@@ -177,3 +178,47 @@ def bytes_reader(source: BinaryIO | ByteStream) -> BytesReader:
         return BytesReader(source)
     can_seek = getattr(source, "seekable", None)
     return SeekableReader(source) if can_seek is not None and can_seek() else BytesReader(source)
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What changes when a local file does."""
+
+    size: int  # bytes
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileStamp:
+        """The stamp of a file with this status."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def stamp_of(path: str) -> FileStamp:
+    """The stamp of a local file.
+
+    Raises:
+        MediaError: it is not there or cannot be read.
+    """
+    try:
+        return FileStamp.of(os.stat(path))
+    except OSError as error:
+        raise MediaError(f"{path}: {os_reason(error)}") from error
+
+
+def local_path(source: str) -> str | None:
+    """The path of a local file, also of a ``file:`` URL; None: it is elsewhere."""
+    if not is_url(source):
+        return source
+    if source.lower().startswith("file:"):
+        return source[len("file://") :] if source.lower().startswith("file://") else source[len("file:") :]
+    return None
+
+
+def os_reason(error: OSError) -> str:
+    """Why a local file cannot be read, and what to do."""
+    if isinstance(error, PermissionError):
+        return "permission denied; make it readable for this user"
+    if isinstance(error, FileNotFoundError):
+        return "is not there any more, or a link to nothing; check it"
+    return f"cannot be read ({error.strerror or error}); check the disk"

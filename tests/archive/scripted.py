@@ -10,8 +10,8 @@ from acfd_stream.archive.call import ArchiveCall
 from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.archive.gauges import ArchiveMetrics
 from acfd_stream.archive.run import ArchiveRun, RunEnd
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.archive.view import View
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 
 Answer = EpisodeOutcome | Lost | Exception | None
 """What comes of a task; None: it goes on until the crew is told to stop."""

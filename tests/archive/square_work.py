@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Callable
 
-from acfd_stream.archive.episode import work_on
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.recording.episode import work_on
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 from tests.pipeline.square_finder import SquareFinder
 
 DEADLY = "deadly"

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.archive import key, remote
-from acfd_stream.archive.find import Video, stamp_of
+from acfd_stream.archive.find import Video
 from acfd_stream.archive.key import Settings, episode_key, known_content, read_content
-from acfd_stream.archive.row import Stamp
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import MediaError, OverloadedError
+from acfd_stream.video.origin import FileStamp, stamp_of
 
 
-class Memory(dict[tuple[str, Stamp], str]):
+class Memory(dict[tuple[str, FileStamp], str]):
     """Digests in memory."""
 
-    def digest_of(self, path: str, stamp: Stamp) -> str | None:
+    def digest_of(self, path: str, stamp: FileStamp) -> str | None:
         return self.get((path, stamp))
 
-    def keep_digest(self, path: str, stamp: Stamp, digest: str) -> None:
+    def keep_digest(self, path: str, stamp: FileStamp, digest: str) -> None:
         self[path, stamp] = digest
 
 

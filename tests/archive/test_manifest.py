@@ -12,10 +12,11 @@ import pytest
 
 from acfd_stream.archive.database import DATABASE
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import Claim, EpisodeRowState, Stamp
-from acfd_stream.archive.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.archive.row import Claim, EpisodeRowState
 from acfd_stream.cli.archive.status import gather
 from acfd_stream.errors import ConfigError, OutputError
+from acfd_stream.recording.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.video.origin import FileStamp
 
 DONE = EpisodeOutcome(
     EpisodeState.DONE,
@@ -89,10 +90,10 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         manifest.wait(name, run, error="because", attempts=2)
         episode = manifest.episodes()[0]
         assert (episode.name, episode.source, episode.attempts) == (name, name, 2)
-        manifest.keep_digest(name, Stamp(1, 2, 3), "d")
+        manifest.keep_digest(name, FileStamp(1, 2, 3), "d")
     with Manifest(tmp_path) as manifest:
-        assert manifest.digest_of(name, Stamp(1, 2, 3)) == "d"
-        assert manifest.digest_of(name, Stamp(1, 9, 3)) is None
+        assert manifest.digest_of(name, FileStamp(1, 2, 3)) == "d"
+        assert manifest.digest_of(name, FileStamp(1, 9, 3)) is None
 
 
 def run_and_die(out: Path) -> None:

@@ -15,8 +15,8 @@ from acfd_stream.archive.run import ArchiveRun
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import BackendUnavailable
 from tests.archive import square_work
-from tests.archive.victim import outputs_of
 from tests.pipeline.conftest import FRAMES, write_clip
+from tests.recording.victim import outputs_of
 
 OUTPUTS = ("jsonl", "parquet", "mot")
 EAGER = ArchiveConfig(checkpoint_seconds=1e-9, backoff_seconds=0.01)

@@ -10,9 +10,9 @@ import pytest
 from acfd_stream.archive.crew import Lost
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.row import Episode
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeState, EpisodeTask
 from acfd_stream.config import ArchiveConfig, DetectConfig
 from acfd_stream.errors import BackendUnavailable, MediaError, RunnerError
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeState, EpisodeTask
 from tests.archive.scripted import DONE, Answer, Bench
 
 EAGER = ArchiveConfig(backoff_seconds=0.001, longest_backoff_seconds=0.002, attempts=3)

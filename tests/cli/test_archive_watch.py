@@ -13,11 +13,11 @@ from rich.console import Console
 
 from acfd_stream.archive.gauges import ArchiveMetrics
 from acfd_stream.archive.row import EpisodeRowState
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeState
 from acfd_stream.archive.view import Tally, View
 from acfd_stream.cli.archive.run import expose
 from acfd_stream.cli.archive.watch import LogWatcher, TableWatcher, duration, summary, table, view_values
 from acfd_stream.errors import ConfigError
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState
 
 
 class Clock:

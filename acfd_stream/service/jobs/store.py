@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.archive.database import transaction
 from acfd_stream.errors import ConfigError, OverloadedError
+from acfd_stream.files import transaction
 from acfd_stream.metrics import JobState
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.archive.transcript import settings_of, write_down
 from acfd_stream.config import LaneConfig, require
 from acfd_stream.errors import ConfigError, ResumeError
 from acfd_stream.metrics import JobState
@@ -23,6 +22,7 @@ from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.recording.record import settings_of, write_down
 from acfd_stream.service import tokens
 from acfd_stream.service.convert import loaded_model_pb, media_info_pb
 from acfd_stream.service.jobs.record import JobEnd

@@ -18,13 +18,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from acfd_stream.archive.episode import work_on
-from acfd_stream.archive.task import STATE_FOLDER, SUFFIXES, EpisodeOutcome, EpisodeTask
+from acfd_stream.recording.episode import work_on
+from acfd_stream.recording.task import STATE_FOLDER, SUFFIXES, EpisodeOutcome, EpisodeTask
 from tests.pipeline.square_finder import SquareFinder
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__, "acfd_stream.video.render", "acfd_stream.outputs.report.episode"])
-_COUNTED = re.compile(r"/acfd_stream/(archive|outputs)/")
+_COUNTED = re.compile(r"/acfd_stream/(archive|outputs|recording)/")
 _SPEED = re.compile(" *<div><dt>(Tracked at|work|· [a-z_ ]+)</dt>.*\n".encode())
 
 

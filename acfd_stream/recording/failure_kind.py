@@ -7,10 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from acfd_stream.archive.find import local_path, stamp_of
-from acfd_stream.archive.row import Stamp
 from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ShapeError
-from acfd_stream.video.origin import without_secrets
+from acfd_stream.video.origin import FileStamp, local_path, stamp_of, without_secrets
 
 _PASSING_ERRNOS = frozenset(
     {
@@ -62,7 +60,7 @@ class Reading:
             return self._stamp is not None and not os.access(self._path, os.R_OK)
         return not any(fault in error for fault in _DATA_FAULTS)
 
-    def _current(self) -> Stamp | None:
+    def _current(self) -> FileStamp | None:
         if self._path is None:
             return None
         try:

@@ -15,12 +15,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.archive.causes import Reading, is_passing, said_in_one_line
-from acfd_stream.archive.figures import Figures
-from acfd_stream.archive.finish import Finishing, Stopped, make_output, missing_outputs, remove_outputs
-from acfd_stream.archive.part import Part, held, load_record, put_in_place, remove, save_record, sync_folder, writing
-from acfd_stream.archive.remote import opened
-from acfd_stream.archive.task import (
+from acfd_stream.errors import AcfdError, MediaError, OverloadedError, ResumeError
+from acfd_stream.files import held, put_in_place, remove, sync_folder, writing
+from acfd_stream.outputs import ResultEnd, read_results
+from acfd_stream.pipeline.checkpoint import SessionState
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.recording.checkpoint_file import load_record, save_record
+from acfd_stream.recording.derived import Finishing, Stopped, make_output, missing_outputs, remove_outputs
+from acfd_stream.recording.failure_kind import Reading, is_passing, said_in_one_line
+from acfd_stream.recording.lines import Part
+from acfd_stream.recording.record import Closing, expected_frames, write_down
+from acfd_stream.recording.remote import opened
+from acfd_stream.recording.stats import Figures
+from acfd_stream.recording.task import (
     RESULTS,
     EpisodeOutcome,
     EpisodeProgress,
@@ -28,12 +36,6 @@ from acfd_stream.archive.task import (
     EpisodeState,
     EpisodeTask,
 )
-from acfd_stream.archive.transcript import Closing, expected_frames, write_down
-from acfd_stream.errors import AcfdError, MediaError, OverloadedError, ResumeError
-from acfd_stream.outputs import ResultEnd, read_results
-from acfd_stream.pipeline.checkpoint import SessionState
-from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import FrameResult
 from acfd_stream.video.origin import source_name
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from acfd_stream.archive.part import writing
 from acfd_stream.errors import MediaError
+from acfd_stream.files import writing
 from acfd_stream.outputs import ResultFile
 from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS, BestFace, best_faces, cut_around
 from acfd_stream.types import Frame, FrameResult

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acfd_stream.archive.part import put_in_place, remove, sync_folder, sync_tree, writing
-from acfd_stream.archive.remote import is_remote, opened
-from acfd_stream.archive.task import OUTPUTS, RESULTS, EpisodeTask
 from acfd_stream.errors import MediaError
+from acfd_stream.files import put_in_place, remove, sync_folder, sync_tree, writing
 from acfd_stream.outputs import ResultFile, convert
+from acfd_stream.recording.remote import is_remote, opened
+from acfd_stream.recording.task import OUTPUTS, RESULTS, EpisodeTask
 from acfd_stream.types import Frame, FrameResult
 from acfd_stream.video import open_video
 
@@ -114,7 +114,7 @@ def _make_overlay(finishing: Finishing, fresh: Path) -> None:
 
 
 def _make_thumbnails(finishing: Finishing, folder: Path) -> None:
-    from acfd_stream.archive.thumbnails import write_thumbnails
+    from acfd_stream.recording.thumbnails import write_thumbnails
 
     with closing(finishing.frames()) as frames:
         write_thumbnails(finishing.results, frames, folder)

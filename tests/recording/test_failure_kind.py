@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive.causes import Reading, is_passing, said_in_one_line
-from acfd_stream.archive.episode import work_on
-from acfd_stream.archive.task import EpisodeState, EpisodeTask
 from acfd_stream.errors import ConfigError, MediaError, OutputError, OverloadedError, RunnerError
+from acfd_stream.recording.episode import work_on
+from acfd_stream.recording.failure_kind import Reading, is_passing, said_in_one_line
+from acfd_stream.recording.task import EpisodeState, EpisodeTask
 from tests.pipeline.conftest import FRAMES, write_clip
 from tests.pipeline.square_finder import SquareFinder
 

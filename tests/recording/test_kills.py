@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive.task import OUTPUTS, EpisodeState, EpisodeTask
-from acfd_stream.archive.transcript import end_of, header_of
 from acfd_stream.outputs.jsonl import JsonlWriter
 from acfd_stream.pipeline.session import TrackSession
-from tests.archive.victim import Death, attempt, outputs_of
+from acfd_stream.recording.record import end_of, header_of
+from acfd_stream.recording.task import OUTPUTS, EpisodeState, EpisodeTask
 from tests.pipeline.conftest import write_clip
 from tests.pipeline.square_finder import SquareFinder
+from tests.recording.victim import Death, attempt, outputs_of
 
 KILLS = 20
 SEED = 6

@@ -15,12 +15,13 @@ import av
 import numpy as np
 import pytest
 
-from acfd_stream.archive import episode
-from acfd_stream.archive.episode import forget, work_on
-from acfd_stream.archive.part import held, load_record, save_record
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeProgress, EpisodeStage, EpisodeState, EpisodeTask
 from acfd_stream.config import TrackConfig, VideoConfig
 from acfd_stream.errors import OverloadedError, RunnerError
+from acfd_stream.files import held
+from acfd_stream.recording import episode
+from acfd_stream.recording.checkpoint_file import load_record, save_record
+from acfd_stream.recording.episode import forget, work_on
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeStage, EpisodeState, EpisodeTask
 from acfd_stream.types import Detections
 from tests.pipeline.conftest import FRAMES, SIZE, draw, write_clip
 from tests.pipeline.square_finder import SquareFinder

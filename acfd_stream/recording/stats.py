@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from acfd_stream.archive.task import EpisodeOutcome, EpisodeState
 from acfd_stream.errors import ResumeError
 from acfd_stream.outputs import ResultFile
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeState
 from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
