@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.archive.call import ArchiveCall
-from acfd_stream.archive.crew import Began, Crew, Ended
-from acfd_stream.archive.local_crew import LocalCrew
-from acfd_stream.archive.ray_crew import RayCrew
+from acfd_stream.archive.local_workers import LocalCrew
+from acfd_stream.archive.options import ArchiveCall
+from acfd_stream.archive.ray_workers import RayCrew
 from acfd_stream.archive.run import ArchiveRun
+from acfd_stream.archive.workers import Began, Crew, Ended
 from benchmarks.archive import results
 from benchmarks.measure import ratio_row, row, save, seconds_of
 from tests.service.rig import write_clip

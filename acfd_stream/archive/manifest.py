@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.archive.database import Database, text_bytes
-from acfd_stream.archive.row import Claim, Episode, EpisodeRowState, Run
+from acfd_stream.archive.records import Claim, Episode, EpisodeRowState, Run
 from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 from acfd_stream.video.origin import FileStamp
 

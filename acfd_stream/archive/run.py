@@ -12,15 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from acfd_stream.archive.agenda import Agenda, Item, is_for_good
-from acfd_stream.archive.call import ArchiveCall
-from acfd_stream.archive.crew import Began, Crew, CrewEvent, Ended, Lost, Progressed
+from acfd_stream.archive.episode_queue import Agenda, Item, is_for_good
 from acfd_stream.archive.find import Fault, Findings, Video, find
-from acfd_stream.archive.gauges import ArchiveMetrics
 from acfd_stream.archive.key import Settings, episode_key, known_content
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import Claim, Episode, EpisodeRowState
-from acfd_stream.archive.view import Tally, Unwatched, View, Watcher
+from acfd_stream.archive.options import ArchiveCall
+from acfd_stream.archive.records import Claim, Episode, EpisodeRowState
+from acfd_stream.archive.run_metrics import ArchiveMetrics
+from acfd_stream.archive.run_progress import Tally, Unwatched, View, Watcher
+from acfd_stream.archive.workers import Began, Crew, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
 from acfd_stream.recording.task import RESULTS, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask

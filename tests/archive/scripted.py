@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.archive.call import ArchiveCall
-from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
-from acfd_stream.archive.gauges import ArchiveMetrics
+from acfd_stream.archive.options import ArchiveCall
 from acfd_stream.archive.run import ArchiveRun, RunEnd
-from acfd_stream.archive.view import View
+from acfd_stream.archive.run_metrics import ArchiveMetrics
+from acfd_stream.archive.run_progress import View
+from acfd_stream.archive.workers import Began, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 
 Answer = EpisodeOutcome | Lost | Exception | None

@@ -12,7 +12,7 @@ import pytest
 
 from acfd_stream.archive.database import DATABASE
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import Claim, EpisodeRowState
+from acfd_stream.archive.records import Claim, EpisodeRowState
 from acfd_stream.cli.archive.status import gather
 from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.recording.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask

@@ -8,7 +8,7 @@ from typing import Never
 
 import pytest
 
-from acfd_stream.archive.call import ArchiveCall
+from acfd_stream.archive.options import ArchiveCall
 from acfd_stream.archive.run import ArchiveRun
 from acfd_stream.errors import BackendUnavailable
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive.call import ArchiveCall
-from acfd_stream.archive.crew import CrewEvent, Ended, Lost
-from acfd_stream.archive.local_crew import LocalCrew
-from acfd_stream.archive.ray_crew import RayCrew, Share, shared_out
+from acfd_stream.archive.local_workers import LocalCrew
+from acfd_stream.archive.options import ArchiveCall
+from acfd_stream.archive.ray_workers import RayCrew, Share, shared_out
 from acfd_stream.archive.run import ArchiveRun
+from acfd_stream.archive.workers import CrewEvent, Ended, Lost
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import BackendUnavailable
 from tests.archive import square_work

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive.crew import Lost
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import Episode
+from acfd_stream.archive.records import Episode
+from acfd_stream.archive.workers import Lost
 from acfd_stream.config import ArchiveConfig, DetectConfig
 from acfd_stream.errors import BackendUnavailable, MediaError, RunnerError
 from acfd_stream.recording.task import EpisodeOutcome, EpisodeState, EpisodeTask

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 
-from acfd_stream.archive.gauges import ArchiveMetrics
-from acfd_stream.archive.row import EpisodeRowState
-from acfd_stream.archive.view import Tally, View
+from acfd_stream.archive.records import EpisodeRowState
+from acfd_stream.archive.run_metrics import ArchiveMetrics
+from acfd_stream.archive.run_progress import Tally, View
 from acfd_stream.cli.archive.run import expose
 from acfd_stream.cli.archive.watch import LogWatcher, TableWatcher, duration, summary, table, view_values
 from acfd_stream.errors import ConfigError

@@ -20,7 +20,7 @@ DETECT, ARCHIVE = DetectConfig(), ArchiveConfig()
 
 
 class Engine(StrEnum):
-    """What ``--engine`` takes: acfd_stream.archive.call.ENGINES."""
+    """What ``--engine`` takes: acfd_stream.archive.options.ENGINES."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -114,7 +114,7 @@ def run(
     is_quiet: Quiet = False,
 ) -> int:
     """Track every video that is not done yet; results beside each other below OUT, under the videos' names."""
-    from acfd_stream.archive.call import ArchiveCall
+    from acfd_stream.archive.options import ArchiveCall
     from acfd_stream.cli.archive.run import Showing, run_archive
 
     call = ArchiveCall(

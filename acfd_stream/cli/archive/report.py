@@ -19,7 +19,7 @@ def run_report(out: Path, *, is_quiet: bool) -> int:
         OutputError: a page cannot be written.
     """
     from acfd_stream.archive.manifest import Manifest
-    from acfd_stream.archive.reporting import write_index, write_reports
+    from acfd_stream.archive.reports import write_index, write_reports
 
     shown, out = os.fspath(out), Path(os.path.abspath(out))
     with Manifest(out) as manifest:

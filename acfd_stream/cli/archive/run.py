@@ -18,9 +18,9 @@ from acfd_stream.errors import ConfigError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from acfd_stream.archive.call import ArchiveCall
-    from acfd_stream.archive.gauges import ArchiveMetrics
+    from acfd_stream.archive.options import ArchiveCall
     from acfd_stream.archive.run import RunEnd
+    from acfd_stream.archive.run_metrics import ArchiveMetrics
 
 SHOWN_FAILURES = 20
 
@@ -45,9 +45,9 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
         AcfdError: nothing can be worked on.
         KeyboardInterrupt: it was told to stop, and has.
     """
-    from acfd_stream.archive.engines import enlist_for
-    from acfd_stream.archive.gauges import ArchiveMetrics
+    from acfd_stream.archive.choose_workers import enlist_for
     from acfd_stream.archive.run import ArchiveRun
+    from acfd_stream.archive.run_metrics import ArchiveMetrics
 
     metrics = ArchiveMetrics()
     call = replace(call, out=Path(os.path.abspath(call.out)))
@@ -58,7 +58,7 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
         run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_heard)
         end = run.run()
     if "report" in call.outputs and (end.has_changed or not (call.out / "index.html").exists()):
-        from acfd_stream.archive.reporting import write_index
+        from acfd_stream.archive.reports import write_index
 
         write_index(call.out)
     return _say_how_it_ended(call, showing, end, stop)
@@ -72,8 +72,8 @@ def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> i
         changes: fields of the call that are other ones this time; None: as they were.
         showing: how it is shown.
     """
-    from acfd_stream.archive.call import ArchiveCall
     from acfd_stream.archive.manifest import Manifest
+    from acfd_stream.archive.options import ArchiveCall
 
     out = Path(os.path.abspath(out))
     with Manifest(out) as manifest:

@@ -13,7 +13,7 @@ from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
 from acfd_stream.cli.progress import count
 
 if TYPE_CHECKING:
-    from acfd_stream.archive.row import Episode
+    from acfd_stream.archive.records import Episode
 
 SHOWN_FAILURES = 20
 
@@ -41,7 +41,7 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         failures: how many failures at most; -1: all.
     """
     from acfd_stream.archive.manifest import Manifest
-    from acfd_stream.archive.row import EpisodeRowState
+    from acfd_stream.archive.records import EpisodeRowState
 
     with Manifest(out) as manifest:
         counts, sums = manifest.counts(), manifest.sums()

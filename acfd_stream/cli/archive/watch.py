@@ -15,7 +15,7 @@ from acfd_stream.cli.progress import count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from acfd_stream.archive.view import View, Watcher
+    from acfd_stream.archive.run_progress import View, Watcher
 
 _LOG_SECONDS = 10.0  # between lines that say how far the run is
 _SHOWN_AT_WORK = 16
@@ -26,7 +26,7 @@ _BAR = 16  # signs
 @contextmanager
 def open_watcher(is_log_json: bool, is_quiet: bool) -> Iterator[Watcher]:
     """Who shows a run: a table on stderr where that is a terminal, else lines of JSON on stdout; or nobody."""
-    from acfd_stream.archive.view import Unwatched
+    from acfd_stream.archive.run_progress import Unwatched
 
     if is_quiet and not is_log_json:
         yield Unwatched()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from acfd_stream.archive.row import EpisodeRowState
+from acfd_stream.archive.records import EpisodeRowState
 from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress
 
 SETTLED = (EpisodeRowState.DONE, EpisodeRowState.BROKEN, EpisodeRowState.FAILING)

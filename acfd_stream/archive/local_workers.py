@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from acfd_stream.archive.crew import CrewEvent
-from acfd_stream.archive.hands import Hand, Hands
 from acfd_stream.archive.worker import RUN_SIGNALS, Opener, Stop, Work, open_for, serve
+from acfd_stream.archive.worker_pool import Hand, Hands
+from acfd_stream.archive.workers import CrewEvent
 from acfd_stream.errors import AcfdError
 from acfd_stream.recording.episode import work_on
 from acfd_stream.recording.task import EpisodeTask

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
-from acfd_stream.archive.row import EpisodeRowState
-from acfd_stream.archive.view import View
+from acfd_stream.archive.records import EpisodeRowState
+from acfd_stream.archive.run_progress import View
 from acfd_stream.recording.task import EpisodeState
 
 _ATTEMPTS = (*(state.value for state in EpisodeState), "lost")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acfd_stream.archive.call import ArchiveCall
+from acfd_stream.archive.options import ArchiveCall
 from acfd_stream.archive.sizing import sizing
 
 if TYPE_CHECKING:
-    from acfd_stream.archive.crew import Crew
     from acfd_stream.archive.run import Enlist
+    from acfd_stream.archive.workers import Crew
 
 
 def enlist_for(call: ArchiveCall) -> Enlist:
@@ -17,7 +17,7 @@ def enlist_for(call: ArchiveCall) -> Enlist:
 
     def enlist(episodes: int) -> tuple[Crew, int]:
         if call.engine == "ray":
-            from acfd_stream.archive.ray_crew import RayCrew
+            from acfd_stream.archive.ray_workers import RayCrew
 
             crew = RayCrew(
                 call.workers,
@@ -26,7 +26,7 @@ def enlist_for(call: ArchiveCall) -> Enlist:
                 stall_seconds=call.archive.stall_seconds,
             )
             return crew, 0  # it gives every worker the cores that it has asked the cluster for
-        from acfd_stream.archive.local_crew import LocalCrew
+        from acfd_stream.archive.local_workers import LocalCrew
 
         size = sizing(call.workers, episodes, call.device)
         local = LocalCrew(size.workers, environments=size.environments, stall_seconds=call.archive.stall_seconds)

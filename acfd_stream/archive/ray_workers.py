@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acfd_stream.archive.crew import CrewEvent
-from acfd_stream.archive.hands import Hand, Hands
 from acfd_stream.archive.ray_worker import RayWorker
 from acfd_stream.archive.worker import Opener, Work, open_for
+from acfd_stream.archive.worker_pool import Hand, Hands
+from acfd_stream.archive.workers import CrewEvent
 from acfd_stream.config import hush_ray
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.recording.episode import work_on

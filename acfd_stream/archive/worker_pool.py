@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
-from acfd_stream.archive.crew import Began, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.archive.worker import Beginning, FromWorker
+from acfd_stream.archive.workers import Began, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.errors import AcfdError, ConfigError, RunnerError
 from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from acfd_stream.archive.gauges import ArchiveMetrics
+from acfd_stream.archive.run_metrics import ArchiveMetrics
 from tests.service import metrics_page
 from tests.service.test_metrics_page import exported
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive.crew import Began, Crew, CrewEvent, Ended, Lost, Progressed
-from acfd_stream.archive.local_crew import LocalCrew
-from acfd_stream.archive.ray_crew import RayCrew
+from acfd_stream.archive.local_workers import LocalCrew
+from acfd_stream.archive.ray_workers import RayCrew
 from acfd_stream.archive.worker import Opener
+from acfd_stream.archive.workers import Began, Crew, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
 from acfd_stream.recording.task import EpisodeState, EpisodeTask
 from tests.archive import stand_ins

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.archive import sizing as rooms
-from acfd_stream.archive.call import ArchiveCall
+from acfd_stream.archive.options import ArchiveCall
 from acfd_stream.archive.sizing import sizing
 from acfd_stream.config import ArchiveConfig, DetectConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError

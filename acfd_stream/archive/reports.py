@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.row import Episode, EpisodeRowState
+from acfd_stream.archive.records import Episode, EpisodeRowState
 from acfd_stream.errors import AcfdError, MediaError, OutputError
 from acfd_stream.recording.task import RESULTS, EpisodeTask
 
