@@ -15,8 +15,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.types import DropReason as DropReason  # labels too, for whoever counts
-from acfd_stream.types import Outcome as Outcome
+from acfd_stream.types import DropReason, JobState, Mode, Outcome, Stage
 
 LATENCY_BUCKETS = (
     *(0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.055, 0.06, 0.075),
@@ -33,34 +32,12 @@ BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 E = TypeVar("E", bound=Enum)
 
 
-class Mode(Enum):
-    """What a stream is for."""
-
-    LIVE = "live"  # latency counts; may drop
-    FILE = "file"  # every frame counts
-
-
 class Path(Enum):
     """How pictures come in."""
 
     BYTES = "bytes"  # a container, in pieces
     FRAMES = "frames"  # single pictures
     URI = "uri"  # read by the service itself
-
-
-class Stage(Enum):
-    """Where the time of a frame goes, in the order in which it meets them."""
-
-    INGEST = "ingest"  # its bytes wait for the decoder
-    DECODE = "decode"
-    QUEUE = "queue"  # decoded, waits for a batch
-    PREPROCESS = "preprocess"
-    INFER = "infer"
-    DECODE_BOXES = "decode_boxes"
-    NMS = "nms"
-    TRACK = "track"
-    ENCODE = "encode"  # into a message
-    SEND = "send"  # until gRPC took it
 
 
 class QueueStage(Enum):
@@ -127,16 +104,6 @@ class DecodeFault(Enum):
     BROKEN = "broken"  # it broke in the middle
     FRAME = "frame"  # a frame that was sent by itself cannot be decoded
     WARNING = "warning"  # nothing is lost, but it is odd: shorter than it claims, its clock jumps
-
-
-class JobState(Enum):
-    """Where a job stands."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 class CallType(Enum):

@@ -201,3 +201,39 @@ class MediaInfo:
     frame_count: int | None  # as the header claims; may be wrong
     duration_seconds: float | None
     codec: str
+
+
+class Mode(Enum):
+    """What a stream is for."""
+
+    LIVE = "live"  # latency counts; may drop
+    FILE = "file"  # every frame counts
+
+
+class Stage(Enum):
+    """Where the time of a frame goes, in the order in which it meets them."""
+
+    INGEST = "ingest"  # its bytes wait for the decoder
+    DECODE = "decode"
+    QUEUE = "queue"  # decoded, waits for a batch
+    PREPROCESS = "preprocess"
+    INFER = "infer"
+    DECODE_BOXES = "decode_boxes"
+    NMS = "nms"
+    TRACK = "track"
+    ENCODE = "encode"  # into a message
+    SEND = "send"  # until gRPC took it
+
+
+class JobState(Enum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+"""States that a job does not leave."""

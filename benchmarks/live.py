@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from acfd_stream.service.client import Client
-from acfd_stream.service.load import Load, LoadPlan, LoadRow
-from acfd_stream.service.pacing import live_copy
+from acfd_stream.client.client import Client
+from acfd_stream.client.load_test import Load, LoadPlan, LoadRow
+from acfd_stream.client.pacing import live_copy
 from benchmarks.bench_stream import SIZES, drawn_clip
 from benchmarks.measure import Row, row, save
 

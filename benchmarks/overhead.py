@@ -21,7 +21,7 @@ import av
 import measure
 import psutil
 
-from acfd_stream.service.client import Client
+from acfd_stream.client.client import Client
 
 SHORT_SECONDS = 0.2
 

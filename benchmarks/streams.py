@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from acfd_stream.service.client import Client
+from acfd_stream.client.client import Client
 from benchmarks.bench_stream import SIZES, drawn_clip
 from benchmarks.live import service
 from benchmarks.measure import Row, row, save

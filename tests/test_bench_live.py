@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.service.load import LoadRow
+from acfd_stream.client.load_test import LoadRow
 from acfd_stream.types import Outcome
 from benchmarks.live import CASES, NEVER, WAYS, Taken
 from benchmarks.live import rows_of as live_rows

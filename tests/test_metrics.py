@@ -8,21 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.metrics import (
-    LATENCY_BUCKETS,
-    Codec,
-    DecodeFault,
-    DropReason,
-    Metrics,
-    Mode,
-    Outcome,
-    Path,
-    QueueStage,
-    Stage,
-    StreamState,
-    member,
-)
+from acfd_stream.metrics import LATENCY_BUCKETS, Codec, DecodeFault, Metrics, Path, QueueStage, StreamState, member
 from acfd_stream.pipeline.ledger import STAGES
+from acfd_stream.types import DropReason, Mode, Outcome, Stage
 
 
 @pytest.fixture

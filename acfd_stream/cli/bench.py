@@ -21,7 +21,7 @@ from acfd_stream.config import available_cores, hush_grpc, require
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
 
 if TYPE_CHECKING:
-    from acfd_stream.service.load import LoadRow
+    from acfd_stream.client.load_test import LoadRow
 
 _STOP_SECONDS = 30.0
 START_SECONDS = 300.0
@@ -73,7 +73,7 @@ def run_bench_service(call: BenchCall) -> int:
     picture = call.output.with_suffix(".png")
     places = str(call.output)
     try:
-        from acfd_stream.service.load_plot import draw_sweep
+        from acfd_stream.client.load_plot import draw_sweep
 
         draw_sweep(report, picture)
         places += f", {picture}"
@@ -85,7 +85,7 @@ def run_bench_service(call: BenchCall) -> int:
 
 
 def _report(call: BenchCall, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]) -> dict[str, Any]:
-    from acfd_stream.service.load import Load, LoadPlan, sweep
+    from acfd_stream.client.load_test import Load, LoadPlan, sweep
 
     load = call.load
     plan = LoadPlan(clip, load.fps, load.objective_seconds, load.seconds, drop_policy=load.drop_policy)
@@ -191,7 +191,7 @@ def cpu_seconds(pid: int) -> float | None:
 
 def _drawn(folder: Path) -> Path:
     """A drawn cartoon of 720p, as an encoder in a hurry would send it: no frame waits for a later one."""
-    from acfd_stream.service.pacing import live_copy
+    from acfd_stream.client.pacing import live_copy
 
     film = folder / "drawn.mkv"
     command = [sys.executable, "-m", "acfd_stream.model.toon", "demo", str(film)]

@@ -24,9 +24,9 @@ from acfd_stream.config import PictureConfig, hush_grpc
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 
 if TYPE_CHECKING:
+    from acfd_stream.client.client import Client, TrackStream
+    from acfd_stream.client.stream_progress import StreamOptions
     from acfd_stream.outputs import ResultEnd, ResultHeader
-    from acfd_stream.service.client import Client, TrackStream
-    from acfd_stream.service.exchange import StreamOptions
 
 STDIN = "-"
 
@@ -50,8 +50,8 @@ class Remote:
             ConfigError: a file is bad.
         """
         hush_grpc()
-        from acfd_stream.service.client import Client
-        from acfd_stream.service.tls import ClientTls
+        from acfd_stream.client.client import Client
+        from acfd_stream.client.tls import ClientTls
 
         is_encrypted = self.is_encrypted or self.ca is not None or self.certificate is not None
         tls = ClientTls(self.ca, self.certificate, self.key) if is_encrypted or self.key is not None else None
@@ -94,8 +94,8 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     check_places(call)
     _check_source(call.source, is_uri)
     hush_grpc()
+    from acfd_stream.client.stream_progress import StreamOptions
     from acfd_stream.recording.record import expected_frames
-    from acfd_stream.service.exchange import StreamOptions
 
     options = StreamOptions(
         mode="file" if live is None else "live",
@@ -121,7 +121,7 @@ def _opened(client: Client, source: str, options: StreamOptions, is_uri: bool) -
     if source == STDIN:
         return client.track(sys.stdin.buffer, options, name="<stdin>")
     if options.mode == "live":
-        from acfd_stream.service.pacing import paced
+        from acfd_stream.client.pacing import paced
 
         return client.track(lambda: paced(source), options, name=source)
     return client.track(source, options)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from acfd_stream.metrics import JobState
-    from acfd_stream.service.jobs.asking import JobReport
+    from acfd_stream.client.jobs import JobReport
+    from acfd_stream.types import JobState
 
 
 def run_submit(remote: Remote, uri: str, key: str, start_seconds: float | None, end_seconds: float | None) -> int:
     """Print the id of the job, which is new unless ``key`` is known."""
     with remote.open() as client:
-        from acfd_stream.service.exchange import StreamOptions
+        from acfd_stream.client.stream_progress import StreamOptions
 
         options = StreamOptions(start_seconds=start_seconds, end_seconds=end_seconds)
         print(client.jobs.submit(uri, options, idempotency_key=key).job_id)
@@ -83,7 +83,7 @@ def run_results(remote: Remote, call: TrackCall) -> int:
 
 
 def _states(names: Sequence[str]) -> list[JobState]:
-    from acfd_stream.metrics import JobState
+    from acfd_stream.types import JobState
 
     known = {state.value: state for state in JobState}
     unknown = [name for name in names if name not in known]

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from acfd_stream.metrics import DecodeFault, Metrics, Mode, Outcome, Path, StreamState
+from acfd_stream.metrics import DecodeFault, Metrics, Path, StreamState
 from acfd_stream.service.history import History
 from acfd_stream.service.overlay import OverlayWindow
-from acfd_stream.types import FrameResult, MediaInfo
+from acfd_stream.types import FrameResult, MediaInfo, Mode, Outcome
 
 ENDED_STREAMS = 12
 _STREAM_STEP_SECONDS, _STREAM_STEPS = 5.0, 60

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from acfd_stream.metrics import DropReason, Outcome, Stage
 from acfd_stream.service.board import StreamMeter
 from acfd_stream.service.history import History, Tally
+from acfd_stream.types import DropReason, Outcome, Stage
 
 WINDOW_SECONDS = 60.0
 GOOD, FAIR = 0.99, 0.9

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from acfd_stream.metrics import DropReason, Outcome, Stage
+from acfd_stream.types import DropReason, Outcome, Stage
 
 _SHORTEST_SECONDS = 0.0005
 _GROWTH = 1.1

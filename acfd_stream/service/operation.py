@@ -1,17 +1,14 @@
-"""What an operator's tools talk to: health, reflection, and the options of both ends of a connection."""
+"""The standard health service and reflection of a server."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-
-from acfd_stream.config import require
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 MOST_WATCHERS = 8
@@ -19,75 +16,6 @@ MOST_WATCHERS = 8
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-_NO_PINGS_MS = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class KeepaliveConfig:
-    """How each end finds out that the other is gone. A server closes connections whose pings come too often."""
-
-    ping_seconds: float = 30.0
-    """Silence after which a ping is sent, seconds, >= 1; 0: never."""
-    timeout_seconds: float = 10.0
-    """Without an answer for so long the connection counts as dead, seconds, > 0."""
-    least_ping_seconds: float = 10.0
-    """Of the server: pings that come faster than this are strikes, seconds, > 0."""
-    strikes: int = 2
-    """Of the server: so many strikes are borne; 0: any number."""
-    pings_without_calls: bool = True
-    """Whether idle connections are pinged, and may be."""
-
-    def __post_init__(self) -> None:
-        require(self.ping_seconds == 0 or self.ping_seconds >= 1, "ping_seconds", self.ping_seconds, "0 or >= 1")
-        require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "> 0")
-        require(self.least_ping_seconds > 0, "least_ping_seconds", self.least_ping_seconds, "> 0")
-        require(self.strikes >= 0, "strikes", self.strikes, ">= 0")
-
-
-Options = list[tuple[str, int]]
-
-
-def server_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
-    """Options of ``grpc.server``.
-
-    Args:
-        keepalive: how dead clients are found, and which pings are borne.
-        message_bytes: longest message that is received.
-    """
-    return [
-        *_ping_options(keepalive),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _milliseconds(keepalive.least_ping_seconds)),
-        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(keepalive.least_ping_seconds)),
-        ("grpc.http2.max_ping_strikes", keepalive.strikes),
-        ("grpc.max_receive_message_length", message_bytes),
-        ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
-    ]
-
-
-def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
-    """Options of a client's channel; its pings should be rarer than ``least_ping_seconds`` of the server."""
-    return [
-        *_ping_options(keepalive),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.max_receive_message_length", message_bytes),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1000),
-        ("grpc.max_reconnect_backoff_ms", 5000),
-        ("grpc.enable_retries", 0),  # whoever knows where a stream stands begins it again
-    ]
-
-
-def _ping_options(keepalive: KeepaliveConfig) -> Options:
-    ping = _milliseconds(keepalive.ping_seconds) if keepalive.ping_seconds else _NO_PINGS_MS
-    return [
-        ("grpc.keepalive_time_ms", ping),
-        ("grpc.keepalive_timeout_ms", _milliseconds(keepalive.timeout_seconds)),
-        ("grpc.keepalive_permit_without_calls", int(keepalive.pings_without_calls)),
-    ]
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, min(round(seconds * 1000), _NO_PINGS_MS))
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated code has no types

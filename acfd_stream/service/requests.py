@@ -20,15 +20,15 @@ from acfd_stream.config import (
     available_cores,
     require,
 )
-from acfd_stream.metrics import Mode
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.live_view import LIVE_VIEWS, LiveView
-from acfd_stream.service.convert import fraction_of, seconds_of
 from acfd_stream.service.seal import Seal
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError
+from acfd_stream.types import Mode
 from acfd_stream.v1 import stream_pb2
+from acfd_stream.wire.messages import fraction_of, seconds_of
 
 NAME_CHARACTERS = 100
 FRAME_TIME_BASE = Fraction(1, 90_000)

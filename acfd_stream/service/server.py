@@ -31,7 +31,7 @@ from acfd_stream.service.jobs.front import Jobs
 from acfd_stream.service.malformed import MalformedInterceptor
 from acfd_stream.service.metrics_interceptor import MetricsInterceptor
 from acfd_stream.service.monitor import Monitor
-from acfd_stream.service.operation import Health, add_reflection, server_options
+from acfd_stream.service.operation import Health, add_reflection
 from acfd_stream.service.promptness import PromptInterceptor
 from acfd_stream.service.seal import Seal
 from acfd_stream.service.servicer import FaceTrackServicer
@@ -42,6 +42,7 @@ from acfd_stream.service.tracing import Tracing
 from acfd_stream.service.view import ServiceCard
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from acfd_stream.video.nvdec import choose_decoder
+from acfd_stream.wire.channel import server_options
 
 SERVICES = (
     face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],

@@ -14,35 +14,34 @@ from numpy.typing import NDArray
 from acfd_stream.config import LaneConfig, require
 from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
-from acfd_stream.metrics import Mode, Path
+from acfd_stream.metrics import Path
 from acfd_stream.pipeline.capacity import Reservation
 from acfd_stream.pipeline.ledger import StageSummary
 from acfd_stream.service.access import caller_name, current_permit
-from acfd_stream.service.convert import (
+from acfd_stream.service.feeding import Feeder, content_of
+from acfd_stream.service.host import StreamHost
+from acfd_stream.service.model_messages import loaded_model_pb, model_info_pb
+from acfd_stream.service.requests import StreamRequest, read_request, require_engine
+from acfd_stream.service.settings import Limits
+from acfd_stream.service.sources import open_allowed
+from acfd_stream.service.status import RETRY_SECONDS, not_found
+from acfd_stream.service.stream import Stream, demand_of
+from acfd_stream.types import Mode, Picture
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
+from acfd_stream.video.bytestream import ByteStream
+from acfd_stream.video.feed import FrameFeed
+from acfd_stream.video.still import decode_still
+from acfd_stream.wire.messages import (
     detected_faces_pb,
     drop_reason_pb,
     duration_pb,
-    loaded_model_pb,
     media_info_pb,
-    model_info_pb,
     outcome_pb,
     seconds_of,
     size_pb,
     stage_pb,
     stage_times_pb,
 )
-from acfd_stream.service.feeding import Feeder, content_of
-from acfd_stream.service.host import StreamHost
-from acfd_stream.service.requests import StreamRequest, read_request, require_engine
-from acfd_stream.service.settings import Limits
-from acfd_stream.service.sources import open_allowed
-from acfd_stream.service.status import RETRY_SECONDS, not_found
-from acfd_stream.service.stream import Stream, demand_of
-from acfd_stream.types import Picture
-from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
-from acfd_stream.video.bytestream import ByteStream
-from acfd_stream.video.feed import FrameFeed
-from acfd_stream.video.still import decode_still
 
 _DETECT_LANE = LaneConfig(priority=2, deadline_seconds=1.0)
 _MODES = {Mode.FILE: stream_pb2.STREAM_MODE_FILE, Mode.LIVE: stream_pb2.STREAM_MODE_LIVE}

@@ -19,9 +19,9 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.service.access import AccessConfig
 from acfd_stream.service.jobs.record import JobSettings
 from acfd_stream.service.logs import LogConfig
-from acfd_stream.service.operation import KeepaliveConfig
 from acfd_stream.service.tls import TlsConfig
 from acfd_stream.service.tracing import TraceConfig
+from acfd_stream.wire.channel import KeepaliveConfig
 
 T = TypeVar("T")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:(//)?\S+")

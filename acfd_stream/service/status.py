@@ -23,8 +23,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ResumeError, ShapeError
-from acfd_stream.service.convert import duration_pb
 from acfd_stream.service.handlers import rewrapped
+from acfd_stream.wire.messages import duration_pb
 
 DOMAIN = "acfd_stream"
 RETRY_SECONDS = 1.0

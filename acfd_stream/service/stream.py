@@ -29,8 +29,8 @@ from acfd_stream.pipeline.live import aged
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import settings_of
 from acfd_stream.service.board import StreamCard, StreamMeter
-from acfd_stream.service.convert import duration_pb, loaded_model_pb, media_info_pb, results_pb
 from acfd_stream.service.feeding import Feeder
+from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.outbox import Note, Outbox, Settled
 from acfd_stream.service.requests import StreamRequest
 from acfd_stream.service.seal import Seal
@@ -39,6 +39,7 @@ from acfd_stream.types import DropReason, FrameResult, MediaInfo, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed
 from acfd_stream.video.bytestream import ByteStream
+from acfd_stream.wire.messages import duration_pb, media_info_pb, results_pb
 
 if TYPE_CHECKING:
     from acfd_stream.service.host import StreamHost

@@ -1,9 +1,8 @@
-"""Keys and certificates of both ends, from PEM files that are checked before gRPC sees them."""
+"""The server's keys and certificates, read again when their files change."""
 
 from __future__ import annotations
 
 import logging
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import grpc
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.stamps import Stamps
+from acfd_stream.wire.pem import read_authorities, read_pair
 
 _log = logging.getLogger(__name__)
 
@@ -34,22 +34,6 @@ class TlsConfig:
             raise ConfigError("tls client_ca needs a certificate and a key of the server")
 
 
-@dataclass(frozen=True)
-class ClientTls:
-    """Whom a client trusts, and what it proves itself with."""
-
-    ca: Path | None = None
-    """PEM of the authorities that may vouch for the server; None: those that gRPC knows."""
-    certificate: Path | None = None
-    """PEM of the client's own certificate (mTLS)."""
-    key: Path | None = None
-    """PEM of its key, without a password."""
-
-    def __post_init__(self) -> None:
-        if (self.certificate is None) != (self.key is None):
-            raise ConfigError("a client's certificate and key go together: give both, or neither")
-
-
 def server_credentials(config: TlsConfig) -> grpc.ServerCredentials | None:
     """Credentials for a secure port; None where nothing is encrypted.
 
@@ -62,19 +46,6 @@ def server_credentials(config: TlsConfig) -> grpc.ServerCredentials | None:
         return None
     certificates = _Certificates(config)
     return grpc.dynamic_ssl_server_credentials(certificates.first, certificates.changed, config.client_ca is not None)
-
-
-def channel_credentials(tls: ClientTls) -> grpc.ChannelCredentials:
-    """Credentials for a secure channel.
-
-    Raises:
-        ConfigError: as ``server_credentials``.
-    """
-    ca = None if tls.ca is None else _authorities(tls.ca)
-    if tls.certificate is None or tls.key is None:
-        return grpc.ssl_channel_credentials(ca)
-    certificate, key = _pair(tls.certificate, tls.key)
-    return grpc.ssl_channel_credentials(ca, key, certificate)
 
 
 class _Certificates:
@@ -100,49 +71,6 @@ class _Certificates:
         config = self._config
         if config.certificate is None or config.key is None:
             raise ConfigError("tls needs both a certificate and a key")
-        certificate, key = _pair(config.certificate, config.key)
-        ca = None if config.client_ca is None else _authorities(config.client_ca)
+        certificate, key = read_pair(config.certificate, config.key)
+        ca = None if config.client_ca is None else read_authorities(config.client_ca)
         return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=ca)
-
-
-def _pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
-    """The bytes of a certificate and its key, which belong together."""
-    contents = _content(certificate), _content(key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except ssl.SSLError as error:
-        raise ConfigError(_complaint(certificate, key, contents, error)) from error
-    except (OSError, ValueError) as error:  # the file went away just now; a password is asked for
-        raise ConfigError(f"cannot read certificate {certificate} and key {key}: {error}") from error
-    return contents
-
-
-def _complaint(certificate: Path, key: Path, contents: tuple[bytes, bytes], error: ssl.SSLError) -> str:
-    if b"-----BEGIN CERTIFICATE-----" not in contents[0]:
-        return f"{certificate} holds no PEM certificate (no line BEGIN CERTIFICATE)"
-    if b"PRIVATE KEY-----" not in contents[1]:
-        return f"{key} holds no PEM key (no line BEGIN … PRIVATE KEY)"
-    if error.reason == "KEY_VALUES_MISMATCH":
-        return f"key {key} is not that of certificate {certificate}"
-    if b"ENCRYPTED" in contents[1]:
-        return f"key {key} has a password; give one without"
-    return f"certificate {certificate} or key {key} is damaged ({error.reason or error})"
-
-
-def _authorities(path: Path) -> bytes:
-    """The bytes of a file of authorities, at least one."""
-    content = _content(path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cafile=path)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError(f"{path} holds no PEM certificate of an authority") from error
-    return content
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error

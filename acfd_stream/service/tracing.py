@@ -106,17 +106,6 @@ def current_trace_id() -> str:
     return f"{context.trace_id:032x}" if context.is_valid else ""
 
 
-def trace_metadata() -> list[tuple[str, str]]:
-    """W3C context of the span that is open here, as metadata of a call; [] where there is none."""
-    try:
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-    except ModuleNotFoundError:
-        return []
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return list(carrier.items())
-
-
 def _provider(config: TraceConfig, endpoint: str) -> Any:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource

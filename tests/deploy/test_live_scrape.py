@@ -11,9 +11,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from acfd_stream.client.client import Client, StreamOptions
 from acfd_stream.config import SchedulerConfig
 from acfd_stream.errors import AcfdError
-from acfd_stream.service.client import Client, StreamOptions
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import ServiceSettings, SourceSettings
 from acfd_stream.v1 import job_pb2, job_pb2_grpc

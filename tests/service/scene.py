@@ -10,11 +10,11 @@ from random import Random
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from acfd_stream.metrics import BATCH_BUCKETS, DecodeFault, DropReason, Metrics, Mode, Outcome, Path, QueueStage
+from acfd_stream.metrics import BATCH_BUCKETS, DecodeFault, Metrics, Path, QueueStage
 from acfd_stream.model.toon import render
 from acfd_stream.service.board import Board, StreamCard, StreamMeter
 from acfd_stream.service.samples import STEP_SECONDS, Samples
-from acfd_stream.types import Face, Frame, FrameResult, MediaInfo, Picture, Verdict
+from acfd_stream.types import DropReason, Face, Frame, FrameResult, MediaInfo, Mode, Outcome, Picture, Verdict
 
 OBJECTIVE = 0.05
 CALM = {

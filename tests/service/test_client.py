@@ -10,10 +10,10 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from acfd_stream.client.client import Client
+from acfd_stream.client.errors import Refused, Retry, Unreachable
+from acfd_stream.client.stream_progress import CHUNK_BYTES, ByteMedia, EncodedFrame, Exchange, FrameMedia, StreamOptions
 from acfd_stream.errors import ConfigError, MediaError, OverloadedError, ServiceError
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import CHUNK_BYTES, ByteMedia, EncodedFrame, Exchange, FrameMedia, StreamOptions
-from acfd_stream.service.failures import Refused, Retry, Unreachable
 from acfd_stream.service.server import Server
 from acfd_stream.types import FrameResult
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2

@@ -6,10 +6,9 @@ from fractions import Fraction
 
 import pytest
 
-from acfd_stream.metrics import DropReason, Mode, Outcome
 from acfd_stream.service.board import Board, StreamCard, StreamMeter
 from acfd_stream.service.diagnosis import Diagnosis, Level, Place, diagnose
-from acfd_stream.types import FrameResult, Verdict
+from acfd_stream.types import DropReason, FrameResult, Mode, Outcome, Verdict
 
 OBJECTIVE = 0.05
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from acfd_stream.metrics import DropReason, Outcome, Stage
 from acfd_stream.service.history import History
+from acfd_stream.types import DropReason, Outcome, Stage
 from tests.clock import Clock
 
 

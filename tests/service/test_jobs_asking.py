@@ -12,16 +12,15 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from acfd_stream.client.aio import AsyncClient
+from acfd_stream.client.client import Client
+from acfd_stream.client.jobs import JobReport
+from acfd_stream.client.stream_progress import StreamEnd, StreamOptions
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import AcfdError, ConfigError, ServiceError
-from acfd_stream.metrics import JobState
 from acfd_stream.pipeline.session import TrackSession
-from acfd_stream.service.aio import AsyncClient
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import StreamEnd, StreamOptions
-from acfd_stream.service.jobs.asking import JobReport
 from acfd_stream.service.settings import SourceSettings
-from acfd_stream.types import FrameResult
+from acfd_stream.types import FrameResult, JobState
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 from tests.service.rig import DETECT, serving
 from tests.service.small_server import small_server

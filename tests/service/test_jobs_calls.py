@@ -17,18 +17,17 @@ import pytest
 from google.rpc import error_details_pb2
 
 from acfd_stream.errors import ConfigError, MediaError
-from acfd_stream.metrics import JobState
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.service.access import AccessConfig, AccessInterceptor
 from acfd_stream.service.bearer import add_token
-from acfd_stream.service.convert import result_of
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.runner import Desk, Stopped
 from acfd_stream.service.jobs.servicer import JobServicer
 from acfd_stream.service.status import StatusInterceptor
-from acfd_stream.types import Face, FrameResult
+from acfd_stream.types import Face, FrameResult, JobState
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
+from acfd_stream.wire.messages import result_of
 from tests.service.job_bench import EAGER, Bench
 from tests.service.rig import failure
 

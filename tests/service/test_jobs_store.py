@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import ConfigError, OutputError, OverloadedError
-from acfd_stream.metrics import JobState
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
 from acfd_stream.service.jobs.store import DATABASE, JobStore
+from acfd_stream.types import JobState
 
 DONE = JobEnd(JobState.DONE)
 

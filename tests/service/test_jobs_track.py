@@ -16,7 +16,6 @@ from acfd_stream.cli.track import TrackCall, run_track
 from acfd_stream.config import CapacityConfig, LaneConfig, SchedulerConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError, MediaError
-from acfd_stream.metrics import JobState
 from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.scheduler import Scheduler
@@ -25,6 +24,7 @@ from acfd_stream.service.jobs.record import Job, JobSettings
 from acfd_stream.service.jobs.track_file import TrackFile
 from acfd_stream.service.settings import ServiceSettings, SourceSettings
 from acfd_stream.service.status import StatusError
+from acfd_stream.types import JobState
 from acfd_stream.v1 import job_pb2, stream_pb2
 from tests.pipeline.conftest import DETECT, FRAMES, SIZE, write_clip
 from tests.service.job_bench import ended, reached

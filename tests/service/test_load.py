@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.cli import main
+from acfd_stream.client.client import Client
+from acfd_stream.client.load_test import Load, LoadPlan, LoadRow, sweep
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.client import Client
-from acfd_stream.service.load import Load, LoadPlan, LoadRow, sweep
 from acfd_stream.service.server import Server
 from tests.service.rig import serving
 

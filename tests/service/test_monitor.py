@@ -11,12 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.metrics import Mode
 from acfd_stream.service.board import Board, StreamCard
 from acfd_stream.service.monitor import MOST_REQUESTS, Monitor
 from acfd_stream.service.samples import Samples
 from acfd_stream.service.view import ServiceCard, View
-from acfd_stream.types import Face
+from acfd_stream.types import Face, Mode
 from tests.service.scene import Scene, grey_picture
 from tests.service.watched import TIMEOUT_SECONDS, get, get_json
 

@@ -7,9 +7,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from acfd_stream.client.client import Client
 from acfd_stream.errors import ConfigError, OverloadedError
-from acfd_stream.service.client import Client
-from acfd_stream.service.operation import MOST_WATCHERS, Health, KeepaliveConfig, channel_options, server_options
+from acfd_stream.service.operation import MOST_WATCHERS, Health
+from acfd_stream.wire.channel import KeepaliveConfig, channel_options, server_options
 from tests.service.small_server import SERVICE, small_server
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from acfd_stream.client.client import Client
+from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.config import CapacityConfig
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import StreamOptions
 from benchmarks.overload import Tally, drawn_pieces, play
 from tests.service.rig import serving
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import StreamOptions
+from acfd_stream.client.client import Client
+from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.service.monitor import Monitor
 from acfd_stream.service.view import ServiceCard
 from tests.service.chromium import Tab, chromium

@@ -10,8 +10,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from acfd_stream.client.client import Client
 from acfd_stream.service.access import AccessConfig, AccessInterceptor
-from acfd_stream.service.client import Client
 from acfd_stream.service.operation import Health, add_reflection
 from acfd_stream.service.promptness import PromptInterceptor
 from tests.service.rig import eventually

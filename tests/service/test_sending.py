@@ -9,10 +9,10 @@ from pathlib import Path
 import av
 import pytest
 
+from acfd_stream.client.faststart import PIECE_BYTES, Layout, streamable
+from acfd_stream.client.pacing import PacedMedia, live_copy, paced, schedule
+from acfd_stream.client.stream_progress import ByteMedia
 from acfd_stream.errors import MediaError
-from acfd_stream.service.exchange import ByteMedia
-from acfd_stream.service.faststart import PIECE_BYTES, Layout, streamable
-from acfd_stream.service.pacing import PacedMedia, live_copy, paced, schedule
 from acfd_stream.video import open_video
 from acfd_stream.video.bytestream import ByteStream
 from tests.service.rig import write_clip

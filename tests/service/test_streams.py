@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.cli.track import TrackCall, run_track
+from acfd_stream.client.client import Client
+from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.config import DetectConfig, VideoConfig
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import StreamOptions
 from acfd_stream.service.server import Server
 from tests.service.rig import DETECT, repacked, serving
 

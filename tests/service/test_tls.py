@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from acfd_stream.client.client import Client
+from acfd_stream.client.tls import ClientTls, channel_credentials
 from acfd_stream.errors import ConfigError, ServiceError
-from acfd_stream.service.client import Client
-from acfd_stream.service.tls import ClientTls, TlsConfig, channel_credentials, server_credentials
+from acfd_stream.service.tls import TlsConfig, server_credentials
 from tests.service.certificates import Authority
 from tests.service.small_server import small_server
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from acfd_stream.client.client import Client
 from acfd_stream.errors import BackendUnavailable, ConfigError
 from acfd_stream.service.calls import CallInterceptor
-from acfd_stream.service.client import Client
-from acfd_stream.service.tracing import TraceConfig, Tracing, trace_metadata
+from acfd_stream.service.tracing import TraceConfig, Tracing
+from acfd_stream.wire.trace import trace_metadata
 from tests.service.small_server import small_server
 
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import StreamOptions
+from acfd_stream.client.client import Client
+from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.service.server import Server
 from tests.service.watched import (
     LIVE,

@@ -13,10 +13,10 @@ from typing import Any
 
 import cv2
 
+from acfd_stream.client.client import Client
+from acfd_stream.client.stream_progress import EncodedFrame, StreamOptions
 from acfd_stream.config import CapacityConfig
 from acfd_stream.detect import Detector
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import EncodedFrame, StreamOptions
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import ServiceSettings
 from tests.detect.tiny_model import white_square, write_tiny_model

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from acfd_stream.config import require
 from acfd_stream.errors import AcfdError
-from acfd_stream.metrics import JobState
+from acfd_stream.types import JobState
 
-FINAL_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 """Nothing of a job changes any more."""
 
 

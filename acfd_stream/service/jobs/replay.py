@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from acfd_stream.outputs.jsonl import frame_of
-from acfd_stream.service.convert import fraction_of, result_pb
 from acfd_stream.service.jobs.results import ResultLog
 from acfd_stream.v1 import stream_pb2
+from acfd_stream.wire.messages import fraction_of, result_pb
 
 PAGE_BYTES = 64 * 2**10
 """Lines that are read at once; a message of their frames is smaller."""

@@ -15,12 +15,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from acfd_stream.config import require
 from acfd_stream.errors import ConfigError, OverloadedError
-from acfd_stream.metrics import JobState
 from acfd_stream.service.access import caller_name, current_permit
-from acfd_stream.service.jobs.record import FINAL_STATES, Job, JobConflict, JobNotFound
+from acfd_stream.service.jobs.record import Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
 from acfd_stream.service.jobs.runner import JobRunner
 from acfd_stream.service.status import StatusError, draining, not_found
+from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2
 from acfd_stream.video.origin import source_name
 

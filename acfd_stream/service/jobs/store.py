@@ -21,8 +21,8 @@ from typing import Any
 
 from acfd_stream.errors import ConfigError, OverloadedError
 from acfd_stream.files import transaction
-from acfd_stream.metrics import JobState
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
+from acfd_stream.types import JobState
 
 SCHEMA_VERSION = 1
 DATABASE = "jobs.sqlite3"

@@ -17,22 +17,22 @@ import grpc
 
 from acfd_stream.config import LaneConfig, require
 from acfd_stream.errors import ConfigError, ResumeError
-from acfd_stream.metrics import JobState
 from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import settings_of, write_down
 from acfd_stream.service import tokens
-from acfd_stream.service.convert import loaded_model_pb, media_info_pb
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.runner import Desk, Stopped
+from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.sources import open_allowed
-from acfd_stream.types import FrameResult
+from acfd_stream.types import FrameResult, JobState
 from acfd_stream.v1 import job_pb2, stream_pb2
 from acfd_stream.video.origin import source_name
+from acfd_stream.wire.messages import media_info_pb
 
 LOWEST_PRIORITY = 9
 _ASK_SECONDS = 0.5  # a job for which there is no room asks again so often

@@ -8,17 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
-from acfd_stream.detect.runner import ModelSpec
-from acfd_stream.metrics import Stage
-from acfd_stream.types import Detections, DropReason, Face, FaceState, FrameResult, MediaInfo, Outcome, Verdict
+from acfd_stream.types import Detections, DropReason, Face, FaceState, FrameResult, MediaInfo, Outcome, Stage, Verdict
 from acfd_stream.v1 import stream_pb2, types_pb2
-
-if TYPE_CHECKING:
-    from acfd_stream.pipeline.engine import Engine
 
 E = TypeVar("E", bound=Enum)
 
@@ -209,24 +204,4 @@ def media_info_of(info: types_pb2.MediaInfo, source: str) -> MediaInfo:
         frame_count=info.frame_count if info.HasField("frame_count") else None,
         duration_seconds=seconds_of(info.duration) if info.HasField("duration") else None,
         codec=info.codec,
-    )
-
-
-def loaded_model_pb(engine: Engine) -> stream_pb2.ModelInfo:
-    """The model that ``engine`` runs, and how."""
-    return model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True)
-
-
-def model_info_pb(
-    spec: ModelSpec, name: str, precision: str = "", description: str = "", *, is_loaded: bool = False
-) -> stream_pb2.ModelInfo:
-    """A model called ``name``, and how it is run where it is loaded."""
-    return stream_pb2.ModelInfo(
-        name=name,
-        version=spec.version,
-        precision=precision,
-        description=description,
-        is_loaded=is_loaded,
-        training_data=spec.training_data,
-        date=spec.date,
     )

@@ -13,12 +13,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from acfd_stream.client.faststart import streamable
 from acfd_stream.config import DropPolicy, Pace, require
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
-from acfd_stream.service.convert import duration_pb, media_info_of, rational_pb, result_of, seconds_of, size_pb
-from acfd_stream.service.faststart import streamable
 from acfd_stream.types import FrameResult, MediaInfo
 from acfd_stream.v1 import face_track_pb2, stream_pb2
+from acfd_stream.wire.messages import duration_pb, media_info_of, rational_pb, result_of, seconds_of, size_pb
 
 CHUNK_BYTES = 64 * 2**10
 """Most bytes of media in a message."""

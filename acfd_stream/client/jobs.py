@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from acfd_stream.client.errors import Retry
+from acfd_stream.client.stream_progress import Exchange, StreamOptions
 from acfd_stream.errors import AcfdError
-from acfd_stream.metrics import JobState
-from acfd_stream.service.exchange import Exchange, StreamOptions
-from acfd_stream.service.failures import Retry
-from acfd_stream.service.jobs.record import FINAL_STATES
+from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import job_pb2
 
 S = TypeVar("S")

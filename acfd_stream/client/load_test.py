@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from acfd_stream.client.client import Client
+from acfd_stream.client.pacing import PacedMedia, schedule
+from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.config import require
 from acfd_stream.errors import AcfdError, OverloadedError
-from acfd_stream.service.client import Client
-from acfd_stream.service.exchange import StreamOptions
-from acfd_stream.service.pacing import PacedMedia, schedule
 from acfd_stream.types import FrameResult, Outcome
 
 PERCENTILES = (50, 95, 99)

@@ -12,7 +12,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from acfd_stream.errors import AccessError, AcfdError, ConfigError, MediaError, OverloadedError, ServiceError
-from acfd_stream.service.convert import seconds_of
+from acfd_stream.wire.messages import seconds_of
 
 D = TypeVar("D")
 DETAILS_KEY = "grpc-status-details-bin"

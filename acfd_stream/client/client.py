@@ -19,9 +19,10 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from acfd_stream.errors import AcfdError, ServiceError
-from acfd_stream.service.answers import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
-from acfd_stream.service.exchange import (
+from acfd_stream.client.errors import Retry, error_of
+from acfd_stream.client.jobs import JobCalls
+from acfd_stream.client.replies import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
+from acfd_stream.client.stream_progress import (
     ByteMedia,
     Bytes,
     EncodedFrame,
@@ -32,13 +33,12 @@ from acfd_stream.service.exchange import (
     StreamOptions,
     StreamStart,
 )
-from acfd_stream.service.failures import Retry, error_of
-from acfd_stream.service.jobs.asking import JobCalls
-from acfd_stream.service.operation import KeepaliveConfig, channel_options
-from acfd_stream.service.tls import ClientTls, channel_credentials
-from acfd_stream.service.tracing import trace_metadata
+from acfd_stream.client.tls import ClientTls, channel_credentials
+from acfd_stream.errors import AcfdError, ServiceError
 from acfd_stream.types import FrameResult
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2_grpc
+from acfd_stream.wire.channel import KeepaliveConfig, channel_options
+from acfd_stream.wire.trace import trace_metadata
 
 MESSAGE_BYTES = 16 * 2**20
 """Longest answer that is taken."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from acfd_stream.service.convert import duration_pb, face_of, seconds_of, size_pb
 from acfd_stream.types import Face
 from acfd_stream.v1 import face_track_pb2
+from acfd_stream.wire.messages import duration_pb, face_of, seconds_of, size_pb
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from acfd_stream.errors import AcfdError
-from acfd_stream.service.answers import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
-from acfd_stream.service.client import CALL_SECONDS, Tries, authorization, open_channel
-from acfd_stream.service.exchange import (
+from acfd_stream.client.client import CALL_SECONDS, Tries, authorization, open_channel
+from acfd_stream.client.errors import error_of
+from acfd_stream.client.jobs import AsyncJobCalls
+from acfd_stream.client.replies import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
+from acfd_stream.client.stream_progress import (
     ByteMedia,
     Bytes,
     EncodedFrame,
@@ -25,13 +26,12 @@ from acfd_stream.service.exchange import (
     StreamStart,
     cut,
 )
-from acfd_stream.service.failures import error_of
-from acfd_stream.service.jobs.asking import AsyncJobCalls
-from acfd_stream.service.operation import KeepaliveConfig
-from acfd_stream.service.tls import ClientTls
-from acfd_stream.service.tracing import trace_metadata
+from acfd_stream.client.tls import ClientTls
+from acfd_stream.errors import AcfdError
 from acfd_stream.types import FrameResult
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2_grpc
+from acfd_stream.wire.channel import KeepaliveConfig
+from acfd_stream.wire.trace import trace_metadata
 
 
 class AsyncClient:

@@ -10,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acfd_stream.client.faststart import Layout
 from acfd_stream.errors import MediaError
-from acfd_stream.service.faststart import Layout
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -1,0 +1,31 @@
+"""Models as messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from acfd_stream.detect.runner import ModelSpec
+from acfd_stream.v1 import stream_pb2
+
+if TYPE_CHECKING:
+    from acfd_stream.pipeline.engine import Engine
+
+
+def loaded_model_pb(engine: Engine) -> stream_pb2.ModelInfo:
+    """The model that ``engine`` runs, and how."""
+    return model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True)
+
+
+def model_info_pb(
+    spec: ModelSpec, name: str, precision: str = "", description: str = "", *, is_loaded: bool = False
+) -> stream_pb2.ModelInfo:
+    """A model called ``name``, and how it is run where it is loaded."""
+    return stream_pb2.ModelInfo(
+        name=name,
+        version=spec.version,
+        precision=precision,
+        description=description,
+        is_loaded=is_loaded,
+        training_data=spec.training_data,
+        date=spec.date,
+    )

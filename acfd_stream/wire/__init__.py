@@ -1,0 +1,1 @@
+"""Between Python types and protobuf messages, and what both ends of a connection have in common."""
