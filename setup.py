@@ -92,7 +92,7 @@ setup(
         "acfd_stream": ["py.typed"],
         "acfd_stream.csrc": ["*.cu", "*.h"],  # compiled at run time, where there is a GPU
         "acfd_stream.outputs.report": ["page/*"],
-        "acfd_stream.service": ["page/*"],
+        "acfd_stream.service.dashboard": ["page/*"],
         "acfd_stream.model": ["configs/*.toml", "weights/*.onnx", "weights/*.md"],
     },
     include_package_data=False,  # what a wheel holds is what stands above

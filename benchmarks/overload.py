@@ -32,7 +32,7 @@ from acfd_stream.client.client import Client
 from acfd_stream.client.pacing import add_live_stream
 from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.errors import OverloadedError
-from acfd_stream.heap import limit_heaps, settle
+from acfd_stream.malloc import limit_heaps, settle
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, ServiceSettings
 from acfd_stream.types import Outcome

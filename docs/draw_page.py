@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the scene is the tests'
 
-from acfd_stream.service.monitor import Monitor  # noqa: E402
-from acfd_stream.service.view import ServiceCard  # noqa: E402
+from acfd_stream.service.dashboard.http_server import Monitor  # noqa: E402
+from acfd_stream.service.dashboard.page_data import ServiceCard  # noqa: E402
 from tests.service.chromium import chromium  # noqa: E402
 from tests.service.scene import Scene, drawn_picture  # noqa: E402
 

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import AcfdError, ConfigError
-from acfd_stream.heap import trim
+from acfd_stream.malloc import trim
 from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
 
 from .augment import make_example

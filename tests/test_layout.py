@@ -26,29 +26,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detect": FLOOR | {"ops"},
     "track": FLOOR | {"ops"},
     "metrics": FLOOR,
-    "heap": set(),
+    "malloc": set(),
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics"},
     "outputs": FLOOR | {"files"},
     "recording": FLOOR | {"files", "video", "detect", "pipeline", "outputs"},
     "archive": FLOOR | {"files", "recording", "video", "detect", "outputs"},
     "v1": set(),
-    "service": FLOOR | {"video", "detect", "pipeline", "outputs", "recording", "files", "metrics", "v1", "heap"},
+    "wire": FLOOR | {"v1"},
+    "client": FLOOR | {"wire", "v1"},
+    "service": FLOOR
+    | {"files", "video", "detect", "pipeline", "outputs", "recording", "metrics", "wire", "v1", "malloc"},
     "cli": FLOOR
-    | {
-        "ops",
-        "video",
-        "detect",
-        "track",
-        "pipeline",
-        "outputs",
-        "recording",
-        "archive",
-        "model",
-        "service",
-        "metrics",
-        "heap",
-    },
-    "model": FLOOR | {"ops", "heap"},
+    | {"ops", "video", "detect", "track", "pipeline", "outputs", "recording", "archive", "model", "service", "client"}
+    | {"wire", "metrics", "malloc"},
+    "model": FLOOR | {"ops", "malloc"},
     "__init__": FLOOR | {"detect", "pipeline"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.

@@ -44,7 +44,7 @@ def run_serve(call: ServeCall) -> int:
     """
     hush_grpc()
     settings = settings_of(call)
-    from acfd_stream.heap import limit_heaps, settle
+    from acfd_stream.malloc import limit_heaps, settle
     from acfd_stream.service.logs import start_logging, stop_logging
     from acfd_stream.service.server import Server
 
@@ -155,7 +155,7 @@ def run_token(
         ConfigError: the file is bad or has the name, or an option is.
     """
     hush_grpc()
-    from acfd_stream.service.bearer import RIGHTS, add_token, now_utc, parse_duration
+    from acfd_stream.service.access.token_file import RIGHTS, add_token, now_utc, parse_duration
 
     path = file or _token_file(config)
     given = tuple(part.strip() for part in rights.split(",") if part.strip()) or RIGHTS

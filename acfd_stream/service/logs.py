@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from acfd_stream.config import require
-from acfd_stream.service.access import caller_name
-from acfd_stream.service.bearer import PREFIX
+from acfd_stream.service.access.interceptor import caller_name
+from acfd_stream.service.access.token_file import PREFIX
 
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")

@@ -22,24 +22,24 @@ from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.live_view import LiveView, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.upkeep import measure_upkeep
-from acfd_stream.service.access import AccessInterceptor
-from acfd_stream.service.board import Board
-from acfd_stream.service.calls import CallInterceptor
+from acfd_stream.service.access.interceptor import AccessInterceptor
+from acfd_stream.service.access.tls import server_credentials
+from acfd_stream.service.access.token_signer import Seal
+from acfd_stream.service.dashboard.http_server import Monitor
+from acfd_stream.service.dashboard.page_data import ServiceCard
 from acfd_stream.service.handlers import rewrapped
-from acfd_stream.service.host import StreamHost
-from acfd_stream.service.jobs.front import Jobs
-from acfd_stream.service.malformed import MalformedInterceptor
-from acfd_stream.service.metrics_interceptor import MetricsInterceptor
-from acfd_stream.service.monitor import Monitor
-from acfd_stream.service.operation import Health, add_reflection
-from acfd_stream.service.promptness import PromptInterceptor
-from acfd_stream.service.seal import Seal
-from acfd_stream.service.servicer import FaceTrackServicer
+from acfd_stream.service.health import Health, add_reflection
+from acfd_stream.service.interceptors.call_log import CallInterceptor
+from acfd_stream.service.interceptors.call_metrics import MetricsInterceptor
+from acfd_stream.service.interceptors.malformed import MalformedInterceptor
+from acfd_stream.service.interceptors.request_timeout import PromptInterceptor
+from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, StatusInterceptor, abort
-from acfd_stream.service.tls import server_credentials
+from acfd_stream.service.streams.host import StreamHost
+from acfd_stream.service.streams.registry import Board
+from acfd_stream.service.streams.servicer import FaceTrackServicer
 from acfd_stream.service.tracing import Tracing
-from acfd_stream.service.view import ServiceCard
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.wire.channel import server_options

@@ -16,10 +16,10 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.access import AccessConfig
+from acfd_stream.service.access.interceptor import AccessConfig
+from acfd_stream.service.access.tls import TlsConfig
 from acfd_stream.service.jobs.record import JobSettings
 from acfd_stream.service.logs import LogConfig
-from acfd_stream.service.tls import TlsConfig
 from acfd_stream.service.tracing import TraceConfig
 from acfd_stream.wire.channel import KeepaliveConfig
 

@@ -16,7 +16,7 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from acfd_stream.heap import REST_SECONDS
+from acfd_stream.malloc import REST_SECONDS
 from benchmarks.abuse.play import channel_to
 
 AT_REST = ("acfd_streams_active", "acfd_queue_depth", "acfd_inflight_bytes")

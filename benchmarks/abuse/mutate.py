@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from acfd_stream.service import tokens
+from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.v1 import face_track_pb2, stream_pb2
 
 _EDGES = (0, 1, 2, 127, 128, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)

@@ -18,7 +18,7 @@ import pytest
 from acfd_stream.cli import main
 from acfd_stream.client.client import Client
 from acfd_stream.errors import AccessError
-from acfd_stream.service.bearer import TokenFile, digest, read_grants
+from acfd_stream.service.access.token_file import TokenFile, digest, read_grants
 from acfd_stream.types import FrameResult
 from tests.detect.tiny_model import write_tiny_model
 from tests.service.rig import PATIENCE, eventually, write_clip

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.service.operation import Health
+from acfd_stream.service.health import Health
 from tests.detect.tiny_model import write_tiny_model
 from tests.service.small_server import small_server
 

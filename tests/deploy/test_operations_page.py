@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from acfd_stream.cli.app import app
-from acfd_stream.service.bearer import read_grants
+from acfd_stream.service.access.token_file import read_grants
 from acfd_stream.service.settings import ServiceSettings, from_table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from acfd_stream.metrics import BATCH_BUCKETS, DecodeFault, Metrics, Path, QueueStage
 from acfd_stream.model.toon import render
-from acfd_stream.service.board import Board, StreamCard, StreamMeter
-from acfd_stream.service.samples import STEP_SECONDS, Samples
+from acfd_stream.service.dashboard.metric_samples import STEP_SECONDS, Samples
+from acfd_stream.service.streams.registry import Board, StreamCard, StreamMeter
 from acfd_stream.types import DropReason, Face, Frame, FrameResult, MediaInfo, Mode, Outcome, Picture, Verdict
 
 OBJECTIVE = 0.05

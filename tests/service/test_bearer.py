@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.bearer import RIGHTS, TokenFile, add_token, digest, parse_duration, read_grants
+from acfd_stream.service.access.token_file import RIGHTS, TokenFile, add_token, digest, parse_duration, read_grants
 
 HASH = "0" * 64
 
@@ -93,7 +93,7 @@ def test_a_file_that_turns_bad_leaves_the_old_grants_in_use(tmp_path: Path) -> N
 def test_a_file_that_changes_is_read_again_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tokens.toml"
     token = add_token(path, "studio")
-    monkeypatch.setattr("acfd_stream.service.stamps.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("acfd_stream.service.access.file_watch.LOOK_SECONDS", 0.0)
     tokens = TokenFile(path)
     assert tokens.find(token) is not None
     path.write_text("")

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from acfd_stream.service.board import Board, StreamCard, StreamMeter
-from acfd_stream.service.diagnosis import Diagnosis, Level, Place, diagnose
+from acfd_stream.service.dashboard.diagnosis import Diagnosis, Level, Place, diagnose
+from acfd_stream.service.streams.registry import Board, StreamCard, StreamMeter
 from acfd_stream.types import DropReason, FrameResult, Mode, Outcome, Verdict
 
 OBJECTIVE = 0.05

@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
-from acfd_stream.heap import IdleTrim
+from acfd_stream.malloc import IdleTrim
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service.server import Server
-from acfd_stream.service.stream import Stream
+from acfd_stream.service.streams.stream import Stream
 from acfd_stream.v1 import face_track_pb2, stream_pb2
 from tests.service.rig import calling, eventually, sending, serving
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acfd_stream.service.history import History
+from acfd_stream.service.streams.history import History
 from acfd_stream.types import DropReason, Outcome, Stage
 from tests.clock import Clock
 

@@ -19,8 +19,8 @@ from google.rpc import error_details_pb2
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
-from acfd_stream.service.access import AccessConfig, AccessInterceptor
-from acfd_stream.service.bearer import add_token
+from acfd_stream.service.access.interceptor import AccessConfig, AccessInterceptor
+from acfd_stream.service.access.token_file import add_token
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.runner import Desk, Stopped
 from acfd_stream.service.jobs.servicer import JobServicer

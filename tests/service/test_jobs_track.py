@@ -19,7 +19,7 @@ from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.scheduler import Scheduler
-from acfd_stream.service.jobs.front import Jobs
+from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.jobs.record import Job, JobSettings
 from acfd_stream.service.jobs.track_file import TrackFile
 from acfd_stream.service.settings import ServiceSettings, SourceSettings

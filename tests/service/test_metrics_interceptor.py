@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.metrics import Metrics
-from acfd_stream.service.metrics_interceptor import MetricsInterceptor
+from acfd_stream.service.interceptors.call_metrics import MetricsInterceptor
 from acfd_stream.v1 import face_track_pb2 as pb
 from acfd_stream.v1 import face_track_pb2_grpc as rpc
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.board import Board, StreamCard
-from acfd_stream.service.monitor import MOST_REQUESTS, Monitor
-from acfd_stream.service.samples import Samples
-from acfd_stream.service.view import ServiceCard, View
+from acfd_stream.service.dashboard.http_server import MOST_REQUESTS, Monitor
+from acfd_stream.service.dashboard.metric_samples import Samples
+from acfd_stream.service.dashboard.page_data import ServiceCard, View
+from acfd_stream.service.streams.registry import Board, StreamCard
 from acfd_stream.types import Face, Mode
 from tests.service.scene import Scene, grey_picture
 from tests.service.watched import TIMEOUT_SECONDS, get, get_json
@@ -154,7 +154,7 @@ def test_many_lookers_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     see = View.data
     monkeypatch.setattr(View, "data", lambda view: looks.append(1) or see(view))
     with Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: "serving") as monitor:
-        monkeypatch.setattr("acfd_stream.service.monitor.DATA_SECONDS", 1000.0)
+        monkeypatch.setattr("acfd_stream.service.dashboard.http_server.DATA_SECONDS", 1000.0)
         bodies = {get(base(monitor) + "/streams.json")[2] for _ in range(5)}
     assert (len(looks), len(bodies)) == (1, 1)
 

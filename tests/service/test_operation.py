@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from acfd_stream.client.client import Client
 from acfd_stream.errors import ConfigError, OverloadedError
-from acfd_stream.service.operation import MOST_WATCHERS, Health
+from acfd_stream.service.health import MOST_WATCHERS, Health
 from acfd_stream.wire.channel import KeepaliveConfig, channel_options, server_options
 from tests.service.small_server import SERVICE, small_server
 

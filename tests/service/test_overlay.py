@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd_stream.service.overlay import LEAST_SECONDS, LONGER_SIDE, LOOK_SECONDS, OverlayWindow
+from acfd_stream.service.streams.preview import LEAST_SECONDS, LONGER_SIDE, LOOK_SECONDS, OverlayWindow
 from acfd_stream.types import Face, Frame, FrameResult
 from tests.clock import Clock
 from tests.service.scene import grey_picture

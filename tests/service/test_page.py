@@ -13,8 +13,8 @@ import pytest
 
 from acfd_stream.client.client import Client
 from acfd_stream.client.stream_progress import StreamOptions
-from acfd_stream.service.monitor import Monitor
-from acfd_stream.service.view import ServiceCard
+from acfd_stream.service.dashboard.http_server import Monitor
+from acfd_stream.service.dashboard.page_data import ServiceCard
 from tests.service.chromium import Tab, chromium
 from tests.service.scene import Scene, drawn_picture
 from tests.service.watched import LIVE, camera, watched_server

@@ -17,8 +17,8 @@ from google.rpc import error_details_pb2
 from acfd_stream.client.client import Client
 from acfd_stream.errors import AccessError
 from acfd_stream.service import host, permits, stamps
-from acfd_stream.service.access import AccessConfig, AccessInterceptor
-from acfd_stream.service.bearer import add_token, now_utc
+from acfd_stream.service.access.interceptor import AccessConfig, AccessInterceptor
+from acfd_stream.service.access.token_file import add_token, now_utc
 from acfd_stream.service.server import Server
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, stream_pb2
 from tests.service.rig import PATIENCE, calling, eventually, failure, plain_results, sending, serving
@@ -131,7 +131,7 @@ def test_so_it_is_where_it_expires_or_loses_the_right(
         if change == "rights":
             path.write_text(path.read_text() + 'rights = ["stats"]\n')
         else:
-            monkeypatch.setattr("acfd_stream.service.access.now_utc", lambda: now_utc() + timedelta(days=2))
+            monkeypatch.setattr("acfd_stream.service.access.interceptor.now_utc", lambda: now_utc() + timedelta(days=2))
         code, _, reason = ended(call)
         never.set()
     expected = {

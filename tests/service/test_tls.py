@@ -8,7 +8,7 @@ import pytest
 from acfd_stream.client.client import Client
 from acfd_stream.client.tls import ClientTls, channel_credentials
 from acfd_stream.errors import ConfigError, ServiceError
-from acfd_stream.service.tls import TlsConfig, server_credentials
+from acfd_stream.service.access.tls import TlsConfig, server_credentials
 from tests.service.certificates import Authority
 from tests.service.small_server import small_server
 
@@ -63,7 +63,7 @@ def test_with_client_authorities_only_their_clients_are_let_in(authority: Author
 def test_a_new_certificate_is_taken_while_the_server_runs(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("acfd_stream.service.stamps.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("acfd_stream.service.access.file_watch.LOOK_SECONDS", 0.0)
     pair = authority.pair("server")
     other = Authority(tmp_path, "other")
     with small_server(credentials=server_credentials(TlsConfig(pair.certificate, pair.key))) as address:

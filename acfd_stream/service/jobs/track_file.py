@@ -22,13 +22,13 @@ from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import settings_of, write_down
-from acfd_stream.service import tokens
+from acfd_stream.service.access import resume_token as tokens
+from acfd_stream.service.access.sources import open_allowed
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.runner import Desk, Stopped
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
-from acfd_stream.service.sources import open_allowed
 from acfd_stream.types import FrameResult, JobState
 from acfd_stream.v1 import job_pb2, stream_pb2
 from acfd_stream.video.origin import source_name

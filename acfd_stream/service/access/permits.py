@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from acfd_stream.service.bearer import Grant
+    from acfd_stream.service.access.token_file import Grant
     from acfd_stream.service.status import StatusError
 
 CUT_SECONDS = 0.5

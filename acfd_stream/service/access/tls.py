@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.stamps import Stamps
+from acfd_stream.service.access.file_watch import Stamps
 from acfd_stream.wire.pem import read_authorities, read_pair
 
 _log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from typing import Any
 
 from acfd_stream.config import from_mapping, require
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.stamps import Stamps
+from acfd_stream.service.access.file_watch import Stamps
 
 RIGHTS = ("track", "uri", "detect", "stats", "jobs")
 """What a token may be given; asking for the capacity and the list of models needs only a token."""

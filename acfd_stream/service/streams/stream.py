@@ -28,13 +28,13 @@ from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.pipeline.live import aged
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import settings_of
-from acfd_stream.service.board import StreamCard, StreamMeter
-from acfd_stream.service.feeding import Feeder
+from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.service.model_messages import loaded_model_pb
-from acfd_stream.service.outbox import Note, Outbox, Settled
 from acfd_stream.service.requests import StreamRequest
-from acfd_stream.service.seal import Seal
 from acfd_stream.service.status import StatusError, draining
+from acfd_stream.service.streams.registry import StreamCard, StreamMeter
+from acfd_stream.service.streams.request_reader import Feeder
+from acfd_stream.service.streams.response_queue import Note, Outbox, Settled
 from acfd_stream.types import DropReason, FrameResult, MediaInfo, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed
@@ -42,7 +42,7 @@ from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.wire.messages import duration_pb, media_info_pb, results_pb
 
 if TYPE_CHECKING:
-    from acfd_stream.service.host import StreamHost
+    from acfd_stream.service.streams.host import StreamHost
 
 Source = ByteStream | FrameFeed | str | BinaryIO
 _FALLBACK_RATE = 30.0  # frames a second of a live stream, where neither its client nor its container say

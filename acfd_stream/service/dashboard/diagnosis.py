@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from acfd_stream.service.board import StreamMeter
-from acfd_stream.service.history import History, Tally
+from acfd_stream.service.streams.history import History, Tally
+from acfd_stream.service.streams.registry import StreamMeter
 from acfd_stream.types import DropReason, Outcome, Stage
 
 WINDOW_SECONDS = 60.0

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from acfd_stream.metrics import StreamState
-from acfd_stream.service.board import Board, StreamMeter
-from acfd_stream.service.diagnosis import WINDOW_SECONDS, Diagnosis, Level, diagnose, tally_place
-from acfd_stream.service.history import PERCENTILES, History, Tally
-from acfd_stream.service.samples import LOAD, Samples
+from acfd_stream.service.dashboard.diagnosis import WINDOW_SECONDS, Diagnosis, Level, diagnose, tally_place
+from acfd_stream.service.dashboard.metric_samples import LOAD, Samples
+from acfd_stream.service.streams.history import PERCENTILES, History, Tally
+from acfd_stream.service.streams.registry import Board, StreamMeter
 from acfd_stream.types import Mode, Outcome, Stage
 
 RATE_SECONDS = 10.0

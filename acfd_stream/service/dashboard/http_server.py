@@ -26,9 +26,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 from prometheus_client.exposition import choose_encoder
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.board import Board
-from acfd_stream.service.samples import STEP_SECONDS, Samples
-from acfd_stream.service.view import ServiceCard, View
+from acfd_stream.service.dashboard.metric_samples import STEP_SECONDS, Samples
+from acfd_stream.service.dashboard.page_data import ServiceCard, View
+from acfd_stream.service.streams.registry import Board
 
 MOST_REQUESTS = 16
 """Requests that are answered at once; one more gets 503."""
@@ -271,7 +271,7 @@ def _plain(status: HTTPStatus, text: str) -> Answer:
 
 
 def _page_file(name: str) -> bytes:
-    return resources.files("acfd_stream.service").joinpath("page", name).read_bytes()
+    return resources.files("acfd_stream.service.dashboard").joinpath("page", name).read_bytes()
 
 
 def _host_name(host: str) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2
 
-from acfd_stream.service.bearer import Grant, TokenFile, now_utc
+from acfd_stream.service.access.permits import Permit, Permits
+from acfd_stream.service.access.token_file import Grant, TokenFile, now_utc
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
-from acfd_stream.service.permits import Permit, Permits
 from acfd_stream.service.status import StatusError, abort
 
 QUOTA_RETRY_SECONDS = 5.0

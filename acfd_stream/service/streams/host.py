@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from acfd_stream.errors import OverloadedError
-from acfd_stream.heap import IdleTrim
+from acfd_stream.malloc import IdleTrim
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.scheduler import Scheduler
-from acfd_stream.service.board import Board
-from acfd_stream.service.seal import Seal
+from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, draining
-from acfd_stream.service.stream import Stream
+from acfd_stream.service.streams.registry import Board
+from acfd_stream.service.streams.stream import Stream
 
 _WATCH_SECONDS = 0.2
 _PATIENCE_SECONDS = 1.0  # how long a stream that hands over may wait for its next result

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from acfd_stream.metrics import DecodeFault, Metrics, Path, StreamState
-from acfd_stream.service.history import History
-from acfd_stream.service.overlay import OverlayWindow
+from acfd_stream.service.streams.history import History
+from acfd_stream.service.streams.preview import OverlayWindow
 from acfd_stream.types import FrameResult, MediaInfo, Mode, Outcome
 
 ENDED_STREAMS = 12

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service import tokens
-from acfd_stream.service.stamps import Stamps
+from acfd_stream.service.access import resume_token as tokens
+from acfd_stream.service.access.file_watch import Stamps
 
 LEAST_BYTES = 16
 """Of a secret; shorter ones can be guessed."""

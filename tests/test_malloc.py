@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acfd_stream.heap import REST_SECONDS, IdleTrim, limit_heaps, trim
+from acfd_stream.malloc import REST_SECONDS, IdleTrim, limit_heaps, trim
 
 
 def test_memory_goes_back_once_after_a_rest() -> None:

@@ -17,15 +17,15 @@ from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import Path
 from acfd_stream.pipeline.capacity import Reservation
 from acfd_stream.pipeline.ledger import StageSummary
-from acfd_stream.service.access import caller_name, current_permit
-from acfd_stream.service.feeding import Feeder, content_of
-from acfd_stream.service.host import StreamHost
+from acfd_stream.service.access.interceptor import caller_name, current_permit
+from acfd_stream.service.access.sources import open_allowed
 from acfd_stream.service.model_messages import loaded_model_pb, model_info_pb
 from acfd_stream.service.requests import StreamRequest, read_request, require_engine
 from acfd_stream.service.settings import Limits
-from acfd_stream.service.sources import open_allowed
 from acfd_stream.service.status import RETRY_SECONDS, not_found
-from acfd_stream.service.stream import Stream, demand_of
+from acfd_stream.service.streams.host import StreamHost
+from acfd_stream.service.streams.request_reader import Feeder, content_of
+from acfd_stream.service.streams.stream import Stream, demand_of
 from acfd_stream.types import Mode, Picture
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
 from acfd_stream.video.bytestream import ByteStream

@@ -1,0 +1,1 @@
+"""Who may call: tokens, permits, quotas, certificates, and signed resume tokens."""
