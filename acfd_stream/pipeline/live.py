@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from acfd_stream.config import PaceConfig, ShotConfig, TrackConfig, VideoConfig
-from acfd_stream.pipeline.stream import Settled
-from acfd_stream.types import FrameResult, Outcome, Verdict
+from acfd_stream.pipeline.stream import SettledFrame
+from acfd_stream.types import Outcome, Verdict
 
 
 def configs_for(
@@ -21,16 +21,15 @@ def configs_for(
     return video, track or TrackConfig(fills_gaps=False), shot or ShotConfig(lookahead_frames=0)
 
 
-def judged(settled: Settled, pace: PaceConfig) -> FrameResult:
-    """The result with the verdict on its age, which ends now."""
-    result = settled.result
+def verdict_now(settled: SettledFrame, pace: PaceConfig) -> Verdict:
+    """The verdict on a settled frame whose latency ends now."""
     latency = None if settled.arrived_at is None else time.perf_counter() - settled.arrived_at
-    if result.verdict.outcome is not Outcome.OK:
-        return replace(result, verdict=replace(result.verdict, latency_seconds=latency))
-    return result if latency is None else replace(result, verdict=aged(latency, result.timings, pace))
+    if settled.verdict.outcome is not Outcome.OK:
+        return replace(settled.verdict, latency_seconds=latency)
+    return settled.verdict if latency is None else verdict_for(latency, settled.timings, pace)
 
 
-def aged(latency_seconds: float, timings: Mapping[str, float], pace: PaceConfig) -> Verdict:
+def verdict_for(latency_seconds: float, timings: Mapping[str, float], pace: PaceConfig) -> Verdict:
     """The verdict on a frame that was seen: late, by the stage that took longest, or not."""
     if not pace.is_live or latency_seconds <= pace.objective_seconds:
         return Verdict(latency_seconds=latency_seconds)

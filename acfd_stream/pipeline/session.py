@@ -26,9 +26,9 @@ from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.ledger import Ledger
-from acfd_stream.pipeline.live import configs_for, judged
+from acfd_stream.pipeline.live import configs_for, verdict_now
 from acfd_stream.pipeline.looking import Looker, Sight
-from acfd_stream.pipeline.stream import Settled, Stream, packed, packed_result, place_of, unpacked_result
+from acfd_stream.pipeline.stream import SettledFrame, Stream, packed, place_of
 from acfd_stream.types import DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
@@ -121,7 +121,7 @@ class TrackSession:
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
         self._stream = Stream(self.track_config, self.shot_config)
-        self._ready: deque[Settled] = deque()  # settled, not handed out yet
+        self._ready: deque[SettledFrame] = deque()  # settled, not handed out yet
         self._handed_out = 0  # results, from the beginning of the video
         self._swallowed = 0  # results to come that were handed out before the checkpoint
         self._at_end: tuple[dict[str, Any], int] | None = None  # the stream's state and results before the last ones
@@ -218,7 +218,7 @@ class TrackSession:
             "format": checkpoint.FORMAT,
             **self._signature(),
             "stream": stream,
-            "ready": [packed_result(settled.result) for settled in ready],
+            "ready": [settled.values() for settled in ready],
             "handed_out": handed_out,
             "swallowed": handed_out - base,
         }
@@ -268,10 +268,10 @@ class TrackSession:
     def _go_on(self, state: SessionState) -> None:
         """Become the session that ``state`` was taken from."""
         checkpoint.check(state, self._signature())
-        values, time_base = state.values, self.info.time_base
+        values = state.values
         with checkpoint.telling_damage(is_resumed=True):
-            self._stream.restore(values["stream"], time_base)
-            self._ready.extend(Settled(unpacked_result(result, time_base)) for result in values["ready"])
+            self._stream.restore(values["stream"])
+            self._ready.extend(map(SettledFrame.from_values, values["ready"]))
             self._handed_out, self._swallowed = int(values["handed_out"]), int(values["swallowed"])
             place = place_of(values["stream"])
         self._looker.go_on(self._stream.held)
@@ -308,9 +308,9 @@ class TrackSession:
     def _is_over(self) -> bool:
         return self._is_closed or self._is_stopped
 
-    def _handed(self, settled: Settled) -> Iterator[tuple[Frame | None, FrameResult]]:
+    def _handed(self, settled: SettledFrame) -> Iterator[tuple[Frame | None, FrameResult]]:
         """Hand out one result, and watch how long it takes until the next one is wanted."""
-        result = judged(settled, self.pace)
+        result = settled.result(self.info.time_base, verdict_now(settled, self.pace))
         self.ledger.add(result.timings)
         self._ahead.drop_reason = DropReason.CLIENT_SLOW
         begin = time.perf_counter()

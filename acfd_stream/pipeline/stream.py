@@ -6,7 +6,7 @@ import base64
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -35,19 +35,73 @@ from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
 
 
 @dataclass(slots=True)
-class Settled:
-    """A result, with what only the session needs to know of its frame."""
+class SettledFrame:
+    """All that is known of a frame so far; ``result`` is built from it once, when it is handed out."""
 
-    result: FrameResult
+    index: int
+    pts: int
+    is_pts_filled: bool
+    timings: StageSeconds = field(default_factory=dict)
+    is_truncated: bool = False
+    reused: bool = False
+    shot: int = 0
+    faces: tuple[Face, ...] = ()
+    verdict: Verdict = field(default_factory=Verdict)
     arrived_at: float | None = None  # perf_counter() when its bytes were there
     frame: Frame | None = None  # only where its pixels are wanted
+
+    @classmethod
+    def of(cls, frame: Frame, timings: StageSeconds) -> SettledFrame:
+        """The record of a frame that has just been detected, or dropped."""
+        return cls(frame.index, frame.pts, frame.is_pts_filled, timings, arrived_at=frame.arrived_at)
+
+    def result(self, time_base: Fraction, verdict: Verdict) -> FrameResult:
+        """The result that users get."""
+        return FrameResult(
+            index=self.index,
+            pts=self.pts,
+            time_base=time_base,
+            pts_seconds=float(self.pts * time_base),
+            faces=self.faces,
+            shot=self.shot,
+            is_pts_filled=self.is_pts_filled,
+            reused=self.reused,
+            is_truncated=self.is_truncated,
+            timings=self.timings,
+            verdict=verdict,
+        )
+
+    def values(self) -> list[Any]:
+        """The record for JSON, without its timings."""
+        verdict = self.verdict
+        reason = None if verdict.drop_reason is None else verdict.drop_reason.value
+        faces = [[face.track_id, list(face.box_xyxy), face.score, face.state.value] for face in self.faces]
+        flags = [self.is_pts_filled, self.reused, self.is_truncated]
+        return [self.index, self.pts, self.shot, flags, verdict.outcome.value, reason, verdict.failure, faces]
+
+    @classmethod
+    def from_values(cls, values: list[Any]) -> SettledFrame:
+        """The record that ``values`` gave."""
+        index, pts, shot, (is_pts_filled, reused, is_truncated), outcome, reason, failure, faces = values
+        return cls(
+            index,
+            pts,
+            is_pts_filled,
+            is_truncated=is_truncated,
+            reused=reused,
+            shot=shot,
+            faces=tuple(Face(key, (x1, y1, x2, y2), score, FaceState(s)) for key, (x1, y1, x2, y2), score, s in faces),
+            verdict=Verdict(
+                Outcome(outcome), drop_reason=None if reason is None else DropReason(reason), failure=failure
+            ),
+        )
 
 
 @dataclass(slots=True)
 class _Unsettled:
     """A frame between the detector and its result."""
 
-    settled: Settled  # what is known of it so far
+    settled: SettledFrame
     detections: Detections
     is_seen: bool  # by shot detector and network; False: it was dropped or could not be decoded
 
@@ -73,7 +127,7 @@ class Stream:
         """Tracks started so far."""
         return self._tracker.tracks_started
 
-    def push(self, sight: Sight, keeps_frame: bool) -> list[Settled]:
+    def push(self, sight: Sight, keeps_frame: bool) -> list[SettledFrame]:
         """Take the next frame; the frames that are settled now, in order."""
         begin = time.perf_counter()
         self.held = sight.memory
@@ -83,8 +137,9 @@ class Stream:
             self._found = sight.detections
         frame, found = sight.decoded.frame, self._found
         is_truncated = found.is_truncated and found.cut_score >= self._keep_score
-        result = replace(_begun(frame, is_truncated, sight.timings), reused=sight.is_held)
-        entry = Settled(result, frame.arrived_at, frame if keeps_frame else None)
+        entry = SettledFrame.of(frame, sight.timings)
+        entry.is_truncated, entry.reused = is_truncated, sight.is_held
+        entry.frame = frame if keeps_frame else None
         self._undecided.append(_Unsettled(entry, found, is_seen=True))
         settled = self._decided(self._shots.push(frame.picture))
         self._place = Place(frame.index, frame.pts, frame.is_pts_filled, sight.decoded.tally)
@@ -92,49 +147,49 @@ class Stream:
         sight.timings["track"] = time.perf_counter() - begin
         return settled
 
-    def _push_unseen(self, sight: Sight) -> list[Settled]:
+    def _push_unseen(self, sight: Sight) -> list[SettledFrame]:
         """Take a frame that nobody looked at: it was dropped or could not be decoded. What is settled now, in order."""
         frame, drop_reason = sight.decoded.frame, sight.decoded.drop_reason
         outcome = Outcome.FAILED if drop_reason is None else Outcome.DROPPED
-        verdict = Verdict(outcome, drop_reason=drop_reason, failure=frame.failure)
-        result = replace(_begun(frame, False, sight.timings), verdict=verdict)
-        self._undecided.append(_Unsettled(Settled(result, frame.arrived_at), Detections.empty(), is_seen=False))
+        entry = SettledFrame.of(frame, sight.timings)
+        entry.verdict = Verdict(outcome, drop_reason=drop_reason, failure=frame.failure)
+        self._undecided.append(_Unsettled(entry, Detections.empty(), is_seen=False))
         self.next_index = frame.index + 1
         return self._decided([])
 
-    def flush(self) -> list[Settled]:
+    def flush(self) -> list[SettledFrame]:
         """The stream has ended; what was still open."""
         return self._decided(self._shots.flush()) + self._with_faces(self._tracker.flush())
 
-    def _decided(self, verdicts: list[ShotChange | None]) -> list[Settled]:
+    def _decided(self, verdicts: list[ShotChange | None]) -> list[SettledFrame]:
         settled = self._unseen()
         for verdict in verdicts:
             settled += self._in_shot(is_new=verdict is not None)
             settled += self._unseen()
         return settled
 
-    def _unseen(self) -> list[Settled]:
+    def _unseen(self) -> list[SettledFrame]:
         """Frames that await no verdict, up to the first that does."""
-        settled: list[Settled] = []
+        settled: list[SettledFrame] = []
         while self._undecided and not self._undecided[0].is_seen:
             settled += self._in_shot(is_new=False)
         return settled
 
-    def _in_shot(self, is_new: bool) -> list[Settled]:
+    def _in_shot(self, is_new: bool) -> list[SettledFrame]:
         entry = self._undecided.popleft()
         self._shot += is_new
-        entry.settled.result = replace(entry.settled.result, shot=self._shot)
+        entry.settled.shot = self._shot
         self._tracked.append(entry)
         # The tracker repeats the frame before, which must be of the same drawing: behind one that nobody saw it looks.
-        is_held = entry.settled.result.reused and self._follows_seen
+        is_held = entry.settled.reused and self._follows_seen
         self._follows_seen = entry.is_seen
         return self._with_faces(self._tracker.push(entry.detections, is_new_shot=is_new, is_held=is_held))
 
-    def _with_faces(self, faces_by_frame: list[tuple[Face, ...]]) -> list[Settled]:
+    def _with_faces(self, faces_by_frame: list[tuple[Face, ...]]) -> list[SettledFrame]:
         done = []
         for faces in faces_by_frame:
             settled = self._tracked.popleft().settled
-            settled.result = replace(settled.result, faces=faces)
+            settled.faces = faces
             done.append(settled)
         return done
 
@@ -151,11 +206,11 @@ class Stream:
             "shot": self._shot,
             "shots": self._shots.state(),
             "tracker": self._tracker.state(),
-            "undecided": [[packed_result(e.settled.result), e.is_seen, _packed(e.detections)] for e in self._undecided],
-            "tracked": [packed_result(entry.settled.result) for entry in self._tracked],
+            "undecided": [[e.settled.values(), e.is_seen, _packed(e.detections)] for e in self._undecided],
+            "tracked": [entry.settled.values() for entry in self._tracked],
         }
 
-    def restore(self, state: Mapping[str, Any], time_base: Fraction) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state`` was taken from.
 
         Raises:
@@ -169,12 +224,11 @@ class Stream:
         self._place = place_of(state)
         self._shot, self.next_index = int(state["shot"]), int(state["next_index"])
         self._undecided = deque(
-            _Unsettled(Settled(unpacked_result(result, time_base)), _unpacked(found), bool(is_seen))
-            for result, is_seen, found in state["undecided"]
+            _Unsettled(SettledFrame.from_values(values), _unpacked(found), bool(is_seen))
+            for values, is_seen, found in state["undecided"]
         )
         self._tracked = deque(
-            _Unsettled(Settled(unpacked_result(result, time_base)), Detections.empty(), True)
-            for result in state["tracked"]
+            _Unsettled(SettledFrame.from_values(values), Detections.empty(), True) for values in state["tracked"]
         )
 
 
@@ -195,19 +249,6 @@ def place_of(state: Mapping[str, Any]) -> Place | None:
     return Place.from_values(state["place"], is_picture)
 
 
-def _begun(frame: Frame, is_truncated: bool, timings: StageSeconds) -> FrameResult:
-    return FrameResult(
-        index=frame.index,
-        pts=frame.pts,
-        time_base=frame.time_base,
-        pts_seconds=frame.pts_seconds,
-        faces=(),
-        is_pts_filled=frame.is_pts_filled,
-        is_truncated=is_truncated,
-        timings=timings,
-    )
-
-
 def _packed(detections: Detections) -> list[Any]:
     return [
         detections.boxes_xyxy.tolist(),
@@ -221,30 +262,4 @@ def _unpacked(values: list[Any]) -> Detections:
     boxes, scores, is_truncated, cut_score = values
     return Detections(
         np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), bool(is_truncated), float(cut_score)
-    )
-
-
-def packed_result(result: FrameResult) -> list[Any]:
-    """A result for JSON, without its time base and timings."""
-    verdict = result.verdict
-    reason = None if verdict.drop_reason is None else verdict.drop_reason.value
-    faces = [[face.track_id, list(face.box_xyxy), face.score, face.state.value] for face in result.faces]
-    flags = [result.is_pts_filled, result.reused, result.is_truncated]
-    return [result.index, result.pts, result.shot, flags, verdict.outcome.value, reason, verdict.failure, faces]
-
-
-def unpacked_result(values: list[Any], time_base: Fraction) -> FrameResult:
-    """The result that ``packed_result`` was given."""
-    index, pts, shot, (is_pts_filled, reused, is_truncated), outcome, reason, failure, faces = values
-    return FrameResult(
-        index=index,
-        pts=pts,
-        time_base=time_base,
-        pts_seconds=float(pts * time_base),
-        faces=tuple(Face(key, (x1, y1, x2, y2), score, FaceState(s)) for key, (x1, y1, x2, y2), score, s in faces),
-        shot=shot,
-        is_pts_filled=is_pts_filled,
-        reused=reused,
-        is_truncated=is_truncated,
-        verdict=Verdict(Outcome(outcome), drop_reason=None if reason is None else DropReason(reason), failure=failure),
     )

@@ -25,7 +25,7 @@ from acfd_stream.pipeline.capacity import Demand, Reservation
 from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
 from acfd_stream.pipeline.lane import Lane
 from acfd_stream.pipeline.ledger import Ledger
-from acfd_stream.pipeline.live import aged
+from acfd_stream.pipeline.live import verdict_for
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import settings_of
 from acfd_stream.service.access.token_signer import Seal
@@ -335,7 +335,7 @@ class Stream:
         waited = time.perf_counter() - settled.at
         timings = {**result.timings, "encode": waited}
         if self.request is not None and verdict.outcome in (Outcome.OK, Outcome.LATE):
-            verdict = aged((verdict.latency_seconds or 0.0) + waited, timings, self.request.pace)
+            verdict = verdict_for((verdict.latency_seconds or 0.0) + waited, timings, self.request.pace)
         return replace(result, timings=timings, verdict=verdict)
 
     def _count(self, results: list[FrameResult], send_seconds: float) -> None:
