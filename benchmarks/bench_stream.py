@@ -19,7 +19,7 @@ from typing import Any
 from acfd_stream import Detector
 from acfd_stream.config import VideoConfig
 from acfd_stream.outputs import open_writer
-from acfd_stream.pipeline.ledger import STAGES
+from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import end_of, header_of
 from acfd_stream.types import FrameResult

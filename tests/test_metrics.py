@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import LATENCY_BUCKETS, Codec, DecodeFault, Metrics, Path, QueueStage, StreamState, member
-from acfd_stream.pipeline.ledger import STAGES
+from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.types import DropReason, Mode, Outcome, Stage
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from acfd_stream import types
-from acfd_stream.pipeline.ledger import STAGES
+from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 
 PROTOS = sorted((Path(__file__).resolve().parent.parent / "protos").rglob("*.proto"))

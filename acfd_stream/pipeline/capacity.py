@@ -28,7 +28,7 @@ from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores,
 from acfd_stream.errors import OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.costs import Costs, Size, megapixels
-from acfd_stream.pipeline.live_view import LiveView
+from acfd_stream.pipeline.live_input_size import LiveView
 
 UPKEEP_SECONDS = 0.003
 """Of a frame, where nobody has measured it."""

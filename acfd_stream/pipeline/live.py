@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from acfd_stream.config import PaceConfig, ShotConfig, TrackConfig, VideoConfig
-from acfd_stream.pipeline.stream import SettledFrame
+from acfd_stream.pipeline.stream_tracker import SettledFrame
 from acfd_stream.types import Outcome, Verdict
 
 

@@ -23,7 +23,7 @@ from acfd_stream.metrics import Metrics, Pool, QueueStage
 from acfd_stream.pipeline.batching import Backlog, LaneQueue, Seen, Ticket
 from acfd_stream.pipeline.costs import Costs, Size, blank_picture, measure_costs
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.lane import Lane
+from acfd_stream.pipeline.shared_engine import Lane
 from acfd_stream.types import Picture
 from acfd_stream.video.picture import picture_bytes
 

@@ -25,10 +25,10 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.ledger import Ledger
+from acfd_stream.pipeline.stage_times import Ledger
 from acfd_stream.pipeline.live import configs_for, verdict_now
-from acfd_stream.pipeline.looking import Looker, Sight
-from acfd_stream.pipeline.stream import SettledFrame, Stream, packed, place_of
+from acfd_stream.pipeline.detection import Looker, Sight
+from acfd_stream.pipeline.stream_tracker import SettledFrame, Stream, packed, place_of
 from acfd_stream.types import DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo

@@ -22,7 +22,7 @@ from acfd_stream.config import (
 )
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.live_view import LIVE_VIEWS, LiveView
+from acfd_stream.pipeline.live_input_size import LIVE_VIEWS, LiveView
 from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError

@@ -19,9 +19,9 @@ from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
-from acfd_stream.pipeline.live_view import LiveView, choose_live_view
+from acfd_stream.pipeline.live_input_size import LiveView, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
-from acfd_stream.pipeline.upkeep import measure_upkeep
+from acfd_stream.pipeline.cpu_overhead import measure_upkeep
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import Seal

@@ -13,7 +13,7 @@ from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
 from tests.clips import drawing, encode
 from tests.pipeline.fake_engine import Gate, picture
-from tests.pipeline.lanes import Submit
+from tests.pipeline.shared_engines import Submit
 
 SIZE = (96, 128)
 FRAMES = 60

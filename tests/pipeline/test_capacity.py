@@ -17,7 +17,7 @@ from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.batching import Backlog, LaneQueue, Ticket
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
 from acfd_stream.pipeline.costs import Costs, Size, measure_costs
-from acfd_stream.pipeline.upkeep import measure_upkeep
+from acfd_stream.pipeline.cpu_overhead import measure_upkeep
 from tests.clock import Clock
 from tests.pipeline.fake_engine import FakeEngine, picture
 

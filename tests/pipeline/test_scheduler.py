@@ -14,12 +14,12 @@ from acfd_stream.config import LaneConfig, SchedulerConfig
 from acfd_stream.errors import RunnerError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.batching import Seen
-from acfd_stream.pipeline.lane import Lane
+from acfd_stream.pipeline.shared_engine import Lane
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.video.picture import picture_bytes
 from tests.clock import Clock
 from tests.pipeline.fake_engine import WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture
-from tests.pipeline.lanes import NO_WAIT, Submit, values, when
+from tests.pipeline.shared_engines import NO_WAIT, Submit, values, when
 
 
 def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[Lane, Future[list[Seen]]]:

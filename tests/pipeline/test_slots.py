@@ -21,7 +21,7 @@ from acfd_stream.pipeline.costs import Costs, measure_costs
 from acfd_stream.pipeline.scheduler import Scheduler
 from tests.clock import Clock
 from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture
-from tests.pipeline.lanes import NO_WAIT, Submit, values, when
+from tests.pipeline.shared_engines import NO_WAIT, Submit, values, when
 
 HD = (720, 1280)
 OBJECTIVE = 0.05

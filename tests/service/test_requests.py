@@ -9,7 +9,7 @@ import pytest
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.pipeline.checkpoint import FORMAT
-from acfd_stream.pipeline.live_view import LiveView
+from acfd_stream.pipeline.live_input_size import LiveView
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import stream_pb2

@@ -16,7 +16,7 @@ from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import Path
 from acfd_stream.pipeline.capacity import Reservation
-from acfd_stream.pipeline.ledger import StageSummary
+from acfd_stream.pipeline.stage_times import StageSummary
 from acfd_stream.service.access.interceptor import caller_name, current_permit
 from acfd_stream.service.access.sources import open_allowed
 from acfd_stream.service.model_messages import loaded_model_pb, model_info_pb

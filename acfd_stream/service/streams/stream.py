@@ -23,8 +23,8 @@ from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
 from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
-from acfd_stream.pipeline.lane import Lane
-from acfd_stream.pipeline.ledger import Ledger
+from acfd_stream.pipeline.shared_engine import Lane
+from acfd_stream.pipeline.stage_times import Ledger
 from acfd_stream.pipeline.live import verdict_for
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import settings_of

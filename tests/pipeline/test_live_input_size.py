@@ -10,12 +10,12 @@ import pytest
 from acfd_stream.config import DetectConfig, LaneConfig
 from acfd_stream.detect.detector import StageSeconds, letterboxes
 from acfd_stream.pipeline.costs import Costs, measure_costs
-from acfd_stream.pipeline.live_view import LIVE_VIEWS, LiveView, choose_live_view
+from acfd_stream.pipeline.live_input_size import LIVE_VIEWS, LiveView, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.types import Detections, Picture
 from tests.clock import Clock
 from tests.pipeline.fake_engine import FakeEngine, picture
-from tests.pipeline.lanes import NO_WAIT
+from tests.pipeline.shared_engines import NO_WAIT
 
 HD = (720, 1280)
 OBJECTIVE = 0.05

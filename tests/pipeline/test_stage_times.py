@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.pipeline.ledger import STAGES, Ledger
+from acfd_stream.pipeline.stage_times import STAGES, Ledger
 
 BUCKET = 0.011  # a bucket is 2 % wide and answered by its middle
 

@@ -12,8 +12,8 @@ import numpy as np
 from acfd_stream.config import Pace, PaceConfig
 from acfd_stream.pipeline.costs import Size, painted
 from acfd_stream.pipeline.live import configs_for
-from acfd_stream.pipeline.looking import Sight
-from acfd_stream.pipeline.stream import Stream
+from acfd_stream.pipeline.detection import Sight
+from acfd_stream.pipeline.stream_tracker import Stream
 from acfd_stream.types import Detections, Frame
 from acfd_stream.video.held import HeldDetector
 from acfd_stream.video.place import Tally

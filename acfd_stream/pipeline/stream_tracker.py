@@ -15,7 +15,7 @@ import numpy as np
 from acfd_stream import ops
 from acfd_stream.config import ShotConfig, TrackConfig
 from acfd_stream.pipeline.engine import StageSeconds
-from acfd_stream.pipeline.looking import Sight
+from acfd_stream.pipeline.detection import Sight
 from acfd_stream.track.tracker import FaceTracker
 from acfd_stream.types import (
     Detections,
