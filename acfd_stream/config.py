@@ -268,7 +268,7 @@ class SchedulerConfig:
 
 
 @dataclass(frozen=True)
-class LaneConfig:
+class StreamQueueConfig:
     """What one stream may ask of the engine."""
 
     priority: int = 1
@@ -291,7 +291,7 @@ class LaneConfig:
         require(self.in_flight >= 1, "in_flight", self.in_flight, ">= 1")
 
     @classmethod
-    def background(cls, batch: int = 4) -> LaneConfig:
+    def background(cls, batch: int = 4) -> StreamQueueConfig:
         """For a file: whole batches, in what the live streams leave."""
         return cls(priority=2, deadline_seconds=None, batch=batch, batch_share=64, in_flight=max(8, batch))
 

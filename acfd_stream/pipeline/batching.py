@@ -2,14 +2,14 @@
 
 Every call is told the time, so the rules can be tried in a simulation as they are.
 
-1. Most urgent lane first, then the picture that is due first. A lane's turn counts from when it was last served, so
+1. Most urgent stream first, then the picture that is due first. A stream's turn counts from when it was last served, so
    one that asks for more than the others does not get it at their expense; one that has waited long gains urgency.
    Of one stream's pictures only so many are looked at at once.
 2. A batch stays small enough for its earliest deadline that can still be met, and no larger than makes it cheaper; with
    live pictures, no larger than has them sooner done on average than one by one.
-3. Pictures without a deadline fill what live ones leave, in short batches while a live lane is open. Where those leave
-   nothing, each such lane still gets a picture now and then, one lane after the other.
-4. A batch that is not full waits for a live lane whose next picture is about to come, and only for as long as running
+3. Pictures without a deadline fill what live ones leave, in short batches while a live stream is open. Where
+   those leave nothing, each such stream still gets a picture now and then, one stream after the other.
+4. A batch that is not full waits for a live stream whose next picture is about to come, and only for as long as running
    that picture apart would cost; a lone stream waits for nobody.
 
 An engine with several slots asks for the next batch whenever one of them is free.
@@ -22,7 +22,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import count, islice
 
-from acfd_stream.config import LaneConfig, SchedulerConfig
+from acfd_stream.config import SchedulerConfig, StreamQueueConfig
 from acfd_stream.detect.detector import StageSeconds
 from acfd_stream.pipeline.costs import Costs
 from acfd_stream.types import Detections, Picture
@@ -37,7 +37,7 @@ _JOINED = 1.1
 
 
 @dataclass(eq=False, slots=True)
-class Ticket:
+class QueuedPicture:
     """A picture on its way through the engine."""
 
     picture: Picture
@@ -50,12 +50,12 @@ class Ticket:
 
 
 @dataclass(eq=False, slots=True)
-class LaneQueue:
+class StreamQueue:
     """What the rules know of a stream."""
 
-    config: LaneConfig
-    served: float  # when a picture of it last went to the engine, or the lane was opened
-    waiting: deque[Ticket] = field(default_factory=deque)
+    config: StreamQueueConfig
+    served: float  # when a picture of it last went to the engine, or the stream was opened
+    waiting: deque[QueuedPicture] = field(default_factory=deque)
     running: int = 0
     arrived: float = -math.inf
     gap: float = math.inf  # usual seconds between pictures
@@ -86,8 +86,8 @@ class LaneQueue:
         return (self.arrived + self.gap, until) if now < until < math.inf else None
 
 
-class Backlog:
-    """The pictures of all lanes that wait for the engine. For one thread at a time.
+class BatchQueue:
+    """The pictures of all streams that wait for the engine. For one thread at a time.
 
     Args:
         costs: what batches take.
@@ -97,11 +97,11 @@ class Backlog:
 
     def __init__(self, costs: Costs, config: SchedulerConfig, batch: int) -> None:
         self.costs = costs
-        self.lanes: dict[LaneQueue, None] = {}  # in the order in which they were opened
+        self.streams: dict[StreamQueue, None] = {}  # in the order in which they were opened
         self._config = config
         self._batch = batch
         self._numbers = count()
-        self._next_favour = -math.inf  # when a lane without deadlines may go before live ones again
+        self._next_favour = -math.inf  # when a stream without deadlines may go before live ones again
 
     @property
     def most(self) -> int:
@@ -111,36 +111,38 @@ class Backlog:
     @property
     def waiting(self) -> int:
         """Pictures that wait."""
-        return sum(len(lane.waiting) for lane in self.lanes)
+        return sum(len(stream.waiting) for stream in self.streams)
 
-    def open_lane(self, config: LaneConfig, now: float) -> LaneQueue:
+    def open_shared(self, config: StreamQueueConfig, now: float) -> StreamQueue:
         """A new stream."""
-        lane = LaneQueue(config, served=now)
-        self.lanes[lane] = None
-        return lane
+        stream = StreamQueue(config, served=now)
+        self.streams[stream] = None
+        return stream
 
-    def close_lane(self, lane: LaneQueue) -> list[Ticket]:
+    def close_stream(self, stream: StreamQueue) -> list[QueuedPicture]:
         """Forget a stream; its pictures that were still waiting."""
-        self.lanes.pop(lane, None)
-        dropped = list(lane.waiting)
-        lane.waiting.clear()
+        self.streams.pop(stream, None)
+        dropped = list(stream.waiting)
+        stream.waiting.clear()
         return dropped
 
-    def add(self, lane: LaneQueue, ticket: Ticket) -> None:
-        """Put a picture at the end of its lane."""
+    def add(self, stream: StreamQueue, ticket: QueuedPicture) -> None:
+        """Put a picture at the end of its stream."""
         ticket.number = next(self._numbers)
-        lane.note_arrival(ticket.arrived)
-        lane.waiting.append(ticket)
+        stream.note_arrival(ticket.arrived)
+        stream.waiting.append(ticket)
 
-    def next_batch(self, now: float, *, is_draining: bool = False) -> tuple[list[tuple[LaneQueue, Ticket]], float]:
+    def next_batch(
+        self, now: float, *, is_draining: bool = False
+    ) -> tuple[list[tuple[StreamQueue, QueuedPicture]], float]:
         """What to run now.
 
         Args:
-            now: seconds, of the same clock as ``Ticket.arrived``.
+            now: seconds, of the same clock as ``QueuedPicture.arrived``.
             is_draining: nothing more will come, so nothing is waited for.
 
         Returns:
-            Pictures with their lanes, taken out of the backlog: whoever has run them counts ``running`` down. And,
+            Pictures with their streams, taken out of the backlog: whoever has run them counts ``running`` down. And,
             where there are none, when to ask again if nothing has come before (infinite: not at all).
         """
         favoured = self._favoured(now)
@@ -151,53 +153,55 @@ class Backlog:
             until = self._worth_waiting(picked, now)
             if until > now:
                 return [], until
-        for lane, _ in picked:
-            if lane is favoured:
-                lanes = sum(not lane.is_live for lane in self.lanes)
-                self._next_favour = now + self._config.ageing_seconds / lanes
-            lane.waiting.popleft()
-            lane.running += 1
-            lane.served = now
+        for stream, _ in picked:
+            if stream is favoured:
+                streams = sum(not stream.is_live for stream in self.streams)
+                self._next_favour = now + self._config.ageing_seconds / streams
+            stream.waiting.popleft()
+            stream.running += 1
+            stream.served = now
         return picked, now
 
-    def _picked(self, now: float, favoured: LaneQueue | None) -> list[tuple[LaneQueue, Ticket]]:
+    def _picked(self, now: float, favoured: StreamQueue | None) -> list[tuple[StreamQueue, QueuedPicture]]:
         ordered = sorted(
-            (*self._turn(lane, ticket, now, is_next=place == 0, is_favoured=lane is favoured), lane, ticket)
-            for lane in self.lanes
-            for place, ticket in enumerate(islice(lane.waiting, max(0, lane.config.batch_share - lane.running)))
+            (*self._turn(stream, ticket, now, is_next=place == 0, is_favoured=stream is favoured), stream, ticket)
+            for stream in self.streams
+            for place, ticket in enumerate(islice(stream.waiting, max(0, stream.config.batch_share - stream.running)))
         )
-        picked: list[tuple[LaneQueue, Ticket]] = []
+        picked: list[tuple[StreamQueue, QueuedPicture]] = []
         alone = live_seconds = 0.0
         finish_by = math.inf
         background_seconds = self._background_seconds()
-        for *_, lane, ticket in ordered:
+        for *_, stream, ticket in ordered:
             alone += ticket.alone_seconds
             done = now + self.costs.batch_seconds(alone, len(picked) + 1)
-            limit = finish_by if lane.is_live else min(finish_by, now + max(background_seconds, live_seconds * _JOINED))
-            most = self.most if lane.is_live or live_seconds else min(self._batch, self.costs.file_batch)
+            limit = (
+                finish_by if stream.is_live else min(finish_by, now + max(background_seconds, live_seconds * _JOINED))
+            )
+            most = self.most if stream.is_live or live_seconds else min(self._batch, self.costs.file_batch)
             if picked and (done > limit or len(picked) >= most):
                 break
-            picked.append((lane, ticket))
-            if lane.is_live:
+            picked.append((stream, ticket))
+            if stream.is_live:
                 live_seconds = done - now
                 if now + self.costs.batch_seconds(ticket.alone_seconds, 1) <= ticket.deadline:
                     finish_by = min(finish_by, ticket.deadline)
         return picked
 
-    def _favoured(self, now: float) -> LaneQueue | None:
-        """The lane without deadlines that has waited longest, if that is too long."""
+    def _favoured(self, now: float) -> StreamQueue | None:
+        """The stream without deadlines that has waited longest, if that is too long."""
         if now < self._next_favour:
             return None
-        waiting = [lane for lane in self.lanes if lane.waiting and not lane.is_live]
-        longest = min(waiting, key=LaneQueue.since, default=None)
+        waiting = [stream for stream in self.streams if stream.waiting and not stream.is_live]
+        longest = min(waiting, key=StreamQueue.since, default=None)
         return longest if longest and now - longest.since() >= self._config.ageing_seconds else None
 
     def _turn(
-        self, lane: LaneQueue, ticket: Ticket, now: float, *, is_next: bool, is_favoured: bool
+        self, stream: StreamQueue, ticket: QueuedPicture, now: float, *, is_next: bool, is_favoured: bool
     ) -> tuple[bool, int, float, int]:
-        """What lanes' pictures are ordered by: live ones first, urgency, when it is due, when it came."""
-        config = lane.config
-        since = lane.since() if is_next else now
+        """What streams' pictures are ordered by: live ones first, urgency, when it is due, when it came."""
+        config = stream.config
+        since = stream.since() if is_next else now
         if config.deadline_seconds is None:
             is_first = is_favoured and is_next
             return not is_first, 0 if is_first else config.priority, since, ticket.number
@@ -206,12 +210,14 @@ class Backlog:
 
     def _background_seconds(self) -> float:
         """Longest batch that holds up a live picture which comes just after it began."""
-        deadlines = [lane.config.deadline_seconds for lane in self.lanes if lane.config.deadline_seconds is not None]
+        deadlines = [
+            stream.config.deadline_seconds for stream in self.streams if stream.config.deadline_seconds is not None
+        ]
         return self._config.background_share * min(deadlines, default=math.inf)
 
-    def _worth_waiting(self, picked: list[tuple[LaneQueue, Ticket]], now: float) -> float:
-        """Until when a batch that is not full should wait for another live lane; not after ``now``: not at all."""
-        if not all(lane.is_live for lane, _ in picked):
+    def _worth_waiting(self, picked: list[tuple[StreamQueue, QueuedPicture]], now: float) -> float:
+        """Until when a batch that is not full should wait for another live stream; not after ``now``: not at all."""
+        if not all(stream.is_live for stream, _ in picked):
             return now
         taken, pictures = sum(ticket.alone_seconds for _, ticket in picked), len(picked)
         mean = taken / pictures
@@ -221,7 +227,7 @@ class Backlog:
         for _, ticket in picked:
             longest = self._config.wait_share * (ticket.deadline - ticket.arrived)
             until = min(until, ticket.arrived + min(longest, gain), ticket.deadline - together)
-        chosen = {lane for lane, _ in picked}
-        others = (lane for lane in self.lanes if lane.is_live and not lane.held and lane not in chosen)
-        coming = [expected for lane in others if (expected := lane.expected(now)) is not None]
+        chosen = {stream for stream, _ in picked}
+        others = (stream for stream in self.streams if stream.is_live and not stream.held and stream not in chosen)
+        coming = [expected for stream in others if (expected := stream.expected(now)) is not None]
         return min(until, max((latest for soonest, latest in coming if soonest <= until), default=now))

@@ -28,7 +28,7 @@ from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores,
 from acfd_stream.errors import OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.costs import Costs, Size, megapixels
-from acfd_stream.pipeline.live_input_size import LiveView
+from acfd_stream.pipeline.live_input_size import LiveInputSize
 
 UPKEEP_SECONDS = 0.003
 """Of a frame, where nobody has measured it."""
@@ -112,7 +112,7 @@ class Capacity:
         config: limits.
         scheduler: how it treats streams in file mode.
         metrics: where refusals and headroom are counted.
-        upkeep_seconds: what ``measure_upkeep`` says; streams correct it. Not asked where the config has a number.
+        upkeep_seconds: what ``measure_cpu_overhead`` says; streams correct it. Not asked where the config has a number.
         live_view: how large live frames are shown to the network where their stream asks for nothing else.
     """
 
@@ -123,9 +123,9 @@ class Capacity:
         scheduler: SchedulerConfig | None = None,
         metrics: Metrics | None = None,
         upkeep_seconds: float = UPKEEP_SECONDS,
-        live_view: LiveView | None = None,
+        live_view: LiveInputSize | None = None,
     ) -> None:
-        self.live_view = live_view or LiveView()
+        self.live_view = live_view or LiveInputSize()
         self.config = config or CapacityConfig()
         self._costs = costs
         self._scheduler = scheduler or SchedulerConfig()

@@ -11,9 +11,9 @@ import numpy as np
 
 from acfd_stream.config import Pace, PaceConfig
 from acfd_stream.pipeline.costs import Size, painted
+from acfd_stream.pipeline.detection import DetectedFrame
 from acfd_stream.pipeline.live import configs_for
-from acfd_stream.pipeline.detection import Sight
-from acfd_stream.pipeline.stream_tracker import Stream
+from acfd_stream.pipeline.stream_tracker import StreamTracker
 from acfd_stream.types import Detections, Frame
 from acfd_stream.video.held import HeldDetector
 from acfd_stream.video.place import Tally
@@ -24,7 +24,7 @@ _RATE = Fraction(1, 24)
 _FACES = 4
 
 
-def measure_upkeep(display_size: Size, clock: Callable[[], float] = time.perf_counter) -> float:
+def measure_cpu_overhead(display_size: Size, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of a frame of a live stream, the usual one of some: drawings that change all over, and faces that move.
 
     Args:
@@ -34,14 +34,14 @@ def measure_upkeep(display_size: Size, clock: Callable[[], float] = time.perf_co
     random = np.random.default_rng(0)
     pictures = [painted(display_size, lambda shape: random.integers(16, 236, shape, np.uint8)) for _ in range(3)]
     _, track_config, shot_config = configs_for(PaceConfig(Pace.LIVE), None, None, None)
-    held, stream = HeldDetector(), Stream(track_config, shot_config)
+    held, stream = HeldDetector(), StreamTracker(track_config, shot_config)
     taken = []
     for index in range(_FRAMES):
         frame = Frame(index, index, _RATE, pictures[index % len(pictures)])
         found = _faces(display_size, index)
         begin = clock()
         is_held = held.push(frame.picture)
-        sight = Sight(Decoded(frame, begin, Tally()), {}, is_held, held.memory, found)
+        sight = DetectedFrame(Decoded(frame, begin, Tally()), {}, is_held, held.memory, found)
         stream.push(sight, keeps_frame=False)
         taken.append(clock() - begin)
     return statistics.median(taken[_FIRST:])

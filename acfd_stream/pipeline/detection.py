@@ -19,7 +19,7 @@ _FRAMES_A_PICTURE = 2
 
 
 @dataclass(slots=True)
-class Sight:
+class DetectedFrame:
     """A frame on its way to the stream."""
 
     decoded: Decoded
@@ -34,7 +34,7 @@ class Sight:
         return bool(self.decoded.frame.picture.planes)
 
 
-class Looker:
+class DetectionStage:
     """The frames of one stream, taken in order by one thread, and looked at by that one or another."""
 
     def __init__(self, engine: Engine, *, every_frame: bool) -> None:
@@ -45,11 +45,11 @@ class Looker:
         """Tell held drawings as one who remembers this."""
         self._held.memory = memory
 
-    def take(self, decoded: Decoded) -> Sight:
+    def take(self, decoded: Decoded) -> DetectedFrame:
         """The next frame, and whether it has to be looked at."""
         begin = time.perf_counter()
         frame = decoded.frame
-        sight = Sight(decoded, {"ingest": frame.ingest_seconds, "decode": frame.decode_seconds})
+        sight = DetectedFrame(decoded, {"ingest": frame.ingest_seconds, "decode": frame.decode_seconds})
         if not sight.has_pixels:
             sight.memory = self._held.memory
             return sight
@@ -60,10 +60,10 @@ class Looker:
         sight.memory = self._held.memory
         return sight
 
-    def groups(self, frames: Iterator[Decoded]) -> Iterator[list[Sight]]:
+    def groups(self, frames: Iterator[Decoded]) -> Iterator[list[DetectedFrame]]:
         """The frames, so many at once that the network has a whole batch to look at."""
         pictures = self._engine.config.batch
-        group: list[Sight] = []
+        group: list[DetectedFrame] = []
         for decoded in frames:
             group.append(self.take(decoded))
             wanted = sum(1 for sight in group if not sight.is_held)
@@ -73,7 +73,7 @@ class Looker:
         if group:
             yield group
 
-    def look(self, group: Sequence[Sight]) -> None:
+    def look(self, group: Sequence[DetectedFrame]) -> None:
         """Find the faces in those frames of ``group`` that are not held."""
         begin = time.perf_counter()
         wanted = [sight for sight in group if sight.has_pixels and not sight.is_held]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from acfd_stream.pipeline.costs import Costs, Size
 from acfd_stream.pipeline.engine import Engine
 
-LIVE_VIEWS = (448, 384, 320)
+LIVE_SIZES = (448, 384, 320)
 """Longer sides, pixels, that are tried in turn where the engine's own view takes too long."""
 _SHARE = 0.25
 """Of the objective, for the network: it may take twice as long when the machine falters, and it is not all there is."""
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LiveView:
+class LiveInputSize:
     """The view of live frames."""
 
     side: int = 0  # longer side, pixels; 0: the engine's own
@@ -36,7 +36,7 @@ def choose_live_view(
     display_sizes: Sequence[Size],
     objective_seconds: float,
     clock: Callable[[], float] = time.perf_counter,
-) -> LiveView:
+) -> LiveInputSize:
     """The largest view whose pictures take a quarter of the objective, slow ones too; else the smallest there is.
 
     Args:
@@ -48,9 +48,9 @@ def choose_live_view(
     """
     limit, size, slowness = _SHARE * objective_seconds, engine.config.size, costs.pace * costs.tail
     own = costs.picture_seconds(display_sizes[0]) * slowness
-    smaller = [side for side in LIVE_VIEWS if side < size]
+    smaller = [side for side in LIVE_SIZES if side < size]
     if own <= limit or engine.config.scales or not smaller:
-        return LiveView()
+        return LiveInputSize()
     taken = {side: costs.picture_seconds(display_sizes[0], side) * slowness for side in smaller}
     side = next((side for side in smaller if taken[side] <= limit), smaller[-1])
     costs.measure_view(engine, display_sizes, side, clock)
@@ -59,4 +59,4 @@ def choose_live_view(
         "live frames are looked at %d pixels wide, where a slow one takes %.1f ms; at %d it takes %.1f, of %g allowed",
         side, found * 1e3, size, own * 1e3, objective_seconds * 1e3,
     )  # fmt: skip
-    return LiveView(side, own / _SHARE)
+    return LiveInputSize(side, own / _SHARE)

@@ -1,7 +1,7 @@
-"""One engine for many streams: each has a lane, a thread a slot of the engine takes batches from all of them.
+"""One engine for many streams: each has a stream, a thread a slot of the engine takes batches from all of them.
 
-A lane has a detector's face, so a TrackSession runs over it as over a detector of its own. The rules of who is next
-stand in ``batching``; here are the threads: callers that wait in their lane, and those that run the engine. A device
+A stream has a detector's face, so a TrackSession runs over it as over a detector of its own. The rules of who is next
+stand in ``batching``; here are the threads: callers that wait in their stream, and those that run the engine. A device
 that wants batches has one slot; a CPU has one for every core it may use, and gets single pictures, so that a frame
 which comes while another stream's is looked at begins at once on a core that is idle.
 """
@@ -16,21 +16,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
-from acfd_stream.config import LaneConfig, SchedulerConfig
+from acfd_stream.config import SchedulerConfig, StreamQueueConfig
 from acfd_stream.detect.runner import COMPILED_SHAPES
 from acfd_stream.errors import RunnerError
 from acfd_stream.metrics import Metrics, Pool, QueueStage
-from acfd_stream.pipeline.batching import Backlog, LaneQueue, Seen, Ticket
+from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, Seen, StreamQueue
 from acfd_stream.pipeline.costs import Costs, Size, blank_picture, measure_costs
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.shared_engine import Lane
+from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.types import Picture
 from acfd_stream.video.picture import picture_bytes
 
 _log = logging.getLogger(__name__)
 
 _PROBE_WEIGHT = 0.3  # a few of them must do, to take streams in again after the machine was busy with something else
-_Batch = list[tuple[LaneQueue, Ticket]]
+_Batch = list[tuple[StreamQueue, QueuedPicture]]
 
 
 class Scheduler:
@@ -65,9 +65,9 @@ class Scheduler:
         self._clock = clock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for the engine's threads
-        self._backlog = Backlog(self.costs, self.config, batch)
-        self._lanes: dict[LaneQueue, Lane] = {}
-        self._short_of_room: set[Lane] = set()
+        self._backlog = BatchQueue(self.costs, self.config, batch)
+        self._streams: dict[StreamQueue, SharedEngine] = {}
+        self._short_of_room: set[SharedEngine] = set()
         self._held_bytes = 0
         self._ready: OrderedDict[Size, None] = OrderedDict()
         self._is_draining = self._is_stopped = False
@@ -92,13 +92,7 @@ class Scheduler:
         """Bytes of pictures that wait or are looked at."""
         return self._held_bytes
 
-    @property
-    def waiting_pictures(self) -> int:
-        """Pictures that wait for the engine."""
-        with self._lock:
-            return self._backlog.waiting
-
-    def open_lane(self, config: LaneConfig | None = None, view_side: int = 0) -> Lane:
+    def open_shared(self, config: StreamQueueConfig | None = None, view_side: int = 0) -> SharedEngine:
         """A stream's own way to the engine; close it when the stream ends.
 
         Args:
@@ -111,9 +105,11 @@ class Scheduler:
         with self._lock:
             if not self.is_running:
                 raise self._why_stopped()
-            queue = self._backlog.open_lane(config or LaneConfig(), self._clock())
-            lane = self._lanes[queue] = Lane(self, queue, self._lock, view_side)
-            return lane
+            queue = self._backlog.open_shared(config or StreamQueueConfig(), self._clock())
+            stream = self._streams[queue] = SharedEngine(
+                self.engine, queue, self._lock, self._detect, self._leave, view_side
+            )
+            return stream
 
     def prepare(self, display_size: Size, view_side: int = 0) -> None:
         """Have the network ready for pictures of this size: the caller waits for what must be compiled, nobody else.
@@ -162,63 +158,65 @@ class Scheduler:
     ) -> None:
         self.close(drain=kind is None)
 
-    # What lanes call, in the threads of the streams.
+    # What streams call, in the threads of the streams.
 
-    def see(self, lane: Lane, pictures: Sequence[Picture]) -> list[Seen]:
-        """See ``Lane.detect_timed``."""
+    def _detect(self, stream: SharedEngine, pictures: Sequence[Picture]) -> list[Seen]:
+        """See ``SharedEngine.detect_timed``."""
         for sizes in {(picture.display_size, picture.view_side) for picture in pictures}:
             self.prepare(*sizes)
         with self._lock:
-            tickets = [self._admitted(lane, picture) for picture in pictures]
-            lane.changed.wait_for(lambda: self._is_over(lane) or all(ticket.outcome is not None for ticket in tickets))
+            tickets = [self._admitted(stream, picture) for picture in pictures]
+            stream.changed.wait_for(
+                lambda: self._is_over(stream) or all(ticket.outcome is not None for ticket in tickets)
+            )
             return [self._outcome(ticket) for ticket in tickets]
 
-    def leave(self, lane: Lane) -> None:
-        """See ``Lane.close``."""
+    def _leave(self, stream: SharedEngine) -> None:
+        """See ``SharedEngine.close``."""
         with self._lock:
-            if self._lanes.pop(lane.queue, None) is None:
+            if self._streams.pop(stream.queue, None) is None:
                 return
-            lane.is_closed = True
-            dropped = self._backlog.close_lane(lane.queue)
+            stream.is_closed = True
+            dropped = self._backlog.close_stream(stream.queue)
             self._metrics.queued(QueueStage.INFER, -len(dropped))
             self._hold(-sum(ticket.size_bytes for ticket in dropped))
-            lane.changed.notify_all()
+            stream.changed.notify_all()
             self._work.notify()
 
-    def _admitted(self, lane: Lane, picture: Picture) -> Ticket:
-        """A picture that has found room in its lane."""
+    def _admitted(self, stream: SharedEngine, picture: Picture) -> QueuedPicture:
+        """A picture that has found room in its stream."""
         size_bytes = picture_bytes(picture)
-        if not self._has_room(lane, size_bytes):
-            self._short_of_room.add(lane)
-            lane.changed.wait_for(
-                lambda: self._is_over(lane) or not self.is_running or self._has_room(lane, size_bytes)
+        if not self._has_room(stream, size_bytes):
+            self._short_of_room.add(stream)
+            stream.changed.wait_for(
+                lambda: self._is_over(stream) or not self.is_running or self._has_room(stream, size_bytes)
             )
-            self._short_of_room.discard(lane)
-        if lane.is_closed:
+            self._short_of_room.discard(stream)
+        if stream.is_closed:
             raise RunnerError("this stream's way to the engine is closed")
         if not self.is_running:
             raise self._why_stopped()
         now = self._clock()
-        seconds = lane.queue.config.deadline_seconds
+        seconds = stream.queue.config.deadline_seconds
         deadline = math.inf if seconds is None else now + seconds
         alone_seconds = self.costs.picture_seconds(picture.display_size, picture.view_side)
-        ticket = Ticket(picture, alone_seconds, size_bytes, now, deadline)
-        self._backlog.add(lane.queue, ticket)
+        ticket = QueuedPicture(picture, alone_seconds, size_bytes, now, deadline)
+        self._backlog.add(stream.queue, ticket)
         self._metrics.queued(QueueStage.INFER, 1)
         self._hold(size_bytes)
         self._work.notify()
         return ticket
 
-    def _has_room(self, lane: Lane, size_bytes: int) -> bool:
-        held = lane.queue.held
+    def _has_room(self, stream: SharedEngine, size_bytes: int) -> bool:
+        held = stream.queue.held
         if held == 0:
             return True
-        return held < lane.queue.config.in_flight and self._held_bytes + size_bytes <= self.config.queue_bytes
+        return held < stream.queue.config.in_flight and self._held_bytes + size_bytes <= self.config.queue_bytes
 
-    def _is_over(self, lane: Lane) -> bool:
-        return lane.is_closed or self._is_stopped
+    def _is_over(self, stream: SharedEngine) -> bool:
+        return stream.is_closed or self._is_stopped
 
-    def _outcome(self, ticket: Ticket) -> Seen:
+    def _outcome(self, ticket: QueuedPicture) -> Seen:
         if isinstance(ticket.outcome, Exception):
             raise ticket.outcome
         if ticket.outcome is None:
@@ -333,8 +331,8 @@ class Scheduler:
                     outcome[1]["queue"] = outcome[1].get("queue", 0.0) + begin - ticket.arrived
                 ticket.outcome = outcome
                 queue.running -= 1
-                if queue in self._lanes:
-                    self._lanes[queue].changed.notify_all()
+                if queue in self._streams:
+                    self._streams[queue].changed.notify_all()
             self._hold(-sum(ticket.size_bytes for _, ticket in batch))
 
     # With the lock held.
@@ -343,8 +341,8 @@ class Scheduler:
         self._held_bytes += change_bytes
         self._metrics.held(Pool.ENGINE, change_bytes)
         if change_bytes < 0:
-            for lane in self._short_of_room:
-                lane.changed.notify_all()
+            for stream in self._short_of_room:
+                stream.changed.notify_all()
 
     def _note_ready(self, views: Iterable[Size]) -> None:
         for view in views:
@@ -355,5 +353,5 @@ class Scheduler:
 
     def _wake_all(self) -> None:
         self._work.notify_all()
-        for lane in self._lanes.values():
-            lane.changed.notify_all()
+        for stream in self._streams.values():
+            stream.changed.notify_all()

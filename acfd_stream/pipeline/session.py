@@ -24,11 +24,11 @@ from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
+from acfd_stream.pipeline.detection import DetectedFrame, DetectionStage
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.stage_times import Ledger
 from acfd_stream.pipeline.live import configs_for, verdict_now
-from acfd_stream.pipeline.detection import Looker, Sight
-from acfd_stream.pipeline.stream_tracker import SettledFrame, Stream, packed, place_of
+from acfd_stream.pipeline.stage_times import StageTimes
+from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, place_of
 from acfd_stream.types import DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
@@ -116,11 +116,11 @@ class TrackSession:
         self.pace = pace or PaceConfig()
         configs = configs_for(self.pace, video_config, track_config, shot_config)
         self.video_config, self.track_config, self.shot_config = configs
-        self.ledger = Ledger()
+        self.ledger = StageTimes()
         self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
-        self._stream = Stream(self.track_config, self.shot_config)
+        self._stream = StreamTracker(self.track_config, self.shot_config)
         self._ready: deque[SettledFrame] = deque()  # settled, not handed out yet
         self._handed_out = 0  # results, from the beginning of the video
         self._swallowed = 0  # results to come that were handed out before the checkpoint
@@ -132,7 +132,7 @@ class TrackSession:
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
-            self._looker = Looker(detector, every_frame=self.video_config.every_frame)
+            self._looker = DetectionStage(detector, every_frame=self.video_config.every_frame)
             if resume is not None:
                 self._go_on(resume)
             self._first_index = self._stream.next_index
@@ -324,8 +324,8 @@ class TrackSession:
             if self._is_closed:
                 return
             self._batches = batches = ThreadPoolExecutor(1, thread_name_prefix="acfd-batch")
-        waiting: tuple[list[Sight], Future[None]] | None = None
-        started: tuple[list[Sight], Future[None]] | None = None
+        waiting: tuple[list[DetectedFrame], Future[None]] | None = None
+        started: tuple[list[DetectedFrame], Future[None]] | None = None
         try:
             for group in self._looker.groups(self._decoded()):
                 started = (group, batches.submit(self._looker.look, group))
@@ -353,7 +353,7 @@ class TrackSession:
             if decoded.frame.index >= self._first_index:
                 yield decoded
 
-    def _pushed(self, group: list[Sight], keeps_frames: Callable[[], bool]) -> Iterator[None]:
+    def _pushed(self, group: list[DetectedFrame], keeps_frames: Callable[[], bool]) -> Iterator[None]:
         for sight in group:
             with checkpoint.telling_damage(is_resumed=self._is_resumed):
                 self._ready += self._stream.push(sight, keeps_frames())

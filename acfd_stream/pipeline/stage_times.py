@@ -32,13 +32,16 @@ class StageSummary:
     longest_seconds: float
 
 
-class _StageTimes:
+class LogHistogram:
+    """Seconds in buckets that widen by 2 %, from a microsecond to 1000 s."""
+
     def __init__(self) -> None:
         self.counts = np.zeros(_BUCKETS, np.int64)
         self.total = 0.0
         self.longest = 0.0
 
     def add(self, seconds: float) -> None:
+        """Count one time."""
         place = math.log(max(seconds, _SHORTEST_SECONDS) / _SHORTEST_SECONDS) / math.log(_GROWTH)
         self.counts[min(int(place), _BUCKETS - 1)] += 1
         self.total += seconds
@@ -51,11 +54,11 @@ class _StageTimes:
         return float(min(_SHORTEST_SECONDS * _GROWTH ** (bucket + 0.5), self.longest))
 
 
-class Ledger:
+class StageTimes:
     """Stage times of the frames of a stream; ``stages`` may name others than ``STAGES``."""
 
     def __init__(self, stages: Sequence[str] = STAGES) -> None:
-        self._stages = {stage: _StageTimes() for stage in stages}
+        self._stages = {stage: LogHistogram() for stage in stages}
 
     def add(self, timings: Mapping[str, float]) -> None:
         """Enter one frame's stage → seconds; a stage it did not meet is left out.
@@ -73,7 +76,7 @@ class Ledger:
         return {stage: _summed(times) for stage, times in self._stages.items() if times.counts.any()}
 
 
-def _summed(times: _StageTimes) -> StageSummary:
+def _summed(times: LogHistogram) -> StageSummary:
     count = int(times.counts.sum())
     shares = [times.percentile(share) for share in (0.5, 0.95, 0.99)]
     return StageSummary(count, times.total / count, shares[0], shares[1], shares[2], times.longest)

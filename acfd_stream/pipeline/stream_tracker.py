@@ -14,8 +14,8 @@ import numpy as np
 
 from acfd_stream import ops
 from acfd_stream.config import ShotConfig, TrackConfig
+from acfd_stream.pipeline.detection import DetectedFrame
 from acfd_stream.pipeline.engine import StageSeconds
-from acfd_stream.pipeline.detection import Sight
 from acfd_stream.track.tracker import FaceTracker
 from acfd_stream.types import (
     Detections,
@@ -106,7 +106,7 @@ class _Unsettled:
     is_seen: bool  # by shot detector and network; False: it was dropped or could not be decoded
 
 
-class Stream:
+class StreamTracker:
     """Frames with their detections in, settled results out, in order."""
 
     def __init__(self, track_config: TrackConfig, shot_config: ShotConfig) -> None:
@@ -127,7 +127,7 @@ class Stream:
         """Tracks started so far."""
         return self._tracker.tracks_started
 
-    def push(self, sight: Sight, keeps_frame: bool) -> list[SettledFrame]:
+    def push(self, sight: DetectedFrame, keeps_frame: bool) -> list[SettledFrame]:
         """Take the next frame; the frames that are settled now, in order."""
         begin = time.perf_counter()
         self.held = sight.memory
@@ -147,7 +147,7 @@ class Stream:
         sight.timings["track"] = time.perf_counter() - begin
         return settled
 
-    def _push_unseen(self, sight: Sight) -> list[SettledFrame]:
+    def _push_unseen(self, sight: DetectedFrame) -> list[SettledFrame]:
         """Take a frame that nobody looked at: it was dropped or could not be decoded. What is settled now, in order."""
         frame, drop_reason = sight.decoded.frame, sight.decoded.drop_reason
         outcome = Outcome.FAILED if drop_reason is None else Outcome.DROPPED
@@ -233,7 +233,7 @@ class Stream:
 
 
 def packed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``Stream.state`` gave, ready for ``json.dumps``."""
+    """What ``StreamTracker.state`` gave, ready for ``json.dumps``."""
     return {**state, "held": state["held"].values()}
 
 

@@ -11,10 +11,10 @@ import grpc
 
 from acfd_stream.config import (
     DropPolicy,
-    LaneConfig,
     Pace,
     PaceConfig,
     ShotConfig,
+    StreamQueueConfig,
     TrackConfig,
     VideoConfig,
     available_cores,
@@ -22,7 +22,7 @@ from acfd_stream.config import (
 )
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.live_input_size import LIVE_VIEWS, LiveView
+from acfd_stream.pipeline.live_input_size import LIVE_SIZES, LiveInputSize
 from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError
@@ -56,7 +56,7 @@ class StreamRequest:
 
     pace: PaceConfig
     video: VideoConfig
-    lane: LaneConfig
+    lane: StreamQueueConfig
     track: TrackConfig
     shot: ShotConfig
     name: str = ""
@@ -83,7 +83,7 @@ def read_request(
     settings: ServiceSettings,
     engine: Engine,
     seal: Seal | None = None,
-    live_view: LiveView | None = None,
+    live_view: LiveInputSize | None = None,
 ) -> StreamRequest:
     """What a TrackConfig message asks for.
 
@@ -175,25 +175,25 @@ def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoCon
     )
 
 
-def _lane(priority: int, pace: PaceConfig, engine: Engine) -> LaneConfig:
+def _lane(priority: int, pace: PaceConfig, engine: Engine) -> StreamQueueConfig:
     if not pace.is_live:
         batch = engine.config.batch
         if engine.device == "cpu":  # a picture a thread is looked at: more of them would only be held in memory
             batch = min(batch, engine.config.threads or available_cores())
-        lane = LaneConfig.background(batch)
+        lane = StreamQueueConfig.background(batch)
     else:
-        lane = LaneConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
+        lane = StreamQueueConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
     return replace(lane, priority=_PRIORITIES[priority]) if priority else lane
 
 
-def _view_side(pace: PaceConfig, resume: SessionState | None, live_view: LiveView, engine: Engine) -> int:
+def _view_side(pace: PaceConfig, resume: SessionState | None, live_view: LiveInputSize, engine: Engine) -> int:
     """Longer side of the view: a stream that goes on keeps what it had, which another machine may have chosen."""
     if not pace.is_live:
         return 0
     had = None if resume is None else resume.values["settings"].get("detect.size")
     if had == engine.config.size:
         return 0
-    return had if had in LIVE_VIEWS else live_view.of(pace.objective_seconds)
+    return had if had in LIVE_SIZES else live_view.of(pace.objective_seconds)
 
 
 def _seconds(config: Any, name: str) -> float | None:

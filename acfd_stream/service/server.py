@@ -19,9 +19,9 @@ from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.capacity import Capacity
-from acfd_stream.pipeline.live_input_size import LiveView, choose_live_view
+from acfd_stream.pipeline.cpu_overhead import measure_cpu_overhead
+from acfd_stream.pipeline.live_input_size import LiveInputSize, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
-from acfd_stream.pipeline.cpu_overhead import measure_upkeep
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import Seal
@@ -221,7 +221,7 @@ class Server:
         host = StreamHost(settings, scheduler, capacity, self.board, self.metrics, self._seal, self._access.look)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)
-        self._jobs = jobs = Jobs(settings, detector, scheduler.open_lane, self.metrics, capacity)
+        self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity)
         opened.callback(jobs.close)
         self._jobbing.servicer = jobs.servicer
         jobs.start()
@@ -242,13 +242,13 @@ class Server:
         settings, costs = self.settings, scheduler.costs
         sizes, objective_seconds = settings.scheduler.warm_sizes, settings.objective_seconds
         if settings.live_size:
-            live_view = LiveView(settings.live_size)
+            live_view = LiveInputSize(settings.live_size)
             costs.measure_view(detector, sizes, settings.live_size)
         else:
             live_view = choose_live_view(detector, costs, sizes, objective_seconds)
         for size in sizes:
             scheduler.prepare(size, live_view.side)
-        upkeep_seconds = settings.capacity.frame_seconds or max(measure_upkeep(size) for size in sizes)
+        upkeep_seconds = settings.capacity.frame_seconds or max(measure_cpu_overhead(size) for size in sizes)
         config = replace(settings.capacity, objective_seconds=objective_seconds)
         return Capacity(costs, config, settings.scheduler, self.metrics, upkeep_seconds, live_view)
 

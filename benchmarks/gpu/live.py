@@ -8,7 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from acfd_stream.config import DetectConfig, DropPolicy, LaneConfig, Pace, PaceConfig, SchedulerConfig
+from acfd_stream.config import DetectConfig, DropPolicy, Pace, PaceConfig, SchedulerConfig, StreamQueueConfig
 from acfd_stream.types import FrameResult, Outcome
 from gpu.book import Recorder
 from gpu.gauge import Gauge
@@ -72,7 +72,7 @@ def many(rig: Rig, pieces: Any, model: str, streams: int, warmup: float) -> tupl
 
         def one(index: int) -> list[FrameResult]:
             time.sleep(index / streams / FPS)  # cameras are not in step
-            with scheduler.open_lane(LaneConfig()) as lane:
+            with scheduler.open_shared(StreamQueueConfig()) as lane:
                 return live_results(pieces, lane, warmup)
 
         found = [result for results in pool.map(one, range(streams)) for result in results]

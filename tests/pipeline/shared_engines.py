@@ -1,4 +1,4 @@
-"""What tests of lanes share: pictures from other threads, and waiting until those have come so far."""
+"""What tests of streams share: pictures from other threads, and waiting until those have come so far."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ def when(scheduler: Scheduler, is_so: Callable[[], bool]) -> None:
         if is_so():
             return
         watch.wait(0.001)
-    raise TimeoutError(f"{scheduler.waiting_pictures} pictures wait, and that is not what was waited for")
+    raise TimeoutError(f"{waiting_in(scheduler)} pictures wait, and that is not what was waited for")
+
+
+def waiting_in(scheduler: Scheduler) -> int:
+    """Pictures that wait for the engine."""
+    with scheduler._lock:
+        return scheduler._backlog.waiting
 
 
 def values(future: Future[list[Seen]]) -> list[int]:

@@ -8,43 +8,43 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from acfd_stream.config import LaneConfig, SchedulerConfig
-from acfd_stream.pipeline.batching import Backlog, LaneQueue, Ticket
+from acfd_stream.config import SchedulerConfig, StreamQueueConfig
+from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, StreamQueue
 from tests.pipeline.fake_engine import flat_costs, picture
 
 PICTURE = picture(1)
 
 
-def backlog(batch: int = 4, **config: float) -> Backlog:
-    return Backlog(flat_costs(), SchedulerConfig(**config), batch)  # type: ignore[arg-type]
+def backlog(batch: int = 4, **config: float) -> BatchQueue:
+    return BatchQueue(flat_costs(), SchedulerConfig(**config), batch)  # type: ignore[arg-type]
 
 
-def come(rules: Backlog, lane: LaneQueue, now: float, count: int = 1) -> None:
-    seconds = lane.config.deadline_seconds
+def come(rules: BatchQueue, stream: StreamQueue, now: float, count: int = 1) -> None:
+    seconds = stream.config.deadline_seconds
     for _ in range(count):
-        rules.add(lane, Ticket(PICTURE, 0.01, 1, now, math.inf if seconds is None else now + seconds))
+        rules.add(stream, QueuedPicture(PICTURE, 0.01, 1, now, math.inf if seconds is None else now + seconds))
 
 
-def run(rules: Backlog, now: float) -> list[LaneQueue]:
-    """The lanes of the batch that leaves now, which is done at once."""
+def run(rules: BatchQueue, now: float) -> list[StreamQueue]:
+    """The streams of the batch that leaves now, which is done at once."""
     batch, _ = rules.next_batch(now)
-    for lane, _ in batch:
-        lane.running -= 1
-    return [lane for lane, _ in batch]
+    for stream, _ in batch:
+        stream.running -= 1
+    return [stream for stream, _ in batch]
 
 
 def test_a_lone_stream_waits_for_nobody() -> None:
     rules = backlog(wait_share=1.0)
-    lane = rules.open_lane(LaneConfig(), 0.0)
-    rules.open_lane(LaneConfig(), 0.0)  # from which nothing ever came
+    stream = rules.open_shared(StreamQueueConfig(), 0.0)
+    rules.open_shared(StreamQueueConfig(), 0.0)  # from which nothing ever came
     for frame in range(5):
-        come(rules, lane, frame / 24)
-        assert run(rules, frame / 24) == [lane]
+        come(rules, stream, frame / 24)
+        assert run(rules, frame / 24) == [stream]
 
 
 def test_a_batch_waits_for_a_stream_whose_picture_is_about_to_come() -> None:
     rules = backlog(wait_share=0.25)
-    first, second = (rules.open_lane(LaneConfig(deadline_seconds=0.04), 0.0) for _ in range(2))
+    first, second = (rules.open_shared(StreamQueueConfig(deadline_seconds=0.04), 0.0) for _ in range(2))
     for frame in range(3):
         come(rules, first, frame / 25)
         come(rules, second, frame / 25 + 0.004)
@@ -59,7 +59,7 @@ def test_a_batch_waits_for_a_stream_whose_picture_is_about_to_come() -> None:
 
 def test_what_does_not_come_is_waited_for_no_longer_than_it_saves() -> None:
     rules = backlog(wait_share=1.0)
-    first, second = (rules.open_lane(LaneConfig(deadline_seconds=0.04), 0.0) for _ in range(2))
+    first, second = (rules.open_shared(StreamQueueConfig(deadline_seconds=0.04), 0.0) for _ in range(2))
     for frame in range(3):
         come(rules, first, frame / 25)
         come(rules, second, frame / 25 + 0.004)
@@ -76,17 +76,17 @@ def test_what_does_not_come_is_waited_for_no_longer_than_it_saves() -> None:
 def test_batches_go_by_priority_then_by_deadline() -> None:
     rules = backlog(batch=1)
     late, soon, urgent = (
-        rules.open_lane(LaneConfig(priority=priority, deadline_seconds=seconds), 0.0)
+        rules.open_shared(StreamQueueConfig(priority=priority, deadline_seconds=seconds), 0.0)
         for priority, seconds in ((1, 0.08), (1, 0.03), (0, 0.5))
     )
-    for lane in (late, soon, urgent):
-        come(rules, lane, 1.0)
+    for stream in (late, soon, urgent):
+        come(rules, stream, 1.0)
     assert [run(rules, 1.0)[0] for _ in range(3)] == [urgent, soon, late]
 
 
 def test_one_stream_takes_no_more_of_a_batch_than_its_share() -> None:
     rules = backlog()
-    greedy = rules.open_lane(LaneConfig(batch_share=2), 0.0)
+    greedy = rules.open_shared(StreamQueueConfig(batch_share=2), 0.0)
     come(rules, greedy, 0.0, count=8)
     assert run(rules, 0.0) == [greedy, greedy]
 
@@ -95,36 +95,36 @@ def test_one_stream_takes_no_more_of_a_batch_than_its_share() -> None:
 def test_a_greedy_stream_harms_no_other(batch: int) -> None:
     """Three streams with a picture every 25 ms, and one that always has eight waiting, on an engine at its limit."""
     rules = backlog(batch=batch)
-    greedy, *others = (rules.open_lane(LaneConfig(deadline_seconds=0.04), 0.0) for _ in range(4))
+    greedy, *others = (rules.open_shared(StreamQueueConfig(deadline_seconds=0.04), 0.0) for _ in range(4))
     due = dict.fromkeys(others, 0.0)
-    now, longest, served = 0.0, 0.0, Counter[LaneQueue]()
+    now, longest, served = 0.0, 0.0, Counter[StreamQueue]()
     while now < 5.0:
         come(rules, greedy, now, count=8 - len(greedy.waiting))
-        for lane in others:
-            while due[lane] <= now:
-                come(rules, lane, due[lane])
-                due[lane] += 0.05 if batch == 1 else 0.025
+        for stream in others:
+            while due[stream] <= now:
+                come(rules, stream, due[stream])
+                due[stream] += 0.05 if batch == 1 else 0.025
         picked, ask_again = rules.next_batch(now)
         now = now + rules.costs.batch_seconds(0.01 * len(picked), len(picked)) if picked else ask_again
-        for lane, ticket in picked:
-            lane.running -= 1
-            served[lane] += 1
-            longest = max(longest, now - ticket.arrived if lane is not greedy else 0.0)
+        for stream, ticket in picked:
+            stream.running -= 1
+            served[stream] += 1
+            longest = max(longest, now - ticket.arrived if stream is not greedy else 0.0)
     assert longest <= 0.06
-    assert min(served[lane] for lane in others) >= 0.95 * 5.0 / (0.05 if batch == 1 else 0.025)
+    assert min(served[stream] for stream in others) >= 0.95 * 5.0 / (0.05 if batch == 1 else 0.025)
     assert served[greedy] > 5.0 / 0.05  # what is left is its own
 
 
 def test_a_file_gets_its_turn_though_live_streams_fill_the_engine() -> None:
     rules = backlog(batch=1, ageing_seconds=0.5)
-    file = rules.open_lane(LaneConfig.background(), 0.0)
-    live = [rules.open_lane(LaneConfig(), 0.0) for _ in range(3)]
+    file = rules.open_shared(StreamQueueConfig.background(), 0.0)
+    live = [rules.open_shared(StreamQueueConfig(), 0.0) for _ in range(3)]
     come(rules, file, 0.0, count=8)
     served = [0.0]
     for step in range(1000):
         now = step * 0.01
-        for lane in live:
-            come(rules, lane, now, count=1 - len(lane.waiting))
+        for stream in live:
+            come(rules, stream, now, count=1 - len(stream.waiting))
         if file in run(rules, now):
             served.append(now)
             come(rules, file, now)
@@ -135,77 +135,83 @@ def test_a_file_gets_its_turn_though_live_streams_fill_the_engine() -> None:
 @pytest.mark.parametrize("files", [1, 4])
 def test_no_file_goes_before_a_live_stream_by_priority(files: int) -> None:
     rules = backlog(batch=1)
-    lanes = [rules.open_lane(LaneConfig(priority=0, deadline_seconds=None), 0.0) for _ in range(files)]
-    live = rules.open_lane(LaneConfig(priority=9), 0.0)
-    for lane in (*lanes, live):
-        come(rules, lane, 0.0)
-    assert [run(rules, 0.0)[0] for _ in range(2)] == [live, lanes[0]]
+    streams = [rules.open_shared(StreamQueueConfig(priority=0, deadline_seconds=None), 0.0) for _ in range(files)]
+    live = rules.open_shared(StreamQueueConfig(priority=9), 0.0)
+    for stream in (*streams, live):
+        come(rules, stream, 0.0)
+    assert [run(rules, 0.0)[0] for _ in range(2)] == [live, streams[0]]
 
 
 def test_files_that_have_waited_come_one_after_the_other() -> None:
     """Not all at once, when four of them have waited for a second: live pictures would be late."""
     rules = backlog(batch=1)
-    files = [rules.open_lane(LaneConfig.background(), 0.0) for _ in range(4)]
-    live = rules.open_lane(LaneConfig(), 0.0)
-    for lane in files:
-        come(rules, lane, 0.0, count=8)
+    files = [rules.open_shared(StreamQueueConfig.background(), 0.0) for _ in range(4)]
+    live = rules.open_shared(StreamQueueConfig(), 0.0)
+    for stream in files:
+        come(rules, stream, 0.0, count=8)
     served = []
     for step in range(400):
         come(rules, live, step * 0.01, count=1 - len(live.waiting))
-        served += [(step, lane) for lane in run(rules, step * 0.01) if lane is not live]
+        served += [(step, stream) for stream in run(rules, step * 0.01) if stream is not live]
     assert np.diff([step for step, _ in served]).min() >= 20
-    assert Counter(lane for _, lane in served) == dict.fromkeys(files, 3)
+    assert Counter(stream for _, stream in served) == dict.fromkeys(files, 3)
 
 
 def test_a_file_holds_up_a_live_stream_for_a_short_batch_only() -> None:
     rules = backlog(background_share=0.3)
-    file = rules.open_lane(LaneConfig.background(), 0.0)
+    file = rules.open_shared(StreamQueueConfig.background(), 0.0)
     come(rules, file, 0.0, count=8)
     assert run(rules, 0.0) == [file] * 4
-    rules.open_lane(LaneConfig(deadline_seconds=0.05), 0.0)
+    rules.open_shared(StreamQueueConfig(deadline_seconds=0.05), 0.0)
     assert run(rules, 0.0) == [file] * 3  # 15 ms of work
     assert rules.costs.batch_seconds(0.03, 3) <= 0.3 * 0.05
 
 
 def test_a_batch_ends_before_its_earliest_deadline() -> None:
     rules = backlog()
-    lanes = [rules.open_lane(LaneConfig(deadline_seconds=seconds), 0.0) for seconds in (0.0125, 0.1, 0.1, 0.1)]
-    for lane in lanes:
-        come(rules, lane, 0.0)
-    assert run(rules, 0.0) == lanes[:2]
-    assert run(rules, 0.0) == lanes[2:]
+    streams = [
+        rules.open_shared(StreamQueueConfig(deadline_seconds=seconds), 0.0) for seconds in (0.0125, 0.1, 0.1, 0.1)
+    ]
+    for stream in streams:
+        come(rules, stream, 0.0)
+    assert run(rules, 0.0) == streams[:2]
+    assert run(rules, 0.0) == streams[2:]
 
 
 def test_what_is_late_anyway_holds_no_batch_small() -> None:
     rules = backlog()
-    lanes = [rules.open_lane(LaneConfig(deadline_seconds=seconds), 0.0) for seconds in (0.001, 0.1, 0.1, 0.1)]
-    for lane in lanes:
-        come(rules, lane, 0.0)
-    assert run(rules, 0.0) == lanes
+    streams = [
+        rules.open_shared(StreamQueueConfig(deadline_seconds=seconds), 0.0) for seconds in (0.001, 0.1, 0.1, 0.1)
+    ]
+    for stream in streams:
+        come(rules, stream, 0.0)
+    assert run(rules, 0.0) == streams
 
 
 def test_batches_are_no_larger_than_makes_them_cheaper() -> None:
-    rules = Backlog(flat_costs(batches=(1.0, 0.55, 0.54, 0.54)), SchedulerConfig(), 4)
+    rules = BatchQueue(flat_costs(batches=(1.0, 0.55, 0.54, 0.54)), SchedulerConfig(), 4)
     assert rules.most == 2
 
 
 def test_what_is_in_a_hurry_goes_alone_where_batches_hardly_pay_and_files_together() -> None:
-    rules = Backlog(flat_costs(batches=(1.0, 0.85, 0.86, 0.84)), SchedulerConfig(), 4)  # threads that share a picture
-    live = [rules.open_lane(LaneConfig(), 0.0) for _ in range(2)]
-    for lane in live:
-        come(rules, lane, 0.0)
+    rules = BatchQueue(
+        flat_costs(batches=(1.0, 0.85, 0.86, 0.84)), SchedulerConfig(), 4
+    )  # threads that share a picture
+    live = [rules.open_shared(StreamQueueConfig(), 0.0) for _ in range(2)]
+    for stream in live:
+        come(rules, stream, 0.0)
     assert [run(rules, 0.0), run(rules, 0.0)] == [[live[0]], [live[1]]]
-    for lane in live:
-        rules.close_lane(lane)
-    file = rules.open_lane(LaneConfig.background(), 0.1)
+    for stream in live:
+        rules.close_stream(stream)
+    file = rules.open_shared(StreamQueueConfig.background(), 0.1)
     come(rules, file, 0.1, count=4)
     assert run(rules, 0.1) == [file, file]
 
 
 def test_a_closed_lane_leaves_nothing_behind() -> None:
     rules = backlog()
-    lane = rules.open_lane(LaneConfig(), 0.0)
-    come(rules, lane, 0.0, count=3)
-    assert len(rules.close_lane(lane)) == 3
+    stream = rules.open_shared(StreamQueueConfig(), 0.0)
+    come(rules, stream, 0.0, count=3)
+    assert len(rules.close_stream(stream)) == 3
     assert rules.next_batch(0.0) == ([], math.inf)
     assert rules.waiting == 0

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acfd_stream.config import CapacityConfig, DetectConfig, LaneConfig, SchedulerConfig
+from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, StreamQueueConfig
 from acfd_stream.errors import ConfigError, OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
-from acfd_stream.pipeline.batching import Backlog, LaneQueue, Ticket
+from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, StreamQueue
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
 from acfd_stream.pipeline.costs import Costs, Size, measure_costs
-from acfd_stream.pipeline.cpu_overhead import measure_upkeep
+from acfd_stream.pipeline.cpu_overhead import measure_cpu_overhead
 from tests.clock import Clock
 from tests.pipeline.fake_engine import FakeEngine, picture
 
@@ -157,8 +157,8 @@ def test_upkeep_is_that_of_frames_that_change_all_over() -> None:
         clock.now += 0.002
         return clock.now
 
-    assert measure_upkeep((96, 128), ticking) == pytest.approx(0.002)
-    assert 1e-5 < measure_upkeep((96, 128)) < 0.5
+    assert measure_cpu_overhead((96, 128), ticking) == pytest.approx(0.002)
+    assert 1e-5 < measure_cpu_overhead((96, 128)) < 0.5
 
 
 def test_files_take_what_is_left_and_only_so_many() -> None:
@@ -225,7 +225,7 @@ def test_costs_are_measured_on_the_engines_own_time() -> None:
 class Stream:
     """A simulated stream."""
 
-    lane: LaneQueue
+    lane: StreamQueue
     demand: Demand
     frames: int = 0
     in_time: int = 0
@@ -235,8 +235,8 @@ def simulate(demands: list[Demand], seed: int) -> list[Stream]:
     """The real rules on an engine whose batches take 0.8 … 1.3 of what is expected; frames come with jitter."""
     random = np.random.default_rng(seed)
     model = costs()
-    rules = Backlog(model, SchedulerConfig(), 4)
-    streams = [Stream(rules.open_lane(lane_config(demand), 0.0), demand) for demand in demands]
+    rules = BatchQueue(model, SchedulerConfig(), 4)
+    streams = [Stream(rules.open_shared(lane_config(demand), 0.0), demand) for demand in demands]
     by_lane = {stream.lane: stream for stream in streams}
     due = [(random.uniform(0, 1 / 24), place) for place in range(len(streams))]
     heapq.heapify(due)
@@ -260,18 +260,18 @@ def simulate(demands: list[Demand], seed: int) -> list[Stream]:
     return streams
 
 
-def lane_config(demand: Demand) -> LaneConfig:
-    return LaneConfig(deadline_seconds=0.8 * OBJECTIVE) if demand.is_live else LaneConfig.background()
+def lane_config(demand: Demand) -> StreamQueueConfig:
+    return StreamQueueConfig(deadline_seconds=0.8 * OBJECTIVE) if demand.is_live else StreamQueueConfig.background()
 
 
-def arrive(rules: Backlog, stream: Stream, now: float) -> None:
+def arrive(rules: BatchQueue, stream: Stream, now: float) -> None:
     seconds = stream.lane.config.deadline_seconds
     alone = rules.costs.picture_seconds(stream.demand.display_size)
     for _ in range(1 if seconds else 8):
-        rules.add(stream.lane, Ticket(picture(1), alone, 1, now, now + seconds if seconds else math.inf))
+        rules.add(stream.lane, QueuedPicture(picture(1), alone, 1, now, now + seconds if seconds else math.inf))
 
 
-def finish(rules: Backlog, stream: Stream, ticket: Ticket, now: float) -> None:
+def finish(rules: BatchQueue, stream: Stream, ticket: QueuedPicture, now: float) -> None:
     """Decoding before and tracking after the engine take 8 ms of the objective."""
     stream.lane.running -= 1
     stream.frames += 1

@@ -19,8 +19,8 @@ import pytest
 from acfd_stream.config import DropPolicy, Pace, PaceConfig, TrackConfig
 from acfd_stream.outputs.jsonl import json_line
 from acfd_stream.pipeline import session as module
-from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.types import DropReason, FaceState, Frame, FrameResult, Outcome, Picture
 from acfd_stream.video import ByteStream, FrameFeed
 from tests.pipeline.conftest import CUT, FRAMES, SIZE, draw

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from acfd_stream.config import DetectConfig, LaneConfig
+from acfd_stream.config import DetectConfig, StreamQueueConfig
 from acfd_stream.detect.detector import StageSeconds, letterboxes
 from acfd_stream.pipeline.costs import Costs, measure_costs
-from acfd_stream.pipeline.live_input_size import LIVE_VIEWS, LiveView, choose_live_view
+from acfd_stream.pipeline.live_input_size import LIVE_SIZES, LiveInputSize, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.types import Detections, Picture
 from tests.clock import Clock
@@ -36,7 +36,7 @@ class SlowEngine(FakeEngine):
             self.clock.now += self._seconds * sum(height * width for height, width in views) / 1e6
         return super().detect_timed(pictures)
 
-    def chosen(self, objective_seconds: float = OBJECTIVE) -> tuple[LiveView, Costs]:
+    def chosen(self, objective_seconds: float = OBJECTIVE) -> tuple[LiveInputSize, Costs]:
         costs = measure_costs(self, [HD], 1, self.clock)
         return choose_live_view(self, costs, [HD], objective_seconds, self.clock), costs
 
@@ -62,14 +62,14 @@ def test_a_stream_with_an_objective_that_is_long_enough_is_seen_at_full_size() -
 
 
 def test_no_view_is_chosen_where_several_scales_or_a_small_one_were_asked_for() -> None:
-    for config in (DetectConfig(scales=(480, 640)), DetectConfig(size=min(LIVE_VIEWS))):
-        assert SlowEngine(1.0, config).chosen()[0] == LiveView()
+    for config in (DetectConfig(scales=(480, 640)), DetectConfig(size=min(LIVE_SIZES))):
+        assert SlowEngine(1.0, config).chosen()[0] == LiveInputSize()
 
 
 def test_pictures_of_a_lane_are_seen_at_its_view_and_others_as_before() -> None:
     engine = SlowEngine(0.0, DetectConfig(size=512))
     with Scheduler(engine, replace(NO_WAIT, warm_sizes=(HD,))) as scheduler:
-        small, full = scheduler.open_lane(LaneConfig(), 320), scheduler.open_lane(LaneConfig())
+        small, full = scheduler.open_shared(StreamQueueConfig(), 320), scheduler.open_shared(StreamQueueConfig())
         assert (small.config.size, full.config.size) == (320, 512)
         for lane, side in ((small, 320), (full, 512), (small, 320)):
             lane.detect_timed([picture(7, HD)])

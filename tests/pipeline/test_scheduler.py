@@ -10,33 +10,33 @@ from random import Random
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acfd_stream.config import LaneConfig, SchedulerConfig
+from acfd_stream.config import SchedulerConfig, StreamQueueConfig
 from acfd_stream.errors import RunnerError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.batching import Seen
-from acfd_stream.pipeline.shared_engine import Lane
 from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.video.picture import picture_bytes
 from tests.clock import Clock
 from tests.pipeline.fake_engine import WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture
-from tests.pipeline.shared_engines import NO_WAIT, Submit, values, when
+from tests.pipeline.shared_engines import NO_WAIT, Submit, values, waiting_in, when
 
 
-def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[Lane, Future[list[Seen]]]:
+def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[SharedEngine, Future[list[Seen]]]:
     """The engine at work on a first picture, so that what comes now has to wait."""
-    lane = scheduler.open_lane(LaneConfig(in_flight=1))
-    first = submit(lane, 99)
+    stream = scheduler.open_shared(StreamQueueConfig(in_flight=1))
+    first = submit(stream, 99)
     assert gate.entered.wait(WAIT_SECONDS)
-    return lane, first
+    return stream, first
 
 
 def test_every_stream_gets_its_own_pictures_in_order(submit: Submit) -> None:
     with Scheduler(FakeEngine(), NO_WAIT, costs=flat_costs()) as scheduler:
-        lanes = [scheduler.open_lane(LaneConfig.background()) for _ in range(6)]
+        streams = [scheduler.open_shared(StreamQueueConfig.background()) for _ in range(6)]
         asked = [[10 * place + 1, 10 * place + 2, 10 * place + 3] for place in range(6)]
-        answers = [submit(lane, *wanted) for lane, wanted in zip(lanes, asked, strict=True)]
+        answers = [submit(stream, *wanted) for stream, wanted in zip(streams, asked, strict=True)]
         assert [values(answer) for answer in answers] == asked
-        assert lanes[0].detect_timed([]) == []
+        assert streams[0].detect_timed([]) == []
         assert scheduler.held_bytes == 0
 
 
@@ -44,8 +44,8 @@ def test_streams_share_a_batch(submit: Submit, gate: Gate) -> None:
     engine = FakeEngine(gate)
     with Scheduler(engine, NO_WAIT, costs=flat_costs()) as scheduler:
         busy(scheduler, submit, gate)
-        answers = [submit(scheduler.open_lane(), value) for value in (1, 2, 3, 4)]
-        when(scheduler, lambda: scheduler.waiting_pictures == 4)
+        answers = [submit(scheduler.open_shared(), value) for value in (1, 2, 3, 4)]
+        when(scheduler, lambda: waiting_in(scheduler) == 4)
         gate.opened.set()
         assert [values(answer) for answer in answers] == [[1], [2], [3], [4]]
         assert sorted(engine.batches[1]) == [1, 2, 3, 4]
@@ -54,8 +54,8 @@ def test_streams_share_a_batch(submit: Submit, gate: Gate) -> None:
 def test_a_bad_picture_harms_only_its_own_stream(submit: Submit, gate: Gate) -> None:
     with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs()) as scheduler:
         busy(scheduler, submit, gate)
-        good, bad, fine = (submit(scheduler.open_lane(), value) for value in (1, 0, 3))
-        when(scheduler, lambda: scheduler.waiting_pictures == 3)
+        good, bad, fine = (submit(scheduler.open_shared(), value) for value in (1, 0, 3))
+        when(scheduler, lambda: waiting_in(scheduler) == 3)
         gate.opened.set()
         assert values(good) == [1]
         assert values(fine) == [3]
@@ -69,17 +69,17 @@ def test_a_cancelled_stream_frees_its_places_at_once(submit: Submit, gate: Gate)
     with Scheduler(engine, NO_WAIT, costs=flat_costs()) as scheduler:
         running, first = busy(scheduler, submit, gate)
         held = scheduler.held_bytes
-        lane = scheduler.open_lane(LaneConfig.background())
-        answer = submit(lane, 1, 2, 3)
-        when(scheduler, lambda: scheduler.waiting_pictures == 3)
-        lane.close()
-        assert (scheduler.waiting_pictures, scheduler.held_bytes) == (0, held)
+        stream = scheduler.open_shared(StreamQueueConfig.background())
+        answer = submit(stream, 1, 2, 3)
+        when(scheduler, lambda: waiting_in(scheduler) == 3)
+        stream.close()
+        assert (waiting_in(scheduler), scheduler.held_bytes) == (0, held)
         running.close()  # while its picture is being looked at
         for future in (answer, first):
             with pytest.raises(RunnerError, match="is closed"):
                 future.result(WAIT_SECONDS)
         with pytest.raises(RunnerError, match="is closed"):
-            lane.detect_timed([picture(1)])
+            stream.detect_timed([picture(1)])
         gate.opened.set()
         when(scheduler, lambda: scheduler.held_bytes == 0)
     assert engine.batches == [[99]]
@@ -88,9 +88,9 @@ def test_a_cancelled_stream_frees_its_places_at_once(submit: Submit, gate: Gate)
 def test_a_stream_holds_no_more_pictures_than_it_may(submit: Submit, gate: Gate) -> None:
     with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs()) as scheduler:
         busy(scheduler, submit, gate)
-        answer = submit(scheduler.open_lane(LaneConfig(in_flight=3)), *range(1, 9))
-        other = submit(scheduler.open_lane(), 50)
-        when(scheduler, lambda: scheduler.waiting_pictures == 4)
+        answer = submit(scheduler.open_shared(StreamQueueConfig(in_flight=3)), *range(1, 9))
+        other = submit(scheduler.open_shared(), 50)
+        when(scheduler, lambda: waiting_in(scheduler) == 4)
         gate.opened.set()
         assert values(answer) == list(range(1, 9))
         assert values(other) == [50]
@@ -102,9 +102,9 @@ def test_bytes_are_bounded_and_every_stream_may_hold_one_picture(submit: Submit,
     room = 2**20 // size
     with Scheduler(FakeEngine(gate), config, costs=flat_costs()) as scheduler:
         busy(scheduler, submit, gate)
-        greedy = submit(scheduler.open_lane(LaneConfig(in_flight=64)), *[1] * 40)
+        greedy = submit(scheduler.open_shared(StreamQueueConfig(in_flight=64)), *[1] * 40)
         when(scheduler, lambda: scheduler.held_bytes == room * size)
-        late = [submit(scheduler.open_lane(LaneConfig(in_flight=64)), *[value] * 40) for value in (2, 3)]
+        late = [submit(scheduler.open_shared(StreamQueueConfig(in_flight=64)), *[value] * 40) for value in (2, 3)]
         when(scheduler, lambda: scheduler.held_bytes == (room + 2) * size)
         gate.opened.set()
         assert [set(values(answer)) for answer in (greedy, *late)] == [{1}, {2}, {3}]
@@ -114,13 +114,13 @@ def test_bytes_are_bounded_and_every_stream_may_hold_one_picture(submit: Submit,
 def test_draining_looks_at_what_waits_and_takes_no_more(submit: Submit, gate: Gate) -> None:
     scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs())
     _, first = busy(scheduler, submit, gate)
-    lane = scheduler.open_lane(LaneConfig.background())
-    waiting = submit(lane, 1, 2)
-    when(scheduler, lambda: scheduler.waiting_pictures == 2)
+    stream = scheduler.open_shared(StreamQueueConfig.background())
+    waiting = submit(stream, 1, 2)
+    when(scheduler, lambda: waiting_in(scheduler) == 2)
     with ThreadPoolExecutor(1) as closing:
         closed = closing.submit(scheduler.close)
         when(scheduler, lambda: not scheduler.is_running)
-        for refused in (scheduler.open_lane, lambda: lane.detect_timed([picture(1)])):
+        for refused in (scheduler.open_shared, lambda: stream.detect_timed([picture(1)])):
             with pytest.raises(RunnerError, match="closed"):
                 refused()
         gate.opened.set()
@@ -132,9 +132,9 @@ def test_draining_looks_at_what_waits_and_takes_no_more(submit: Submit, gate: Ga
 def test_breaking_off_hangs_nobody_even_when_the_engine_does(submit: Submit, gate: Gate) -> None:
     scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs())
     _, first = busy(scheduler, submit, gate)
-    lane = scheduler.open_lane(LaneConfig(in_flight=2))
-    waiting = submit(lane, 1, 2, 3)  # the third waits for room
-    when(scheduler, lambda: scheduler.waiting_pictures == 2)
+    stream = scheduler.open_shared(StreamQueueConfig(in_flight=2))
+    waiting = submit(stream, 1, 2, 3)  # the third waits for room
+    when(scheduler, lambda: waiting_in(scheduler) == 2)
     scheduler.close(drain=False, timeout_seconds=0.01)
     for future in (first, waiting):
         with pytest.raises(RunnerError, match="the scheduler is closed"):
@@ -149,20 +149,20 @@ def test_a_fault_of_the_engines_thread_is_told_to_all(submit: Submit) -> None:
         raise SystemExit("gone")
 
     with Scheduler(FakeEngine(stop), NO_WAIT, costs=flat_costs()) as scheduler:
-        lane = scheduler.open_lane()
+        stream = scheduler.open_shared()
         with pytest.raises(RunnerError, match="has died: SystemExit: gone"):
-            submit(lane, 1).result(WAIT_SECONDS)
+            submit(stream, 1).result(WAIT_SECONDS)
         when(scheduler, lambda: not scheduler.is_running)
         with pytest.raises(RunnerError, match="has died"):
-            lane.detect_timed([picture(1)])
+            stream.detect_timed([picture(1)])
 
 
 def test_batches_queue_and_bytes_are_counted(submit: Submit, gate: Gate) -> None:
     registry = CollectorRegistry()
     with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs(), metrics=Metrics(registry)) as scheduler:
         _, first = busy(scheduler, submit, gate)
-        answers = [submit(scheduler.open_lane(), value) for value in (1, 2)]
-        when(scheduler, lambda: scheduler.waiting_pictures == 2)
+        answers = [submit(scheduler.open_shared(), value) for value in (1, 2)]
+        when(scheduler, lambda: waiting_in(scheduler) == 2)
         assert registry.get_sample_value("acfd_queue_depth", {"stage": "infer"}) == 2
         assert registry.get_sample_value("acfd_inflight_bytes", {"pool": "engine"}) == scheduler.held_bytes > 0
         gate.opened.set()
@@ -178,8 +178,8 @@ def test_the_time_in_the_lane_is_part_of_the_queue_stage(submit: Submit, gate: G
     engine = FakeEngine(gate)
     with Scheduler(engine, NO_WAIT, costs=flat_costs(), clock=lambda: float(next(ticks))) as scheduler:
         busy(scheduler, submit, gate)
-        answer = submit(scheduler.open_lane(), 1)
-        when(scheduler, lambda: scheduler.waiting_pictures == 1)
+        answer = submit(scheduler.open_shared(), 1)
+        when(scheduler, lambda: waiting_in(scheduler) == 1)
         gate.opened.set()
         assert answer.result(WAIT_SECONDS)[0][1]["queue"] >= 1.0
 
@@ -194,10 +194,10 @@ def test_the_engine_has_seen_every_size_and_batch_before_it_is_ready() -> None:
     with Scheduler(engine, SchedulerConfig(warm_sizes=((96, 128), (128, 96))), clock=clock) as scheduler:
         assert {len(batch) for batch in engine.batches} == {1, 2, 3, 4}
         warmed = len(engine.batches)
-        lane = scheduler.open_lane()
-        lane.detect_timed([picture(7, (96, 128))])
+        stream = scheduler.open_shared()
+        stream.detect_timed([picture(7, (96, 128))])
         assert engine.batches[warmed:] == [[7]]
-        lane.detect_timed([picture(7, (64, 128))])  # a size that has to be made ready first
+        stream.detect_timed([picture(7, (64, 128))])  # a size that has to be made ready first
         assert engine.batches[warmed + 1 :] == [[128], [128] * 4, [7]]
 
 
@@ -236,19 +236,19 @@ def test_streams_that_come_go_and_fail_at_random_leave_nothing_behind(submit: Su
     def stream(seed: int) -> None:
         random = Random(seed)
         for _ in range(30):
-            with scheduler.open_lane(LaneConfig(in_flight=random.randint(1, 6))) as lane:
+            with scheduler.open_shared(StreamQueueConfig(in_flight=random.randint(1, 6))) as stream:
                 asked = [random.choice([0, 1, 7, 7, 7]) for _ in range(random.randint(1, 9))]
-                answer = submit(lane, *asked)
+                answer = submit(stream, *asked)
                 if random.random() < 0.3:
-                    lane.close()
+                    stream.close()
                 try:
                     assert values(answer) == asked
                 except (RunnerError, ValueError) as error:
-                    assert lane.is_closed or 0 in asked, error  # noqa: PT017  # which of the two is the point
+                    assert stream.is_closed or 0 in asked, error  # noqa: PT017  # which of the two is the point
 
     with ThreadPoolExecutor(8) as streams:
         list(streams.map(stream, range(8)))
-    scheduler.close()  # a picture of a closed lane may still have been looked at
-    assert (scheduler.held_bytes, scheduler.waiting_pictures) == (0, 0)
+    scheduler.close()  # a picture of a closed stream may still have been looked at
+    assert (scheduler.held_bytes, waiting_in(scheduler)) == (0, 0)
     assert registry.get_sample_value("acfd_queue_depth", {"stage": "infer"}) == 0
     assert registry.get_sample_value("acfd_inflight_bytes", {"pool": "engine"}) == 0

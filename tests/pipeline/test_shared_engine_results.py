@@ -1,4 +1,4 @@
-"""The real model over lanes: whatever shares a batch, each stream's results are those of a detector of its own."""
+"""The real model over streams: whatever shares a batch, each stream's results are those of a detector of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acfd_stream.config import DetectConfig, LaneConfig, SchedulerConfig, VideoConfig
+from acfd_stream.config import DetectConfig, SchedulerConfig, StreamQueueConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.costs import Costs
@@ -44,14 +44,17 @@ def tracked(
     config, registry = SchedulerConfig(batch=batch), CollectorRegistry()
     with (
         Scheduler(detector, config, costs=costs, metrics=Metrics(registry)) as scheduler,
-        ThreadPoolExecutor(2) as streams,
+        ThreadPoolExecutor(2) as pool,
     ):
-        lanes = [scheduler.open_lane(config) for config in (LaneConfig(in_flight=8), LaneConfig.background(batch))]
+        streams = [
+            scheduler.open_shared(config)
+            for config in (StreamQueueConfig(in_flight=8), StreamQueueConfig.background(batch))
+        ]
 
         def track(place: int) -> list[FrameResult]:
-            return list(TrackSession(clips[place], detector=lanes[place], video_config=PART))
+            return list(TrackSession(clips[place], detector=streams[place], video_config=PART))
 
-        return list(streams.map(track, range(2))), registry
+        return list(pool.map(track, range(2))), registry
 
 
 @pytest.mark.parametrize("batch", [1, 4, 8])

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acfd_stream.config import CapacityConfig, DetectConfig, LaneConfig, SchedulerConfig
+from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, StreamQueueConfig
 from acfd_stream.errors import OverloadedError, RunnerError
 from acfd_stream.metrics import Metrics
-from acfd_stream.pipeline.batching import Backlog, LaneQueue, Ticket
+from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, StreamQueue
 from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.costs import Costs, measure_costs
 from acfd_stream.pipeline.scheduler import Scheduler
 from tests.clock import Clock
 from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture
-from tests.pipeline.shared_engines import NO_WAIT, Submit, values, when
+from tests.pipeline.shared_engines import NO_WAIT, Submit, values, waiting_in, when
 
 HD = (720, 1280)
 OBJECTIVE = 0.05
@@ -57,20 +57,20 @@ class Machine:
 
     model: Costs
     seed: int
-    seconds: dict[LaneQueue, list[float]] = field(default_factory=dict)  # of each picture, from coming to being seen
+    seconds: dict[StreamQueue, list[float]] = field(default_factory=dict)  # of each picture, from coming to being seen
     most: int = 0  # batches that ran at once
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.seed)
-        self.rules = Backlog(self.model, SchedulerConfig(), 4)
-        self.running: list[tuple[float, int, list[tuple[LaneQueue, Ticket]]]] = []
-        self.due: list[tuple[float, int, LaneQueue]] = []
+        self.rules = BatchQueue(self.model, SchedulerConfig(), 4)
+        self.running: list[tuple[float, int, list[tuple[StreamQueue, QueuedPicture]]]] = []
+        self.due: list[tuple[float, int, StreamQueue]] = []
 
-    def open(self, config: LaneConfig) -> LaneQueue:
-        lane = self.rules.open_lane(config, 0.0)
-        self.seconds[lane] = []
-        heapq.heappush(self.due, (self.random.uniform(0, 1 / 24), len(self.seconds), lane))
-        return lane
+    def open(self, config: StreamQueueConfig) -> StreamQueue:
+        stream = self.rules.open_shared(config, 0.0)
+        self.seconds[stream] = []
+        heapq.heappush(self.due, (self.random.uniform(0, 1 / 24), len(self.seconds), stream))
+        return stream
 
     def run(self) -> None:
         now, batches = 0.0, 0
@@ -89,40 +89,42 @@ class Machine:
             ends = [self.running[0][0]] if self.running else []
             now = min([again, *ends, *(self.due[0][:1] if self.due else []), SECONDS])
 
-    def _taken(self, batch: list[tuple[LaneQueue, Ticket]]) -> float:
+    def _taken(self, batch: list[tuple[StreamQueue, QueuedPicture]]) -> float:
         alone = sum(ticket.alone_seconds for _, ticket in batch)
         share = self.random.choice([0.8, 0.9, 1.0, 1.3], p=[0.2, 0.3, 0.4, 0.1])
         return self.model.batch_seconds(alone, len(batch), len(self.running) + 1) * float(share)
 
     def _arrive(self, now: float) -> None:
         while self.due and self.due[0][0] <= now:
-            came, number, lane = heapq.heappop(self.due)
-            self._come(lane, came, 1 if lane.is_live else 8)
-            if lane.is_live:
+            came, number, stream = heapq.heappop(self.due)
+            self._come(stream, came, 1 if stream.is_live else 8)
+            if stream.is_live:
                 later = came + (1 + self.random.uniform(-0.15, 0.15)) / 24
-                heapq.heappush(self.due, (later, number, lane))
+                heapq.heappush(self.due, (later, number, stream))
 
-    def _come(self, lane: LaneQueue, now: float, count: int) -> None:
-        seconds = lane.config.deadline_seconds
+    def _come(self, stream: StreamQueue, now: float, count: int) -> None:
+        seconds = stream.config.deadline_seconds
         for _ in range(count):
             alone = self.model.picture_seconds(HD)
-            self.rules.add(lane, Ticket(picture(1), alone, 1, now, math.inf if seconds is None else now + seconds))
+            self.rules.add(
+                stream, QueuedPicture(picture(1), alone, 1, now, math.inf if seconds is None else now + seconds)
+            )
 
-    def _finish(self, now: float, batch: list[tuple[LaneQueue, Ticket]]) -> None:
-        for lane, ticket in batch:
-            lane.running -= 1
-            self.seconds[lane].append(now - ticket.arrived)
-            if not lane.is_live and not lane.held:
-                self._come(lane, now, 8)
+    def _finish(self, now: float, batch: list[tuple[StreamQueue, QueuedPicture]]) -> None:
+        for stream, ticket in batch:
+            stream.running -= 1
+            self.seconds[stream].append(now - ticket.arrived)
+            if not stream.is_live and not stream.held:
+                self._come(stream, now, 8)
 
 
 def test_a_frame_that_comes_while_another_is_looked_at_begins_at_once() -> None:
-    rules = Backlog(costs(2), SchedulerConfig(), 4)
-    lanes = [rules.open_lane(LaneConfig(), 0.0) for _ in range(2)]
-    for place, lane in enumerate(lanes):
+    rules = BatchQueue(costs(2), SchedulerConfig(), 4)
+    streams = [rules.open_shared(StreamQueueConfig(), 0.0) for _ in range(2)]
+    for place, stream in enumerate(streams):
         now = 0.001 * place
-        rules.add(lane, Ticket(picture(1), 0.015, 1, now, now + 0.04))
-        assert [owner for owner, _ in rules.next_batch(now)[0]] == [lane]
+        rules.add(stream, QueuedPicture(picture(1), 0.015, 1, now, now + 0.04))
+        assert [owner for owner, _ in rules.next_batch(now)[0]] == [stream]
 
 
 @pytest.mark.parametrize("slots", [2, 4])
@@ -132,23 +134,25 @@ def test_those_who_are_let_in_are_in_time(slots: int, seed: int) -> None:
     room = room_of(model)
     room.reserve(FILE)
     machine = Machine(model, seed)
-    live = [machine.open(LaneConfig(deadline_seconds=0.8 * OBJECTIVE)) for _ in range(fill(room))]
-    file = machine.open(LaneConfig.background())
+    live = [machine.open(StreamQueueConfig(deadline_seconds=0.8 * OBJECTIVE)) for _ in range(fill(room))]
+    file = machine.open(StreamQueueConfig.background())
     machine.run()
     assert machine.most == slots
     assert len(live) >= slots
-    for lane in live:
-        assert len(machine.seconds[lane]) > 0.95 * 24 * SECONDS
-        assert np.mean(np.array(machine.seconds[lane]) + AROUND <= OBJECTIVE) >= 0.99
+    for stream in live:
+        assert len(machine.seconds[stream]) > 0.95 * 24 * SECONDS
+        assert np.mean(np.array(machine.seconds[stream]) + AROUND <= OBJECTIVE) >= 0.99
     assert len(machine.seconds[file]) > 5 * SECONDS
 
 
 def test_twice_as_many_as_are_let_in_would_not_be_in_time() -> None:
     model = costs(2)
     machine = Machine(model, 0)
-    live = [machine.open(LaneConfig(deadline_seconds=0.8 * OBJECTIVE)) for _ in range(2 * fill(room_of(model)) + 1)]
+    live = [
+        machine.open(StreamQueueConfig(deadline_seconds=0.8 * OBJECTIVE)) for _ in range(2 * fill(room_of(model)) + 1)
+    ]
     machine.run()
-    assert min(np.mean(np.array(machine.seconds[lane]) + AROUND <= OBJECTIVE) for lane in live) < 0.9
+    assert min(np.mean(np.array(machine.seconds[stream]) + AROUND <= OBJECTIVE) for stream in live) < 0.9
 
 
 def test_two_slots_let_in_as_many_as_batches_of_two_and_fewer_where_pictures_slow_each_other() -> None:
@@ -159,14 +163,14 @@ def test_two_slots_let_in_as_many_as_batches_of_two_and_fewer_where_pictures_slo
 
 
 def test_a_stream_has_no_more_pictures_in_all_slots_than_its_share() -> None:
-    rules = Backlog(costs(4), SchedulerConfig(), 4)
-    greedy, other = (rules.open_lane(LaneConfig(batch_share=2), 0.0) for _ in range(2))
+    rules = BatchQueue(costs(4), SchedulerConfig(), 4)
+    greedy, other = (rules.open_shared(StreamQueueConfig(batch_share=2), 0.0) for _ in range(2))
     for _ in range(8):
-        rules.add(greedy, Ticket(picture(1), 0.015, 1, 0.0, 0.04))
-    taken = Counter(lane for _ in range(4) for lane, _ in rules.next_batch(0.0)[0])
+        rules.add(greedy, QueuedPicture(picture(1), 0.015, 1, 0.0, 0.04))
+    taken = Counter(stream for _ in range(4) for stream, _ in rules.next_batch(0.0)[0])
     assert taken == {greedy: 2}
-    rules.add(other, Ticket(picture(1), 0.015, 1, 0.001, 0.041))
-    assert [lane for lane, _ in rules.next_batch(0.001)[0]] == [other]
+    rules.add(other, QueuedPicture(picture(1), 0.015, 1, 0.001, 0.041))
+    assert [stream for stream, _ in rules.next_batch(0.001)[0]] == [other]
 
 
 def test_what_a_picture_costs_beside_another_is_measured_and_followed() -> None:
@@ -192,7 +196,7 @@ def test_two_pictures_are_looked_at_side_by_side(submit: Submit) -> None:
     registry = CollectorRegistry()
     engine = FakeEngine(lambda values: both.wait() and None)
     with Scheduler(engine, NO_WAIT, costs=flat_costs(batches=(1.0,), slots=2), metrics=Metrics(registry)) as scheduler:
-        answers = [submit(scheduler.open_lane(), value) for value in (1, 2)]
+        answers = [submit(scheduler.open_shared(), value) for value in (1, 2)]
         assert [values(answer) for answer in answers] == [[1], [2]]
         assert scheduler.held_bytes == 0
     assert registry.get_sample_value("acfd_batch_size_count") == 2
@@ -202,7 +206,7 @@ def test_a_fault_in_one_slot_is_its_own_streams(submit: Submit) -> None:
     both = threading.Barrier(2, timeout=WAIT_SECONDS)
     engine = FakeEngine(lambda values: both.wait() and None)
     with Scheduler(engine, NO_WAIT, costs=flat_costs(batches=(1.0,), slots=2)) as scheduler:
-        good, bad = (submit(scheduler.open_lane(), value) for value in (7, 0))
+        good, bad = (submit(scheduler.open_shared(), value) for value in (7, 0))
         assert values(good) == [7]
         with pytest.raises(ValueError, match="a black picture"):
             bad.result(WAIT_SECONDS)
@@ -216,9 +220,9 @@ def test_a_slot_that_dies_takes_the_scheduler_with_it(submit: Submit, gate: Gate
         gate(values)
 
     scheduler = Scheduler(FakeEngine(work), NO_WAIT, costs=flat_costs(batches=(1.0,), slots=2))
-    held = submit(scheduler.open_lane(), 1)
+    held = submit(scheduler.open_shared(), 1)
     assert gate.entered.wait(WAIT_SECONDS)
-    for future in (submit(scheduler.open_lane(), 2), held):
+    for future in (submit(scheduler.open_shared(), 2), held):
         with pytest.raises(RunnerError, match="has died: SystemExit: gone"):
             future.result(WAIT_SECONDS)
     gate.opened.set()
@@ -228,8 +232,8 @@ def test_a_slot_that_dies_takes_the_scheduler_with_it(submit: Submit, gate: Gate
 
 def test_draining_ends_no_slot_before_all_is_done(submit: Submit, gate: Gate) -> None:
     scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs(batches=(1.0,), slots=2))
-    first = submit(scheduler.open_lane(LaneConfig.background()), 1, 2, 3, 4, 5)
-    when(scheduler, lambda: scheduler.waiting_pictures == 3)
+    first = submit(scheduler.open_shared(StreamQueueConfig.background()), 1, 2, 3, 4, 5)
+    when(scheduler, lambda: waiting_in(scheduler) == 3)
     closing = threading.Thread(target=scheduler.close)
     closing.start()
     when(scheduler, lambda: not scheduler.is_running)
@@ -243,9 +247,9 @@ def test_nobody_probes_while_a_slot_is_busy(submit: Submit, gate: Gate) -> None:
     engine = FakeEngine(lambda values: gate(values) if values == [1] else None)
     config = replace(NO_WAIT, probe_seconds=0.001)
     with Scheduler(engine, config, costs=flat_costs(batches=(1.0,), slots=2)) as scheduler:
-        held = submit(scheduler.open_lane(), 1)
+        held = submit(scheduler.open_shared(), 1)
         assert gate.entered.wait(WAIT_SECONDS)
-        others = scheduler.open_lane()
+        others = scheduler.open_shared()
         before = len(engine.batches)
         assert values(submit(others, 2, 3, 4)) == [2, 3, 4]
         gate.entered.wait(0.05)

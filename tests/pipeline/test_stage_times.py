@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.pipeline.stage_times import STAGES, Ledger
+from acfd_stream.pipeline.stage_times import STAGES, StageTimes
 
 BUCKET = 0.011  # a bucket is 2 % wide and answered by its middle
 
 
 def test_percentiles_of_a_stage_are_true_to_a_percent() -> None:
-    ledger = Ledger()
+    ledger = StageTimes()
     times = np.random.default_rng(5).lognormal(-4, 1, 5000)
     for seconds in times:
         ledger.add({"infer": float(seconds)})
@@ -23,14 +23,14 @@ def test_percentiles_of_a_stage_are_true_to_a_percent() -> None:
 
 
 def test_one_time_is_all_its_percentiles() -> None:
-    ledger = Ledger()
+    ledger = StageTimes()
     ledger.add({"nms": 0.25})
     found = ledger.summary()["nms"]
     assert (found.p50_seconds, found.p99_seconds) == (pytest.approx(0.25, rel=BUCKET), pytest.approx(0.25, rel=BUCKET))
 
 
 def test_stages_come_in_the_order_of_the_flow_and_only_those_met() -> None:
-    ledger = Ledger()
+    ledger = StageTimes()
     assert ledger.summary() == {}
     ledger.add({"track": 0.1, "decode": 0.1})
     assert list(ledger.summary()) == ["decode", "track"]
@@ -39,11 +39,11 @@ def test_stages_come_in_the_order_of_the_flow_and_only_those_met() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, -1e-9, 1e9])
 def test_times_outside_the_buckets_are_counted(seconds: float) -> None:
-    ledger = Ledger()
+    ledger = StageTimes()
     ledger.add({"decode": seconds})
     assert ledger.summary()["decode"].count == 1
 
 
 def test_an_unknown_stage_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"stage must be one of ingest, decode, .*, got 'paint'"):
-        Ledger().add({"paint": 1.0})
+        StageTimes().add({"paint": 1.0})

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from acfd_stream.cli.track import TrackCall, run_track
-from acfd_stream.config import CapacityConfig, LaneConfig, SchedulerConfig, VideoConfig
+from acfd_stream.config import CapacityConfig, SchedulerConfig, StreamQueueConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.pipeline.capacity import Capacity, Demand
@@ -78,7 +78,7 @@ def settings(clip: Path, state: Path | None) -> ServiceSettings:
 
 def run_job(scheduler: Scheduler, wanted: ServiceSettings, uri: str, **config: Any) -> tuple[Job, bytes]:
     """A job through a service in memory: how it ended, and its lines."""
-    jobs = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    jobs = Jobs(wanted, scheduler.engine, scheduler.open_shared)
     jobs.start()
     request = job_pb2.SubmitJobRequest(uri=uri, config=stream_pb2.TrackConfig(**config))
     job = ended(jobs.runner, jobs.runner.submit("", "", request.SerializeToString()).job_id)
@@ -112,8 +112,8 @@ def test_a_job_over_two_servers_writes_the_same(
 ) -> None:
     lanes: list[Held] = []
 
-    def held_lane(config: LaneConfig) -> Engine:
-        lanes.append(Held(scheduler.open_lane(config), batches))
+    def held_lane(config: StreamQueueConfig) -> Engine:
+        lanes.append(Held(scheduler.open_shared(config), batches))
         return lanes[-1]
 
     wanted = settings(clip, tmp_path / "state")
@@ -128,7 +128,7 @@ def test_a_job_over_two_servers_writes_the_same(
     stopping.start()
     lanes[0].go.set()
     stopping.join(20)
-    after = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    after = Jobs(wanted, scheduler.engine, scheduler.open_shared)
     assert after.runner.get(job_id, None).state is JobState.QUEUED
     after.start()
     assert ended(after.runner, job_id).state is JobState.DONE
@@ -141,7 +141,7 @@ def test_a_checkpoint_that_does_not_fit_any_more_begins_again(
     scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     wanted = settings(clip, tmp_path / "state")
-    before = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    before = Jobs(wanted, scheduler.engine, scheduler.open_shared)
     request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
     job_id = before.runner.submit("", "", request).job_id
     before.runner.store.claim()
@@ -149,7 +149,7 @@ def test_a_checkpoint_that_does_not_fit_any_more_begins_again(
     progress = replace(before.runner.get(job_id, None).progress, frames=1, result_bytes=3)
     before.runner.store.save(job_id, progress, b"no checkpoint")
     before.close()
-    after = Jobs(wanted, scheduler.engine, scheduler.open_lane)
+    after = Jobs(wanted, scheduler.engine, scheduler.open_shared)
     after.start()
     assert ended(after.runner, job_id).state is JobState.DONE
     assert after.runner.results.read(job_id, 0, 2**30)[1] == command_lines(clip, tiny_model, tmp_path)
@@ -195,7 +195,7 @@ def test_a_video_that_breaks_in_the_middle_fails_and_keeps_what_was_good(
 def test_what_may_not_be_read_or_asked_becomes_no_job(
     scheduler: Scheduler, clip: Path, uri: str, config: dict[str, Any], error: type[Exception]
 ) -> None:
-    work = TrackFile(settings(clip, None), scheduler.engine, scheduler.open_lane)
+    work = TrackFile(settings(clip, None), scheduler.engine, scheduler.open_shared)
     request = job_pb2.SubmitJobRequest(uri=uri.format(folder=clip.parent), config=stream_pb2.TrackConfig(**config))
     with pytest.raises(error):
         work.check(request)
@@ -212,7 +212,7 @@ def test_what_may_not_be_read_any_more_fails(scheduler: Scheduler, clip: Path, t
 def test_a_job_waits_for_room_beside_the_streams_and_gives_it_back(scheduler: Scheduler, clip: Path) -> None:
     capacity = Capacity(scheduler.costs, CapacityConfig(file_streams=1, cores=64))
     stream = capacity.reserve(Demand(SIZE))
-    jobs = Jobs(settings(clip, None), scheduler.engine, scheduler.open_lane, capacity=capacity)
+    jobs = Jobs(settings(clip, None), scheduler.engine, scheduler.open_shared, capacity=capacity)
     jobs.start()
     request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
     waiting = jobs.runner.submit("", "", request).job_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from acfd_stream.config import LaneConfig
+from acfd_stream.config import StreamQueueConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.capacity import Capacity
@@ -26,7 +26,7 @@ class Jobs:
     Args:
         settings: of the service; ``jobs`` says what is kept.
         engine: what looks at the frames.
-        open_lane: a way to it, for one job.
+        open_shared: a way to it, for one job.
         metrics: where jobs and their frames are counted.
         capacity: where jobs take their places among the streams.
 
@@ -38,7 +38,7 @@ class Jobs:
         self,
         settings: ServiceSettings,
         engine: Engine,
-        open_lane: Callable[[LaneConfig], Engine],
+        open_shared: Callable[[StreamQueueConfig], Engine],
         metrics: Metrics | None = None,
         capacity: Capacity | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class Jobs:
         except ConfigError:
             self._store.close()
             raise
-        work = TrackFile(settings, engine, open_lane, capacity)
+        work = TrackFile(settings, engine, open_shared, capacity)
         self.runner = JobRunner(
             self._store,
             results,

@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.config import LaneConfig, require
+from acfd_stream.config import StreamQueueConfig, require
 from acfd_stream.errors import ConfigError, ResumeError
 from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.checkpoint import SessionState
@@ -46,7 +46,7 @@ class TrackFile:
     Args:
         settings: what may be read, and the limits.
         engine: what the lanes lead to.
-        open_lane: a way to it, for one job.
+        open_shared: a way to it, for one job.
         capacity: where a job takes its place among the streams, and waits while there is none; None: it takes none.
     """
 
@@ -54,10 +54,10 @@ class TrackFile:
         self,
         settings: ServiceSettings,
         engine: Engine,
-        open_lane: Callable[[LaneConfig], Engine],
+        open_shared: Callable[[StreamQueueConfig], Engine],
         capacity: Capacity | None = None,
     ) -> None:
-        self._settings, self._engine, self._open_lane, self._capacity = settings, engine, open_lane, capacity
+        self._settings, self._engine, self._open_shared, self._capacity = settings, engine, open_shared, capacity
 
     def check(self, request: job_pb2.SubmitJobRequest) -> None:
         """Refuse what cannot become a job.
@@ -92,7 +92,7 @@ class TrackFile:
         with ExitStack() as opened:
             if not isinstance(source, str):
                 opened.enter_context(source)
-            lane = opened.enter_context(closing(self._open_lane(replace(request.lane, priority=LOWEST_PRIORITY))))
+            lane = opened.enter_context(closing(self._open_shared(replace(request.lane, priority=LOWEST_PRIORITY))))
             session = opened.enter_context(
                 TrackSession(
                     source,

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
-from acfd_stream.config import LaneConfig, require
+from acfd_stream.config import StreamQueueConfig, require
 from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import Path
@@ -43,7 +43,7 @@ from acfd_stream.wire.messages import (
     stage_times_pb,
 )
 
-_DETECT_LANE = LaneConfig(priority=2, deadline_seconds=1.0)
+_DETECT_LANE = StreamQueueConfig(priority=2, deadline_seconds=1.0)
 _MODES = {Mode.FILE: stream_pb2.STREAM_MODE_FILE, Mode.LIVE: stream_pb2.STREAM_MODE_LIVE}
 
 
@@ -122,7 +122,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         if not request.image:
             raise ConfigError("image must be a PNG, JPEG or WebP, got nothing")
         image = _decoded(request.image, host.settings.limits.frame_pixels)
-        with host.scheduler.open_lane(_DETECT_LANE) as lane:
+        with host.scheduler.open_shared(_DETECT_LANE) as lane:
             [(detections, timings)] = lane.detect_timed([Picture.from_rgb(image)])
         return face_track_pb2.DetectResponse(
             size=size_pb((image.shape[0], image.shape[1])),

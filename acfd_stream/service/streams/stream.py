@@ -23,10 +23,10 @@ from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, Path, Pool
 from acfd_stream.pipeline.capacity import Demand, Reservation
 from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
-from acfd_stream.pipeline.shared_engine import Lane
-from acfd_stream.pipeline.stage_times import Ledger
 from acfd_stream.pipeline.live import verdict_for
 from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.pipeline.shared_engine import SharedEngine
+from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.recording.record import settings_of
 from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.service.model_messages import loaded_model_pb
@@ -63,14 +63,14 @@ class Stream:
         self.feeder: Feeder | None = None
         self.outcomes: Counter[Outcome] = Counter()
         self.drops: Counter[DropReason] = Counter()
-        self.ledger = Ledger(("encode", "send", "latency"))
+        self.ledger = StageTimes(("encode", "send", "latency"))
         self.cancel_call: Callable[[], object] = lambda: None
         self.sending_since: float | None = None
         self.reused = 0
         self._host, self._release = host, release
         self._outbox: Outbox | None = None
         self._source: Source | None = None
-        self._lane: Lane | None = None
+        self._lane: SharedEngine | None = None
         self._held_bytes: dict[Pool, int] = {}
         self._hands_over_since: float | None = None
         self._lock = threading.Lock()
@@ -235,7 +235,7 @@ class Stream:
             raise draining()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
-        lane = self._lane = opened.enter_context(self._host.scheduler.open_lane(request.lane, request.view_side))
+        lane = self._lane = opened.enter_context(self._host.scheduler.open_shared(request.lane, request.view_side))
         try:
             session = TrackSession(
                 source,
