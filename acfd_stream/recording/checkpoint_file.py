@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from acfd_stream.files import sync_folder, writing
 from acfd_stream.recording.task import EpisodeTask
 
 RECORD_FORMAT = 1
+_log = logging.getLogger(__name__)
 
 
 def save_record(task: EpisodeTask, values: Mapping[str, Any]) -> None:
@@ -46,5 +48,8 @@ def load_record(task: EpisodeTask) -> dict[str, Any] | None:
         values = json.loads(body)
     except (OSError, ValueError):
         return None
-    is_ours = isinstance(values, dict) and values.get("format") == RECORD_FORMAT
-    return values if is_ours else None
+    found = values.get("format") if isinstance(values, dict) else None
+    if found == RECORD_FORMAT:
+        return dict(values)
+    _log.warning("%s: checkpoint of format %r; begins again", task.name, found)
+    return None
