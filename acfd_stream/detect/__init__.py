@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from acfd_stream.detect.detector import Detector, ModelFile, find_model, models
-from acfd_stream.detect.runner import ModelSpec, Runner, open_runner, read_spec
+from acfd_stream.detect.runner import ModelSpec, Runner, read_spec
 
-__all__ = ["Detector", "ModelFile", "ModelSpec", "Runner", "find_model", "models", "open_runner", "read_spec"]
+__all__ = ["Detector", "ModelFile", "ModelSpec", "Runner", "find_model", "models", "read_spec"]

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.config import DetectConfig
 from acfd_stream.detect.model_file import read_metadata
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
@@ -155,27 +154,6 @@ def read_spec(path: Path) -> ModelSpec:
         return ModelSpec.from_metadata(values)
     except (TypeError, ValueError) as error:
         raise RunnerError(f"model file {path}: metadata entry {METADATA_KEY!r} is refused: {error}") from error
-
-
-def open_runner(path: Path, device: str = "auto", config: DetectConfig | None = None) -> Runner:
-    """The network of the file at ``path`` on ``device``.
-
-    Args:
-        path: an ONNX file that describes itself.
-        device: "auto" (the best there is), "cpu" or "cuda".
-        config: threads and batch; the default config if None.
-
-    Raises:
-        ConfigError: no such device.
-        BackendUnavailable: the device was asked for by name and cannot be used.
-        RunnerError: the file is refused or the runtime cannot load it.
-    """
-    from acfd_stream.detect.device import GpuNetwork
-    from acfd_stream.detect.device_choice import open_network
-    from acfd_stream.detect.device_runner import DeviceRunner
-
-    opened = open_network(path, device, config or DetectConfig())
-    return DeviceRunner(opened) if isinstance(opened, GpuNetwork) else opened
 
 
 def check_interface(path: Path, inputs: Collection[str], outputs: Collection[str]) -> None:

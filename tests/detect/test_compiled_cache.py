@@ -9,7 +9,7 @@ import pytest
 
 from acfd_stream.config import cache_dir
 from acfd_stream.detect.compiled_cache import KEPT_FILES, CompiledCache
-from acfd_stream.detect.runner import open_runner
+from tests.detect.openers import open_runner
 from tests.detect.tiny_model import white_square
 
 SQUARE = white_square((64, 64), 12, 12, 32)[None]

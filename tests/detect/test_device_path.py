@@ -15,14 +15,13 @@ import pytest
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_path import DevicePath
-from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.device_sizes import SizedNetwork, batches
 from acfd_stream.detect.host_path import HostPath
 from acfd_stream.detect.runner import read_spec
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Detections, Picture, PixelFormat
-from tests.detect.openers import kernels_on_cpu, torch_on_cpu
+from tests.detect.openers import DeviceRunner, kernels_on_cpu, torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.tiny_model import white_square, write_tiny_model
 

@@ -17,10 +17,10 @@ from acfd_stream.config import DetectConfig
 from acfd_stream.detect.detector import find_model, find_twin
 from acfd_stream.detect.device_choice import open_network
 from acfd_stream.detect.openvino_runner import OpenVinoRunner
-from acfd_stream.detect.runner import Runner, open_runner
+from acfd_stream.detect.runner import Runner
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import anchor_count, anchor_grid
-from tests.detect.openers import RUNNERS, open_by
+from tests.detect.openers import RUNNERS, open_by, open_runner
 from tests.detect.tiny_model import ALIGNED_SCORE, white_square, write_tiny_model
 
 SCORE_TOLERANCE = 0.01  # bf16 keeps 8 bits
@@ -213,8 +213,9 @@ def test_openvino_says_how_many_threads_it_has(openvino_runner: Runner) -> None:
 TWO_FIRST_CALLS = """
 import functools, operator, sys, threading
 from pathlib import Path
-from acfd_stream.detect.runner import open_runner
-runner = open_runner(Path(sys.argv[1]))
+from acfd_stream.config import DetectConfig
+from acfd_stream.detect.device_choice import open_network
+runner = open_network(Path(sys.argv[1]), "cpu", DetectConfig())
 import openvino
 go = threading.Lock()
 go.acquire()

@@ -16,7 +16,6 @@ import pytest
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import half_graph, onnx_graph, tensorrt_engine
 from acfd_stream.detect.device_path import DevicePath
-from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.device_sizes import SizedNetwork
 from acfd_stream.detect.engine_cache import EngineCache
 from acfd_stream.detect.half_graph import half_model
@@ -24,7 +23,7 @@ from acfd_stream.detect.tensorrt_runner import import_tensorrt
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.types import Picture
 from tests.detect.fake_tensorrt import VERSIONS, Builder, make_tensorrt
-from tests.detect.openers import fake_tensorrt, torch_on_cpu
+from tests.detect.openers import DeviceRunner, fake_tensorrt, torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.test_onnx_graph import quantised
 from tests.detect.tiny_model import white_square, write_tiny_model

@@ -16,7 +16,6 @@ from onnx.reference import ReferenceEvaluator
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.detector import find_model
-from acfd_stream.detect.device_runner import DeviceRunner
 from acfd_stream.detect.graph_plan import Plan
 from acfd_stream.detect.onnx_graph import read_graph
 from acfd_stream.detect.openvino_runner import OpenVinoRunner
@@ -24,7 +23,7 @@ from acfd_stream.detect.runner import read_spec
 from acfd_stream.detect.torch_runner import TorchNetwork, check_cuda, translated
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import anchor_count
-from tests.detect.openers import torch_on_cpu
+from tests.detect.openers import DeviceRunner, torch_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.test_onnx_graph import FP16_SCORES, deltas_tolerance, quantised
 from tests.detect.tiny_model import write_tiny_model

@@ -12,9 +12,10 @@ from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
 from acfd_stream.detect.detector import find_model
 from acfd_stream.detect.half_graph import arithmetic, half_model
-from acfd_stream.detect.runner import open_runner, read_spec
+from acfd_stream.detect.runner import read_spec
 from acfd_stream.model.quantise import find_ranges, main, quantise, views_of
 from acfd_stream.model.toon.sets import draw_set
+from tests.detect.openers import open_runner
 
 SIZE = 192
 COSINE = 0.95  # between the scores of float32 and int8 for pictures that no range was taken from; measured 0.97 … 0.995
