@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, require
 from acfd_stream.errors import AcfdError, ConfigError
 from acfd_stream.malloc import trim
 from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
@@ -30,7 +30,7 @@ from .augment import make_example
 from .checkpoints import load_network, read_checkpoint
 from .datasets import Source, open_sources
 from .distill import open_distiller
-from .efficientnet_lite import EfficientNetLite
+from .efficientnet_lite import STAGES, EfficientNetLite
 from .evaluate import evaluate
 from .grafting import graft, read_peer
 from .journal import Journal
@@ -276,6 +276,7 @@ def _freeze(network: Network, stages: int) -> list[nn.Module]:
         return []
     if not isinstance(network.backbone, EfficientNetLite):
         raise ConfigError("schedule.frozen_stages needs a backbone of the kind efficientnet-lite")
+    require(stages <= len(STAGES), "schedule.frozen_stages", stages, f"0 … {len(STAGES)}")
     frozen = network.backbone.frozen(stages)
     for part in frozen:
         part.requires_grad_(False)

@@ -12,7 +12,7 @@ import pytest
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.model.augment import AugmentConfig, make_example
 from acfd_stream.model.datasets import PictureSource
-from acfd_stream.model.losses import FACE, IGNORE, PARTIAL
+from acfd_stream.model.losses import FACE, IGNORE, LOOSE, PARTIAL
 from acfd_stream.model.readers import Sample, read_coco, read_picture
 
 
@@ -61,6 +61,9 @@ def test_large_picture_is_shrunk_with_its_boxes(tmp_path: Path) -> None:
     assert image.shape == (40, 50, 3)
     assert boxes.tolist() == [[5, 10, 20, 30], [0, 0, 50, 40]]
     assert kinds.tolist() == [FACE, PARTIAL]
+    boxes, kinds = PictureSource(samples, longest=50, is_partial=True, is_loose=True).draw(np.random.default_rng(0))[1:]
+    assert boxes[1:].tolist() == [[0, 0, 50, 40]] * 2
+    assert kinds.tolist() == [FACE, PARTIAL, LOOSE]
 
 
 class RedSquare:

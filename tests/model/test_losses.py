@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.boxes import generalised_iou
-from acfd_stream.model.losses import FACE, IGNORE, PARTIAL, LossConfig, Losses, detection_loss
+from acfd_stream.model.losses import FACE, IGNORE, LOOSE, PARTIAL, LossConfig, Losses, detection_loss
 from acfd_stream.model.matching import MatchConfig
 from acfd_stream.ops.anchors import AnchorSpec
 
@@ -107,6 +107,20 @@ def test_losses_are_divided_by_the_number_of_matched_anchors() -> None:
     two = loss_of([1.0, 1.0, 0.5], boxes, [FACE, FACE]).classification
     assert two == pytest.approx((2 * focal(1.0, True) + focal(0.5, False)) / 2, rel=1e-5)
     assert one != pytest.approx(two)
+
+
+def test_faces_in_a_loose_region_weigh_less_in_the_regression_alone() -> None:
+    deltas = torch.zeros(1, 3, 4)
+    deltas[0, :2, 3] = -2.0  # 2 - 1/2 for either face
+    boxes = [FACE_BOX, [20.0, 0, 30, 10], [15.0, -5, 60, 15]]  # the second face's middle lies in the region
+    config = LossConfig(loose_regression=0.25)
+    plain = loss_of([1.0, 0.5, -1.0], boxes[:2], [FACE, FACE], deltas, config)
+    loose = loss_of([1.0, 0.5, -1.0], boxes, [FACE, FACE, LOOSE], deltas, config)
+    assert plain.regression == pytest.approx((1.5 + 1.5) / 2)
+    assert loose.regression == pytest.approx((1.5 + 0.25 * 1.5) / 2)
+    assert loose.classification == plain.classification
+    whole = loss_of([1.0, 0.5, -1.0], boxes, [FACE, FACE, LOOSE], deltas)
+    assert whole.regression == plain.regression  # a weight of 1 changes nothing
 
 
 def test_picture_without_faces_has_only_negatives() -> None:
