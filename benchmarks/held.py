@@ -20,8 +20,7 @@ import numpy as np
 from acfd_stream import Detector
 from acfd_stream.config import VideoConfig
 from acfd_stream.model.average_precision import judge, pooled
-from acfd_stream.model.losses import FACE, IGNORE
-from acfd_stream.model.readers import Sample
+from acfd_stream.model.readers import FACE, IGNORE, Sample
 from acfd_stream.model.scoring import TrackedFrame, score_tracks
 from acfd_stream.model.toon.truth import ClipTruth, FrameTruth
 from acfd_stream.pipeline.session import TrackSession

@@ -21,9 +21,8 @@ import torch
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.model.average_precision import score
-from acfd_stream.model.losses import FACE
 from acfd_stream.model.predict import TorchDetector
-from acfd_stream.model.readers import Sample
+from acfd_stream.model.readers import FACE, Sample
 from acfd_stream.model.settings import ScheduleConfig, TrainConfig
 from acfd_stream.model.toon import picture
 from acfd_stream.model.train import Trainer

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from acfd_stream.types import FloatArray
 
 from .datasets import Example, Source, SpriteSource
-from .losses import FACE, IGNORE, PARTIAL
 from .normalisation import MEAN
+from .readers import FACE, IGNORE
 from .styles import line_art, old_film
 
 ANCHOR_SIDES = (16, 32, 64, 128, 256, 512)
@@ -222,6 +222,3 @@ def _compressed(image: NDArray[np.uint8], rng: np.random.Generator, config: Augm
         return image
     quality = int(rng.integers(15, 70))
     return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
-
-
-__all__ = ["FACE", "IGNORE", "PARTIAL", "AugmentConfig", "make_example"]

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.types import Detections
 
-from .losses import IGNORE
-from .readers import Sample
+from .readers import IGNORE, Sample
 from .scoring import overlaps
 
 IOU = 0.5

@@ -1,7 +1,7 @@
 """Where training pictures come from: held decoded in memory, drawn by weight.
 
 A source gives one picture at a time: uint8 RGB [H, W, 3], boxes float32 [N, 4] and kinds int8 [N]
-(``losses.FACE``, ``IGNORE``, ``PARTIAL``, ``LOOSE``).
+(``readers.FACE``, ``IGNORE``, ``PARTIAL``, ``LOOSE``).
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from acfd_stream.config import require
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import FloatArray
 
-from .losses import FACE, LOOSE, PARTIAL
-from .readers import READERS, Sample, check_inside, read_coco, read_picture
+from .readers import FACE, LOOSE, PARTIAL, READERS, Sample, check_inside, read_coco, read_picture
 from .styles import lay_figure
 
 Example = tuple[NDArray[np.uint8], FloatArray, NDArray[np.int8]]

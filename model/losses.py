@@ -17,10 +17,7 @@ from acfd_stream.ops.anchors import AnchorSpec
 
 from .boxes import corners, decode, encode, generalised_iou
 from .matching import COMPENSATED, MATCHED, NEGATIVE, MatchConfig, match
-
-FACE, IGNORE, PARTIAL, LOOSE = 1, 2, 3, 4
-"""Kinds of truth boxes: a face; neither face nor background; a region whose faces may not all be boxed; a region
-whose faces are boxed by another convention than the one to be learned."""
+from .readers import FACE, IGNORE, LOOSE, PARTIAL
 
 
 @dataclass(frozen=True)

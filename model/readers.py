@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import FloatArray
 
-from .losses import FACE, IGNORE
-
+FACE, IGNORE, PARTIAL, LOOSE = 1, 2, 3, 4
+"""Kinds of boxes: a face; a region that is neither face nor background; a region in which some faces have no box; a
+region in which the boxes of faces follow another convention than the one to be learned."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SLACK = 0.01
 """Share of a side that a YOLO box may stick out by: rounding."""

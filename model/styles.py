@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.types import FloatArray
 
-from .losses import FACE, IGNORE
+from .readers import FACE, IGNORE
 
 Pixels = NDArray[np.uint8]
 _SHARPNESS = 1.6  # ratio of the two blurs of a difference of Gaussians

@@ -9,8 +9,8 @@ import pytest
 
 from acfd_stream.model.augment import AugmentConfig, _crop
 from acfd_stream.model.datasets import Example
-from acfd_stream.model.losses import FACE
 from acfd_stream.model.normalisation import MEAN
+from acfd_stream.model.readers import FACE
 
 SIZE = 128
 EDGE = 0.6  # pixels; a picture shrunk without averaging shows an edge up to half a pixel beside its place

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.model.average_precision import Verdicts, draw_curves, judge, pooled, score
-from acfd_stream.model.losses import FACE, IGNORE
-from acfd_stream.model.readers import Sample
+from acfd_stream.model.readers import FACE, IGNORE, Sample
 from acfd_stream.types import Detections
 
 AP_TOLERANCE = 1e-3  # pycocotools takes equal scores in another order

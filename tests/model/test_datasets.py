@@ -12,8 +12,7 @@ import pytest
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.model.augment import AugmentConfig, make_example
 from acfd_stream.model.datasets import PictureSource
-from acfd_stream.model.losses import FACE, IGNORE, LOOSE, PARTIAL
-from acfd_stream.model.readers import Sample, read_coco, read_picture
+from acfd_stream.model.readers import FACE, IGNORE, LOOSE, PARTIAL, Sample, read_coco, read_picture
 
 
 def coco(folder: Path, **annotation: object) -> Path:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.boxes import generalised_iou
-from acfd_stream.model.losses import FACE, IGNORE, LOOSE, PARTIAL, LossConfig, Losses, detection_loss
+from acfd_stream.model.losses import LossConfig, Losses, detection_loss
 from acfd_stream.model.matching import MatchConfig
+from acfd_stream.model.readers import FACE, IGNORE, LOOSE, PARTIAL
 from acfd_stream.ops.anchors import AnchorSpec
 
 # Three anchors in a row, side 10; the face is the first one.

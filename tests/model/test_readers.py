@@ -10,8 +10,7 @@ import pytest
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.datasets import PictureSource, chosen, open_sources
-from acfd_stream.model.losses import FACE, IGNORE
-from acfd_stream.model.readers import Sample, read_icartoonface, read_wider, read_yolo
+from acfd_stream.model.readers import FACE, IGNORE, Sample, read_icartoonface, read_wider, read_yolo
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.datasets import open_sources
-from acfd_stream.model.losses import FACE, IGNORE
+from acfd_stream.model.readers import FACE, IGNORE
 from acfd_stream.model.selflabel import LabelConfig, frames, label, label_set, label_videos, main
 from acfd_stream.types import Detections
 

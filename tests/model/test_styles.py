@@ -12,7 +12,7 @@ import pytest
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.augment import AugmentConfig, make_example
 from acfd_stream.model.datasets import DrawnSource, SpriteSource
-from acfd_stream.model.losses import FACE, IGNORE
+from acfd_stream.model.readers import FACE, IGNORE
 from acfd_stream.model.styles import lay_figure, line_art, old_film
 
 PLAIN = {"mosaic": 0.0, "grey": 0.0, "blur": 0.0, "grain": 0.0, "compression": 0.0}

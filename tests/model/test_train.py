@@ -26,10 +26,9 @@ from acfd_stream.model.evaluate import evaluate
 from acfd_stream.model.evaluate import main as evaluate_command
 from acfd_stream.model.export import Description, export
 from acfd_stream.model.export import main as export_command
-from acfd_stream.model.losses import FACE
 from acfd_stream.model.network import NetworkConfig
 from acfd_stream.model.predict import TorchDetector, normalise
-from acfd_stream.model.readers import Sample, read_picture
+from acfd_stream.model.readers import FACE, Sample, read_picture
 from acfd_stream.model.settings import DistillConfig, GraftConfig, ScheduleConfig, TrainConfig
 from acfd_stream.model.toon import picture
 from acfd_stream.model.train import Trainer
