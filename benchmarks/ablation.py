@@ -29,7 +29,7 @@ from acfd_stream.model.evaluate import evaluate
 from acfd_stream.model.predict import TorchDetector
 from acfd_stream.model.readers import read_coco
 from acfd_stream.model.settings import TrainConfig
-from acfd_stream.model.train import Trainer
+from acfd_stream.model.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "model/configs/ablation"

@@ -25,7 +25,7 @@ from acfd_stream.model.predict import TorchDetector
 from acfd_stream.model.readers import FACE, Sample
 from acfd_stream.model.settings import ScheduleConfig, TrainConfig
 from acfd_stream.model.toon import picture
-from acfd_stream.model.train import Trainer
+from acfd_stream.model.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST_SIDE = 16  # pixels; the smallest anchor

@@ -1,4 +1,4 @@
-"""Weights on disk: a run's ``last.pt`` (averaged and raw weights, optimizer, clock) and published ``.safetensors``."""
+"""Weights on disk: a run's ``last.pt`` (averaged and raw weights, optimizer, counts) and published ``.safetensors``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .settings import TrainConfig
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Everything that a run has saved.
+    """The whole state that a run saved.
 
     Raises:
-        ConfigError: there is no such file, or it is no checkpoint.
+        ConfigError: the file does not exist or is no checkpoint.
     """
     if not path.exists():
         raise ConfigError(f"{path}: no such checkpoint")
@@ -36,7 +36,7 @@ def load_network(config: TrainConfig, path: Path) -> Network:
         ConfigError: the file is missing, of another kind, or of another network than the config's.
     """
     network = Network(config.network)
-    state = _published(path) if path.suffix == ".safetensors" else read_checkpoint(path)["averaged"]
+    state = _published(path)[0] if path.suffix == ".safetensors" else read_checkpoint(path)["averaged"]
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -44,25 +44,46 @@ def load_network(config: TrainConfig, path: Path) -> Network:
     return network.eval()
 
 
-def _published(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def counts_of(state: dict[str, Any], config: TrainConfig) -> dict[str, int]:
+    """``iterations`` of a checkpoint's run, and ``pictures`` that its weights have learned from in all runs."""
+    iterations = state["iteration"]
+    pictures = state.get("pictures", iterations * config.schedule.batch)  # older checkpoints count iterations only
+    return {"iterations": iterations, "pictures": pictures}
+
+
+def read_counts(config: TrainConfig, path: Path) -> dict[str, int]:
+    """The counts of a .pt or .safetensors file; 0 where the file has none.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if path.suffix != ".safetensors":
+        return counts_of(read_checkpoint(path), config)
+    metadata = _published(path)[1]
+    return {name: int(metadata.get(name, 0)) for name in ("iterations", "pictures")}
+
+
+def _published(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Weights as float32, and metadata, of a .safetensors file."""
+    from safetensors import SafetensorError, safe_open
 
     if not path.exists():
         raise ConfigError(f"{path}: no such checkpoint")
     try:
-        state = load_file(str(path))
+        with safe_open(str(path), "pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ConfigError(f"{path}: is not a safetensors file ({error})") from error
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, metadata
 
 
-def save_weights(network: Network, path: Path) -> None:
-    """Unfused weights as fp16 safetensors, for training to go on from."""
+def save_weights(network: Network, path: Path, counts: dict[str, int] | None = None) -> None:
+    """Write unfused weights as fp16 safetensors, which a training can begin with; ``counts`` go into its metadata."""
     from safetensors.torch import save_file
 
     state = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in network.state_dict().items()
     }
-    save_file(state, str(path))
+    save_file(state, str(path), {name: str(value) for name, value in (counts or {}).items()})

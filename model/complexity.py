@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from acfd_stream.errors import AcfdError
-
 from .acb import fuse
+from .command_line import Parser, exit_code
 from .network import Network, NetworkConfig
 from .settings import TrainConfig
 
@@ -51,22 +49,21 @@ def cost(config: NetworkConfig, size: tuple[int, int] = (640, 640)) -> Cost:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what every config's network takes."""
-    parser = argparse.ArgumentParser(prog="complexity", description=main.__doc__)
+    parser = Parser(prog="complexity", description=main.__doc__)
     parser.add_argument("configs", nargs="*", type=Path, help="TOML files; those of the family if none is named")
     parser.add_argument("--size", type=int, default=640, help="side of the picture, pixels")
     parser.add_argument("--variant", help="a [variants.NAME] of the configs, as full")
     options = parser.parse_args(arguments)
+    return exit_code(lambda: _print_costs(options))
+
+
+def _print_costs(options: argparse.Namespace) -> None:
     print(f"{'network':<16}{'GFLOPs':>9}{'M parameters':>14}{'in training':>13}{'MB float32':>12}")
-    try:
-        for path in options.configs or sorted(CONFIGS.glob("*.toml")):
-            config = TrainConfig.load(path, options.variant)
-            taken = cost(config.network, (options.size, options.size))
-            numbers = (taken.flops / 1e9, taken.parameters / 1e6, taken.trained_parameters / 1e6, taken.megabytes)
-            print(f"{config.name:<16}{numbers[0]:>9.1f}{numbers[1]:>14.2f}{numbers[2]:>13.2f}{numbers[3]:>12.1f}")
-    except AcfdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    for path in options.configs or sorted(CONFIGS.glob("*.toml")):
+        config = TrainConfig.load(path, options.variant)
+        taken = cost(config.network, (options.size, options.size))
+        numbers = (taken.flops / 1e9, taken.parameters / 1e6, taken.trained_parameters / 1e6, taken.megabytes)
+        print(f"{config.name:<16}{numbers[0]:>9.1f}{numbers[1]:>14.2f}{numbers[2]:>13.2f}{numbers[3]:>12.1f}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.config import PRECISIONS, DetectConfig
-from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.errors import ConfigError
 from acfd_stream.types import Detections
 
 from .average_precision import ASPECT_EDGES, SIDE_EDGES, Score, Verdicts, draw_curves, judge, pooled, score
+from .command_line import Parser, exit_code
 from .readers import Sample, read_coco, read_picture
 from .toon.sets import SETS, draw_set
 
@@ -126,7 +126,7 @@ def _print(row: dict[str, Any], is_json: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="acfd-stream evaluate", description=main.__doc__)
+    parser = Parser(prog="acfd-stream evaluate", description=main.__doc__)
     parser.add_argument("--model", default="acfd-n", help="shipped name, or path of an .onnx, .pt or .safetensors file")
     parser.add_argument("--config", type=Path, help="the TOML file that .pt or .safetensors were trained with")
     parser.add_argument("--data", type=Path, help="folder that holds annotations/ and images/")
@@ -161,25 +161,24 @@ def settings_of(options: argparse.Namespace) -> DetectConfig:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print AP50 of a model over sets of pictures, with recall by size and shape of the faces."""
     options = _parser().parse_args(arguments)
+    return exit_code(lambda: _evaluate_sets(options))
+
+
+def _evaluate_sets(options: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     parts: dict[str, Verdicts] = {}
-    try:
-        with open_detect(options.model, options.config, options.device, settings_of(options)) as detect:
-            for name in options.sets:
-                samples, found = [], []
-                for sample, image in examples_of(name, options.data, options.count):
-                    samples.append(sample)
-                    found.append(detect(image))
-                parts[name] = judge(samples, found)
-                _print(report(name, score(samples, found), parts[name], options), options.is_json)
-        if options.at_precision:
-            _print(working_point(pooled(list(parts.values())), options.at_precision), options.is_json)
-        if options.curve:
-            draw_curves(parts, options.curve)
-    except AcfdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    with open_detect(options.model, options.config, options.device, settings_of(options)) as detect:
+        for name in options.sets:
+            samples, found = [], []
+            for sample, image in examples_of(name, options.data, options.count):
+                samples.append(sample)
+                found.append(detect(image))
+            parts[name] = judge(samples, found)
+            _print(report(name, score(samples, found), parts[name], options), options.is_json)
+    if options.at_precision:
+        _print(working_point(pooled(list(parts.values())), options.at_precision), options.is_json)
+    if options.curve:
+        draw_curves(parts, options.curve)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -18,11 +17,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from acfd_stream.errors import AcfdError
 from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
 
 from .acb import fuse
-from .checkpoints import load_network, save_weights
+from .checkpoints import load_network, read_counts, save_weights
+from .command_line import Parser, exit_code
 from .network import Network
 from .normalisation import MEAN, STD
 from .settings import TrainConfig
@@ -146,16 +145,17 @@ def _write(options: argparse.Namespace) -> None:
     description = Description(config.name, options.version, options.size, options.training_data, options.date)
     export(network, AnchorSpec(), description, options.output)
     if options.weights:
-        save_weights(network, options.weights)
+        save_weights(network, options.weights, read_counts(config, options.checkpoint))
     if options.half:
         from acfd_stream.detect.half_graph import half_model  # what the server makes of the file by itself
 
         options.half.write_bytes(half_model(options.output))
+    print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a checkpoint as the ONNX file that the server reads."""
-    parser = argparse.ArgumentParser(prog="acfd-stream export", description=main.__doc__)
+    parser = Parser(prog="acfd-stream export", description=main.__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the TOML file it was trained with")
     parser.add_argument("--checkpoint", type=Path, required=True, help="last.pt of a run, or .safetensors")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file")
@@ -166,13 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--training-data", default="unknown")
     parser.add_argument("--date", default="unknown", help="day of training, YYYY-MM-DD")
     options = parser.parse_args(arguments)
-    try:
-        _write(options)
-    except (AcfdError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
-    return 0
+    return exit_code(lambda: _write(options))
 
 
 if __name__ == "__main__":

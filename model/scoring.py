@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from acfd_stream.errors import AcfdError, MediaError
+from acfd_stream.errors import MediaError
 
+from .command_line import Parser, exit_code
 from .hota import FramePair, Hota, hota_of
 from .toon.truth import ClipTruth, FaceTruth
 
@@ -294,14 +295,8 @@ def table(score: Score) -> str:
     return "\n".join(f"{name:<14}{value:>8}  {note}".rstrip() for name, value, note in rows)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """One line instead of the usage text."""
-        self.exit(2, f"scoring: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="scoring", description="Score a JSONL track result against a drawn clip's truth.")
+    parser = Parser(prog="scoring", description="Score a JSONL track result against a drawn clip's truth.")
     parser.add_argument("result", help="JSONL written by acfd-stream track")
     parser.add_argument("truth", help="JSON written by python -m acfd_stream.model.toon")
     parser.add_argument("--least-idf1", type=float, default=0.0, help="exit 1 below this")
@@ -323,12 +318,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 good enough, 1 below a limit or unreadable input, 2 the call is at fault (argparse)."""
     options = _parser().parse_args(arguments)
+    return exit_code(lambda: _score_files(options), "scoring")
+
+
+def _score_files(options: argparse.Namespace) -> int:
     rules = Rules(options.iou, options.least_visible, options.least_side, options.by_character)
-    try:
-        score = score_tracks(read_tracks(options.result), ClipTruth.load(options.truth), rules)
-    except AcfdError as error:
-        print(f"scoring: {error}", file=sys.stderr)
-        return 1
+    score = score_tracks(read_tracks(options.result), ClipTruth.load(options.truth), rules)
     print(table(score))
     limits = (("IDF1", score.idf1, options.least_idf1), ("recall", score.recall, options.least_recall))
     short = [f"{name} {value:.4f} is below {least}" for name, value, least in limits if value < least]

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, require
-from acfd_stream.errors import AcfdError, ConfigError, MediaError
+from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import Detections
 
+from .command_line import Parser, exit_code
 from .evaluate import Detect, open_detect
 from .readers import read_picture
 from .scoring import overlaps
@@ -196,7 +197,7 @@ def label_set(annotation: Path, images: Path, out: Path, detect: Detect, config:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Box faces with a trained model, for training on."""
-    parser = argparse.ArgumentParser(prog="selflabel", description=main.__doc__)
+    parser = Parser(prog="selflabel", description=main.__doc__)
     parser.add_argument("--model", default="acfd-n", help="shipped name, or path of an .onnx, .pt or .safetensors file")
     parser.add_argument("--config", type=Path, help="the TOML file that .pt or .safetensors were trained with")
     parser.add_argument("--videos", type=Path, help="folder of videos")
@@ -208,25 +209,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("sure", "doubtful", "seconds"):
         parser.add_argument(f"--{name}", type=float, default=getattr(LabelConfig, name))
     options = parser.parse_args(arguments)
-    try:
-        config = LabelConfig(sure=options.sure, doubtful=options.doubtful, seconds=options.seconds)
-        settings = DetectConfig(size=options.size, threads=options.threads)
-        with open_detect(options.model, options.config, "auto", settings) as detect:
-            if options.videos:
-                videos = sorted(path for path in options.videos.iterdir() if path.suffix in VIDEOS)
-                table = label_videos(videos, options.out, detect, config)
-            elif options.data and options.set:
-                annotation = options.data / "annotations" / f"{options.set}.json"
-                table = label_set(annotation, options.data / "images", options.out, detect, config)
-            else:
-                raise ConfigError("selflabel needs --videos, or --data and --set")
-    except (AcfdError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_code(lambda: _label(options))
+
+
+def _label(options: argparse.Namespace) -> None:
+    config = LabelConfig(sure=options.sure, doubtful=options.doubtful, seconds=options.seconds)
+    settings = DetectConfig(size=options.size, threads=options.threads)
+    with open_detect(options.model, options.config, "auto", settings) as detect:
+        if options.videos:
+            videos = sorted(path for path in options.videos.iterdir() if path.suffix in VIDEOS)
+            table = label_videos(videos, options.out, detect, config)
+        elif options.data and options.set:
+            annotation = options.data / "annotations" / f"{options.set}.json"
+            table = label_set(annotation, options.data / "images", options.out, detect, config)
+        else:
+            raise ConfigError("selflabel needs --videos, or --data and --set")
     own = [row for row in table.table["annotations"] if row.get("self")]
     doubtful = sum(row["iscrowd"] for row in own)
     print(f"{len(table.table['images'])} pictures, {len(own) - doubtful} new faces, {doubtful} doubtful")
-    return 0
 
 
 if __name__ == "__main__":

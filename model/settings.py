@@ -46,7 +46,8 @@ class ScheduleConfig:
     sizes: tuple[int, ...] = (640,)  # sides of pictures over the course, each for an equal share
     ema: float = 0.999  # decay of the averaged weights, an iteration
     clip: float = 5.0  # largest norm of all gradients
-    evaluate_minutes: float = 15.0  # between looks at the validation set
+    evaluate_minutes: float = 15.0  # between evaluations on the validation set
+    evaluate_pictures: int = 0  # pictures between evaluations; 0: evaluate_minutes holds
 
     def __post_init__(self) -> None:
         require(self.kind in SCHEDULES, "schedule.kind", self.kind, f"one of {', '.join(SCHEDULES)}")
@@ -57,6 +58,8 @@ class ScheduleConfig:
         require(self.batch >= 1, "schedule.batch", self.batch, ">= 1")
         require(self.iterations >= 1, "schedule.iterations", self.iterations, ">= 1")
         require(self.minutes > 0, "schedule.minutes", self.minutes, "> 0")
+        require(self.evaluate_minutes > 0, "schedule.evaluate_minutes", self.evaluate_minutes, "> 0")
+        require(self.evaluate_pictures >= 0, "schedule.evaluate_pictures", self.evaluate_pictures, ">= 0")
         require(self.warmup >= 1, "schedule.warmup", self.warmup, ">= 1")
         fits = bool(self.sizes) and all(size >= 32 and size % 32 == 0 for size in self.sizes)
         require(fits, "schedule.sizes", self.sizes, "multiples of 32")

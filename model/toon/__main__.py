@@ -6,8 +6,7 @@ import argparse
 import sys
 from fractions import Fraction
 
-from acfd_stream.errors import AcfdError
-
+from ..command_line import Parser, exit_code
 from .clip import render
 from .encode import write_clip
 from .plans import PLANS
@@ -29,14 +28,8 @@ def _rate(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(f"fps must be a number or a fraction like 24000/1001, got {text!r}") from None
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """One line instead of the usage text."""
-        self.exit(2, f"toon: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="toon", description="Draw a cartoon clip whose faces are known exactly.")
+    parser = Parser(prog="toon", description="Draw a cartoon clip whose faces are known exactly.")
     parser.add_argument("plan", choices=sorted(PLANS), help="what happens")
     parser.add_argument("output", help="video file to write (.mp4, .mkv …)")
     parser.add_argument("--truth", help="JSON file for boxes, ids, drawings and shot changes")
@@ -54,17 +47,16 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 the file cannot be written, 2 the call is at fault (argparse)."""
     options = _parser().parse_args(arguments)
-    try:
-        clip = render(options.plan, options.seed, options.size, options.fps)
-        truth = write_clip(options.output, clip, options.crf, options.bitrate, options.tone)
-        if options.truth:
-            truth.save(options.truth)
-    except (AcfdError, OSError) as error:
-        print(f"toon: {error}", file=sys.stderr)
-        return 1
+    return exit_code(lambda: _draw(options), "toon")
+
+
+def _draw(options: argparse.Namespace) -> None:
+    clip = render(options.plan, options.seed, options.size, options.fps)
+    truth = write_clip(options.output, clip, options.crf, options.bitrate, options.tone)
+    if options.truth:
+        truth.save(options.truth)
     appearances = {face.id for frame in truth.frames for face in frame.faces}
     print(f"{options.output}: {len(truth.frames)} frames, {len(appearances)} appearances of faces")
-    return 0
 
 
 if __name__ == "__main__":

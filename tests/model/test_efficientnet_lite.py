@@ -17,7 +17,7 @@ from acfd_stream.model.efficientnet_lite import NORM_EPSILON, EfficientNetLite, 
 from acfd_stream.model.network import Network, NetworkConfig
 from acfd_stream.model.predict import normalise
 from acfd_stream.model.settings import ScheduleConfig, TrainConfig
-from acfd_stream.model.train import Trainer
+from acfd_stream.model.trainer import Trainer
 from acfd_stream.model.vovnet import BackboneConfig
 
 CONFIGS = Path(__file__).parents[2] / "model/configs"

@@ -19,7 +19,7 @@ from acfd_stream.detect import Detector
 from acfd_stream.detect.half_graph import half_model
 from acfd_stream.detect.onnx_graph import read_graph
 from acfd_stream.errors import ConfigError
-from acfd_stream.model import train as training
+from acfd_stream.model import trainer as training
 from acfd_stream.model.acb import fuse
 from acfd_stream.model.checkpoints import load_network, save_weights
 from acfd_stream.model.evaluate import evaluate
@@ -31,7 +31,7 @@ from acfd_stream.model.predict import TorchDetector, normalise
 from acfd_stream.model.readers import FACE, Sample, read_picture
 from acfd_stream.model.settings import DistillConfig, GraftConfig, ScheduleConfig, TrainConfig
 from acfd_stream.model.toon import picture
-from acfd_stream.model.train import Trainer
+from acfd_stream.model.trainer import Trainer
 from acfd_stream.model.vovnet import BackboneConfig
 from acfd_stream.ops.anchors import AnchorSpec
 
@@ -263,7 +263,7 @@ def test_budget_schedule_follows_the_clock() -> None:
 def test_run_draws_learns_and_leaves_checkpoint_and_curve(
     samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "SAY_EVERY", 4)
+    monkeypatch.setattr(training, "LOG_EVERY", 4)
 
     class Fixed:
         def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
-"""Several processes that train one network, each on its share of the batch; one process where nobody says otherwise.
+"""Data-parallel training: several processes train one network, each on its share of the batch.
 
-``torchrun --nproc-per-node N -m -- acfd_stream.model.train …`` starts them: a GPU each (NCCL), or CPUs (gloo).
+``torchrun --nproc-per-node N -m -- acfd_stream.model.train …`` starts them, one per GPU (NCCL) or on CPUs (gloo).
+Without torchrun there is one process.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from acfd_stream.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Team:
-    """Which of how many processes this is."""
+class DataParallelGroup:
+    """This process's number and how many processes train the network."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def join(cls, device: str) -> Team:
-        """The team that torchrun has started this process in, or a team of one."""
+    def from_torchrun(cls, device: str) -> DataParallelGroup:
+        """The group that torchrun started this process in, or a group of one."""
         if not distributed.is_torchelastic_launched():
             return cls()
         distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
@@ -33,26 +34,26 @@ class Team:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes, says and validates."""
+        """Whether this process logs, saves and evaluates."""
         return self.rank == 0
 
-    def share(self, batch: int) -> int:
-        """Pictures of a batch for this process.
+    def local_batch(self, batch: int) -> int:
+        """Pictures of a batch that this process trains on.
 
         Raises:
-            ConfigError: the batch cannot be shared evenly.
+            ConfigError: the batch is not a multiple of the number of processes.
         """
         if batch % self.size:
             raise ConfigError(f"schedule.batch must be a multiple of the {self.size} processes, got {batch}")
         return batch // self.size
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """``network`` with gradients averaged over the team; one without parameters stays as it is."""
+        """``network`` with gradients averaged over the group; unchanged for one process or without parameters."""
         is_alone = self.size == 1 or next(network.parameters(), None) is None
         return network if is_alone else DistributedDataParallel(network)
 
-    def agree(self, value: float) -> float:
-        """The first process's ``value``, in all of them: clocks differ."""
+    def broadcast(self, value: float) -> float:
+        """The first process's ``value``, in every process."""
         if self.size == 1:
             return value
         backend = distributed.get_backend()
@@ -60,12 +61,12 @@ class Team:
         distributed.broadcast(shared, 0)
         return float(shared)
 
-    def wait(self) -> None:
-        """Until all have come here."""
+    def barrier(self) -> None:
+        """Return when every process has called this."""
         if self.size > 1:
             distributed.barrier()
 
-    def leave(self) -> None:
-        """End what ``join`` began."""
+    def close(self) -> None:
+        """End the communication that ``from_torchrun`` began."""
         if self.size > 1:
             distributed.destroy_process_group()

@@ -7,54 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.model.team import Team
-
-CONFIG = """
-name = "tiny"
-validation = "set"
-evaluate_size = 64
-[network]
-pyramid_channels = 8
-head_layers = 0
-[network.backbone]
-stem = [4, 4, 8]
-split = [8, 8, 8, 8, 8, 8]
-concat = [8, 8, 8, 8, 8, 8]
-repeat = [1, 1, 1, 1, 1, 1]
-layers = 1
-[schedule]
-kind = "cosine"
-iterations = 4
-batch = 4
-warmup = 1
-sizes = [64]
-[[data]]
-kind = "coco"
-annotation = "annotations/set.json"
-images = "images"
-weight = 1.0
-"""
+from acfd_stream.model.distributed import DataParallelGroup
+from tests.model.tiny import write_data
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A config and a set of two pictures with a face each."""
-    for folder in ("annotations", "images"):
-        (tmp_path / folder).mkdir()
-    images = [{"id": n, "file_name": f"{n}.png", "width": 80, "height": 80} for n in (1, 2)]
-    rows = [{"id": n, "image_id": n, "bbox": [10 * n, 20, 30, 30]} for n in (1, 2)]
-    (tmp_path / "annotations/set.json").write_text(json.dumps({"images": images, "annotations": rows}))
-    for n in (1, 2):
-        image = np.random.default_rng(n).integers(0, 255, (80, 80, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / f"images/{n}.png"), image)
-    (tmp_path / "tiny.toml").write_text(CONFIG)
-    return tmp_path
+    return write_data(tmp_path)
 
 
 def trained(data: Path, *launcher: str) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
@@ -76,16 +40,16 @@ def test_two_processes_train_one_network_and_one_of_them_writes(data: Path) -> N
     assert all(value.isfinite().all() for value in state.values())
 
 
-def test_a_team_of_one_needs_nobody() -> None:
-    team = Team.join("cpu")
+def test_a_group_of_one_process_needs_no_communication() -> None:
+    group = DataParallelGroup.from_torchrun("cpu")
     layer = torch.nn.Linear(2, 2)
-    assert (team, team.is_first, team.share(5), team.agree(0.25)) == (Team(0, 1), True, 5, 0.25)
-    assert team.wrap(layer) is layer
-    team.wait()
-    team.leave()
+    assert (group, group.is_first, group.local_batch(5), group.broadcast(0.25)) == (DataParallelGroup(), True, 5, 0.25)
+    assert group.wrap(layer) is layer
+    group.barrier()
+    group.close()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    assert Team(1, 4).share(8) == 2
+    assert DataParallelGroup(1, 4).local_batch(8) == 2
     with pytest.raises(ConfigError, match="multiple of the 3 processes, got 16"):
-        Team(0, 3).share(16)
+        DataParallelGroup(0, 3).local_batch(16)
