@@ -1,10 +1,10 @@
-# Nothing has to be installed by hand: the first target that needs it makes a virtual environment in $(VENV).
+# The first target that needs it makes a virtual environment in $(VENV); install nothing by hand.
 #
-#   PYTHON=python3.12   the interpreter it is made from
-#   VENV=.venv          where it lies
-#   TORCH=torch==2.13.0 the torch of `make test`; its CPU build is taken where the package index has one
-#   VIDEO=film.mkv      what `make demo` tracks instead of a drawn clip
-#   FILM=long.mp4       what `make bench` watches the memory on
+#   PYTHON=python3.12   the interpreter of the virtual environment
+#   VENV=.venv          folder of the virtual environment
+#   TORCH=torch==2.13.0 the torch of `make test`; its CPU build if the package index has one
+#   VIDEO=film.mkv      the video that `make demo` tracks; without it, a drawn clip
+#   FILM=long.mp4       the video on which `make bench` measures memory
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -28,28 +28,30 @@ PEERS := $(VENV)-peers
 PROGRAMS := $(abspath $(VENV))/debian
 BUILD_INPUTS := pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*.cu protos/acfd_stream/v1/*.proto)
 RESULT := out/$(if $(VIDEO),video,demo)
+WRITTEN := -o $(RESULT).jsonl --overlay $(RESULT).overlay.mp4 --report $(RESULT).report.html
 
 help:
-	@echo "make demo       draw a cartoon, track its faces, score the tracks (VIDEO=file: track that file)"
-	@echo "make test       every test but those that need a GPU"
-	@echo "make test-gpu   the tests that need a GPU; fails where there is none"
+	@echo "make demo       draw a cartoon, track its faces, write a report, score the tracks (VIDEO=file: track that file)"
+	@echo "make test       all tests except those that need a GPU"
+	@echo "make test-gpu   the tests that need a GPU; fails without a GPU"
 	@echo "make check      ruff, mypy and clang-format"
-	@echo "make bench      measure, and write benchmarks/results and the table of README.md"
-	@echo "make clean      remove what was built and written"
+	@echo "make bench      measure, and write benchmarks/results and the tables of README.md and docs"
+	@echo "make clean      remove build products and results"
 
 demo: $(PACKAGE)
 	@mkdir -p out
 ifeq ($(VIDEO),)
 	$(BIN)/python -m acfd_stream.model.toon demo out/demo.mp4 --truth out/demo.truth.json
-	$(BIN)/acfd-stream track out/demo.mp4 -o out/demo.jsonl --overlay out/demo.overlay.mp4
+	$(BIN)/acfd-stream track out/demo.mp4 $(WRITTEN)
 	$(BIN)/python -m acfd_stream.model.scoring out/demo.jsonl out/demo.truth.json --least-idf1 0.90 --least-recall 0.95
 else
-	$(BIN)/acfd-stream track "$(VIDEO)" -o $(RESULT).jsonl --overlay $(RESULT).overlay.mp4
+	$(BIN)/acfd-stream track "$(VIDEO)" $(WRITTEN)
 endif
-	@echo "$(RESULT).jsonl"
-	@echo "$(RESULT).overlay.mp4"
 	@tail -n 1 $(RESULT).jsonl | $(BIN)/python -c \
 	  'import json, sys; end = json.load(sys.stdin); print(end["tracks"], "tracks in", end["frames"], "frames")'
+	@echo "$(RESULT).jsonl"
+	@echo "$(RESULT).overlay.mp4"
+	@echo "$(RESULT).report.html"
 
 test: $(TESTING) test-programs
 	PATH="$(PROGRAMS)/usr/bin:$$PATH" $(BIN)/python -m pytest
