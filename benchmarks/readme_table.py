@@ -1,16 +1,19 @@
-"""Fill the table of README.md from ``benchmarks/results``, between its two marker comments."""
+"""Write the tables of figures into README.md and docs/ from ``benchmarks/results``, between their marker comments."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
 from gpu.acceptance import LINES, NOT_YET
 from measure import RESULTS, ROOT, Row, load
-from peers.field import TRACKERS, VIDEO
-from tracking_table import by_situation, summary
+from peers.field import OURS, TRACKERS, VIDEO
+from tracking_table import ALL, by_situation, summary
 
 BEGIN = "<!-- figures: written by benchmarks/readme_table.py -->"
 END = "<!-- end of figures -->"
+COMPARED_BEGIN = "<!-- comparison: written by benchmarks/readme_table.py -->"
+COMPARED_END = "<!-- end of the comparison -->"
 GPU_BEGIN = "<!-- figures of a GPU: written by benchmarks/readme_table.py -->"
 GPU_END = "<!-- end of the figures of a GPU -->"
 PEERS_BEGIN = "<!-- figures beside peers: written by benchmarks/readme_table.py -->"
@@ -20,49 +23,50 @@ TRACKING_BEGIN = "<!-- figures of tracks: written by benchmarks/readme_table.py 
 TRACKING_END = "<!-- end of the figures of tracks -->"
 TRACKING = "tracking"  # tracking.json, which benchmarks/tracking.py writes
 GPU = "gpu"  # gpu.json, which benchmarks/gpu_suite.py writes
-SHOWN = {  # name of a row → how a reader knows it; a row that was not taken is left out
-    "stream_720_fps": "720p clip on twos, from bytes to JSON lines",
-    "stream_720_real_time": "· as often as it plays",
-    "stream_720_every_frame_real_time": "· with `--every-frame`",
-    "stream_1080_fps": "1080p clip on twos, from bytes to JSON lines",
-    "stream_1080_real_time": "· as often as it plays",
-    "stream_1080_every_frame_real_time": "· with `--every-frame`",
-    "stream_2160_fps": "4K clip on twos, from bytes to JSON lines",
-    "stream_2160_real_time": "· as often as it plays",
-    "stream_2160_every_frame_real_time": "· with `--every-frame`",
-    "stream_frame": "one 1080p frame with `--every-frame`, decode to track, summed over stages",
-    "stage_decode": "· decode",
-    "stage_queue": "· waiting for the detector",
-    "stage_preprocess": "· letterbox to the network's view",
+ABLATION = "ablation"  # ablation.json, which benchmarks/ablation.py writes; it holds no rows
+SHOWN = {  # name of a row → its description in the table; rows without a measurement are left out
+    "stream_720_fps": "720p clip animated on twos, from bytes to JSON lines",
+    "stream_720_real_time": "· relative to playback speed",
+    "stream_720_every_frame_real_time": "· the same with `--every-frame`",
+    "stream_1080_fps": "1080p clip animated on twos, from bytes to JSON lines",
+    "stream_1080_real_time": "· relative to playback speed",
+    "stream_1080_every_frame_real_time": "· the same with `--every-frame`",
+    "stream_2160_fps": "4K clip animated on twos, from bytes to JSON lines",
+    "stream_2160_real_time": "· relative to playback speed",
+    "stream_2160_every_frame_real_time": "· the same with `--every-frame`",
+    "stream_frame": "latency of one 1080p frame with `--every-frame`, from decoding to its track: sum of the stages",
+    "stage_decode": "· decoding",
+    "stage_queue": "· queueing for the detector",
+    "stage_preprocess": "· letterbox to the network input size",
     "stage_infer": "· network",
-    "stage_decode_boxes": "· boxes from anchors",
+    "stage_decode_boxes": "· anchors to boxes",
     "stage_nms": "· NMS",
-    "stage_track": "· track",
-    "detector_openvino_bf16_512_b4": "the network alone, 512 px, four pictures at once, a picture: OpenVINO bf16",
+    "stage_track": "· tracking",
+    "detector_openvino_bf16_512_b4": "network only, 512 px, batch of 4, time per picture: OpenVINO bf16",
     "detector_openvino_int8_512_b4": "· OpenVINO int8",
     "detector_openvino_f32_512_b4": "· OpenVINO f32",
     "detector_onnxruntime_f32_512_b4": "· ONNX Runtime f32",
     "detector_torch_f32_512_b4": "· torch f32",
-    "letterbox_ratio": "letterbox 1080p → 640: swscale + NumPy takes × as long",
-    "decode_anchors_vs_numpy_ratio": "boxes from 34125 anchors: NumPy takes × as long",
-    "nms_vs_opencv_ratio": "NMS of 1000 boxes: OpenCV takes × as long",
-    "nms_vs_onnxruntime_ratio": "NMS of 1000 boxes: ONNX Runtime takes × as long",
-    "archive_film_share_of_track": "a long film as an archive: speed as a share of `track`'s on it, in turn",
-    "archive_film_memory_growth": "memory growth meanwhile, all processes",
-    "archive_second_run": "an archive of 40 videos, run again: nothing to do",
-    "archive_status": "`archive status` of 10,000 videos",
-    "live_1080p_1_p99": "live 1080p24, one stream: p99 from a frame's bytes to its answer",
+    "letterbox_ratio": "letterbox 1080p → 640: time of swscale + NumPy relative to ours",
+    "decode_anchors_vs_numpy_ratio": "34,125 anchors to boxes: time of NumPy relative to ours",
+    "nms_vs_opencv_ratio": "NMS of 1,000 boxes: time of OpenCV relative to ours",
+    "nms_vs_onnxruntime_ratio": "NMS of 1,000 boxes: time of ONNX Runtime relative to ours",
+    "archive_film_share_of_track": "long film by `archive run`: speed relative to `track` on the same film",
+    "archive_film_memory_growth": "· memory growth during the run, all processes",
+    "archive_second_run": "second `archive run` over 40 finished videos",
+    "archive_status": "`archive status` with 10,000 videos",
+    "live_1080p_1_p99": "live 1080p24, one stream: p99 latency from the bytes of a frame to its result",
     "live_720p_2_p99": "live 720p24, two streams: the same",
     "live_1080p_1_every_frame_p99": "live 1080p24, one stream, `--every-frame`: the same",
     "live_720p_2_every_frame_p99": "live 720p24, two streams, `--every-frame`: the same",
-    "streams_1_fps": "1080p files through the service at once: 1",
-    "streams_2_fps": "· 2",
-    "streams_4_fps": "· 4",
-    "streams_8_fps": "· 8",
-    "streams_memory": "memory of a further 1080p file in the service",
-    "detect_auto": "`acfd-stream detect` on one picture, from the shell, its view compiled before",
-    "import_package": "`import acfd_stream`, the interpreter's start with it",
-    "memory_peak": "most memory while a long film is tracked",
+    "streams_1_fps": "1080p files sent to the service at the same time, total speed: 1 file",
+    "streams_2_fps": "· 2 files",
+    "streams_4_fps": "· 4 files",
+    "streams_8_fps": "· 8 files",
+    "streams_memory": "memory of each additional 1080p file in the service",
+    "detect_auto": "`acfd-stream detect` on one picture, as a shell command, with the network already compiled",
+    "import_package": "`import acfd_stream`, including the start of the interpreter",
+    "memory_peak": "peak memory while a long film is tracked",
     "memory_growth": "memory growth from minute 2 to the end",
 }
 UNITS = {
@@ -96,8 +100,8 @@ def table(rows: list[Row]) -> str:
 
 
 def peers_table(rows: list[Row]) -> str:
-    """Everyone of the contest with his speed, and how often ours is as fast, in the rounds of one run."""
-    lines = ["| who | what it does | median | p5 … p95 | acfd_stream is as fast |", "|---|---|---|---|---|"]
+    """Speed of each compared tool, and how many times as fast acfd_stream was in the same rounds."""
+    lines = ["| tool | finds | median | p5 … p95 | speedup of acfd_stream |", "|---|---|---|---|---|"]
     by_name = {row["name"]: row for row in rows}
     everyone = [("peer", one) for one in VIDEO] + [("track_cost", one) for one in TRACKERS]
     for prefix, one in everyone:
@@ -110,14 +114,60 @@ def peers_table(rows: list[Row]) -> str:
     return "\n".join([*lines, "", *measured_on(rows)]).rstrip()
 
 
+@dataclass(frozen=True)
+class Compared:
+    """One line of the README's comparison: what a tool does, and the rows that say how fast and how well."""
+
+    label: str
+    finds_drawn_faces: str
+    keeps_ids: str
+    ends_at_cuts: str
+    speed_row: str
+    tracker: str = ""  # of the tracking suite; empty: it has no score there
+
+
+COMPARED = (
+    Compared("**acfd_stream**", "yes", "yes", "yes", f"peer_{OURS.name}", "ours"),
+    Compared("PyAV + OpenVINO in 40 lines", "yes, with our network", "no", "no", "peer_naive"),
+    Compared("Ultralytics YOLO11n `track`", "no, 80 kinds of objects", "yes", "no", "peer_yolo11n"),
+    Compared("· the same on OpenVINO", "no, 80 kinds of objects", "yes", "no", "peer_yolo11n_openvino"),
+    Compared("OpenCV YuNet", "no, human faces", "no", "no", "peer_yunet"),
+    Compared("OpenCV Haar cascade", "no, human faces", "no", "no", "peer_cascade"),
+    Compared("norfair, only the tracker", "no, takes boxes", "yes", "no", "track_cost_norfair", "norfair"),
+    Compared("ByteTrack, only the tracker", "no, takes boxes", "yes", "no", "track_cost_bytetrack", "bytetrack"),
+)
+
+
+def comparison(peers: list[Row], tracks: list[Row]) -> str:
+    """The README's table: what each tool does, how many times as fast acfd_stream is, and HOTA on the same boxes."""
+    ratios = {row["name"]: shown(row["median"], "ratio") for row in peers if row["name"].endswith("_ratio")}
+    scores = {row["parameters"]["tracker"]: row for row in tracks if _is_overall_hota(row)}
+    lines = [
+        "| | finds drawn faces | keeps IDs | new ID after a cut | speedup of acfd_stream | HOTA |",
+        "|---|---|---|---|---|---|",
+    ]
+    for tool in COMPARED:
+        hota = f"{scores[tool.tracker]['median']:.3f}" if tool.tracker in scores else ""
+        faster = ratios.get(f"{tool.speed_row}_ratio", "")
+        cells = (tool.label, tool.finds_drawn_faces, tool.keeps_ids, tool.ends_at_cuts, faster, hota)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *measured_on([*peers, *scores.values()])])
+
+
+def _is_overall_hota(row: Row) -> bool:
+    about = row["parameters"]
+    return bool(row["name"] == "tracking_hota" and about["situation"] == ALL and "shipped" in about["detections"])
+
+
 def measured_on(rows: list[Row]) -> list[str]:
-    """A line a machine and commit."""
-    return [f"Measured on: {place}." for place in sorted({f"{row['device']}, commit {row['commit']}" for row in rows})]
+    """One line with every machine and commit that the rows come from; none without rows."""
+    places = sorted({f"{row['device']}, commit {row['commit']}" for row in rows})
+    return [f"Measured on: {'; '.join(places)}."] if places else []
 
 
 def gpu_table(rows: list[Row]) -> str:
-    """Every line of the GPU path's acceptance with its figure; what no GPU has run says so."""
-    lines = ["| what | figure | asked |", "|---|---|---|"]
+    """Every requirement of the GPU path with its figure, or "not yet measured"."""
+    lines = ["| what | figure | required |", "|---|---|---|"]
     by_name = {row["name"]: row for row in rows}
     for line in LINES:
         asked = "" if line.bound is None else ("≤ " if line.is_most else "≥ ") + shown(line.bound, line.unit)
@@ -136,25 +186,43 @@ def replaced(text: str, begin: str, end: str, inside: str) -> str | None:
     return f"{head}{begin}\n{inside}\n{end}{tail}" if found and closed else None
 
 
-def main() -> int:
-    """Rewrite the parts of README.md between the markers; 1 when markers are missing."""
-    rows = [row for path in sorted(RESULTS.glob("*.json")) if path.stem != GPU for row in load(path.stem)]
-    readme = ROOT / "README.md"
-    text: str | None = readme.read_text()
-    tables = [(GPU_BEGIN, GPU_END, gpu_table(load(GPU))), *([(BEGIN, END, table(rows))] if rows else [])]
-    if beside := load(PEERS):
-        tables.append((PEERS_BEGIN, PEERS_END, peers_table(beside)))
-    tracks = load(TRACKING)
+@dataclass(frozen=True)
+class Block:
+    """One generated table: the page and the markers between which it is."""
+
+    page: str
+    begin: str
+    end: str
+    table: str
+
+
+def blocks() -> list[Block]:
+    """Every table for which there are results."""
+    files = [path.stem for path in sorted(RESULTS.glob("*.json")) if path.stem not in (GPU, ABLATION)]
+    rows = [row for name in files for row in load(name)]
+    peers, tracks = load(PEERS), load(TRACKING)
+    found = [Block("docs/gpu.md", GPU_BEGIN, GPU_END, gpu_table(load(GPU)))]
+    if rows:
+        found.append(Block("docs/performance.md", BEGIN, END, table(rows)))
+    if peers:
+        found.append(Block("docs/performance.md", PEERS_BEGIN, PEERS_END, peers_table(peers)))
     if tracks:
-        tables.append((TRACKING_BEGIN, TRACKING_END, summary(tracks)))
-        page = ROOT / "docs/tracking.md"
-        page.write_text(str(replaced(page.read_text(), TRACKING_BEGIN, TRACKING_END, by_situation(tracks))))
-    for begin, end, inside in tables:
-        text = replaced(str(text), begin, end, inside)
+        found.append(Block("docs/performance.md", TRACKING_BEGIN, TRACKING_END, summary(tracks)))
+        found.append(Block("docs/tracking.md", TRACKING_BEGIN, TRACKING_END, by_situation(tracks)))
+    if peers and tracks:
+        found.append(Block("README.md", COMPARED_BEGIN, COMPARED_END, comparison(peers, tracks)))
+    return found
+
+
+def main() -> int:
+    """Rewrite the tables between the markers; 1 when a page lacks its markers."""
+    for block in blocks():
+        page = ROOT / block.page
+        text = replaced(page.read_text(), block.begin, block.end, block.table)
         if text is None:
-            print(f"README.md has no place for figures: {begin} … {end}", file=sys.stderr)
+            print(f"{block.page} lacks the markers {block.begin} … {block.end}", file=sys.stderr)
             return 1
-    readme.write_text(str(text))
+        page.write_text(text)
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Write docs/report*.png and docs/folder.png: the pages of drawn clips, as Chromium shows them.
+"""Write docs/report*.png, docs/folder*.png and docs/overlay.png: reports and an overlay frame of drawn clips.
 
-The boxes are what the shipped network finds, not what is known of the drawing.
+The boxes come from the shipped network, not from the known truth of the drawing.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the browser is the tests'
 
+import av  # noqa: E402
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
@@ -30,6 +32,7 @@ CLIPS = {  # name → plan, seed, frames a second
     "season 2/a quiet morning.mp4": ("quiet", 4, 12),
 }
 MOMENT = "#track=3"
+OVERLAY = ("season 1/market day.mp4", 60)  # clip, frame
 
 
 def draw(folder: Path) -> None:
@@ -55,12 +58,22 @@ def keep(tab: Tab, page: Path, name: str, size: tuple[int, int], scheme: str, at
     cv2.imwrite(str(ROOT / "docs" / name), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
+def keep_overlay(out: Path) -> None:
+    """One frame of an overlay video."""
+    name, index = OVERLAY
+    with av.open(str(out / f"{name}.overlay.mp4")) as video:
+        frame = next(islice(video.decode(video=0), index, None))
+        image = frame.to_ndarray(format="bgr24")
+    cv2.imwrite(str(ROOT / "docs/overlay.png"), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
 def main() -> None:
-    """Draw, track, report, look."""
+    """Draw the clips, track them, write the reports and take the pictures."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         draw(Path("films"))
-        run(["archive", "run", "films", "--out", "shows", "--outputs", "jsonl", "--report"])
+        run(["archive", "run", "films", "--out", "shows", "--outputs", "jsonl,overlay", "--report"])
         out = Path("shows").resolve()
+        keep_overlay(out)
         report = out / "season 1/the hill.mp4.report.html"
         with chromium(Path(scratch, "chromium")) as tab:
             keep(tab, report, "report.png", (1040, 1400), "light", MOMENT)

@@ -115,9 +115,9 @@ def test_the_tables_tell_trackers_and_situations_apart() -> None:
     assert "| all | 0.900 · 0.600 · 7 | 0.500 · 0.600 · 7 |" in lines
 
 
-def test_the_readme_has_a_place_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_have_a_place_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(tracking.ROOT / "benchmarks"), *sys.path])
     table = importlib.import_module("readme_table")
-    for page in ("README.md", "docs/tracking.md"):
+    for page in ("docs/performance.md", "docs/tracking.md"):
         text = Path(tracking.ROOT, page).read_text()
         assert table.replaced(text, table.TRACKING_BEGIN, table.TRACKING_END, "") is not None

@@ -141,10 +141,10 @@ def test_a_part_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert kept["machine"]["versions"]["numpy"]
 
 
-def test_the_readme_shows_what_has_been_measured_on_a_gpu(load: Any) -> None:
+def test_the_page_shows_what_has_been_measured_on_a_gpu(load: Any) -> None:
     table = load("readme_table")
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition(table.GPU_BEGIN)[2].partition(table.GPU_END)[0].strip()
+    page = (ROOT / "docs/gpu.md").read_text()
+    shown = page.partition(table.GPU_BEGIN)[2].partition(table.GPU_END)[0].strip()
     assert shown == table.gpu_table(table.load(table.GPU))
     met = table.gpu_table([row("gpu_faces", 140e-6), row("gpu_three_scales", 0.011)])
     assert "| 0.14 ms | ≤ 0.15 ms |" in met

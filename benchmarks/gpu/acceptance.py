@@ -1,4 +1,4 @@
-"""What the GPU path has to reach: every line with the figure that answers it and its bound."""
+"""Requirements of the GPU path: each line with the row that measures it and its bound."""
 
 from __future__ import annotations
 
@@ -29,30 +29,36 @@ class Line:
 
 
 LINES = (
-    Line("gpu_copy_rate", "memory: copy on the device, bytes read and written", "bytes/s"),
-    Line("gpu_matrix_rate", "matrix units: fp16 product of 8192×8192", "flop/s"),
-    Line("gpu_tests_failed", "tests that need a GPU, and the contract suites on it: failed", "count", 0),
-    Line("gpu_batches_unequal", "1,000 random batches with planted ties: unequal to the reference", "count", 0),
+    Line("gpu_copy_rate", "memory bandwidth of a copy on the device, read and written bytes", "bytes/s"),
+    Line("gpu_matrix_rate", "matrix units: fp16 product of two 8192×8192 matrices", "flop/s"),
+    Line("gpu_tests_failed", "GPU tests and contract suites on the GPU: failures", "count", 0),
+    Line("gpu_batches_unequal", "1,000 random batches with planted ties: different from the reference", "count", 0),
     Line("gpu_memcheck_errors", "compute-sanitizer memcheck: errors", "count", 0),
     Line("gpu_racecheck_hazards", "compute-sanitizer racecheck: hazards", "count", 0),
-    Line("gpu_letterbox", "letterbox of 16 frames of 1080p to 640", "s"),
-    Line("gpu_letterbox_ratio", "· as often as long as its bytes take", "ratio", 3.0),
-    Line("gpu_faces", "boxes, best candidates and NMS of 16 × 34125 anchors", "s", 150e-6),
-    Line("gpu_faces_vs_torchvision", "· torchvision's batched_nms way takes × as long", "ratio", 5.0, is_most=False),
-    Line("gpu_torch_fps", "acfd-51, 640×640, fp16, batch 16, by torch: pictures a second", "fps"),
-    Line("gpu_torch_conv_share", "· of the matrix rate, in its convolutions", "share", 0.4, is_most=False),
-    Line("gpu_tensorrt_fps", "acfd-51, 640×640, fp16, batch 16, by TensorRT: pictures a second", "fps"),
-    Line("gpu_tensorrt_share", "· of the matrix rate, over the whole network", "share", 0.4, is_most=False),
+    Line("gpu_letterbox", "letterbox of 16 1080p frames to 640", "s"),
+    Line("gpu_letterbox_ratio", "· relative to the time of copying the same bytes", "ratio", 3.0),
+    Line("gpu_faces", "boxes, top candidates and NMS of 16 × 34,125 anchors", "s", 150e-6),
+    Line(
+        "gpu_faces_vs_torchvision",
+        "· time of torchvision's `batched_nms` relative to ours",
+        "ratio",
+        5.0,
+        is_most=False,
+    ),
+    Line("gpu_torch_fps", "acfd-51, 640×640, fp16, batch 16, torch: pictures per second", "fps"),
+    Line("gpu_torch_conv_share", "· share of the matrix rate, convolutions only", "share", 0.4, is_most=False),
+    Line("gpu_tensorrt_fps", "acfd-51, 640×640, fp16, batch 16, TensorRT: pictures per second", "fps"),
+    Line("gpu_tensorrt_share", "· share of the matrix rate, whole network", "share", 0.4, is_most=False),
     Line("gpu_three_scales", "acfd-51, three scales of a 1080p frame, batch 1", "s", 0.010),
-    Line("gpu_live_p99", "32 streams of 1080p at 24 fps in real time, acfd-51: p99 of a frame", "s", 0.050),
-    Line("gpu_live_lost", "· frames that were dropped or late", "share"),
-    Line("gpu_stream_fps", "1080p H.264 from file to tracks, acfd-n: frames a second", "fps"),
+    Line("gpu_live_p99", "32 live streams of 1080p at 24 fps, acfd-51: p99 latency per frame", "s", 0.050),
+    Line("gpu_live_lost", "· dropped or late frames", "share"),
+    Line("gpu_stream_fps", "1080p H.264 from file to tracks, acfd-n: frames per second", "fps"),
     Line("gpu_stream_fps_51", "· with acfd-51", "fps"),
-    Line("gpu_stream_p50", "one live 1080p stream, acfd-n: a frame, bytes to track", "s"),
+    Line("gpu_stream_p50", "one live 1080p stream, acfd-n: latency per frame, from bytes to track", "s"),
     Line("gpu_stream_p99", "· p99", "s", statistic="p99"),
-    Line("gpu_stream_cpu", "· of one core, while the file is tracked", "share"),
-    Line("gpu_stream_gpu", "· of the GPU's time", "share"),
-    Line("gpu_stream_nvdec", "· of NVDEC's time", "share"),
+    Line("gpu_stream_cpu", "· CPU load while the file is tracked, of one core", "share"),
+    Line("gpu_stream_gpu", "· GPU load", "share"),
+    Line("gpu_stream_nvdec", "· NVDEC load", "share"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Who is compared with us, and in what."""
+"""The tools that acfd_stream is compared with."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Contestant:
     """A module of this folder with its options."""
 
     name: str  # in the names of rows
-    label: str  # for people
-    task: str  # what it does with a frame
+    label: str  # in tables
+    task: str  # what it finds
     module: str
     options: Mapping[str, str] = field(default_factory=dict)
     is_peer: bool = False  # needs the peers' packages
@@ -23,13 +23,13 @@ OURS = Contestant("ours", "acfd_stream", TASK, "ours")
 VIDEO = (
     OURS,
     Contestant("ours_640", "acfd_stream, every frame, 640 px", TASK, "ours", {"size": "640", "every_frame": "yes"}),
-    Contestant("naive", "PyAV + OpenVINO in 40 lines", "faces, by our network", "naive"),
+    Contestant("naive", "PyAV + OpenVINO in 40 lines", "faces, with our network", "naive"),
     Contestant("yolo11n", "Ultralytics YOLO11n track", "80 classes, tracks", "yolo11n", is_peer=True),
     Contestant(
-        "yolo11n_openvino", "YOLO11n track, by OpenVINO", "80 classes, tracks", "yolo11n", {"runtime": "openvino"}, True
+        "yolo11n_openvino", "YOLO11n track on OpenVINO", "80 classes, tracks", "yolo11n", {"runtime": "openvino"}, True
     ),
-    Contestant("yunet", "OpenCV YuNet", "faces of people", "yunet", is_peer=True),
-    Contestant("cascade", "OpenCV Haar cascade", "frontal faces of people", "cascade", is_peer=True),
+    Contestant("yunet", "OpenCV YuNet", "human faces", "yunet", is_peer=True),
+    Contestant("cascade", "OpenCV Haar cascade", "frontal human faces", "cascade", is_peer=True),
 )
 TRACKERS = (
     Contestant("ours", "FaceTracker", "tracks", "tracking", {"peer": "ours"}),
