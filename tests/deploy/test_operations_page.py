@@ -1,4 +1,4 @@
-"""What README.md and docs/operations.md tell a person to type is understood by the program."""
+"""The commands and settings on the pages are ones that the program understands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from acfd_stream.service.access.token_file import read_grants
 from acfd_stream.service.settings import ServiceSettings, from_table
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "docs/operations.md"]
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("archives", "cli", "operations", "report", "results"))]
 CALL = re.compile(r"(?m)(?:^|`|\[)(acfd-stream[ ,] ?[a-z][^`\n#\]]*)")
 
 
@@ -37,12 +37,12 @@ def test_every_call_names_a_command_and_options_that_there_are(page: str, call: 
         command = command.commands[words.pop(0)]
     assert command.name in call, f"{page}: {call}"
     known = {option for parameter in command.params for option in parameter.opts}
-    assert {word for word in words if word.startswith("-")} - {"--help"} <= known, f"{page}: {call}"
+    assert {word for word in words if word.startswith("-")} - {"--help", "-"} <= known, f"{page}: {call}"
 
 
 def test_the_pages_have_calls_of_the_service() -> None:
     started = {call.split()[1].strip(",") for _, call in calls()}
-    assert {"serve", "client", "bench", "track"} <= started
+    assert {"archive", "serve", "client", "bench", "track"} <= started
 
 
 def test_the_settings_that_are_shown_are_settings(tmp_path: Path) -> None:
