@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,20 @@ import yaml
 from acfd_stream.service.settings import ServiceSettings, read_settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
-NOT_RESOURCES = {"kustomization.yaml", "prometheus-adapter.yaml"}  # of kustomize, and of a chart
-FILES = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name not in NOT_RESOURCES)
+BASE = FOLDER / "base"
+OVERLAYS = {"service": FOLDER, "service-gpu": FOLDER / "gpu"}  # by the compose service that runs the same image
+FILES = sorted(path.name for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")
 KUBERNETES = "1.37"
 
 
-def load(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load((FOLDER / name).read_text()))
+def load(name: str, folder: Path = BASE) -> dict[str, Any]:
+    return dict(yaml.safe_load((folder / name).read_text()))
+
+
+def roots(folder: Path) -> list[Path]:
+    """Folders that the kustomization in ``folder`` takes as resources, resolved."""
+    resources = [folder / entry for entry in load("kustomization.yaml", folder)["resources"]]
+    return [path.resolve() for path in resources if path.is_dir()]
 
 
 @pytest.fixture
@@ -36,7 +45,7 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def settings() -> ServiceSettings:
-    return read_settings(FOLDER / "serve.toml")
+    return read_settings(BASE / "serve.toml")
 
 
 def port(address: str) -> int:
@@ -66,8 +75,8 @@ def test_kustomize_takes_every_manifest_and_the_config() -> None:
 
 
 def test_the_images_are_those_that_compose_builds(compose: dict[str, Any]) -> None:
-    for name, folder in (("service", FOLDER), ("service-gpu", FOLDER / "gpu")):
-        (image,) = yaml.safe_load((folder / "kustomization.yaml").read_text())["images"]
+    for name, folder in OVERLAYS.items():
+        (image,) = load("kustomization.yaml", folder)["images"]
         assert f"{image['newName']}:{image['newTag']}" == compose["services"][name]["image"]
         assert image["name"] == "acfd-stream"
 
@@ -115,7 +124,7 @@ def test_the_pod_is_locked_up(pod: dict[str, Any], container: dict[str, Any]) ->
 def test_volumes_are_mounted_where_the_service_writes(pod: dict[str, Any], container: dict[str, Any]) -> None:
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
-    state = tomllib.loads((FOLDER / "serve.toml").read_text())["jobs"]["state_dir"]
+    state = tomllib.loads((BASE / "serve.toml").read_text())["jobs"]["state_dir"]
     assert state.startswith(mounts["state"] + "/")
     assert f"ACFD_CACHE_DIR={mounts['cache']}" in (FOLDER.parent / "Dockerfile").read_text()
 
@@ -133,7 +142,7 @@ def test_the_service_counts_the_cores_that_the_pod_may_use(
 
 def test_the_autoscaler_goes_by_what_the_adapter_makes_of_headroom() -> None:
     (metric,) = load("autoscaler.yaml")["spec"]["metrics"]
-    (rule,) = load("prometheus-adapter.yaml")["rules"]["custom"]
+    (rule,) = load("prometheus-adapter.yaml", FOLDER)["rules"]["custom"]
     assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
     assert rule["seriesQuery"].startswith("acfd_capacity_headroom_ratio{")
     assert "1 - avg by" in rule["metricsQuery"]
@@ -142,8 +151,28 @@ def test_the_autoscaler_goes_by_what_the_adapter_makes_of_headroom() -> None:
 
 
 def test_the_gpu_overlay_asks_for_one() -> None:
-    overlay = yaml.safe_load((FOLDER / "gpu" / "kustomization.yaml").read_text())
-    (patch,) = overlay["patches"]
+    (patch,) = load("kustomization.yaml", FOLDER / "gpu")["patches"]
     steps = {step["path"]: step["value"] for step in yaml.safe_load(patch["patch"])}
     assert steps["/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu"] == 1
-    assert (FOLDER / "gpu" / overlay["resources"][0]).resolve() == FOLDER
+
+
+@pytest.mark.parametrize("folder", OVERLAYS.values(), ids=OVERLAYS)
+def test_an_overlay_takes_the_base_and_no_folder_that_contains_it(folder: Path) -> None:
+    """Kustomize reports a cycle where a resource is the overlay's own folder or one above it."""
+    assert roots(folder) == [BASE]
+    assert not {folder, *folder.parents} & set(roots(folder))
+    assert roots(BASE) == []
+
+
+@pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl is not installed; no Debian package is recent enough"
+)
+@pytest.mark.parametrize(("name", "folder"), OVERLAYS.items(), ids=OVERLAYS)
+def test_kubectl_builds_every_overlay(compose: dict[str, Any], name: str, folder: Path) -> None:
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    built = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(done.stdout)}
+    assert built.keys() == {load(file)["kind"] for file in FILES} | {"ConfigMap"}
+    (container,) = built["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == compose["services"][name]["image"]
+    assert ("nvidia.com/gpu" in container["resources"]["limits"]) is (folder != FOLDER)
