@@ -156,10 +156,8 @@ class DropReason(Enum):
     """Why a frame of a live stream was left out."""
 
     QUEUE_FULL = "queue_full"  # newer ones pressed it out, or it found no room
-    DEADLINE = "deadline"  # it could not have been answered within the objective any more
     STALE = "stale"  # it was late before it came to the network, and a newer one was there
     CLIENT_SLOW = "client_slow"  # nobody takes the results
-    DRAIN = "drain"  # the service is stopping
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pathlib
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -41,7 +42,7 @@ def test_stages_are_those_of_the_ledger() -> None:
     assert tuple(stage.value for stage in Stage) == STAGES
 
 
-@pytest.mark.parametrize(("name", "series"), [("acfd_frames_total", 4), ("acfd_frames_dropped_total", 5)])
+@pytest.mark.parametrize(("name", "series"), [("acfd_frames_total", 4), ("acfd_frames_dropped_total", 3)])
 def test_every_series_is_there_from_the_beginning(
     registry: CollectorRegistry, metrics: Metrics, name: str, series: int
 ) -> None:
@@ -55,6 +56,13 @@ def test_a_value_outside_its_set_is_refused(registry: CollectorRegistry, metrics
     with pytest.raises(ConfigError, match="DropReason must be one of queue_full"):
         metrics.frame_dropped("because")  # type: ignore[arg-type]
     assert registry.get_sample_value("acfd_frames_total", {"outcome": "dropped"}) == 0
+
+
+@pytest.mark.parametrize("reason", DropReason)
+def test_every_reason_that_is_exported_is_one_that_the_code_gives(reason: DropReason) -> None:
+    package = pathlib.Path(__file__).resolve().parents[1] / "acfd_stream"
+    sources = [path for room in ("pipeline", "video") for path in (package / room).rglob("*.py")]
+    assert any(f"DropReason.{reason.name}" in path.read_text() for path in sources)
 
 
 def test_a_value_may_be_named_as_on_the_wire() -> None:
