@@ -38,28 +38,28 @@ def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
 
 @dataclass(frozen=True)
 class DetectConfig:
-    """How a picture becomes boxes. The numbers are those of the ACFD paper, section 4.1."""
+    """How faces are detected in a picture. The defaults follow section 4.1 of the ACFD paper."""
 
     size: int = 512
-    """Longer side of the network's view, pixels, used when ``scales`` is empty; 64 … 4096. acfd-n is best here."""
+    """Longer side of the network input, pixels, 64 … 4096; unused with ``scales``. 512 suits acfd-n best."""
     scales: tuple[int, ...] = ()
-    """Shorter sides of a multi-scale test; the longer side is bounded by 1.34375 of it (480×645)."""
+    """Shorter sides of the inputs of a multi-scale test, pixels; the longer side is at most 1.34375 times as long."""
     score_threshold: float = 0.08
-    """Lowest score that enters NMS, [0, 1]."""
+    """Candidates with a lower score are dropped before NMS, [0, 1]."""
     candidates: int = 1000
-    """Best candidates a scale that enter NMS, >= 1."""
+    """Number of best candidates per scale that enter NMS, >= 1."""
     nms_iou: float = 0.55
-    """Boxes that overlap a better one by more are dropped, [0, 1]."""
+    """A box whose IoU with a better box is higher is dropped, [0, 1]."""
     faces: int = 100
-    """Most faces of a picture, >= 1."""
+    """Maximum number of faces per picture, >= 1."""
     batch: int = 4
-    """Pictures the network sees at once, 1 … 64."""
+    """Pictures per batch of the network, 1 … 64."""
     threads: int = 0
-    """CPU threads of the network; 0: as many as there are cores."""
+    """CPU threads of the network; 0: one per core."""
     picture_threads: int = 0
-    """Of them, for a picture that comes alone: two halve its time, for a tenth more work; 0: 2 in a service, else 1."""
+    """Threads that share a single picture; two nearly halve its time for 10 % more work; 0: 2 in a service, else 1."""
     precision: str = "auto"
-    """Arithmetic of the network on a CPU, "int8", "bf16" or "f32"; "auto": the fastest that model and CPU have."""
+    """Precision on a CPU: "int8", "bf16" or "f32"; "auto": the fastest that the model and the CPU support."""
 
     def __post_init__(self) -> None:
         require(64 <= self.size <= 4096, "size", self.size, "in 64 … 4096")
@@ -77,26 +77,26 @@ class DetectConfig:
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """How a container becomes frames."""
+    """How a container is decoded into frames."""
 
     threads: int = 0
-    """Decoder threads; 0: the decoder chooses."""
+    """Threads of the decoder; 0: the decoder chooses."""
     queue_bytes: int = 64 * 2**20
-    """Most bytes of decoded frames that wait for the network, >= 1 MiB."""
+    """Maximum bytes of decoded frames that wait for the network, >= 1 MiB."""
     start_seconds: float | None = None
-    """Frames presented before this are skipped; None: from the beginning."""
+    """Frames before this presentation time are skipped, seconds; None: from the beginning."""
     end_seconds: float | None = None
-    """Frames presented at or after this are not read; None: to the end."""
+    """Frames at or after this presentation time are not read, seconds; None: to the end."""
     frame_pixels: int = 8192 * 8192
-    """Largest frame that is accepted, pixels."""
+    """Maximum size of a frame, pixels, >= 1."""
     url_timeout_seconds: float = 30.0
-    """Longest silence of a URL, seconds, > 0."""
+    """How long a URL may deliver no data, seconds, > 0."""
     decoder: str = "auto"
-    """What decodes: "cpu", "nvdec", or "auto": NVDEC where the network runs on a GPU and NVDEC works, else the CPU."""
+    """Decoder: "cpu", "nvdec", or "auto": NVDEC if the network runs on a GPU and NVDEC works, else the CPU."""
     low_delay: bool = False
-    """Give every frame out as soon as it can be decoded, and look less far ahead when opening; for live streams."""
+    """Return each frame as soon as it is decoded, and read less data when opening; for live streams."""
     every_frame: bool = False
-    """Let the network look at frames that repeat the drawing before them, too, instead of reusing what it found."""
+    """Run detection on held frames too, instead of reusing the detections of the frame before."""
 
     def __post_init__(self) -> None:
         require(self.threads >= 0, "threads", self.threads, ">= 0")
@@ -164,24 +164,24 @@ def cache_dir() -> Path | None:
 
 @dataclass(frozen=True)
 class TrackConfig:
-    """How detections become tracks."""
+    """How detections become tracks. Two passes match detections with tracks: first high scores, then low ones."""
 
     start_score: float = 0.55
-    """Lowest score that starts a track and takes part in the first pass, [0, 1]."""
+    """Minimum score of a detection that starts a track or is matched in the first pass, [0, 1]."""
     keep_score: float = 0.35
-    """Lowest score that goes on with a track, in the second pass, [0, start_score]."""
+    """Minimum score of a detection that continues a track, in the second pass, [0, start_score]."""
     least_iou: float = 0.15
-    """Least overlap of a detection with where a track is expected, (0, 1]."""
+    """Minimum IoU of a detection with the predicted box of its track, (0, 1]."""
     reach: float = 2.0
-    """Furthest jump of a face between drawings, in box sides; 0: overlapping boxes only; 0 … 8."""
+    """Maximum jump of a face between two drawings, in box sides, 0 … 8; 0: boxes must overlap."""
     duplicate_cover: float = 0.7
-    """A box that shares more of the smaller one's area with a better box starts no track, (0, 1]."""
+    """A box starts no track if a better box covers more than this share of the smaller of the two, (0, 1]."""
     confirm_hits: int = 4
-    """Detections before a track is believed and shown, >= 1."""
+    """Detections after which a track is confirmed and reported, >= 1."""
     max_gap_frames: int = 12
-    """Most frames in a row that are filled between two detections of a face, 0 … 1000."""
+    """Longest gap between two detections of a face that is filled, frames, 0 … 1000."""
     fills_gaps: bool = True
-    """False: a frame is settled at once, so nothing is filled and a track is not shown before it is believed."""
+    """False: each result is final at once: gaps stay empty, and a track is reported only once it is confirmed."""
 
     def __post_init__(self) -> None:
         require(0.0 <= self.start_score <= 1.0, "start_score", self.start_score, "in [0, 1]")
@@ -205,18 +205,18 @@ class TrackConfig:
 
 @dataclass(frozen=True)
 class ShotConfig:
-    """When a new shot begins. Differences are shares of the pictures' own contrast."""
+    """When a new shot begins. Differences are relative to the contrast of the pictures."""
 
     lookahead_frames: int = 5
-    """Frames that are awaited before a verdict; flashes up to so many frames are seen as such; 0 (at once) … 48."""
+    """Frames read ahead to tell a cut from a flash of at most this length; 0 (decide at once) … 48."""
     least_difference: float = 0.08
-    """Least difference, beyond what small motion explains, of two pictures from different shots, (0, 1]."""
+    """Minimum difference between two shots, beyond what small motion explains, (0, 1]."""
     least_rearrangement: float = 0.45
-    """Least change of the outlines, 1 - correlation, of two pictures from different shots, (0, 1]."""
+    """Minimum change of the outlines between two shots, as 1 - correlation, (0, 1]."""
     outstanding: float = 2.5
-    """How often a cut's difference must be that of the frames around it, >= 1."""
+    """Minimum ratio of the difference at a cut to the differences around it, >= 1."""
     blank_deviation: float = 4.0
-    """Standard deviation below which a picture is blank, 8-bit levels, 0 … 64."""
+    """A picture with a lower standard deviation counts as blank, 8-bit levels, 0 … 64."""
 
     def __post_init__(self) -> None:
         require(0 <= self.lookahead_frames <= 48, "lookahead_frames", self.lookahead_frames, "in 0 … 48")
@@ -228,10 +228,10 @@ class ShotConfig:
 
 @dataclass(frozen=True)
 class PictureConfig:
-    """How a picture file is read."""
+    """How an image file is read."""
 
     file_bytes: int = 512 * 2**20
-    """Largest file that is taken for a picture, bytes, >= 1."""
+    """Maximum size of an image file, bytes, >= 1."""
 
     def __post_init__(self) -> None:
         require(self.file_bytes >= 1, "file_bytes", self.file_bytes, ">= 1")
@@ -239,22 +239,22 @@ class PictureConfig:
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """How the pictures of many streams become batches of one engine."""
+    """How pictures of many streams are batched for one engine. Each stream has a queue."""
 
     batch: int = 0
-    """Most pictures of a batch, 0 … 64; 0: as many as the detector's config says. A CPU gets single pictures."""
+    """Maximum pictures per batch, 0 … 64; 0: the ``batch`` of the detector. A CPU runs single pictures."""
     queue_bytes: int = 256 * 2**20
-    """Most bytes of pictures that wait or are looked at; a lane may always hold one picture; >= 1 MiB."""
+    """Maximum bytes of pictures that wait or run, >= 1 MiB; each stream may always have one picture."""
     ageing_seconds: float = 1.0
-    """After so long a live lane is a priority more urgent, and one without deadlines goes first for a picture; > 0."""
+    """Wait after which a live stream gains one priority level and a file gets one picture first, seconds, > 0."""
     wait_share: float = 0.1
-    """Longest wait for other lanes, of a picture's own deadline, [0, 1]."""
+    """Maximum wait for pictures of other streams, as a share of the picture's own deadline, [0, 1]."""
     background_share: float = 0.25
-    """Longest batch without a live picture while a live lane is open, of the shortest deadline, (0, 1]."""
+    """Maximum duration of a batch of files beside live streams, as a share of their shortest deadline, (0, 1]."""
     warm_sizes: tuple[tuple[int, int], ...] = ((720, 1280), (480, 640))
-    """Display sizes (height, width) whose views are compiled and measured before the engine counts as ready; >= 1."""
+    """Display sizes (height, width) that are compiled and measured before the engine is ready; at least one."""
     probe_seconds: float = 5.0
-    """An engine with nothing to do looks at a grey picture so often, to know how fast it is, >= 0; 0: never."""
+    """How often an idle engine runs a grey picture to measure its speed, seconds, >= 0; 0: never."""
 
     def __post_init__(self) -> None:
         require(0 <= self.batch <= 64, "batch", self.batch, "in 0 … 64")
@@ -268,19 +268,19 @@ class SchedulerConfig:
 
 
 @dataclass(frozen=True)
-class StreamQueueConfig:
-    """What one stream may ask of the engine."""
+class LaneConfig:
+    """What one stream may demand of the engine."""
 
     priority: int = 1
-    """0 … 9; a lower one goes first; those without a deadline go after all that have one."""
+    """0 … 9; lower runs first. Streams without a deadline run after all streams with one."""
     deadline_seconds: float | None = 0.04
-    """From a picture's arrival to when its faces should be known, > 0; None: in its own time, after the others."""
+    """Time from a picture's arrival to its detections, seconds, > 0; None: no deadline, after the others."""
     batch: int = 1
-    """Pictures that its stream hands over at once, 1 … 64; changes no result."""
+    """Pictures that the stream submits together, 1 … 64; does not change results."""
     batch_share: int = 2
-    """Most of its pictures that are looked at at once, >= 1."""
+    """Maximum pictures of the stream that run at once, >= 1."""
     in_flight: int = 8
-    """Most of its pictures that wait or are looked at, >= 1."""
+    """Maximum pictures of the stream that wait or run, >= 1."""
 
     def __post_init__(self) -> None:
         require(0 <= self.priority <= 9, "priority", self.priority, "in 0 … 9")
@@ -298,22 +298,22 @@ class StreamQueueConfig:
 
 @dataclass(frozen=True)
 class CapacityConfig:
-    """How many streams are let in."""
+    """How many streams are admitted."""
 
     load_limit: float = 0.7
-    """Share of the machine that streams may take together, (0, 1]; the rest is for bursts and what no one foresees."""
+    """Share of the machine that all streams may use together, (0, 1]; the rest absorbs bursts."""
     objective_seconds: float = 0.05
-    """Longest time of a frame of a live stream that names none, > 0."""
+    """Latency objective of a live stream that declares none, seconds, > 0."""
     file_streams: int = 4
-    """Most streams in file mode at once, >= 0."""
+    """Maximum concurrent streams in file mode, >= 0."""
     view_sizes: int = 8
-    """Most different sizes of the network's view at once, 1 … 8: each is compiled once and kept."""
+    """Maximum number of network input sizes in use at once, 1 … 8; each is compiled once and kept."""
     cores: int = 0
-    """Cores that decode and run the network; 0: as many as the process may use."""
+    """Cores for decoding and the network; 0: all that the process may use."""
     decode_seconds: float = 0.003
-    """First guess of what a core needs to decode a megapixel, until streams have shown it; > 0."""
+    """Initial estimate of the time one core needs to decode one megapixel, seconds, > 0; streams correct it."""
     frame_seconds: float = 0.0
-    """What a core needs for a frame besides decoding and the network; >= 0; 0: measured at the start, then learned."""
+    """Core time of a frame besides decoding and the network, seconds, >= 0; 0: measured at startup, then learned."""
 
     def __post_init__(self) -> None:
         require(0.0 < self.load_limit <= 1.0, "load_limit", self.load_limit, "in (0, 1]")
@@ -341,18 +341,18 @@ class DropPolicy(Enum):
 
 @dataclass(frozen=True)
 class PaceConfig:
-    """How fast a stream's results are wanted, and what gives way. All but ``pace`` is for live streams."""
+    """Whether a stream is live, and which frames it drops. All settings but ``pace`` apply to live streams only."""
 
     pace: Pace = Pace.FILE
-    """A live stream's shots and tracks are judged at once, frame by frame, unless their configs say otherwise."""
+    """FILE or LIVE. A live stream finds shots and tracks without reading ahead, unless their configs say otherwise."""
     policy: DropPolicy = DropPolicy.DROP_OLDEST
-    """What gives way when frames come faster than results."""
+    """What happens to frames that arrive faster than results."""
     queue_frames: int = 4
-    """Most decoded frames that wait, besides the bound in bytes, >= 1."""
+    """Maximum decoded frames that wait, in addition to the limit in bytes, >= 1."""
     objective_seconds: float = 0.05
-    """A result that comes later than this after its bytes is late, > 0."""
+    """A result is late if it comes later than this after its bytes, seconds, > 0."""
     stale_seconds: float = 1.0
-    """A frame that has waited longer is dropped if a newer one is there, unless the policy is WAIT, > 0."""
+    """A frame that waited longer is dropped if a newer one waits, seconds, > 0; not with the policy WAIT."""
 
     def __post_init__(self) -> None:
         require(self.queue_frames >= 1, "queue_frames", self.queue_frames, ">= 1")
@@ -367,20 +367,20 @@ class PaceConfig:
 
 @dataclass(frozen=True)
 class ArchiveConfig:
-    """How an archive is worked through. Nothing of it changes results."""
+    """How an archive run retries and saves its work. These settings do not change results."""
 
     checkpoint_seconds: float = 30.0
-    """A kill or a power cut loses at most the work of so many seconds, > 0."""
+    """Time between checkpoints, seconds, > 0; a kill or a power failure loses at most this much work."""
     attempts: int = 5
-    """Tries of an episode in one run where the machine or the network is at fault, >= 1."""
+    """Attempts per episode and run when the machine or the network fails, >= 1."""
     backoff_seconds: float = 2.0
-    """Before the second try; doubled for each later one, > 0."""
+    """Wait before the second attempt, seconds, > 0; doubled for each later one."""
     longest_backoff_seconds: float = 300.0
-    """Longest wait before a try, >= backoff_seconds."""
+    """Maximum wait before an attempt, seconds, >= backoff_seconds."""
     losses: int = 3
-    """An episode that brings down so many workers without getting any further is set aside, >= 1."""
+    """An episode that kills this many workers without progress is set aside, >= 1."""
     stall_seconds: float = 600.0
-    """A worker that shows no progress for so long is ended, and its episode given to another one, > 0."""
+    """A worker without progress for this long is stopped, seconds, > 0; another one takes its episode."""
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_seconds", "backoff_seconds", "stall_seconds"):

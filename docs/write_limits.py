@@ -16,19 +16,22 @@ from acfd_stream.service.settings import ServiceSettings
 PAGE = Path(__file__).resolve().parent / "limits.md"
 HEAD = """# Settings and limits
 
-Written by `python docs/write_limits.py` from the source; a test compares the two. The settings of the service, and the
-names that all have in its file, are [below](#the-service).
-A value outside its range is refused when the config is made (`ConfigError`), never bent.
+This page lists every setting of the library and of the service. `python docs/write_limits.py` generates it from the
+source, and a test compares the two. The [settings of the service](#the-service) are in the second half.
 
-When a cap bites, it shows: `is_truncated` on a frame where what candidates or faces cut off scored as a track's face
-may (`keep_score`), one line and exit code 1 for a frame
-that is too large, `"state": "filled"` for what stands in a gap. A full queue stops the decoder; no frame of a file is
-ever dropped.
+A value outside its range raises `ConfigError` when the config is created. No value is adjusted silently.
+
+When a limit takes effect, the output shows it:
+
+- Too many candidates or faces: the frame has `is_truncated` set, if the limit cut off a score of at least `keep_score`.
+- A frame with too many pixels: one line on stderr and exit code 1.
+- A filled gap: the faces have `"state": "filled"`.
+- A full queue: decoding pauses. No frame of a file is ever dropped.
 """
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """Field → the text under it in the source."""
+    """Map from each field to its docstring in the source."""
     tree = ast.parse(Path(inspect.getfile(cls)).read_text())
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
     docs = {}
@@ -41,16 +44,18 @@ def field_docs(cls: type) -> dict[str, str]:
 
 SERVICE = """## The service
 
-`acfd-stream serve --config serve.toml` reads these: the first ones at the top of the file, the others from tables of
-their own. An unknown key is an error, and an option of the command wins over the file. `[{shared}]` hold what stands
-above as {owners}.
+`acfd-stream serve --config serve.toml` reads these settings. An unknown key is an error, and a command-line option
+overrides the file. The settings of the next section are at the top of the file. Every other section is a TOML table.
+These tables have the settings of a config above:
+
+{shared}
 """
 
 
 def section(cls: type, title: str = "") -> str:
-    """The table of one config; what is a table of its own in a file is left out."""
-    lines = [f"## {title or cls.__name__}", "", str(cls.__doc__).splitlines()[0], ""]
-    lines += ["| setting | default | what, unit, range |", "|---|---|---|"]
+    """The table of one config, without the fields that are configs themselves."""
+    lines = [f"## {title or cls.__name__}", "", str(cls.__doc__).splitlines()[0].replace("``", "`"), ""]
+    lines += ["| setting | default | meaning, unit, range |", "|---|---|---|"]
     docs = field_docs(cls)
     fields = [field for field in dataclasses.fields(cls) if field.name not in tables(cls)]
     lines += [f"| `{field.name}` | `{field.default}` | {docs[field.name]} |" for field in fields]
@@ -63,16 +68,15 @@ def tables(cls: type) -> dict[str, type]:
 
 
 def service_sections() -> list[str]:
-    """What a file of the service may hold."""
+    """Head and tables of the settings that a file of the service may contain."""
     own = {name: cls for name, cls in tables(ServiceSettings).items() if cls.__module__ != config.__name__}
     shared = {name: cls for name, cls in tables(ServiceSettings).items() if name not in own}
-    owners = ", ".join(cls.__name__ for cls in shared.values())
-    head = SERVICE.format(shared="]`, `[".join(shared), owners=owners)
+    head = SERVICE.format(shared="\n".join(f"- `[{name}]`: {cls.__name__}" for name, cls in shared.items()))
     return [head, section(ServiceSettings, "serve.toml"), *(section(cls, f"[{name}]") for name, cls in own.items())]
 
 
 def main() -> int:
-    """Write the page; with ``--check`` 1 when it differs from what would be written."""
+    """Write the page; with ``--check`` only return 1 if it is out of date."""
     configs = [value for value in vars(config).values() if dataclasses.is_dataclass(value)]
     page = "\n".join([HEAD, *(section(cls) for cls in configs), *service_sections()])
     if "--check" in sys.argv[1:]:

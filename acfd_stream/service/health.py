@@ -16,6 +16,75 @@ MOST_WATCHERS = 8
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+_NO_PINGS_MS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class KeepaliveConfig:
+    """How each side detects that the other is gone. A server closes connections that ping too often."""
+
+    ping_seconds: float = 30.0
+    """Idle time after which a ping is sent, seconds, >= 1; 0: never."""
+    timeout_seconds: float = 10.0
+    """How long to wait for the reply to a ping before the connection is closed, seconds, > 0."""
+    least_ping_seconds: float = 10.0
+    """Server only: pings at shorter intervals count as strikes, seconds, > 0."""
+    strikes: int = 2
+    """Server only: number of strikes that are tolerated; 0: any number."""
+    pings_without_calls: bool = True
+    """Whether to send, and allow, pings on connections without calls."""
+
+    def __post_init__(self) -> None:
+        require(self.ping_seconds == 0 or self.ping_seconds >= 1, "ping_seconds", self.ping_seconds, "0 or >= 1")
+        require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "> 0")
+        require(self.least_ping_seconds > 0, "least_ping_seconds", self.least_ping_seconds, "> 0")
+        require(self.strikes >= 0, "strikes", self.strikes, ">= 0")
+
+
+Options = list[tuple[str, int]]
+
+
+def server_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
+    """Options of ``grpc.server``.
+
+    Args:
+        keepalive: how dead clients are found, and which pings are borne.
+        message_bytes: longest message that is received.
+    """
+    return [
+        *_ping_options(keepalive),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _milliseconds(keepalive.least_ping_seconds)),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(keepalive.least_ping_seconds)),
+        ("grpc.http2.max_ping_strikes", keepalive.strikes),
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
+    ]
+
+
+def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
+    """Options of a client's channel; its pings should be rarer than ``least_ping_seconds`` of the server."""
+    return [
+        *_ping_options(keepalive),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", 5000),
+        ("grpc.enable_retries", 0),  # whoever knows where a stream stands begins it again
+    ]
+
+
+def _ping_options(keepalive: KeepaliveConfig) -> Options:
+    ping = _milliseconds(keepalive.ping_seconds) if keepalive.ping_seconds else _NO_PINGS_MS
+    return [
+        ("grpc.keepalive_time_ms", ping),
+        ("grpc.keepalive_timeout_ms", _milliseconds(keepalive.timeout_seconds)),
+        ("grpc.keepalive_permit_without_calls", int(keepalive.pings_without_calls)),
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, min(round(seconds * 1000), _NO_PINGS_MS))
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated code has no types

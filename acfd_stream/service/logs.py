@@ -38,14 +38,14 @@ trace_id: ContextVar[str] = ContextVar("acfd_trace_id", default="")
 
 @dataclass(frozen=True)
 class LogConfig:
-    """What is logged, and how."""
+    """What is logged, and in which format."""
 
     format: str = "text"
-    """"text", or "json": an object a line."""
+    """"text", or "json": one object per line."""
     level: str = "info"
-    """Least that is written: "debug", "info", "warning" or "error"."""
+    """Lowest level that is logged: "debug", "info", "warning" or "error"."""
     shows_media: bool = False
-    """Names of videos may stand in the log."""
+    """Whether the log may contain names of videos."""
 
     def __post_init__(self) -> None:
         require(self.format in FORMATS, "log format", self.format, " or ".join(FORMATS))

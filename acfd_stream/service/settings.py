@@ -29,28 +29,28 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:(//)?\S
 
 @dataclass(frozen=True)
 class Limits:
-    """What one caller can make the service hold or do."""
+    """How much memory and work one client can cause."""
 
     message_bytes: int = 4 * 2**20
-    """Largest message that is received, 64 KiB … 1 GiB; bounds encoded pictures too."""
+    """Maximum size of a received message, bytes, 64 KiB … 1 GiB; also limits encoded pictures."""
     data_bytes: int = 64 * 2**10
-    """Most bytes of a container in one message, 1 KiB … message_bytes."""
+    """Maximum bytes of a container per message, 1 KiB … message_bytes."""
     frame_pixels: int = 4096 * 4096
-    """Largest picture, pixels, >= 1."""
+    """Maximum size of a picture, pixels, >= 1."""
     duration_seconds: float = 24 * 3600.0
-    """Longest stream, seconds of media, > 0."""
+    """Maximum length of a stream, seconds of media, > 0."""
     streams: int = 64
-    """Most streams at once, 1 … 4096."""
+    """Maximum concurrent streams, 1 … 4096."""
     calls: int = 32
-    """Most other calls at once, 1 … 4096."""
+    """Maximum other concurrent calls, 1 … 4096."""
     ingest_bytes: int = 2**20
-    """Most bytes of a stream that wait for its decoder, >= 64 KiB."""
+    """Maximum bytes per stream that wait for the decoder, >= 64 KiB."""
     queue_bytes: int = 8 * 2**20
-    """Most bytes of decoded frames of a stream that wait for the network, >= 1 MiB; one frame always may."""
+    """Maximum bytes of decoded frames per stream that wait for the network, >= 1 MiB; one frame always may."""
     first_message_seconds: float = 10.0
-    """A stream whose config does not come for so long is ended, > 0."""
+    """A stream that sends no config within this time is ended, seconds, > 0."""
     idle_seconds: float = 60.0
-    """A stream whose client neither sends nor reads for so long, while it should, is ended, > 0."""
+    """A stream is ended if the server waits this long for its client to send or to read, seconds, > 0."""
 
     def __post_init__(self) -> None:
         require(2**16 <= self.message_bytes <= 2**30, "message_bytes", self.message_bytes, "in 65536 … 2^30")
@@ -68,12 +68,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """What TrackUri and jobs may read. By default nothing."""
+    """What TrackUri and jobs may read; by default nothing."""
 
     folders: tuple[Path, ...] = ()
-    """Files in and below these; links are followed before it is looked where a file lies."""
+    """Absolute paths; files in and below them may be read. Symbolic links are resolved first."""
     schemes: tuple[str, ...] = ()
-    """URLs that begin so: "http", "https", "rtsp" …; "file" never. They are opened from where the service runs."""
+    """Allowed URL schemes, such as "http", "https" or "rtsp"; "file" is refused. The service itself opens the URL."""
 
     def __post_init__(self) -> None:
         for scheme in self.schemes:
@@ -85,14 +85,14 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class AnswerSettings:
-    """How results become messages. A live stream's go out at once."""
+    """How results are grouped into messages. Results of live streams are sent at once."""
 
     results: int = 16
-    """Most results of a message, 1 … 1000."""
+    """Maximum results per message, 1 … 1000."""
     wait_seconds: float = 0.1
-    """Longest time a result waits for others, >= 0."""
+    """How long a result waits for others, seconds, >= 0."""
     resume_seconds: float = 5.0
-    """A resume point at least so often while results come, > 0."""
+    """Time between resume points while results come, seconds, > 0."""
 
     def __post_init__(self) -> None:
         require(1 <= self.results <= 1000, "results", self.results, "in 1 … 1000")
@@ -102,22 +102,22 @@ class AnswerSettings:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """One server."""
+    """Settings at the top of the file."""
 
     listen: str = "127.0.0.1:50051"
-    """HOST:PORT of gRPC; port 0: a free one; unix:PATH: a socket."""
+    """Address of gRPC, HOST:PORT or unix:PATH for a socket; port 0: any free port."""
     metrics: str = "127.0.0.1:9464"
-    """HOST:PORT of metrics and page; empty: none."""
+    """Address of the metrics and the status page, HOST:PORT; empty: neither."""
     model: str = "acfd-n"
-    """A shipped model's name, or the path of an ONNX file."""
+    """Name of a shipped model, or path of an ONNX file."""
     device: str = "auto"
     """"auto", "cpu" or "cuda"."""
     objective_seconds: float = 0.05
-    """Longest time a frame of a live stream should take, > 0."""
+    """Latency objective of live streams, seconds, > 0."""
     live_size: int = 0
-    """Longer side of the network's view of live frames, 64 … 4096 pixels; 0: as others, less on a slow machine."""
+    """Longer side of the network input for live frames, 64 … 4096 pixels; 0: as for files, less on a slow machine."""
     drain_seconds: float = 30.0
-    """Longest time that streams have to finish when the service stops, >= 0; then they get resume points."""
+    """How long file streams may finish when the service stops, seconds, >= 0; then they get resume points."""
     detect: DetectConfig = field(default_factory=DetectConfig)
     limits: Limits = field(default_factory=Limits)
     sources: SourceSettings = field(default_factory=SourceSettings)

@@ -19,14 +19,14 @@ Metadata = Iterable[tuple[str, str | bytes]]
 
 @dataclass(frozen=True)
 class TraceConfig:
-    """Where traces go."""
+    """Where traces are sent."""
 
     endpoint: str = ""
-    """URL of an OTLP collector that speaks gRPC, as http://localhost:4317; empty: what the environment says."""
+    """URL of an OTLP collector (gRPC), such as http://localhost:4317; empty: OTEL_EXPORTER_OTLP_ENDPOINT."""
     ratio: float = 0.01
-    """Share of the calls that is traced, (0, 1]; a call whose caller traces it is."""
+    """Share of calls that are traced, (0, 1]; a call that its client traces is always traced."""
     service_name: str = "acfd-stream"
-    """What the service is called in traces."""
+    """Name of the service in traces."""
 
     def __post_init__(self) -> None:
         require(0.0 < self.ratio <= 1.0, "trace ratio", self.ratio, "in (0, 1]")

@@ -39,16 +39,16 @@ _permit: ContextVar[Permit | None] = ContextVar("acfd_permit", default=None)
 
 @dataclass(frozen=True)
 class AccessConfig:
-    """Who may call."""
+    """Which clients may call."""
 
     tokens: Path | None = None
-    """Token file, see ``bearer``; None: everybody may do everything."""
+    """Path of the token file; None: every client may make every call."""
     resume_key: Path | None = None
-    """File of the secret that seals resume tokens, the same for all replicas; None: a checksum, see ``seal``."""
+    """Path of the key that signs resume tokens, the same on all replicas; None: tokens only carry a checksum."""
     is_health_open: bool = True
-    """Health is answered without a token: probes have none."""
+    """Whether health can be queried without a token; probes have none."""
     is_reflection_open: bool = False
-    """The list of methods is answered without a token."""
+    """Whether gRPC reflection, the list of methods, can be queried without a token."""
 
 
 def caller_name() -> str:

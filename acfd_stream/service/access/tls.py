@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TlsConfig:
-    """What the server proves itself with, and whom it asks for the same. Without a certificate nothing is encrypted."""
+    """Encryption of the server. Without a certificate nothing is encrypted."""
 
     certificate: Path | None = None
-    """PEM of the server's certificate and those between it and its authority."""
+    """PEM file of the server's certificate and the intermediate certificates."""
     key: Path | None = None
-    """PEM of its key, without a password."""
+    """PEM file of its private key, without a password."""
     client_ca: Path | None = None
-    """PEM of the authorities whose clients are let in (mTLS); None: clients need no certificate."""
+    """PEM file of the authorities whose client certificates are accepted (mTLS); None: clients need none."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):

@@ -73,26 +73,26 @@ MEMORY_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What the job service keeps and how much it does at once."""
+    """How many jobs run, and how long their results are kept."""
 
     state_dir: Path | None = None
-    """Folder of jobs and their results, made when missing; None: memory only, lost with the process."""
+    """Folder for jobs and their results, created if missing; None: in memory, lost with the process."""
     workers: int = 1
-    """Jobs that run at once, 1 … 64."""
+    """Jobs that run concurrently, 1 … 64."""
     open: int = 1000
-    """Most jobs that wait or run; more are refused, >= 1."""
+    """Maximum jobs that wait or run, >= 1; further ones are refused."""
     kept: int = 10_000
-    """Most finished jobs that are remembered, >= 1; the oldest go first."""
+    """Maximum finished jobs that are kept, >= 1; the oldest are deleted first."""
     kept_bytes: int = 4 * 2**30
-    """Most bytes of results, >= 1 MiB; those of the oldest finished jobs go first. In memory at most 256 MiB."""
+    """Maximum bytes of results, >= 1 MiB, in memory at most 256 MiB; the oldest finished jobs are deleted first."""
     kept_seconds: float = 30 * 86400.0
-    """A finished job is forgotten after so long, seconds, > 0."""
+    """Age at which a finished job is deleted, seconds, > 0."""
     checkpoint_seconds: float = 10.0
-    """A running job is saved this often, seconds, > 0: what a killed server does again."""
+    """Time between checkpoints of a running job, seconds, > 0; a killed server repeats at most this much work."""
     attempts: int = 3
-    """Starts of a job between two checkpoints before it counts as failed, >= 1."""
+    """Starts of a job without a new checkpoint before it fails, >= 1."""
     result_streams: int = 8
-    """Most streams of results at once, >= 1."""
+    """Maximum concurrent streams of results, >= 1."""
 
     def __post_init__(self) -> None:
         require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
