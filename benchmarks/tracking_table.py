@@ -1,4 +1,4 @@
-"""The tables of ``tracking.json``: one line a tracker for README.md, one a situation for docs/tracking.md."""
+"""Tables from ``tracking.json``: one line per tracker for README.md, one per situation for docs/tracking.md."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ Row = dict[str, Any]
 
 LABELS = {
     "ours": "acfd_stream",
-    "ours, live": "acfd_stream, live: every frame judged at once",
+    "ours, live": "acfd_stream, live mode",
     "norfair": "norfair",
     "bytetrack": "ByteTrack of supervision",
-    "norfair, told the cuts": "norfair, begun anew at every true cut",
-    "bytetrack, told the cuts": "ByteTrack, begun anew at every true cut",
+    "norfair, told the cuts": "norfair, reset at every true cut",
+    "bytetrack, told the cuts": "ByteTrack, reset at every true cut",
 }
 METRICS = ("tracking_hota", "tracking_idf1", "tracking_idsw")
 ALL = "all"
@@ -37,9 +37,9 @@ def _kinds(rows: list[Row]) -> list[str]:
 
 
 def summary(rows: list[Row]) -> str:
-    """A line a tracker: HOTA, IDF1 and switches over the whole suite."""
+    """One line per tracker: HOTA, IDF1 and ID switches over all situations."""
     figures, kinds = _figures(rows), _kinds(rows)
-    lines = ["| HOTA · IDF1 · id switches | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
+    lines = ["| HOTA · IDF1 · ID switches | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
     for tracker, label in LABELS.items():
         cells = [figures.get((kind, ALL, tracker), "") for kind in kinds]
         if any(cells):
@@ -48,13 +48,13 @@ def summary(rows: list[Row]) -> str:
 
 
 def by_situation(rows: list[Row]) -> str:
-    """A table for each kind of detections: a line a situation, a column a tracker."""
+    """One table per kind of detections: one line per situation, one column per tracker."""
     figures = _figures(rows)
     trackers = [tracker for tracker in LABELS if any(key[2] == tracker for key in figures)]
     parts = []
     for kind in _kinds(rows):
         situations = dict.fromkeys(key[1] for key in figures if key[0] == kind)
-        lines = [f"**{kind[0].upper()}{kind[1:]}** (HOTA · IDF1 · id switches)", ""]
+        lines = [f"**{kind[0].upper()}{kind[1:]}** (HOTA · IDF1 · ID switches)", ""]
         lines += ["| | " + " | ".join(LABELS[each] for each in trackers) + " |", "|---|" + "---|" * len(trackers)]
         for situation in situations:
             cells = [figures.get((kind, situation, tracker), "") for tracker in trackers]
@@ -64,12 +64,9 @@ def by_situation(rows: list[Row]) -> str:
 
 
 def _costs(rows: list[Row]) -> list[str]:
-    said = [
-        f"{row['parameters']['faces']} faces {1000 * row['median']:.2g} ms"
-        for row in rows
-        if row["name"].startswith("tracker_frame_")
-    ]
-    return [f"The tracker alone needs for a frame of {', of '.join(said)}.", ""] if said else []
+    millis = {row["parameters"]["faces"]: 1000 * row["median"] for row in rows if "tracker_frame_" in row["name"]}
+    costs = [f"{value:.2g} ms for {faces} face{'' if faces == 1 else 's'}" for faces, value in millis.items()]
+    return [f"Time per frame of the tracker alone: {', '.join(costs)}.", ""] if costs else []
 
 
 def _measured_on(rows: list[Row]) -> list[str]:
