@@ -1,12 +1,12 @@
-// What a block of threads does with ranks together: sums over all threads before one, sorting.
+// Block-wide primitives on ranks: exclusive prefix sum and sorting.
 //
-// A rank is a score's falling key above an index, so ranks are unique and their plain order is the law's order: best
-// first, ties by lower index. Whatever order threads work in, the sorted result is the same.
+// A rank has the score's descending key in its high bits and the index in its low bits. Ranks are unique, and their
+// ascending order is that of the reference: best first, ties by lower index. The order of threads changes no result.
 #pragma once
 
 #include "host_device.h"
 
-// Shared memory whose size the launch says. Tests that run the kernels on the CPU have their own.
+// Dynamic shared memory, sized at launch. Tests that run the kernels on the CPU replace it.
 #if !defined(ACFD_DYNAMIC_SHARED)
 #define ACFD_DYNAMIC_SHARED(Type, name) extern __shared__ Type name[]
 #endif
@@ -23,8 +23,8 @@ __device__ __forceinline__ int lane_of_thread() { return static_cast<int>(thread
 __device__ __forceinline__ int warp_of_thread() { return static_cast<int>(threadIdx.x) / kWarp; }
 __device__ __forceinline__ unsigned lanes_before() { return (1u << lane_of_thread()) - 1; }
 
-// Sum of `value` over the threads before this one. `warp_sums` is shared, [kWarpsMax]; all threads of the block
-// call, and synchronise before the next call.
+// Sum of `value` over all lower threads. `warp_sums` is shared, [kWarpsMax]. All threads of the block must call it, and
+// synchronise before the next call.
 __device__ __forceinline__ int sum_before(int value, int* warp_sums) {
   int sum = value;
   for (int distance = 1; distance < kWarp; distance *= 2) {
@@ -37,9 +37,9 @@ __device__ __forceinline__ int sum_before(int value, int* warp_sums) {
   return sum - value;
 }
 
-// Sorts `ranks`, which has room for the next power of two above `count`, upwards: a bitonic network. Its order of
-// steps does not depend on the data, and a thousand ranks in shared memory take 55 of them, some microseconds; a
-// radix sort would pay only for far more.
+// Sorts `ranks` in ascending order with a bitonic network; `ranks` has space for `count` rounded up to a power of two.
+// The steps do not depend on the data. A thousand ranks in shared memory take 55 steps, a few microseconds; a radix
+// sort would pay off only for many more.
 __device__ __forceinline__ void sort_ranks(Rank* ranks, int count) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   int size = 1;

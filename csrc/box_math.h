@@ -1,6 +1,6 @@
 // Boxes: decoding from an anchor, order of scores, overlap. float32 throughout.
 //
-// The law is acfd_stream/ops/reference.py; every expression here stands there in the same order.
+// The reference implementation is acfd_stream/ops/reference.py; it evaluates the same expressions in the same order.
 #pragma once
 
 #include "host_device.h"
@@ -19,14 +19,14 @@ struct Variances {
   float centre, size;
 };
 
-// Feature level of the network: an anchor of side `side` amid every `stride` pixels.
+// Feature level of the network: an anchor of side `side` in the centre of every `stride` pixels.
 struct AnchorLevel {
   int stride;
   float side;
-  int height, width;  // places
+  int height, width;  // cells
 };
 
-// The anchor with number `index`, counted level by level and row by row.
+// The anchor at `index`, in order of levels, then rows.
 ACFD_HOST_DEVICE Anchor anchor_at(const AnchorLevel* level, int index) {
   while (index >= level->height * level->width) {
     index -= level->height * level->width;
@@ -37,11 +37,11 @@ ACFD_HOST_DEVICE Anchor anchor_at(const AnchorLevel* level, int index) {
           (static_cast<float>(index / level->width) + 0.5f) * stride, level->side};
 }
 
-// Longest and shortest log-ratio of a box's side to its anchor's: ratios e^-80 … 62.5.
+// Limits of the log-ratio of a box's side to its anchor's: ratios e^-80 … 62.5.
 constexpr float kLogRatioMax = 4.135166556742356f;
 constexpr float kLogRatioMin = -80.0f;
 
-// Keeps `value` in [low, high]; NaN becomes `low`.
+// `value` clamped to [low, high]; NaN becomes `low`.
 ACFD_HOST_DEVICE float clamp_or_low(float value, float low, float high) {
   return value > low ? (value < high ? value : high) : low;
 }
@@ -74,8 +74,8 @@ ACFD_HOST_DEVICE float decode_side(float side, float delta, float variance) {
   return side * exp_bounded(clamp_or_low(delta * variance, kLogRatioMin, kLogRatioMax));
 }
 
-// The box that `delta` [dx, dy, dw, dh] makes of `anchor`, clipped to the content.
-// A delta that is NaN gives a box of no width (or height) on the border, never a NaN.
+// The box that `delta` [dx, dy, dw, dh] and `anchor` give, clipped to the content.
+// A NaN delta gives a box without width (or height) on the border, never a NaN.
 ACFD_HOST_DEVICE Box decode_box(Anchor anchor, const float* delta, Variances variances, float content_width,
                                 float content_height) {
   const float x = anchor.x + (delta[0] * variances.centre) * anchor.side;
@@ -86,21 +86,21 @@ ACFD_HOST_DEVICE Box decode_box(Anchor anchor, const float* delta, Variances var
           clamp_or_low(x + half_width, 0.0f, content_width), clamp_or_low(y + half_height, 0.0f, content_height)};
 }
 
-// A key that rises as the score falls: sorting by it (ties by index) visits the best first.
-// The two zeros are equal; NaN comes last.
+// A key that increases as the score decreases: sorting by it (ties by index) puts the best first.
+// +0 and -0 are equal; NaN comes last.
 ACFD_HOST_DEVICE unsigned falling_key(float score) {
   if (score != score) return 0xFFFFFFFFu;
   const unsigned bits = bits_of(score + 0.0f);  // -0 + 0 = +0
   return (bits & 0x80000000u) != 0 ? bits : ~(bits | 0x80000000u);
 }
 
-// False for boxes that overlap nothing: no width, no height, turned inside out, or NaN.
+// False for boxes that overlap nothing: without width or height, inverted, or NaN.
 ACFD_HOST_DEVICE bool has_area(Box box) { return box.x2 - box.x1 > 0.0f && box.y2 - box.y1 > 0.0f; }
 
 ACFD_HOST_DEVICE float area(Box box) { return (box.x2 - box.x1) * (box.y2 - box.y1); }
 
-// Whether IoU is strictly above `threshold`, for two boxes that have area. There is no division:
-// a quotient may be rounded onto the threshold, and some devices divide by other means.
+// Whether IoU is strictly above `threshold`, for two boxes that have area. It avoids a division:
+// a quotient may round onto the threshold, and devices differ in how they divide.
 ACFD_HOST_DEVICE bool overlaps_above(Box a, float area_a, Box b, float area_b, float threshold) {
   const float width = larger(smaller(a.x2, b.x2) - larger(a.x1, b.x1), 0.0f);
   const float height = larger(smaller(a.y2, b.y2) - larger(a.y1, b.y1), 0.0f);

@@ -2,18 +2,18 @@
 
 #include "ops_cpu.h"
 
-// A row of cells at a time: its rows are multiplied and added up column by column, then the columns of each cell.
+// One row of cells at a time: sums products over its rows column by column, then over the columns of each cell.
 
 namespace acfd {
 namespace {
 
-constexpr int kRun = 512;  // columns whose sums stay in the first cache; a multiple of the cell
+constexpr int kRun = 512;  // columns whose sums fit in L1; a multiple of the cell
 
 struct ColumnSums {
   int a[kRun], b[kRun], aa[kRun], ab[kRun], bb[kRun];  // four products of 14-bit samples need 30 bits
 };
 
-// Row by row, so that neighbouring columns are added side by side.
+// Row by row, so that neighbouring columns vectorise.
 ACFD_MULTIVERSION void add_columns(const short* before, const short* after, int width, int rows, int count,
                                    ColumnSums* sums) {
   *sums = {};

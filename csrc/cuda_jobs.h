@@ -1,6 +1,6 @@
-// What the host tells the kernels of each picture, and what they leave behind: plain records of fixed layout.
+// Input and output records of the kernels, per picture, with a fixed layout.
 //
-// acfd_stream/ops/cuda/records.py writes and reads the same records; a test compares the layouts.
+// acfd_stream/ops/cuda/records.py defines the same records; a test compares the layouts.
 #pragma once
 
 #include "box_math.h"
@@ -9,7 +9,7 @@
 namespace acfd {
 
 // Weights of one axis: tap t of output i is weights[t * tap_step + i * output_step], for sample first[i] + t. Taps
-// beside the triangle weigh nothing; there are some that stand for no sample only if there are fewer samples than taps.
+// outside the triangle have weight zero. A tap has no sample only if there are fewer samples than taps.
 struct AxisTaps {
   const int* first;
   const short* weights;
@@ -20,10 +20,10 @@ struct AxisTaps {
 
 enum class PixelLayout : int { kYuv420p, kNv12, kRgb24 };
 
-// A picture and where it goes. Rows and columns are those before rotation.
+// A picture and its destination. Rows and columns are those before rotation.
 struct LetterboxPicture {
   const unsigned char* planes[3];
-  int row_bytes[3];  // from one row to the next, any sign
+  int row_bytes[3];  // row stride in bytes, may be negative
   int unused;
   AxisTaps rows[2], columns[2];       // of the first plane, of the others
   int content_height, content_width;  // before rotation
@@ -43,10 +43,10 @@ struct NetworkTensor {
   int unused;
 };
 
-// How boxes of one view of a picture come to the display. No content: there is no such picture in the batch.
+// Maps boxes of one view of a picture to the display. Without content: the batch has no such picture.
 struct ViewPlacement {
   float content_width, content_height;  // network pixels
-  float ratio_x, ratio_y;               // display pixels a network pixel
+  float ratio_x, ratio_y;               // display pixels per network pixel
   float display_width, display_height;
 };
 
@@ -57,24 +57,24 @@ ACFD_HOST_DEVICE Box to_display(Box box, const ViewPlacement& view) {
           clamp_or_low(box.y2 * view.ratio_y, 0.0f, view.display_height)};
 }
 
-// What decode_anchors leaves of a view beside its candidates.
+// Counts that decode_anchors writes per view, next to its candidates.
 struct CandidateCount {
   int kept;    // candidates, best first
   int passed;  // anchors that passed the threshold
 };
 
-// What nms leaves of a picture: this, then `count` kept boxes, best first.
+// Result of nms per picture: this record, then `count` kept boxes, best first.
 struct FaceCount {
   int count;
-  int is_truncated;  // a cap cut something off
-  float cut_score;   // nothing that was cut off scores more
+  int is_truncated;  // a limit removed candidates
+  float cut_score;   // highest score that a limit removed
   int unused;
 };
 
 struct FaceRow {
   Box box;
   float score;
-  int index;  // place among the picture's candidates
+  int index;  // position among the picture's candidates
 };
 
 static_assert(sizeof(AxisTaps) == 32 && sizeof(LetterboxPicture) == 216 && sizeof(NetworkTensor) == 48);

@@ -5,7 +5,7 @@
 namespace acfd {
 namespace {
 
-// Falling score in the high half, index in the low half: plain order of numbers is the law's order.
+// Descending score key in the high half, index in the low half: ascending order is that of the reference.
 std::uint64_t rank_of(float score, std::size_t index) {
   return static_cast<std::uint64_t>(falling_key(score)) << 32 | index;
 }

@@ -1,8 +1,8 @@
-// decode_anchors on the device: one block a view finds the best candidates, sorts and decodes them.
+// decode_anchors on the device: one block per view selects the best candidates, sorts and decodes them.
 //
-// 34125 scores are 136 kB, which one multiprocessor reads out of L2 in a few microseconds, so a view needs no second
-// block, and no launch between the steps. Few anchors pass the threshold as a rule: then one reading lists them all.
-// Where more pass than may be let through, a radix select finds the rank of the last one that is.
+// 34125 scores are 136 kB, which one multiprocessor reads from L2 in a few microseconds. A view therefore needs no
+// second block and no launch between the steps. Usually few anchors pass the threshold, and one pass lists them all.
+// If more pass than the limit allows, a radix select finds the rank of the last candidate to keep.
 
 #include "block_ranks.h"
 #include "cuda_jobs.h"
@@ -11,10 +11,10 @@ namespace acfd {
 
 constexpr int kDigitBits = 11;  // three digits of a score's key
 constexpr int kBins = 1 << kDigitBits;
-constexpr int kLoads = 8;  // scores that a thread has on their way at once, which hides how far L2 is
+constexpr int kLoads = 8;  // loads in flight per thread, which hides the latency of L2
 
-// A view's scores, and how they become ranks: 32 bits of key above as few bits as the indices need, so that the
-// select has few digits to look at.
+// A view's scores and their ranks: 32 bits of key above as few bits as the indices need, so that the select has few
+// digits to process.
 struct ScoreRow {
   const float* scores;
   int count;
@@ -31,12 +31,12 @@ struct ScoreRow {
 struct Selection {
   int bins[kBins];
   int warp_sums[kWarpsMax];
-  int digit, before, inside;  // the bin of the last rank: ranks in bins before it, and in it
-  int listed;                 // ranks that were put into the list, or would have been if there were room
+  int digit, before, inside;  // bin of the last rank: its digit, ranks in lower bins, ranks in it
+  int listed;                 // ranks that were listed, or would have been with enough space
 };
 
-// Calls visit(whether it passed, rank) for every score. All threads go round equally often, so `visit` may ask
-// its whole warp.
+// Calls visit(has_passed, rank) for every score. All threads iterate equally often, so `visit` may use warp-wide
+// intrinsics.
 template <typename Visit>
 __device__ __forceinline__ void visit_scores(const ScoreRow& row, Visit visit) {
   const int threads = static_cast<int>(blockDim.x);
@@ -62,8 +62,8 @@ __device__ __forceinline__ int list_ranks(const ScoreRow& row, Rank last, Rank* 
   visit_scores(row, [&](bool has_passed, Rank rank) {
     const bool is_listed = has_passed && rank <= last;
     const unsigned votes = __ballot_sync(kWholeWarp, is_listed);
-    if (votes == 0) return;  // the common case: nobody of the warp
-    // One addition for the whole warp: all of them go to the same word.
+    if (votes == 0) return;  // the common case: no thread of the warp
+    // One atomic addition per warp, because all threads add to the same word.
     const int leader = __ffs(static_cast<int>(votes)) - 1;
     int place = 0;
     if (lane_of_thread() == leader) place = atomicAdd(&shared.listed, __popc(votes));
@@ -74,8 +74,8 @@ __device__ __forceinline__ int list_ranks(const ScoreRow& row, Rank last, Rank* 
   return shared.listed;
 }
 
-// Counts the digit at `shift` of the ranks whose bits from `above` on are `prefix`. Scores are alike, so their first
-// digits are: a thread adds up a run of equal digits before it goes to the bin that the others want, too.
+// Histogram of the digit at `shift` over ranks whose bits from `above` on are `prefix`. Similar scores have equal first
+// digits, so a thread sums up a run of equal digits before it adds to a contended bin.
 __device__ __forceinline__ void count_digits(const ScoreRow& row, Rank prefix, int above, int shift, int* bins) {
   const unsigned mask = (1u << (above - shift)) - 1;
   unsigned run_digit = 0;
@@ -93,7 +93,7 @@ __device__ __forceinline__ void count_digits(const ScoreRow& row, Rank prefix, i
   if (run > 0) atomicAdd(&bins[run_digit], run);
 }
 
-// Finds the bin that holds number `wanted` (from 1) of all that were counted.
+// Finds the bin of element number `wanted` (from 1).
 __device__ __forceinline__ void find_bin(int wanted, Selection& shared) {
   const int threads = static_cast<int>(blockDim.x);
   const int bins_each = (kBins + threads - 1) / threads;
@@ -110,8 +110,8 @@ __device__ __forceinline__ void find_bin(int wanted, Selection& shared) {
   shared.inside = shared.bins[bin];
 }
 
-// A rank up to which there are exactly `wanted`; more than that have passed. Ranks are unique, so there always is
-// one, and ties are cut off by index.
+// The rank up to which there are exactly `wanted` ranks, where more have passed. Ranks are unique, so it always exists,
+// and ties are resolved by index.
 __device__ __forceinline__ Rank select_last(const ScoreRow& row, int wanted, Selection& shared) {
   Rank prefix = 0;
   int shift = 32 + row.index_bits;
@@ -128,14 +128,14 @@ __device__ __forceinline__ Rank select_last(const ScoreRow& row, int wanted, Sel
     __syncthreads();
     prefix = prefix << (above - shift) | static_cast<unsigned>(shared.digit);
     wanted -= shared.before;
-    if (shared.inside == wanted) break;  // the whole bin is let through
+    if (shared.inside == wanted) break;  // the whole bin is kept
   }
   return (prefix + 1) * (Rank{1} << shift) - 1;
 }
 
 }  // namespace acfd
 
-// Fills slot (picture * scales + scale) of boxes, chosen, indices and counts; a slot has room for `candidates`.
+// Fills slot (picture * scales + scale) of boxes, chosen, indices and counts; a slot has space for `candidates`.
 extern "C" __global__ void __launch_bounds__(1024)
     decode_anchors(const float* __restrict__ scores,  // [pictures, anchors]
                    const float* __restrict__ deltas,  // [pictures, anchors, 4]

@@ -1,6 +1,6 @@
-// acfd_stream._C: checks every argument, lets go of the GIL and calls the CPU ops.
+// acfd_stream._C: checks every argument, releases the GIL and calls the CPU ops.
 //
-// Messages are those of acfd_stream/ops/_checks.py, word for word.
+// Error messages are identical to those of acfd_stream/ops/_checks.py.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -45,7 +45,7 @@ std::string text(const T& value) {
   }
 }
 
-// "float32 [3, 4]", or the type's name for what is not an array.
+// "float32 [3, 4]", or the type's name if the value is not an array.
 std::string describe(const py::handle& value) {
   if (!py::isinstance<py::array>(value)) return text(py::object(py::type::of(value).attr("__name__")));
   const auto array = py::reinterpret_borrow<py::array>(value);
@@ -56,7 +56,7 @@ std::string describe(const py::handle& value) {
   return text(array.dtype()) + " [" + shape + "]";
 }
 
-// The value as an array of T. `letters` are what the message says for lengths that may be any.
+// The value as an array of T. `letters` name dimensions of any length in the message.
 template <typename T>
 py::array require_array(const std::string& name, const py::handle& value, const std::vector<std::int64_t>& shape,
                         const std::string& letters = "", const std::string& note = "") {
@@ -82,7 +82,7 @@ py::array_t<T> contiguous(const py::array& array) {
   return out;
 }
 
-// Hands a vector's memory to NumPy without a copy.
+// Passes a vector's memory to NumPy without a copy.
 template <typename T>
 py::array_t<T> to_numpy(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
   auto* owner = new std::vector<T>(std::move(values));
@@ -105,7 +105,7 @@ ColorTransform color_of(const std::string& matrix, bool is_full_range, int bit_d
   refuse("color_matrix", "bt601 or bt709", matrix);
 }
 
-// A plane whose rows can be read as they lie; one with gaps between samples, or not aligned, is copied.
+// A plane with readable rows; a plane with gaps between samples, or not aligned, is copied.
 template <typename T>
 py::array readable_rows(const py::array& plane) {
   bool is_readable = reinterpret_cast<std::uintptr_t>(plane.data()) % sizeof(T) == 0 &&
@@ -183,7 +183,7 @@ py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& 
       refuse("pad", "three levels in 0 … 255", text(py::tuple(py::cast(pad))));
     }
   }
-  // RGB has no range of its own here: its gain is that of full-range luma.
+  // RGB has no separate range here: its gain is that of full-range luma.
   job.color = color_of(color_matrix, is_full_range || job.format == PixelFormat::kRgb24, bit_depth);
   job.bit_depth = bit_depth;
   job.rotation = rotation;

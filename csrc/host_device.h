@@ -1,8 +1,8 @@
-// The one macro that lets a header serve the C++ build, nvcc and NVRTC alike.
+// The macro that makes a header usable in the C++ build, nvcc and NVRTC.
 //
-// Headers that include this one hold arithmetic only: no standard library, no allocation, no Python.
-// Two rules keep every backend equal to the last bit: fixed-point arithmetic is done in integers that
-// cannot overflow, and float arithmetic is built without contraction to FMA
+// Headers that include this one contain arithmetic only: no standard library, no allocation, no Python.
+// Two rules keep all backends bit-identical: fixed-point arithmetic uses integers that cannot overflow,
+// and float arithmetic is built without contraction to FMA
 // (-ffp-contract=off here, --fmad=false on the device).
 #pragma once
 
@@ -13,7 +13,7 @@
 #endif
 
 #if !defined(__CUDACC_RTC__)
-#include <string.h>  // memcpy, which NVRTC has built in
+#include <string.h>  // memcpy, built into NVRTC
 #endif
 
 #if defined(__FAST_MATH__)

@@ -1,4 +1,4 @@
-// The steps of the letterbox with AVX2: 256 bits, of which the multiply-add of pairs of 16-bit numbers does the most.
+// The letterbox steps with AVX2: mostly multiply-adds of pairs of 16-bit numbers in 256-bit registers.
 
 #include "letterbox_steps.h"
 
@@ -16,7 +16,7 @@ namespace {
 
 // --- down the columns ---
 
-// Sixteen samples as signed 16-bit numbers; words of 16 bits lose 2^15, which `base_of` gives back to their sum.
+// Sixteen samples as signed 16-bit numbers. 16-bit words are reduced by 2^15, which `base_of` adds back to their sum.
 template <typename Sample>
 ACFD_AVX2_INLINE __m256i load_samples(const unsigned char* row, int column) {
   if constexpr (sizeof(Sample) == 1) {
@@ -27,7 +27,7 @@ ACFD_AVX2_INLINE __m256i load_samples(const unsigned char* row, int column) {
   }
 }
 
-// What sums begin with: half a step for rounding; and weights add up to 2^14, so 2^15 of every word make 2^29.
+// Start value of sums: half a step for rounding. Weights add up to 2^14, so 2^15 of every word makes 2^29.
 template <typename Sample>
 constexpr int base_of(int bit_depth) {
   return (1 << (bit_depth - 1)) + (sizeof(Sample) == 1 ? 0 : 1 << (15 + kWeightBits));
@@ -39,7 +39,7 @@ ACFD_AVX2_INLINE int pair_at(const short* weights) {
   return pair;
 }
 
-// kBlocks times sixteen columns. The halves of a sum are those of unpacking, which packing undoes.
+// kBlocks times sixteen columns. Unpacking splits a sum in halves, and packing joins them again.
 template <typename Sample, int kBlocks>
 ACFD_AVX2_INLINE void sum_block(const ColumnSum& sum, int column, short* out) {
   __m256i low[kBlocks], high[kBlocks];
@@ -61,8 +61,8 @@ ACFD_AVX2_INLINE void sum_block(const ColumnSum& sum, int column, short* out) {
   }
 }
 
-// Ask for these columns of the rows that come next. A row is too short for the machine to see by itself where reading
-// goes, and to ask for a whole row at once is to wait for it.
+// Prefetches these columns of the next rows. A row is too short for the hardware prefetcher, and prefetching a whole
+// row at once would stall.
 template <typename Sample>
 ACFD_AVX2_INLINE void fetch(const ColumnSum& sum, int column) {
   for (int k = 0; k < sum.next_count; ++k) {
@@ -185,7 +185,7 @@ ACFD_AVX2_INLINE __m256i levels(__m256i a, __m256i b, __m256i pair) {
                             _mm256_srai_epi32(_mm256_add_epi32(high, half), kColorBits));
 }
 
-// The same with a third term; its partner brings the half.
+// The same with a third term; its pair adds the half.
 ACFD_AVX2_INLINE __m256i levels(__m256i a, __m256i b, __m256i c, __m256i pair, __m256i third) {
   const __m256i root = _mm256_set1_epi16(kHalfRoot);
   const __m256i low = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), pair),
@@ -195,7 +195,7 @@ ACFD_AVX2_INLINE __m256i levels(__m256i a, __m256i b, __m256i c, __m256i pair, _
   return _mm256_packs_epi32(_mm256_srai_epi32(low, kColorBits), _mm256_srai_epi32(high, kColorBits));
 }
 
-// Sixteen pixels, 48 bytes. Eight lie in each half: red and green side by side, and blue.
+// Sixteen pixels, 48 bytes. Each half has eight: red and green interleaved, then blue.
 ACFD_AVX2_INLINE void store_rgb(__m256i red, __m256i green, __m256i blue, unsigned char* out) {
   const __m256i red_green = _mm256_packus_epi16(red, green), blues = _mm256_packus_epi16(blue, blue);
   const __m256i begin =
@@ -237,7 +237,7 @@ ACFD_AVX2_INLINE void sixteen(int gain, const short* const* rgb, int column, uns
   store_rgb(channels[0], channels[1], channels[2], out);
 }
 
-// A row of pixels by their `sixteen`s; the last ones by way of a buffer, since nothing may be written behind the row.
+// A row of pixels in groups of sixteen; the last ones through a buffer, because nothing may be written after the row.
 template <typename Rule>
 ACFD_AVX2_INLINE void rgb_row(const Rule& rule, const short* const* channels, int count, unsigned char* out) {
   int column = 0;

@@ -6,9 +6,9 @@
 
 #include "letterbox_steps.h"
 
-// One content row at a time: each channel is summed down its columns into a row of 14-bit samples, that row
-// is summed along itself, and the three results become RGB where they belong in the image. The working set is
-// a few rows, so it stays in the first caches whatever the picture's size.
+// One content row at a time: each channel is summed down its columns into a row of 14-bit samples, then along
+// the row, and the three results are written to the image as RGB. The working set is a few rows, so it stays in
+// L1 and L2 whatever the picture's size.
 
 namespace acfd {
 
@@ -26,8 +26,8 @@ Taps::Taps(const Axis& axis) : outputs(axis.outputs), first((outputs + 7) / 8 * 
 
 namespace {
 
-// The weights of `axis`. Those of the last few axes are kept: they are the same for every frame of a video, and
-// dividing them out takes longer than a row of pixels. Never freed, for threads may outlive what is static.
+// The weights of `axis`. The last few axes are cached: they are the same for every frame of a video, and computing
+// them takes longer than a row of pixels. The cache is never freed, because threads may outlive static objects.
 std::shared_ptr<const Taps> taps_of(const Axis& axis) {
   struct Entry {
     Axis axis{0, 0, 0};
@@ -40,7 +40,7 @@ std::shared_ptr<const Taps> taps_of(const Axis& axis) {
     return entry.axis.length == axis.length && entry.axis.subsampling == axis.subsampling &&
            entry.axis.outputs == axis.outputs;
   });
-  std::rotate(entries.begin(), found, found + 1);  // the one that was found, or the one used longest ago
+  std::rotate(entries.begin(), found, found + 1);  // the entry found, or the least recently used
   Entry& entry = entries.front();
   if (entry.axis.length != axis.length || entry.axis.subsampling != axis.subsampling ||
       entry.axis.outputs != axis.outputs) {
@@ -49,7 +49,7 @@ std::shared_ptr<const Taps> taps_of(const Axis& axis) {
   return entry.taps;
 }
 
-// Samples one plane to the content's size before rotation, a row at a call.
+// Samples one plane to the content's size before rotation, one row per call.
 class PlaneSampler {
  public:
   PlaneSampler(const LetterboxSteps& steps, const Plane& plane, int channels, int subsampling, const LetterboxJob& job,
@@ -93,7 +93,7 @@ class PlaneSampler {
   int channels_, bit_depth_, columns_;
   std::shared_ptr<const Taps> vertical_, horizontal_;
   std::vector<const unsigned char*> rows_, next_;
-  std::vector<short> summed_, channel_;  // zeros behind the last sample, for the taps of zero weight
+  std::vector<short> summed_, channel_;  // zeros after the last sample, for the taps of zero weight
 };
 
 std::vector<PlaneSampler> samplers_of(const LetterboxSteps& steps, const LetterboxJob& job, Size turned) {
@@ -115,7 +115,7 @@ std::vector<PlaneSampler> samplers_of(const LetterboxSteps& steps, const Letterb
   return samplers;
 }
 
-// Where pixel (row, column) of the content before rotation stands in the image, in bytes.
+// Byte offset in the image of pixel (row, column) of the content before rotation.
 struct Placement {
   std::ptrdiff_t origin, row_step, column_step;
 };
@@ -136,7 +136,7 @@ Placement placement_of(const LetterboxJob& job) {
   }
 }
 
-// What the picture does not cover: the end of every row, then whole rows.
+// Padding: the end of every row, then whole rows.
 void fill_padding(const LetterboxJob& job, unsigned char* image) {
   const std::size_t row_bytes = static_cast<std::size_t>(job.network_size.width) * 3;
   const std::size_t content_bytes = static_cast<std::size_t>(job.content_size.width) * 3;

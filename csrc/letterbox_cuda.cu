@@ -1,17 +1,17 @@
-// letterbox on the device: one launch brings a batch of pictures into the network's tensor, each sample read once
-// from memory and each element written once.
+// letterbox on the device: one launch resizes a batch of pictures into the network's tensor. Each sample is read from
+// memory once and each element is written once.
 //
-// A block makes a tile of content. It sums the rows under the tile down their columns into a strip of 14-bit samples
-// in shared memory, sums these along the rows, turns them into RGB and writes them where the picture's rotation puts
-// them. Neighbouring rows of a tile want the same source rows, which are in L1 by then, and the strip is what makes the
-// second sum cheap. A strip has a fixed size; a picture that is scaled down so far that a tile's samples do not fit
-// goes through several.
+// A block computes a tile of content. It sums the rows under the tile down their columns into a strip of 14-bit samples
+// in shared memory, sums these along the rows, converts them to RGB and writes them to their rotated position.
+// Neighbouring rows of a tile use the same source rows, which are in L1 by then; the strip makes the second sum cheap.
+// A strip has a fixed size. If the picture is scaled down so far that a tile's samples do not fit, the block uses
+// several strips.
 
 #include "cuda_jobs.h"
 
 namespace acfd {
 
-// 16 rows keep small what neighbouring tiles read twice; 64 columns make whole sectors of the element writes.
+// 16 rows keep the overlap of neighbouring tiles small; 64 columns make element writes fill whole sectors.
 constexpr int kTileWidth = 64, kTileHeight = 16;
 constexpr int kTileThreads = 256;
 constexpr int kRowStep = kTileThreads / kTileWidth;  // a thread has pixels of one column, this far apart
@@ -26,7 +26,7 @@ struct __align__(16) GroupOfSamples {
 
 struct Tile {
   int row, column;            // of the content before rotation
-  int last_row, last_column;  // of the content; what lies behind is sampled there and not used
+  int last_row, last_column;  // of the content; positions after them are clamped and not used
 };
 
 struct PlaneView {
@@ -36,10 +36,10 @@ struct PlaneView {
   int bit_depth;
   bool is_aligned;  // rows begin at multiples of eight bytes
 
-  __device__ const unsigned char* row(int index) const { return data + index * row_bytes; }  // the host saw to its size
+  __device__ const unsigned char* row(int index) const { return data + index * row_bytes; }  // size checked by the host
 };
 
-// Two rows of four bytes, put in pairs: one instruction multiplies a pair with its two weights and adds.
+// Two rows of four bytes, interleaved in pairs: one instruction multiplies a pair by its two weights and adds.
 __device__ __forceinline__ void add_rows(unsigned upper, unsigned lower, unsigned weights, unsigned* sums) {
   const unsigned left = __byte_perm(upper, lower, 0x5140), right = __byte_perm(upper, lower, 0x7362);
   sums[0] = __dp2a_lo(weights, left, sums[0]);
@@ -48,7 +48,7 @@ __device__ __forceinline__ void add_rows(unsigned upper, unsigned lower, unsigne
   sums[3] = __dp2a_hi(weights, right, sums[3]);
 }
 
-// Adds kTaps rows, an even number, of kGroup bytes each; their loads are all on their way before the first is used.
+// Adds kTaps rows, an even number, of kGroup bytes each; all loads are issued before the first is used.
 template <int kTaps>
 __device__ __forceinline__ void add_taps(const unsigned char* top, int row_bytes, const unsigned* pairs,
                                          unsigned* sums) {
@@ -65,9 +65,8 @@ __device__ __forceinline__ void add_taps(const unsigned char* top, int row_bytes
   }
 }
 
-// Sums down kGroup neighbouring columns under output row `output`, for a group that lies in the row as it is aligned.
-// Between 1080p and 640 luma has six rows under it and chroma four; scales down to a half have fewer, and others go on
-// in pairs.
+// Sums down kGroup neighbouring columns under output row `output`, for an aligned group. From 1080p to 640, luma has
+// six source rows and chroma four; scales down to a half have fewer, and larger ones continue in pairs.
 __device__ __forceinline__ void sum_group(const PlaneView& plane, const AxisTaps& taps, int output, int at,
                                           const unsigned char*, unsigned* sums) {
   const unsigned char* top = plane.row(__ldg(taps.first + output)) + at;
@@ -78,7 +77,7 @@ __device__ __forceinline__ void sum_group(const PlaneView& plane, const AxisTaps
   for (int t = 0; t < taps.taps; t += 2) add_taps<2>(top + t * plane.row_bytes, plane.row_bytes, pairs + t / 2, sums);
 }
 
-// The same for 16-bit samples, which no instruction takes in pairs.
+// The same for 16-bit samples, for which there is no instruction on pairs.
 __device__ __forceinline__ void sum_group(const PlaneView& plane, const AxisTaps& taps, int output, int at,
                                           const unsigned short*, unsigned* sums) {
   const unsigned char* top = plane.row(__ldg(taps.first + output)) + 2 * at;
@@ -93,8 +92,8 @@ __device__ __forceinline__ void sum_group(const PlaneView& plane, const AxisTaps
   }
 }
 
-// The same sample by sample: for the end of a row, for pictures whose rows begin anywhere, and for those that have
-// fewer rows than the filter has taps.
+// The same sample by sample: for the end of a row, for pictures with unaligned rows, and for pictures with fewer rows
+// than the filter has taps.
 template <typename Sample>
 __device__ __forceinline__ void sum_samples(const PlaneView& plane, const AxisTaps& taps, int output, int at,
                                             unsigned* sums) {
@@ -108,7 +107,8 @@ __device__ __forceinline__ void sum_samples(const PlaneView& plane, const AxisTa
   }
 }
 
-// Samples begin … end - 1 of the strip. A warp has a row: its threads read side by side, with the same weights.
+// Samples begin … end - 1 of the strip. A warp processes one row: its threads read neighbouring samples with equal
+// weights.
 template <typename Sample>
 __device__ __forceinline__ void fill_strip(const PlaneView& plane, const AxisTaps& taps, const Tile& tile, int begin,
                                            int end, short* strip) {
@@ -146,7 +146,7 @@ __device__ __forceinline__ void sample_plane(const PlaneView plane, const AxisTa
   // A strip begins at a multiple of kGroup, so that reads are aligned where rows are.
   for (int begin = columns.first[tile.column] / kGroup * kGroup; begin < end; begin += kPositions) {
     const int strip_end = smaller(begin + kPositions, end);
-    __syncthreads();  // the strip before this one has been read
+    __syncthreads();  // the previous strip has been read
     fill_strip<Sample>(plane, rows, tile, begin * kChannels, strip_end * kChannels, strip);
     __syncthreads();
     const int first_tap = larger(begin - own_first, 0), end_tap = smaller(strip_end - own_first, columns.taps);
@@ -178,7 +178,7 @@ __device__ __forceinline__ PlaneView view_of(const LetterboxPicture& picture, in
   return {picture.planes[plane], picture.row_bytes[plane], width, picture.bit_depth, steps % 8 == 0};
 }
 
-// Red, green and blue in the low three bytes: a pixel that waits to be written takes one register.
+// Red, green and blue in the low three bytes: a pixel to be written takes one register.
 __device__ __forceinline__ unsigned packed(int red, int green, int blue) {
   return static_cast<unsigned>(red) | static_cast<unsigned>(green) << 8 | static_cast<unsigned>(blue) << 16;
 }
@@ -216,8 +216,8 @@ __device__ __forceinline__ void sample_pixels(const LetterboxPicture& picture, c
   for (int p = 0; p < kPixels; ++p) pixels[p] = packed(to_rgb(picture.color, y[p][0], u[p][0], v[p][0]));
 }
 
-// Where the tensor has place (row, column) of the picture as it is stored: origin + row * down + column * across, in
-// elements. Places behind the content are turned with it onto the padding, one to one.
+// Maps (row, column) of the stored picture to the tensor: origin + row * down + column * across, in elements. Positions
+// after the content map one to one onto the padding, with the same rotation.
 struct Placement {
   int origin, down, across;
 
@@ -238,8 +238,8 @@ struct Placement {
   }
 };
 
-// Writes the pixels of this thread, in elements of the size of Word. The kernel moves bits; what a level is to the
-// network stands in a table.
+// Writes the pixels of this thread, in elements of the size of Word. The kernel copies bits; a table holds the element
+// for each level.
 template <typename Word>
 __device__ __forceinline__ void write_pixels(const LetterboxPicture& picture, const NetworkTensor& tensor,
                                              const Tile& tile, int height, int width, const unsigned* pixels,
@@ -265,14 +265,14 @@ __device__ __forceinline__ void write_pixels(const LetterboxPicture& picture, co
 
 }  // namespace acfd
 
-// The filter of one axis, a thread an output; run once for a size of picture.
+// The filter of one axis, one thread per output; run once per picture size.
 extern "C" __global__ void letterbox_taps(int length, int subsampling, int outputs, int taps, int tap_step,
                                           int output_step, int* first, short* weights) {
   const int output = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (output >= outputs) return;
   const acfd::Axis axis{length, subsampling, outputs};
   const acfd::Triangle triangle(axis, output);
-  // The taps that weigh nothing go before the others at the end of the axis, so that all stand for samples that exist.
+  // At the end of the axis the taps of weight zero come first, so that every tap has a sample.
   const int begin = acfd::larger(acfd::smaller(triangle.first, axis.samples() - taps), 0);
   short* own = weights + output * output_step;
   first[output] = begin;
@@ -280,11 +280,11 @@ extern "C" __global__ void letterbox_taps(int length, int subsampling, int outpu
   triangle.weights(own + (triangle.first - begin) * tap_step, tap_step);
 }
 
-// Fills row blockIdx.z of the tensor with picture blockIdx.z. Four blocks share a multiprocessor: half of the threads
-// it has room for, each with many loads on their way; more would have to keep their sums in memory.
+// Fills row blockIdx.z of the tensor with picture blockIdx.z. Four blocks share a multiprocessor. This uses half of its
+// threads, each with many loads in flight; more threads would spill their sums to memory.
 extern "C" __global__ void __launch_bounds__(256, 4)
     letterbox(const acfd::LetterboxPicture* pictures, const acfd::NetworkTensor* tensors,
-              const unsigned* levels,  // [3, 256]: bits of the element that a level becomes
+              const unsigned* levels,  // [3, 256]: bits of the element for each level
               void* images) {
   using namespace acfd;
   __shared__ __align__(16) short strip[kTileHeight * kStrip];
@@ -295,7 +295,7 @@ extern "C" __global__ void __launch_bounds__(256, 4)
   const int height = is_on_side ? tensor.width : tensor.height, width = is_on_side ? tensor.height : tensor.width;
   const Tile tile{static_cast<int>(blockIdx.y) * kTileHeight, static_cast<int>(blockIdx.x) * kTileWidth,
                   picture.content_height - 1, picture.content_width - 1};
-  if (tile.row >= height || tile.column >= width) return;  // the grid is square if a picture lies on its side
+  if (tile.row >= height || tile.column >= width) return;  // the grid is square for rotated pictures
   for (int k = static_cast<int>(threadIdx.x); k < 3 * kLevels; k += kTileThreads) elements[k] = levels[k];
   __syncthreads();
 

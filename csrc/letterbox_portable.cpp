@@ -1,4 +1,4 @@
-// The steps of the letterbox in plain loops, for machines that have no code of their own.
+// The letterbox steps in plain loops, for instruction sets without special code.
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 namespace acfd {
 namespace {
 
-// Columns summed at once: the sums stay in the first cache.
+// Columns summed at once: the sums stay in L1.
 constexpr int kColumns = 512;
 
 template <typename Sample>

@@ -4,7 +4,7 @@
 #include "mean_pool.h"
 #include "ops_cpu.h"
 
-// A row of blocks at a time: its rows are added up column by column, then the columns of each block.
+// One row of blocks at a time: sums its rows column by column, then the columns of each block.
 
 namespace acfd {
 namespace {
@@ -30,11 +30,11 @@ ACFD_MULTIVERSION void add_rows_16(const unsigned char* data, std::ptrdiff_t row
   add_rows_of<std::uint16_t>(data, row_bytes, rows, count, sums);
 }
 
-// Columns whose sums stay in the first cache; a multiple of every block.
+// Columns whose sums stay in L1; a multiple of every block size.
 constexpr int kRun = 1024;
 
-// Halves `count` sums, by adding up neighbours. Two of 16 bits are read as one of 32, in which their order is the same
-// to the sum; none overflows, for 256 bytes add up to less than 2^16.
+// Adds neighbouring pairs, which halves `count` sums. Two 16-bit sums are read as one 32-bit word; their order does not
+// matter to the sum. Nothing overflows, because 256 bytes add up to less than 2^16.
 ACFD_ALWAYS_INLINE void add_neighbours(std::uint16_t* sums, int count) {
   for (int i = 0; i < count / 2; ++i) {
     std::uint32_t pair;
@@ -43,10 +43,10 @@ ACFD_ALWAYS_INLINE void add_neighbours(std::uint16_t* sums, int count) {
   }
 }
 
-// Whole blocks of 2, 4 or 8 bytes a side, which is what nearly every video needs.
+// Whole blocks of 2, 4 or 8 bytes per side, which covers nearly every video.
 template <int kBlock>
 ACFD_ALWAYS_INLINE void pool_bytes(const unsigned char* data, std::ptrdiff_t row_bytes, int blocks, short* out) {
-  constexpr int kShift = kBlock == 2 ? 4 : kBlock == 4 ? 2 : 0;  // of a sum of blocks of bytes to a 14-bit sample
+  constexpr int kShift = kBlock == 2 ? 4 : kBlock == 4 ? 2 : 0;  // from the sum of a block of bytes to a 14-bit sample
   std::uint16_t sums[kRun];
   for (int begin = 0; begin < kBlock * blocks; begin += kRun) {
     const int count = std::min(kRun, kBlock * blocks - begin);
@@ -72,13 +72,13 @@ ACFD_MULTIVERSION void pool_bytes_8(const unsigned char* data, std::ptrdiff_t ro
   pool_bytes<8>(data, row_bytes, blocks, out);
 }
 
-// What pools a row of whole blocks of the job at once; null: there is no such.
+// The function that pools a row of whole blocks of this job at once; null if there is none.
 auto quick_way(const PoolJob& job) -> decltype(&pool_bytes_2) {
   if (job.bit_depth != 8 || job.channels != 1) return nullptr;
   return job.block == 2 ? pool_bytes_2 : job.block == 4 ? pool_bytes_4 : job.block == 8 ? pool_bytes_8 : nullptr;
 }
 
-// out[i] = mean of block i of `channel`; `sums` holds the columns of all channels.
+// out[i] = mean of block i of `channel`; `sums` contains the columns of all channels.
 void pool_columns(const unsigned* sums, int width, int channel, int rows, const PoolJob& job, short* out) {
   for (int begin = 0; begin < width; begin += job.block) {
     const int end = std::min(begin + job.block, width);

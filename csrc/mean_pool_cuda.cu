@@ -1,5 +1,5 @@
-// mean_pool on the device: a thread a block of samples. Neighbouring threads read neighbouring blocks, so rows come
-// from memory in whole sectors, and each sample is read once.
+// mean_pool on the device: one thread per block of samples. Neighbouring threads read neighbouring blocks, so memory
+// is read in whole sectors, and each sample once.
 
 #include "mean_pool.h"
 

@@ -5,8 +5,8 @@
 namespace acfd {
 namespace {
 
-// Kept boxes as structure of arrays, padded with empty boxes to a whole number of blocks: an inner loop
-// of fixed length and no branch is what compilers turn into vector code.
+// Kept boxes as structure of arrays, padded with empty boxes to a whole number of blocks: compilers vectorise
+// an inner loop of fixed length without branches.
 constexpr std::size_t kBlock = 64;
 
 struct KeptBoxes {
@@ -26,8 +26,8 @@ struct KeptBoxes {
   }
 };
 
-// Whether any of the kept boxes overlaps `box` above the threshold. An empty box at the origin shares no
-// area with anything, so padding never does.
+// Whether any kept box overlaps `box` above the threshold. Padding never does: an empty box at the origin
+// shares no area with any box.
 ACFD_MULTIVERSION bool is_suppressed(const float* x1, const float* y1, const float* x2, const float* y2,
                                      const float* areas, std::size_t count, Box box, float threshold) {
   const float box_area = area(box);

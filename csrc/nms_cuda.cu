@@ -1,23 +1,23 @@
-// nms on the device: one block a picture, thirty-two boxes at a time, best first.
+// nms on the device: one block per picture, thirty-two boxes at a time, best first.
 //
-// A matrix of all pairs costs a million comparisons for a thousand boxes and most are of boxes that were dropped long
-// ago. Greedy suppression needs only those with kept boxes, and of these there are few: a picture has some faces, and
-// no more than `faces` are asked for. So a block holds the kept ones in shared memory, asks them about the next
-// thirty-two candidates, settles these among themselves with a bit each, and ends as soon as it has enough.
+// A matrix of all pairs needs a million comparisons for a thousand boxes, mostly between boxes that are already
+// suppressed. Greedy suppression needs only comparisons with kept boxes, and these are few: at most `faces` per
+// picture. A block therefore stores the kept boxes in shared memory, compares the next thirty-two candidates with them,
+// resolves these candidates among each other with one bit each, and stops as soon as it has enough.
 
 #include "block_ranks.h"
 #include "cuda_jobs.h"
 
 namespace acfd {
 
-// A kept box; five words, so that neighbours lie in different banks. One without area is stored empty, at the
-// origin, where it shares no area with anything.
+// A kept box; five words, so that neighbours are in different banks. A box without area is stored empty at the origin,
+// where it shares no area with any box.
 struct KeptBox {
   Box box;
   float area;
 };
 
-// Shared memory: the group of candidates in hand.
+// Shared memory: the current group of candidates.
 struct Group {
   KeptBox members[kWarp];
   unsigned overlapping[kWarp];  // of each member: the earlier members that it overlaps
@@ -40,8 +40,8 @@ __device__ __forceinline__ bool overlaps(const KeptBox& kept, const KeptBox& mem
   return overlaps_above(kept.box, kept.area, member.box, member.area, threshold);
 }
 
-// Ranks of all candidates of the picture, sorted; returns how many. An index is scale * capacity + place, which
-// rises as places in the concatenation of all scales do.
+// Sorted ranks of all candidates of the picture; returns their number. An index is scale * capacity + position, which
+// has the same order as positions in the concatenation of all scales.
 __device__ __forceinline__ int rank_candidates(const Candidates& all, const CandidateCount* counts, Rank* ranks) {
   int total = 0;
   for (int scale = 0; scale < all.scales; ++scale) {
@@ -57,11 +57,11 @@ __device__ __forceinline__ int rank_candidates(const Candidates& all, const Cand
   for (int place = static_cast<int>(threadIdx.x) + 1; place < total; place += static_cast<int>(blockDim.x)) {
     is_out_of_order |= ranks[place - 1] > ranks[place];
   }
-  if (__syncthreads_or(is_out_of_order)) sort_ranks(ranks, total);  // one scale comes sorted
+  if (__syncthreads_or(is_out_of_order)) sort_ranks(ranks, total);  // a single scale is already sorted
   return total;
 }
 
-// One warp asks for a member whether a kept box drops it, 32 of these at a time, and which earlier members it overlaps.
+// One warp checks a member against 32 kept boxes at a time, and records which earlier members it overlaps.
 __device__ __forceinline__ void compare_member(int member, const KeptBox* kept, int kept_count, float threshold,
                                                Group& group) {
   const int lane = lane_of_thread();
@@ -79,8 +79,8 @@ __device__ __forceinline__ void compare_member(int member, const KeptBox* kept, 
   }
 }
 
-// Members that are kept, a bit each. A member is settled once none of the earlier ones it overlaps is open: dropped
-// if one of these is kept, else kept. The first open one always can be, and mostly nearly all are in one round.
+// Members that are kept, one bit each. A member is decided once all earlier members that it overlaps are decided: it is
+// dropped if one of these is kept, else kept. Each round decides at least the first open one, usually nearly all.
 __device__ __forceinline__ unsigned settle_group(unsigned open, unsigned overlapping) {
   unsigned kept = 0;
   while (open != 0) {
@@ -95,7 +95,7 @@ __device__ __forceinline__ unsigned settle_group(unsigned open, unsigned overlap
   return kept;
 }
 
-// The first warp settles the group and puts the kept ones behind those before, in `kept` and in the result.
+// The first warp decides the group and appends its kept boxes to `kept` and to the result.
 __device__ __forceinline__ void keep_members(const Candidates& all, const Rank* ranks, int count, int faces,
                                              KeptBox* kept, FaceRow* rows, Group& group) {
   const int lane = lane_of_thread();
@@ -109,10 +109,10 @@ __device__ __forceinline__ void keep_members(const Candidates& all, const Rank* 
     if (place < faces) {
       rows[place] = {all.boxes[index], all.scores[index], index};
     } else {
-      group.cut_score = all.scores[index];  // the best that there is no room for
+      group.cut_score = all.scores[index];  // the best box beyond the limit
     }
   }
-  // In lockstep no longer since Volta: all lanes must have read `kept` before it grows.
+  // Lanes are not in lockstep since Volta: all must have read `kept` before it grows.
   __syncwarp();
   if (lane == 0) group.kept = before + __popc(keeping);
 }
@@ -126,9 +126,9 @@ extern "C" __global__ void __launch_bounds__(1024)
         const acfd::CandidateCount* scale_counts,  // [pictures, scales]
         int scales, int candidates, float iou_threshold, int faces,
         int slots,               // scales * candidates rounded up to a power of two
-        unsigned char* scratch,  // [pictures, block_bytes], or null: dynamic shared memory of as much
-        int block_bytes,         // a rank a slot, then faces + 1 kept boxes
-        unsigned char* results,  // [pictures, result_bytes]: FaceCount, then `faces` times FaceRow
+        unsigned char* scratch,  // [pictures, block_bytes], or null: dynamic shared memory of that size
+        int block_bytes,         // one rank per slot, then faces + 1 kept boxes
+        unsigned char* results,  // [pictures, result_bytes]: FaceCount, then `faces` × FaceRow
         int result_bytes) {
   using namespace acfd;
   __shared__ Group group;
@@ -166,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(1024)
   FaceCount head{smaller(group.kept, faces), group.kept > faces, group.cut_score, 0};
   for (int scale = 0; scale < scales; ++scale) {
     if (counts[scale].passed <= counts[scale].kept) continue;
-    head.is_truncated = 1;  // the cap on candidates cut off what scores no more than the last of them
+    head.is_truncated = 1;  // the limit on candidates removed boxes that score no more than the last one
     head.cut_score = larger(head.cut_score, all.scores[scale * candidates + counts[scale].kept - 1]);
   }
   *reinterpret_cast<FaceCount*>(result) = head;

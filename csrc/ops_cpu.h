@@ -1,4 +1,4 @@
-// The ops on the CPU: what ext.cpp calls once arguments are checked. None of them touches Python.
+// The CPU ops that ext.cpp calls after checking the arguments. None of them uses Python.
 #pragma once
 
 #include <cstddef>
@@ -9,15 +9,15 @@
 #include "box_math.h"
 #include "preprocess.h"
 
-// Marks a function that is compiled for several instruction sets and chosen when the module loads, so
-// that one portable binary uses what the machine has. Needs ifunc, hence glibc.
+// Marks a function that is compiled for several instruction sets and selected when the module loads, so
+// that one portable binary uses what the CPU supports. Needs ifunc, hence glibc.
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define ACFD_MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define ACFD_MULTIVERSION
 #endif
 
-// For bodies that must become part of their multiversioned caller.
+// For bodies that must be inlined into their multiversioned caller.
 #if defined(__GNUC__)
 #define ACFD_ALWAYS_INLINE inline __attribute__((always_inline))
 #else
@@ -35,7 +35,7 @@ struct Size {
 // Samples of one or more interleaved channels; each row is contiguous.
 struct Plane {
   const unsigned char* data;
-  std::ptrdiff_t row_bytes;  // from one row to the next, any sign
+  std::ptrdiff_t row_bytes;  // row stride in bytes, may be negative
 };
 
 struct LetterboxJob {
@@ -50,7 +50,7 @@ struct LetterboxJob {
   std::string instruction_set;  // one of letterbox_instruction_sets(); empty: the first
 };
 
-// Those that have code of their own and that this machine runs, the best first.
+// Instruction sets with special code that this CPU supports, the best first.
 std::vector<std::string> letterbox_instruction_sets();
 
 // Fills `image`, [network height, network width, 3].
@@ -59,7 +59,7 @@ void letterbox_cpu(const LetterboxJob& job, unsigned char* image);
 struct PoolJob {
   Plane plane;
   Size size;     // in samples of one channel
-  int channels;  // that lie interleaved
+  int channels;  // interleaved
   int bit_depth;
   int block;  // samples of a block's side; blocks at the right and lower edge may be smaller
 };
@@ -92,7 +92,7 @@ struct DecodedBoxes {
 
 DecodedBoxes decode_anchors_cpu(const DecodeJob& job);
 
-// Indices of the kept among `count` boxes [count, 4], best first.
+// Indices of the boxes kept of `count` boxes [count, 4], best first.
 std::vector<std::int64_t> nms_cpu(const float* boxes, const float* scores, std::int64_t count, float iou_threshold);
 
 }  // namespace acfd

@@ -1,10 +1,10 @@
-// Sampling planes and turning YCbCr into RGB, in integers only.
+// Sampling of planes and conversion from YCbCr to RGB, in integers only.
 //
-// A picture goes to the network in three exact steps, each rounded once:
+// A picture becomes network input in three exact steps, each rounded once:
 //   1. down the columns: sum of taps, weights in 1/2^14, rounded to a 14-bit sample (8-bit 255 -> 16320);
 //   2. along the rows: the same again on 14-bit samples;
 //   3. colour: a 3x3 matrix with coefficients in 1/2^19 of a level, rounded to 8 bits and clipped.
-// The law is acfd_stream/ops/reference.py.
+// The reference implementation is acfd_stream/ops/reference.py.
 #pragma once
 
 #include "host_device.h"
@@ -16,7 +16,7 @@ constexpr int kSampleBits = 14;
 constexpr int kColorBits = 19;  // R = (coefficients . samples + 2^18) >> 19
 
 // One axis of one plane. `length` counts samples of the first plane; a plane that is subsampled by two
-// has ceil(length / 2) samples of its own, and sample k covers [2k, 2k + 2) of that length.
+// has ceil(length / 2) samples, and sample k covers [2k, 2k + 2) of that length.
 struct Axis {
   int length;       // >= 1
   int subsampling;  // 1 or 2
@@ -31,13 +31,13 @@ ACFD_HOST_DEVICE long long floor_div(long long a, long long b) {  // b > 0
 
 // Triangle filter of half-width max(scale, 1) around the centre of an output pixel.
 //
-// With q = outputs * subsampling, sample k stands at (2k + 1) q and the output at (2i + 1) length, both in
-// units of 1 / (2 q) sample, so heights of the triangle are whole numbers.
+// With q = outputs * subsampling, sample k is at (2k + 1) q and output i at (2i + 1) length, both in
+// units of 1 / (2 q) sample, so the triangle's heights are integers.
 struct Triangle {
   long long centre;      // (2i + 1) * length
   long long pitch;       // q; samples are 2q apart
   long long half_width;  // 2 * max(length, q)
-  int first, count;      // samples under the triangle that exist
+  int first, count;      // existing samples under the triangle
 
   ACFD_HOST_DEVICE Triangle(const Axis& axis, int output)
       : centre((2LL * output + 1) * axis.length),
@@ -55,7 +55,7 @@ struct Triangle {
   }
 
   // Weights of the `count` samples from `first`, in 1 / 2^kWeightBits, `step` apart. The running sum is rounded,
-  // not the single weight, so that the weights add up to one exactly.
+  // not each weight, so that the weights add up to exactly one.
   ACFD_HOST_DEVICE void weights(short* out, int step = 1) const {
     long long total = 0;
     for (int k = 0; k < count; ++k) total += height(first + k);
@@ -70,7 +70,7 @@ struct Triangle {
   }
 };
 
-// Step 1. `sum` is of samples of `bit_depth` bits; stray bits above that depth end in white.
+// Step 1. `sum` is over samples of `bit_depth` bits; stray bits above that depth give white.
 ACFD_HOST_DEVICE short round_column(int sum, int bit_depth) {
   return static_cast<short>(smaller((sum + (1 << (bit_depth - 1))) >> bit_depth, 1 << kSampleBits));
 }
@@ -102,7 +102,7 @@ ACFD_HOST_DEVICE Rgb to_rgb(const ColorTransform& color, int y, int u, int v) {
           static_cast<unsigned char>(to_level(gray + color.blue_u * u))};
 }
 
-// numerator / denominator to the nearest whole number, halves up; both positive.
+// numerator / denominator rounded to the nearest integer, halves up; both positive.
 ACFD_HOST_DEVICE int nearest(long long numerator, long long denominator) {
   return static_cast<int>((2 * numerator + denominator) / (2 * denominator));
 }
