@@ -1,10 +1,10 @@
-"""The paper's ablation in small (Table 6), and AP against the number of pictures: trains row after row, resumes, draws.
+"""The paper's ablation (Table 6) at small scale, and AP by number of pictures: trains the rows, resumes, draws a chart.
 
-    python benchmarks/ablation.py --data FACES --threads 1            # acfd-n's width, 2000 iterations a row
+    python benchmarks/ablation.py --data FACES --threads 1            # acfd-n's width, 2000 iterations per row
     python benchmarks/ablation.py --data FACES --variant full --device cuda
 
-Rows share data, iterations and seeds. A row that was begun goes on from its checkpoint, a row that is done is not run
-again; ``benchmarks/results/ablation.json`` and ``.png`` are written after each.
+Rows share data, iterations and seeds. An interrupted row resumes from its checkpoint, and a finished row
+is skipped. Every row updates ``benchmarks/results/ablation.json`` and ``.png``.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ ROWS = (
 
 
 def same_training(row: Row, rows: Sequence[Row]) -> Row:
-    """The row whose training serves for this one: 2900 pictures are all there are."""
+    """The row with the same training; 2900 pictures are the whole set."""
     whole = next(other for other in rows if other.name == "mbc")
     return whole if row.count == 2900 else row
 
 
 def config_of(row: Row, options: argparse.Namespace, seed: int) -> TrainConfig:
-    """The config of a row with the call's budget and seed."""
+    """The row's config with the budget and seed of the command line."""
     config = TrainConfig.load(CONFIGS / f"{row.config}.toml", options.variant)
     changes = {"iterations": options.iterations} if options.iterations else {}
     data = [{**source, "count": row.count} if row.count else source for source in config.data]
@@ -77,13 +77,13 @@ def config_of(row: Row, options: argparse.Namespace, seed: int) -> TrainConfig:
 
 
 def as_row(result: dict[str, Any], row: Row) -> dict[str, Any]:
-    """What the same training says as another row, of one scale."""
+    """The result of the same training for another row, at one scale."""
     said = {name: value for name, value in result.items() if name != "ap50_scales"}
     return said | {"row": row.name, "pictures": row.count or "all"}
 
 
 def run_row(row: Row, options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Train and score one row; goes on where it was stopped."""
+    """Train and score one row; resumes an interrupted one."""
     config = config_of(row, options, seed)
     samples = read_coco(options.data / f"annotations/{config.validation}.json", options.data / "images")
     trainer = Trainer(config, *open_sources(config.data, options.data), options.device, options.workers)
@@ -105,14 +105,14 @@ def run_row(row: Row, options: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def is_of(result: dict[str, Any], row: Row, options: argparse.Namespace, seed: int) -> bool:
-    """Whether ``result`` is what ``row`` would give."""
+    """Whether ``result`` belongs to ``row``."""
     iterations = config_of(row, options, seed).schedule.iterations
     mine = (row.name, seed, options.variant or "small", iterations)
     return (result["row"], result["seed"], result["variant"], result["iterations"]) == mine
 
 
 def table(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A line a row: mean AP over the seeds, the gain over the row before, and both of the paper."""
+    """One line per row: mean AP over the seeds, the gain over the previous row, and both from the paper."""
     lines: list[dict[str, Any]] = []
     before: tuple[float, float] | None = None
     for row in ROWS:
@@ -134,14 +134,14 @@ def table(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write(results: list[dict[str, Any]], path: Path) -> None:
-    """Keep all results and their table."""
+    """Save all results and their table."""
     content = {"name": "ablation", "table": table(results), "runs": results}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
-    """Gains beside the paper's, and AP against pictures; nothing where matplotlib is missing."""
+    """Plot gains next to the paper's, and AP by number of pictures; does nothing without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -179,21 +179,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds annotations/ and images/")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/ablation", help="checkpoints and curves")
     parser.add_argument(
-        "--results", type=Path, default=ROOT / "benchmarks/results/ablation.json", help="beside it the .png"
+        "--results",
+        type=Path,
+        default=ROOT / "benchmarks/results/ablation.json",
+        help="result file; also a .png",
     )
     parser.add_argument("--variant", help="full: the paper's widths, sizes and rates")
-    parser.add_argument("--iterations", type=int, help="of every row, in place of the configs'")
+    parser.add_argument("--iterations", type=int, help="iterations per row, instead of the configs' values")
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], default=[row.name for row in ROWS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--pictures", type=int, help="of the validation set; all if not given")
-    parser.add_argument("--threads", type=int, default=0, help="that compute; 0: as many as there are cores")
-    parser.add_argument("--workers", type=int, default=0, help="processes that augment")
+    parser.add_argument("--pictures", type=int, help="pictures of the validation set to use; default: all")
+    parser.add_argument("--threads", type=int, default=0, help="threads that compute; 0: one per core")
+    parser.add_argument("--workers", type=int, default=0, help="processes that augment pictures")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None, origin: dict[str, str] | None = None) -> int:
-    """Run what is not there yet; 0 when all rows are done. ``origin`` goes into every result."""
+    """Run the missing rows; 0 when all are done. Every result contains ``origin``."""
     options = _parser().parse_args(arguments)
     cv2.setNumThreads(1)
     if options.threads:
@@ -217,6 +220,6 @@ def main(arguments: Sequence[str] | None = None, origin: dict[str, str] | None =
 
 
 if __name__ == "__main__":
-    from measure import commit, device  # beside this script; a test borrows the rest of it
+    from measure import commit, device  # only as a script: tests import this module
 
     sys.exit(main(origin={"commit": commit(), "device": device()}))

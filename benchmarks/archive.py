@@ -1,10 +1,10 @@
-"""What archives promise, held against the real command; writes benchmarks/results/archive.json.
+"""Checks the guarantees of archives with the real command; writes benchmarks/results/archive.json.
 
-    python -m benchmarks.archive film FILM [--end S] [--rounds N]   fps beside ``track`` in turn, memory
+    python -m benchmarks.archive film FILM [--end S] [--rounds N]   fps against ``track`` in turn, memory
     python -m benchmarks.archive folder VIDEOS… [--end S]           40 files: good, broken, again, another setting
     python -m benchmarks.archive status                             10,000 files in the manifest
 
-VIDEOS are files and folders. Ends with 1 where something was not as it must be. ``film`` needs the machine to itself.
+VIDEOS are files and folders. Exits with 1 if a check fails. ``film`` needs an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COMMAND = (sys.executable, "-m", "acfd_stream.cli")
 
 
 class Bench:
-    """Facts that must hold, and figures."""
+    """Checks and figures."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Bench:
         self.failures: list[str] = []
 
     def hold(self, what: str, is_so: bool, found: object) -> None:
-        """Print a fact, and remember it where it does not hold."""
+        """Print a check, and remember it if it fails."""
         print(f"{'ok  ' if is_so else 'FAIL'} {what}: {found}", flush=True)
         if not is_so:
             self.failures.append(what)
@@ -59,23 +59,23 @@ def archive(*arguments: object) -> list[str]:
 
 
 def ran(command: list[str]) -> tuple[int, list[dict[str, Any]], float]:
-    """Exit code, events and seconds of a command."""
+    """Run a command; returns exit code, events and seconds."""
     begun = time.perf_counter()
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], time.perf_counter() - begun
 
 
 def results(out: Path) -> dict[str, bytes]:
-    """What lies in OUT under a final name."""
+    """Files in OUT with a final name."""
     paths = (path for path in out.rglob("*") if path.is_file() and ".acfd" not in path.parts)
     return {str(path.relative_to(out)): path.read_bytes() for path in paths}
 
 
-# The speed and the memory of one long film
+# Speed and memory of one long film
 
 
 def watched(command: list[str]) -> tuple[float, list[tuple[float, int]]]:
-    """Seconds that a command took, and the memory of all its processes every half second."""
+    """Duration of a command, and the memory of all its processes every half second."""
     begun = time.perf_counter()
     curve: list[tuple[float, int]] = []
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -91,7 +91,7 @@ def watched(command: list[str]) -> tuple[float, list[tuple[float, int]]]:
             except subprocess.TimeoutExpired:
                 continue
     if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}; nothing is kept")
+        sys.exit(f"{' '.join(command)} exited with {process.returncode}; nothing was saved")
     return time.perf_counter() - begun, curve
 
 
@@ -103,13 +103,13 @@ def _resident(process: psutil.Process) -> int:
 
 
 def growth(curve: list[tuple[float, int]]) -> float:
-    """Rise of a line laid through the memory once it has settled, bytes."""
+    """Slope of a line fitted to the memory after it has settled, bytes."""
     late = np.array([sample for sample in curve[:-1] if sample[0] >= SETTLED_SHARE * curve[-1][0]], np.float64)
     return float(np.polyfit(late[:, 0], late[:, 1], 1)[0] * (late[-1, 0] - late[0, 0]))
 
 
 def film(bench: Bench, asked: argparse.Namespace) -> None:
-    """``archive run --engine local`` beside ``track`` on one film, in turn."""
+    """Compare ``archive run --engine local`` with ``track`` on one film, in turn."""
     (source,) = asked.videos
     limit = [] if asked.end is None else ["--end", str(asked.end)]
     tracked = bench.folder / "tracked.jsonl"
@@ -136,11 +136,11 @@ def film(bench: Bench, asked: argparse.Namespace) -> None:
     bench.hold("film: memory flat", rise <= MOST_GROWTH_BYTES, f"{rise / 2**20:+.1f} MiB")
 
 
-# A folder as people have them
+# A typical folder
 
 
 def library(folder: Path, videos: list[Path], files: int) -> Path:
-    """A folder of links to ``videos`` and of drawn clips, ``files`` in all."""
+    """A folder with links to ``videos`` and drawn clips, ``files`` in total."""
     place = folder / "library"
     found: list[tuple[Path, str]] = []
     for video in videos:
@@ -157,7 +157,7 @@ def library(folder: Path, videos: list[Path], files: int) -> Path:
 
 
 def folder(bench: Bench, asked: argparse.Namespace) -> None:
-    """Good ones done, broken ones set aside; then nothing; then everything anew under another setting."""
+    """Good videos are done and broken ones set aside; a second run does nothing; other settings redo everything."""
     place, out = library(bench.folder, asked.videos, FILES), bench.folder / "out"
     limit = [] if asked.end is None else ["--end", asked.end]
     run = archive("run", place, "--out", out, "--outputs", OUTPUTS, *limit)
@@ -184,7 +184,7 @@ def folder(bench: Bench, asked: argparse.Namespace) -> None:
 
 
 def _breaking(end: float | None) -> set[str]:
-    """Files that break in the middle, as far as they are read; those that begin later have nothing to be read."""
+    """Files that break within the range that is read."""
     late = {"ax_bbb_800x640_768kbps_30fps_avc_2b_firstpts_10_sec.mp4": 10.0, "lpms_missing-dts.ts": 25994.0}
     breaks = {"decord_corrupted.mp4": 2.7}
     is_whole = end is None
@@ -197,7 +197,7 @@ def _breaking(end: float | None) -> set[str]:
 
 
 def status(bench: Bench, asked: argparse.Namespace) -> None:
-    """``archive status`` of a large manifest."""
+    """Time ``archive status`` with a large manifest."""
     out = bench.folder / "large"
     with Manifest(out, is_new=True) as manifest:
         manifest.expect((f"show/{number:05}.mkv", f"show/{number:05}.mkv", 5) for number in range(10_000))
@@ -214,7 +214,7 @@ def status(bench: Bench, asked: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Hold what is asked for."""
+    """Run the requested checks."""
     acts: dict[str, Callable[[Bench, argparse.Namespace], None]] = {
         "film": film,
         "folder": folder,
@@ -223,7 +223,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("act", choices=tuple(acts))
     parser.add_argument("videos", nargs="*", type=Path)
-    parser.add_argument("--end", type=float, help="seconds of each video")
+    parser.add_argument("--end", type=float, help="seconds of each video to use")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:

@@ -1,9 +1,10 @@
-"""An archive that is killed again and again ends as one that never was; writes nothing but what it prints.
+"""Checks that an archive that is killed repeatedly gives the same files as one that is not; only prints.
 
     python -m benchmarks.archive_kills VIDEOS [--kills 20] [--engine local] [--outputs jsonl,parquet,…] [--seed 0]
 
-Runs ``acfd-stream archive run`` over VIDEOS once in peace; then again into another folder, with SIGKILL to the run and
-all its workers at random moments and ``archive resume`` behind each. Ends with 1 where a byte of an output differs.
+Runs ``acfd-stream archive run`` over VIDEOS once without interruption. Then runs it into another folder, sends SIGKILL
+to the run and all its workers at random moments, and calls ``archive resume`` after each. Exits with 1 if any output
+differs.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ _ARCHIVE = [sys.executable, "-m", "acfd_stream.cli", "archive"]
 
 
 def started(command: list[str]) -> subprocess.Popen[bytes]:
-    """A run in a process group of its own."""
+    """A run in its own process group."""
     return subprocess.Popen(
         [*_ARCHIVE, *command], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
 
 def in_peace(command: list[str]) -> tuple[int, float]:
-    """Exit code and seconds of a run that nobody disturbs."""
+    """Exit code and seconds of an uninterrupted run."""
     begin = time.perf_counter()
     return started(command).wait(), time.perf_counter() - begin
 
 
 def killed_after(command: list[str], seconds: float) -> bool:
-    """Start a run and kill it and its workers; False: it had ended before."""
+    """Start a run and kill it with its workers; False if it had already ended."""
     with started(command) as run:
         try:
             run.wait(seconds)
@@ -51,7 +52,7 @@ def killed_after(command: list[str], seconds: float) -> bool:
 
 
 def main() -> int:
-    """Run in peace, run under fire, compare."""
+    """Run without kills, run with kills, compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("videos", type=Path)
     parser.add_argument("--kills", type=int, default=20)
@@ -65,7 +66,7 @@ def main() -> int:
         run = ["run", str(asked.videos), "--outputs", asked.outputs, "--checkpoint-seconds", "1", "--quiet"]
         run += ["--engine", asked.engine]
         code, seconds = in_peace([*run, "--out", str(whole)])
-        print(f"in peace: exit {code} after {seconds:.0f} s, {len(results(whole))} files", flush=True)
+        print(f"uninterrupted: exit {code} after {seconds:.0f} s, {len(results(whole))} files", flush=True)
         kills = attempts = 0
         while kills < asked.kills and attempts < 3 * asked.kills:
             first = not (broken / ".acfd").exists()

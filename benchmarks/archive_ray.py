@@ -1,10 +1,9 @@
-"""What Ray costs an archive of short files, once it is up; writes benchmarks/results/archive_ray.json.
+"""Measures the overhead of Ray for an archive of short files; writes benchmarks/results/archive_ray.json.
 
     python -m benchmarks.archive_ray [--files 20] [--frames 72] [--rounds 3] [--workers 2]
 
-The same run over the same files, in turn by processes of this machine and by actors of a Ray cluster on it, both with
-their models loaded. Ends with 1 where an output differs, or where Ray takes more than its share. Needs the machine to
-itself.
+Runs the same files in turn with local processes and with actors of a local Ray cluster, both with loaded models. Exits
+with 1 if an output differs or if Ray's overhead exceeds its limit. Needs an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Lent:
 
 
 def write_library(folder: Path, files: int, frames: int) -> None:
-    """So many copies of a drawn clip; each is tracked, for results have names."""
+    """Copies of a drawn clip under different names, so that each one is tracked."""
     folder.mkdir()
     first = write_clip(folder / "00.mkv", SIZE, frames=frames)
     for number in range(1, files):
@@ -53,13 +52,13 @@ def write_library(folder: Path, files: int, frames: int) -> None:
 
 
 def run(library: Path, out: Path, crew: Crew, threads: int) -> None:
-    """One run from nothing to its end."""
+    """One run from an empty folder to its end."""
     if out.exists():
         shutil.rmtree(out)
     call = ArchiveCall((str(library),), out, OUTPUTS, device="cpu")
     end = ArchiveRun(call, lambda episodes: (Lent(crew), threads)).run()
     if not end.is_all_done:
-        sys.exit(f"not every file of {library} was done in {out}; nothing is kept")
+        sys.exit(f"not every file of {library} was done in {out}; nothing was saved")
 
 
 def warmed(make: Callable[[], Crew], library: Path, out: Path, threads: int) -> tuple[Crew, float]:
@@ -81,7 +80,7 @@ def warmed(make: Callable[[], Crew], library: Path, out: Path, threads: int) -> 
 
 
 def main() -> int:
-    """Measure, compare, keep."""
+    """Measure, compare, save."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=20)
     parser.add_argument("--frames", type=int, default=72)

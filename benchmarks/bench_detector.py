@@ -1,6 +1,6 @@
-"""The network by every runtime that loads here: sizes and batches, in turn, pictures in and scores and deltas out.
+"""Times the network in every runtime that loads here, by size and batch, in turn: pictures in, scores and deltas out.
 
-What a runtime says of drawn pictures is held against OpenVINO in float32 before a clock runs. Run as
+Before timing, the outputs of each runtime on drawn pictures are compared with OpenVINO in float32. Run as
 ``python -m benchmarks.bench_detector``.
 """
 
@@ -40,7 +40,7 @@ Run = Callable[[Images], FloatArray]  # [B, H, W, 3] → scores [B, A]
 
 
 def openvino(path: Path, precision: str) -> Run:
-    """Our runner, told what to compute in."""
+    """Our runner with a given precision."""
     runner = openvino_runner.OpenVinoRunner(path, read_spec(path), DetectConfig(precision=precision))
     return lambda images: runner.run(images)[0]
 
@@ -52,13 +52,13 @@ def drawn(count: int) -> list[Picture]:
 
 
 def views(pictures: Sequence[Picture], size: int, pad: tuple[int, int, int]) -> Images:
-    """What the network sees of them, [B, H, W, 3]."""
+    """Network inputs [B, H, W, 3] of the pictures."""
     place = fit(FRAME, size)
     return np.stack([ops.letterbox(picture, place.content_size, place.network_size, pad) for picture in pictures])
 
 
 def normalised(images: Images, spec: ModelSpec) -> FloatArray:
-    """float32 [B, 3, H, W] as the other runtimes take it; made once, so it does not count for them."""
+    """float32 [B, 3, H, W] as the other runtimes take it; computed once, outside the measurement."""
     values = (images - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
 
@@ -84,7 +84,7 @@ def by_torch(path: Path) -> Run:
 
 
 def by_onnxruntime(path: Path) -> Run:
-    """ONNX Runtime on the same file, with its own settings."""
+    """ONNX Runtime on the same file, with its default settings."""
     import onnxruntime
 
     spec, options = read_spec(path), onnxruntime.SessionOptions()
@@ -102,13 +102,13 @@ def by_onnxruntime(path: Path) -> Run:
 
 
 def outputs(count: int, size: tuple[int, int], spec: ModelSpec) -> tuple[FloatArray, FloatArray]:
-    """Room for scores [B, A] and deltas [B, A, 4]."""
+    """Buffers for scores [B, A] and deltas [B, A, 4]."""
     anchors = anchor_count(size, spec.anchors)
     return np.empty((count, anchors), np.float32), np.empty((count, anchors, 4), np.float32)
 
 
 def runs_of(path: Path) -> Iterator[tuple[str, Run]]:
-    """Every way to run the network that loads here, by name; the law first. Of the others a line on stderr."""
+    """Every runtime that loads here, by name, the reference first. Prints a line on stderr for each of the others."""
     import openvino as library
 
     ways: dict[str, Callable[[], Run]] = {"openvino_f32": partial(openvino, path, "f32")}
@@ -121,19 +121,19 @@ def runs_of(path: Path) -> Iterator[tuple[str, Run]]:
         try:
             yield name, opened()
         except (BackendUnavailable, ImportError) as error:
-            print(f"bench_detector: {name} is left out: {error}", file=sys.stderr)
+            print(f"bench_detector: {name} is skipped: {error}", file=sys.stderr)
 
 
 def bench(runs: dict[str, Run], images: Images, size: int, rounds: int) -> list[Row]:
-    """Rows of one size and batch, seconds a picture, and how often the fastest of ours goes into the others."""
+    """Rows of one size and batch: seconds per picture, and the ratio of each to our fastest."""
     batch, *view = images.shape[:3]
-    law = next(iter(runs.values()))(images).copy()
-    if law.max() < LEAST_SCORE:
+    expected = next(iter(runs.values()))(images).copy()
+    if expected.max() < LEAST_SCORE:
         sys.exit("bench_detector: there is no face to compare; nothing was timed")
-    differences = {name: float(np.abs(run(images) - law).max()) for name, run in runs.items()}
+    differences = {name: float(np.abs(run(images) - expected).max()) for name, run in runs.items()}
     for name, difference in differences.items():
         if difference > MOST_DIFFERENCE[name.rpartition("_")[2]]:
-            sys.exit(f"bench_detector: {name} says something else, by {difference:.3f}; nothing was timed")
+            sys.exit(f"bench_detector: {name} differs from the reference by {difference:.3f}; nothing was timed")
     samples = in_turn({name: partial(run, images) for name, run in runs.items()}, rounds)
     ours = min((name for name in runs if name.startswith("openvino")), key=lambda name: float(np.median(samples[name])))
     rows = []
@@ -149,7 +149,7 @@ def bench(runs: dict[str, Run], images: Images, size: int, rounds: int) -> list[
 def main() -> None:
     """Time every runtime and write benchmarks/results/detector.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", default="320,416,512,640", help="longer sides of the view, pixels")
+    parser.add_argument("--sizes", default="320,416,512,640", help="longer sides of the network input, pixels")
     parser.add_argument("--batches", default="1,4")
     parser.add_argument("--rounds", type=int, default=15, help="samples of each figure")
     arguments = parser.parse_args()

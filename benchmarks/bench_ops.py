@@ -1,6 +1,6 @@
-"""The CPU ops against what people use instead: swscale + NumPy, the NMS of OpenCV, ONNX Runtime and torchvision.
+"""Times the CPU ops against common alternatives: swscale + NumPy, the NMS of OpenCV, ONNX Runtime and torchvision.
 
-Results are compared with ``ops/reference.py``, and the indices of all NMS with each other, before a clock runs.
+Before timing, results are compared with ``ops/reference.py``, and the indices of all NMS with each other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def drawn_picture(height: int, width: int) -> tuple[Picture, NDArray[np.uint8]]:
 
 
 def bench_letterbox(rounds: int) -> list[Row]:
-    """1080p YUV to the RGB view of the network: one pass of ours, and swscale with a copy into the padded view."""
+    """1080p YUV to RGB network input: one pass of ours, and swscale with a copy into the padded input."""
     picture, yuv = drawn_picture(1080, 1920)
     place = fit(picture.display_size, 640)
     (height, width), content = place.network_size, place.content_size
@@ -59,9 +59,9 @@ def bench_letterbox(rounds: int) -> list[Row]:
         view[: content[0], : content[1]] = small.to_ndarray()
         return view
 
-    law = ops.letterbox(picture, content, (height, width), PAD, backend="reference")
-    demand(np.array_equal(ours(), law), "letterbox differs from the reference")
-    difference = float(np.abs(swscale().astype(np.int16) - law).mean())
+    expected = ops.letterbox(picture, content, (height, width), PAD, backend="reference")
+    demand(np.array_equal(ours(), expected), "letterbox differs from the reference")
+    difference = float(np.abs(swscale().astype(np.int16) - expected).mean())
     samples = in_turn({"ours": ours, "swscale": swscale}, rounds)
     about = {"source": "1080p yuv420p", "view": f"{height}x{width}"}
     return [
@@ -72,7 +72,7 @@ def bench_letterbox(rounds: int) -> list[Row]:
 
 
 def clustered_boxes(count: int) -> tuple[FloatArray, FloatArray]:
-    """Boxes as a detector gives them: many about each of a few faces; all scores different."""
+    """Boxes like a detector's: many around each of a few faces; all scores differ."""
     rng = np.random.default_rng(SEED)
     faces = rng.uniform((0, 0, 30, 30), (560, 320, 120, 120), (max(1, count // 16), 4))
     x, y, w, h = (faces[rng.integers(0, len(faces), count)] * rng.normal(1, 0.08, (count, 4))).T
@@ -102,19 +102,19 @@ def onnxruntime_nms(count: int) -> onnxruntime.InferenceSession:
 
 
 def torchvision_nms(boxes: FloatArray, scores: FloatArray) -> dict[str, Callable[[], NDArray[np.int64]]]:
-    """Torchvision's NMS; nothing where it is not installed, or its operators do not load beside this torch."""
+    """Torchvision's NMS; None if it is not installed or does not load with this torch."""
     try:
         import torch
         from torchvision.ops import nms
     except (ImportError, RuntimeError) as error:
-        print(f"bench_ops: torchvision is left out: {error}", file=sys.stderr)
+        print(f"bench_ops: torchvision is skipped: {error}", file=sys.stderr)
         return {}
     given = torch.from_numpy(boxes), torch.from_numpy(scores)
     return {"torchvision": lambda: nms(*given, IOU_THRESHOLD).numpy()}
 
 
 def bench_nms(count: int, rounds: int) -> list[Row]:
-    """NMS of ``count`` boxes by us and by others; every one in the form of input it likes best."""
+    """NMS of ``count`` boxes by ours and the alternatives; each gets its preferred input format."""
     boxes, scores = clustered_boxes(count)
     xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     session = onnxruntime_nms(count)
@@ -124,20 +124,20 @@ def bench_nms(count: int, rounds: int) -> list[Row]:
         "opencv": lambda: np.asarray(cv2.dnn.NMSBoxes(xywh, scores, 0.0, IOU_THRESHOLD)),
         "onnxruntime": lambda: session.run(None, feed)[0][:, 2],
     } | torchvision_nms(boxes, scores)
-    law = ops.nms(boxes, scores, IOU_THRESHOLD, backend="reference")
+    expected = ops.nms(boxes, scores, IOU_THRESHOLD, backend="reference")
     for name, call in calls.items():
-        demand(np.array_equal(call(), law), f"nms of {name} differs from the reference at {count} boxes")
+        demand(np.array_equal(call(), expected), f"nms of {name} differs from the reference at {count} boxes")
     samples = in_turn(calls, rounds)
     suffix = "" if count == 1000 else f"_{count}"
-    rows = [row(f"nms_{name}{suffix}", taken, boxes=count, kept=len(law)) for name, taken in samples.items()]
+    rows = [row(f"nms_{name}{suffix}", taken, boxes=count, kept=len(expected)) for name, taken in samples.items()]
     for rival in [name for name in samples if name != "ours"]:
         name = f"nms_vs_{rival}_ratio{suffix}"
-        rows.append(ratio_row(name, samples[rival], samples["ours"], boxes=count, kept=len(law)))
+        rows.append(ratio_row(name, samples[rival], samples["ours"], boxes=count, kept=len(expected)))
     return rows
 
 
 def drawn_outputs() -> tuple[tuple[int, int], AnchorSpec, FloatArray, FloatArray]:
-    """What a network might give for a 640x640 view: its size, its anchors, their scores and deltas."""
+    """Plausible network outputs for a 640x640 input: its size, its anchors, their scores and deltas."""
     size, spec = (640, 640), AnchorSpec()
     count = anchor_count(size, spec)
     rng = np.random.default_rng(SEED)
@@ -151,16 +151,16 @@ def above(scores: FloatArray) -> int:
 
 
 def bench_decode_anchors(rounds: int) -> list[Row]:
-    """The 34125 anchors of a 640x640 view, of which ``above`` pass the threshold, against the NumPy law."""
+    """The 34125 anchors of a 640x640 input, of which ``above`` pass the threshold, against the NumPy reference."""
     size, spec, scores, deltas = drawn_outputs()
     about = {"anchors": len(scores), "above": above(scores)}
 
     def decoded(backend: str) -> ops.Candidates:
         return ops.decode_anchors(scores, deltas, size, size, spec, SCORE_THRESHOLD, 1000, backend=backend)
 
-    ours, law = decoded("cpp"), decoded("reference")
-    demand(np.array_equal(ours.indices, law.indices), "decode_anchors chooses other anchors than the reference")
-    demand(np.array_equal(ours.boxes_xyxy, law.boxes_xyxy), "decode_anchors gives other boxes than the reference")
+    ours, expected = decoded("cpp"), decoded("reference")
+    demand(np.array_equal(ours.indices, expected.indices), "decode_anchors selects different anchors")
+    demand(np.array_equal(ours.boxes_xyxy, expected.boxes_xyxy), "decode_anchors gives different boxes")
     samples = in_turn({"ours": lambda: decoded("cpp"), "numpy": lambda: decoded("reference")}, rounds)
     return [
         row("decode_anchors", samples["ours"], **about),
@@ -177,14 +177,14 @@ def bench_boxes_of_outputs(rounds: int) -> list[Row]:
         found = ops.decode_anchors(scores, deltas, size, size, spec, SCORE_THRESHOLD, 1000, backend=backend)
         return ops.merge_scales([(found.boxes_xyxy, found.scores)], IOU_THRESHOLD, 100, backend=backend)
 
-    ours, law = faces("cpp"), faces("reference")
-    demand(np.array_equal(ours.boxes_xyxy, law.boxes_xyxy), "decoding and NMS give other boxes than the reference")
+    ours, expected = faces("cpp"), faces("reference")
+    demand(np.array_equal(ours.boxes_xyxy, expected.boxes_xyxy), "decoding and NMS give different boxes")
     samples = in_turn({"ours": lambda: faces("cpp")}, rounds)["ours"]
     return [row("decode_topk_nms", samples, anchors=len(scores), above=above(scores), top=1000)]
 
 
 def demand(is_equal: bool, complaint: str) -> None:
-    """End the run, without a figure, unless the results agree."""
+    """Exit without a result unless the outputs agree."""
     if not is_equal:
         sys.exit(f"bench_ops: {complaint}; nothing was timed")
 
@@ -192,7 +192,7 @@ def demand(is_equal: bool, complaint: str) -> None:
 def main() -> None:
     """Time every op and write benchmarks/results/ops.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200, help="samples of each figure")
+    parser.add_argument("--rounds", type=int, default=200, help="samples per figure")
     rounds = parser.parse_args().rounds
     rows = bench_letterbox(rounds) + bench_decode_anchors(rounds) + bench_boxes_of_outputs(rounds)
     for count in NMS_BOXES:

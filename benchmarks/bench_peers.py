@@ -1,8 +1,8 @@
-"""What a user would pick instead, beside us on the same clip: every one in a process of its own, turn by turn.
+"""Compares acfd_stream with alternatives on the same clip; each one runs in its own process, in turn.
 
-All processes are pinned to the same cores, load and warm up first, and then take the clip one after the other, round
-by round; one works while the others wait. A pass is counted from opening the file to its last frame. Ratios come from
-the same round. Run as ``python -m benchmarks.bench_peers``, with the peers' packages in an environment of their own.
+All processes are pinned to the same cores, load and warm up first, and then process the clip one after the other, round
+by round; the others wait meanwhile. A pass is timed from opening the file to its last frame. Ratios come from the same
+round. Run as ``python -m benchmarks.bench_peers``, with the peers' packages in a separate environment.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Figures = dict[str, list[dict[str, Any]]]  # name → a pass a round
 
 
 class NotThere(Exception):
-    """A contestant could not be loaded; the message is its last line."""
+    """A contestant could not be loaded; the message is its last output line."""
 
 
 class Child:
@@ -49,10 +49,10 @@ class Child:
         )
 
     def answer(self) -> dict[str, Any]:
-        """Its next line.
+        """The next output line.
 
         Raises:
-            NotThere: it ended instead.
+            NotThere: the process ended.
         """
         line = self._process.stdout.readline()  # type: ignore[union-attr]
         if not line:
@@ -84,20 +84,20 @@ class Child:
 def loaded(
     contestants: Sequence[Contestant], pythons: dict[bool, str], cores: str, options: dict[str, dict[str, str]]
 ) -> Iterator[tuple[Contestant, Child, str]]:
-    """Every contestant that can be loaded, with what it says of itself; of the others one line on stderr."""
+    """Every contestant that can be loaded, with its description. Prints a line on stderr for each of the others."""
     for contestant in contestants:
         child = Child(contestant, pythons[contestant.is_peer], cores, options.get(contestant.module, {}))
         try:
             yield contestant, child, str(child.answer()["description"])
         except NotThere as error:
             child.__exit__(None, None, None)
-            print(f"left out, {contestant.label}: {error}", file=sys.stderr)
+            print(f"skipped, {contestant.label}: {error}", file=sys.stderr)
 
 
 def in_turn(children: dict[str, Child], path: Path, warm: Path, rounds: int) -> Figures:
-    """Passes over ``path``, one after the other, round by round, after one over ``warm`` that is thrown away.
+    """Passes over ``path`` in turn, round by round, after one discarded pass over ``warm``.
 
-    Every pass is told on stderr.
+    Reports every pass on stderr.
     """
     for child in children.values():
         child.take(warm)
@@ -108,19 +108,19 @@ def in_turn(children: dict[str, Child], path: Path, warm: Path, rounds: int) -> 
             print(f"round {index + 1} of {rounds}, {name}: {taken['seconds']:.2f} s", file=sys.stderr)
     counts = {name: {taken["frames"] for taken in passes} for name, passes in figures.items()}
     if len(set().union(*counts.values())) > 1:
-        sys.exit(f"bench_peers: they did not see the same frames: {counts}; nothing is kept")
+        sys.exit(f"bench_peers: frame counts differ: {counts}; nothing was saved")
     return figures
 
 
 def rows_of(prefix: str, figures: Figures, said: dict[str, str], about: dict[str, Any], unit: str) -> list[Row]:
-    """A row a contestant, and one with how often ours goes into its time.
+    """One row per contestant, and one with the ratio of its time to ours.
 
     Args:
         prefix: of the rows' names.
         figures: the passes.
-        said: what every one says of itself.
-        about: parameters of all.
-        unit: "fps", or "s" for seconds a frame.
+        said: description of each contestant.
+        about: parameters common to all.
+        unit: "fps", or "s" for seconds per frame.
     """
     rows = []
     for name, passes in figures.items():
@@ -137,7 +137,7 @@ def rows_of(prefix: str, figures: Figures, said: dict[str, str], about: dict[str
 def contest(
     contestants: Sequence[Contestant], arguments: argparse.Namespace, options: dict[str, dict[str, str]]
 ) -> Iterator[tuple[dict[str, Child], dict[str, str]]]:
-    """The processes of those that are wanted and can be loaded, and what they say of themselves."""
+    """Processes of the requested contestants that can be loaded, and their descriptions."""
     cores = arguments.cores or ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:2])
     wanted = [one for one in contestants if not arguments.only or one.name in arguments.only.split(",")]
     with ExitStack() as opened:
@@ -162,7 +162,7 @@ def cut(clip: Path, frames: int, target: Path) -> Path:
 
 
 def recorded(clip: Path, target: Path) -> Path:
-    """The shipped detector's boxes of every frame, as the trackers take them: [[[x1, y1, x2, y2, score] …] …]."""
+    """The shipped detector's boxes of every frame, in the trackers' format: [[[x1, y1, x2, y2, score] …] …]."""
     from acfd_stream import Detector
     from acfd_stream.video import open_video
 
@@ -181,7 +181,7 @@ def recorded(clip: Path, target: Path) -> Path:
 
 
 def of_video(arguments: argparse.Namespace, folder: Path) -> list[Row]:
-    """From a file to boxes and tracks, frames a second."""
+    """From a file to boxes and tracks, in frames per second."""
     height, width = 1080, 1920
     clip = arguments.clip or drawn_clip(folder, height, width)
     shown = cut(clip, arguments.frames, folder / f"clip{clip.suffix}")
@@ -198,7 +198,7 @@ def of_video(arguments: argparse.Namespace, folder: Path) -> list[Row]:
 
 
 def of_trackers(arguments: argparse.Namespace, folder: Path) -> list[Row]:
-    """From recorded detections to tracks, seconds a frame."""
+    """From recorded detections to tracks, in seconds per frame."""
     clip = drawn_clip(folder, 720, 1280, plan="crowd")
     with contest(TRACKERS, arguments, {}) as (children, said):
         path = recorded(clip, folder / "recorded.json")
@@ -210,11 +210,11 @@ def main() -> None:
     """Compare, and write benchmarks/results/peers.json and peers.png."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clip", nargs="?", type=Path, help="a video; default: a drawn one of 1080p on twos")
-    parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers" / "bin" / "python", help="theirs")
-    parser.add_argument("--frames", type=int, default=120, help="how much of the clip is seen")
-    parser.add_argument("--rounds", type=int, default=3, help="passes of each")
-    parser.add_argument("--cores", help="numbers with commas; default: the first two that this process may use")
-    parser.add_argument("--only", default="", help="names with commas; default: all")
+    parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python", help="the peers' Python")
+    parser.add_argument("--frames", type=int, default=120, help="frames of the clip to process")
+    parser.add_argument("--rounds", type=int, default=3, help="passes per contestant")
+    parser.add_argument("--cores", help="core numbers, comma-separated; default: the first two available")
+    parser.add_argument("--only", default="", help="names, comma-separated; default: all")
     parser.add_argument("--yunet", type=Path, help="face_detection_yunet_….onnx; default: random weights")
     parser.add_argument("--cascade", type=Path, help="an XML file; default: the Haar cascade that OpenCV carries")
     arguments = parser.parse_args()
@@ -226,7 +226,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         rows = of_video(arguments, Path(name)) + of_trackers(arguments, Path(name))
     if not rows:
-        sys.exit("bench_peers: nobody could be loaded; nothing was timed")
+        sys.exit("bench_peers: no contestant could be loaded; nothing was timed")
     save("peers", rows)
     draw(rows, RESULTS / "peers.png")
     print("benchmarks/results/peers.png")

@@ -1,6 +1,6 @@
-"""Drawn clips of 720p, 1080p and 4K from bytes to JSON lines: frames a second, and where the time of a frame goes.
+"""Drawn clips of 720p, 1080p and 4K from bytes to JSON lines: frames per second, and the time of each stage.
 
-Every size is taken with held drawings reused, which is the default, and with every frame looked at; the two in turn.
+Each size runs with held drawings reused (the default) and with detection on every frame, in turn.
 Run as ``python -m benchmarks.bench_stream``.
 """
 
@@ -32,7 +32,7 @@ MAIN = 1080
 
 @dataclass
 class Passes:
-    """What several passes over one clip gave."""
+    """Results of several passes over one clip."""
 
     frames: int = 0  # a pass
     reused: int = 0  # a pass
@@ -42,12 +42,12 @@ class Passes:
 
     @property
     def speeds(self) -> list[float]:
-        """Frames a second of every pass."""
+        """Frames per second of every pass."""
         return [self.frames / seconds for seconds in self.seconds]
 
 
 def drawn_clip(folder: Path, height: int, width: int, plan: str = "demo") -> Path:
-    """A cartoon on twos of ``model/toon``, H.264, 24 frames a second."""
+    """A cartoon on twos of ``model/toon``, H.264, 24 frames per second."""
     clip = folder / f"toon_{plan}_{height}.mp4"
     command = [sys.executable, "-m", "acfd_stream.model.toon", plan, str(clip), "--size", f"{width}x{height}"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -55,7 +55,7 @@ def drawn_clip(folder: Path, height: int, width: int, plan: str = "demo") -> Pat
 
 
 def take(passes: Passes, clip: Path, detector: Detector, target: Path, video: VideoConfig) -> None:
-    """One pass, as ``acfd-stream track`` does it, from opening the file to the closing line of the results."""
+    """Run one pass as ``acfd-stream track`` does, from opening the file to the closing line of the results."""
     results: list[FrameResult] = []
     begin = time.perf_counter()
     with TrackSession(str(clip), detector=detector, video_config=video) as session:
@@ -71,7 +71,7 @@ def take(passes: Passes, clip: Path, detector: Detector, target: Path, video: Vi
 
 
 def in_turn(clip: Path, detector: Detector, seconds: float, rounds: int) -> dict[str, Passes]:
-    """Passes with held drawings reused ("") and with every frame looked at ("every_frame"), after one of each."""
+    """Passes with held drawings reused ("") and with detection on every frame ("every_frame"), after one of each."""
     ways = {name: VideoConfig(end_seconds=seconds, every_frame=bool(name)) for name in ("", "every_frame")}
     for index in range(rounds + 1):
         if index <= 1:
@@ -82,7 +82,7 @@ def in_turn(clip: Path, detector: Detector, seconds: float, rounds: int) -> dict
 
 
 def rows_of(height: int, found: dict[str, Passes], about: dict[str, Any]) -> list[Row]:
-    """Speeds of one size, also in real time, and what reuse brings."""
+    """Speeds of one size, also relative to real time, and the gain from reuse."""
     rows: list[Row] = []
     for name, passes in found.items():
         label = "_".join(["stream", str(height), *([name] if name else [])])
@@ -95,7 +95,7 @@ def rows_of(height: int, found: dict[str, Passes], about: dict[str, Any]) -> lis
 
 
 def stage_rows(results: Sequence[FrameResult], about: dict[str, Any]) -> list[Row]:
-    """Where the time of a frame goes. Of a held drawing only the stages that it passed."""
+    """Time per stage. A held drawing counts only in the stages that it passes."""
     rows = [row("stream_frame", [sum(result.timings.values()) for result in results], **about)]
     for stage in STAGES:
         samples = [result.timings[stage] for result in results if stage in result.timings]
@@ -105,12 +105,12 @@ def stage_rows(results: Sequence[FrameResult], about: dict[str, Any]) -> list[Ro
 
 
 def main() -> None:
-    """Time the way of a frame and write benchmarks/results/stream.json."""
+    """Time the stages of a frame and write benchmarks/results/stream.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="acfd-n", help="a shipped name or a path")
     parser.add_argument("--heights", default="720,1080,2160", help=f"of {', '.join(map(str, SIZES))}")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how much of a clip is tracked")
-    parser.add_argument("--rounds", type=int, default=3, help="passes of each way")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of the clip to track")
+    parser.add_argument("--rounds", type=int, default=3, help="passes of each variant")
     arguments = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, Detector.open(arguments.model, "cpu") as detector:

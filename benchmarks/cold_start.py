@@ -1,8 +1,8 @@
-"""How long a command takes from the shell: importing the package, and ``acfd-stream detect`` on one picture.
+"""Measures how long a command takes from the shell: importing the package, and ``acfd-stream detect`` on one picture.
 
-The picture is drawn; its view is compiled and kept before a clock runs, as after the first call on a machine. Every
-figure is of processes of their own, taken in turn. Run as ``python -m benchmarks.cold_start``; ends with 1 where a
-limit is passed.
+The network for the drawn picture is compiled and cached before the measurement, as after the first call on a machine.
+Every sample is a new process, and the commands run in turn. Run as ``python -m benchmarks.cold_start``; exits with 1 if
+a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MOST_SECONDS = {"import_package": 0.2, "detect_auto": 1.5}
 
 
 def run(command: Sequence[str], cache: Path) -> None:
-    """Run it to its end, with compiled models in ``cache``."""
+    """Run a command to its end, with compiled models in ``cache``."""
     environment = {**os.environ, "ACFD_CACHE_DIR": str(cache)}
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
 
 
 def commands(picture: Path, precisions: Sequence[str]) -> dict[str, list[str]]:
-    """What is timed, by name."""
+    """Commands to time, by name."""
     python, program = sys.executable, str(Path(sys.executable).with_name("acfd-stream"))
     detect = {f"detect_{name}": [program, "detect", str(picture), "--precision", name] for name in precisions}
     return {
@@ -45,7 +45,7 @@ def commands(picture: Path, precisions: Sequence[str]) -> dict[str, list[str]]:
 
 
 def main() -> int:
-    """Take the figures; 1 where one is above its limit."""
+    """Measure; 1 if a figure is above its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--precisions", nargs="+", default=["auto", "f32"], choices=PRECISIONS)

@@ -1,10 +1,10 @@
-"""Packs what the GPU suite needs on a machine that has a GPU and CUDA's Python packages, and no network.
+"""Packs what the GPU suite needs on a machine with a GPU and CUDA's Python packages, but without a network.
 
     python benchmarks/gpu_pack.py DIR                     DIR/base: one file, for benchmarks/gpu_there.sh prepare
     python benchmarks/gpu_pack.py DIR --tensorrt SCRIPT   DIR/trt-00 …: a TensorRT for it; SCRIPT packs one in parts
 
-The checkout travels by itself. What goes with it in one transfer may take ``--limit-mib`` less what the checkout takes;
-TensorRT is cut accordingly, a folder a transfer. The other machine is x86-64 with the Python of ``--python``.
+You transfer the checkout yourself. The package may take ``--limit-mib`` minus the size of the checkout; TensorRT is
+split accordingly, one folder per transfer. The other machine is x86-64 with the Python of ``--python``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from gpu.big_model import write_skeleton  # noqa: E402
 from measure import commit  # noqa: E402
 
-# What CUDA images do not bring: PyAV for NVDEC, a pytest of our floor, gRPC's small parts for tests that import them.
+# Missing in CUDA images: PyAV for NVDEC, a recent pytest, gRPC's small packages for tests that import them.
 WHEELS = ("av", "pytest", "iniconfig", "pluggy", "pytest-timeout", "grpcio-health-checking", "googleapis-common-protos")
-# What the Python that comes with a TensorRT lacks: onnx, which makes the fp16 model.
+# Missing in the Python of a TensorRT bundle: onnx, which makes the fp16 model.
 TRT_WHEELS = ("onnx", "ml-dtypes", "protobuf", "typing-extensions")
 TRT_PYTHON = "3.10"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64")
@@ -40,16 +40,14 @@ MARGIN_MIB = 1
 
 
 def main() -> None:
-    """Write DIR/base, and DIR/trt-NN where a bundle is asked for."""
+    """Write DIR/base, and DIR/trt-NN if a bundle is requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="made if it is not there; git must ignore it")
-    parser.add_argument("--python", default="3.12", help="of the other machine")
+    parser.add_argument("folder", type=Path, help="output folder, created if missing; git must ignore it")
+    parser.add_argument("--python", default="3.12", help="Python version of the other machine")
     parser.add_argument(
         "--builder", help="an interpreter of that version with its headers, to compile the C++ ops here"
     )
-    parser.add_argument(
-        "--limit-mib", type=float, default=64, help="most that one transfer takes, the checkout included"
-    )
+    parser.add_argument("--limit-mib", type=float, default=64, help="limit of one transfer, including the checkout")
     parser.add_argument("--tensorrt", type=Path, help="script whose `pack DIR` writes DIR/part-00 …")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +76,7 @@ def pack_base(folder: Path, python: str, builder: str | None) -> None:
 
 
 def unpack_wheels(site: Path, names: Sequence[str], python: str) -> None:
-    """The wheels for a Python of the other machine, as pip would lay them out."""
+    """Unpack the wheels for the other machine's Python, in pip's layout."""
     with tempfile.TemporaryDirectory() as wheels:
         options = ["--no-deps", "--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
         options += [f"--platform={platform}" for platform in PLATFORMS]
@@ -90,7 +88,7 @@ def unpack_wheels(site: Path, names: Sequence[str], python: str) -> None:
 
 
 def pinned(name: str) -> str:
-    """``name`` in the version that is installed here, which the tests have been run with."""
+    """``name`` in the version installed here, with which the tests have run."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -100,13 +98,13 @@ def pinned(name: str) -> str:
 
 
 def build_parts(base: Path, builder: str | None) -> None:
-    """The generated modules from here; the C++ ops for the other Python, if there is one to build them with."""
+    """Copy the generated modules; compile the C++ ops for the other Python, if an interpreter is given."""
     (base / "v1").mkdir()
     for path in (ROOT / "acfd_stream" / "v1").glob("*_pb2*.py"):
         shutil.copy(path, base / "v1")
     (base / "compiled").mkdir()
     if builder is None:
-        print("no --builder: the C++ ops are compiled on the other machine")
+        print("no --builder: the other machine must compile the C++ ops")
         return
     with tempfile.TemporaryDirectory() as wheels:
         command = [builder, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, str(ROOT)]
@@ -120,13 +118,13 @@ def build_parts(base: Path, builder: str | None) -> None:
 
 
 def draw_clip(target: Path) -> None:
-    """The cartoon of the demo at 1080p."""
+    """Draw the demo's cartoon at 1080p."""
     command = [sys.executable, "-m", "acfd_stream.model.toon", "demo", str(target), "--size", "1920x1080"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
 def pack_tensorrt(folder: Path, script: Path, part_bytes: int) -> None:
-    """Cut the bundle into parts that fit, each in a folder of its own."""
+    """Split the bundle into parts that fit, each in its own folder."""
     for old in folder.glob("trt-*"):
         shutil.rmtree(old)
     with tempfile.TemporaryDirectory() as name:
@@ -145,7 +143,7 @@ def pack_tensorrt(folder: Path, script: Path, part_bytes: int) -> None:
 
 
 def checkout_bytes() -> int:
-    """What the checkout takes: what git tracks, and what it neither tracks nor ignores."""
+    """Size of all files that git does not ignore."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
@@ -156,7 +154,7 @@ def checkout_bytes() -> int:
 
 
 def tell(folder: Path, limit_mib: float) -> None:
-    """Say what lies where, how much that is beside the checkout, and what is too much."""
+    """Print the files, their sizes with the checkout, and which are too large."""
     checkout = checkout_bytes()
     print(f"checkout: {checkout / MIB:.1f} MiB; one transfer takes {limit_mib:g} MiB")
     sizes = {}

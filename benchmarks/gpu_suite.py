@@ -1,11 +1,11 @@
-"""Proves and measures the GPU path in one go, within minutes, and leaves JSON: every acceptance line with its figure.
+"""Tests and measures the GPU path within minutes and writes JSON: every acceptance criterion with its figure.
 
     python benchmarks/gpu_suite.py                      all parts, into benchmarks/results/gpu.json
-    python benchmarks/gpu_suite.py --leg prove          one leg of it; what is done already is not done again
-    python benchmarks/gpu_suite.py --device cpu         a rehearsal of the suite itself, without a GPU: no result
+    python benchmarks/gpu_suite.py --leg prove          one leg; skips finished parts
+    python benchmarks/gpu_suite.py --device cpu         rehearses the suite without a GPU; not a result
 
-Every part runs in a process of its own, so that a fault of one, or a GPU that it leaves broken, spares the others.
-Exit code: 0 all is done and every bound met, 1 something is not, 2 the call is wrong or there is no GPU.
+Every part runs in its own process, so a crash or a broken GPU does not affect the others.
+Exit code: 0 if everything is done and within its bound, 1 if not, 2 if the arguments are wrong or there is no GPU.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gpu.book import DONE, FAILED, SKIPPED, Book, Recorder  # noqa: E402
 from gpu.machine import describe, gpu_state, library_folders  # noqa: E402
 from gpu.rig import CpuRig, GpuRig, Rig  # noqa: E402
 
-TAIL = 2500  # characters of a part's last words that are kept
+TAIL = 2500  # characters of a part's last output to keep
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ LEGS = tuple(dict.fromkeys(part.leg for part in PARTS))
 
 
 def main() -> int:
-    """Run what is asked for and not done yet; see the module."""
+    """Run the requested parts that are not done yet; see the module."""
     arguments = parsed()
     if arguments.device == "cuda" and not cuda_devices():
-        print("gpu_suite: there is no GPU that the driver can start; --device cpu rehearses the suite", file=sys.stderr)
+        print("gpu_suite: the driver finds no GPU; use --device cpu to rehearse the suite", file=sys.stderr)
         return 2
     rig: Rig = GpuRig() if arguments.device == "cuda" else CpuRig()
     if arguments.exercise:
@@ -83,14 +83,14 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    """The call."""
+    """The parsed arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal, no result")
-    parser.add_argument("--out", type=Path, help="the file; gpu.json of the results, or out/gpu_rehearsal.json")
-    parser.add_argument("--leg", choices=LEGS, action="append", help="these alone; may be given more than once")
-    parser.add_argument("--only", choices=[part.name for part in PARTS], action="append", help="these parts alone")
-    parser.add_argument("--again", action="store_true", help="do again what is done")
-    parser.add_argument("--budget-seconds", type=float, default=1e9, help="no part begins that could last longer")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: rehearse only")
+    parser.add_argument("--out", type=Path, help="default: results/gpu.json, or out/gpu_rehearsal.json")
+    parser.add_argument("--leg", choices=LEGS, action="append", help="only this leg; repeatable")
+    parser.add_argument("--only", choices=[part.name for part in PARTS], action="append", help="only these parts")
+    parser.add_argument("--again", action="store_true", help="repeat finished parts")
+    parser.add_argument("--budget-seconds", type=float, default=1e9, help="start no part that could take longer")
     parser.add_argument("--part", choices=[part.name for part in PARTS], help=argparse.SUPPRESS)
     parser.add_argument("--exercise", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -113,7 +113,7 @@ def cuda_devices() -> int:
 
 
 def chosen(arguments: argparse.Namespace) -> list[Part]:
-    """Parts of the legs that are asked for, or named."""
+    """Parts of the requested legs, or named parts."""
     return [
         part
         for part in PARTS
@@ -122,22 +122,22 @@ def chosen(arguments: argparse.Namespace) -> list[Part]:
 
 
 def run_part(part: Part, rig: Rig, book: Book) -> None:
-    """In the part's own process: do it."""
+    """Run the part, in its own process."""
     if not rig.is_rehearsal:
         book.note_machine(**{f"gpu_before_{part.name}": gpu_state()})
     getattr(importlib.import_module(f"gpu.{part.module or part.name}"), part.function)(rig, Recorder(book, rig.name()))
 
 
 def run_all(parts: list[Part], arguments: argparse.Namespace, book: Book) -> Book:
-    """One part after the other; what failed is noted, and the next begins."""
+    """Run one part after the other; records failures and continues."""
     end = time.monotonic() + arguments.budget_seconds
     for part in parts:
         if book.state(part.name) == DONE and not arguments.again:
-            print(f"{part.name}: done before", flush=True)
+            print(f"{part.name}: already done", flush=True)
             continue
         left = end - time.monotonic()
         if left < min(part.limit_seconds / 2, 60):
-            print(f"{part.name}: left for the next run, {left:.0f} s remain", flush=True)
+            print(f"{part.name}: postponed, {left:.0f} s remain", flush=True)
             continue
         print(f"{part.name}:", flush=True)
         begin = time.monotonic()
@@ -150,7 +150,7 @@ def run_all(parts: list[Part], arguments: argparse.Namespace, book: Book) -> Boo
 
 
 def in_own_process(part: Part, arguments: argparse.Namespace, limit_seconds: float) -> tuple[str, str]:
-    """What became of ``part``, and why."""
+    """State of ``part`` after running it in its own process, and the reason."""
     python = interpreter(part, arguments.device)
     if python is None:
         return SKIPPED, "there is no TensorRT: neither in this Python nor in TRT_HOME"
@@ -173,7 +173,7 @@ def in_own_process(part: Part, arguments: argparse.Namespace, limit_seconds: flo
 
 
 def interpreter(part: Part, device: str) -> list[str] | None:
-    """The Python of a part: TensorRT's may be one of its own; None where there is none."""
+    """The Python of a part, which may differ for TensorRT; None if there is none."""
     if part.leg != "tensorrt" or device == "cpu":
         return [sys.executable]
     own = Path(os.environ.get("TRT_HOME") or Path.home() / "trt") / "python"
@@ -186,7 +186,7 @@ def interpreter(part: Part, device: str) -> list[str] | None:
 
 
 def environment(part: Part) -> dict[str, str]:
-    """That of the caller, with the driver's libraries and our packages where a bare interpreter finds them."""
+    """The caller's environment, extended so that any interpreter finds the driver's libraries and our packages."""
     import acfd_stream
 
     packages = [str(Path(acfd_stream.__file__).resolve().parents[1]), str(HERE), str(ROOT)]
@@ -202,8 +202,8 @@ def environment(part: Part) -> dict[str, str]:
 
 
 def report(book: Book) -> int:
-    """Print every line of the acceptance; 1 unless all parts are done and every bound is met."""
-    print("\nREHEARSAL: no figure below counts" if book.values["rehearsal"] else "")
+    """Print every acceptance criterion; 1 unless all parts are done and every bound is met."""
+    print("\nREHEARSAL: the figures below are not valid" if book.values["rehearsal"] else "")
     is_good = all(book.state(part.name) == DONE for part in PARTS)
     for answer in answers(book.values["rows"]):
         figure = NOT_YET if answer["figure"] is None else f"{answer['figure']:.4g} {answer['unit']}"

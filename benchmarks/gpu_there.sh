@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# The GPU suite on a machine that has a GPU, CUDA's Python packages, and no network. Beside gpu_pack.py, which packs.
+# Runs the GPU suite on a machine with a GPU and CUDA's Python packages but without a network; see gpu_pack.py.
 #
-#   gpu_there.sh prepare BASE         unpack what gpu_pack.py wrote to BASE, and prove that all of it is found
+#   gpu_there.sh prepare BASE         unpack what gpu_pack.py wrote to BASE, and check that everything is found
 #   gpu_there.sh suite TO [OPTION …]  benchmarks/gpu_suite.py with these options; the JSON is copied to the folder TO
-#   gpu_there.sh test TO              make test-gpu's tests alone
+#   gpu_there.sh test TO              only the tests of make test-gpu
 #   gpu_there.sh trt-add FILE …       append parts of the TensorRT bundle, in order; once the last is there: trt-unpack
 #   gpu_there.sh trt-unpack
 #
-# PYTHON (python3) holds torch and CuPy; ACFD_WORK (~/acfd-gpu) keeps everything between two calls; TRT_HOME (~/trt).
+# PYTHON (python3) has torch and CuPy; ACFD_WORK (~/acfd-gpu) keeps the state between calls; TRT_HOME (~/trt).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 WORK=${ACFD_WORK:-$HOME/acfd-gpu}
 export TRT_HOME=${TRT_HOME:-$HOME/trt} ACFD_SUITE_WORK=$WORK/suite ACFD_CACHE_DIR=$WORK/cache PYTHONUNBUFFERED=1
 
-# The package as a wheel would install it: model/ and csrc/ inside it, and what was compiled and generated elsewhere.
+# The package in a wheel's layout: with model/, csrc/, and the compiled and generated files.
 package() {
   rm -rf "$WORK/package"
   mkdir -p "$WORK/package"
@@ -30,24 +30,24 @@ compiled() {
   cp "$WORK"/base/compiled/_C.*.so "$target/" 2> /dev/null || true
   if in_package -c 'import acfd_stream._C' 2> /dev/null; then return; fi
   rm -f "$target"/_C.*.so
-  echo "compiling the C++ ops here: the packed ones do not load"
+  echo "the packed C++ ops do not load; compiling them here"
   local include suffix
   include=$("$PYTHON" -m pybind11 --includes) || true
   suffix=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
   # shellcheck disable=SC2086
   if ! g++ -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC $include -Icsrc csrc/*.cpp -o "$target/_C$suffix"; then
-    echo "the C++ ops could not be compiled: what needs them will fail, the rest goes on"
+    echo "the C++ ops could not be compiled; parts that need them will fail"
   fi
 }
 
-# By Python where there is no xz.
+# Falls back to Python if there is no xz.
 unpacked() {
   tar xJf "$1" -C "$2" 2> /dev/null \
     || "$PYTHON" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="tar")' "$1" "$2"
 }
 
 in_package() {
-  # -P: neither the folder one stands in nor that of a script comes before the package.
+  # -P: neither the working directory nor the script's folder takes precedence over the package.
   PYTHONPATH=$WORK/package:$WORK/base/site:$PWD/benchmarks:$PWD:${PYTHONPATH:-} "$PYTHON" -P "$@"
 }
 
@@ -60,7 +60,7 @@ import importlib
 for name in ("numpy", "cupy", "torch", "torchvision", "av", "onnx", "cv2", "scipy", "pytest", "acfd_stream", "acfd_stream._C"):
     try:
         module = importlib.import_module(name)
-        print(f"{name:<16} {getattr(module, '__version__', 'there')}  {getattr(module, '__file__', '')}")
+        print(f"{name:<16} {getattr(module, '__version__', 'found')}  {getattr(module, '__file__', '')}")
     except Exception as error:
         print(f"{name:<16} MISSING: {error}")
 P

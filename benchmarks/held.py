@@ -1,9 +1,9 @@
-"""How well repeats of a drawing are told, a clip and a codec at a time, and what reusing their faces costs.
+"""Measures how well repeated drawings are detected, per clip and codec, and what reusing their faces costs.
 
-``python -m benchmarks.held`` writes ``results/held.json``; ``--encodings 3 --clips 4`` takes only the first ones. A
-frame counts as a repeat where the same drawing was drawn, and as a new drawing where it can be seen to be one
-(``LEAST_CHANGE``); glides by a part of a pixel are neither, and are counted apart. AP50 and IDF1 are those of all
-detections and tracks with reuse, less those with ``--every-frame``.
+``python -m benchmarks.held`` writes ``results/held.json``; ``--encodings 3 --clips 4`` uses only the first ones. A
+frame is a repeat if the same drawing was drawn, and a new drawing if it differs visibly (``LEAST_CHANGE``). Movements
+of less than a pixel are neither, and are counted separately. AP50 and IDF1 are differences: with reuse minus with
+``--every-frame``.
 """
 
 from __future__ import annotations
@@ -38,35 +38,35 @@ LEAST_VISIBLE = 0.4
 
 @dataclass
 class Tally:
-    """Frames of one kind and what was said of them."""
+    """Counts of frames by kind and detection."""
 
     repeats: int = 0
-    found: int = 0  # of them said to be repeats
-    wrong: int = 0  # new drawings said to be repeats
+    found: int = 0  # of them detected as repeats
+    wrong: int = 0  # new drawings detected as repeats
     new: int = 0
     glides: int = 0  # neither
     glides_held: int = 0
     wrong_frames: list[int] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
-        """Count another one's frames here."""
+        """Add the counts of another tally."""
         for name in ("repeats", "found", "wrong", "new", "glides", "glides_held"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def recall(self) -> float:
-        """Repeats that were found."""
+        """Share of repeats that were detected."""
         return self.found / self.repeats if self.repeats else 1.0
 
     @property
     def precision(self) -> float:
-        """What was said to be a repeat and is one."""
+        """Share of detected repeats that are repeats."""
         said = self.found + self.wrong
         return self.found / said if said else 1.0
 
 
 def tally_of(video: Path, truth: ClipTruth, changes: list[float]) -> Tally:
-    """What the detector says of an encoded clip."""
+    """Counts of an encoded clip."""
     tally, detector = Tally(), HeldDetector()
     with open_video(video, VideoConfig()) as frames:
         for frame, said in zip(frames, truth.frames, strict=True):
@@ -86,7 +86,7 @@ def tally_of(video: Path, truth: ClipTruth, changes: list[float]) -> Tally:
 
 
 def tracks_of(video: Path, detector: Detector, *, every_frame: bool) -> dict[int, TrackedFrame]:
-    """The tracks of a clip as the scores want them."""
+    """The tracks of a clip in the format of the metrics."""
     frames = {}
     with TrackSession(video, detector=detector, video_config=VideoConfig(every_frame=every_frame)) as session:
         for result in session:
@@ -96,7 +96,7 @@ def tracks_of(video: Path, detector: Detector, *, every_frame: bool) -> dict[int
 
 
 def detections_of(video: Path, detector: Detector) -> tuple[list[Detections], list[Detections]]:
-    """What is found in every frame, and what holds for each where repeats reuse it."""
+    """Detections of every frame, and the same with repeats reusing the previous ones."""
     every: list[Detections] = []
     reused: list[Detections] = []
     held = HeldDetector()
@@ -108,14 +108,14 @@ def detections_of(video: Path, detector: Detector) -> tuple[list[Detections], li
 
 
 def sample_of(frame: FrameTruth) -> Sample:
-    """The faces of a frame; those that hardly show are ignored."""
+    """The faces of a frame; barely visible ones are marked as ignored."""
     boxes = np.array([face.box_xyxy for face in frame.faces], np.float32).reshape(-1, 4)
     kinds = np.array([FACE if face.visible >= LEAST_VISIBLE else IGNORE for face in frame.faces], np.int8)
     return Sample(Path(str(frame.index)), boxes, kinds)
 
 
 def quality_rows(video: Path, truth: ClipTruth, detector: Detector, **parameters: Any) -> Iterator[Row]:
-    """How far AP50 and IDF1 with reuse are from those without."""
+    """Differences of AP50 and IDF1 with and without reuse."""
     samples = [sample_of(frame) for frame in truth.frames]
     every, reused = (pooled([judge(samples, found)]) for found in detections_of(video, detector))
     values = {"AP50": (reused.average_precision(), every.average_precision())}
@@ -130,7 +130,7 @@ def quality_rows(video: Path, truth: ClipTruth, detector: Detector, **parameters
 def rows_of(
     clip: DrawnClip, encodings: tuple[Encoding, ...], detector: Detector | None, totals: dict[str, Tally]
 ) -> Iterator[Row]:
-    """Rows of one clip; ``totals`` by encoding are added to."""
+    """Rows of one clip; adds to ``totals`` by encoding."""
     frames, truth = clip.draw()
     changes = visible_changes(frames)
     with tempfile.TemporaryDirectory() as folder:
@@ -145,7 +145,7 @@ def rows_of(
 
 
 def total_rows(totals: dict[str, Tally]) -> Iterator[Row]:
-    """Recall and precision of every encoding and of all."""
+    """Recall and precision per encoding and in total."""
     whole = Tally()
     for tally in totals.values():
         whole.add(tally)
@@ -159,9 +159,9 @@ def total_rows(totals: dict[str, Tally]) -> Iterator[Row]:
 def main() -> None:
     """Measure and save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=len(CLIPS), help="only so many")
-    parser.add_argument("--encodings", type=int, default=len(ENCODINGS), help="only so many")
-    parser.add_argument("--without-quality", action="store_true", help="neither AP50 nor IDF1")
+    parser.add_argument("--clips", type=int, default=len(CLIPS), help="number to use")
+    parser.add_argument("--encodings", type=int, default=len(ENCODINGS), help="number to use")
+    parser.add_argument("--without-quality", action="store_true", help="skip AP50 and IDF1")
     options = parser.parse_args()
     totals: dict[str, Tally] = {}
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""Drawn clips and encodings on which repeats of a drawing are known: what ``benchmarks/held.py`` measures on."""
+"""Drawn clips and encodings with known repeats of drawings: the input of ``benchmarks/held.py``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAST_CHANGE = 20.0
 
 @dataclass(frozen=True)
 class DrawnClip:
-    """One clip of the suite."""
+    """One clip."""
 
     name: str
     plan: str
@@ -36,7 +36,7 @@ class DrawnClip:
     is_gaze_fixed: bool = False  # heads and eyes stand still, so that mouths and eyelids are all that moves
 
     def open(self) -> Clip:
-        """The clip, ready to draw itself."""
+        """The clip, ready to draw."""
         clip = render(self.plan, self.seed, self.size, RATE)
         clip.script.hold = self.hold or clip.script.hold
         clip.script.mouth_hold = self.mouth_hold or clip.script.mouth_hold
@@ -46,7 +46,7 @@ class DrawnClip:
         return clip
 
     def draw(self) -> tuple[list[Pixels], ClipTruth]:
-        """Its frames, and what is true of them."""
+        """Frames and their ground truth."""
         clip, drawn = self.open(), []
         for pixels, _ in clip:
             drawn.append(pixels)
@@ -56,7 +56,7 @@ class DrawnClip:
 
 
 def visible_changes(frames: list[Pixels]) -> list[float]:
-    """How far each frame is from the one before it, levels, where 3×3 pixels differ most; 0 for the first."""
+    """Difference of each frame to the previous one: the largest mean over 3×3 pixels, levels; 0 for the first."""
     changes = [0.0]
     for before, after in pairwise(frames):
         difference = after.sum(2, dtype=np.int16) - before.sum(2, dtype=np.int16)
@@ -68,7 +68,7 @@ def visible_changes(frames: list[Pixels]) -> list[float]:
 
 @dataclass(frozen=True)
 class Encoding:
-    """One way through a codec."""
+    """One codec with its settings."""
 
     name: str
     codec: str

@@ -1,8 +1,8 @@
-"""Live streams by the clock against the service itself: how old is a frame when its answer leaves?
+"""Measures the latency of live streams at the service: from a frame's bytes to its sent result.
 
-A cartoon on twos of ``model/toon`` is sent frame by frame, 24 a second, to ``acfd-stream serve`` in a process of its
-own; the clients share the machine. Every frame counts, the first ones too. A latency is the server's: from a frame's
-bytes being there to its answer being sent. A frame that was dropped counts as one that came after a second.
+Clients send a cartoon on twos of ``model/toon`` frame by frame, 24 per second, to ``acfd-stream serve`` in its own
+process on the same machine. Every frame counts, including the first ones. Latency is measured in the server, from the
+arrival of a frame's bytes to sending its result. A dropped frame counts as one second.
 Run as ``python -m benchmarks.live``.
 """
 
@@ -37,7 +37,7 @@ WAYS = {"": False, "_every_frame": True}
 
 @dataclass
 class Taken:
-    """What became of all rounds of a case."""
+    """Results of all rounds of a case."""
 
     p99: list[float] = field(default_factory=list)  # of each round
     seconds: list[float] = field(default_factory=list)  # of every frame of all rounds
@@ -57,7 +57,7 @@ class Taken:
 
     @property
     def goodput(self) -> float:
-        """Share of all frames that was answered in time."""
+        """Share of all frames that were on time."""
         return self.in_time / max(1, len(self.seconds))
 
 
@@ -71,7 +71,7 @@ def service(options: Sequence[str] = ()) -> Iterator[str]:
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line.startswith("serving on "):
-                raise SystemExit(f"the service did not start: {line.strip() or 'it said nothing'}")
+                raise SystemExit(f"the service did not start: {line.strip() or 'no output'}")
             yield line.removeprefix("serving on ").split(": ")[0].strip()
         finally:
             process.terminate()
@@ -81,7 +81,7 @@ def measured(clip: Path, streams: int, rounds: int, seconds: float, *, every_fra
     """``rounds`` times ``streams`` streams of ``clip`` on one service.
 
     Raises:
-        SystemExit: a stream was refused or broke: there is no figure then.
+        SystemExit: a stream was refused or broke.
     """
     taken = Taken()
     plan = LoadPlan(clip, objective_seconds=OBJECTIVE, seconds=seconds, warmup_seconds=0.0, every_frame=every_frame)
@@ -90,7 +90,7 @@ def measured(clip: Path, streams: int, rounds: int, seconds: float, *, every_fra
         for _ in range(rounds):
             load_row = load.run(streams)
             if load_row.admitted < streams or load_row.failures:
-                raise SystemExit(f"{load_row.admitted} of {streams} streams were let in: {load_row.failures}")
+                raise SystemExit(f"{load_row.admitted} of {streams} streams were admitted: {load_row.failures}")
             taken.enter(load_row)
     return taken
 
@@ -104,10 +104,10 @@ def rows_of(height: int, streams: int, way: str, taken: Taken) -> list[Row]:
 
 
 def main() -> None:
-    """Take all cases and write benchmarks/results/live.json."""
+    """Measure all cases and write benchmarks/results/live.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of every stream")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of every stream")
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="which rows, by their ends")
     call = parser.parse_args()
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""How a figure is taken and kept: rows with their spread, the machine and the commit.
+"""Measures and saves figures: rows with their spread, the machine and the commit.
 
 Every bench script writes ``benchmarks/results/NAME.json``; ``readme_table.py`` reads only that folder.
 """
@@ -25,19 +25,19 @@ Row = dict[str, Any]
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """Wall time of one call, seconds."""
+    """Wall time of one call in seconds."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
-    """Seconds of every call, taken in turn, so that a slow moment of the machine hits all of them.
+    """Seconds of every call, measured in turn, so that a slow moment of the machine affects all of them.
 
     Args:
         calls: name → what to time.
         rounds: samples of each.
-        warmup: rounds that are thrown away first.
+        warmup: rounds to discard first.
 
     Returns:
         name → ``rounds`` seconds, the i-th of each from the same round.
@@ -53,7 +53,7 @@ def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int 
 
 
 def row(name: str, samples: Sequence[float], unit: str = "s", **parameters: Any) -> Row:
-    """One figure: its middle and its spread, with all that is needed to take it again."""
+    """One figure: median and spread, with everything needed to repeat it."""
     values = np.asarray(samples, np.float64)
     low, median, high, highest = np.percentile(values, [5, 50, 95, 99])
     return {
@@ -71,7 +71,7 @@ def row(name: str, samples: Sequence[float], unit: str = "s", **parameters: Any)
 
 
 def ratio_row(name: str, slower: Sequence[float], faster: Sequence[float], **parameters: Any) -> Row:
-    """How many times ``faster`` goes into ``slower``, round by round; both come from one ``in_turn``."""
+    """Ratio of ``slower`` to ``faster`` by round; both come from one ``in_turn``."""
     ratios = np.asarray(slower, np.float64) / np.asarray(faster, np.float64)
     return row(name, ratios.tolist(), unit="ratio", **parameters)
 
@@ -94,8 +94,8 @@ def _cpu_model() -> str:
 
 
 def commit() -> str:
-    """Short hash of the checkout; ``-dirty`` when more than the figures themselves differs from it."""
-    figures = [":!benchmarks/results", ":!README.md", ":!docs"]
+    """Short hash of the checkout; ``-dirty`` if anything but result files differs from it."""
+    figures = [":!benchmarks/results", ":!README.md"]
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *figures)
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
@@ -119,6 +119,6 @@ def save(name: str, rows: Sequence[Row]) -> Path:
 
 
 def load(name: str) -> list[Row]:
-    """Rows of a result file, [] where it was never taken."""
+    """Rows of a result file; [] if there is none."""
     path = RESULTS / f"{name}.json"
     return list(json.loads(path.read_text())["rows"]) if path.exists() else []

@@ -1,4 +1,4 @@
-"""Memory of a process that tracks a long file: the curve, its highest point and its growth after minute 2."""
+"""Memory of a process that tracks a long file: the curve, its maximum and its growth after minute 2."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def watched(command: list[str], interval_seconds: float) -> Curve:
                 break
             time.sleep(interval_seconds)
     if process.returncode != 0:
-        sys.exit(f"memory: {' '.join(command)} ended with {process.returncode}; nothing is kept")
+        sys.exit(f"memory: {' '.join(command)} exited with {process.returncode}; nothing was saved")
     return [sample for sample in curve if sample[1] > 0]
 
 
 def rows_of(curve: Curve, source: str) -> list[Row]:
-    """The highest point, and the rise of a line laid through everything after SETTLED_SECONDS."""
+    """The maximum, and the slope of a line fitted to all samples after SETTLED_SECONDS."""
     seconds, resident = (np.array(column, np.float64) for column in zip(*curve, strict=True))
     about = {"source": source, "seconds": round(float(seconds[-1]), 1)}
     rows = [row("memory_peak", [float(resident.max())], unit="bytes", **about)]
@@ -53,7 +53,7 @@ def rows_of(curve: Curve, source: str) -> list[Row]:
 
 
 def plot(curve: Curve, source: str, path: Path) -> None:
-    """The curve as a picture."""
+    """Save the curve as a picture."""
     seconds, resident = zip(*curve, strict=True)
     figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
     axes.plot([value / 60 for value in seconds], [value / 2**20 for value in resident])
@@ -63,7 +63,7 @@ def plot(curve: Curve, source: str, path: Path) -> None:
 
 
 def main() -> None:
-    """Watch one run of the command line and write benchmarks/results/memory.{json,png}."""
+    """Watch one run of the command and write benchmarks/results/memory.{json,png}."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="Further options go to acfd-stream track.")
     parser.add_argument("file", type=Path, help="a long video")
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between samples")

@@ -1,8 +1,8 @@
-"""Proof that a config's network can learn: a few drawn pictures learnt by heart, with the curve.
+"""Checks that a config's network can learn: overfits a few drawn pictures and plots the curve.
 
     python benchmarks/overfit.py --config model/configs/acfd-51.toml --threads 1
 
-Goes on where it was stopped; ``benchmarks/results/overfit-NAME.json`` and ``.png`` hold the loss and AP50 over time.
+An interrupted run resumes. ``benchmarks/results/overfit-NAME.json`` and ``.png`` contain the loss and AP50 over time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEAST_SIDE = 16  # pixels; the smallest anchor
 
 
 def drawn(count: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Drawn pictures uint8 [size, size, 3] and their boxes [N, 4], each with faces that an anchor can match."""
+    """Drawn pictures uint8 [size, size, 3] and their boxes [N, 4]; every picture has faces that an anchor can match."""
     found: list[tuple[np.ndarray, np.ndarray]] = []
     seed = 0
     while len(found) < count:
@@ -44,14 +44,14 @@ def drawn(count: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def ap50(trainer: Trainer, pictures: list[tuple[np.ndarray, np.ndarray]], size: int) -> float:
-    """Of the averaged weights, over the pictures themselves."""
+    """AP50 of the averaged weights on the training pictures."""
     detect = TorchDetector(trainer.averaged, trainer.spec, DetectConfig(size=size)).detect
     samples = [Sample(Path("x"), boxes, np.full(len(boxes), FACE, np.int8)) for _, boxes in pictures]
     return round(score(samples, [detect(image) for image, _ in pictures]).ap50, 4)
 
 
 def draw(rows: list[dict[str, float]], path: Path) -> None:
-    """Loss and AP50 by iteration; nothing where matplotlib is missing."""
+    """Plot loss and AP50 by iteration; does nothing without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -70,14 +70,14 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="whose network, match and loss are taken")
+    parser.add_argument("--config", type=Path, required=True, help="config of the network, match and loss")
     parser.add_argument("--pictures", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=4, help="pictures an iteration")
-    parser.add_argument("--size", type=int, default=224, help="their side, pixels, a multiple of 32")
+    parser.add_argument("--batch", type=int, default=4, help="pictures per iteration")
+    parser.add_argument("--size", type=int, default=224, help="side of the pictures in pixels, a multiple of 32")
     parser.add_argument("--iterations", type=int, default=200)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (AdamW, cosine)")
-    parser.add_argument("--look", type=int, default=25, help="iterations between looks at AP50")
-    parser.add_argument("--threads", type=int, default=0, help="that compute; 0: as many as there are cores")
+    parser.add_argument("--look", type=int, default=25, help="iterations between measurements of AP50")
+    parser.add_argument("--threads", type=int, default=0, help="threads that compute; 0: one per core")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/overfit", help="checkpoints")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None, origin: dict[str, str] | None = None) -> int:
-    """0 when AP50 on the pictures has come to 0.99."""
+    """0 when AP50 on the pictures reaches 0.99."""
     options = _parser().parse_args(arguments)
     cv2.setNumThreads(1)
     if options.threads:
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None, origin: dict[str, str] | None =
 
 
 def one_step(trainer: Trainer, pictures: list[tuple[np.ndarray, np.ndarray]], batch: int) -> dict[str, float]:
-    """Train on the next ``batch`` pictures of a shuffle of their own."""
+    """Train on the next ``batch`` shuffled pictures."""
     started, rng = time.monotonic(), np.random.default_rng(trainer.iteration)
     chosen = [pictures[number] for number in rng.permutation(len(pictures))[:batch]]
     images = torch.from_numpy(np.stack([image for image, _ in chosen]))
@@ -131,6 +131,6 @@ def one_step(trainer: Trainer, pictures: list[tuple[np.ndarray, np.ndarray]], ba
 
 
 if __name__ == "__main__":
-    from measure import commit, device  # beside this script; a test borrows the rest of it
+    from measure import commit, device  # only as a script: tests import this module
 
     sys.exit(main(origin={"commit": commit(), "device": device()}))

@@ -1,8 +1,7 @@
-"""What the service costs: CPU seconds a frame of one stream over gRPC, against ``acfd-stream track`` on the same film.
+"""Measures the service's overhead: CPU seconds per frame of a gRPC stream against ``acfd-stream track`` on one film.
 
-The two run in turn, each in a process of its own. Of the command the time to start is taken away (a run over the first
-frames only), of the service the time of its process between the beginning and the end of a stream is taken; what the
-client needs to send and to read is not counted.
+The two run in turn, each in its own process. The command's start-up time is subtracted (measured over the first frames
+only). For the service, the time of its process between the start and the end of a stream counts, without the client.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ SHORT_SECONDS = 0.2
 
 
 def repacked(film: Path, path: Path, seconds: float) -> Path:
-    """The packets of the film's pictures below ``seconds``, in a file that can be read from front to back."""
+    """The packets of the film's pictures below ``seconds``, in a file that can be read sequentially."""
     with av.open(str(film)) as source, av.open(str(path), "w") as target:
         pictures = source.streams.video[0]
         stream = target.add_stream_from_template(pictures)
@@ -52,7 +51,7 @@ def command_seconds(film: Path, size: int, folder: Path, end: float | None = Non
 
 @contextlib.contextmanager
 def server(size: int, folder: Path) -> Iterator[tuple[psutil.Process, str]]:
-    """A service in a process of its own, and its address."""
+    """A service in its own process, and its address."""
     config = folder / "serve.toml"
     config.write_text(f'listen = "127.0.0.1:0"\nmetrics = "127.0.0.1:0"\n[detect]\nsize = {size}\n')
     command = [sys.executable, "-m", "acfd_stream.cli", "serve", "--config", str(config)]
@@ -76,7 +75,7 @@ def service_seconds(process: psutil.Process, address: str, film: Path) -> tuple[
 
 
 def measured(film: Path, seconds: float, size: int, rounds: int) -> tuple[dict[str, list[float]], int]:
-    """CPU seconds a frame by way, round by round, and the frames of a round."""
+    """CPU seconds per frame for each variant by round, and the frames of a round."""
     taken: dict[str, list[float]] = {"track": [], "service": []}
     with tempfile.TemporaryDirectory() as name, server(size, Path(name)) as (process, address):
         folder = Path(name)
@@ -97,8 +96,8 @@ def main() -> None:
     """Measure, print, and write ``results/overhead.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", type=Path)
-    parser.add_argument("--seconds", type=float, default=24.0, help="of the film; few of them measure the start")
-    parser.add_argument("--size", type=int, default=512, help="longer side of the network's view, pixels")
+    parser.add_argument("--seconds", type=float, default=24.0, help="length of the film to use")
+    parser.add_argument("--size", type=int, default=512, help="longer side of the network input, pixels")
     parser.add_argument("--rounds", type=int, default=5)
     call = parser.parse_args()
     taken, frames = measured(call.film, call.seconds, call.size, call.rounds)

@@ -1,9 +1,9 @@
-"""Three times as many live streams as the service lets in: how soon are they refused, and are those inside in time?
+"""Opens three times as many live streams as the service admits: how fast it refuses, how many frames are on time.
 
-A server runs in a process of its own, clients in this one; they share the machine, so the figures are on the safe
-side. Every stream sends a drawn clip, or a video of yours, frame by frame at the pace of its frame rate. Before, as
-many as fit run by themselves: where the machine itself falters, these are late, too. "stolen" is the share of its CPUs'
-time that a virtual machine's host kept for others: a picture that is looked at then takes as much longer.
+The server runs in its own process and the clients in this one. They share the machine, so the figures are conservative.
+Every stream sends a drawn clip, or your video, frame by frame at its frame rate. First, as many streams as fit run
+alone: if the machine is unsteady, these are late too. "stolen" is the share of CPU time that the host of a virtual
+machine gave to others; detection takes longer by that share.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ Piece = tuple[float, bytes]
 
 @dataclass
 class Tally:
-    """What came of all streams."""
+    """Results of all streams."""
 
     refusal_seconds: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     causes: Counter[str | None] = field(default_factory=Counter)
     admitted: int = 0
-    stolen: float = 0.0  # share of the CPU's time that the machine's host gave to others meanwhile
+    stolen: float = 0.0  # share of CPU time that the machine's host gave to others
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def goodput(self) -> float:
-        """Share of the frames of admitted streams that were answered in time."""
+        """Share of the frames of admitted streams that were on time."""
         return self.outcomes[Outcome.OK] / max(1, self.outcomes.total())
 
 
 def drawn_pieces(size: tuple[int, int], rate: int, seconds: float) -> list[Piece]:
-    """A moving pattern as live Matroska: every frame is another drawing, and key frames are as large as can be."""
+    """A moving pattern as live Matroska: every frame is a new drawing, and key frames are as large as possible."""
     return live_pieces(drawings(size, round(rate * seconds)), size, rate)
 
 
 def filmed_pieces(video: str, size: tuple[int, int], rate: int, seconds: float) -> list[Piece]:
-    """The beginning of a file as live Matroska, its frames one after the other at the pace of ``rate``."""
+    """The beginning of a file as live Matroska, at ``rate`` frames per second."""
     width, height = reversed(size)
     with av.open(video) as container:
         frames = islice(container.decode(video=0), round(rate * seconds))
@@ -75,7 +75,7 @@ def filmed_pieces(video: str, size: tuple[int, int], rate: int, seconds: float) 
 
 
 def drawings(size: tuple[int, int], count: int) -> Iterator[av.VideoFrame]:
-    """Paper full of specks, and a white sheet that moves over it."""
+    """A speckled background with a white rectangle that moves over it."""
     grain = max(1, size[1] // 256)
     paper = np.random.default_rng(1).integers(0, 256, (-(-size[0] // grain), -(-size[1] // grain), 3), np.uint8)
     paper = np.repeat(np.repeat(paper, grain, axis=0), grain, axis=1)[: size[0], : size[1]]
@@ -86,7 +86,7 @@ def drawings(size: tuple[int, int], count: int) -> Iterator[av.VideoFrame]:
 
 
 def live_pieces(frames: Iterable[av.VideoFrame], size: tuple[int, int], rate: int) -> list[Piece]:
-    """Frames as live Matroska, one by one: none waits for a later one."""
+    """Frames as live Matroska; each one is complete before the next."""
     target = io.BytesIO()
     options = {"live": "1", "cluster_time_limit": "1", "flush_packets": "1"}
     pieces: list[Piece] = []
@@ -105,7 +105,7 @@ def live_pieces(frames: Iterable[av.VideoFrame], size: tuple[int, int], rate: in
 
 
 def paced(pieces: list[Piece], stop: threading.Event) -> Iterator[bytes]:
-    """The pieces, each when it is due."""
+    """Yield each piece when it is due."""
     begin = time.monotonic()
     for due, data in pieces:
         if stop.wait(max(0.0, begin + due - time.monotonic())):
@@ -115,7 +115,7 @@ def paced(pieces: list[Piece], stop: threading.Event) -> Iterator[bytes]:
 
 
 def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float, tally: Tally) -> None:
-    """One stream, from asking to its end."""
+    """Run one stream, from the request to its end."""
     stop = threading.Event()
     stop.wait(delay)
     with Client(target, patience_seconds=0.0) as client:
@@ -140,7 +140,7 @@ def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float,
 
 
 def serve(ports: Connection, streams: int, view: int) -> None:
-    """The server's process: tells its port, and stops when it is told to."""
+    """Entry point of the server's process: sends its port, and stops on request."""
     limit_heaps()  # as the command does
     settings = ServiceSettings(listen="127.0.0.1:0", metrics="", limits=Limits(streams=streams), live_size=view)
     with Server(settings) as server:
@@ -150,7 +150,7 @@ def serve(ports: Connection, streams: int, view: int) -> None:
 
 
 def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> tuple[int, int]:
-    """How many such streams are let in, by opening them, and the longer side of the network's view of them."""
+    """How many such streams the service admits, by opening them, and the longer side of their network input."""
     stop, view = threading.Event(), 0
     with Client(target, patience_seconds=0.0) as client, ExitStack() as inside:
         inside.callback(stop.set)
@@ -158,15 +158,15 @@ def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> tuple[i
             stream = inside.enter_context(client.track(paced(pieces, stop), options))
             try:
                 view = stream.start.settings["detect"]["size"]
-                print(f"stream {count} is let in as {stream.start.stream_id}, seen at {view} pixels")
+                print(f"stream {count} is admitted as {stream.start.stream_id}, input size {view} pixels")
             except OverloadedError as error:
-                print(f"stream {count} is not: {error}")
+                print(f"stream {count} is refused: {error}")
                 return count, view
     return 256, view
 
 
 def played(target: str, pieces: list[Piece], options: StreamOptions, count: int) -> Tally:
-    """What comes of ``count`` streams that begin within two seconds."""
+    """Results of ``count`` streams that start within two seconds."""
     tally, before = Tally(), cpu_times()
     delays = np.random.default_rng(1).uniform(0, 2, count)
     with ThreadPoolExecutor(count) as streams:
@@ -178,12 +178,12 @@ def played(target: str, pieces: list[Piece], options: StreamOptions, count: int)
 
 
 def cpu_times() -> list[int]:
-    """What all CPUs have spent on what, in ticks since the start; see proc(5)."""
+    """Ticks of all CPUs since boot by kind of work; see proc(5)."""
     return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
 
 
 def overload(pieces: list[Piece], options: StreamOptions, times: float, view: int) -> tuple[Tally, Tally, int, int]:
-    """What comes of as many streams as fit, then of ``times`` as many; how many those are, and their view."""
+    """Results of as many streams as fit, then of ``times`` as many; also their number and input size."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=serve, args=(there, 256, view))
@@ -192,10 +192,10 @@ def overload(pieces: list[Piece], options: StreamOptions, times: float, view: in
         target = f"127.0.0.1:{here.recv()}"
         fit, seen = fitting(target, pieces, options)
         if not fit:
-            sys.exit("not even one such stream fits on this machine now")
+            sys.exit("this machine cannot take a single such stream at the moment")
         calm = played(target, pieces, options, fit)
         if not calm.admitted:
-            sys.exit("the machine has slowed down: what was let in a moment ago no longer fits")
+            sys.exit("the machine has become slower: streams that were just admitted no longer fit")
         count = round(times * fit)
         return calm, played(target, pieces, options, count), count, seen
     finally:
@@ -206,16 +206,16 @@ def overload(pieces: list[Piece], options: StreamOptions, times: float, view: in
 
 def main() -> None:
     """Overload a service and write benchmarks/results/overload.json."""
-    from measure import row, save  # beside this script; a test borrows the rest of it
+    from measure import row, save  # only as a script: tests import this module
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", default="1280x720", help="of the frames")
+    parser.add_argument("--size", default="1280x720", help="size of the frames")
     parser.add_argument("--fps", type=int, default=24)
-    parser.add_argument("--objective", type=float, default=0.05, help="seconds")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of every stream")
-    parser.add_argument("--view", type=int, default=0, help="longer side of the network's; 0: the service chooses")
+    parser.add_argument("--objective", type=float, default=0.05, help="latency objective in seconds")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of every stream")
+    parser.add_argument("--view", type=int, default=0, help="longer side of the network input; 0: the service chooses")
     parser.add_argument("--video", help="a file to send instead of a drawn clip")
-    parser.add_argument("--times", type=float, default=3.0, help="the capacity")
+    parser.add_argument("--times", type=float, default=3.0, help="offered streams as a multiple of the capacity")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     rate, objective = arguments.fps, arguments.objective

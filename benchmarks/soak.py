@@ -1,8 +1,8 @@
-"""The bad hour at full size, against a server in a process of its own; writes benchmarks/results/soak.json.
+"""Stress test with bad clients against a server in its own process; writes benchmarks/results/soak.json.
 
     python -m benchmarks.soak [--streams 500] [--fuzz 2000] [--odd FOLDER] [--model acfd-n]
 
-Ends with 1 where something was not as it must be. Needs the machine to itself for about half an hour.
+Exits with 1 if a check fails. Needs an otherwise idle machine for about half an hour.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WARM_UP_STREAMS = 150
 
 
 class Hour:
-    """What was played, and what was not as it must be."""
+    """Figures, and checks that failed."""
 
     def __init__(self, model: str, folder: Path) -> None:
         self.rows: list[Row] = []
@@ -63,14 +63,14 @@ class Hour:
         self.settings.write_text(SETTINGS.format(model=model))
 
     def hold(self, what: str, is_so: bool, found: object) -> None:
-        """Print a fact, and remember it where it does not hold."""
+        """Print a check, and remember it if it fails."""
         print(f"{'ok  ' if is_so else 'FAIL'} {what}: {found}", flush=True)
         if not is_so:
             self.failures.append(what)
 
     @contextmanager
     def scene(self, name: str) -> Iterator[Arena]:
-        """A server of its own, which must be at rest at the end."""
+        """A separate server, which must be idle at the end."""
         print(f"--- {name}", flush=True)
         with serving(self.settings) as (arena, process):
             yield arena
@@ -79,12 +79,12 @@ class Hour:
             self.hold(f"{name}: gauges are back at 0", not busy, busy or "all")
 
     def note(self, name: str, value: float, unit: str, **about: Any) -> None:
-        """Keep a figure."""
+        """Save a figure."""
         self.rows.append(row(name, [float(value)], unit=unit, **about))
 
 
 def odd(hour: Hour, folder: Path) -> None:
-    """Every odd file as a stream ends as the decoder says."""
+    """Every odd file sent as a stream ends as the decoder reports."""
     with hour.scene("odd files") as arena:
         files = sorted(path for path in folder.iterdir() if path.is_file())
         endings = scenes.odd_files(arena, files)
@@ -95,7 +95,7 @@ def odd(hour: Hour, folder: Path) -> None:
 
 
 def mutated(hour: Hour, count: int, seed: int, folder: Path | None) -> None:
-    """Every mutated request or stream gets a status in time; the small odd files are bent too."""
+    """Every mutated request or stream gets a status in time; small odd files are mutated too."""
     with hour.scene("fuzz") as arena:
         picture = draw(0, (96, 128), 60)
         pictures = [cv2.imencode(suffix, picture)[1].tobytes() for suffix in (".png", ".jpg", ".webp")]
@@ -118,7 +118,7 @@ def mutated(hour: Hour, count: int, seed: int, folder: Path | None) -> None:
 
 
 def soaked(hour: Hour, count: int, seed: int) -> None:
-    """Streams opened, cancelled and broken at random moments leave nothing."""
+    """Streams opened, cancelled and broken at random moments leave no resources behind."""
     with hour.scene("soak") as arena:
         media = [hour.clip.read_bytes()]
         meet(arena, [hour.upright.read_bytes()])
@@ -134,9 +134,9 @@ def soaked(hour: Hour, count: int, seed: int) -> None:
 
 
 def meet(arena: Arena, clips: list[bytes]) -> None:
-    """Play every clip once, as it is: what compiles networks is loaded, and those of the clips' sizes are there.
+    """Play every clip once unmodified, so that the compiler is loaded and networks of the clips' sizes exist.
 
-    Else the first damaged header that tells of another size costs what it costs once in a server's life, 20 MiB.
+    Otherwise the first damaged header with another size would add a one-time cost of 20 MiB.
     """
     for clip in clips:
         with channel_to(arena.address) as channel:
@@ -144,7 +144,7 @@ def meet(arena: Arena, clips: list[bytes]) -> None:
 
 
 def calmed(arena: Arena, clip: Path) -> Usage:
-    """What the server holds at rest after some honest streams, alike before and behind the bad ones."""
+    """Resources of the idle server after some valid streams, measured alike before and after the bad ones."""
     for _ in range(4):
         with channel_to(arena.address) as channel:
             play(channel, stream_of(clip, mode=1))
@@ -152,7 +152,7 @@ def calmed(arena: Arena, clip: Path) -> Usage:
 
 
 def hold_usage(hour: Hour, name: str, before: Usage, after: Usage) -> None:
-    """Memory within ``MOST_GROWTH``, no file left, and no thread but those of the pool of calls."""
+    """Check that memory grew less than ``MOST_GROWTH``, and that no files or threads are left outside the call pool."""
     growth = after.resident_bytes / before.resident_bytes - 1
     hour.hold(f"{name}: memory", growth <= MOST_GROWTH, f"{growth:+.1%} of {before.resident_bytes / 2**20:.0f} MiB")
     hour.hold(f"{name}: files", after.files <= before.files, f"{before.files} → {after.files}")
@@ -188,7 +188,7 @@ def ends(hour: Hour) -> None:
 
 
 def main() -> int:
-    """Play what is asked for."""
+    """Run the requested scenes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--streams", type=int, default=500)
     parser.add_argument("--fuzz", type=int, default=2000)
@@ -210,7 +210,7 @@ def main() -> int:
                 act()
     if asked.only is None:
         save("soak", hour.rows)
-    print(f"{len(hour.failures)} of what must hold does not" if hour.failures else "everything held")
+    print(f"{len(hour.failures)} checks failed" if hour.failures else "all checks passed")
     return int(bool(hour.failures))
 
 

@@ -1,8 +1,8 @@
-"""Files through the service at once, 1 … 8 of them: frames a second in all, and memory a further stream.
+"""Sends 1 … 8 files through the service at once: total frames per second, and memory per additional stream.
 
-Each client sends the same drawn 1080p cartoon in file mode to a server in a process of its own, as fast as it is taken.
-Memory is the highest that the server's process holds while so many streams run; what a stream costs is the slope of a
-line through all counts. Run as ``python -m benchmarks.streams``.
+Each client sends the same drawn 1080p cartoon in file mode, as fast as possible, to a server in its own process. Memory
+is the peak of the server's process for each number of streams. The cost of a stream is the slope of a line through all
+counts. Run as ``python -m benchmarks.streams``.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ SETTINGS = "[capacity]\nfile_streams = 64\nload_limit = 1.0\n"
 
 @dataclass
 class Load:
-    """So many streams, round by round."""
+    """Results for one number of streams, by round."""
 
     fps: list[float] = field(default_factory=list)  # of all together
     peaks: list[float] = field(default_factory=list)  # bytes of the server's process
 
 
 class Peak:
-    """Watches the memory of the only service that this process has started."""
+    """Samples the memory of the service that this process has started."""
 
     def __init__(self) -> None:
         self.process = psutil.Process().children()[0]
@@ -60,13 +60,13 @@ class Peak:
 
 
 def send(target: str, clip: Path) -> int:
-    """One stream, from asking to its end; its frames."""
+    """Run one stream to its end; returns its number of frames."""
     with Client(target) as client, client.track(clip) as stream:
         return sum(1 for _ in stream)
 
 
 def take(load: Load, streams: int, target: str, clip: Path) -> None:
-    """``streams`` streams at once."""
+    """Run ``streams`` streams at once."""
     begin = time.perf_counter()
     with Peak() as peak, ThreadPoolExecutor(streams) as clients:
         frames = sum(clients.map(lambda _: send(target, clip), range(streams)))
@@ -75,7 +75,7 @@ def take(load: Load, streams: int, target: str, clip: Path) -> None:
 
 
 def rows_of(loads: dict[int, Load], height: int) -> list[Row]:
-    """A row a count for the speed, the speed of many against that of one, and the memory of a further stream."""
+    """One row per count for the speed, the speed of many relative to one, and the memory of an additional stream."""
     about = {"height": height, "mode": "file"}
     rows = [row(f"streams_{count}_fps", load.fps, unit="fps", streams=count, **about) for count, load in loads.items()]
     most, fewest = max(loads), min(loads)
@@ -87,7 +87,7 @@ def rows_of(loads: dict[int, Load], height: int) -> list[Row]:
 
 
 def measured(clip: Path, counts: Sequence[int], rounds: int, folder: Path) -> dict[int, Load]:
-    """All counts in turn, ``rounds`` times, on one service that has seen as many streams as will come before."""
+    """All counts in turn, ``rounds`` times, on one service that has warmed up with the largest count."""
     settings = folder / "settings.toml"
     settings.write_text(SETTINGS)
     loads = {count: Load() for count in counts}
@@ -95,13 +95,13 @@ def measured(clip: Path, counts: Sequence[int], rounds: int, folder: Path) -> di
         take(Load(), max(counts), target, clip)  # the heap has grown, and all is compiled
         for _ in range(rounds):
             for count, load in loads.items():
-                time.sleep(2.5)  # what is free goes back to the system
+                time.sleep(2.5)  # the server returns free memory to the system
                 take(load, count, target, clip)
     return loads
 
 
 def main() -> None:
-    """Take all counts and write benchmarks/results/streams.json."""
+    """Measure all counts and write benchmarks/results/streams.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--height", type=int, default=1080, choices=list(SIZES))
     parser.add_argument("--rounds", type=int, default=3)

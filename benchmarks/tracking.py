@@ -1,12 +1,12 @@
-"""How well tracks are kept, beside norfair and supervision's ByteTrack on the same detections, scored by TrackEval.
+"""Compares tracking quality with norfair and supervision's ByteTrack on the same detections, scored by TrackEval.
 
     python -m benchmarks.tracking [--seeds 101 102] [--keep DIR]    writes benchmarks/results/tracking.json
     python -m benchmarks.tracking --tune --seeds 1 --situations crowd crossing "exits and re-entries"
                                                                tries the peers' settings and prints the best
 
-Ours is the whole of ``track`` with its default settings: its own shot changes and held drawings. The peers run in an
-environment of their own and are given settings that were best on other seeds than those of the table; a second time
-they are told where the true cuts are.
+acfd_stream runs all of ``track`` with default settings, including its own detection of shot changes and held drawings.
+The peers run in a separate environment with settings that were best on seeds outside the table. A second run gives them
+the true cuts.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ GRID: dict[str, dict[str, Sequence[Any]]] = {
     },
 }
 METRICS = ("HOTA", "IDF1", "IDSW")
-ALL = "all"  # the suite as one
+ALL = "all"  # all situations together
 
 Tracks = dict[int, TrackedFrame]  # of a clip, by frame
 
@@ -75,7 +75,7 @@ class Job:
     scene: Recorded
 
     def content(self) -> dict[str, Any]:
-        """For the peers' script."""
+        """The job in the format of the peers' script."""
         frames = [
             [[*box, score] for box, score in zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)]
             for found in self.scene.found
@@ -91,7 +91,7 @@ class Job:
 
 
 def tracks_of_peers(jobs: Sequence[Job], python: Path) -> list[Tracks]:
-    """What the peers make of the jobs, in their own environment."""
+    """Tracks of the peers for all jobs, computed in their environment."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "jobs.json"), Path(folder, "tracks.json")
         asked.write_text(json.dumps([job.content() for job in jobs]))
@@ -107,7 +107,7 @@ def tracks_of_peers(jobs: Sequence[Job], python: Path) -> list[Tracks]:
 
 
 def own_tracks(scene: Recorded, detector: Detector, *, is_live: bool = False) -> Tracks:
-    """What ``track`` makes of a clip; live, it judges every frame at once and fills nothing."""
+    """Tracks that ``track`` gives for a clip; in live mode it answers every frame at once and fills no gaps."""
     configs: dict[str, Any] = {}
     if is_live:
         configs = {"track_config": TrackConfig(fills_gaps=False), "shot_config": ShotConfig(lookahead_frames=0)}
@@ -138,7 +138,7 @@ def for_trackeval(pairs: Sequence[FramePair]) -> dict[str, Any]:
 
 
 def scores(scenes: Sequence[Recorded], tracks: Sequence[Tracks]) -> dict[str, dict[str, float]]:
-    """HOTA, IDF1 and id switches by situation and of all, as TrackEval combines clips."""
+    """HOTA, IDF1 and ID switches per situation and in total, combined by TrackEval."""
     metrics = (HOTA(), Identity({"PRINT_CONFIG": False}), CLEAR({"PRINT_CONFIG": False}))
     of_clips: list[list[dict[str, Any]]] = [[] for _ in metrics]
     for scene, found in zip(scenes, tracks, strict=True):
@@ -173,7 +173,7 @@ def compared(scenes: Sequence[Recorded], detector: Detector, python: Path) -> di
 
 
 def tuned(scenes: Sequence[Recorded], python: Path) -> dict[str, list[tuple[float, dict[str, Any]]]]:
-    """Each peer's settings with their mean of HOTA and IDF1 over the suite, best first."""
+    """Each peer's settings with their mean of HOTA and IDF1 over all situations, best first."""
     found: dict[str, list[tuple[float, dict[str, Any]]]] = {}
     for peer, grid in GRID.items():
         tried = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
@@ -188,7 +188,7 @@ def tuned(scenes: Sequence[Recorded], python: Path) -> dict[str, list[tuple[floa
 
 
 def cost_rows(counts: Iterable[int] = (1, 10, 50), frames: int = 240) -> list[Row]:
-    """What the tracker alone needs for a frame of so many faces."""
+    """Time per frame of the tracker alone, by number of faces."""
 
     def pushed(count: int) -> float:
         tracker, rng = FaceTracker(), np.random.default_rng(count)
@@ -207,7 +207,7 @@ def cost_rows(counts: Iterable[int] = (1, 10, 50), frames: int = 240) -> list[Ro
 
 
 def rows_of(kind: str, seeds: Sequence[int], said: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Row]:
-    """A row a tracker, situation and metric."""
+    """One row per tracker, situation and metric."""
     rows = []
     for tracker, by_situation in said.items():
         settings = SETTINGS.get(tracker.partition(",")[0], {})
@@ -222,8 +222,8 @@ def rows_of(kind: str, seeds: Sequence[int], said: Mapping[str, Mapping[str, Map
 def main(arguments: list[str] | None = None) -> int:
     """Measure, or tune the peers; 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(TABLE_SEEDS), help="of the clips")
-    parser.add_argument("--keep", type=Path, help="folder for clips and detections, which are not made again")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(TABLE_SEEDS), help="seeds of the clips")
+    parser.add_argument("--keep", type=Path, help="folder that caches clips and detections")
     parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="Python with norfair and supervision")
     parser.add_argument("--situations", nargs="+", choices=list(SITUATIONS), default=list(SITUATIONS), metavar="NAME")
     parser.add_argument("--tune", action="store_true", help="try the peers' settings instead")

@@ -1,6 +1,6 @@
-"""Drawn situations in which trackers fail, each with what two detectors see of it: the material of ``tracking.py``.
+"""Drawn situations in which trackers fail, with the detections of two detectors: the input of ``tracking.py``.
 
-Everything follows from a seed. The detections of the shipped network take minutes to make and may be kept in a folder.
+A seed determines everything. Detections of the shipped network take minutes and can be cached in a folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from acfd_stream.model.toon.truth import FaceTruth
 from acfd_stream.types import Detections, Picture
 from acfd_stream.video import open_video
 
-SITUATIONS = {  # what a reader is told → the plan that draws it
+SITUATIONS = {  # name in the table → the plan that draws it
     "crowd": "crowd",
     "crossing": "passing",
     "cuts": "cuts",
@@ -33,29 +33,29 @@ SITUATIONS = {  # what a reader is told → the plan that draws it
     "on threes": "running_threes",
     "exits and re-entries": "returns",
 }
-SIZE = (360, 640)  # (height, width); the network's view is little smaller
+SIZE = (360, 640)  # (height, width); the network input is slightly smaller
 RATE = 24
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A clip, its truth, and the faces that a detector finds in every frame of it."""
+    """A clip, its ground truth, and the faces detected in every frame."""
 
     situation: str
     seed: int
     video: Path
     truth: ClipTruth
-    checksums: tuple[int, ...]  # of the decoded planes, a frame each
-    found: tuple[Detections, ...]  # a frame each
+    checksums: tuple[int, ...]  # of the decoded planes, one per frame
+    found: tuple[Detections, ...]  # one per frame
 
     @property
     def cuts(self) -> list[int]:
-        """Frames with which a shot begins, but the first."""
+        """First frames of all shots but the first."""
         return [change.at for change in self.truth.changes if change.at is not None]
 
 
 def recorded(situation: str, seed: int, folder: Path, detector: Detector) -> Recorded:
-    """A situation as the detector sees it; what lies in ``folder`` is not made again."""
+    """A situation with the detector's faces; reuses what is cached in ``folder``."""
     stem = folder / f"{SITUATIONS[situation]}-{seed}"
     video, truth, found = (stem.with_suffix(suffix) for suffix in (".mp4", ".truth.json", ".found.json"))
     if not found.exists():
@@ -68,9 +68,9 @@ def recorded(situation: str, seed: int, folder: Path, detector: Detector) -> Rec
 
 
 def simulated(scene: Recorded) -> Recorded:
-    """The same clip seen by a poor detector that is made up; see ``flickering``."""
+    """The same clip with the faces of a simulated poor detector; see ``flickering``."""
     rng = np.random.default_rng((scene.seed, zlib.crc32(scene.situation.encode())))
-    first: dict[int, Detections] = {}  # of equal pictures no detector says different things
+    first: dict[int, Detections] = {}  # equal pictures always give equal detections
     seen = zip(scene.checksums, flickering(scene.truth, rng), strict=True)
     return replace(scene, found=tuple(first.setdefault(key, detections) for key, detections in seen))
 
@@ -92,7 +92,7 @@ def _detections(faces: Sequence[Sequence[float]]) -> Detections:
 
 
 def checksum(picture: Picture) -> int:
-    """A number that tells pictures apart."""
+    """A checksum that identifies a picture."""
     total = 0
     for plane in picture.planes:
         total = zlib.crc32(np.ascontiguousarray(plane).tobytes(), total)
@@ -100,7 +100,7 @@ def checksum(picture: Picture) -> int:
 
 
 class Replay:
-    """An engine that knows what was found in each picture, so that the whole of ``track`` runs on known detections."""
+    """An engine that returns recorded detections, so that all of ``track`` runs on them."""
 
     def __init__(self, scene: Recorded, detector: Detector) -> None:
         self._detector = detector
@@ -110,7 +110,7 @@ class Replay:
         self.precision, self.description, self.device = detector.precision, "replay", "cpu"
 
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
-        """What was found in each picture, in no time."""
+        """Recorded detections of each picture, with zero duration."""
         stages = ("queue", "preprocess", "infer", "decode_boxes", "nms")
         return [(self._found[checksum(picture)], dict.fromkeys(stages, 0.0)) for picture in pictures]
 
@@ -119,9 +119,9 @@ class Replay:
 
 
 def flickering(truth: ClipTruth, rng: np.random.Generator) -> Iterator[Detections]:
-    """What a poor detector sees: 8 % missed, runs of misses, 20 % unsure, 4 % jitter, false alarms that stay.
+    """Faces of a poor detector: 8 % missed, runs of misses, 20 % uncertain, 4 % jitter, persistent false alarms.
 
-    A face of which less shows is missed more often. A drawing that stands still is seen alike as long as it does.
+    A face that is partly hidden is missed more often. A held drawing always gives the same faces.
     """
     blind: Counter[int] = Counter()
     ghost, drawing = _Ghost(rng), -1
@@ -137,7 +137,7 @@ def flickering(truth: ClipTruth, rng: np.random.Generator) -> Iterator[Detection
 
 
 def _glimpse(face: FaceTruth, blind: Counter[int], rng: np.random.Generator) -> list[float] | None:
-    """Box and score of a face, or None where it is missed."""
+    """Box and score of a face, or None if it is missed."""
     if blind[face.id] == 0 and rng.random() < 0.02:
         blind[face.id] = int(rng.integers(1, 5))  # drawings
     is_blind = blind[face.id] > 0 or rng.random() > 0.92 * min(1.0, face.visible / 0.6)
@@ -151,7 +151,7 @@ def _glimpse(face: FaceTruth, blind: Counter[int], rng: np.random.Generator) -> 
 
 
 class _Ghost:
-    """A false alarm that stays for a few drawings."""
+    """A false alarm that lasts a few drawings."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng

@@ -92,7 +92,7 @@ def test_a_part_that_fails_leaves_the_rest(suite: Any, tmp_path: Path, capsys: p
     assert book.values["parts"]["faces"]["why"] == "exit code 1: out of memory"
     assert suite.report(book) == 1
     said = capsys.readouterr().out
-    assert "REHEARSAL: no figure below counts" in said
+    assert "REHEARSAL: the figures below are not valid" in said
     assert said.count("not yet measured") == len(importlib.import_module("gpu.acceptance").LINES)
 
 
@@ -127,7 +127,7 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     done = run_script("--out", str(tmp_path / "gpu.json"))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "there is no GPU that the driver can start" in done.stderr
+    assert "the driver finds no GPU" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own, what it holds, and whether it is at rest."""
+"""A server in its own process, its resources, and whether it is idle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAMPLE = re.compile(r"^(\w+)(\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process holds."""
+    """Resources of a process."""
 
     resident_bytes: int
     threads: int
@@ -35,7 +35,7 @@ class Usage:
 
     @classmethod
     def of(cls, pid: int) -> Usage:
-        """As it is now."""
+        """The current resources."""
         process = psutil.Process(pid)
         with process.oneshot():
             return cls(process.memory_info().rss, process.num_threads(), process.num_fds())
@@ -56,20 +56,20 @@ class Arena:
         return {name + labels: float(value) for name, labels, value in _SAMPLE.findall(text) if name in names}
 
     def busy(self) -> dict[str, float]:
-        """What is not at rest."""
+        """Names of what is not idle."""
         return {name: value for name, value in self.gauges().items() if value != 0}
 
     def await_rest(self, seconds: float = 20.0) -> dict[str, float]:
-        """What is still not at rest after at most ``seconds``: empty, if all is well."""
+        """Names of what is still not idle after ``seconds``; empty if all is idle."""
         until(lambda: not self.busy(), seconds)
         return self.busy()
 
     def usage(self) -> Usage:
-        """What the server holds now."""
+        """Current resources of the server."""
         return Usage.of(self.pid)
 
     def settled_usage(self, seconds: float = 20.0) -> Usage:
-        """What it holds when threads and files have stopped becoming fewer."""
+        """Resources after the numbers of threads and files have stopped falling."""
         found = self.usage()
         deadline = time.monotonic() + seconds
         quiet = 0
@@ -81,13 +81,13 @@ class Arena:
         return found
 
     def rested_usage(self) -> Usage:
-        """What it holds when it has been at rest for long enough to have given memory back."""
+        """Resources after an idle time in which the server has returned memory."""
         self.await_rest()
         time.sleep(2 * REST_SECONDS)
         return self.settled_usage()
 
     def is_serving(self) -> bool:
-        """Whether it says so itself."""
+        """Whether the health check reports SERVING."""
         with channel_to(self.address) as channel:
             try:
                 answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
@@ -97,7 +97,7 @@ class Arena:
 
 
 def until(holds: Callable[[], object], seconds: float) -> bool:
-    """Whether ``holds`` came true within ``seconds``."""
+    """Whether ``holds`` becomes true within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -108,7 +108,7 @@ def until(holds: Callable[[], object], seconds: float) -> bool:
 
 @contextmanager
 def serving(settings: Path, *arguments: str) -> Iterator[tuple[Arena, subprocess.Popen[str]]]:
-    """``acfd-stream serve`` with a file of settings, killed at the end if it still runs."""
+    """``acfd-stream serve`` with a settings file; killed at the end if it still runs."""
     command = [sys.executable, "-m", "acfd_stream.cli", "serve", "--config", str(settings), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         try:

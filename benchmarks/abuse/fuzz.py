@@ -1,4 +1,4 @@
-"""Mutated requests and streams against a running server: every one must end in time with a status that fits."""
+"""Sends mutated requests and streams to a running server: each must end in time with a suitable status."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ SERVER_STREAMS: dict[str, Callable[[], Any]] = {
     f"{_JOBS}StreamJobResults": job_pb2.StreamJobResultsRequest,
 }
 _FAULTS = ("INTERNAL", "UNKNOWN", "DATA_LOSS", "ABORTED")
-_NOT_OURS = ("deserializing", "RST_STREAM", "Received RST", "received trailers")  # gRPC's own word for broken bytes
+_NOT_OURS = ("deserializing", "RST_STREAM", "Received RST", "received trailers")  # gRPC's message for broken bytes
 
 
 @dataclass
 class Ammunition:
-    """What is bent."""
+    """Material to mutate."""
 
     clips: list[bytes]
     pictures: list[bytes]
     tokens: list[bytes] = field(default_factory=list)
 
     def media(self, rng: random.Random) -> bytes:
-        """A clip, bent or whole."""
+        """A clip, mutated or intact."""
         clip = rng.choice(self.clips)
         return clip if rng.random() < 0.2 else mutate.bent(clip, rng)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One attempt and what came of it."""
+    """One attempt and its result."""
 
     number: int
     kind: str
@@ -61,13 +61,13 @@ class Shot:
 
     @property
     def is_fault(self) -> bool:
-        """The server blamed itself, or did not answer in time."""
+        """Whether the server reported an internal error or did not answer in time."""
         is_ours = self.code in _FAULTS and not any(text in self.details for text in _NOT_OURS)
         return is_ours or self.code == "DEADLINE_EXCEEDED"
 
 
 def fuzz(address: str, ammunition: Ammunition, count: int, seed: int) -> list[Shot]:
-    """``count`` attempts; attempt ``n`` depends on ``seed`` and ``n`` only, so that it can be made again by itself."""
+    """Run ``count`` attempts; attempt ``n`` depends on ``seed`` and ``n`` only, so it can be repeated alone."""
     return [attempt(address, ammunition, seed, number) for number in range(count)]
 
 
@@ -107,7 +107,7 @@ def _raw_call(channel: grpc.Channel, method: str, data: bytes, rng: random.Rando
 
 
 def _garbage(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """Bytes that are no message, or a bent one."""
+    """Bytes that are no message, or a mutated one."""
     methods = UNARY | SERVER_STREAMS
     method = rng.choice(list(methods))
     whole = mutate.filled(methods[method](), rng).SerializeToString()
@@ -115,14 +115,14 @@ def _garbage(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: r
 
 
 def _values(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """Messages whose fields hold anything."""
+    """Messages with arbitrary field values."""
     methods = UNARY | SERVER_STREAMS
     method = rng.choice(list(methods))
     return _raw_call(channel, method, mutate.filled(methods[method](), rng).SerializeToString(), rng)
 
 
 def _picture(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """Bent pictures, and small ones that say they are large."""
+    """Mutated pictures, and small ones that claim to be large."""
     huge = mutate.huge_png(rng.choice((1, 4096, 60_000, 2**31 - 1)), rng.choice((1, 4097, 60_000)))
     image = rng.choice((mutate.bent(rng.choice(ammunition.pictures), rng), huge, rng.randbytes(1000)))
     request = face_track_pb2.DetectRequest(image=image)
@@ -131,20 +131,20 @@ def _picture(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: r
 
 
 def _media(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """An honest stream of bent media."""
+    """A valid stream of mutated media."""
     requests = [config(mode=rng.choice((1, 2)), name="fuzz"), *media_requests(ammunition.media(rng))]
     return _ended(play(channel, requests, timeout_seconds=CALL_SECONDS))
 
 
 def _order(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """Messages of a stream in any order and number."""
+    """Messages of a stream in arbitrary order and number."""
     token = rng.choice(ammunition.tokens) if ammunition.tokens else b""
     requests = mutate.track_requests(ammunition.media(rng), rng, token)
     return _ended(play(channel, requests, timeout_seconds=CALL_SECONDS, metadata=mutate.metadata_like(rng)))
 
 
 def _frames(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """Single frames, some of them bent, with times that go anywhere."""
+    """Single frames, some of them mutated, with arbitrary times."""
     requests = [config(mode=rng.choice((1, 2)), name="fuzz")]
     pts = 0
     for _ in range(rng.choice((1, 5, 20))):
@@ -157,14 +157,14 @@ def _frames(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: ra
 
 
 def _token(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """A resume token that is bent or forged."""
+    """A resume token that is mutated or forged."""
     token = mutate.token_like(rng.choice(ammunition.tokens) if ammunition.tokens else b"", rng)
     requests = [config(mode=1, resume_token=token, name="fuzz"), *media_requests(rng.choice(ammunition.clips))]
     return _ended(play(channel, requests, timeout_seconds=CALL_SECONDS))
 
 
 def _unknown(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """Methods that there are not."""
+    """Methods that do not exist."""
     method = rng.choice((f"{_TRACK}Nothing", "/a.B/C", "/", f"{_TRACK}Track/x", "/" + "x" * 3000))
     unary = channel.unary_unary(method)
     return _code_of(lambda: unary(rng.randbytes(10), timeout=CALL_SECONDS))
@@ -181,7 +181,7 @@ def _wrong_kind(address: str, channel: grpc.Channel, ammunition: Ammunition, rng
 
 
 def _socket(address: str, channel: grpc.Channel, ammunition: Ammunition, rng: random.Random) -> tuple[str, str]:
-    """Bytes that are no gRPC, no HTTP/2, or break off in the middle."""
+    """Bytes that are not gRPC or HTTP/2, or that stop in the middle."""
     host, _, port = address.rpartition(":")
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
     hello = rng.choice((b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", preface, b"", rng.randbytes(9)))

@@ -1,4 +1,4 @@
-"""Requests, streams, media and tokens that no honest client sends; everything follows from one random number."""
+"""Invalid requests, streams, media and tokens; one random seed determines everything."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BOUNDS = {
 
 
 def bent(data: bytes, rng: random.Random) -> bytes:
-    """``data`` with some bytes changed, cut off, put in, doubled, blanked or exchanged."""
+    """``data`` with some bytes changed, removed, inserted, doubled, blanked or swapped."""
     if not data:
         return rng.randbytes(rng.randint(0, 64))
     result = bytearray(data)
@@ -52,7 +52,7 @@ def bent(data: bytes, rng: random.Random) -> bytes:
 
 
 def filled(message: Message, rng: random.Random, depth: int = 0) -> Message:
-    """``message`` with some of its fields set to anything that their types can hold."""
+    """``message`` with some fields set to arbitrary values of their types."""
     for field in message.DESCRIPTOR.fields:
         if rng.random() < 0.5:
             continue
@@ -88,7 +88,7 @@ def _scalar(field: Any, rng: random.Random) -> Any:
 
 
 def pieces(data: bytes, rng: random.Random) -> Iterator[bytes]:
-    """``data`` in pieces of any size, now and then an empty or too large one."""
+    """``data`` in pieces of random size, sometimes empty or too large."""
     size = rng.choice((100, 1000, 10_000, 65_536, 65_536, 70_000))
     for offset in range(0, len(data), size):
         if rng.random() < 0.02:
@@ -97,7 +97,7 @@ def pieces(data: bytes, rng: random.Random) -> Iterator[bytes]:
 
 
 def track_requests(media: bytes, rng: random.Random, token: bytes = b"") -> list[Any]:
-    """The messages of a stream, most of them in a wrong order or with wrong content."""
+    """The messages of a stream, mostly in wrong order or with wrong content."""
     request = face_track_pb2.TrackRequest
     config = stream_pb2.TrackConfig(
         mode=rng.choice((0, 1, 2)), resume_token=token if rng.random() < 0.3 else b"", name="fuzz"
@@ -121,7 +121,7 @@ def track_requests(media: bytes, rng: random.Random, token: bytes = b"") -> list
 
 
 def token_like(token: bytes, rng: random.Random) -> bytes:
-    """A resume token that is bent, or whole and forged: without a key anybody can make one."""
+    """A resume token that is mutated or forged; a server without a key accepts forged ones."""
     if not token or rng.random() < 0.3:
         return bent(token, rng)
     state = tokens.unpack(token)
@@ -134,7 +134,7 @@ def token_like(token: bytes, rng: random.Random) -> bytes:
 
 
 def _bend_json(value: Any, rng: random.Random) -> None:
-    """Change one place of a tree of lists and dicts."""
+    """Change one value in a tree of lists and dicts."""
     odd: tuple[Any, ...] = (None, -1, 0, 10**18, 1e308, "", "x", [], {}, [[]], True, [None] * 50)
     while isinstance(value, dict | list) and value:
         key = rng.choice(list(value)) if isinstance(value, dict) else rng.randrange(len(value))
@@ -148,7 +148,7 @@ def _bend_json(value: Any, rng: random.Random) -> None:
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """A small file that says it is a very large picture."""
+    """A small file that claims to be a very large picture."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""One stream as a client that may be honest, rude or gone plays it, and what came of it."""
+"""Plays one stream as a valid, faulty or vanishing client, and records the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1)]  # every channel its own conn
 
 @dataclass
 class Ending:
-    """How a call went."""
+    """Result of a call."""
 
     code: str = "OK"
     details: str = ""
@@ -31,7 +31,7 @@ class Ending:
     next_index: int = 0  # of the last resume point
 
     def take(self, message: Any) -> None:
-        """Note one answer."""
+        """Record one answer."""
         kind = message.WhichOneof("response")
         if kind == "start":
             self.start = message.start
@@ -44,7 +44,7 @@ class Ending:
 
 
 def channel_to(address: str) -> grpc.Channel:
-    """A connection of its own."""
+    """A separate connection."""
     return grpc.insecure_channel(address, options=_OPTIONS)
 
 
@@ -54,13 +54,13 @@ def config(**settings: Any) -> Any:
 
 
 def media_requests(media: bytes) -> Iterator[Any]:
-    """The messages behind the first."""
+    """The messages after the first."""
     for offset in range(0, len(media), CHUNK_BYTES):
         yield face_track_pb2.TrackRequest(data=media[offset : offset + CHUNK_BYTES])
 
 
 def stream_of(media: bytes | Path, **settings: Any) -> Iterator[Any]:
-    """An honest stream."""
+    """A valid stream."""
     yield config(**settings)
     yield from media_requests(media if isinstance(media, bytes) else media.read_bytes())
 
@@ -93,7 +93,7 @@ class Break(Exception):
 
 
 def broken_stream(media: bytes, rng: random.Random) -> Iterator[Any]:
-    """A stream whose client stops sending somewhere: ends early, or fails."""
+    """A stream whose client stops sending at some point: it ends early or fails."""
     messages = list(stream_of(media, mode=rng.choice((1, 2)), name="soak"))
     yield from messages[: rng.randrange(len(messages) + 1)]
     if rng.random() < 0.3:

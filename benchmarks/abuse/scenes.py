@@ -1,4 +1,4 @@
-"""What happens to a service in a bad hour, played against a running server."""
+"""Stress scenes for a running server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ play(channel_to(sys.argv[1]), stream_of(Path(sys.argv[2]), mode=1), watch=watch)
 
 
 def odd_files(arena: Arena, files: list[Path]) -> dict[str, Ending]:
-    """Every file as a stream."""
+    """Send every file as a stream."""
     endings = {}
     for file in files:
         with channel_to(arena.address) as channel:
@@ -50,14 +50,14 @@ def odd_files(arena: Arena, files: list[Path]) -> dict[str, Ending]:
 
 
 class _Forward(io.FileIO):
-    """A file that is read from front to back, as a stream is."""
+    """A file that can only be read sequentially, like a stream."""
 
     def seekable(self) -> bool:
         return False
 
 
 def expected(file: Path) -> tuple[str, int, bool, str]:
-    """What the decoder itself says of a file that it cannot seek in: status, frames, completeness and break."""
+    """The decoder's own result for a file without seeking: status, frames, completeness and break."""
     try:
         with _Forward(file) as source, open_video(source) as video:
             frames = sum(1 for _ in video)
@@ -67,13 +67,13 @@ def expected(file: Path) -> tuple[str, int, bool, str]:
 
 
 def told(ending: Ending) -> tuple[str, int, bool, str]:
-    """What a stream said, in the same words as ``expected``."""
+    """A stream's result in the form of ``expected``."""
     end = ending.end
     return ending.code, len(ending.frames), end is not None and end.is_complete, "" if end is None else end.error
 
 
 def soak(arena: Arena, media: list[bytes], count: int, seed: int, at_once: int = 4) -> Counter[str]:
-    """``count`` streams, opened, cancelled and broken at random moments; how they ended."""
+    """Open, cancel and break ``count`` streams at random moments; returns how they ended."""
     with ThreadPoolExecutor(at_once) as clients:
         return Counter(
             clients.map(lambda number: _one(arena.address, media, random.Random(f"{seed}/{number}")), range(count))
@@ -102,7 +102,7 @@ def _one(address: str, media: list[bytes], rng: random.Random) -> str:
 
 
 def _vanishing(channel: grpc.Channel, requests: Iterator[Any], rng: random.Random) -> Ending:
-    """The connection is closed in the middle."""
+    """Close the connection in the middle of a stream."""
     after = rng.choice((0, 1, 3))
 
     def watch(call: Any, ending: Ending) -> None:
@@ -113,7 +113,7 @@ def _vanishing(channel: grpc.Channel, requests: Iterator[Any], rng: random.Rando
 
 
 def slow_reader(arena: Arena, media: bytes, others: bytes) -> tuple[Ending, Ending, float]:
-    """A client that reads nothing until another one is through: both endings, and the seconds the other one took."""
+    """A client that reads nothing until another one has finished: both results, and the duration of the other one."""
     with grpc.insecure_channel(arena.address, options=SLOW_OPTIONS) as channel:
         call = face_track_pb2_grpc.FaceTrackServiceStub(channel).Track(stream_of(media, mode=1), timeout=120)
         ending = Ending()
@@ -129,7 +129,7 @@ def slow_reader(arena: Arena, media: bytes, others: bytes) -> tuple[Ending, Endi
 
 
 def _await_standstill(arena: Arena) -> None:
-    """Return when no frame has been answered for a second: the slow reader's stream has filled what it may."""
+    """Return when no frame has been answered for a second: the slow reader's queue is full."""
     last, since = -1.0, time.monotonic()
     while time.monotonic() - since < 1.0:
         time.sleep(0.1)
@@ -139,7 +139,7 @@ def _await_standstill(arena: Arena) -> None:
 
 
 def killed_client(arena: Arena, file: Path) -> bool:
-    """A client process that is killed among its results; whether the server forgets it."""
+    """Kill a client process that is receiving results; returns whether the server releases it."""
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", _CLIENT, arena.address, str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as client:
@@ -150,19 +150,19 @@ def killed_client(arena: Arena, file: Path) -> bool:
 
 
 def expired(arena: Arena, media: bytes, seconds: float = 0.3) -> Ending:
-    """A stream that is not through when its client's deadline comes."""
+    """A stream that is not finished at its client's deadline."""
     with channel_to(arena.address) as channel:
         return play(channel, _lingering(media), timeout_seconds=seconds)
 
 
 def _lingering(media: bytes) -> Iterator[Any]:
-    """A stream whose end does not come for a while."""
+    """A stream whose end is delayed."""
     yield from stream_of(media, mode=1)
     time.sleep(2.0)
 
 
 def broken_off(address: str, media: bytes, pid: int, signal_number: int, after_frames: int) -> Ending:
-    """A stream whose server gets a signal when ``after_frames`` results have come."""
+    """A stream whose server receives a signal after ``after_frames`` results."""
     state = {"sent": False}
 
     def watch(call: Any, ending: Ending) -> None:
@@ -182,13 +182,13 @@ def resumed(address: str, media: bytes, before: Ending) -> Ending:
 
 
 def joined(before: Ending, after: Ending) -> list[Any]:
-    """Results of both, as a client that keeps the first of each frame would have them."""
+    """Results of both streams, keeping the first result per frame."""
     by_index = {frame.index: frame for frame in after.frames} | {frame.index: frame for frame in before.frames}
     return [by_index[index] for index in sorted(by_index)]
 
 
 def faces_of(frames: list[Any]) -> list[Any]:
-    """What must be the same however a stream went: all but times."""
+    """What must be equal in every run: everything but times."""
     return [
         (f.index, f.pts, f.shot, [(face.track_id, face.box.SerializeToString(), face.score) for face in f.faces])
         for f in frames

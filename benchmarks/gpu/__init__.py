@@ -1,1 +1,1 @@
-"""The parts of ``benchmarks/gpu_suite.py``: what is proven and measured on a GPU, each in a process of its own."""
+"""The parts of ``benchmarks/gpu_suite.py``: tests and measurements on a GPU, each in its own process."""

@@ -1,4 +1,4 @@
-"""Requirements of the GPU path: each line with the row that measures it and its bound."""
+"""Acceptance criteria of the GPU path, each with its figure and its bound."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ NOT_YET = "not yet measured"
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the acceptance."""
+    """One criterion."""
 
-    row: str  # name of the row that answers it
+    row: str  # name of the row with the figure
     meaning: str
     unit: str
-    bound: float | None = None  # None: it is told, nothing is asked
-    is_most: bool = True  # the bound is the most that is allowed, else the least
+    bound: float | None = None  # None: for information only
+    is_most: bool = True  # the bound is a maximum, else a minimum
     statistic: str = "median"
 
     def is_met(self, row: Mapping[str, Any]) -> bool | None:
-        """Whether a row meets it; None where nothing is asked."""
+        """Whether a row meets the criterion; None without a bound."""
         if self.bound is None:
             return None
         value = float(row[self.statistic])
@@ -63,7 +63,7 @@ LINES = (
 
 
 def answers(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every line with its figure, its bound and whether it is met; without a row all of it is None."""
+    """Every criterion with its figure, its bound and whether it is met; all None without a row."""
     by_name = {row["name"]: row for row in rows}
     found = []
     for line in LINES:

@@ -1,7 +1,7 @@
-"""acfd-51 as a model file of full size that takes little to carry: its weights are drawn again where it is run.
+"""acfd-51 as a small file for transfer: its weights are generated on the machine that runs it.
 
-``python benchmarks/gpu/big_model.py SKELETON.onnx`` writes the file without its large weights; ``filled`` draws them.
-The arithmetic is that of the trained network, the faces are none; random values, for zeros would run faster.
+``python benchmarks/gpu/big_model.py SKELETON.onnx`` writes the file without its large weights; ``fill`` generates them.
+The arithmetic is that of the trained network; it finds no faces. Values are random because zeros would run faster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LARGE = 256
 
 
 def write_skeleton(target: Path) -> None:
-    """Export acfd-51 and leave its large weights out."""
+    """Export acfd-51 without its large weights."""
     import onnx
 
     from acfd_stream.model.complexity import CONFIGS
@@ -39,7 +39,7 @@ def write_skeleton(target: Path) -> None:
 
 
 def fill(skeleton: Path, target: Path) -> None:
-    """Draw the weights that are missing, by the fan-in of each, and write the whole file."""
+    """Generate the missing weights, scaled by fan-in, and write the complete file."""
     import onnx
 
     model = onnx.load(str(skeleton))

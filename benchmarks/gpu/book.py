@@ -1,4 +1,4 @@
-"""Where figures are kept while the suite runs: rows, what became of each part, and the machine; saved at every step."""
+"""Result file of a running suite: rows, the state of each part, and the machine; saved at every step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 
 
 class Book:
-    """One file of results. What an earlier run finished stays in it.
+    """One result file. It keeps what an earlier run finished.
 
     Args:
-        path: a JSON file, made if it is not there.
-        is_rehearsal: nothing in it was measured on a GPU; it may not lie among the results.
+        path: a JSON file, created if missing.
+        is_rehearsal: nothing in it was measured on a GPU; it must not be in the results folder.
     """
 
     def __init__(self, path: Path, *, is_rehearsal: bool) -> None:
@@ -35,28 +35,28 @@ class Book:
             self.values |= {key: kept[key] for key in ("machine", "parts", "rows")}
 
     def state(self, part: str) -> str | None:
-        """What became of ``part``; None: not tried yet."""
+        """State of ``part``; None: not run yet."""
         entry = self.values["parts"].get(part)
         return None if entry is None else str(entry["state"])
 
     def note_machine(self, **facts: Any) -> None:
-        """Add to what is known of the machine."""
+        """Add facts about the machine."""
         self.values["machine"] |= facts
         self.save()
 
     def note_part(self, part: str, state: str, **facts: Any) -> None:
-        """Say what became of a part."""
+        """Set the state of a part."""
         self.values["parts"][part] = {"state": state, **facts}
         self.save()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Keep a row in place of an earlier one of its name."""
+        """Add a row; replaces an earlier one of the same name."""
         rows = [kept for kept in self.values["rows"] if kept["name"] != row["name"]]
         self.values["rows"] = [*rows, row]
         self.save()
 
     def merge(self, path: Path) -> None:
-        """Take over what a part wrote into a book of its own."""
+        """Add everything that a part wrote to its own file."""
         if path.exists():
             other = json.loads(path.read_text())
             self.values["machine"] |= other["machine"]
@@ -64,7 +64,7 @@ class Book:
                 self.add(row)
 
     def save(self) -> None:
-        """Write it all; a reader never sees half of it."""
+        """Write the file atomically."""
         self.values["acceptance"] = answers(self.values["rows"])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(self.path.name + ".part")
@@ -73,13 +73,13 @@ class Book:
 
 
 class Recorder:
-    """What a part writes its figures with."""
+    """Writes the figures of a part."""
 
     def __init__(self, book: Book, device: str) -> None:
         self.book, self._device = book, device
 
     def row(self, name: str, samples: Sequence[float], unit: str = "s", **parameters: Any) -> dict[str, Any]:
-        """Keep a figure with its spread, and say it."""
+        """Save a figure with its spread, and print it."""
         row = measure.row(name, samples, unit, **parameters) | {"device": self._device}
         row["commit"] = os.environ.get("ACFD_COMMIT") or row["commit"]
         self.book.add(row)
@@ -88,6 +88,6 @@ class Recorder:
         return row
 
     def fact(self, **facts: Any) -> None:
-        """Keep what is no figure."""
+        """Save and print other facts."""
         self.book.note_machine(**facts)
         print(f"  {facts}", flush=True)

@@ -1,4 +1,4 @@
-"""The two ceilings of a GPU, measured: bytes a second through its memory, operations a second of its matrix units."""
+"""Measures the two ceilings of a GPU: memory bandwidth, and operations per second of its matrix units."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROUNDS = 20
 
 
 def run(rig: Rig, record: Recorder) -> None:
-    """Rows of both ceilings, and of the way up from pinned memory."""
+    """Rows of both ceilings, and of the upload from pinned memory."""
     record.row("gpu_copy_rate", _copy_rates(rig), "bytes/s", bytes=_COPY_BYTES)
     record.row("gpu_matrix_rate", _matrix_rates(rig), "flop/s", side=_SIDE, dtype="float16", inputs="random")
     if not rig.is_rehearsal:
@@ -26,13 +26,13 @@ def run(rig: Rig, record: Recorder) -> None:
 
 @cache
 def copy_rate(rig: Rig) -> float:
-    """Bytes a second, read and written; measured once a process."""
+    """Bytes per second, read and written; measured once per process."""
     return float(np.median(_copy_rates(rig)))
 
 
 @cache
 def matrix_rate(rig: Rig) -> float:
-    """Operations a second of an fp16 product; measured once a process."""
+    """Operations per second of an fp16 product; measured once per process."""
     return float(np.median(_matrix_rates(rig)))
 
 
@@ -67,7 +67,7 @@ def _matrix_rates(rig: Rig) -> list[float]:
 
 
 def _torch_seconds(rig: Rig, call: object, repeats: int = 3) -> float:
-    """Seconds of one call, by torch's own events, behind calls that warm up."""
+    """Seconds of one call by torch's events, after warm-up calls."""
     import torch
 
     assert callable(call)

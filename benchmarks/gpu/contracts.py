@@ -1,4 +1,4 @@
-"""The tests that need a GPU: the contract suites of ops and runners on it, NVDEC beside the CPU, a video to tracks."""
+"""The tests that need a GPU: the contract suites of ops and runners on it, NVDEC against the CPU, a video to tracks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpu.rig import Rig
 ROOT = Path(__file__).resolve().parents[2]
 _MARKED = ["-m", "gpu", "tests/test_gpu.py", "tests/ops", "tests/detect"]  # where such tests are
 _LIMIT_SECONDS = 240
-# The machine's libraries are its own: what they warn of is no fault of ours.
+# Warnings of the machine's own libraries are not errors.
 _OPTIONS = [
     "-q",
     "-p",
@@ -38,12 +38,12 @@ def run(rig: Rig, record: Recorder) -> None:
 
 
 def _ran(rig: Rig, selection: list[str]) -> tuple[int, int, list[str]]:
-    """How many tests there were and how many of them were skipped, and the names of those that failed."""
-    if rig.is_rehearsal:  # proves the reading of what pytest says
+    """Number of tests, number of skipped ones, and the names of failed ones."""
+    if rig.is_rehearsal:  # checks the parsing of pytest's output
         selection = ["tests/ops/test_merge_scales.py"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        # -P and no pythonpath: the package is taken from where it is whole, which need not be the checkout.
+        # -P and no pythonpath: import the complete package, which may be outside the checkout.
         command = [sys.executable, "-P", "-m", "pytest", *_OPTIONS, f"--junitxml={report}", *selection]
         environment = os.environ | {"FAIL_WITHOUT_GPU": "1", "PYTHONPATH": os.pathsep.join(sys.path[1:])}
         if rig.is_rehearsal:

@@ -1,4 +1,4 @@
-"""A thousand random batches with planted ties: the indices of the GPU are those of the reference, every one."""
+"""Checks a thousand random batches with planted ties: all indices of the GPU equal the reference."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Case:
 
 
 def run(rig: Rig, record: Recorder) -> None:
-    """One row: how many batches are not the reference's."""
+    """One row: number of batches that differ from the reference."""
     count = rig.scaled(BATCHES, 6)
     unequal, boxes = [], 0
     for seed in range(count):
@@ -48,12 +48,12 @@ def run(rig: Rig, record: Recorder) -> None:
 
 
 def drawn_case(seed: int, *, is_large: bool = False) -> Case:
-    """A batch whose scores and boxes come from short lists, so that they meet again and again."""
+    """A batch whose scores and boxes come from short lists, so that ties are frequent."""
     rng, spec = np.random.default_rng(seed), AnchorSpec()
     size = _LARGE if is_large else _SIZES[seed % len(_SIZES)]
     pictures, anchors = (16 if is_large else 1 + seed % _PICTURES), anchor_count(size, spec)
     levels = np.linspace(0.0, 1.0, _LEVELS).astype(np.float32)
-    # High ones are rare in a large batch: the reference's NMS goes over all pairs.
+    # Few high scores in a large batch, because the reference's NMS compares all pairs.
     weights = rng.dirichlet(np.geomspace(8.0, 0.2, _LEVELS))
     scores = rng.choice(levels, (pictures, anchors), p=weights)
     deltas = rng.choice(np.array([-1.0, -0.5, 0.0, 0.0, 0.0, 0.5, 1.0], np.float32), (pictures, anchors, 4))
@@ -73,7 +73,7 @@ def drawn_case(seed: int, *, is_large: bool = False) -> Case:
 
 
 def compare(rig: Rig, case: Case) -> tuple[str, int]:
-    """What differs from the reference, "" if nothing; and how many candidates were compared."""
+    """The difference from the reference, "" if none, and the number of compared candidates."""
     from acfd_stream.ops.cuda.faces import AnchorDecoder, Suppressor
 
     device, to_host = rig.ops.device, rig.ops.to_host
@@ -88,7 +88,7 @@ def compare(rig: Rig, case: Case) -> tuple[str, int]:
     chosen = to_host(decoder.indices)
     seen = 0
     for at in range(pictures):
-        law = host_ops.decode_anchors(
+        candidates = host_ops.decode_anchors(
             case.scores[at],
             case.deltas[at],
             case.size,
@@ -98,20 +98,20 @@ def compare(rig: Rig, case: Case) -> tuple[str, int]:
             case.candidates,
             backend="reference",
         )
-        seen += len(law)
-        fault = _fault(law, chosen[at], kept[at], case)
+        seen += len(candidates)
+        fault = _fault(candidates, chosen[at], kept[at], case)
         if fault:
-            return f"picture {at}: {fault} ({len(law)} candidates, IoU {case.iou})", seen
+            return f"picture {at}: {fault} ({len(candidates)} candidates, IoU {case.iou})", seen
     return "", seen
 
 
-def _fault(law: host_ops.Candidates, chosen: Any, kept: Any, case: Case) -> str:
-    """What of one picture differs."""
-    if not np.array_equal(chosen[: len(law)], law.indices):
+def _fault(candidates: host_ops.Candidates, chosen: Any, kept: Any, case: Case) -> str:
+    """The difference of one picture, or ""."""
+    if not np.array_equal(chosen[: len(candidates)], candidates.indices):
         return "other anchors were chosen"
-    expected = host_ops.nms(law.boxes_xyxy, law.scores, case.iou, backend="reference")[: case.faces]
+    expected = host_ops.nms(candidates.boxes_xyxy, candidates.scores, case.iou, backend="reference")[: case.faces]
     head, rows = kept
     if int(head["count"]) != len(expected) or not np.array_equal(rows["index"], expected):
         return "other boxes were kept"
-    same_boxes = np.array_equal(rows["box"], law.boxes_xyxy[expected])
-    return "" if same_boxes and np.array_equal(rows["score"], law.scores[expected]) else "boxes or scores differ"
+    same_boxes = np.array_equal(rows["box"], candidates.boxes_xyxy[expected])
+    return "" if same_boxes and np.array_equal(rows["score"], candidates.scores[expected]) else "boxes or scores differ"

@@ -1,4 +1,4 @@
-"""How busy cores, GPU and NVDEC are while something runs."""
+"""Utilisation of cores, GPU and NVDEC while something runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STEP_SECONDS = 0.1
 
 
 class Gauge:
-    """Samples the GPU while it is entered; shares afterwards. Without NVML only the cores are known."""
+    """Context manager that samples the GPU; shares are available afterwards. Without NVML only the cores are known."""
 
     def __init__(self) -> None:
         self.cores = 0.0  # of this process; 1.0: one core all the time
@@ -37,7 +37,7 @@ class Gauge:
         self._thread.join()
 
     def mean(self, what: str) -> float | None:
-        """Share of the time that ``what`` ("gpu", "nvdec", "memory") was busy; None where nobody knows."""
+        """Share of time that ``what`` ("gpu", "nvdec", "memory") was busy; None if unknown."""
         values = self.samples[what]
         return float(np.mean(values)) if values else None
 

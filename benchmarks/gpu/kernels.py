@@ -1,4 +1,4 @@
-"""The kernels by themselves: their time beside that of the bytes they move, and beside torchvision's way."""
+"""Times the kernels alone, against the time to move their bytes and against torchvision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROUNDS = 60
 
 
 def on_device(rig: Rig, picture: Picture) -> Picture:
-    """``picture`` with its planes on the GPU; in a rehearsal as it is."""
+    """``picture`` with its planes on the GPU; unchanged in a rehearsal."""
     if rig.is_rehearsal:
         return picture
     from dataclasses import replace
@@ -41,7 +41,7 @@ def on_device(rig: Rig, picture: Picture) -> Picture:
 
 
 def noise_picture(size: tuple[int, int], seed: int) -> Picture:
-    """NV12 of random samples, as NVDEC lays it out."""
+    """NV12 of random samples in NVDEC's layout."""
     rng, (height, width) = np.random.default_rng(seed), size
     luma = rng.integers(0, 256, (height, width), np.uint8)
     chroma = rng.integers(0, 256, ((height + 1) // 2, (width + 1) // 2, 2), np.uint8)
@@ -68,15 +68,15 @@ def letterbox(rig: Rig, record: Recorder) -> None:
 
 
 def _demand_equal(found: Any, picture: Picture, view: Letterbox) -> None:
-    """The first picture of the tensor is the law's, to the last bit."""
-    law = host_ops.letterbox(picture, view.content_size, view.network_size, PAD, backend="reference")
-    values = (law.astype(np.float32) - np.float32(MEAN[0])) / np.float32(STD[0])
+    """Require that the first picture of the tensor equals the reference."""
+    expected = host_ops.letterbox(picture, view.content_size, view.network_size, PAD, backend="reference")
+    values = (expected.astype(np.float32) - np.float32(MEAN[0])) / np.float32(STD[0])
     if not np.array_equal(found, values.astype(np.float16).transpose(2, 0, 1)):
         raise AssertionError("letterbox differs from the reference; nothing was timed")
 
 
 def _host_seconds(call: Any, rig: Rig) -> list[float]:
-    """What the host spends on queueing a call."""
+    """Host time to queue a call."""
     taken = []
     for _ in range(rig.scaled(_ROUNDS, 3)):
         rig.synchronize()
@@ -90,14 +90,14 @@ def _host_seconds(call: Any, rig: Rig) -> list[float]:
 
 
 def drawn_outputs(seed: int, size: tuple[int, int], spec: AnchorSpec, crowd: float = 0.05) -> tuple[Any, Any]:
-    """Scores [A] and deltas [A, 4] as a network gives them; ``crowd`` says how many anchors pass."""
+    """Scores [A] and deltas [A, 4] like a network's; ``crowd`` sets how many anchors pass."""
     rng, count = np.random.default_rng(seed), anchor_count(size, spec)
     scores = rng.beta(crowd, 4.0, count).astype(np.float32)
     return scores, rng.normal(0.0, 1.0, (count, 4)).astype(np.float32)
 
 
 def faces(rig: Rig, record: Recorder) -> None:
-    """Rows of what follows the network: of as many candidates as usual, and of a crowd."""
+    """Rows of the steps after the network: with typical candidates, and with a crowd."""
     size, spec, batch = rig.scaled((640, 640), (64, 64)), AnchorSpec(), rig.scaled(BATCH, 2)
     view = Letterbox(size, size, size)
     for name, crowd in (("", 0.05), ("_crowded", 0.4)):
@@ -144,17 +144,17 @@ def _outputs_on_device(rig: Rig, outputs: list[tuple[FloatArray, FloatArray]]) -
 def _demand_same_faces(found: Any, outputs: Any, view: Letterbox, spec: AnchorSpec) -> None:
     for detections, (scores, deltas) in zip(found, outputs, strict=True):
         size = view.network_size
-        law = host_ops.decode_anchors(
+        expected = host_ops.decode_anchors(
             scores, deltas, size, size, spec, SCORE_THRESHOLD, CANDIDATES, backend="reference"
         )
-        faces = host_ops.merge_scales([(law.boxes_xyxy, law.scores)], IOU, FACES, backend="reference")
+        faces = host_ops.merge_scales([(expected.boxes_xyxy, expected.scores)], IOU, FACES, backend="reference")
         same = np.array_equal(faces.scores, detections.scores)
         if not same or not np.array_equal(faces.boxes_xyxy, detections.boxes_xyxy):
             raise AssertionError("faces differ from the reference; nothing was timed")
 
 
 def _record_graph(rig: Rig, record: Recorder, name: str, call: Any, about: dict[str, Any]) -> None:
-    """The same as one CUDA graph."""
+    """Record the same as one CUDA graph."""
     rig.ops.begin_capture()
     call(0)
     graph = rig.ops.end_capture()
@@ -162,7 +162,7 @@ def _record_graph(rig: Rig, record: Recorder, name: str, call: Any, about: dict[
 
 
 def _record_torchvision(rig: Rig, record: Recorder, name: str, what: Any, about: dict[str, Any]) -> None:
-    """The way of torchvision on the same tensors, in turn with ours: from the outputs to faces on the host, both."""
+    """Record torchvision on the same tensors, in turn with ours: both from outputs to faces on the host."""
     maker, sets, view, spec = what
     theirs = torchvision_way.Way(rig, view.network_size, spec, SCORE_THRESHOLD, CANDIDATES, IOU)
     ours_seconds, theirs_seconds, device_seconds = [], [], []

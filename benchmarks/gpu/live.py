@@ -1,4 +1,4 @@
-"""Many live streams at once, fed by the clock into one process: how old every result is."""
+"""Latency of many live streams in one process, sent in real time."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def _record(record: Recorder, suffix: str, results: list[FrameResult], gauge: Ga
     about |= {"causes": dict(causes), "stages": stage_medians(answered), "cores": gauge.cores}
     about |= {"gpu": gauge.mean("gpu"), "nvdec": gauge.mean("nvdec")}
     row = record.row(f"gpu_live_ages{suffix}", ages, **about)
-    # Every frame counts, the dropped ones with the age at which they were given up.
+    # Every frame counts; dropped ones count with their age when dropped.
     record.row(f"gpu_live_p99{suffix}", [row["p99"]], **about)
     lost = sum(count for outcome, count in outcomes.items() if outcome != "ok") / max(1, len(results))
     record.row(f"gpu_live_lost{suffix}", [lost], "share", **about)
 
 
 def piece_list(rig: Rig, seconds: float) -> Any:
-    """A drawn 1080p clip as a live encoder sends it: when each piece is due, and its bytes."""
+    """A drawn 1080p clip like a live encoder's output: when each piece is due, and its bytes."""
     from overload import drawn_pieces
 
     return drawn_pieces(rig.scaled((1080, 1920), (90, 160)), FPS, seconds)
 
 
 def many(rig: Rig, pieces: Any, model: str, streams: int, warmup: float) -> tuple[list[FrameResult], Gauge]:
-    """Results of all streams behind their warm-up."""
+    """Results of all streams after their warm-up."""
     from acfd_stream.detect.detector import Detector
     from acfd_stream.pipeline.scheduler import Scheduler
 
@@ -80,7 +80,7 @@ def many(rig: Rig, pieces: Any, model: str, streams: int, warmup: float) -> tupl
 
 
 def live_results(pieces: Any, engine: Any, warmup_seconds: float) -> list[FrameResult]:
-    """Results of one stream that is fed by the clock; those of its first seconds are left out."""
+    """Results of one stream sent in real time, without its first seconds."""
     from acfd_stream.pipeline.session import TrackSession
     from acfd_stream.video import ByteStream
 

@@ -1,4 +1,4 @@
-"""What the machine is and what it brings: read, never changed."""
+"""Describes the machine, read-only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe() -> dict[str, Any]:
 
 
 def version(module: str) -> str | None:
-    """Version of a module; None where it cannot be loaded, with the reason if that is not its absence."""
+    """Version of a module; None if it cannot be loaded, with the reason unless it is absent."""
     try:
         return str(getattr(importlib.import_module(module), "__version__", "there"))
     except ModuleNotFoundError:
@@ -38,13 +38,13 @@ def version(module: str) -> str | None:
 
 
 def tool(name: str) -> str | None:
-    """Where a program lies."""
+    """Path of a program."""
     found = shutil.which(name)
     return found or next((str(Path(at) / name) for at in _TOOL_FOLDERS if (Path(at) / name).is_file()), None)
 
 
 def gpu_state() -> dict[str, str] | str:
-    """What nvidia-smi says now."""
+    """Current output of nvidia-smi."""
     smi = tool("nvidia-smi")
     if smi is None:
         return "no nvidia-smi"
@@ -57,7 +57,7 @@ def gpu_state() -> dict[str, str] | str:
 
 
 def find_library(name: str) -> str | None:
-    """Where the driver's library lies: as the loader sees it, or where containers put it."""
+    """Path of the driver's library, by the loader or in the usual container folders."""
     listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
     line = next((line for line in listed.splitlines() if line.strip().startswith(name)), None)
     if line is not None:
@@ -68,6 +68,6 @@ def find_library(name: str) -> str | None:
 
 
 def library_folders() -> list[str]:
-    """Folders of the driver's libraries, for LD_LIBRARY_PATH: the loader may not know them."""
+    """Folders of the driver's libraries, for LD_LIBRARY_PATH if the loader does not know them."""
     found = (find_library(name) for name in ("libcuda.so.1", "libnvcuvid.so.1"))
     return sorted({str(Path(path).parent) for path in found if path is not None})

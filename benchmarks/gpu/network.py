@@ -1,4 +1,4 @@
-"""acfd-51 on the GPU: pictures a second, the share of the matrix rate in its convolutions, three scales of a frame."""
+"""acfd-51 on the GPU: pictures per second, share of the matrix rate in convolutions, three scales of a frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROUNDS = 40
 
 
 def run(rig: Rig, record: Recorder) -> None:
-    """Rows of torch's runner; its outputs are kept for another one to be compared with."""
+    """Rows of torch's runner; saves its outputs for comparison with TensorRT."""
     with opened(rig) as (gpu, size):
         seconds, _ = network_seconds(rig, gpu, size)
         batch, about = gpu.config.batch, about_network(gpu, size)
@@ -45,7 +45,7 @@ def run(rig: Rig, record: Recorder) -> None:
 
 
 def convolutions(rig: Rig, record: Recorder) -> None:
-    """Rows of what a profile gives to convolutions, and what is left for the rest."""
+    """Rows of the profiled time in convolutions and in the rest."""
     with opened(rig) as (gpu, size):
         _, launch = network_seconds(rig, gpu, size)
         if not rig.is_rehearsal:
@@ -54,13 +54,13 @@ def convolutions(rig: Rig, record: Recorder) -> None:
 
 
 def scales(rig: Rig, record: Recorder) -> None:
-    """Rows of the whole path at three scales, by torch."""
+    """Rows of the whole path at three scales, with torch."""
     three_scales(rig, record, model_path(rig), "gpu_three_scales")
 
 
 @contextmanager
 def opened(rig: Rig) -> Iterator[tuple[Any, tuple[int, int]]]:
-    """acfd-51 by torch, and the size at which it is measured."""
+    """acfd-51 with torch, and the measured size."""
     gpu = open_network(rig, model_path(rig))
     try:
         yield gpu, rig.scaled((640, 640), (64, 64))
@@ -96,7 +96,7 @@ def model_path(rig: Rig) -> Path:
 
 
 def open_network(rig: Rig, path: Path, batch: int = 16) -> Any:
-    """By torch, on the ops of the rig."""
+    """Open with torch, on the ops of the rig."""
     from acfd_stream.detect.device import GpuNetwork
     from acfd_stream.detect.runner import read_spec
     from acfd_stream.detect.torch_runner import TorchNetwork
@@ -107,7 +107,7 @@ def open_network(rig: Rig, path: Path, batch: int = 16) -> Any:
 
 
 def network_seconds(rig: Rig, gpu: Any, size: tuple[int, int]) -> tuple[list[float], Callable[[], None]]:
-    """Time of a full batch through the network alone, on noise; and what queues one."""
+    """Time of a full batch through the network alone, on noise; and the call that queues one."""
     batch, spec = gpu.config.batch, gpu.network.spec
     anchors = anchor_count(size, spec.anchors)
     images = gpu.ops.letterboxes(batch, size, gpu.network.dtype, spec.pad, spec.mean, spec.std).images
@@ -138,7 +138,7 @@ def known_outputs(gpu: Any, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def known_images(shape: tuple[int, int, int]) -> Any:
-    """Pictures of noise [B, H, W, 3], the same wherever they are drawn."""
+    """Noise pictures [B, H, W, 3], the same on every machine."""
     return np.random.default_rng(11).integers(0, 256, (*shape, 3), np.uint8)
 
 
@@ -172,7 +172,7 @@ def _device_us(entry: Any) -> float:
 
 
 def three_scales(rig: Rig, record: Recorder, path: Path, row: str) -> None:
-    """A 1080p frame at batch 1 through the whole path: pixels in, faces out, the host waits."""
+    """A 1080p frame at batch 1 through the whole path: pixels in, faces out, with the host waiting."""
     from acfd_stream.detect.detector import Detector
 
     config = DetectConfig(scales=rig.scaled(SCALES, (64, 96)), batch=1, score_threshold=PASSING)

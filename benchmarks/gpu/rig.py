@@ -1,4 +1,4 @@
-"""What a part measures with: the GPU and its clock; or, in a rehearsal, the CPU in its place with sizes cut down."""
+"""Measures on the GPU with device times; in a rehearsal, on the CPU with smaller sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEVICE_TO_DEVICE = 3  # cudaMemcpyDeviceToDevice
 
 
 class GpuRig:
-    """A GPU. Times are the device's own, between two events."""
+    """A GPU. Times are device times between two events."""
 
     is_rehearsal = False
     device = "cuda"
@@ -46,7 +46,7 @@ class GpuRig:
         return full
 
     def name(self) -> str:
-        """What the driver calls the GPU, for rows."""
+        """The driver's name of the GPU, for rows."""
         state = gpu_state()
         return state.get("name", "a GPU") if isinstance(state, dict) else "a GPU"
 
@@ -55,7 +55,7 @@ class GpuRig:
         self.cupy.cuda.runtime.streamSynchronize(self.ops.stream)
 
     def plug(self) -> None:
-        """Keep the stream busy for some 15 ms, so that what is queued meanwhile runs back to back behind it."""
+        """Keep the stream busy for about 15 ms, so that later work runs without gaps."""
         target, source = self._plug
         for _ in range(_PLUG_COPIES):
             self.cupy.cuda.runtime.memcpyAsync(
@@ -63,7 +63,7 @@ class GpuRig:
             )
 
     def seconds(self, call: Callable[[], object]) -> float:
-        """Time on the device of what ``call`` queues, without the gaps of a host that is slower than the device."""
+        """Device time of what ``call`` queues, without gaps from a slow host."""
         self.synchronize()
         self.plug()
         begin = self.ops.mark()
@@ -80,14 +80,14 @@ class GpuRig:
 
 
 class CpuRig:
-    """The CPU in place of a GPU: proves the suite's own logic, measures nothing that counts."""
+    """The CPU instead of a GPU: tests the suite's logic; its figures are not valid."""
 
     is_rehearsal = True
     device = "cpu"
 
     @cached_property
     def ops(self) -> Any:
-        """The same kernels, run by the CPU, as the tests do."""
+        """The same kernels on the CPU, as in the tests."""
         from gpu.stand_in import host_ops
 
         return host_ops()

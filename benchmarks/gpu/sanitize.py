@@ -25,7 +25,7 @@ _LIMIT_SECONDS = 150
 
 
 def run(rig: Rig, record: Recorder) -> None:
-    """A row a tool: how much it found."""
+    """One row per tool: the number of its findings."""
     program = tool("compute-sanitizer")
     if program is None and not rig.is_rehearsal:
         raise RuntimeError("there is no compute-sanitizer on this machine")
@@ -33,10 +33,10 @@ def run(rig: Rig, record: Recorder) -> None:
         command = [sys.executable, str(SUITE), "--exercise", "--device", rig.device]
         if program is not None and not rig.is_rehearsal:
             options = ["--tool", name, "--target-processes", "all", "--print-limit", "20"]
-            if name == "memcheck":  # what CuPy asks of the runtime in vain is no fault of a kernel
+            if name == "memcheck":  # CuPy's failed queries of the runtime are not kernel errors
                 options += ["--report-api-errors", "no"]
             command = [program, *options, *command]
-        # CuPy's pool would hide what is written past the end of an array in the next one.
+        # CuPy's pool would hide writes past the end of an array.
         environment = os.environ | {"ACFD_EXERCISE_WITHOUT_POOL": "1"}
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_LIMIT_SECONDS, env=environment
@@ -50,7 +50,7 @@ def run(rig: Rig, record: Recorder) -> None:
 
 
 def exercise(rig: Rig) -> None:
-    """Every kernel once or more, over odd and even sizes, formats and rotations."""
+    """Run every kernel at least once, with odd and even sizes, formats and rotations."""
     if not rig.is_rehearsal and os.environ.get("ACFD_EXERCISE_WITHOUT_POOL") == "1":
         rig.cupy.cuda.set_allocator(None)
     rng = np.random.default_rng(7)

@@ -1,4 +1,4 @@
-"""For rehearsals: the kernels' very sources run by the CPU, as the tests run them."""
+"""For rehearsals: runs the kernels' sources on the CPU, as in the tests."""
 
 from __future__ import annotations
 

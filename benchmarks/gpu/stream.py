@@ -1,4 +1,4 @@
-"""An encoded 1080p clip from its bytes to tracks: frames a second, latency, and where the time goes."""
+"""An encoded 1080p clip from bytes to tracks: frames per second, latency, and time per stage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(rig: Rig, record: Recorder) -> None:
 
 
 def clip_path(rig: Rig) -> Path:
-    """The drawn cartoon of the demo as 1080p H.264: carried, or drawn here."""
+    """The demo's cartoon as 1080p H.264, from the package or drawn here."""
     carried = os.environ.get("ACFD_CLIP")
     if carried and not rig.is_rehearsal:
         return Path(carried)
@@ -80,13 +80,13 @@ def _tracked(clip: Path, detector: Any, video: VideoConfig) -> tuple[list[FrameR
     from acfd_stream.pipeline.session import TrackSession
 
     with TrackSession(str(clip), detector=detector, video_config=video) as session:
-        # Which decoder it became is said in the log; a figure must say it too.
+        # The log names the decoder; the figure must name it too.
         decoded_by = str(getattr(getattr(session._video, "_decoder", None), "decoded_by", "unknown"))
         return list(session), decoded_by
 
 
 def stage_medians(results: Sequence[FrameResult]) -> dict[str, float]:
-    """Median seconds of a frame in every stage."""
+    """Median seconds per frame in every stage."""
     return {
         stage: float(np.median([result.timings[stage] for result in results]))
         for stage in STAGES
@@ -105,7 +105,7 @@ def _record_gauges(record: Recorder, suffix: str, gauges: Sequence[Gauge], about
 
 
 def one_live(rig: Rig, record: Recorder) -> None:
-    """Rows of one stream at 24 frames a second: the age of every result."""
+    """Rows of one stream at 24 frames per second: the latency of every result."""
     from acfd_stream.detect.detector import Detector
 
     pieces = piece_list(rig, seconds=rig.scaled(20.0, 2.0))

@@ -1,4 +1,4 @@
-"""acfd-51 by TensorRT: builds the engine, compares it with torch's outputs, and measures. Runs in Python 3.10 too."""
+"""acfd-51 with TensorRT: builds the engine, compares it with torch's outputs, measures. Also runs in Python 3.10."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_ERROR = 1e-2  # of the norms, between two runtimes in fp16
 def run(rig: Rig, record: Recorder) -> None:
     """Rows of TensorRT's runner, and of the whole path with it."""
     if rig.is_rehearsal:
-        print("  TensorRT has no stand-in: nothing to rehearse", flush=True)
+        print("  there is no stand-in for TensorRT: nothing to rehearse", flush=True)
         return
     gpu, build_seconds = _opened(rig, model_path(rig))
     size, batch = (640, 640), gpu.config.batch
@@ -41,7 +41,7 @@ def run(rig: Rig, record: Recorder) -> None:
 
 
 def scales(rig: Rig, record: Recorder) -> None:
-    """Rows of the three scales with it: three more engines, which stay in the cache if time runs out."""
+    """Rows of three scales: three more engines, which stay in the cache if time runs out."""
     if not rig.is_rehearsal:
         three_scales(rig, record, model_path(rig), "gpu_tensorrt_three_scales")
 
@@ -59,16 +59,16 @@ def _opened(rig: Rig, path: Path) -> tuple[Any, float]:
 
 
 def _kept_matrix_rate(record: Recorder) -> float | None:
-    """What the part of the ceilings measured in this run: this Python has no torch."""
+    """The matrix rate that ``ceilings`` measured, because this Python has no torch."""
     rows = {row["name"]: row for row in record.book.values["rows"]}
     return float(rows["gpu_matrix_rate"]["median"]) if "gpu_matrix_rate" in rows else None
 
 
 def _compare(record: Recorder, gpu: Any, size: tuple[int, int], about: dict[str, Any]) -> None:
-    """Distance of the outputs from those that torch gave on the same pictures."""
+    """Difference of the outputs from torch's on the same pictures."""
     kept = WORK / "outputs.npz"
     if not kept.exists():
-        print("  no outputs of torch to compare with", flush=True)
+        print("  there are no torch outputs to compare with", flush=True)
         return
     found = known_outputs(gpu, size)
     with np.load(kept) as expected:

@@ -1,4 +1,4 @@
-"""What people do instead: threshold, top-k and boxes by torch, suppression by torchvision's ``batched_nms``."""
+"""The usual alternative: threshold, top-k and boxes with torch, NMS with torchvision's ``batched_nms``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpu.rig import Rig
 
 
 class Way:
-    """Faces of a batch of outputs, the way of torch and torchvision; without a cap on them, which would cost more."""
+    """Faces of a batch with torch and torchvision, without a limit on their number (it would cost more)."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Way:
         self._candidates = min(candidates, len(self._anchors))
 
     def faces(self, scores: Any, deltas: Any) -> Any:
-        """Boxes, scores and picture of every face of the batch, on the host."""
+        """Boxes, scores and picture index of every face of the batch, on the host."""
         torch = self._torch
         scores, deltas = (self._tensor(array) for array in (scores, deltas))
         best, places = scores.topk(self._candidates, dim=1)
@@ -55,7 +55,7 @@ class Way:
         return self._torch.as_tensor(array, device=self._rig.device)
 
     def device_seconds(self, scores: Any, deltas: Any) -> float:
-        """By torch's events around all of it."""
+        """Device time by torch's events."""
         torch = self._torch
         if self._rig.is_rehearsal:
             begin = time.perf_counter()

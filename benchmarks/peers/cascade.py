@@ -1,7 +1,6 @@
-"""OpenCV's cascade on every frame: the classical detector; it does not track.
+"""OpenCV's cascade on every frame: a classical detector without tracking.
 
-OpenCV's packages carry Haar cascades only. The LBP cascades, which are faster, are files of its sources; whoever has
-one passes it as ``weights``.
+OpenCV's packages contain Haar cascades only. The faster LBP cascades are in its source tree; pass one as ``weights``.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(weights: str = "", size: str = "640", frame: str = "1080x1920") -> tuple[str, Look]:
-    """A cascade on grey frames of ``size`` pixels on the longer side, with OpenCV's own settings."""
+    """A cascade on grey frames of ``size`` pixels on the longer side, with OpenCV's default settings."""
     import cv2
     from clips import brought_to, frames_of
 
@@ -23,7 +22,7 @@ def load(weights: str = "", size: str = "640", frame: str = "1080x1920") -> tupl
     path = Path(weights) if weights else Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
     cascade = cv2.CascadeClassifier(str(path))
     if cascade.empty():
-        raise SystemExit(f"cascade: {path} is no cascade that OpenCV reads")
+        raise SystemExit(f"cascade: OpenCV cannot read {path} as a cascade")
 
     def look(clip: Path) -> Iterator[int]:
         for image in frames_of(clip):

@@ -1,4 +1,4 @@
-"""Frames a second of all contestants as bars, ours coloured."""
+"""Draws frames per second of all contestants as bars, ours coloured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.peers.field import OURS, VIDEO
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Write a PNG of the rows of a contest: a bar a contestant, and its spread."""
+    """Write a PNG of the rows of a contest: one bar per contestant with its spread."""
     from matplotlib.figure import Figure
 
     by_name = {row["name"]: row for row in rows}

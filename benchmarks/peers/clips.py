@@ -1,4 +1,4 @@
-"""How a peer that has no road of its own gets its frames: by OpenCV's reader, as most scripts do."""
+"""Frames from OpenCV's reader, as in most scripts, for peers without a decoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools that acfd_stream is compared with."""
+"""The contestants and what they are compared in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Contestant:
     """A module of this folder with its options."""
 
     name: str  # in the names of rows
-    label: str  # in tables
-    task: str  # what it finds
+    label: str  # for people
+    task: str  # what it does per frame
     module: str
     options: Mapping[str, str] = field(default_factory=dict)
     is_peer: bool = False  # needs the peers' packages

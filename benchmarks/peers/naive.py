@@ -1,7 +1,7 @@
-"""The straightforward script around the shipped network, as a competent user writes it in an afternoon.
+"""A simple script around the shipped network, as a competent user would write it.
 
-PyAV, OpenCV, OpenVINO and NumPy, each with its defaults, a frame at a time; the same network, view and thresholds as
-ours. It finds the same faces, and does not track them.
+PyAV, OpenCV, OpenVINO and NumPy with their defaults, one frame at a time, with the same network, input size and
+thresholds as ours. It finds the same faces and does not track them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCORE, IOU, CANDIDATES, FACES = 0.08, 0.55, 1000, 100
 
 
 def load(model: str = "acfd-n", size: str = "512") -> tuple[str, Look]:
-    """The model by its name or path, seen with ``size`` pixels on the longer side."""
+    """The model by name or path, with inputs of ``size`` pixels on the longer side."""
     import av
     import cv2
     import onnx
@@ -50,7 +50,7 @@ def load(model: str = "acfd-n", size: str = "512") -> tuple[str, Look]:
 
 
 def decoded(scores, deltas, size, spec):  # type: ignore[no-untyped-def]
-    """(boxes [K, 4] as x, y, width, height, scores [K]) of the best anchors that pass."""
+    """(boxes [K, 4] as x, y, width, height, scores [K]) of the best anchors above the threshold."""
     anchors = []
     for stride in spec["strides"]:
         y, x = np.mgrid[0 : -(-size[0] // stride), 0 : -(-size[1] // stride)].reshape(2, -1)

@@ -1,4 +1,4 @@
-"""acfd_stream itself: a file to face tracks, as ``acfd-stream track`` does it."""
+"""acfd_stream itself: a file to face tracks, as in ``acfd-stream track``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load(model: str = "acfd-n", size: str = "", every_frame: str = "") -> tuple[str, Look]:
-    """Faces of all frames with the shipped settings; ``size`` in pixels; with ``every_frame`` nothing is reused."""
+    """Faces of all frames with the shipped settings; ``size`` in pixels; ``every_frame`` disables reuse."""
     from acfd_stream import Detector, track_video
     from acfd_stream.config import DetectConfig, VideoConfig
 

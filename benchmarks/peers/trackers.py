@@ -1,10 +1,10 @@
-"""Trackers a user would pick instead, on detections made elsewhere; runs in an environment of its own.
+"""Alternative trackers on given detections; runs in a separate environment.
 
     python trackers.py JOBS.json TRACKS.json
 
 JOBS is a list of {"peer": "norfair" | "bytetrack", "settings": {…}, "rate": fps, "resets": [frame …], "frames":
-[[[x1, y1, x2, y2, score] …] …]}; TRACKS gets for each a list of frames, each a list of [id, x1, y1, x2, y2].
-A reset forgets every track and gives no id twice.
+[[[x1, y1, x2, y2, score] …] …]}; TRACKS contains, for each job, a list of frames, each a list of [id, x1, y1, x2, y2].
+A reset forgets every track; no ID is used twice.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Tracked = list[list[float]]  # id, x1, y1, x2, y2
 
 
 class Peer(Protocol):
-    """A tracker behind the least that all have in common."""
+    """The common interface of the trackers."""
 
     def push(self, found: Found) -> Tracked:
         """The tracks of the next frame."""
 
 
 class Norfair:
-    """norfair: Kalman filters and a greedy match by IoU; boxes are its estimates, or the detections behind them."""
+    """norfair: Kalman filters and a greedy match by IoU; boxes are its estimates, or their detections."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ def tracks_of(job: dict[str, Any]) -> list[Tracked]:
 
 
 def main(jobs: str, tracks: str) -> None:
-    """Do all jobs of a file."""
+    """Run all jobs of a file."""
     warnings.simplefilter("ignore")  # of deprecation; the versions are pinned
     done = [tracks_of(job) for job in json.loads(Path(jobs).read_text())]
     Path(tracks).write_text(json.dumps(done))

@@ -1,4 +1,4 @@
-"""What tracking alone costs: ours, norfair and supervision's ByteTrack on the same recorded detections."""
+"""Cost of tracking alone: ours, norfair and supervision's ByteTrack on the same recorded detections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Ours:
-    """``FaceTracker``, a frame at a time; what it gives back is settled frames, so some come later."""
+    """``FaceTracker``, one frame at a time; it returns final frames, some of them later."""
 
     def __init__(self) -> None:
         import numpy as np
@@ -28,14 +28,14 @@ class Ours:
         self._array, self._detections, self._tracker = np.array, Detections, FaceTracker()
 
     def push(self, found: Found) -> Tracked:
-        """The faces that are settled now."""
+        """The faces that are final now."""
         values = self._array(found, "float32").reshape(-1, 5)
         settled = self._tracker.push(self._detections(values[:, :4], values[:, 4]), is_new_shot=False)
         return [[face.track_id, *face.box_xyxy] for faces in settled for face in faces]
 
 
 def load(peer: str, rate: str = "24") -> tuple[str, Look]:
-    """A tracker with its own settings; every pass begins anew."""
+    """A tracker with its default settings; every pass starts a new one."""
     warnings.simplefilter("ignore")  # of deprecation; the versions are pinned
 
     def look(recorded: Path) -> Iterator[int]:

@@ -1,8 +1,8 @@
-"""One contestant in a process of its own, pinned to its cores: a line with an input in, a line with figures out.
+"""Runs one contestant in its own process, pinned to its cores: reads an input path per line, writes figures per line.
 
-A contestant is a module beside this one with ``load(**options) -> (description, look)``: it loads all it needs once;
-``look(path)`` then yields, frame by frame, how many boxes it has. This file and those of the peers are run by other
-environments than ours, so they import nothing of ours; ``ours.py`` is the only one that does.
+A contestant is a module in this folder with ``load(**options) -> (description, look)``: it loads everything once.
+``look(path)`` then yields the number of boxes frame by frame. This file and the peers run in another environment, so
+they import nothing of ours; only ``ours.py`` does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Look = Callable[[Path], Iterator[int]]
 
 
 def one_pass(look: Look, path: Path) -> dict[str, Any]:
-    """Frames, boxes and seconds of one pass, from opening the input to the last frame's boxes; nothing is left out."""
+    """Frames, boxes and seconds of one pass, from opening the input to the last frame's boxes."""
     frames = boxes = 0
     begin = time.perf_counter()
     for count in look(path):
@@ -31,11 +31,11 @@ def one_pass(look: Look, path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Load the contestant, say so, and answer every line of stdin."""
+    """Load the contestant, report it, and answer every line of stdin."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("module")
-    parser.add_argument("--cores", help="numbers with commas; all if not given")
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="for the contestant")
+    parser.add_argument("--cores", help="core numbers, comma-separated; default: all")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the contestant")
     arguments = parser.parse_args()
     if arguments.cores:  # before anything is imported, so that every library counts these and no others
         os.sched_setaffinity(0, [int(core) for core in arguments.cores.split(",")])

@@ -1,7 +1,7 @@
 """Ultralytics YOLO11n ``track`` with its own ByteTrack: the architecture with random weights, for speed only.
 
-Random weights find nothing, which only flatters it: no NMS worth the name and no tracks. Ultralytics is under the
-AGPL and is run, not copied.
+Random weights find nothing, which favours it: almost no NMS and no tracks. Ultralytics is under the AGPL; this script
+runs it and copies nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load(runtime: str = "torch", size: str = "640", frame: str = "1080x1920") -> tuple[str, Look]:
-    """YOLO11n by torch, as ``YOLO(…).track`` runs it; or by OpenVINO, exported for exactly this shape of ``frame``."""
+    """YOLO11n with torch, as ``YOLO(…).track`` runs it; or with OpenVINO, exported for this shape of ``frame``."""
     _kept.append(holder := tempfile.TemporaryDirectory(prefix="peers-"))
     folder = holder.name
     os.environ |= {
@@ -40,7 +40,7 @@ def load(runtime: str = "torch", size: str = "640", frame: str = "1080x1920") ->
         import openvino
 
         view = _view(frame, int(size))
-        os.chdir(folder)  # the export lies where one stands
+        os.chdir(folder)  # the export is in the working directory
         model = ultralytics.YOLO(model.export(format="openvino", imgsz=view, verbose=False), task="detect")
         version = openvino.__version__.split("-")[0]
         description = f"{own}, openvino {version}, {view[0]}×{view[1]} px"
@@ -54,14 +54,14 @@ def load(runtime: str = "torch", size: str = "640", frame: str = "1080x1920") ->
 
 
 def _view(frame: str, size: int) -> list[int]:
-    """(height, width) that YOLO's own letterbox gives a frame: the longer side ``size``, the other a multiple of 32."""
+    """(height, width) of YOLO's letterbox for a frame: the longer side ``size``, the other a multiple of 32."""
     height, width = (int(side) for side in frame.split("x"))
     scale = size / max(height, width)
     return [-(-round(side * scale) // 32) * 32 for side in (height, width)]
 
 
 def _stand_in_for_torchvision(torch: Any) -> None:
-    """Let torchvision be imported where its operators do not load beside a torch for CPUs; YOLO needs none of them."""
+    """Make torchvision importable if its operators do not load with a CPU build of torch; YOLO does not use them."""
     try:
         import torchvision  # noqa: F401
     except RuntimeError:

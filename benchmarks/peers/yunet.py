@@ -1,7 +1,7 @@
-"""OpenCV's ``FaceDetectorYN`` on every frame: YuNet, the bar for light face detectors; it does not track.
+"""OpenCV's ``FaceDetectorYN`` on every frame: YuNet, a common light face detector without tracking.
 
-Its weights are a download of their own. Without that file the same network is built here with random weights: as
-much work a frame, no faces, so no NMS.
+Its weights are a separate download. Without that file the same network is built with random weights: the same work per
+frame, no faces, so no NMS.
 
 Source: Wu, Peng, Yu, YuNet: A Tiny Millisecond-level Face Detector, sections 3.1 … 3.3; 75,856 parameters.
 """
@@ -22,7 +22,7 @@ UNLIKELY = -6.0
 
 
 def load(weights: str = "", size: str = "640", frame: str = "1080x1920") -> tuple[str, Look]:
-    """YuNet on frames that are first brought to ``size`` pixels on the longer side."""
+    """YuNet on frames resized to ``size`` pixels on the longer side."""
     import cv2
     from clips import brought_to, frames_of
 
@@ -47,7 +47,7 @@ def load(weights: str = "", size: str = "640", frame: str = "1080x1920") -> tupl
 
 
 def write_network(path: Path, height: int, width: int) -> int:
-    """YuNet with random weights as FaceDetectorYN takes it; the number of its parameters, batch norms counted."""
+    """Write YuNet with random weights for FaceDetectorYN; returns its number of parameters with batch norms."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -90,7 +90,7 @@ class _Drawing:
     def convolution(
         self, given: str, taken: int, out: int, side: int, *, stride: int = 1, groups: int = 1, bias: float = 0.0
     ) -> str:
-        """A convolution with bias, weights as He draws them."""
+        """A convolution with bias, He-initialised weights."""
         shape, label = (out, taken // groups, side, side), f"weight_{len(self.nodes)}"
         deviation = (2.0 / (shape[1] * side * side)) ** 0.5
         kernel = self._rng.normal(0.0, deviation, shape).astype(self._np.float32)
@@ -130,7 +130,7 @@ class _Drawing:
         return found
 
     def rows(self, given: str, channels: int, *, is_score: bool, name: str) -> None:
-        """An output: a row a place."""
+        """An output: one row per cell."""
         label = f"shape_{name}"
         self.weights.append(self._constant(self._np.array([1, -1, channels], self._np.int64), label))
         last = self.node("Transpose", [given], perm=[0, 2, 3, 1])
