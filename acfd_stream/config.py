@@ -268,7 +268,7 @@ class SchedulerConfig:
 
 
 @dataclass(frozen=True)
-class LaneConfig:
+class StreamQueueConfig:
     """What one stream may demand of the engine."""
 
     priority: int = 1

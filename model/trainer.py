@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from acfd_stream.config import require
 from acfd_stream.errors import ConfigError
-from acfd_stream.heap import trim
+from acfd_stream.malloc import trim
 from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
 
 from .augment import make_example

@@ -5,18 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-
-from acfd_stream.cli import main
-from acfd_stream.model.toon import render, write_clip
-from acfd_stream.service.settings import SourceSettings
-from tests.service.rig import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,18 +11,18 @@ _NO_PINGS_MS = 2**31 - 1
 
 @dataclass(frozen=True)
 class KeepaliveConfig:
-    """How each end finds out that the other is gone. A server closes connections whose pings come too often."""
+    """How each side detects that the other is gone. A server closes connections that ping too often."""
 
     ping_seconds: float = 30.0
-    """Silence after which a ping is sent, seconds, >= 1; 0: never."""
+    """Idle time after which a ping is sent, seconds, >= 1; 0: never."""
     timeout_seconds: float = 10.0
-    """Without an answer for so long the connection counts as dead, seconds, > 0."""
+    """How long to wait for the reply to a ping before the connection is closed, seconds, > 0."""
     least_ping_seconds: float = 10.0
-    """Of the server: pings that come faster than this are strikes, seconds, > 0."""
+    """Server only: pings at shorter intervals count as strikes, seconds, > 0."""
     strikes: int = 2
-    """Of the server: so many strikes are borne; 0: any number."""
+    """Server only: number of strikes that are tolerated; 0: any number."""
     pings_without_calls: bool = True
-    """Whether idle connections are pinged, and may be."""
+    """Whether to send, and allow, pings on connections without calls."""
 
     def __post_init__(self) -> None:
         require(self.ping_seconds == 0 or self.ping_seconds >= 1, "ping_seconds", self.ping_seconds, "0 or >= 1")
