@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive import key, remote
+from acfd_stream.archive import key
 from acfd_stream.archive.find import Video
 from acfd_stream.archive.key import Settings, episode_key, known_content, read_content
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import MediaError, OverloadedError
+from acfd_stream.recording import remote
 from acfd_stream.video.origin import FileStamp, stamp_of
 
 

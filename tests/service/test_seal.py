@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service import stamps, tokens
+from acfd_stream.service.access import file_watch as stamps
+from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.service.access.interceptor import AccessConfig
 from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.v1 import stream_pb2

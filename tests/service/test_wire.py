@@ -27,12 +27,13 @@ from acfd_stream.errors import (
     ShapeError,
 )
 from acfd_stream.metrics import Metrics
-from acfd_stream.service import convert, tokens
+from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.service.settings import Limits, ServiceSettings, read_settings
 from acfd_stream.service.status import StatusError, draining, status_of
 from acfd_stream.service.streams.response_queue import Note, Outbox, Settled
 from acfd_stream.types import DropReason, Face, FaceState, FrameResult, MediaInfo, Outcome, Stage, Verdict
 from acfd_stream.v1 import types_pb2
+from acfd_stream.wire import messages as convert
 
 BOX = (0.1, 1 / 3, 100.7, 2**0.5 * 100)
 RESULT = FrameResult(
