@@ -95,7 +95,7 @@ def _cpu_model() -> str:
 
 def commit() -> str:
     """Short hash of the checkout; ``-dirty`` if anything but result files differs from it."""
-    figures = [":!benchmarks/results", ":!README.md"]
+    figures = [":!benchmarks/results", ":!README.md", ":!docs"]
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *figures)
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
 

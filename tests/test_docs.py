@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
+LINK = re.compile(r'(?:\]\(|src=")(?!https?:)([^)"\s]+)[)"]')
 FENCE = re.compile(r"(?ms)^```.*?^```$")
 
 
@@ -70,5 +70,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 def test_a_link_without_its_file_or_heading_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# A `b`, c!\n# Twice\n# Twice\n[1](#a-b-c) [2](#twice-1) [3](#twice-2) [4](no.md) [5](page.md#no)")
-    assert broken_links(page) == ["#twice-2", "no.md", "page.md#no"]
+    headings = "# A `b`, c!\n# Twice\n# Twice\n"
+    links = '[1](#a-b-c) [2](#twice-1) [3](#twice-2) [4](no.md) [5](page.md#no) <img src="no.png">'
+    page.write_text(headings + links)
+    assert broken_links(page) == ["#twice-2", "no.md", "page.md#no", "no.png"]
