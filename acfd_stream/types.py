@@ -6,17 +6,21 @@ Every room speaks in these; the module imports nothing of ours. Boxes are always
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the command line and clients load this module, and need no NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
-IndexArray = NDArray[np.int64]
-PlaneArray = NDArray[Any]  # uint8, or uint16 holding more than 8 bits; on a GPU an array of CuPy's
+    FloatArray = NDArray[np.float32]
+    IndexArray = NDArray[np.int64]
+    PlaneArray = NDArray[Any]  # uint8, or uint16 holding more than 8 bits; on a GPU an array of CuPy's
+else:
+    FloatArray = IndexArray = PlaneArray = Any
 
 
 class PixelFormat(Enum):
@@ -116,6 +120,8 @@ class Detections:
     @classmethod
     def empty(cls) -> Detections:
         """No faces."""
+        import numpy as np
+
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
 
@@ -128,12 +134,49 @@ class FaceState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face of one frame."""
+    """One face of one frame.
 
-    track_id: int  # from 1, never used twice in a stream
-    box_xyxy: tuple[float, float, float, float]  # display pixels
-    score: float  # in [0, 1]; of a filled face the lower of its neighbours'
+    The metadata of a field names it in result files and gives the decimals of a number. Files, checkpoints and messages
+    derive from this declaration. A further field is an int, float, bool, str or Enum with a default; it needs an entry
+    here and one of the same name in ``types.proto``.
+    """
+
+    track_id: int = field(metadata={"name": "id"})  # from 1, never used twice in a stream
+    box_xyxy: tuple[float, float, float, float] = field(metadata={"name": "box", "decimals": 2})  # display pixels
+    score: float = field(metadata={"decimals": 4})  # in [0, 1]; of a filled face the lower of its neighbours'
     state: FaceState = FaceState.DETECTED
+
+    def values(self) -> list[Any]:
+        """The values of all fields in order, exact and ready for JSON."""
+        return [each.plain(self) for each in FACE_FIELDS]
+
+    @classmethod
+    def of_values(cls, values: Iterable[Any]) -> Face:
+        """The face that ``values`` came from; fields after the last value have their defaults."""
+        return cls(*(each.kind(value) for each, value in zip(FACE_FIELDS, values, strict=False)))
+
+
+@dataclass(frozen=True, slots=True)
+class FaceField:
+    """One field of ``Face``, as files, checkpoints and messages store it."""
+
+    attribute: str  # of Face
+    name: str  # in result files
+    kind: type  # int, float, bool, str, an Enum, or tuple for a box
+    decimals: int | None  # that result files keep of a number; None: all
+
+    def plain(self, face: Face) -> Any:
+        """The field of ``face``, exact and ready for JSON."""
+        value = getattr(face, self.attribute)
+        if self.kind is tuple:
+            return list(value)
+        return value.value if isinstance(value, Enum) else value
+
+
+FACE_FIELDS = tuple(
+    FaceField(each.name, each.metadata.get("name", each.name), get_origin(kind) or kind, each.metadata.get("decimals"))
+    for each, kind in zip(fields(Face), get_type_hints(Face).values(), strict=True)
+)
 
 
 class ShotChange(Enum):

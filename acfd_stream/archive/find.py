@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES
 from acfd_stream.recording import remote
-from acfd_stream.recording.task import STATE_FOLDER, SUFFIXES
+from acfd_stream.recording.task import STATE_FOLDER
 from acfd_stream.video.origin import FileStamp, local_path, os_reason, without_secrets
 
 _SUFFIXES = """
@@ -27,10 +28,10 @@ mxf nut obu ogg ogm ogv qt rm rmvb ts vob webm wmv y4m
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """What counts as a video in a folder, in any case; a file that is named by itself counts whatever its suffix."""
 SYSTEM_FOLDERS = frozenset({"lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
-_OVERLAY = SUFFIXES["overlay"]
+_OVERLAY = ARCHIVE_SUFFIXES["overlay"]
 _MAGIC = re.compile(r"[*?\[]")
 _NAME_BYTES = 255  # of one part of a path, on every usual file system
-_LONGEST_SUFFIX = max(len(suffix) for suffix in SUFFIXES.values()) + len(".part")
+_LONGEST_SUFFIX = max(len(suffix) for suffix in ARCHIVE_SUFFIXES.values()) + len(".part")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from acfd_stream.config import (
     require,
 )
 from acfd_stream.errors import ConfigError
-from acfd_stream.recording.task import OUTPUTS, RESULTS, EpisodeTask
+from acfd_stream.outputs.formats import OUTPUTS, RESULTS
+from acfd_stream.recording.task import EpisodeTask
 
 ENGINES = ("local", "ray")
 _CONFIGS = {

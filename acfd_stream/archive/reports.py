@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.records import Episode, EpisodeRowState
 from acfd_stream.errors import AcfdError, MediaError, OutputError
-from acfd_stream.recording.task import RESULTS, EpisodeTask
+from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.recording.task import EpisodeTask
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed

@@ -23,7 +23,8 @@ from acfd_stream.archive.run_progress import Tally, Unwatched, View, Watcher
 from acfd_stream.archive.workers import Began, Crew, CrewEvent, Ended, Lost, Progressed
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
-from acfd_stream.recording.task import RESULTS, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
 from acfd_stream.video.origin import is_url, local_path, without_secrets
 
 Enlist = Callable[[int], tuple[Crew, int]]

@@ -176,11 +176,11 @@ def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
     """Write the faces of every picture to stdout; the exit code is that of the worst picture."""
     from acfd_stream.cli.detect import picture_values
     from acfd_stream.outputs.jsonl import json_line
-    from acfd_stream.outputs.target import Target
+    from acfd_stream.outputs.target import OutputTarget
 
     code = DONE
     with remote.open() as client:
-        target = Target(sys.stdout.buffer, is_streamed=True)
+        target = OutputTarget(sys.stdout.buffer, is_streamed=True)
         for name in images:
             STOP.check()
             try:

@@ -26,11 +26,11 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
     """
     from acfd_stream.detect.detector import Detector
     from acfd_stream.outputs.jsonl import json_line
-    from acfd_stream.outputs.target import Target
+    from acfd_stream.outputs.target import OutputTarget
 
     code = DONE
     with Detector.open(model, device=device, config=config) as detector:
-        target = Target(sys.stdout.buffer, is_streamed=True)
+        target = OutputTarget(sys.stdout.buffer, is_streamed=True)
         for name in images:
             STOP.check()
             try:
@@ -97,7 +97,7 @@ def picture_values(
 
     Boxes are told to 2 decimals of a pixel, scores to 4.
     """
-    from acfd_stream.outputs.jsonl import SCORE_DECIMALS, rounded, rounded_box
+    from acfd_stream.outputs.face_values import SCORE_DECIMALS, rounded, rounded_box
 
     told = [
         {"box": rounded_box((x1, y1, x2, y2)), "score": rounded(score, SCORE_DECIMALS)}

@@ -160,7 +160,7 @@ class _Costs:
         self._work = array("d")
 
     def count(self, result: FrameResult) -> None:
-        from acfd_stream.outputs.report.words import WAITING_STAGES
+        from acfd_stream.outputs.report.text_format import WAITING_STAGES
 
         work = {stage: seconds for stage, seconds in result.timings.items() if stage not in WAITING_STAGES}
         for stage, seconds in work.items():

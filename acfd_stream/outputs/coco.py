@@ -1,8 +1,8 @@
-"""Results as COCO JSON: an image a frame, an annotation a face, one category; loads in pycocotools.
+"""Results as COCO JSON: one image per frame, one annotation per face, one category; loads in pycocotools.
 
-Boxes are ``[x, y, width, height]`` in display pixels. What COCO has no word for is named as TAO names it: the video,
-its tracks, and in each annotation the ``track_id``. Annotations are written as they come; of a frame only three
-numbers are remembered until the list of images, which is the file's second half.
+Boxes are ``[x, y, width, height]`` in display pixels. What COCO does not define has TAO's names: the video, its tracks,
+and the ``track_id`` of an annotation. Annotations are written at once. Three numbers per frame are kept for the list of
+images, which is the second half of the file.
 """
 
 from __future__ import annotations
@@ -13,24 +13,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from acfd_stream.outputs.jsonl import (
-    BOX_DECIMALS,
-    SCORE_DECIMALS,
-    SECONDS_DECIMALS,
-    JsonlLines,
-    header_values,
-    rounded,
-    rounded_box,
-)
+from acfd_stream.outputs.face_values import BOX_DECIMALS, face_values, rounded
+from acfd_stream.outputs.jsonl import SECONDS_DECIMALS, JsonlLines, header_values
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import Face, FrameResult
 
 _VIDEO_ID = _CATEGORY_ID = 1
-_IMAGES_A_PIECE = 100
+_IMAGES_PER_PIECE = 100
 
 
-class CocoObjects:
-    """An ``Encoder`` of COCO JSON, an object a line."""
+class CocoEncoder:
+    """An ``Encoder`` of COCO JSON, one object per line."""
 
     def __init__(self, header: ResultHeader) -> None:
         self._header = header
@@ -40,7 +33,7 @@ class CocoObjects:
         self._tracks: set[int] = set()
 
     def header(self) -> bytes:
-        """All that is known before the first frame."""
+        """The category, the video and the start of the annotations."""
         height, width = self._header.display_size
         video = {"id": _VIDEO_ID, "name": self._header.source, "width": width, "height": height}
         category = {"id": _CATEGORY_ID, "name": "face", "supercategory": "character"}
@@ -53,20 +46,21 @@ class CocoObjects:
         self._images.extend((result.index, result.pts, result.shot))
         return b"".join(self._annotation(_image_id(result.index), face) for face in result.faces)
 
-    def end(self, end: ResultEnd) -> Iterable[bytes]:
-        """The images, the tracks, and what is said of the whole."""
+    def trailer(self, end: ResultEnd) -> Iterable[bytes]:
+        """The images, the tracks, and the values of the header and closing lines."""
         yield b'\n],\n"images": ['
         yield from self._image_pieces()
         yield b'\n],\n"tracks": ['
         tracks = ({"id": track, "video_id": _VIDEO_ID, "category_id": _CATEGORY_ID} for track in sorted(self._tracks))
         yield b",".join(b"\n" + _json(track) for track in tracks)
-        said = {"description": "Face tracks of acfd-stream", **header_values(self._header)}
-        said.update(self._lines.end_values(end))
-        del said["type"]
-        yield b'\n],\n"info": ' + _json(said) + b"}\n"
+        info = {"description": "Face tracks of acfd-stream", **header_values(self._header)}
+        info.update(self._lines.end_values(end))
+        del info["type"]
+        yield b'\n],\n"info": ' + _json(info) + b"}\n"
 
     def _annotation(self, image_id: int, face: Face) -> bytes:
-        x1, y1, x2, y2 = rounded_box(face.box_xyxy)
+        stored = face_values(face)
+        x1, y1, x2, y2 = stored.pop("box")
         width, height = rounded(x2 - x1, BOX_DECIMALS), rounded(y2 - y1, BOX_DECIMALS)
         self._annotations += 1
         self._tracks.add(face.track_id)
@@ -77,25 +71,25 @@ class CocoObjects:
             "bbox": [x1, y1, width, height],
             "area": rounded(width * height, 2 * BOX_DECIMALS),
             "iscrowd": 0,
-            "score": rounded(face.score, SCORE_DECIMALS),
-            "track_id": face.track_id,
+            "score": stored.pop("score"),
+            "track_id": stored.pop("id"),
             "video_id": _VIDEO_ID,
-            "state": face.state.value,
+            **stored,
         }
         return (b",\n" if self._annotations > 1 else b"\n") + _json(values)
 
     def _image_pieces(self) -> Iterator[bytes]:
         piece: list[bytes] = []
-        for place in range(0, len(self._images), 3):
-            piece.append((b",\n" if place else b"\n") + _json(self._image(*self._images[place : place + 3])))
-            if len(piece) == _IMAGES_A_PIECE:
+        for at in range(0, len(self._images), 3):
+            piece.append((b",\n" if at else b"\n") + _json(self._image(*self._images[at : at + 3])))
+            if len(piece) == _IMAGES_PER_PIECE:
                 yield b"".join(piece)
                 piece = []
         yield b"".join(piece)
 
     def _image(self, index: int, pts: int, shot: int) -> dict[str, Any]:
         height, width = self._header.display_size
-        # The name that ``ffmpeg -i NAME -fps_mode passthrough FOLDER/%06d.jpg`` gives the frame's picture.
+        # As ``ffmpeg -i NAME -fps_mode passthrough FOLDER/%06d.jpg`` names the frame's picture.
         name = f"{PurePosixPath(self._header.source).stem}/{_image_id(index):06d}.jpg"
         return {
             "id": _image_id(index),
@@ -111,7 +105,7 @@ class CocoObjects:
 
 
 def _image_id(index: int) -> int:
-    return index + 1  # some readers take 0 for none
+    return index + 1  # some readers treat 0 as none
 
 
 def _json(values: dict[str, Any]) -> bytes:

@@ -1,38 +1,23 @@
-"""Results as JSON lines, streamed: a header, a line a frame, a closing line.
+"""Results as JSON lines, streamed: a header, one line per frame, a closing line.
 
-Rounding is part of the format, so that the same input, model and settings give the same bytes: boxes to 2 decimals
-of a pixel, scores to 4, seconds to 6. ``pts_filled`` and ``truncated`` stand in a frame line only when true,
-``error`` and ``warnings`` in the closing line only when there are any. Text is UTF-8; a byte of a file name
-that is not text comes as a lone surrogate escape, as ``os.fsdecode`` gives it.
+A frame line has ``pts_filled`` and ``truncated`` only if they are true; the closing line has ``error`` and ``warnings``
+only if there are any. Text is UTF-8; a byte of a file name that is not text becomes a lone surrogate escape, as in
+``os.fsdecode``. A file without its closing line is unfinished. ``face_values`` rounds faces; seconds have 6 decimals.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from acfd_stream.errors import OutputError
-from acfd_stream.outputs.target import Target
+from acfd_stream.outputs.face_values import face_of, face_values, rounded
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
-from acfd_stream.types import Face, FaceState, FrameResult
+from acfd_stream.types import FrameResult
 
 FORMAT_VERSION = 1
-BOX_DECIMALS = 2
-SCORE_DECIMALS = 4
 SECONDS_DECIMALS = 6
-
-
-def rounded(value: float, decimals: int) -> float:
-    """``value`` rounded to ``decimals``, never minus zero."""
-    return round(float(value), decimals) + 0.0
-
-
-def rounded_box(box_xyxy: tuple[float, float, float, float]) -> list[float]:
-    """[x1, y1, x2, y2] as it stands in a result line, pixels."""
-    return [rounded(value, BOX_DECIMALS) for value in box_xyxy]
 
 
 def json_line(values: Mapping[str, Any]) -> bytes:
@@ -42,17 +27,17 @@ def json_line(values: Mapping[str, Any]) -> bytes:
 
 
 class JsonlLines:
-    """Results as lines, one after the other; what it remembers between them can be saved and given to another one."""
+    """An ``Encoder`` of JSON lines. Its state can be saved, and another one continues from it."""
 
     def __init__(self, header: ResultHeader, state: Mapping[str, Any] | None = None) -> None:
-        """Begin, or go on behind the line after which ``state`` was taken."""
+        """Start, or continue after the line at which ``state`` was saved."""
         self._header = header
         self._frames: int = 0 if state is None else state["frames"]
         self._first_pts: int | None = None if state is None else state["first_pts"]
         self._last_pts: int = 0 if state is None else state["last_pts"]
 
     def state(self) -> dict[str, Any]:
-        """What later lines depend on, ready for ``json.dumps``."""
+        """The state that later lines depend on, ready for ``json.dumps``."""
         return {"frames": self._frames, "first_pts": self._first_pts, "last_pts": self._last_pts}
 
     def header(self) -> bytes:
@@ -68,15 +53,19 @@ class JsonlLines:
         """The closing line."""
         return json_line(self.end_values(end))
 
+    def trailer(self, end: ResultEnd) -> Iterable[bytes]:
+        """The closing line, as an ``Encoder`` returns it."""
+        return (self.end(end),)
+
     def count(self, result: FrameResult) -> None:
-        """Take a frame into account without its line: other formats say of their end what the closing line says."""
+        """Count a frame without encoding it, for formats that contain the closing line."""
         self._frames += 1
         self._last_pts = result.pts
         if self._first_pts is None:
             self._first_pts = result.pts
 
     def end_values(self, end: ResultEnd) -> dict[str, Any]:
-        """What stands in the closing line."""
+        """The values of the closing line."""
         values: dict[str, Any] = {
             "type": "end",
             "frames": self._frames,
@@ -92,7 +81,7 @@ class JsonlLines:
 
     @property
     def duration_seconds(self) -> float:
-        """From the first frame to the last, and one frame more where the rate is known."""
+        """From the first frame to the last, plus one frame if the rate is known."""
         if self._first_pts is None:
             return 0.0
         shown = (self._last_pts - self._first_pts) * self._header.time_base
@@ -100,58 +89,13 @@ class JsonlLines:
 
     @property
     def end_seconds(self) -> Fraction:
-        """Presentation time at which the last frame leaves the screen, as exact as the closing line is."""
+        """Presentation time at which the last frame ends, as exact as the closing line."""
         begin = (self._first_pts or 0) * self._header.time_base
         return begin + Fraction(str(self.duration_seconds))
 
 
-class JsonlWriter:
-    """Writes to the final name as frames come, one whole line at a time.
-
-    Without its closing line a file is unfinished: that is how ``abort``, a kill or a power cut leaves it.
-    """
-
-    def __init__(self, place: str | Path | BinaryIO, header: ResultHeader) -> None:
-        """Open ``place`` and write the header line.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        self._lines = JsonlLines(header)
-        self._target = Target(place, is_streamed=True)
-        self._target.write(self._lines.header())
-
-    def write(self, result: FrameResult) -> None:
-        """Write the frame's line.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        if not self._target.is_open:
-            raise OutputError(f"cannot write {self._target.name}: it is closed")
-        self._target.write(self._lines.frame(result))
-
-    def close(self, end: ResultEnd) -> None:
-        """Write the closing line; an input that broke closes with ``"complete": false``.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        if not self._target.is_open:
-            return
-        self._target.write(self._lines.end(end))
-        self._target.finish()
-
-    def abort(self, *, is_failure: bool = False) -> None:
-        """Stop without the closing line; whole lines stay, under the final name unless ``is_failure``."""
-        if is_failure:
-            self._target.set_aside()
-        else:
-            self._target.leave()
-
-
 def header_values(header: ResultHeader) -> dict[str, Any]:
-    """What stands in the header line."""
+    """The values of the header line."""
     height, width = header.display_size
     return {
         "type": "header",
@@ -173,7 +117,7 @@ def _frame_values(result: FrameResult) -> dict[str, Any]:
         "time": rounded(result.pts_seconds, SECONDS_DECIMALS),
         "shot": result.shot,
         "reused": result.reused,
-        "faces": [_face_values(face) for face in result.faces],
+        "faces": [face_values(face) for face in result.faces],
     }
     if result.is_pts_filled:
         values["pts_filled"] = True
@@ -182,25 +126,14 @@ def _frame_values(result: FrameResult) -> dict[str, Any]:
     return values
 
 
-def _face_values(face: Face) -> dict[str, Any]:
-    return {
-        "id": face.track_id,
-        "box": rounded_box(face.box_xyxy),
-        "score": rounded(face.score, SCORE_DECIMALS),
-        "state": face.state.value,
-    }
-
-
 def frame_of(values: Mapping[str, Any], time_base: Fraction) -> FrameResult:
-    """The frame of a parsed frame line, as exact as the line is; ``time_base`` stands in the header line."""
+    """The frame of a parsed frame line, as exact as the line; ``time_base`` is in the header line."""
     return FrameResult(
         index=values["index"],
         pts=values["pts"],
         time_base=time_base,
         pts_seconds=float(values["pts"] * time_base),
-        faces=tuple(
-            Face(face["id"], tuple(face["box"]), face["score"], FaceState(face["state"])) for face in values["faces"]
-        ),
+        faces=tuple(face_of(face) for face in values["faces"]),
         shot=values["shot"],
         reused=values["reused"],
         is_pts_filled=values.get("pts_filled", False),

@@ -1,20 +1,20 @@
-"""Results as MOTChallenge text, a row a face, as TrackEval reads it.
+"""Results as MOTChallenge text, one row per face, as TrackEval reads it.
 
-``frame,id,x,y,width,height,score,-1,-1,-1``: frames count from 1, x and y are the left top corner in display
-pixels from 0, to 2 decimals; scores to 4. The format has no header and no end.
+``frame,id,x,y,width,height,score,-1,-1,-1``: frames count from 1; x and y are the top left corner in display pixels
+from 0, with 2 decimals; scores have 4. The format has no header and no end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from acfd_stream.outputs.jsonl import rounded_box
+from acfd_stream.outputs.face_values import rounded_box
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import Face, FrameResult
 
 
-class MotRows:
-    """An ``Encoder`` of MOTChallenge rows, which keep nothing of the header."""
+class MotEncoder:
+    """An ``Encoder`` of MOTChallenge rows; it ignores the header."""
 
     def __init__(self, header: ResultHeader) -> None:
         pass
@@ -24,15 +24,15 @@ class MotRows:
         return b""
 
     def frame(self, result: FrameResult) -> bytes:
-        """The frame's rows; a frame without faces has none."""
+        """The frame's rows, one per face."""
         return b"".join(_row(result.index + 1, face) for face in result.faces)
 
-    def end(self, end: ResultEnd) -> Iterable[bytes]:
+    def trailer(self, end: ResultEnd) -> Iterable[bytes]:
         """Nothing."""
         return ()
 
 
 def _row(frame: int, face: Face) -> bytes:
     x1, y1, x2, y2 = rounded_box(face.box_xyxy)
-    place = f"{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
-    return f"{frame},{face.track_id},{place},{face.score:z.4f},-1,-1,-1\n".encode("ascii")
+    box = f"{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
+    return f"{frame},{face.track_id},{box},{face.score:z.4f},-1,-1,-1\n".encode("ascii")

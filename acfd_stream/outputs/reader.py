@@ -1,7 +1,7 @@
-"""A finished JSONL result, read back as what it was written from; every other format is made from it.
+"""Reads a finished JSONL result; every other format is made from it.
 
-``read_results`` looks at both ends of the file and holds nothing of its middle: frames are read a line at a time,
-as often as they are asked for. Written again as JSONL they give the same bytes.
+``read_results`` reads only both ends of the file. Iteration reads the frames line by line, as often as needed. Writing
+them as JSONL again gives the same bytes.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _ROUNDING_SECONDS = Fraction(1, 10**SECONDS_DECIMALS)
 
 @dataclass(frozen=True)
 class ResultFile:
-    """A result that ends with its closing line. Iterating reads the frames in order, each time from the first."""
+    """A result with its closing line. Each iteration reads all frames in order."""
 
     path: Path
-    header: ResultHeader  # its frame rate is what the duration leaves for the last frame
+    header: ResultHeader  # its frame rate is derived from the duration of the last frame
     end: ResultEnd
     frames: int
     duration_seconds: float
@@ -37,7 +37,7 @@ class ResultFile:
         """The frames.
 
         Raises:
-            MediaError: the file cannot be read, or a line is none of ours.
+            MediaError: the file cannot be read, or a line is invalid.
         """
         found = 0
         with _open(self.path) as file:
@@ -56,7 +56,7 @@ def read_results(path: str | Path) -> ResultFile:
     """The result at ``path``, with its header and closing line already read.
 
     Raises:
-        MediaError: the file cannot be read, is no such result, or has no closing line.
+        MediaError: the file cannot be read, is no JSONL result, or has no closing line.
     """
     path = Path(path)
     with _open(path) as file:
@@ -122,7 +122,7 @@ def _frame(path: Path, values: dict[str, Any], time_base: Fraction, where: str) 
 
 
 def _last_two_lines(file: BinaryIO) -> tuple[bytes, bytes]:
-    """The last lines of ``file`` with their newlines, read from behind."""
+    """The last two lines of ``file`` with their newlines, read backwards."""
     at = file.seek(0, os.SEEK_END)
     tail = b""
     while at > 0 and tail.count(b"\n", 0, -1) < 2:

@@ -1,4 +1,4 @@
-"""Where the bytes of a result go: a file that is never half under a name that says whole, or a stream."""
+"""Destinations of result bytes: a file that gets its final name only when complete, or a stream."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from acfd_stream.errors import OutputError
-
-PART_SUFFIX = ".part"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from acfd_stream.files import DISK_FULL, PART_SUFFIX
 
 
-class Target:
-    """A place that takes whole pieces of bytes.
+class OutputTarget:
+    """A destination that receives whole pieces of bytes.
 
-    A regular file is opened under its own name when ``is_streamed`` (its format marks its own end), else as
-    ``NAME.part`` until ``finish``. When a write fails the file is cut back to the last whole piece and left as
-    ``NAME.part``. A link stays a link to its file. Pipes and devices have no other name and are written straight to.
+    A regular file is opened under its own name if ``is_streamed`` (its format marks its own end), else as ``NAME.part``
+    until ``finish``. If a write fails, the file is truncated to the last whole piece and left as ``NAME.part``. A link
+    stays a link to its file. Pipes and devices have no other name, so they are written directly.
     """
 
     def __init__(self, place: str | Path | BinaryIO, *, is_streamed: bool) -> None:
@@ -47,7 +45,7 @@ class Target:
             self._part = Path(f"{self._final}{PART_SUFFIX}")
             self._opened = self._final if is_streamed or is_special else self._part
             if self._final.exists() and not os.access(self._final, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a new name would go around it
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would bypass the permission
             self._raw = FileIO(os.open(self._opened, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb")
             self._is_regular = stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
             if self._is_regular:
@@ -57,11 +55,11 @@ class Target:
             raise OutputError(self._complaint(error)) from error
 
     def write(self, piece: bytes) -> None:
-        """Write all of ``piece`` and hand it to the system.
+        """Write all of ``piece`` to the operating system.
 
         Raises:
-            OutputError: it cannot be written; nothing of ``piece`` is left in a file.
-            BrokenPipeError: nobody reads the stream any more.
+            OutputError: it cannot be written; the file contains nothing of ``piece``.
+            BrokenPipeError: the reader has closed the stream.
         """
         try:
             self._write_all(piece)
@@ -76,7 +74,7 @@ class Target:
         """Close, under the final name.
 
         Raises:
-            OutputError: the file system refused at the last moment.
+            OutputError: the file system refuses.
         """
         if not self.is_open:
             return
@@ -91,19 +89,19 @@ class Target:
             raise OutputError(self._complaint(error) + self._fail()) from error
 
     def leave(self) -> None:
-        """Close where things stand: a streamed file under its own name, any other as ``NAME.part``. Never raises."""
+        """Close an unfinished file: a streamed one keeps its name, any other stays ``NAME.part``. Never raises."""
         self.is_open = False
         if self._raw is not None:
             with contextlib.suppress(OSError):
                 self._raw.close()
 
     def set_aside(self) -> None:
-        """Close, and leave what was written as ``NAME.part``. Never raises."""
+        """Close, and keep what was written as ``NAME.part``. Never raises."""
         if self.is_open:
             self._fail()
 
     def _claim(self, file: int) -> None:
-        """Empty the file, unless another process is writing to it: two at once would leave a mixture of both."""
+        """Empty the file, unless another process is writing to it."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -122,7 +120,7 @@ class Target:
             rest = rest[self._raw.write(rest) :]
 
     def _fail(self) -> str:
-        """Put what was written aside; the tail of the message that says where it is."""
+        """Keep what was written as ``NAME.part``; returns the end of the message that names it."""
         self.is_open = False
         if self._raw is None or not self._is_regular:
             self.leave()
@@ -141,5 +139,5 @@ class Target:
 
     def _complaint(self, error: Exception) -> str:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        advice = "make room or choose" if isinstance(error, OSError) and error.errno in _FULL else "choose"
+        advice = "make room or choose" if isinstance(error, OSError) and error.errno in DISK_FULL else "choose"
         return f"cannot write {self.name}: {reason}; {advice} another place"

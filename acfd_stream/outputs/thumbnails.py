@@ -1,7 +1,8 @@
-"""Which frame shows each track best, told from its results alone; whoever has the pixels cuts the pictures out.
+"""Selects the frame for each track's thumbnail from results alone; the caller cuts it out of the video.
 
-``best_faces`` reads results once and holds one face a track. A good one was detected, not filled in, surely a face,
-and large: up to ``ENOUGH_PIXELS`` a side, for more a thumbnail does not show. Of equals the earliest wins.
+``best_faces`` reads results once and keeps one face per track. The best face is detected (not filled), has a high
+score, and is large: sides count up to ``ENOUGH_PIXELS``, the most that a thumbnail shows. Among equals the earliest
+wins.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from acfd_stream.outputs.jsonl import SCORE_DECIMALS, rounded, rounded_box
+from acfd_stream.outputs.face_values import SCORE_DECIMALS, rounded, rounded_box
 from acfd_stream.types import Face, FaceState, FrameResult
 
 ENOUGH_PIXELS = 192.0
-_ROOM = 1.5  # of the face's longer side: hair and chin stand beyond its box
+_ROOM = 1.5  # of the face's longer side, to include hair and chin
 
 
 @dataclass(frozen=True, slots=True)
 class BestFace:
-    """The face that a track's thumbnail is cut out around."""
+    """The face that a track's thumbnail shows."""
 
     track_id: int
     index: int  # of its frame
@@ -29,7 +30,7 @@ def best_faces(results: Iterable[FrameResult], display_size: tuple[int, int]) ->
     """The best face of every track, in the order of their frames.
 
     Args:
-        results: in order; those of JSON lines and those they were written from give the same faces.
+        results: in order. Results read from JSON lines and the originals give the same faces.
         display_size: (height, width), pixels.
     """
     best: dict[int, tuple[float, BestFace]] = {}
@@ -43,7 +44,7 @@ def best_faces(results: Iterable[FrameResult], display_size: tuple[int, int]) ->
 
 
 def cut_around(box_xyxy: tuple[float, float, float, float], display_size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """What is cut out for a thumbnail: a square with room around the face, moved into the picture.
+    """The rectangle of a thumbnail: a square with a margin around the face, moved into the picture.
 
     Returns:
         x1, y1, x2, y2 in whole display pixels, within the picture; a side is shorter where the picture is.

@@ -1,8 +1,8 @@
-"""Results as WebVTT: a cue for every span of time that a track is on screen, so any player shows who is there when.
+"""Results as WebVTT: one cue per time span of a track on screen, so that any player shows which tracks are visible.
 
-A span ends at the first frame without the track's face; a track that comes back after a gap has another cue. Cues stand
-in the order of their beginnings, which the format asks for: one that has ended waits while an older one is still on
-screen. Times are those of the source, in milliseconds; what lies before 0 is cut off, for WebVTT has no such times.
+A span ends at the first frame without the track's face; a track that returns after a gap gets another cue. WebVTT
+requires cues in order of their start, so an ended cue waits while an older one is still on screen. Times are those of
+the source in milliseconds. Times before 0 are cut off, because WebVTT does not allow them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
 
 
-class VttCues:
-    """An ``Encoder`` of WebVTT. The header line and the closing line stand in it as notes."""
+class VttEncoder:
+    """An ``Encoder`` of WebVTT. The header line and the closing line become notes."""
 
     def __init__(self, header: ResultHeader) -> None:
         self._time_base = header.time_base
         self._lines = JsonlLines(header)
-        self._on_screen: dict[int, Fraction] = {}  # track → when its span began, seconds
+        self._on_screen: dict[int, Fraction] = {}  # track → start of its span, seconds
         self._spans: Counter[int] = Counter()  # track → spans so far
         self._ended: list[tuple[Fraction, int, bytes]] = []  # begin, track, cue; a heap
 
@@ -32,22 +32,22 @@ class VttCues:
         return b"WEBVTT\n\n" + _note(self._lines.header())
 
     def frame(self, result: FrameResult) -> bytes:
-        """The cues that nothing older can come before any more."""
+        """The cues that no older cue can precede any more."""
         self._lines.count(result)
         now = result.pts * self._time_base
-        here = {face.track_id for face in result.faces}
-        gone = [track for track in self._on_screen if track not in here]
+        visible = {face.track_id for face in result.faces}
+        gone = [track for track in self._on_screen if track not in visible]
         for track in gone:
             self._finish(track, now)
-        for track in sorted(here - self._on_screen.keys()):
+        for track in sorted(visible - self._on_screen.keys()):
             self._on_screen[track] = now
-        return self._ripe() if gone else b""
+        return self._ready_cues() if gone else b""
 
-    def end(self, end: ResultEnd) -> Iterable[bytes]:
-        """The cues of those who stay until the end, and the closing line."""
+    def trailer(self, end: ResultEnd) -> Iterable[bytes]:
+        """The cues of tracks that last until the end, and the closing line."""
         for track in list(self._on_screen):
             self._finish(track, self._lines.end_seconds)
-        yield self._ripe()
+        yield self._ready_cues()
         yield _note(self._lines.end(end))
 
     def _finish(self, track: int, until_seconds: Fraction) -> None:
@@ -60,7 +60,7 @@ class VttCues:
         cue = f"{track}.{self._spans[track]}\n{_clock(first)} --> {_clock(last)}\nface {track}\n\n"
         heapq.heappush(self._ended, (begin, track, cue.encode("ascii")))
 
-    def _ripe(self) -> bytes:
+    def _ready_cues(self) -> bytes:
         """Ended cues up to the oldest that is still on screen."""
         oldest = min(((begin, track) for track, begin in self._on_screen.items()), default=None)
         cues = []
@@ -77,5 +77,5 @@ def _clock(milliseconds: int) -> str:
 
 
 def _note(line: bytes) -> bytes:
-    """A line of JSON as a comment block, in which no arrow may stand."""
+    """A line of JSON as a comment block, which must not contain an arrow."""
     return b"NOTE\n" + line.replace(b">", b"\\u003e") + b"\n"

@@ -1,46 +1,74 @@
-"""What every writer of results is told and must do.
+"""The input of every result writer, and the writer itself: a header, frames in order, and an end.
 
-A writer stands at the end of the flow: it gets a header, FrameResults in order, and one closing word.
+An ``Encoder`` turns results into the bytes of one format. ``Writer`` is the same for all formats: it stores the bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
+from acfd_stream.errors import OutputError
+from acfd_stream.outputs.target import OutputTarget
 from acfd_stream.types import FrameResult
 
 
 @dataclass(frozen=True, slots=True)
 class ResultHeader:
-    """What is known before the first frame. Of clock and machine it holds only what changes results: the precision."""
+    """What is known before the first frame. It contains only what determines results: no time, host name or speed."""
 
     source: str  # file name as given, or URL without its secrets
     display_size: tuple[int, int]  # (height, width), the frame of reference of all boxes
     time_base: Fraction  # seconds
     model: Mapping[str, Any]  # name, version and precision of the detector
-    settings: Mapping[str, Any] = field(default_factory=dict)  # all that changes results, and nothing else
-    frame_rate: Fraction | None = None  # average, where known: the last frame's share of the duration
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all settings that change results
+    frame_rate: Fraction | None = None  # average, if known: the last frame's share of the duration
 
 
 @dataclass(frozen=True, slots=True)
 class ResultEnd:
     """What is known after the last frame."""
 
-    tracks: int  # tracks that were given out
+    tracks: int  # number of tracks
     is_complete: bool = True  # False: the input broke before its end
-    error: str | None = None  # what broke, where it did
-    warnings: tuple[str, ...] = ()  # what was odd and did no harm
+    error: str | None = None  # what broke
+    warnings: tuple[str, ...] = ()  # problems that did not affect the results
 
 
-class Writer(Protocol):
-    """One result on its way to one place. Exactly one of ``close`` and ``abort`` ends it; a second call does nothing.
+class Encoder(Protocol):
+    """One format: results in, bytes out. A file may be cut after any piece; an empty piece writes nothing."""
 
-    After an OutputError the writer is ended: what was written lies in ``NAME.part`` and nothing under ``NAME``.
-    A reader that goes away (BrokenPipeError) is not an OutputError.
+    def header(self) -> bytes:
+        """The bytes before the first frame."""
+
+    def frame(self, result: FrameResult) -> bytes:
+        """The bytes that are complete with this frame; frames come in order."""
+
+    def trailer(self, end: ResultEnd) -> Iterable[bytes]:
+        """The remaining bytes after the last frame, in pieces."""
+
+
+class Writer:
+    """Writes one result. ``close`` or ``abort`` ends it; further calls of these two do nothing.
+
+    A format that marks its own end is written under its final name. Any other is written to ``NAME.part`` and renamed
+    when the input was read to its end. After an OutputError the writer has ended: the results so far are in
+    ``NAME.part``. A reader that closes a pipe causes a BrokenPipeError, which is not an OutputError.
     """
+
+    def __init__(self, place: str | Path | BinaryIO, encoder: Encoder, *, marks_end: bool) -> None:
+        """Open ``place`` and write the header.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._encoder = encoder
+        self._marks_end = marks_end
+        self._target = OutputTarget(place, is_streamed=marks_end)
+        self._put(encoder.header())
 
     def write(self, result: FrameResult) -> None:
         """Write one frame; frames come in order.
@@ -48,17 +76,36 @@ class Writer(Protocol):
         Raises:
             OutputError: it cannot be written.
         """
+        if not self._target.is_open:
+            raise OutputError(f"cannot write {self._target.name}: it is closed")
+        self._put(self._encoder.frame(result))
 
     def close(self, end: ResultEnd) -> None:
-        """Write what the format says at the end and give the result its final name.
+        """Write the trailer and give the result its final name, unless the input broke and only the name could say so.
 
         Raises:
             OutputError: it cannot be written.
         """
+        if not self._target.is_open:
+            return
+        for piece in self._encoder.trailer(end):
+            self._put(piece)
+        if self._marks_end or end.is_complete:
+            self._target.finish()
+        else:
+            self._target.leave()
 
     def abort(self, *, is_failure: bool = False) -> None:
-        """Stop here without a closing word. Never raises.
+        """Stop without a trailer and keep what was written. Never raises.
 
         Args:
             is_failure: as after an OutputError, leave nothing under the final name.
         """
+        if is_failure and self._marks_end:
+            self._target.set_aside()
+        else:
+            self._target.leave()
+
+    def _put(self, piece: bytes) -> None:
+        if piece:
+            self._target.write(piece)

@@ -21,7 +21,6 @@ from acfd_stream.types import (
     Detections,
     DropReason,
     Face,
-    FaceState,
     Frame,
     FrameResult,
     Outcome,
@@ -75,7 +74,7 @@ class SettledFrame:
         """The record for JSON, without its timings."""
         verdict = self.verdict
         reason = None if verdict.drop_reason is None else verdict.drop_reason.value
-        faces = [[face.track_id, list(face.box_xyxy), face.score, face.state.value] for face in self.faces]
+        faces = [face.values() for face in self.faces]
         flags = [self.is_pts_filled, self.reused, self.is_truncated]
         return [self.index, self.pts, self.shot, flags, verdict.outcome.value, reason, verdict.failure, faces]
 
@@ -90,7 +89,7 @@ class SettledFrame:
             is_truncated=is_truncated,
             reused=reused,
             shot=shot,
-            faces=tuple(Face(key, (x1, y1, x2, y2), score, FaceState(s)) for key, (x1, y1, x2, y2), score, s in faces),
+            faces=tuple(Face.of_values(face) for face in faces),
             verdict=Verdict(
                 Outcome(outcome), drop_reason=None if reason is None else DropReason(reason), failure=failure
             ),

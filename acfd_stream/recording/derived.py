@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from acfd_stream.errors import MediaError
 from acfd_stream.files import put_in_place, remove, sync_folder, sync_tree, writing
 from acfd_stream.outputs import ResultFile, convert
+from acfd_stream.outputs.formats import OUTPUTS, RESULTS
 from acfd_stream.recording.remote import is_remote, opened
-from acfd_stream.recording.task import OUTPUTS, RESULTS, EpisodeTask
+from acfd_stream.recording.task import EpisodeTask
 from acfd_stream.types import Frame, FrameResult
 from acfd_stream.video import open_video
 

@@ -8,21 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, require
+from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES, OUTPUTS, RESULTS
 
-RESULTS = "jsonl"
-OUTPUTS = (RESULTS, "parquet", "mot", "coco", "vtt", "overlay", "thumbnails", "report")
-"""What an episode may leave behind. The first is always made: every other one is made from it."""
-SUFFIXES = {
-    "jsonl": ".jsonl",
-    "parquet": ".parquet",
-    "mot": ".mot.txt",
-    "coco": ".coco.json",
-    "vtt": ".vtt",
-    "overlay": ".overlay.mp4",
-    "thumbnails": ".thumbnails",
-    "report": ".report.html",
-}
-"""Output → what stands behind the episode's name; thumbnails are a folder."""
 STATE_FOLDER = ".acfd"
 _PART_DIGITS = 12
 
@@ -66,7 +53,7 @@ class EpisodeTask:
 
     def place(self, output: str) -> Path:
         """Where ``output``, one of ``OUTPUTS``, goes under its final name."""
-        return self.out / f"{self.name}{SUFFIXES[output]}"
+        return self.out / f"{self.name}{ARCHIVE_SUFFIXES[output]}"
 
     @property
     def part(self) -> Path:

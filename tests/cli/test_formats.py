@@ -55,5 +55,5 @@ def test_parquet_without_its_library_is_one_line_and_touches_nothing(tmp_path: P
         [sys.executable, "-c", program, *call[2:]], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "Parquet needs pyarrow, which is not installed; pip install 'acfd-stream[parquet]' brings it" in done.stderr
+    assert "parquet needs pyarrow, which is not installed; pip install 'acfd-stream[parquet]' brings it" in done.stderr
     assert (tmp_path / "out").read_text() == "older"

@@ -80,7 +80,7 @@ def peak_bytes(format: str, frames: int) -> int:
 
 @every_format
 def test_memory_does_not_grow_with_the_film(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 500)
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 500)
     peak_bytes(format, 10)  # what is loaded and built once
     grown = (peak_bytes(format, 2000) - peak_bytes(format, 500)) / 1500
     assert grown < 100  # bytes a frame: held as objects, a frame's faces would be ten times as much

@@ -107,7 +107,7 @@ def test_the_page_of_results_lists_the_columns() -> None:
 
 def test_row_groups_are_of_the_stated_size_and_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pq.read_table(write_made_up(tmp_path / "a", "parquet"))
-    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 50)
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 50)
     parts = pq.ParquetFile(write_made_up(tmp_path / "b", "parquet"))
     sizes = [parts.metadata.row_group(group).num_rows for group in range(parts.num_row_groups)]
     assert parts.read().equals(whole)

@@ -14,8 +14,7 @@ import pytest
 
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError, ResumeError
-from acfd_stream.outputs import ResultEnd, ResultHeader
-from acfd_stream.outputs.jsonl import JsonlWriter
+from acfd_stream.outputs import ResultEnd, ResultHeader, open_writer
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import FrameResult
@@ -42,7 +41,9 @@ def gappy_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lines(results: list[FrameResult], session: TrackSession) -> list[bytes]:
     """The results as lines, with those before the first frame and behind the last."""
     file = io.BytesIO()
-    writer = JsonlWriter(file, ResultHeader("x", SIZE, session.info.time_base, {}, {}, session.info.frame_rate))
+    writer = open_writer(
+        file, "jsonl", ResultHeader("x", SIZE, session.info.time_base, {}, {}, session.info.frame_rate)
+    )
     for result in results:
         writer.write(result)
     writer.close(ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings)))

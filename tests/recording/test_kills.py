@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.outputs.jsonl import JsonlWriter
+from acfd_stream.outputs import open_writer
+from acfd_stream.outputs.formats import OUTPUTS
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.record import end_of, header_of
-from acfd_stream.recording.task import OUTPUTS, EpisodeState, EpisodeTask
+from acfd_stream.recording.task import EpisodeState, EpisodeTask
 from tests.pipeline.conftest import write_clip
 from tests.pipeline.square_finder import SquareFinder
 from tests.recording.victim import Death, attempt, outputs_of
@@ -57,7 +58,7 @@ def test_the_unbroken_run_gives_every_output_and_the_lines_of_the_command(
         *(".jsonl", ".parquet", ".mot.txt", ".coco.json", ".vtt", ".overlay.mp4", ".thumbnails", ".report.html")
     }
     with TrackSession(str(clip), detector=SquareFinder()) as session:
-        writer = JsonlWriter(tmp_path / "command.jsonl", header_of(session))
+        writer = open_writer(tmp_path / "command.jsonl", "jsonl", header_of(session))
         for result in session:
             writer.write(result)
         writer.close(end_of(session))

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES
 from acfd_stream.recording.episode import work_on
-from acfd_stream.recording.task import STATE_FOLDER, SUFFIXES, EpisodeOutcome, EpisodeTask
+from acfd_stream.recording.task import STATE_FOLDER, EpisodeOutcome, EpisodeTask
 from tests.pipeline.square_finder import SquareFinder
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -89,7 +90,7 @@ def _die_before_naming(output: str) -> None:
     replace = os.replace
 
     def deadly(fresh: Any, place: Any) -> None:
-        if os.fspath(place).endswith(SUFFIXES[output]):
+        if os.fspath(place).endswith(ARCHIVE_SUFFIXES[output]):
             _die()
         replace(fresh, place)
 

@@ -19,7 +19,7 @@ from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.report.gather import EpisodeColumns, gather
 from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
 from acfd_stream.outputs.report.summary import EpisodeSummary, summarize, summary_values
-from acfd_stream.outputs.report.words import WAITING_STAGES, shown_text
+from acfd_stream.outputs.report.text_format import WAITING_STAGES, shown_text
 
 _SCRIPTS = ("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "episode.js")
 _STYLES = ("base.css", "episode.css")

@@ -18,7 +18,7 @@ from acfd_stream.outputs.report.summary import (
     read_thumbnail,
     summary_of_results,
 )
-from acfd_stream.outputs.report.words import WAITING_STAGES, shown_text
+from acfd_stream.outputs.report.text_format import WAITING_STAGES, shown_text
 
 STATES = ("done", "broken", "failing", "running", "waiting")
 _SCRIPTS = ("folder.js",)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from acfd_stream.outputs.report import words
-from acfd_stream.outputs.target import Target
+from acfd_stream.outputs.report import text_format
+from acfd_stream.outputs.target import OutputTarget
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,7 +47,7 @@ def write_page(target: Path, template: str, scripts: tuple[str, ...], styles: tu
         f"img-src {_MEDIA}; media-src {_MEDIA}; base-uri 'none'; form-action 'none'"
     )
     page = _environment().get_template(template).render(script=script, style=style, policy=policy, **values)
-    output = Target(target, is_streamed=False)
+    output = OutputTarget(target, is_streamed=False)
     output.write(page.encode("utf-8", "replace"))
     output.finish()
 
@@ -85,11 +85,11 @@ def _environment() -> Environment:
         loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "clock": words.clock,
-        "long_time": words.long_time,
-        "percent": words.percent,
-        "count": words.count,
-        "shown": words.shown_text,
-        "stage": words.stage_name,
+        "clock": text_format.clock,
+        "long_time": text_format.long_time,
+        "percent": text_format.percent,
+        "count": text_format.count,
+        "shown": text_format.shown_text,
+        "stage": text_format.stage_name,
     }
     return environment

@@ -17,7 +17,7 @@ import numpy as np
 
 from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS, EpisodeColumns, gather, strip
-from acfd_stream.outputs.report.words import shown_text
+from acfd_stream.outputs.report.text_format import shown_text
 
 MARK = '<script type="application/json" id="summary">'
 _END_MARK = "</script>"
