@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from acfd_stream.cli.archive.app import archive_app
-from acfd_stream.cli.choices import Device, Precision
+from acfd_stream.cli.choices import JSON_LINES, Device, Format, Precision
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain
 from acfd_stream.cli.jobs_app import jobs_app
 from acfd_stream.cli.service_app import bench_app, client_app, serve_app
@@ -23,16 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Format(StrEnum):
-    """What ``--format`` takes: acfd_stream.outputs.FORMATS."""
-
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-    MOT = "mot"
-    COCO = "coco"
-    VTT = "vtt"
 
 
 def parse_scales(text: str) -> tuple[int, ...]:
@@ -109,7 +98,7 @@ def track(
             help="JSON lines; Parquet, a row a face a frame; MOTChallenge text; COCO JSON; or WebVTT, "
             "a cue for every span of time that a track is on screen.",
         ),
-    ] = Format.JSONL,
+    ] = JSON_LINES,
     overlay: Annotated[
         Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, ids and times drawn in.")
     ] = None,
@@ -144,7 +133,7 @@ def track(
     call = TrackCall(
         source=source,
         output=output,
-        format=result_format.value,
+        format=str(result_format),
         overlay=overlay,
         model=model,
         device=device.value,

@@ -18,6 +18,7 @@ from typing import Any
 from acfd_stream.errors import AcfdError, MediaError, OverloadedError, ResumeError
 from acfd_stream.files import held, put_in_place, remove, sync_folder, writing
 from acfd_stream.outputs import ResultEnd, read_results
+from acfd_stream.outputs.formats import RESULTS
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.session import TrackSession
@@ -29,7 +30,6 @@ from acfd_stream.recording.record import Closing, expected_frames, write_down
 from acfd_stream.recording.remote import opened
 from acfd_stream.recording.stats import Figures
 from acfd_stream.recording.task import (
-    RESULTS,
     EpisodeOutcome,
     EpisodeProgress,
     EpisodeStage,

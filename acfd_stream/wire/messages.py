@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
-from acfd_stream.types import Detections, DropReason, Face, FaceState, FrameResult, MediaInfo, Outcome, Stage, Verdict
+from acfd_stream.types import (
+    FACE_FIELDS,
+    Detections,
+    DropReason,
+    Face,
+    FaceState,
+    FrameResult,
+    MediaInfo,
+    Outcome,
+    Stage,
+    Verdict,
+)
 from acfd_stream.v1 import stream_pb2, types_pb2
 
 E = TypeVar("E", bound=Enum)
@@ -31,6 +42,8 @@ _STATES_BACK = {number: state for state, number in _STATES.items()}
 _STAGES_BACK = {number: stage for stage, number in _STAGES.items()}
 _OUTCOMES_BACK = {number: outcome for outcome, number in _OUTCOMES.items()}
 _DROP_REASONS_BACK = {number: reason for reason, number in _DROP_REASONS.items()}
+_MAPPED_FIELDS = ("track_id", "box_xyxy", "score", "state")
+_FURTHER_FIELDS = tuple(each for each in FACE_FIELDS if each.attribute not in _MAPPED_FIELDS)
 
 
 def duration_pb(seconds: float) -> Duration:
@@ -88,15 +101,24 @@ def timings_of(times: Iterable[types_pb2.StageTime]) -> dict[str, float]:
 
 def face_pb(face: Face) -> types_pb2.Face:
     """One face of one frame."""
-    x1, y1, x2, y2 = face.box_xyxy
-    box = types_pb2.Box(x1=x1, y1=y1, x2=x2, y2=y2)
-    return types_pb2.Face(track_id=face.track_id, box=box, score=face.score, state=_STATES[face.state])
+    message = types_pb2.Face()
+    _fill_face(message, face)
+    return message
+
+
+def _fill_face(message: types_pb2.Face, face: Face) -> None:
+    message.track_id, message.score, message.state = face.track_id, face.score, _STATES[face.state]
+    box = message.box
+    box.x1, box.y1, box.x2, box.y2 = face.box_xyxy
+    for each in _FURTHER_FIELDS:
+        setattr(message, each.attribute, each.plain(face))
 
 
 def face_of(face: types_pb2.Face) -> Face:
     """One face of one frame."""
     box = (face.box.x1, face.box.y1, face.box.x2, face.box.y2)
-    return Face(face.track_id, box, face.score, _STATES_BACK.get(face.state, FaceState.DETECTED))
+    further = (each.kind(getattr(face, each.attribute)) for each in _FURTHER_FIELDS)
+    return Face(face.track_id, box, face.score, _STATES_BACK.get(face.state, FaceState.DETECTED), *further)
 
 
 def detected_faces_pb(detections: Detections) -> list[types_pb2.Face]:
@@ -154,10 +176,7 @@ def fill_result(message: types_pb2.FrameResult, result: FrameResult) -> None:
     message.is_pts_filled, message.reused = result.is_pts_filled, result.reused
     message.is_truncated = result.is_truncated
     for face in result.faces:
-        entry = message.faces.add()
-        entry.track_id, entry.score, entry.state = face.track_id, face.score, _STATES[face.state]
-        box = entry.box
-        box.x1, box.y1, box.x2, box.y2 = face.box_xyxy
+        _fill_face(message.faces.add(), face)
     for stage, seconds in sorted((_STAGES_BY_NAME[name], seconds) for name, seconds in result.timings.items()):
         time = message.stage_times.add()
         time.stage = stage

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from acfd_stream.cli import main
-from acfd_stream.cli.app import Format
+from acfd_stream.cli.choices import Format
 from acfd_stream.outputs import FORMATS
 
 WRONG = [
