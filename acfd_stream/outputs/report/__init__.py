@@ -1,4 +1,4 @@
-"""Reports for a person, as HTML files that need nothing but a browser: one of each video, one of a folder."""
+"""Reports as HTML files for a browser: one per video, and an index of a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of one video: a player with boxes, and a lane a track, in one HTML file."""
+"""The report of one video: a player with boxes and a lane per track, in one HTML file."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from acfd_stream.outputs.report.text_format import WAITING_STAGES, shown_text
 
 _SCRIPTS = ("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "episode.js")
 _STYLES = ("base.css", "episode.css")
-_BOX_STEPS = 8  # a pixel; boxes stand as whole numbers of 16 bits where the picture is small enough for that
+_BOX_STEPS = 8  # per pixel, fewer for large pictures: boxes are stored as 16-bit integers
 _LARGEST_WHOLE = 2**15 - 1
 _PLAYABLE_URL = re.compile(r"https?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class EpisodeSpeed:
-    """How fast an episode was tracked. It is no part of its results, which are the same at any speed."""
+    """How fast a video was tracked; not part of its results, which are the same at any speed."""
 
-    seconds: float  # of work
-    frames: int  # that were worked on in this time
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → mean of a frame
-    work_p50_seconds: float | None = None  # on a frame, all stages but waiting, where it was measured
+    seconds: float  # of processing
+    frames: int  # processed in this time
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → mean per frame
+    work_p50_seconds: float | None = None  # per frame in all stages but waiting, if measured
     work_p95_seconds: float | None = None
 
     @property
     def frames_per_second(self) -> float:
-        """Frames a second, 0 where nothing was measured."""
+        """Frames per second; 0 if nothing was measured."""
         return self.frames / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -56,13 +56,13 @@ def write_episode_report(
 
     Args:
         jsonl: the result.
-        video: what was tracked. A file is named relative to the report, a URL of the web as the result names it,
-            without its secrets; None, or what no browser can reach: boxes without pictures.
+        video: the tracked video. A file is linked relative to the report, a web URL as in the result without its
+            secrets. For None, or a URL that browsers cannot open, the page shows boxes without pictures.
         target: the HTML file, replaced if there is one.
-        thumbnails: folder of ``<track id>.jpg``; they are put into the page. One that is missing is left out.
-        speed: how fast it was tracked, where that is known.
-        proxy: a small MP4 of the video, whose time 0 is the first frame of the result; it is put into the page and
-            played instead of ``video``.
+        thumbnails: folder of ``<track id>.jpg`` to embed; missing ones are skipped.
+        speed: how fast it was tracked, if known.
+        proxy: a small MP4 of the video to embed and play instead of ``video``; its time 0 is the first frame of the
+            result.
 
     Returns:
         The figures of the result.
@@ -107,14 +107,14 @@ def _title(source: str) -> str:
 
 
 def _video_values(video: str | Path | None, results: ResultFile, target: Path) -> dict[str, Any]:
-    """Where the page finds the pictures, or why it does not."""
+    """The URL of the video, or the reason why there is none."""
     if video is None:
-        return {"url": None, "reason": "The video is not beside this page."}
+        return {"url": None, "reason": "This report was made without the video."}
     if isinstance(video, str) and "://" in video:
-        if _PLAYABLE_URL.match(video):  # as the result has it: without user, password and query
+        if _PLAYABLE_URL.match(video):  # as in the result: without user, password and query
             return {"url": quote(os.fsencode(results.header.source), safe=":/%@!$&'()*+,;=~[]")}
         scheme = shown_text(video.partition(":")[0])
-        return {"url": None, "reason": f"The video is at a {scheme} address, which no browser opens."}
+        return {"url": None, "reason": f"The video has a {scheme} address, which browsers cannot open."}
     return {"url": relative_url(video, target)}
 
 
@@ -153,7 +153,7 @@ def _track_values(columns: EpisodeColumns) -> list[dict[str, Any]]:
 
 
 def _thumbnail_values(folder: Path | None, columns: EpisodeColumns) -> dict[str, str]:
-    """Track id → address of its picture."""
+    """Track ID → data URL of its picture."""
     found: dict[str, str] = {}
     for track in columns.tracks if folder is not None else ():
         try:
@@ -171,7 +171,7 @@ def _inside(proxy: Path) -> str:
 
 
 def _setting_rows(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(name, value) of every setting that has one, groups spelt out."""
+    """(name, value) of every setting with a value; groups become prefixes."""
     rows: list[tuple[str, str]] = []
     for name, value in settings.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The page of a folder of episodes: what is done, what is not and why, and who is on screen for how long."""
+"""The index page of a folder of videos: what is done, what failed and why, and how long faces are on screen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCRIPTS = ("folder.js",)
 _STYLES = ("base.css", "folder.css")
 _SHOWN_BARS = 10
 _SHOWN_TRACKS = 8
-_STRIP_STEPS = 8  # a face
+_STRIP_STEPS = 8  # per face
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -33,17 +33,17 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 class EpisodeRow:
     """One video of the folder."""
 
-    name: str  # as a person knows it: a relative path
+    name: str  # a relative path
     state: str  # one of ``STATES``
     results: Path | None = None  # its JSONL
-    report: Path | None = None  # its own page
+    report: Path | None = None  # its report page
     thumbnails: Path | None = None  # folder of ``<track id>.jpg``
-    error: str = ""  # why it is not done
+    error: str = ""  # why it failed
     warnings: tuple[str, ...] = ()
     attempts: int = 0
-    seconds: float = 0.0  # of work on ``frames``
+    seconds: float = 0.0  # of processing ``frames``
     frames: int = 0
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → seconds in all, of these frames
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → total seconds for these frames
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -52,7 +52,7 @@ class EpisodeRow:
 
 @dataclass(frozen=True)
 class _Known:
-    """A row with its figures; None: nothing of it can be read."""
+    """A row with its figures, None if they cannot be read."""
 
     row: EpisodeRow
     summary: EpisodeSummary | None
@@ -62,15 +62,15 @@ class _Known:
 def write_index(out: Path, rows: Sequence[EpisodeRow], target: Path | None = None) -> Path:
     """Write the page of the folder ``out``.
 
-    Figures come from the reports of the rows, from their results where there is no report.
+    Figures come from the rows' reports, or from their results if there is no report.
 
     Args:
         out: the folder; its name is the page's title.
-        rows: its videos, in the order in which they are to stand.
+        rows: its videos, in the order of the page.
         target: the HTML file, replaced if there is one; ``out/index.html`` by default.
 
     Returns:
-        Where the page is.
+        The path of the page.
 
     Raises:
         OutputError: it cannot be written.
@@ -108,19 +108,19 @@ def _look_up(row: EpisodeRow, target: Path) -> _Known:
 
 
 def _failure(known: _Known) -> dict[str, Any]:
-    """What stands in the list of those that are not done, and will not be without somebody's help."""
+    """An entry of the list of videos that failed."""
     kept = known.summary.duration_seconds if known.summary is not None else 0.0
     return {
         "name": shown_text(known.row.name),
         "state": known.row.state,
-        "error": _reason(known.row) or "no reason is known",
+        "error": _reason(known.row) or "unknown reason",
         "attempts": known.row.attempts,
         "kept": kept,
     }
 
 
 def _reason(row: EpisodeRow) -> str:
-    """Why it is not done, without its own name before it, which stands beside."""
+    """Why a video failed, without its name, which the page shows next to it."""
     before, name, rest = row.error.partition(f"{row.name}: ")
     return shown_text(rest if name and (not before or before.endswith("/")) else row.error)
 
@@ -144,7 +144,7 @@ def _totals(summaries: Sequence[EpisodeSummary], rows: Sequence[EpisodeRow]) -> 
 
 
 def _bars(done: Iterable[_Known]) -> list[dict[str, Any]]:
-    """The videos with most time with faces, with shares of the longest of them."""
+    """The videos with the most time with faces, with shares of the longest video."""
     known = [(each.row.name, each.url, each.summary) for each in done if each.summary is not None]
     most = sorted(known, key=lambda each: (-each[2].face_seconds, each[0]))[:_SHOWN_BARS]
     longest = max((summary.duration_seconds for _, _, summary in most), default=0.0) or 1.0
@@ -161,7 +161,7 @@ def _bars(done: Iterable[_Known]) -> list[dict[str, Any]]:
 
 
 def _lengths(summaries: Sequence[EpisodeSummary]) -> list[dict[str, Any]]:
-    """Time on screen of all tracks by how long each of them stays."""
+    """Time on screen of all tracks by their length."""
     edges = [f"{edge:g}" for edge in LENGTH_EDGES_SECONDS]
     names = [f"under {edges[0]} s", *(f"{low}–{high} s" for low, high in pairwise(edges))]
     names.append(f"{edges[-1]} s and more")
@@ -175,7 +175,7 @@ def _lengths(summaries: Sequence[EpisodeSummary]) -> list[dict[str, Any]]:
 
 
 def _longest(done: Iterable[_Known]) -> list[dict[str, Any]]:
-    """The tracks of the folder that are longest on screen, each with its picture and the way to it."""
+    """The tracks of the folder that are longest on screen, each with its picture and link."""
     every = [(each, track) for each in done if each.summary is not None for track in each.summary.longest]
     every.sort(key=lambda pair: (-pair[1].seconds, pair[0].row.name, pair[1].id))
     shown = every[:_SHOWN_TRACKS]
@@ -194,14 +194,14 @@ def _longest(done: Iterable[_Known]) -> list[dict[str, Any]]:
 
 
 def _picture(row: EpisodeRow, track: LongTrack) -> str | None:
-    """The picture of a track: from its folder, else out of the report, which holds those of all its tracks."""
+    """The picture of a track: from its folder, else from the report, which contains those of all tracks."""
     if row.thumbnails is not None and (row.thumbnails / f"{track.id}.jpg").is_file():
         return data_url("image/jpeg", (row.thumbnails / f"{track.id}.jpg").read_bytes())
     return None if row.report is None else read_thumbnail(row.report, track.id)
 
 
 def _stages(rows: Sequence[EpisodeRow]) -> list[dict[str, Any]]:
-    """Mean time of a frame by stage, in the order of its way."""
+    """Mean time per frame by stage, in the order of the pipeline."""
     seconds: dict[str, float] = {}
     frames = 0
     for row in rows:
@@ -214,7 +214,7 @@ def _stages(rows: Sequence[EpisodeRow]) -> list[dict[str, Any]]:
 
 
 def _row_values(known: _Known) -> dict[str, Any]:
-    """One row of the table, with short keys: there may be ten thousand."""
+    """One row of the table, with short keys because there may be ten thousand rows."""
     row, summary = known.row, known.summary
     values: dict[str, Any] = {"n": shown_text(row.name), "s": row.state}
     if known.url is not None:

@@ -1,4 +1,4 @@
-"""A result as columns: what a page needs to draw any moment of a video without looking through all of it."""
+"""A result as columns, so that a page can draw any moment without reading all frames."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from acfd_stream.outputs.reader import ResultFile
 from acfd_stream.types import Face, FaceState, FrameResult
 
 STRIP_PARTS = 96
-"""In so many equal parts of its time a video is summed up."""
+"""Number of equal parts of the time in a video's summary."""
 LENGTH_EDGES_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Between what lengths tracks are counted together."""
-_USUAL_FRAME_SECONDS = 1 / 24  # of a video with one frame, whose rate is not known
+"""Edges of the bins of track lengths."""
+_USUAL_FRAME_SECONDS = 1 / 24  # for a video with one frame and unknown rate
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class TrackRow:
     """One track, by rows of ``EpisodeColumns.seconds``."""
 
     id: int
-    spans: tuple[tuple[int, int], ...]  # (first row, last row) of its unbroken stretches
+    spans: tuple[tuple[int, int], ...]  # (first row, last row) of its uninterrupted spans
     frames: int
-    filled: int  # of ``frames`` those in which the detector did not see it
+    filled: int  # frames in which it was filled, not detected
     seconds: float  # on screen
-    size: float  # median over its frames of the root of a box's area, pixels
+    size: float  # median over its frames of the square root of the box area, pixels
     score: float  # mean, in [0, 1]
 
 
 @dataclass(frozen=True)
 class EpisodeColumns:
-    """All frames and faces of a result; faces stand by frame, then by rising id."""
+    """All frames and faces of a result; faces are sorted by frame, then by ID."""
 
     seconds: NDArray[np.float64]  # [F] presentation time
     shown_seconds: NDArray[np.float64]  # [F] until the next frame
@@ -43,7 +43,7 @@ class EpisodeColumns:
     track: NDArray[np.int64]  # [N] row in ``tracks``
     is_filled: NDArray[np.bool_]  # [N]
     shots: tuple[int, ...]  # first row of each shot
-    reused: int  # frames whose drawing was that of the frame before
+    reused: int  # frames that repeat the previous drawing
     tracks: tuple[TrackRow, ...]  # by first appearance
 
     @property
@@ -56,7 +56,7 @@ def gather(results: ResultFile) -> EpisodeColumns:
     """The columns of ``results``.
 
     Raises:
-        MediaError: the file cannot be read, or a line is none of ours.
+        MediaError: the file cannot be read, or a line is invalid.
     """
     frames = _Frames()
     for result in results:
@@ -66,7 +66,7 @@ def gather(results: ResultFile) -> EpisodeColumns:
 
 
 class _Frames:
-    """Frames on their way into columns, in a few bytes a face."""
+    """Collects frames into columns, with a few bytes per face."""
 
     def __init__(self) -> None:
         self._seconds, self._first, self._boxes = array("d"), array("q", [0]), array("f")
@@ -99,9 +99,9 @@ class _Frames:
         shown = _shown_seconds(seconds, last_seconds)
         ids, appearance, track = np.unique(np.array(self._ids, np.int64), return_index=True, return_inverse=True)
         order = np.argsort(appearance, kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        track = place[track] if len(order) else track.astype(np.int64)
+        row_of = np.empty_like(order)
+        row_of[order] = np.arange(len(order))
+        track = row_of[track] if len(order) else track.astype(np.int64)
         row = np.repeat(np.arange(len(seconds)), np.diff(first))
         rows = _track_rows(ids[order], track, row, shown, boxes, scores, is_filled)
         shots = tuple(self._shots)
@@ -109,7 +109,7 @@ class _Frames:
 
 
 def _shown_seconds(seconds: NDArray[np.float64], last: float | None) -> NDArray[np.float64]:
-    """float64 [F]: how long each frame stands; the last one as long as ``last`` says, else as the middle one of all."""
+    """float64 [F]: how long each frame is shown; the last one for ``last``, or the median of all if it is None."""
     steps = np.maximum(np.diff(seconds), 0.0)
     if last is None:
         last = float(np.median(steps)) if len(steps) else _USUAL_FRAME_SECONDS

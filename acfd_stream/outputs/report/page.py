@@ -1,7 +1,7 @@
-"""One HTML file that holds all it needs: its style, its script, its data; and what may run in it is written in it.
+"""Writes one self-contained HTML file with its style, script and data, and a policy for what may run in it.
 
-Names, errors and file names come from strangers. The template escapes them, data stands in blocks that no browser
-runs, and a policy in the page lets nothing run but the very script that was put in, by its digest.
+Names, errors and file names are untrusted. The template escapes them, data is in blocks that browsers do not run, and a
+content security policy allows only the embedded script, by its digest.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _MEDIA = "'self' file: http: https: data: blob:"
-# What ends a block of data, or a line of a script, is written as an escape: the text means the same.
+# Characters that end a data block or a script line are escaped; the text has the same meaning.
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def write_page(target: Path, template: str, scripts: tuple[str, ...], styles: tuple[str, ...], **values: Any) -> None:
-    """Fill ``template`` and give it the name ``target`` when all of it is written.
+    """Fill ``template``, write it, and rename it to ``target`` when complete.
 
     Args:
         target: the HTML file, replaced if there is one.
         template: name of a file in ``page/``.
-        scripts: names of files in ``page/``, which become one module in this order.
+        scripts: names of files in ``page/``, joined into one module in this order.
         styles: the same, for the style sheet.
-        **values: what the template names.
+        **values: variables of the template.
 
     Raises:
         OutputError: it cannot be written.
@@ -53,18 +53,18 @@ def write_page(target: Path, template: str, scripts: tuple[str, ...], styles: tu
 
 
 def data_block(values: Mapping[str, Any]) -> str:
-    """``values`` as JSON that can stand inside ``<script type="application/json">``, whatever text it holds."""
+    """``values`` as JSON that is safe inside ``<script type="application/json">``."""
     return json.dumps(values, ensure_ascii=True, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
 
 
 def relative_url(place: str | Path, page: Path) -> str:
-    """How ``page`` names the file ``place``: relative to its own folder, so that both can be moved together."""
+    """The URL of the file ``place`` relative to ``page``, so that both can be moved together."""
     path = os.path.relpath(os.path.abspath(place), os.path.dirname(os.path.abspath(page)))
     return quote(os.fsencode(path))
 
 
 def data_url(kind: str, content: bytes) -> str:
-    """``content`` as an address that needs no file."""
+    """``content`` as a data URL."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 

@@ -1,7 +1,6 @@
-"""An episode in a few figures: what the page of a folder shows of it, and what its own page says first.
+"""The figures of a video, for its own page and the index of its folder.
 
-The figures stand in the report itself, near its beginning, so that a folder's page is made without reading
-every result again.
+The report contains the figures near its beginning, so that the index is made without reading every result again.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from acfd_stream.outputs.report.text_format import shown_text
 MARK = '<script type="application/json" id="summary">'
 _END_MARK = "</script>"
 _LONGEST_TRACKS = 6
-_HEAD_BYTES = 64 * 1024  # the figures stand in front of everything that grows
+_HEAD_BYTES = 64 * 1024  # the figures precede everything of variable length
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class LongTrack:
-    """A track that is long on screen."""
+    """A track with a long time on screen."""
 
     id: int
     begin_seconds: float  # pts of its first frame
@@ -40,18 +39,18 @@ class LongTrack:
 class EpisodeSummary:
     """The figures of one result."""
 
-    source: str  # as the result names it; what is not text in it is a replacement character
+    source: str  # as in the result; bytes that are not text are replacement characters
     display_size: tuple[int, int]  # (height, width)
     frames: int
     duration_seconds: float
     tracks: int
     shots: int
-    reused: int  # frames whose drawing was that of the frame before
+    reused: int  # frames that repeat the previous drawing
     face_seconds: float  # with at least one face on screen
     track_seconds: float  # all tracks together
     most_faces: int  # at once
     strip: tuple[float, ...]  # mean number of faces in equal parts of the time
-    length_counts: tuple[int, ...]  # tracks by length, parted at ``LENGTH_EDGES_SECONDS``
+    length_counts: tuple[int, ...]  # tracks by length, in bins of ``LENGTH_EDGES_SECONDS``
     length_seconds: tuple[float, ...]  # their time on screen
     longest: tuple[LongTrack, ...]  # longest first
     is_complete: bool
@@ -61,7 +60,7 @@ class EpisodeSummary:
 
     @property
     def face_share(self) -> float:
-        """Part of the time with at least one face on screen, 0 … 1."""
+        """Share of the time with at least one face on screen, 0 … 1."""
         return min(1.0, self.face_seconds / self.duration_seconds) if self.duration_seconds > 0 else 0.0
 
 
@@ -103,7 +102,7 @@ def summary_values(summary: EpisodeSummary) -> dict[str, Any]:
 
 
 def read_summary(report: Path) -> EpisodeSummary | None:
-    """The figures that stand in a report; None: there is no such file, or none of ours."""
+    """The figures in a report; None if there is no such file, or it is no report."""
     try:
         with report.open("rb") as file:
             head = file.read(_HEAD_BYTES).decode("utf-8", "ignore")
@@ -114,7 +113,7 @@ def read_summary(report: Path) -> EpisodeSummary | None:
 
 
 def read_thumbnail(report: Path, track_id: int) -> str | None:
-    """The address (``data:…``) of a track's picture that stands in a report; None: there is none."""
+    """The data URL of a track's picture in a report; None if there is none."""
     try:
         text = report.read_text("utf-8", "replace")
     except OSError:

@@ -1,20 +1,20 @@
-"""How a person reads figures: times, counts, and names that are not text."""
+"""Formats times, counts and names for people."""
 
 from __future__ import annotations
 
 MINUTE, HOUR = 60, 3600
 WAITING_STAGES = ("ingest", "queue")
-"""In these a frame is not worked on: files are read ahead, and then wait for as long as there is room."""
+"""Stages in which a frame only waits, because files are read ahead."""
 _STAGES = {
-    "preprocess": "view for the network",
+    "preprocess": "network input",
     "infer": "network",
     "decode_boxes": "boxes from anchors",
-    "nms": "suppression",
+    "nms": "NMS",
 }
 
 
 def shown_text(text: str) -> str:
-    """``text`` as it can be shown: bytes of a file name that are no text become replacement characters."""
+    """``text`` for display: bytes of a file name that are not text become replacement characters."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -34,7 +34,7 @@ def clock(seconds: float) -> str:
 
 
 def long_time(seconds: float) -> str:
-    """``7.3 s``, ``12 min``, ``5.2 h``: a length of time where its size is what matters."""
+    """``7.3 s``, ``12 min``, ``5.2 h``: a rounded length of time."""
     if seconds < 0.05:
         return "0 s"
     if seconds < MINUTE:
@@ -45,12 +45,12 @@ def long_time(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """``62 %``; what is not all is never called 100 %, what is something never 0 %."""
+    """``62 %``; rounded, but less than all is never 100 %, and more than nothing never 0 %."""
     if 0 < share < 0.01:
         return "< 1 %"
     return f"{int(share * 100) if share > 0.99 else round(share * 100)} %"
 
 
 def stage_name(stage: str) -> str:
-    """What a person calls a stage of a frame's way."""
+    """The display name of a pipeline stage."""
     return _STAGES.get(stage, stage)

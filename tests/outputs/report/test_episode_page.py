@@ -27,7 +27,7 @@ def test_figures_stand_above_and_settings_below(page: Page) -> None:
     assert figures == {
         "Length": "0:04.0", "Tracks": "3", "Faces on screen": "100 % 0:04.0", "At once": "up to 1", "Shots": "3",
     }  # fmt: skip
-    held = "0 of 32 frames are those of the frame before"
+    held = "0 of 32 frames repeat the previous frame"
     assert page.read("h1, .how dd") == ["clip.mp4", "clip.mp4", "320 × 180, 32 frames", held, "acfd-n 1 f32"]
 
 
@@ -50,7 +50,7 @@ def test_keys_go_from_track_to_track_and_play_one_to_its_end(page: Page) -> None
     page.tab.wait_for("document.getElementById('play').getAttribute('aria-label') === 'Play'")
     page.wait_for_frame(19)
     page.press("Escape")
-    assert page.read("#picked-title") == ["No track is chosen"]
+    assert page.read("#picked-title") == ["No track selected"]
 
 
 def test_the_keys_are_told_and_boxes_can_be_hidden(page: Page) -> None:
@@ -87,7 +87,7 @@ def test_filters_by_length_and_size_act_on_lanes_and_boxes(crowd: Path, report_t
     page.set("least-size", "100")
     assert (ids(page), page.read("#here b, #shown-count")) == (["3"], ["3", "1 of 4"])
     page.set("least-length", "100")
-    assert page.read("#lanes .empty:not([hidden])") == ["No track is that long and that large here."]
+    assert page.read("#lanes .empty:not([hidden])") == ["No track matches these filters."]
 
 
 def test_lanes_come_in_the_order_that_is_asked_for(crowd: Path, report_tab: Tab) -> None:
@@ -126,7 +126,9 @@ def test_no_name_is_ever_code(tmp_path: Path, report_tab: Tab) -> None:
     assert page.value("document.title").endswith(" · face tracks")
     assert page.value("document.querySelectorAll('img, script:not([type])').length") == 0
     told, _odd, line = page.read(".note")
-    assert told.startswith("Only the first 0:00.1 are here. broke: </script><script>document.title='x'</script><img")
+    assert told.startswith(
+        "Only the first 0:00.1 were tracked. broke: </script><script>document.title='x'</script>"
+    )
     assert line == "line two \N{REPLACEMENT CHARACTER}"
     assert sum(EVIL.split()[0] in text for text in page.read(".how dd, .how dt")) == 5
 
@@ -217,7 +219,7 @@ def test_a_result_with_next_to_nothing_in_it_is_shown(frames: int, tmp_path: Pat
     write_episode_report(tmp_path / "a.jsonl", None, tmp_path / "a.html")
     page = Page(report_tab, tmp_path / "a.html")
     page.press(" ", ".", "ArrowDown", "]", "+", "0")
-    assert page.read("#here, #frame, #shot, #shown-count") == ["0", "1 of 1", "Nobody.", "0"]
+    assert page.read("#here, #frame, #shot, #shown-count") == ["0", "1 of 1", "No faces.", "0"]
 
 
 def test_an_unfinished_result_has_no_report(tmp_path: Path) -> None:

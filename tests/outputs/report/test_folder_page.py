@@ -72,12 +72,10 @@ def page(report_tab: Tab, folder: Path) -> Page:
 
 def test_it_says_first_what_is_done_and_what_is_not(page: Page) -> None:
     assert page.read("h1") == ["odd & old #1"]
-    assert page.read(".verdict") == [
-        "2 of 5 videos are done. 1 is broken. 1 failed and will be tried again. 1 is still to come."
-    ]
+    assert page.read(".verdict") == ["2 of 5 videos are done. 1 is broken. 1 failed and will be retried. 1 is pending."]
     assert page.read(".failures li b") == [f"c{EVIL}.mp4", "d.mp4"]
     assert page.read(".failures li p") == [
-        f"{EVIL} is damaged; copy it again What was good before, 0:01.0, is kept.",
+        f"{EVIL} is damaged; copy it again The first 0:01.0 are kept.",
         "disk of d.mp4: no room; make room 3 attempts.",
     ]
 
@@ -86,7 +84,7 @@ def test_figures_are_of_all_that_is_done(page: Page) -> None:
     figures = dict(zip(page.read(".figures dt"), page.read(".figures dd"), strict=True))
     assert figures == {
         "Video": "5.0 s", "Faces on screen": "90 % 4.5 s", "Tracks": "4", "Shots": "4",
-        "Tracked at": "16.0 frames/s", "Work": "2.0 s 2.0 × real time",
+        "Tracked at": "16.0 frames/s", "Processing time": "2.0 s 2.0 × real time",
     }  # fmt: skip
     assert page.read(".stages .name, .stages .value") == ["decode", "10.00 ms", "network", "30.00 ms"]
 

@@ -51,7 +51,7 @@ def test_a_click_on_a_face_tells_about_its_track(page: Page) -> None:
         "0.90",
     ]
     page.click_at(box[0] + 300 * box[2], box[1] + 10 * box[2])
-    assert page.read("#picked-title") == ["No track is chosen"]
+    assert page.read("#picked-title") == ["No track selected"]
 
 
 def test_a_click_on_the_overview_goes_there(page: Page) -> None:
@@ -111,7 +111,7 @@ def test_without_the_video_the_boxes_play_alone(square_report: Path, tmp_path: P
     alone.write_bytes(square_report.read_bytes())
     page = Page(report_tab, alone)
     (reason,) = page.read("#no-picture")
-    assert reason.startswith("This browser cannot play the video, or it is no longer beside this page.")
+    assert reason.startswith("This browser cannot play the video, or it is no longer next to this page.")
     page.click("#lane-2 .who")
     page.wait_for_frame(10)
     page.press(" ")

@@ -1,8 +1,8 @@
-// The page of one video: everything that is clicked, pressed or played comes together here.
+// The page of one video: handles clicks, keys and playback.
 
 const JUMP_SECONDS = 5;
 const ZOOM = 2;
-const MANY_TRACKS = 40; // of more than that the lanes show a part of the time at first, with about so many:
+const MANY_TRACKS = 40; // with more tracks, the lanes first show a part of the time with about FIRST_TRACKS
 const FIRST_TRACKS = 16;
 
 const episode = new Episode(JSON.parse(at("data").textContent));
@@ -33,7 +33,7 @@ function showTime() {
   overview.setTime(time);
   lanes.setTime(time);
   const { from, to } = state.view;
-  const lead = player.isPlaying ? 0.05 : 0.4; // of the view lies before the player when it has left the view
+  const lead = player.isPlaying ? 0.05 : 0.4; // of the view is before the playhead after it left the view
   if (time < from || time > to) setView(time - (to - from) * lead, to - from);
 }
 
@@ -56,7 +56,7 @@ function showHere() {
   if (ids === state.hereIds && at("here").childElementCount) return;
   state.hereIds = ids;
   if (player.isPlaying && faces.length && at("order").value === "begin") lanes.follow(faces[0].track);
-  if (!faces.length) at("here").replaceChildren(element("li", "soft", "Nobody."));
+  if (!faces.length) at("here").replaceChildren(element("li", "soft", "No faces."));
   else at("here").replaceChildren(...faces.map(({ track }) => element("li", "", faceButton(track))));
 }
 
@@ -79,7 +79,7 @@ function pick(track) {
   showHere();
   at("picked").hidden = track === null;
   at("picked-hint").hidden = track !== null;
-  at("picked-title").textContent = track ? `Track ${track.id}` : "No track is chosen";
+  at("picked-title").textContent = track ? `Track ${track.id}` : "No track selected";
   if (track) showPicked(track);
 }
 
@@ -105,7 +105,7 @@ function goToTrack(step) {
   player.seek(track.begin);
 }
 
-// Where there is no choice yet: the first track in the list that is still to end.
+// Without a selection: the first track in the list that has not ended yet.
 function nearest() {
   const found = state.passing.findIndex((track) => track.end > player.time);
   return found < 0 ? state.passing.length - 1 : found;
@@ -131,7 +131,7 @@ function readFilter(id, scale, words) {
   const text = value ? words(value) : "any";
   at(`${id}-text`).textContent = text;
   at(id).setAttribute("aria-valuetext", text);
-  return value - 1e-6; // the longest one is as long as the longest one
+  return value - 1e-6; // so that the longest track passes the highest value
 }
 
 function filter() {
@@ -149,7 +149,7 @@ function filter() {
   showHere();
 }
 
-// The lanes: those tracks that pass the filters and touch the view.
+// The lanes: tracks that pass the filters and overlap the view.
 function list() {
   const { from, to } = state.view;
   state.shown = state.passing.filter((track) => track.begin < to && track.end > from);
@@ -215,7 +215,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("keys").open) return;
   const target = event.target instanceof Element ? event.target : document.body;
   if (target.matches("input, select, textarea")) return;
-  if (target.matches("button, a, summary") && (event.key === " " || event.key === "Enter")) return; // they are pressed
+  if (target.matches("button, a, summary") && (event.key === " " || event.key === "Enter")) return; // these keys press the element
   const act = KEYS[event.key];
   if (!act) return;
   event.preventDefault();
@@ -240,7 +240,7 @@ at("lanes").addEventListener("wheel", (event) => {
   event.preventDefault();
 }, { passive: false });
 
-// #t=12.5 or #track=7: a place that another page points to.
+// #t=12.5 or #track=7: a position that a link points to.
 function followAddress() {
   const wish = new URLSearchParams(location.hash.slice(1));
   const track = episode.tracks.find(({ id }) => String(id) === wish.get("track"));

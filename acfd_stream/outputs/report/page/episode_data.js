@@ -1,4 +1,4 @@
-// The result as typed arrays, and how it is asked: which frame is shown at a time, and which faces are in a frame.
+// The result as typed arrays, with queries: the frame at a time, and the faces of a frame.
 
 const at = (id) => document.getElementById(id);
 
@@ -53,12 +53,12 @@ class Episode {
     };
   }
 
-  // When the next frame comes.
+  // When a frame ends.
   endOf(frame) {
     return frame + 1 < this.frames ? this.times[frame + 1] : this.end;
   }
 
-  // The frame that is shown at `time`, -1 outside of the result: players round times, so one that comes within a
+  // The frame shown at `time`; -1 outside the result. Players round times, so a frame that starts within a
   // millisecond counts.
   frameAt(time) {
     if (time >= this.end) return -1;

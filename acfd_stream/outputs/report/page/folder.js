@@ -1,9 +1,9 @@
-// The table of a folder's videos: found by name, sorted, and put into the page as one scrolls to them.
+// The table of videos: searchable, sortable, and filled while scrolling.
 
 const at = (id) => document.getElementById(id);
 const NS = "http://www.w3.org/2000/svg";
 const PART = 100; // rows at a time
-const STEPS = 8; // of a face, in the strips
+const STEPS = 8; // per face, in the strips
 const rows = JSON.parse(at("data").textContent).rows.map((row, place) => ({ ...row, place }));
 const state = { key: "n", isFalling: false, list: rows, shown: 0 };
 
@@ -34,7 +34,7 @@ function percent(row) {
   return `${share > 0.99 ? Math.floor(share * 100) : Math.round(share * 100)} %`;
 }
 
-// Mean number of faces over the video's time; all strips of the page share one scale.
+// Draws the mean number of faces over time; all strips share one scale.
 let most = 2 * STEPS;
 for (const { p = "" } of rows) for (const digit of p) most = Math.max(most, parseInt(digit, 36));
 
@@ -75,7 +75,7 @@ function more() {
   document.body.dataset.shown = state.shown;
 }
 
-// Go on until what comes next is below the window.
+// Add rows until the next one is below the window.
 function fillUp() {
   do more(); while (state.shown < state.list.length && at("more").getBoundingClientRect().top < innerHeight + 600);
 }
@@ -102,7 +102,7 @@ function show() {
 for (const button of document.querySelectorAll("thead button")) {
   button.addEventListener("click", () => {
     const { key } = button.dataset;
-    state.isFalling = state.key === key ? !state.isFalling : key !== "n"; // most first, names from A
+    state.isFalling = state.key === key ? !state.isFalling : key !== "n"; // numbers from the highest, names from A
     state.key = key;
     for (const head of document.querySelectorAll("[aria-sort]")) head.removeAttribute("aria-sort");
     button.parentElement.setAttribute("aria-sort", state.isFalling ? "descending" : "ascending");

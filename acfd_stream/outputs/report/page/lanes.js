@@ -1,12 +1,12 @@
-// A lane a track. Only rows that can be seen are in the page, so that many hundreds scroll as lightly as ten.
+// One lane per track. Only visible rows are in the page, so that hundreds scroll as fast as ten.
 
 const ROWS_AROUND = 6;
 const STEPS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const LEAST_VIEW_SECONDS = 0.5;
-const LEAST_SHOT_PIXELS = 12; // on average; closer lines would be a pattern, no help
+const LEAST_SHOT_PIXELS = 12; // on average; closer lines are not drawn
 
 class Lanes {
-  // `act` has pick(track, time) and point(track | null).
+  // Calls act.pick(track, time) and act.point(track | null).
   constructor(root, episode, act) {
     this.root = root;
     this.episode = episode;
@@ -41,7 +41,7 @@ class Lanes {
     this.setTime(this.time);
   }
 
-  // Where `time` lies in the view, 0 … 1.
+  // The position of `time` in the view, 0 … 1.
   share(time) {
     return (time - this.view.from) / (this.view.to - this.view.from);
   }
@@ -60,7 +60,7 @@ class Lanes {
     else this.bring(index);
   }
 
-  // While a video plays, the rows go with it, unless somebody is looking at them.
+  // While a video plays, the rows follow it, unless the pointer or the focus is on them.
   follow(track) {
     const index = this.place?.get(track);
     if (index !== undefined && !this.root.matches(":hover, :focus-within")) this.reach(index);
@@ -95,7 +95,7 @@ class Lanes {
     this.isDue ||= requestAnimationFrame(() => { this.isDue = 0; this.render(); });
   }
 
-  // Put the rows into the page that can be seen, and take those out that cannot.
+  // Add visible rows to the page and remove the others.
   render() {
     if (!this.rowHeight) return;
     const [outer, inner] = [this.scroll, this.body].map((node) => node.getBoundingClientRect());
@@ -105,7 +105,7 @@ class Lanes {
     const last = Math.min(this.list.length, Math.ceil(bottom / this.rowHeight) + ROWS_AROUND);
     const wanted = new Set(this.list.slice(first, Math.max(first, last)));
     const index = this.place?.get(this.picked);
-    if (index !== undefined) wanted.add(this.picked); // a reader of the screen has its name from it
+    if (index !== undefined) wanted.add(this.picked); // screen readers take its name from the row
     for (const [track, row] of this.rows) if (!wanted.has(track)) { row.remove(); this.rows.delete(track); }
     for (const track of wanted) if (!this.rows.has(track)) this.add(track);
   }
@@ -141,7 +141,7 @@ class Lanes {
     return id ? this.list.find((track) => `lane-${track.id}` === id) ?? null : null;
   }
 
-  // A click on its bar goes to that moment; anywhere else in a row, to where the track begins.
+  // A click on a bar goes to that moment; elsewhere in a row, to the start of the track.
   click(event) {
     const track = this.trackOf(event);
     if (!track) return;
@@ -151,7 +151,7 @@ class Lanes {
     this.act.pick(track, isInside ? time : track.begin);
   }
 
-  // Times and shots behind the rows.
+  // Draws time marks and shot starts behind the rows.
   drawGrid() {
     const { width, height } = this.grid.getBoundingClientRect();
     if (width < 2) return;

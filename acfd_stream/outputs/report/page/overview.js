@@ -1,4 +1,4 @@
-// All of the video in one strip: how many faces when, where shots begin, where the player is, what the lanes show.
+// The whole video in one strip: number of faces, shot starts, playhead, and the range of the lanes.
 
 class Overview {
   constructor(root, episode, seek) {
@@ -82,7 +82,7 @@ class Overview {
 
   drawShots(pen, colour, width, height) {
     pen.fillStyle = colour;
-    pen.globalAlpha = Math.max(0.3, Math.min(1, width / this.episode.shots.length / 8)); // many are a tone, not a fence
+    pen.globalAlpha = Math.max(0.3, Math.min(1, width / this.episode.shots.length / 8)); // many marks become a shade
     for (const frame of this.episode.shots) {
       pen.fillRect(Math.round(this.share(this.episode.times[frame]) * (width - 1)), height - 8, 1, 8);
     }

@@ -1,18 +1,18 @@
-// Time runs here: the video's where the browser can play it, else a clock's. Times are those of the result (pts).
+// Playback time: from the video if the browser can play it, else from a clock. Times are those of the result (pts).
 
-const NUDGE_SECONDS = 0.0005; // players round a time down to the frame before; this lands within the frame
-const UNPLAYABLE = "This browser cannot play the video, or it is no longer beside this page. A report with --report-proxy has it inside.";
+const NUDGE_SECONDS = 0.0005; // players may round down to the previous frame; this stays within the frame
+const UNPLAYABLE = "This browser cannot play the video, or it is no longer next to this page. A report made with --report-proxy contains it.";
 
 class Player {
-  // `on` has frame(time): this moment is on screen; state(): something else changed.
+  // Calls on.frame(time) for the time on screen, and on.state() for other changes.
   constructor(video, episode, on) {
     this.video = video;
     this.episode = episode;
     this.on = on;
     this.offset = 0; // seconds of the result at second 0 of the video
     this.stopAt = null;
-    this.wanted = null; // where a seek goes that is under way
-    this.clock = null; // {time, since}: there is no video
+    this.wanted = null; // target of the current seek
+    this.clock = null; // {time, since} if there is no video
     this.time = episode.begin;
     this.reason = "";
   }
@@ -48,7 +48,7 @@ class Player {
     return this.video.muted;
   }
 
-  // Called with every picture that comes on screen, with its own time where the browser tells it.
+  // Calls arrive() for every picture on screen, with its own time if the browser reports it.
   watch() {
     const { video } = this;
     if (video.requestVideoFrameCallback) {
@@ -69,8 +69,8 @@ class Player {
     each();
   }
 
-  // Some players count from 0 whatever the file says. The first picture of the file is the first frame of a whole
-  // result; one that comes later than it should is another frame.
+  // Some players count from 0 whatever the file says. In a whole result, the first picture of the file is the first
+  // frame; a later picture is another frame.
   calibrate(mediaTime) {
     if (this.isCalibrated) return;
     this.isCalibrated = true;
@@ -83,7 +83,7 @@ class Player {
     const stopAt = this.stopAt ?? (this.episode.isWhole ? null : this.episode.end);
     if (stopAt !== null && this.isPlaying && time >= stopAt - 0.001) {
       this.pause();
-      this.seek(stopAt - 0.002); // back from what came while the player was slow to stop
+      this.seek(stopAt - 0.002); // back from pictures shown before the player stopped
     }
     this.on.frame(time);
   }
@@ -95,7 +95,7 @@ class Player {
     else requestAnimationFrame(() => requestAnimationFrame(() => this.settle()));
   }
 
-  // A browser that is busy does not always tell of the picture that a seek brought; what a stopped one shows is known.
+  // A busy browser may not report the picture of a seek; the picture of a paused video is known.
   settle() {
     if (!this.clock && this.wanted === null && this.video.paused && !this.video.seeking) this.on.frame(this.video.currentTime + this.offset);
   }
@@ -104,14 +104,14 @@ class Player {
     if (!keepsStop) this.stopAt = null;
     const { begin, end, times } = this.episode;
     const frame = this.episode.frameAt(Math.min(time, end - 0.002));
-    this.time = frame < 0 ? begin : times[frame]; // players are not sure of a frame near its end
+    this.time = frame < 0 ? begin : times[frame]; // players are inexact near the end of a frame
     if (this.clock) {
       this.clock = { time: this.time, since: this.clock.since === null ? null : performance.now() };
       this.on.frame(this.time);
       return;
     }
     this.on.state();
-    if (this.wanted !== null) { // one at a time: dragging asks for more than a decoder can give
+    if (this.wanted !== null) { // one seek at a time: dragging requests more than a decoder can deliver
       this.again = this.time;
       return;
     }
@@ -131,7 +131,7 @@ class Player {
     }
     try {
       await this.video.play();
-    } catch { /* paused at once, or not playable: the error event says so */ }
+    } catch { /* paused at once, or not playable: the error event reports it */ }
   }
 
   pause() {

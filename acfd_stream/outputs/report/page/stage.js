@@ -1,4 +1,4 @@
-// The boxes over the picture. They are drawn for the very frame that is on screen, and nowhere else.
+// Draws the boxes of exactly the frame on screen.
 
 const BOX_COLOURS = ["#4c8dff", "#f0883a", "#1fb8a3", "#a184f5", "#ec5f9e", "#76b852", "#d6a522", "#3db3d8"];
 
@@ -10,7 +10,7 @@ class Stage {
     this.frame = -1;
     this.isOn = true;
     this.hasPicture = true;
-    this.hidden = null; // Uint8Array by track: 1 where a filter hides it
+    this.hidden = null; // Uint8Array by track: 1 if a filter hides it
     this.picked = null;
     this.pointed = null;
     this.canvas.addEventListener("click", (event) => pick(this.hit(event)));
@@ -18,7 +18,7 @@ class Stage {
     new ResizeObserver(() => this.fit()).observe(root);
   }
 
-  // Picture and canvas share one rectangle: the largest of the video's shape in the stage.
+  // Picture and canvas share one rectangle: the largest with the video's aspect ratio in the stage.
   fit() {
     const { width: wide, height: high } = this.root.getBoundingClientRect();
     const { width, height } = this.episode.size;
@@ -57,7 +57,7 @@ class Stage {
     for (const face of faces) this.drawLabel(pen, face);
   }
 
-  // Where there is no video: the track's own small picture, which has half as much room around the face as its box.
+  // Without a video: the track's thumbnail, which is 1.5 times as large as the face's box.
   drawFace(pen, { track, box: [x1, y1, x2, y2] }) {
     if (!track.thumbnail) return;
     track.image ??= Object.assign(new Image(), { src: track.thumbnail, onload: () => this.draw() });
