@@ -12,16 +12,13 @@ import logging
 import re
 import sys
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from acfd_stream.config import require
-from acfd_stream.service.access.interceptor import caller_name
+from acfd_stream.service.access.permits import caller_name
 from acfd_stream.service.access.token_file import PREFIX
+from acfd_stream.service.settings import LogConfig
 
-FORMATS = ("text", "json")
-LEVELS = ("debug", "info", "warning", "error")
 _SECRETS = (
     (re.compile(r"(?i)\b(bearer\s+)\S+"), r"\1…"),
     (re.compile(rf"\b{PREFIX}[A-Za-z0-9_-]{{16,}}"), f"{PREFIX}…"),
@@ -34,22 +31,6 @@ request_id: ContextVar[str] = ContextVar("acfd_request_id", default="")
 """Of the call that runs here; "" outside a call."""
 trace_id: ContextVar[str] = ContextVar("acfd_trace_id", default="")
 """Of the call's trace, 32 hex digits; "" where nothing is traced."""
-
-
-@dataclass(frozen=True)
-class LogConfig:
-    """What is logged, and in which format."""
-
-    format: str = "text"
-    """"text", or "json": one object per line."""
-    level: str = "info"
-    """Lowest level that is logged: "debug", "info", "warning" or "error"."""
-    shows_media: bool = False
-    """Whether the log may contain names of videos."""
-
-    def __post_init__(self) -> None:
-        require(self.format in FORMATS, "log format", self.format, " or ".join(FORMATS))
-        require(self.level in LEVELS, "log level", self.level, f"one of {', '.join(LEVELS)}")
 
 
 def _is_ours(name: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -27,15 +26,15 @@ from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.service.dashboard.http_server import Monitor
 from acfd_stream.service.dashboard.page_data import ServiceCard
-from acfd_stream.service.handlers import rewrapped
 from acfd_stream.service.health import Health, add_reflection
 from acfd_stream.service.interceptors.call_log import CallInterceptor
 from acfd_stream.service.interceptors.call_metrics import MetricsInterceptor
 from acfd_stream.service.interceptors.malformed import MalformedInterceptor
+from acfd_stream.service.interceptors.not_ready import LateServicer, NotReadyInterceptor
 from acfd_stream.service.interceptors.request_timeout import PromptInterceptor
 from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.settings import ServiceSettings
-from acfd_stream.service.status import StatusError, StatusInterceptor, abort
+from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.service.streams.host import StreamHost
 from acfd_stream.service.streams.registry import Board
 from acfd_stream.service.streams.servicer import FaceTrackServicer
@@ -48,7 +47,6 @@ SERVICES = (
     face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],
     job_pb2.DESCRIPTOR.services_by_name["JobService"],
 )
-_OUR_METHODS = tuple(f"/{service.full_name}/" for service in SERVICES)
 _QUEUED_CALLS = 4  # so many times as many calls as there are threads may wait for one
 _STOP_SECONDS = 1.0  # for answers that are on their way when everything is over
 _SIGNAL_SECONDS = 0.5
@@ -86,7 +84,7 @@ class Server:
         self._detector = detector
         self._access = AccessInterceptor(settings.access, self._note_refusal)
         self._seal = Seal(settings.access.resume_key)
-        self._tracking, self._jobbing = _Later(), _Later()
+        self._tracking, self._jobbing = LateServicer(), LateServicer()
         self._grpc: Any = None
         self._jobs: Jobs | None = None
         self._opened = ExitStack()
@@ -186,7 +184,7 @@ class Server:
                 self._access,
                 StatusInterceptor(),
                 MalformedInterceptor(),
-                _Starting(lambda: self.host is not None),
+                NotReadyInterceptor(SERVICES, lambda: self.host is not None),
             ],
             options=server_options(settings.keepalive, limits.message_bytes),
             maximum_concurrent_rpcs=_QUEUED_CALLS * threads,
@@ -251,31 +249,6 @@ class Server:
         upkeep_seconds = settings.capacity.frame_seconds or max(measure_cpu_overhead(size) for size in sizes)
         config = replace(settings.capacity, objective_seconds=objective_seconds)
         return Capacity(costs, config, settings.scheduler, self.metrics, upkeep_seconds, live_view)
-
-
-class _Later:
-    """A servicer that is known only when the engine is warm; until then ``_Starting`` lets no call through to it."""
-
-    servicer: Any = None
-
-    def __getattr__(self, name: str) -> Callable[[Any, Any], Any]:
-        return lambda request, context: getattr(self.servicer, name)(request, context)
-
-
-class _Starting(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Refuses our own calls until ``is_ready``."""
-
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
-        self._is_ready = is_ready
-
-    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The next handler, or one that says UNAVAILABLE."""
-        handler = continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(_OUR_METHODS) or self._is_ready():
-            return handler
-        message = "the server is starting; try again in a moment"
-        error = StatusError(grpc.StatusCode.UNAVAILABLE, "STARTING", message, retry_seconds=1.0)
-        return rewrapped(handler, lambda _: lambda request, context: abort(context, error))
 
 
 def _bound(server: Any, settings: ServiceSettings) -> int:

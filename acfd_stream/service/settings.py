@@ -16,14 +16,13 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.access.interceptor import AccessConfig
-from acfd_stream.service.access.tls import TlsConfig
-from acfd_stream.service.jobs.record import JobSettings
-from acfd_stream.service.logs import LogConfig
-from acfd_stream.service.tracing import TraceConfig
 from acfd_stream.wire.channel import KeepaliveConfig
 
 T = TypeVar("T")
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+MEMORY_BYTES = 256 * 2**20
+"""Most bytes of results that are kept without a folder for them."""
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:(//)?\S+")
 
 
@@ -98,6 +97,106 @@ class AnswerSettings:
         require(1 <= self.results <= 1000, "results", self.results, "in 1 … 1000")
         require(0 <= self.wait_seconds < math.inf, "wait_seconds", self.wait_seconds, ">= 0")
         _require_positive("resume_seconds", self.resume_seconds)
+
+
+@dataclass(frozen=True)
+class AccessConfig:
+    """Which clients may call."""
+
+    tokens: Path | None = None
+    """Path of the token file; None: every client may make every call."""
+    resume_key: Path | None = None
+    """Path of the key that signs resume tokens, the same on all replicas; None: tokens only carry a checksum."""
+    is_health_open: bool = True
+    """Whether health can be queried without a token; probes have none."""
+    is_reflection_open: bool = False
+    """Whether gRPC reflection, the list of methods, can be queried without a token."""
+
+
+@dataclass(frozen=True)
+class TlsConfig:
+    """Encryption of the server. Without a certificate nothing is encrypted."""
+
+    certificate: Path | None = None
+    """PEM file of the server's certificate and the intermediate certificates."""
+    key: Path | None = None
+    """PEM file of its private key, without a password."""
+    client_ca: Path | None = None
+    """PEM file of the authorities whose client certificates are accepted (mTLS); None: clients need none."""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ConfigError("tls needs both a certificate and a key, or neither")
+        if self.client_ca is not None and self.certificate is None:
+            raise ConfigError("tls client_ca needs a certificate and a key of the server")
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is logged, and in which format."""
+
+    format: str = "text"
+    """"text", or "json": one object per line."""
+    level: str = "info"
+    """Lowest level that is logged: "debug", "info", "warning" or "error"."""
+    shows_media: bool = False
+    """Whether the log may contain names of videos."""
+
+    def __post_init__(self) -> None:
+        require(self.format in LOG_FORMATS, "log format", self.format, " or ".join(LOG_FORMATS))
+        require(self.level in LOG_LEVELS, "log level", self.level, f"one of {', '.join(LOG_LEVELS)}")
+
+
+@dataclass(frozen=True)
+class TraceConfig:
+    """Where traces are sent."""
+
+    endpoint: str = ""
+    """URL of an OTLP collector (gRPC), such as http://localhost:4317; empty: OTEL_EXPORTER_OTLP_ENDPOINT."""
+    ratio: float = 0.01
+    """Share of calls that are traced, (0, 1]; a call that its client traces is always traced."""
+    service_name: str = "acfd-stream"
+    """Name of the service in traces."""
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.ratio <= 1.0, "trace ratio", self.ratio, "in (0, 1]")
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """How many jobs run, and how long their results are kept."""
+
+    state_dir: Path | None = None
+    """Folder for jobs and their results, created if missing; None: in memory, lost with the process."""
+    workers: int = 1
+    """Jobs that run concurrently, 1 … 64."""
+    open: int = 1000
+    """Maximum jobs that wait or run, >= 1; further ones are refused."""
+    kept: int = 10_000
+    """Maximum finished jobs that are kept, >= 1; the oldest are deleted first."""
+    kept_bytes: int = 4 * 2**30
+    """Maximum bytes of results, >= 1 MiB, in memory at most 256 MiB; the oldest finished jobs are deleted first."""
+    kept_seconds: float = 30 * 86400.0
+    """Age at which a finished job is deleted, seconds, > 0."""
+    checkpoint_seconds: float = 10.0
+    """Time between checkpoints of a running job, seconds, > 0; a killed server repeats at most this much work."""
+    attempts: int = 3
+    """Starts of a job without a new checkpoint before it fails, >= 1."""
+    result_streams: int = 8
+    """Maximum concurrent streams of results, >= 1."""
+
+    def __post_init__(self) -> None:
+        require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
+        for name in ("open", "kept", "attempts", "result_streams"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        require(self.kept_bytes >= 2**20, "kept_bytes", self.kept_bytes, ">= 1048576")
+        for name in ("kept_seconds", "checkpoint_seconds"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
+
+    @property
+    def result_bytes(self) -> int:
+        """Most bytes of results where they are kept."""
+        return self.kept_bytes if self.state_dir is not None else min(self.kept_bytes, MEMORY_BYTES)
 
 
 @dataclass(frozen=True)

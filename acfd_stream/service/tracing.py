@@ -8,28 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
-from acfd_stream.config import otlp_endpoint, require
+from acfd_stream.config import otlp_endpoint
 from acfd_stream.errors import BackendUnavailable
+from acfd_stream.service.settings import TraceConfig
 
 Metadata = Iterable[tuple[str, str | bytes]]
-
-
-@dataclass(frozen=True)
-class TraceConfig:
-    """Where traces are sent."""
-
-    endpoint: str = ""
-    """URL of an OTLP collector (gRPC), such as http://localhost:4317; empty: OTEL_EXPORTER_OTLP_ENDPOINT."""
-    ratio: float = 0.01
-    """Share of calls that are traced, (0, 1]; a call that its client traces is always traced."""
-    service_name: str = "acfd-stream"
-    """Name of the service in traces."""
-
-    def __post_init__(self) -> None:
-        require(0.0 < self.ratio <= 1.0, "trace ratio", self.ratio, "in (0, 1]")
 
 
 class Tracing:

@@ -13,10 +13,9 @@ import cv2
 import pytest
 
 from acfd_stream.cli import main
-from acfd_stream.service.access.interceptor import AccessConfig
-from acfd_stream.service.access.tls import TlsConfig
 from acfd_stream.service.access.token_file import add_token
 from acfd_stream.service.server import Server
+from acfd_stream.service.settings import AccessConfig, TlsConfig
 from tests.detect.tiny_model import write_tiny_model
 from tests.service.certificates import Authority
 from tests.service.rig import serving, write_clip

@@ -10,10 +10,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.metrics import Metrics
-from acfd_stream.service.jobs.record import Job, JobEnd, JobSettings
+from acfd_stream.service.jobs.record import Job, JobEnd
 from acfd_stream.service.jobs.results import FileResults, MemoryResults
 from acfd_stream.service.jobs.runner import Desk, JobRunner, Stopped, Work
 from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.service.settings import JobSettings
 from acfd_stream.types import FINAL_STATES, JobState
 
 EAGER = JobSettings(checkpoint_seconds=1e-9)

@@ -14,9 +14,11 @@ from google.rpc import error_details_pb2
 from acfd_stream.client.client import Client
 from acfd_stream.client.errors import Refused, detail, rich_status
 from acfd_stream.errors import AccessError
-from acfd_stream.service.access.interceptor import AccessConfig, AccessInterceptor, caller_name
+from acfd_stream.service.access.interceptor import AccessInterceptor
+from acfd_stream.service.access.permits import caller_name
 from acfd_stream.service.access.token_file import add_token, now_utc
 from acfd_stream.service.health import Health, add_reflection
+from acfd_stream.service.settings import AccessConfig
 from tests.service.small_server import SERVICE, EchoServicer, Held, small_server
 
 

@@ -13,8 +13,9 @@ from acfd_stream.client.client import Client
 from acfd_stream.client.errors import Unreachable
 from acfd_stream.client.stream_progress import EncodedFrame
 from acfd_stream.errors import AccessError, MediaError, ServiceError
-from acfd_stream.service.access.interceptor import AccessConfig, AccessInterceptor
+from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.server import Server
+from acfd_stream.service.settings import AccessConfig
 from acfd_stream.types import FrameResult
 from tests.service.rig import PATIENCE, eventually
 from tests.service.small_server import small_server

@@ -19,11 +19,12 @@ from google.rpc import error_details_pb2
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
-from acfd_stream.service.access.interceptor import AccessConfig, AccessInterceptor
+from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.token_file import add_token
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.runner import Desk, Stopped
 from acfd_stream.service.jobs.servicer import JobServicer
+from acfd_stream.service.settings import AccessConfig
 from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.types import Face, FrameResult, JobState
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2

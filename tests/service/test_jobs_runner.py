@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import MediaError
-from acfd_stream.service.jobs.record import MEMORY_BYTES, JobEnd, JobProgress, JobSettings
+from acfd_stream.service.jobs.record import JobEnd, JobProgress
 from acfd_stream.service.jobs.results import FileResults
 from acfd_stream.service.jobs.runner import Desk
 from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.service.settings import MEMORY_BYTES, JobSettings
 from acfd_stream.types import JobState
 from tests.service.job_bench import EAGER, Bench, CountingWork
 

@@ -20,9 +20,9 @@ from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.jobs.build import Jobs
-from acfd_stream.service.jobs.record import Job, JobSettings
+from acfd_stream.service.jobs.record import Job
 from acfd_stream.service.jobs.track_file import TrackFile
-from acfd_stream.service.settings import ServiceSettings, SourceSettings
+from acfd_stream.service.settings import JobSettings, ServiceSettings, SourceSettings
 from acfd_stream.service.status import StatusError
 from acfd_stream.types import JobState
 from acfd_stream.v1 import job_pb2, stream_pb2

@@ -16,10 +16,9 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acfd_stream.service.access.interceptor import AccessConfig
 from acfd_stream.service.access.token_file import add_token
 from acfd_stream.service.server import Server
-from acfd_stream.service.settings import Limits
+from acfd_stream.service.settings import AccessConfig, Limits
 from acfd_stream.service.streams.stream import Stream
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
 from tests.service.rig import calling, draw, eventually, failure, frames_of, plain_results, sending, serving, write_clip

@@ -13,7 +13,8 @@ import pytest
 from acfd_stream.client.client import Client
 from acfd_stream.errors import AcfdError, ConfigError
 from acfd_stream.service.interceptors.call_log import REQUEST_ID_KEY, CallInterceptor
-from acfd_stream.service.logs import LogConfig, start_logging, stop_logging
+from acfd_stream.service.logs import start_logging, stop_logging
+from acfd_stream.service.settings import LogConfig
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc
 from tests.service.small_server import EchoServicer, Held, small_server
 

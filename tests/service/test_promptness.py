@@ -11,9 +11,10 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from acfd_stream.client.client import Client
-from acfd_stream.service.access.interceptor import AccessConfig, AccessInterceptor
+from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.health import Health, add_reflection
 from acfd_stream.service.interceptors.request_timeout import PromptInterceptor
+from acfd_stream.service.settings import AccessConfig
 from tests.service.rig import eventually
 from tests.service.small_server import SERVICE, small_server
 

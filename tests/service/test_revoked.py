@@ -16,12 +16,11 @@ from google.rpc import error_details_pb2
 
 from acfd_stream.client.client import Client
 from acfd_stream.errors import AccessError
-from acfd_stream.service.access import file_watch as stamps
-from acfd_stream.service.access import permits
-from acfd_stream.service.access.interceptor import AccessConfig, AccessInterceptor
+from acfd_stream.service import host, permits, stamps
+from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.token_file import add_token, now_utc
 from acfd_stream.service.server import Server
-from acfd_stream.service.streams import host
+from acfd_stream.service.settings import AccessConfig
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, stream_pb2
 from tests.service.rig import PATIENCE, calling, eventually, failure, plain_results, sending, serving
 from tests.service.small_server import EchoServicer, Held, small_server

@@ -8,10 +8,9 @@ import grpc
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.access import file_watch as stamps
-from acfd_stream.service.access import resume_token as tokens
-from acfd_stream.service.access.interceptor import AccessConfig
+from acfd_stream.service import stamps, tokens
 from acfd_stream.service.access.token_signer import Seal
+from acfd_stream.service.settings import AccessConfig
 from acfd_stream.v1 import stream_pb2
 from tests.service.rig import calling, failure, plain_results, sending, serving
 from tests.service.test_resume import EAGER, configured, read_until

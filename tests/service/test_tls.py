@@ -8,7 +8,8 @@ import pytest
 from acfd_stream.client.client import Client
 from acfd_stream.client.tls import ClientTls, channel_credentials
 from acfd_stream.errors import ConfigError, ServiceError
-from acfd_stream.service.access.tls import TlsConfig, server_credentials
+from acfd_stream.service.access.tls import server_credentials
+from acfd_stream.service.settings import TlsConfig
 from tests.service.certificates import Authority
 from tests.service.small_server import small_server
 

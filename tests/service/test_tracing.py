@@ -8,7 +8,8 @@ import pytest
 from acfd_stream.client.client import Client
 from acfd_stream.errors import BackendUnavailable, ConfigError
 from acfd_stream.service.interceptors.call_log import CallInterceptor
-from acfd_stream.service.tracing import TraceConfig, Tracing
+from acfd_stream.service.settings import TraceConfig
+from acfd_stream.service.tracing import Tracing
 from acfd_stream.wire.trace import trace_metadata
 from tests.service.small_server import small_server
 

@@ -6,20 +6,17 @@ runs for the call (``caller_name``), and a stream hears when its token is good n
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2
 
-from acfd_stream.service.access.permits import Permit, Permits
+from acfd_stream.service.access.permits import Permit, Permits, enter_permit
+from acfd_stream.service.access.quotas import StreamQuotas
 from acfd_stream.service.access.token_file import Grant, TokenFile, now_utc
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
+from acfd_stream.service.settings import AccessConfig
 from acfd_stream.service.status import StatusError, abort
 
 QUOTA_RETRY_SECONDS = 5.0
@@ -33,33 +30,6 @@ RIGHT_OF_METHOD = {
 }
 STREAM_METHODS = (f"{_TRACK_SERVICE}Track", f"{_TRACK_SERVICE}TrackUri")
 """What counts against a token's quota of streams."""
-
-_permit: ContextVar[Permit | None] = ContextVar("acfd_permit", default=None)
-
-
-@dataclass(frozen=True)
-class AccessConfig:
-    """Which clients may call."""
-
-    tokens: Path | None = None
-    """Path of the token file; None: every client may make every call."""
-    resume_key: Path | None = None
-    """Path of the key that signs resume tokens, the same on all replicas; None: tokens only carry a checksum."""
-    is_health_open: bool = True
-    """Whether health can be queried without a token; probes have none."""
-    is_reflection_open: bool = False
-    """Whether gRPC reflection, the list of methods, can be queried without a token."""
-
-
-def caller_name() -> str:
-    """Name of the token of the call that runs here; "" without tokens, or outside a call."""
-    grant = current_permit().grant
-    return "" if grant is None else grant.name
-
-
-def current_permit() -> Permit:
-    """The permit of the call that runs here; without tokens, or outside a call, one that lasts."""
-    return _permit.get() or Permit()
 
 
 class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
@@ -120,7 +90,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         except StatusError as refusal:
             return _refusing(handler, refusal)
         permit = Permit(grant, method)
-        _permit.set(permit)
+        enter_permit(permit)
         if method in STREAM_METHODS:
             handler = self._counted(handler, grant)
         return self._watched(handler, permit) if handler.response_streaming else handler
@@ -176,34 +146,6 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             return run
 
         return rewrapped(handler, counted)
-
-
-class StreamQuotas:
-    """Streams that run now, by token."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: Counter[str] = Counter()
-
-    def take(self, grant: Grant) -> bool:
-        """Count one more stream of ``grant``; False where it has as many as it may."""
-        with self._lock:
-            if grant.streams is not None and self._running[grant.name] >= grant.streams:
-                return False
-            self._running[grant.name] += 1
-            return True
-
-    def give_back(self, grant: Grant) -> None:
-        """A stream of ``grant`` is over."""
-        with self._lock:
-            self._running[grant.name] -= 1
-            if self._running[grant.name] <= 0:
-                del self._running[grant.name]
-
-    def running(self, name: str) -> int:
-        """Streams of a token now."""
-        with self._lock:
-            return self._running[name]
 
 
 def _refusing(handler: Any, refusal: StatusError) -> Any:

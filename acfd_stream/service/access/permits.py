@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -76,3 +77,22 @@ class Permits:
         """Those of calls that run now."""
         with self._lock:
             return list(self._running)
+
+
+_permit: ContextVar[Permit | None] = ContextVar("acfd_permit", default=None)
+
+
+def enter_permit(permit: Permit) -> None:
+    """Make ``permit`` that of the call that runs here."""
+    _permit.set(permit)
+
+
+def caller_name() -> str:
+    """Name of the token of the call that runs here; "" without tokens, or outside a call."""
+    grant = current_permit().grant
+    return "" if grant is None else grant.name
+
+
+def current_permit() -> Permit:
+    """The permit of the call that runs here; without tokens, or outside a call, one that lasts."""
+    return _permit.get() or Permit()

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.access.file_watch import Stamps
+from acfd_stream.service.settings import TlsConfig
 from acfd_stream.wire.pem import read_authorities, read_pair
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TlsConfig:
-    """Encryption of the server. Without a certificate nothing is encrypted."""
-
-    certificate: Path | None = None
-    """PEM file of the server's certificate and the intermediate certificates."""
-    key: Path | None = None
-    """PEM file of its private key, without a password."""
-    client_ca: Path | None = None
-    """PEM file of the authorities whose client certificates are accepted (mTLS); None: clients need none."""
-
-    def __post_init__(self) -> None:
-        if (self.certificate is None) != (self.key is None):
-            raise ConfigError("tls needs both a certificate and a key, or neither")
-        if self.client_ca is not None and self.certificate is None:
-            raise ConfigError("tls client_ca needs a certificate and a key of the server")
 
 
 def server_credentials(config: TlsConfig) -> grpc.ServerCredentials | None:

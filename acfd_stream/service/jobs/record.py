@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from acfd_stream.config import require
 from acfd_stream.errors import AcfdError
 from acfd_stream.types import JobState
-
-"""Nothing of a job changes any more."""
 
 
 class JobConflict(AcfdError):
@@ -65,44 +61,3 @@ class Job:
     error: str
     error_code: int
     warnings: tuple[str, ...]
-
-
-MEMORY_BYTES = 256 * 2**20
-"""Most bytes of results that are kept without a folder for them."""
-
-
-@dataclass(frozen=True)
-class JobSettings:
-    """How many jobs run, and how long their results are kept."""
-
-    state_dir: Path | None = None
-    """Folder for jobs and their results, created if missing; None: in memory, lost with the process."""
-    workers: int = 1
-    """Jobs that run concurrently, 1 … 64."""
-    open: int = 1000
-    """Maximum jobs that wait or run, >= 1; further ones are refused."""
-    kept: int = 10_000
-    """Maximum finished jobs that are kept, >= 1; the oldest are deleted first."""
-    kept_bytes: int = 4 * 2**30
-    """Maximum bytes of results, >= 1 MiB, in memory at most 256 MiB; the oldest finished jobs are deleted first."""
-    kept_seconds: float = 30 * 86400.0
-    """Age at which a finished job is deleted, seconds, > 0."""
-    checkpoint_seconds: float = 10.0
-    """Time between checkpoints of a running job, seconds, > 0; a killed server repeats at most this much work."""
-    attempts: int = 3
-    """Starts of a job without a new checkpoint before it fails, >= 1."""
-    result_streams: int = 8
-    """Maximum concurrent streams of results, >= 1."""
-
-    def __post_init__(self) -> None:
-        require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
-        for name in ("open", "kept", "attempts", "result_streams"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        require(self.kept_bytes >= 2**20, "kept_bytes", self.kept_bytes, ">= 1048576")
-        for name in ("kept_seconds", "checkpoint_seconds"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-
-    @property
-    def result_bytes(self) -> int:
-        """Most bytes of results where they are kept."""
-        return self.kept_bytes if self.state_dir is not None else min(self.kept_bytes, MEMORY_BYTES)

@@ -15,9 +15,10 @@ from typing import Protocol
 
 from acfd_stream.errors import AcfdError, OutputError
 from acfd_stream.metrics import Metrics
-from acfd_stream.service.jobs.record import Job, JobEnd, JobProgress, JobSettings
+from acfd_stream.service.jobs.record import Job, JobEnd, JobProgress
 from acfd_stream.service.jobs.results import ResultLog
 from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.service.settings import JobSettings
 from acfd_stream.types import JobState
 
 _log = logging.getLogger(__name__)

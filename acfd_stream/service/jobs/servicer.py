@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from acfd_stream.config import require
 from acfd_stream.errors import ConfigError, OverloadedError
-from acfd_stream.service.access.interceptor import caller_name, current_permit
+from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.jobs.record import Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
 from acfd_stream.service.jobs.runner import JobRunner

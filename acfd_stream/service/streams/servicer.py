@@ -17,7 +17,7 @@ from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import Path
 from acfd_stream.pipeline.capacity import Reservation
 from acfd_stream.pipeline.stage_times import StageSummary
-from acfd_stream.service.access.interceptor import caller_name, current_permit
+from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.access.sources import open_allowed
 from acfd_stream.service.model_messages import loaded_model_pb, model_info_pb
 from acfd_stream.service.requests import StreamRequest, read_request, require_engine

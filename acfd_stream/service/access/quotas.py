@@ -1,0 +1,36 @@
+"""Streams per token that run now, against the number that the token allows."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from acfd_stream.service.access.token_file import Grant
+
+
+class StreamQuotas:
+    """Streams that run now, by token."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: Counter[str] = Counter()
+
+    def take(self, grant: Grant) -> bool:
+        """Count one more stream of ``grant``; False where it has as many as it may."""
+        with self._lock:
+            if grant.streams is not None and self._running[grant.name] >= grant.streams:
+                return False
+            self._running[grant.name] += 1
+            return True
+
+    def give_back(self, grant: Grant) -> None:
+        """A stream of ``grant`` is over."""
+        with self._lock:
+            self._running[grant.name] -= 1
+            if self._running[grant.name] <= 0:
+                del self._running[grant.name]
+
+    def running(self, name: str) -> int:
+        """Streams of a token now."""
+        with self._lock:
+            return self._running[name]
