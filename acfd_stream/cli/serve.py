@@ -93,11 +93,11 @@ def _announce(server: Server) -> None:
     if host is None:
         return
     (height, width), fps = _MEASURE
-    engine, settings = host.scheduler.engine, server.settings
-    answer = host.capacity.ask((height, width), fps)
+    engine, settings = host.context.scheduler.engine, server.settings
+    answer = host.context.capacity.ask((height, width), fps)
     objective = f"{settings.objective_seconds * 1000:g} ms"
     room = "has room for" if answer.fits else "has no room for"
-    side = host.capacity.live_view.of(settings.objective_seconds)
+    side = host.context.capacity.live_view.of(settings.objective_seconds)
     seen = f", seen at {side} pixels" if side else ""
     line = (
         f"serving on {server.address}: {engine.spec.name} {engine.spec.version}, {engine.description}; "

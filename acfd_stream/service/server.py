@@ -38,6 +38,7 @@ from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.service.streams.host import StreamHost
 from acfd_stream.service.streams.registry import Board
 from acfd_stream.service.streams.servicer import FaceTrackServicer
+from acfd_stream.service.streams.stream import StreamContext
 from acfd_stream.service.tracing import Tracing
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from acfd_stream.video.nvdec import choose_decoder
@@ -216,7 +217,8 @@ class Server:
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
-        host = StreamHost(settings, scheduler, capacity, self.board, self.metrics, self._seal, self._access.look)
+        context = StreamContext(settings, scheduler, capacity, self.board, self.metrics, self._seal)
+        host = StreamHost(context, self._access.look)
         opened.callback(host.close)
         self._tracking.servicer = FaceTrackServicer(host)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity)

@@ -6,20 +6,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
 from acfd_stream.errors import OverloadedError
 from acfd_stream.malloc import IdleTrim
-from acfd_stream.metrics import Metrics, Refusal
-from acfd_stream.pipeline.capacity import Capacity
-from acfd_stream.pipeline.scheduler import Scheduler
-from acfd_stream.service.access.token_signer import Seal
-from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.metrics import Refusal
 from acfd_stream.service.status import StatusError, draining
-from acfd_stream.service.streams.registry import Board
-from acfd_stream.service.streams.stream import Stream
+from acfd_stream.service.streams.stream import Stream, StreamContext
 
 _WATCH_SECONDS = 0.2
 _PATIENCE_SECONDS = 1.0  # how long a stream that hands over may wait for its next result
@@ -30,29 +24,12 @@ class StreamHost:
     """Lets streams in, watches them, and sees them out.
 
     Args:
-        settings: of the service.
-        scheduler: the engine that all share.
-        capacity: what fits on it.
-        board: what is going on, for whoever looks.
-        metrics: where everything is counted.
-        seal: makes and opens resume tokens.
+        context: what the streams share.
         look: called several times a second, on a thread of the host.
     """
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        scheduler: Scheduler,
-        capacity: Capacity,
-        board: Board,
-        metrics: Metrics,
-        seal: Seal,
-        look: Callable[[], None],
-    ) -> None:
-        self.settings, self.scheduler, self.capacity = settings, scheduler, capacity
-        self.board, self.metrics, self.seal = board, metrics, seal
-        self.packing = ThreadPoolExecutor(1, thread_name_prefix="acfd-pack")
-        """Makes resume points, beside the streams."""
+    def __init__(self, context: StreamContext, look: Callable[[], None]) -> None:
+        self.context = context
         self._look = look
         self._changed = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -70,11 +47,11 @@ class StreamHost:
         """
         with self._changed:
             self.require_open()
-            if len(self._streams) >= self.settings.limits.streams:
-                self.metrics.refused(Refusal.STREAMS)
+            if len(self._streams) >= self.context.settings.limits.streams:
+                self.context.metrics.refused(Refusal.STREAMS)
                 raise OverloadedError(f"{len(self._streams)} streams are open, the most at once; try again later")
             stream_id = secrets.token_hex(8)
-            stream = Stream(self, stream_id, owner, lambda: self._forget(stream_id))
+            stream = Stream(self.context, stream_id, owner, lambda: self._forget(stream_id))
             self._streams[stream_id] = stream
             return stream
 
@@ -85,7 +62,7 @@ class StreamHost:
             StatusError: UNAVAILABLE.
         """
         if self._drain_until is not None:
-            self.metrics.refused(Refusal.DRAINING)
+            self.context.metrics.refused(Refusal.DRAINING)
             raise draining()
 
     def streams_of(self, owner: str) -> list[Stream]:
@@ -130,7 +107,7 @@ class StreamHost:
         self._watcher.join()
         with self._changed:
             self._changed.wait_for(lambda: not self._streams, _PATIENCE_SECONDS)
-        self.packing.shutdown(wait=False, cancel_futures=True)
+        self.context.packing.shutdown(wait=False, cancel_futures=True)
 
     def _forget(self, stream_id: str) -> None:
         with self._changed:
@@ -159,7 +136,7 @@ class StreamHost:
         return bool(streams)
 
     def _look_at(self, stream: Stream) -> None:
-        seconds, now = self.settings.limits.idle_seconds, time.monotonic()
+        seconds, now = self.context.settings.limits.idle_seconds, time.monotonic()
         feeder, sending_since = stream.feeder, stream.sending_since
         if feeder is not None and stream.is_silent and feeder.silence_seconds > seconds:
             stream.stop(_timed_out(f"nothing was sent for {seconds:g} s"))

@@ -15,7 +15,7 @@ from acfd_stream.config import StreamQueueConfig, require
 from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import Path
-from acfd_stream.pipeline.capacity import Reservation
+from acfd_stream.pipeline.capacity import Capacity, Reservation
 from acfd_stream.pipeline.stage_times import StageSummary
 from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.access.sources import open_allowed
@@ -51,7 +51,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
     """FaceTrackService over the streams of ``host``; errors are raised, and become a status further out."""
 
     def __init__(self, host: StreamHost) -> None:
-        self._host = host
+        self._host, self._context = host, host.context
         self._models = models()
 
     # Streams.
@@ -75,18 +75,16 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             stream.close()
 
     def _fed(self, requests: Iterator[Any], stream: Stream) -> Iterator[Any]:
-        host, limits = self._host, self._host.settings.limits
-        feeder = stream.feeder = Feeder(requests, host.metrics)
+        shared, limits = self._context, self._context.settings.limits
+        feeder = stream.feeder = Feeder(requests, shared.metrics)
         current_permit().on_withdrawn(stream.stop)
         with ExitStack() as unbegun:
             unbegun.callback(feeder.leave)
             first = feeder.request(0, limits.first_message_seconds)
             kind = None if first is None else first.WhichOneof("request")
             require(kind == "config", "request", kind, "config in the first message of a stream")
-            request = read_request(
-                first.config, host.settings, host.scheduler.engine, host.seal, host.capacity.live_view
-            )
-            reservation = unbegun.enter_context(_reserved(host, request))
+            request = self._request_of(first.config)
+            reservation = unbegun.enter_context(_reserved(shared.capacity, request))
             second = feeder.request(1, limits.idle_seconds)
             is_frames = second is not None and second.WhichOneof("request") == "frame"
             path = Path.FRAMES if is_frames else Path.BYTES
@@ -100,29 +98,32 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             feeder.leave()
 
     def _read(self, asked: Any, stream: Stream) -> Iterator[Any]:
-        host = self._host
         current_permit().on_withdrawn(stream.stop)
-        request = read_request(asked.config, host.settings, host.scheduler.engine, host.seal, host.capacity.live_view)
+        request = self._request_of(asked.config)
         with ExitStack() as unbegun:
-            source = open_allowed(asked.uri, host.settings.sources)
+            source = open_allowed(asked.uri, self._context.settings.sources)
             if not isinstance(source, str):
                 unbegun.callback(source.close)
-            reservation = unbegun.enter_context(_reserved(host, request))
+            reservation = unbegun.enter_context(_reserved(self._context.capacity, request))
             stream.begin(request, Path.URI, source, reservation)
             unbegun.pop_all()
         yield from stream.messages(face_track_pb2.TrackUriResponse)
+
+    def _request_of(self, config: Any) -> StreamRequest:
+        shared = self._context
+        return read_request(config, shared.settings, shared.scheduler.engine, shared.seal, shared.capacity.live_view)
 
     # Answered at once.
 
     def Detect(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See face_track.proto."""
-        host = self._host
-        host.require_open()
-        require_engine(request.config, host.settings.model, host.scheduler.engine)
+        self._host.require_open()
+        settings, scheduler = self._context.settings, self._context.scheduler
+        require_engine(request.config, settings.model, scheduler.engine)
         if not request.image:
             raise ConfigError("image must be a PNG, JPEG or WebP, got nothing")
-        image = _decoded(request.image, host.settings.limits.frame_pixels)
-        with host.scheduler.open_shared(_DETECT_LANE) as lane:
+        image = _decoded(request.image, settings.limits.frame_pixels)
+        with scheduler.open_shared(_DETECT_LANE) as lane:
             [(detections, timings)] = lane.detect_timed([Picture.from_rgb(image)])
         return face_track_pb2.DetectResponse(
             size=size_pb((image.shape[0], image.shape[1])),
@@ -136,7 +137,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         objective = seconds_of(request.objective) if request.HasField("objective") else None
         require(objective is None or objective > 0, "objective", objective, "> 0")
         size = request.size.height, request.size.width
-        answer = self._host.capacity.ask(size, request.frame_rate, objective)
+        answer = self._context.capacity.ask(size, request.frame_rate, objective)
         may_ask_again = not answer.fits and answer.may_fit_later
         return face_track_pb2.GetCapacityResponse(
             fits=answer.fits,
@@ -156,7 +157,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
 
     def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See face_track.proto."""
-        loaded = loaded_model_pb(self._host.scheduler.engine)
+        loaded = loaded_model_pb(self._context.scheduler.engine)
         others = [model_info_pb(model.spec, model.name) for model in self._models if model.name != loaded.name]
         return face_track_pb2.ListModelsResponse(models=sorted([loaded, *others], key=lambda model: str(model.name)))
 
@@ -204,14 +205,14 @@ def _latency_pb(summary: StageSummary) -> face_track_pb2.LatencySummary:
     )
 
 
-def _reserved(host: StreamHost, request: StreamRequest) -> Reservation:
+def _reserved(capacity: Capacity, request: StreamRequest) -> Reservation:
     """Room for a stream, as far as it is known before its first byte; the rest is asked for when it is opened.
 
     Raises:
         OverloadedError: there is none.
     """
     is_known = not request.is_live or request.declared_size is not None
-    return host.capacity.reserve(demand_of(request)) if is_known else Reservation(host.capacity)
+    return capacity.reserve(demand_of(request)) if is_known else Reservation(capacity)
 
 
 def _intake(request: StreamRequest, path: Path, limits: Limits) -> tuple[ByteStream | FrameFeed, Callable[[Any], bool]]:

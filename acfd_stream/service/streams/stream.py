@@ -13,17 +13,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO
 
 import grpc
 
 from acfd_stream.errors import AcfdError, MediaError
-from acfd_stream.metrics import DecodeFault, Path, Pool
-from acfd_stream.pipeline.capacity import Demand, Reservation
+from acfd_stream.metrics import DecodeFault, Metrics, Path, Pool
+from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
 from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
 from acfd_stream.pipeline.live import verdict_for
+from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
@@ -31,8 +33,9 @@ from acfd_stream.recording.record import settings_of
 from acfd_stream.service.access.token_signer import Seal
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest
+from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, draining
-from acfd_stream.service.streams.registry import StreamCard, StreamMeter
+from acfd_stream.service.streams.registry import Board, StreamCard, StreamMeter
 from acfd_stream.service.streams.request_reader import Feeder
 from acfd_stream.service.streams.response_queue import Note, Outbox, Settled
 from acfd_stream.types import DropReason, FrameResult, MediaInfo, Outcome
@@ -41,9 +44,6 @@ from acfd_stream.video import FrameFeed
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.wire.messages import duration_pb, media_info_pb, results_pb
 
-if TYPE_CHECKING:
-    from acfd_stream.service.streams.host import StreamHost
-
 Source = ByteStream | FrameFeed | str | BinaryIO
 _FALLBACK_RATE = 30.0  # frames a second of a live stream, where neither its client nor its container say
 _FALLBACK_SIZE = (720, 1280)
@@ -51,10 +51,27 @@ _LIVE_OUTBOX = 8  # results; more would be old before they are sent
 _log = logging.getLogger(__name__)
 
 
-class Stream:
-    """One stream of ``host``, which makes it; ``release`` is called once, when everything has been given back."""
+def _packing_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="acfd-pack")
 
-    def __init__(self, host: StreamHost, stream_id: str, owner: str, release: Callable[[], None]) -> None:
+
+@dataclass(frozen=True)
+class StreamContext:
+    """What all streams of a server share."""
+
+    settings: ServiceSettings
+    scheduler: Scheduler
+    capacity: Capacity
+    board: Board
+    metrics: Metrics
+    seal: Seal
+    packing: ThreadPoolExecutor = field(default_factory=_packing_thread)  # packs resume points
+
+
+class Stream:
+    """One stream; ``release`` is called once, when it holds no resource any more."""
+
+    def __init__(self, context: StreamContext, stream_id: str, owner: str, release: Callable[[], None]) -> None:
         self.stream_id, self.owner = stream_id, owner
         self.began_at, self.start_time = time.monotonic(), time.time()
         self.request: StreamRequest | None = None
@@ -67,7 +84,7 @@ class Stream:
         self.cancel_call: Callable[[], object] = lambda: None
         self.sending_since: float | None = None
         self.reused = 0
-        self._host, self._release = host, release
+        self._context, self._release = context, release
         self._outbox: Outbox | None = None
         self._source: Source | None = None
         self._lane: SharedEngine | None = None
@@ -81,14 +98,14 @@ class Stream:
 
     def begin(self, request: StreamRequest, path: Path, source: Source, reservation: Reservation) -> None:
         """Start the worker; ``source`` and ``reservation`` are the stream's from now on."""
-        answers, metrics = self._host.settings.answers, self._host.metrics
+        answers, metrics = self._context.settings.answers, self._context.metrics
         objective = request.pace.objective_seconds if request.is_live else None
         card = StreamCard(self.stream_id, request.name, request.mode, path, objective, request.shows_overlay)
         capacity = _LIVE_OUTBOX if request.is_live else 2 * answers.results
         wait_seconds = 0.0 if request.is_live else answers.wait_seconds
         with self._lock:
             self.request, self._source = request, source
-            self.meter = self._host.board.open_stream(card)
+            self.meter = self._context.board.open_stream(card)
             self._outbox = Outbox(capacity, answers.results, wait_seconds, metrics)
         threading.Thread(
             target=self._work, args=(request, source, reservation), name=f"acfd-stream-{self.stream_id}", daemon=True
@@ -189,7 +206,7 @@ class Stream:
 
     def _tell_bytes(self, now: dict[Pool, int]) -> None:
         for pool in (Pool.INGEST, Pool.FRAMES):
-            self._host.metrics.held(pool, now.get(pool, 0) - self._held_bytes.get(pool, 0))
+            self._context.metrics.held(pool, now.get(pool, 0) - self._held_bytes.get(pool, 0))
         self._held_bytes = now
 
     # The worker.
@@ -223,7 +240,7 @@ class Stream:
         self._put(Note("start", self._start(request, session)))
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
         if self.is_handing_over and not session.is_complete and session.error is None:
-            self._put(resume_point(session.snapshot(), self._host.seal))
+            self._put(resume_point(session.snapshot(), self._context.seal))
             raise draining()
         self._end(session, count)
 
@@ -235,7 +252,7 @@ class Stream:
             raise draining()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
-        lane = self._lane = opened.enter_context(self._host.scheduler.open_shared(request.lane, request.view_side))
+        lane = self._lane = opened.enter_context(self._context.scheduler.open_shared(request.lane, request.view_side))
         try:
             session = TrackSession(
                 source,
@@ -264,8 +281,8 @@ class Stream:
             self._learn(session, result.timings)
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
             self._put(Settled(result, time.perf_counter()))
-            if saving is None and time.monotonic() - saved_at >= self._host.settings.answers.resume_seconds:
-                saving = self._host.packing.submit(resume_point, session.snapshot(), self._host.seal)
+            if saving is None and time.monotonic() - saved_at >= self._context.settings.answers.resume_seconds:
+                saving = self._context.packing.submit(resume_point, session.snapshot(), self._context.seal)
                 saved_at = time.monotonic()
             if saving is not None and (saving.done() or not session.pace.is_live):  # a live frame waits for none
                 self._put(saving.result())
@@ -277,14 +294,14 @@ class Stream:
         """What a frame that the network looked at took besides, where all of it is known."""
         if {"decode", "preprocess", "infer", "track"} <= seconds.keys():
             upkeep = seconds["preprocess"] + seconds["track"]
-            self._host.capacity.observe(session.info.display_size, seconds["decode"], upkeep)
+            self._context.capacity.observe(session.info.display_size, seconds["decode"], upkeep)
 
     def _put(self, entry: Settled | Note) -> None:
         if self._outbox is None or not self._outbox.put(entry):
             raise self._stopped or draining()
 
     def _require_short(self, seconds: float) -> None:
-        most = self._host.settings.limits.duration_seconds
+        most = self._context.settings.limits.duration_seconds
         if seconds > most:
             message = f"the stream is longer than {most:g} s of media, the limit of this server; send it in parts"
             raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "DURATION_LIMIT", message)
