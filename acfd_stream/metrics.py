@@ -32,7 +32,7 @@ BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 E = TypeVar("E", bound=Enum)
 
 
-class Path(Enum):
+class InputKind(Enum):
     """How pictures come in."""
 
     BYTES = "bytes"  # a container, in pieces
@@ -156,7 +156,7 @@ class Metrics:
     def frame_answered(
         self,
         mode: Mode,
-        path: Path,
+        input_kind: InputKind,
         outcome: Outcome,
         latency_seconds: float,
         timings: Mapping[str, float],
@@ -167,13 +167,13 @@ class Metrics:
 
         Args:
             mode: of its stream.
-            path: of its stream.
+            input_kind: of its stream.
             outcome: the verdict on its deadline.
             latency_seconds: from when its bytes were there to when gRPC had the answer.
             timings: stage → seconds, the names of ``Stage``.
             reused: its detections are the previous drawing's.
         """
-        self._latency[member(Mode, mode), member(Path, path)].observe(latency_seconds)
+        self._latency[member(Mode, mode), member(InputKind, input_kind)].observe(latency_seconds)
         self._frames[member(Outcome, outcome)].inc()
         self.stages(timings)
         if reused:
@@ -309,7 +309,7 @@ class Metrics:
         latency = self._histogram(
             "acfd_frame_latency_seconds", "From a frame's bytes to its answer", ("mode", "path"), LATENCY_BUCKETS
         )
-        self._latency = {key: latency.labels(*(part.value for part in key)) for key in product(Mode, Path)}
+        self._latency = {key: latency.labels(*(part.value for part in key)) for key in product(Mode, InputKind)}
         stages = self._histogram("acfd_stage_duration_seconds", "Time of a frame in a stage", ("stage",), STAGE_BUCKETS)
         self._stages = {stage: stages.labels(stage.value) for stage in Stage}
         self._frames = self._counters("acfd_frames", "Frames by how they ended", "outcome", Outcome)

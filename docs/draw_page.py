@@ -9,12 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the scene is the tests'
 
-from acfd_stream.service.dashboard.http_server import Monitor  # noqa: E402
-from acfd_stream.service.dashboard.page_data import ServiceCard  # noqa: E402
+from acfd_stream.service.dashboard.http_server import DashboardServer  # noqa: E402
+from acfd_stream.service.dashboard.page_data import ServiceInfo  # noqa: E402
 from tests.service.chromium import chromium  # noqa: E402
 from tests.service.scene import Scene, drawn_picture  # noqa: E402
 
-CARD = ServiceCard("0.1.0", "acfd-n", "OpenVINO CPU bf16, 2 threads")
+CARD = ServiceInfo("0.1.0", "acfd-n", "OpenVINO CPU bf16, 2 threads")
 SIZE = (1030, 1440)
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     picture, faces = drawn_picture()
     address = "127.0.0.1:0"
     with (
-        Monitor(address, scene.board, CARD, lambda: "serving", scene.samples) as monitor,
+        DashboardServer(address, scene.registry, CARD, lambda: "serving", scene.samples) as monitor,
         tempfile.TemporaryDirectory() as folder,
         chromium(Path(folder)) as tab,
     ):

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.metrics import LATENCY_BUCKETS, Codec, DecodeFault, Metrics, Path, QueueStage, StreamState, member
+from acfd_stream.metrics import LATENCY_BUCKETS, Codec, DecodeFault, InputKind, Metrics, QueueStage, StreamState, member
 from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.types import DropReason, Mode, Outcome, Stage
 
@@ -28,7 +28,7 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 def test_a_frame_of_exactly_the_objective_is_within_it(
     registry: CollectorRegistry, metrics: Metrics, seconds: float, within: int
 ) -> None:
-    metrics.frame_answered(Mode.LIVE, Path.BYTES, Outcome.OK, seconds, {})
+    metrics.frame_answered(Mode.LIVE, InputKind.BYTES, Outcome.OK, seconds, {})
     labels = {"mode": "live", "path": "bytes", "le": "0.05"}
     assert registry.get_sample_value("acfd_frame_latency_seconds_bucket", labels) == within
 

@@ -103,8 +103,8 @@ def _announce(server: Server) -> None:
         f"serving on {server.address}: {engine.spec.name} {engine.spec.version}, {engine.description}; "
         f"{room} live {width}×{height} at {fps:g} fps within {objective}{seen}"
     )
-    if server.monitor is not None:
-        line += f"; page on http://{settings.metrics.rpartition(':')[0]}:{server.monitor.port}/"
+    if server.dashboard is not None:
+        line += f"; page on http://{settings.metrics.rpartition(':')[0]}:{server.dashboard.port}/"
     print(line, flush=True)
     if settings.access.tokens is not None and settings.tls.certificate is None and not _is_local(settings.listen):
         complain("warning: tokens travel in the clear; set a certificate and a key, or listen on this machine only")

@@ -22,8 +22,8 @@ from acfd_stream.config import (
 )
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.live_input_size import LIVE_SIZES, LiveInputSize
-from acfd_stream.service.access.token_signer import Seal
+from acfd_stream.pipeline.live_view import LiveView
+from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError
 from acfd_stream.types import Mode
@@ -82,8 +82,8 @@ def read_request(
     config: Any,
     settings: ServiceSettings,
     engine: Engine,
-    seal: Seal | None = None,
-    live_view: LiveInputSize | None = None,
+    signer: TokenSigner | None = None,
+    live_view: LiveView | None = None,
 ) -> StreamRequest:
     """What a TrackConfig message asks for.
 
@@ -91,7 +91,7 @@ def read_request(
         config: the message.
         settings: of the service.
         engine: that runs.
-        seal: opens its resume token; None: it has none.
+        signer: opens its resume token; None: it has none.
         live_view: how large live frames are shown to the network; None: as others.
 
     Raises:
@@ -118,7 +118,7 @@ def read_request(
         objective_seconds=objective or settings.objective_seconds,
         stale_seconds=objective or settings.objective_seconds,  # else a queue that is always full makes all late
     )
-    resume = SessionState(seal.unpack(config.resume_token)) if seal and config.resume_token else None
+    resume = SessionState(signer.unpack(config.resume_token)) if signer and config.resume_token else None
     return StreamRequest(
         pace=pace,
         video=_video(config, settings, is_live=is_live),

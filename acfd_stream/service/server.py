@@ -23,20 +23,20 @@ from acfd_stream.pipeline.live_input_size import LiveInputSize, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.tls import server_credentials
-from acfd_stream.service.access.token_signer import Seal
-from acfd_stream.service.dashboard.http_server import Monitor
-from acfd_stream.service.dashboard.page_data import ServiceCard
+from acfd_stream.service.access.token_signer import TokenSigner
+from acfd_stream.service.dashboard.http_server import DashboardServer
+from acfd_stream.service.dashboard.page_data import ServiceInfo
 from acfd_stream.service.health import Health, add_reflection
-from acfd_stream.service.interceptors.call_log import CallInterceptor
-from acfd_stream.service.interceptors.call_metrics import MetricsInterceptor
+from acfd_stream.service.interceptors.call_log import CallLogInterceptor
+from acfd_stream.service.interceptors.call_metrics import CallMetricsInterceptor
 from acfd_stream.service.interceptors.malformed import MalformedInterceptor
 from acfd_stream.service.interceptors.not_ready import LateServicer, NotReadyInterceptor
-from acfd_stream.service.interceptors.request_timeout import PromptInterceptor
+from acfd_stream.service.interceptors.request_timeout import RequestTimeoutInterceptor
 from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.service.streams.host import StreamHost
-from acfd_stream.service.streams.registry import Board
+from acfd_stream.service.streams.registry import StreamRegistry
 from acfd_stream.service.streams.servicer import FaceTrackServicer
 from acfd_stream.service.streams.stream import StreamContext
 from acfd_stream.service.tracing import Tracing
@@ -77,15 +77,15 @@ class Server:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics(registry)
-        self.board = Board(self.metrics)
+        self.streams = StreamRegistry(self.metrics)
         self.health = Health([service.full_name for service in SERVICES])
         self.host: StreamHost | None = None
         self.port = 0
-        self.monitor: Monitor | None = None
+        self.dashboard: DashboardServer | None = None
         self._detector = detector
         self._access = AccessInterceptor(settings.access, self._note_refusal)
-        self._seal = Seal(settings.access.resume_key)
-        self._tracking, self._jobbing = LateServicer(), LateServicer()
+        self._seal = TokenSigner(settings.access.resume_key)
+        self._face_tracks, self._jobbing = LateServicer(), LateServicer()
         self._grpc: Any = None
         self._jobs: Jobs | None = None
         self._opened = ExitStack()
@@ -179,9 +179,9 @@ class Server:
         server = grpc.server(
             pool,
             interceptors=[
-                PromptInterceptor(limits.first_message_seconds),
-                MetricsInterceptor(self.metrics, SERVICES),
-                CallInterceptor(tracing),
+                RequestTimeoutInterceptor(limits.first_message_seconds),
+                CallMetricsInterceptor(self.metrics, SERVICES),
+                CallLogInterceptor(tracing),
                 self._access,
                 StatusInterceptor(),
                 MalformedInterceptor(),
@@ -192,7 +192,7 @@ class Server:
         )
         self.health.add_to(server)
         add_reflection(server, [service.full_name for service in SERVICES])
-        face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(self._tracking, server)
+        face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(self._face_tracks, server)
         job_pb2_grpc.add_JobServiceServicer_to_server(self._jobbing, server)
         self.port = _bound(server, settings)
         server.start()
@@ -202,25 +202,25 @@ class Server:
         settings, opened = self.settings, self._opened
         detect = replace(settings.detect, picture_threads=settings.detect.picture_threads or _PICTURE_THREADS)
         detector = self._detector or opened.enter_context(Detector.open(settings.model, settings.device, detect))
-        card = ServiceCard(
+        info = ServiceInfo(
             metadata.version("acfd-stream"),
             detector.spec.name,
             detector.description,
             objective_seconds=settings.objective_seconds,
         )
-        self.metrics.build(card.version, detector.spec.name, detector.spec.version)
+        self.metrics.build(info.version, detector.spec.name, detector.spec.version)
         self.metrics.objective(settings.objective_seconds)
         self.metrics.headroom(1.0)  # an autoscaler must not take a server that warms up for a full one
         if settings.metrics:
-            self.monitor = Monitor(settings.metrics, self.board, card, lambda: self.state).start()
-            opened.callback(self.monitor.close)
+            self.dashboard = DashboardServer(settings.metrics, self.streams, info, lambda: self.state).start()
+            opened.callback(self.dashboard.close)
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
-        context = StreamContext(settings, scheduler, capacity, self.board, self.metrics, self._seal)
+        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, self._seal)
         host = StreamHost(context, self._access.look)
         opened.callback(host.close)
-        self._tracking.servicer = FaceTrackServicer(host)
+        self._face_tracks.servicer = FaceTrackServicer(host)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity)
         opened.callback(jobs.close)
         self._jobbing.servicer = jobs.servicer

@@ -74,8 +74,8 @@ def prometheus_at_work(
     """It scrapes while clips are tracked."""
     folder, is_over = tmp_path_factory.mktemp("prometheus"), threading.Event()
     submit_job(service, clip)
-    assert service.monitor is not None
-    config = real_prometheus.write_config(folder, f"127.0.0.1:{service.monitor.port}")
+    assert service.dashboard is not None
+    config = real_prometheus.write_config(folder, f"127.0.0.1:{service.dashboard.port}")
     with (
         Client(f"127.0.0.1:{service.port}") as client,
         real_prometheus.running(prometheus, config) as api,

@@ -1,4 +1,4 @@
-"""A service in the middle of its day, told to a Board on a clock of its own: minutes of frames in a moment."""
+"""A service in the middle of its day, told to a StreamRegistry on a clock of its own: minutes of frames in a moment."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from random import Random
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from acfd_stream.metrics import BATCH_BUCKETS, DecodeFault, Metrics, Path, QueueStage
+from acfd_stream.metrics import BATCH_BUCKETS, DecodeFault, InputKind, Metrics, QueueStage
 from acfd_stream.model.toon import render
 from acfd_stream.service.dashboard.metric_samples import STEP_SECONDS, Samples
-from acfd_stream.service.streams.registry import Board, StreamCard, StreamMeter
+from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
 from acfd_stream.types import DropReason, Face, Frame, FrameResult, MediaInfo, Mode, Outcome, Picture, Verdict
 
 OBJECTIVE = 0.05
@@ -23,37 +23,37 @@ CALM = {
 }
 """Mean seconds of a stage on a good day."""
 STREAMS = (  # name, mode, path, (height, width), frames a second, shows its overlay, how heavy
-    ("studio-a", Mode.LIVE, Path.BYTES, (1080, 1920), 24, True, 1.25),
-    ("studio-b", Mode.LIVE, Path.BYTES, (720, 1280), 24, False, 1.0),
-    ("preview wall", Mode.LIVE, Path.FRAMES, (540, 960), 12, True, 0.8),
-    ("dailies", Mode.FILE, Path.URI, (1080, 1920), 40, False, 1.1),
+    ("studio-a", Mode.LIVE, InputKind.BYTES, (1080, 1920), 24, True, 1.25),
+    ("studio-b", Mode.LIVE, InputKind.BYTES, (720, 1280), 24, False, 1.0),
+    ("preview wall", Mode.LIVE, InputKind.FRAMES, (540, 960), 12, True, 0.8),
+    ("dailies", Mode.FILE, InputKind.URI, (1080, 1920), 40, False, 1.1),
 )
 
 
 class Scene:
-    """A Board with ``STREAMS`` open; ``play`` lets time pass."""
+    """A StreamRegistry with ``STREAMS`` open; ``play`` lets time pass."""
 
     def __init__(self, seed: int = 7) -> None:
         self.now = 10_000.0
-        self.board = Board(Metrics(CollectorRegistry()), clock=lambda: self.now)
+        self.registry = StreamRegistry(Metrics(CollectorRegistry()), clock=lambda: self.now)
         self.load = 0.4
-        self.samples = Samples(self.board.metrics, lambda: self.load)
+        self.samples = Samples(self.registry.metrics, lambda: self.load)
         self._random = Random(seed)
         self._index = 0
         self.meters = [self._open(*stream[:6]) for stream in STREAMS]
 
     def _open(
-        self, name: str, mode: Mode, path: Path, size: tuple[int, int], rate: int, shows_overlay: bool
-    ) -> StreamMeter:
+        self, name: str, mode: Mode, input_kind: InputKind, size: tuple[int, int], rate: int, shows_overlay: bool
+    ) -> StreamMetrics:
         objective = OBJECTIVE if mode is Mode.LIVE else None
-        meter = self.board.open_stream(StreamCard(f"id-{name}", name, mode, path, objective, shows_overlay))
+        meter = self.registry.open_stream(StreamInfo(f"id-{name}", name, mode, input_kind, objective, shows_overlay))
         meter.understood(MediaInfo("<stream>", size, Fraction(1, 24), Fraction(rate), None, None, "h264"))
         return meter
 
     def play(self, seconds: float, load: float = 1.0) -> None:
         """Let ``seconds`` pass; above a ``load`` of 1 frames wait for the engine, and some are dropped."""
         end = self.now + seconds
-        metrics = self.board.metrics
+        metrics = self.registry.metrics
         while self.now < end:
             for meter, (*_, rate, _, weight) in zip(self.meters, STREAMS, strict=True):
                 for _ in range(round(rate * STEP_SECONDS)):
@@ -69,7 +69,7 @@ class Scene:
 
     def break_one(self) -> None:
         """A stream comes, brings broken media and ends."""
-        meter = self._open("camera 7", Mode.LIVE, Path.BYTES, (480, 640), 30, False)
+        meter = self._open("camera 7", Mode.LIVE, InputKind.BYTES, (480, 640), 30, False)
         meter.began_at -= 48
         meter.media_at_fault(DecodeFault.BROKEN, "the H.264 data is damaged after 3.2 s")
         meter.end()
@@ -81,14 +81,14 @@ class Scene:
                 frame = Frame(self._index, self._index, Fraction(1, 24), picture)
                 meter.overlay.show(frame, replace(self._result(meter, 1.0, 0.5), faces=faces))
 
-    def _result(self, meter: StreamMeter, weight: float, load: float) -> FrameResult:
+    def _result(self, meter: StreamMetrics, weight: float, load: float) -> FrameResult:
         self._index += 1
         slow = max(0.0, load - 1) * (9 if weight > 1.2 else 5)
         timings = {stage: mean * weight * self._random.lognormvariate(0, 0.22) for stage, mean in CALM.items()}
         timings["queue"] *= 1 + slow
         latency = sum(timings.values())
         result = FrameResult(self._index, self._index, Fraction(1, 24), self._index / 24, (), timings=timings)
-        if meter.card.mode is Mode.FILE:
+        if meter.info.mode is Mode.FILE:
             return replace(result, verdict=Verdict(Outcome.OK, latency * 30), shot=self._index // 4000)
         if slow and self._random.random() < 0.03 * slow * weight:
             return replace(result, timings={}, verdict=Verdict(Outcome.DROPPED, drop_reason=DropReason.QUEUE_FULL))

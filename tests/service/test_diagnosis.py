@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from acfd_stream.service.dashboard.diagnosis import Diagnosis, Level, Place, diagnose
-from acfd_stream.service.streams.registry import Board, StreamCard, StreamMeter
+from acfd_stream.service.dashboard.diagnosis import Bottleneck, Diagnosis, Level, diagnose
+from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
 from acfd_stream.types import DropReason, FrameResult, Mode, Outcome, Verdict
 
 OBJECTIVE = 0.05
@@ -18,8 +18,8 @@ class Day:
 
     def __init__(self, streams: int = 1) -> None:
         self.now = 5000.0
-        self.board = Board(clock=lambda: self.now)
-        self.streams = [self.board.open_stream(_card(number)) for number in range(streams)]
+        self.registry = StreamRegistry(clock=lambda: self.now)
+        self.streams = [self.registry.open_stream(_card(number)) for number in range(streams)]
 
     def pass_by(self, seconds: int, verdict: Verdict, stream: int = 0, rate: int = 10, **timings: float) -> None:
         for _ in range(seconds):
@@ -28,11 +28,11 @@ class Day:
             self.now += 1
 
     def diagnosis(self) -> Diagnosis:
-        return diagnose(self.board.history(Mode.LIVE), self.streams, OBJECTIVE)
+        return diagnose(self.registry.history(Mode.LIVE), self.streams, OBJECTIVE)
 
 
-def _card(number: int) -> StreamCard:
-    return StreamCard(f"id{number}", f"camera {number}", Mode.LIVE, objective_seconds=OBJECTIVE)
+def _card(number: int) -> StreamInfo:
+    return StreamInfo(f"id{number}", f"camera {number}", Mode.LIVE, objective_seconds=OBJECTIVE)
 
 
 def _result(verdict: Verdict, timings: dict[str, float]) -> FrameResult:
@@ -51,38 +51,38 @@ def test_frames_in_time_are_good() -> None:
     day = Day()
     day.pass_by(30, IN_TIME, infer=0.01)
     found = day.diagnosis()
-    assert (found.level, found.place, found.since_seconds) == (Level.GOOD, None, None)
+    assert (found.level, found.bottleneck, found.since_seconds) == (Level.GOOD, None, None)
     assert found.detail == "300 frames in the last minute, 100 % within 50 ms; 95 % took at most 20 ms."
 
 
 @pytest.mark.parametrize(
-    ("stage", "place"),
+    ("stage", "bottleneck"),
     [
-        ("ingest", Place.DECODE),
-        ("decode", Place.DECODE),
-        ("queue", Place.QUEUE),
-        ("infer", Place.ENGINE),
-        ("track", Place.TRACK),
-        ("send", Place.CLIENT),
+        ("ingest", Bottleneck.DECODE),
+        ("decode", Bottleneck.DECODE),
+        ("queue", Bottleneck.QUEUE),
+        ("infer", Bottleneck.ENGINE),
+        ("track", Bottleneck.TRACK),
+        ("send", Bottleneck.CLIENT),
     ],
 )
-def test_the_stage_that_takes_longest_is_named(stage: str, place: Place) -> None:
+def test_the_stage_that_takes_longest_is_named(stage: str, bottleneck: Bottleneck) -> None:
     day = Day()
     day.pass_by(20, LATE, **{"nms": 0.001, stage: 0.07})
     found = day.diagnosis()
-    assert (found.level, found.place) == (Level.POOR, place)
+    assert (found.level, found.bottleneck) == (Level.POOR, bottleneck)
     assert found.headline == "Live frames: 100 % late."
 
 
 @pytest.mark.parametrize(
-    ("reason", "place"), [(DropReason.QUEUE_FULL, Place.QUEUE), (DropReason.CLIENT_SLOW, Place.CLIENT)]
+    ("reason", "bottleneck"), [(DropReason.QUEUE_FULL, Bottleneck.QUEUE), (DropReason.CLIENT_SLOW, Bottleneck.CLIENT)]
 )
-def test_drops_speak_by_their_reason(reason: DropReason, place: Place) -> None:
+def test_drops_speak_by_their_reason(reason: DropReason, bottleneck: Bottleneck) -> None:
     day = Day()
     day.pass_by(55, IN_TIME, infer=0.01)
     day.pass_by(3, Verdict(Outcome.DROPPED, drop_reason=reason))
     found = day.diagnosis()
-    assert (found.level, found.place) == (Level.FAIR, place)
+    assert (found.level, found.bottleneck) == (Level.FAIR, bottleneck)
     assert found.headline == "Live frames: 5.2 % dropped."
 
 
@@ -126,5 +126,5 @@ def test_a_slow_time_that_is_over_is_forgotten_after_a_minute() -> None:
     day.pass_by(30, LATE, queue=0.06)
     day.pass_by(66, IN_TIME, infer=0.01)
     assert day.diagnosis().level is Level.GOOD
-    meter: StreamMeter = day.streams[0]
+    meter: StreamMetrics = day.streams[0]
     assert meter.history.total().outcomes[Outcome.LATE] == 300

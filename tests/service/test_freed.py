@@ -14,7 +14,7 @@ import pytest
 from acfd_stream.malloc import IdleTrim
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service.server import Server
-from acfd_stream.service.streams.stream import Stream
+from acfd_stream.service.streams.stream import StreamCall
 from acfd_stream.v1 import face_track_pb2, stream_pb2
 from tests.service.rig import calling, eventually, sending, serving
 
@@ -37,7 +37,7 @@ def uncollected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def held() -> list[str]:
     """Streams and sessions that are there, told by their type alone: other objects may act when they are asked."""
-    return [type(thing).__name__ for thing in gc.get_objects() if type(thing) in (Stream, TrackSession)]
+    return [type(thing).__name__ for thing in gc.get_objects() if type(thing) in (StreamCall, TrackSession)]
 
 
 def honest(stub: Any, clip: bytes) -> None:

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from acfd_stream.service.access.token_file import add_token
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import AccessConfig, Limits
-from acfd_stream.service.streams.stream import Stream
+from acfd_stream.service.streams.stream import StreamCall
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
 from tests.service.rig import calling, draw, eventually, failure, frames_of, plain_results, sending, serving, write_clip
 
@@ -43,7 +43,7 @@ def is_quiet(server: Server) -> bool:
     return server.host is not None and server.host.stream_count == 0 and not any(gauges(server).values())
 
 
-def is_stalled(stream: Stream) -> bool:
+def is_stalled(stream: StreamCall) -> bool:
     """Whether its call's thread has been waiting for its reader."""
     since = stream.sending_since
     return since is not None and time.monotonic() - since > 0.5
@@ -187,8 +187,8 @@ def test_the_page_shows_the_pictures_of_a_stream_whose_owner_allows_it(tiny_mode
 
     hold, looked = threading.Event(), threading.Event()
     with serving(tiny_model, metrics="127.0.0.1:0") as server, calling(server) as stub:
-        assert server.monitor is not None
-        port = server.monitor.port
+        assert server.dashboard is not None
+        port = server.dashboard.port
         hidden = stub.Track(sending(clip.read_bytes(), until=hold))
         assert look(next(hidden).start.stream_id)[0] == 404
         shown = stub.Track(sending(clip.read_bytes(), stream_pb2.TrackConfig(shows_overlay=True), until=looked))

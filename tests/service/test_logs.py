@@ -12,7 +12,7 @@ import pytest
 
 from acfd_stream.client.client import Client
 from acfd_stream.errors import AcfdError, ConfigError
-from acfd_stream.service.interceptors.call_log import REQUEST_ID_KEY, CallInterceptor
+from acfd_stream.service.interceptors.call_log import REQUEST_ID_KEY, CallLogInterceptor
 from acfd_stream.service.logs import start_logging, stop_logging
 from acfd_stream.service.settings import LogConfig
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc
@@ -113,7 +113,7 @@ class Failing(EchoServicer):
 def test_every_call_is_one_line_with_its_code() -> None:
     with (
         logged(format="json") as text,
-        small_server([CallInterceptor()], Failing()) as address,
+        small_server([CallLogInterceptor()], Failing()) as address,
         Client(address) as client,
     ):
         list(client.track([b""]))
@@ -128,7 +128,7 @@ def test_every_call_is_one_line_with_its_code() -> None:
 
 def test_a_callers_request_id_stands_in_every_line_of_its_call_and_comes_back() -> None:
     request = face_track_pb2.DetectRequest()
-    server = small_server([CallInterceptor()], Failing())
+    server = small_server([CallLogInterceptor()], Failing())
     with logged(format="json") as text, server as address, grpc.insecure_channel(address) as channel:
         detect = face_track_pb2_grpc.FaceTrackServiceStub(channel).Detect
         with pytest.raises(grpc.RpcError) as caught:
@@ -144,7 +144,7 @@ def test_a_callers_request_id_stands_in_every_line_of_its_call_and_comes_back() 
 
 def test_a_stream_that_is_broken_off_is_logged_as_cancelled() -> None:
     held = Held()
-    with logged(format="json") as text, small_server([CallInterceptor()]) as address, Client(address) as client:
+    with logged(format="json") as text, small_server([CallLogInterceptor()]) as address, Client(address) as client:
         stream = client.track(held)
         assert stream.start.stream_id == "s"
         stream.close()

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.metrics import Metrics
-from acfd_stream.service.interceptors.call_metrics import MetricsInterceptor
+from acfd_stream.service.interceptors.call_metrics import CallMetricsInterceptor
 from acfd_stream.v1 import face_track_pb2 as pb
 from acfd_stream.v1 import face_track_pb2_grpc as rpc
 
@@ -72,7 +72,7 @@ def handled() -> Handled:
 @pytest.fixture
 def channel(handled: Handled) -> Iterator[grpc.Channel]:
     services = [pb.DESCRIPTOR.services_by_name["FaceTrackService"]]
-    interceptor = MetricsInterceptor(handled.metrics, services)
+    interceptor = CallMetricsInterceptor(handled.metrics, services)
     server = grpc.server(ThreadPoolExecutor(4), interceptors=(interceptor,))
     rpc.add_FaceTrackServiceServicer_to_server(Servicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")

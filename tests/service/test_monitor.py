@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.dashboard.http_server import MOST_REQUESTS, Monitor
+from acfd_stream.service.dashboard.http_server import MOST_REQUESTS, DashboardServer
 from acfd_stream.service.dashboard.metric_samples import Samples
-from acfd_stream.service.dashboard.page_data import ServiceCard, View
-from acfd_stream.service.streams.registry import Board, StreamCard
+from acfd_stream.service.dashboard.page_data import PageData, ServiceInfo
+from acfd_stream.service.streams.registry import StreamInfo, StreamRegistry
 from acfd_stream.types import Face, Mode
 from tests.service.scene import Scene, grey_picture
 from tests.service.watched import TIMEOUT_SECONDS, get, get_json
@@ -30,12 +30,14 @@ def scene() -> Scene:
 
 
 @pytest.fixture(scope="module")
-def monitor(scene: Scene) -> Iterator[Monitor]:
-    with Monitor("127.0.0.1:0", scene.board, ServiceCard("1.2", "acfd-n"), lambda: "serving", scene.samples) as open_:
+def monitor(scene: Scene) -> Iterator[DashboardServer]:
+    with DashboardServer(
+        "127.0.0.1:0", scene.registry, ServiceInfo("1.2", "acfd-n"), lambda: "serving", scene.samples
+    ) as open_:
         yield open_
 
 
-def base(monitor: Monitor) -> str:
+def base(monitor: DashboardServer) -> str:
     return f"http://127.0.0.1:{monitor.port}"
 
 
@@ -52,7 +54,7 @@ def base(monitor: Monitor) -> str:
         ("/healthz?x=1", "text/plain; charset=utf-8"),
     ],
 )
-def test_every_answer_has_its_kind_and_the_safe_headers(monitor: Monitor, path: str, kind: str) -> None:
+def test_every_answer_has_its_kind_and_the_safe_headers(monitor: DashboardServer, path: str, kind: str) -> None:
     status, headers, body = get(base(monitor) + path)
     assert (status, headers["content-type"]) == (200, kind)
     assert body
@@ -63,7 +65,7 @@ def test_every_answer_has_its_kind_and_the_safe_headers(monitor: Monitor, path: 
     assert "Python" not in headers["server"]
 
 
-def test_the_page_asks_nobody_else_and_has_no_code_of_its_own(monitor: Monitor) -> None:
+def test_the_page_asks_nobody_else_and_has_no_code_of_its_own(monitor: DashboardServer) -> None:
     page = get(base(monitor) + "/")[2].decode()
     assert "http:" not in page
     assert "https:" not in page
@@ -72,7 +74,7 @@ def test_the_page_asks_nobody_else_and_has_no_code_of_its_own(monitor: Monitor) 
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_nothing_can_be_changed(monitor: Monitor, method: str) -> None:
+def test_nothing_can_be_changed(monitor: DashboardServer, method: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", monitor.port, timeout=TIMEOUT_SECONDS)
     connection.request(method, "/streams.json", body=b"x" if method == "POST" else None)
     assert connection.getresponse().status == 501
@@ -80,7 +82,7 @@ def test_nothing_can_be_changed(monitor: Monitor, method: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/page/page.js", "/../monitor.py", "/%2e%2e/monitor.py", "//etc/passwd"])
-def test_other_paths_are_not_found(monitor: Monitor, path: str) -> None:
+def test_other_paths_are_not_found(monitor: DashboardServer, path: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", monitor.port, timeout=TIMEOUT_SECONDS)
     connection.request("GET", path)
     assert connection.getresponse().status == 404
@@ -91,18 +93,18 @@ def test_other_paths_are_not_found(monitor: Monitor, path: str) -> None:
     ("host", "status"),
     [("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:9", 200), ("evil.example", 403), ("", 403), ("[", 403)],
 )
-def test_a_web_site_cannot_read_it_through_a_visitors_browser(monitor: Monitor, host: str, status: int) -> None:
+def test_a_web_site_cannot_read_it_through_a_visitors_browser(monitor: DashboardServer, host: str, status: int) -> None:
     assert get(base(monitor) + "/streams.json", Host=host)[0] == status
 
 
 @pytest.mark.parametrize("state", ["starting", "draining"])
 def test_health_is_bad_unless_it_serves(state: str) -> None:
-    with Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: state) as monitor:
+    with DashboardServer("127.0.0.1:0", StreamRegistry(), ServiceInfo(), lambda: state) as monitor:
         status, _, body = get(base(monitor) + "/healthz")
     assert (status, body.decode().strip()) == (503, state)
 
 
-def test_metrics_come_in_the_format_that_is_asked_for(monitor: Monitor) -> None:
+def test_metrics_come_in_the_format_that_is_asked_for(monitor: DashboardServer) -> None:
     asked = "application/openmetrics-text; version=1.0.0"
     _, headers, body = get(base(monitor) + "/metrics", Accept=asked)
     assert headers["content-type"].startswith("application/openmetrics-text")
@@ -113,7 +115,7 @@ def test_metrics_come_in_the_format_that_is_asked_for(monitor: Monitor) -> None:
 def test_the_streams_that_need_a_look_come_first() -> None:
     scene = Scene()
     scene.play(30, load=1.6)
-    with Monitor("127.0.0.1:0", scene.board, ServiceCard(), lambda: "serving", scene.samples) as monitor:
+    with DashboardServer("127.0.0.1:0", scene.registry, ServiceInfo(), lambda: "serving", scene.samples) as monitor:
         data = get_json(base(monitor) + "/streams.json")
     assert [row["name"] for row in data["streams"]] == ["studio-a", "studio-b", "preview wall", "dailies"]
     assert data["verdict"]["place"] == "queue"
@@ -124,7 +126,7 @@ def test_the_streams_that_need_a_look_come_first() -> None:
     assert data["now"]["batch"] is not None
 
 
-def test_an_overlay_is_drawn_only_once_somebody_looks(scene: Scene, monitor: Monitor) -> None:
+def test_an_overlay_is_drawn_only_once_somebody_looks(scene: Scene, monitor: DashboardServer) -> None:
     address = base(monitor) + "/streams/id-studio-a/overlay.jpg"
     scene.show(grey_picture(), (FACE,))
     assert get(address)[0] == 204
@@ -135,11 +137,11 @@ def test_an_overlay_is_drawn_only_once_somebody_looks(scene: Scene, monitor: Mon
 
 
 @pytest.mark.parametrize("stream_id", ["id-studio-b", "id-nobody", "", "..", "%00"])
-def test_a_stream_that_does_not_show_itself_is_not_found(monitor: Monitor, stream_id: str) -> None:
+def test_a_stream_that_does_not_show_itself_is_not_found(monitor: DashboardServer, stream_id: str) -> None:
     assert get(f"{base(monitor)}/streams/{stream_id}/overlay.jpg")[0] == 404
 
 
-def test_readers_that_say_nothing_do_not_add_up(monitor: Monitor) -> None:
+def test_readers_that_say_nothing_do_not_add_up(monitor: DashboardServer) -> None:
     silent = [socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_SECONDS) for _ in range(MOST_REQUESTS)]
     try:
         with socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_SECONDS) as late:
@@ -151,9 +153,9 @@ def test_readers_that_say_nothing_do_not_add_up(monitor: Monitor) -> None:
 
 def test_many_lookers_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    see = View.data
-    monkeypatch.setattr(View, "data", lambda view: looks.append(1) or see(view))
-    with Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: "serving") as monitor:
+    see = PageData.data
+    monkeypatch.setattr(PageData, "data", lambda view: looks.append(1) or see(view))
+    with DashboardServer("127.0.0.1:0", StreamRegistry(), ServiceInfo(), lambda: "serving") as monitor:
         monkeypatch.setattr("acfd_stream.service.dashboard.http_server.DATA_SECONDS", 1000.0)
         bodies = {get(base(monitor) + "/streams.json")[2] for _ in range(5)}
     assert (len(looks), len(bodies)) == (1, 1)
@@ -163,7 +165,7 @@ def test_many_lookers_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     "request_",
     [b"GET / HTTP/9.9\r\n\r\n", b"\x00\xff\r\n\r\n", b"GET " + b"x" * 70_000, b"<script> / HTTP/1.0\r\n\r\n"],
 )
-def test_what_is_no_request_is_refused_in_plain_words(monitor: Monitor, request_: bytes) -> None:
+def test_what_is_no_request_is_refused_in_plain_words(monitor: DashboardServer, request_: bytes) -> None:
     with socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_SECONDS) as line:
         line.sendall(request_)
         line.shutdown(socket.SHUT_WR)
@@ -174,7 +176,7 @@ def test_what_is_no_request_is_refused_in_plain_words(monitor: Monitor, request_
 
 def test_closing_leaves_no_thread_and_no_port() -> None:
     before = set(threading.enumerate())
-    monitor = Monitor("127.0.0.1:0", Board(), ServiceCard(), lambda: "serving").start()
+    monitor = DashboardServer("127.0.0.1:0", StreamRegistry(), ServiceInfo(), lambda: "serving").start()
     port = monitor.port
     monitor.close()
     monitor.close()
@@ -186,7 +188,7 @@ def test_closing_leaves_no_thread_and_no_port() -> None:
 @pytest.mark.parametrize("address", ["256.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x"])
 def test_a_place_where_it_cannot_listen_is_said(address: str) -> None:
     with pytest.raises(ConfigError, match=f"metrics cannot listen on {address}"):
-        Monitor(address, Board(), ServiceCard(), lambda: "serving")
+        DashboardServer(address, StreamRegistry(), ServiceInfo(), lambda: "serving")
 
 
 @pytest.mark.parametrize(
@@ -199,10 +201,10 @@ def test_a_place_where_it_cannot_listen_is_said(address: str) -> None:
     ],
 )
 def test_without_live_frames_it_says_what_there_is(modes: list[Mode], words: str) -> None:
-    board = Board()
+    registry = StreamRegistry()
     for number, mode in enumerate(modes):
-        board.open_stream(StreamCard(str(number), mode=mode))
-    view = View(board, Samples(board.metrics), ServiceCard(), lambda: "serving")
+        registry.open_stream(StreamInfo(str(number), mode=mode))
+    view = PageData(registry, Samples(registry.metrics), ServiceInfo(), lambda: "serving")
     assert view.data()["verdict"]["headline"] == words
     json.dumps(view.data(), allow_nan=False)
 
@@ -210,7 +212,7 @@ def test_without_live_frames_it_says_what_there_is(modes: list[Mode], words: str
 def test_a_machine_that_is_short_of_processors_is_said_beside_what_is_slow() -> None:
     scene = Scene()
     scene.load = 8.7
-    view = View(scene.board, scene.samples, ServiceCard(), lambda: "serving")
+    view = PageData(scene.registry, scene.samples, ServiceInfo(), lambda: "serving")
     scene.play(10)
     assert view.data()["notes"] == []
     scene.play(20, load=1.65)
@@ -225,7 +227,7 @@ def test_a_sender_that_is_too_slow_is_named() -> None:
         for _ in range(10):
             scene.meters[0].frame(scene._result(scene.meters[0], 1.0, 1.0))
         scene.now += 2
-    view = View(scene.board, scene.samples, ServiceCard(), lambda: "serving")
+    view = PageData(scene.registry, scene.samples, ServiceInfo(), lambda: "serving")
     assert view.data()["notes"] == [
         "“studio-a” sends 5 of its 24 frames a second: look at its sender and the network.",
         "“studio-b” sends 0 of its 24 frames a second: look at its sender and the network.",

@@ -13,14 +13,14 @@ import pytest
 
 from acfd_stream.client.client import Client
 from acfd_stream.client.stream_progress import StreamOptions
-from acfd_stream.service.dashboard.http_server import Monitor
-from acfd_stream.service.dashboard.page_data import ServiceCard
+from acfd_stream.service.dashboard.http_server import DashboardServer
+from acfd_stream.service.dashboard.page_data import ServiceInfo
 from tests.service.chromium import Tab, chromium
 from tests.service.scene import Scene, drawn_picture
 from tests.service.watched import LIVE, camera, watched_server
 
 DESK, PHONE = (900, 1440), (2000, 420)
-CARD = ServiceCard("0.2.0", "acfd-n", "OpenVINO CPU bf16, 2 threads")
+CARD = ServiceInfo("0.2.0", "acfd-n", "OpenVINO CPU bf16, 2 threads")
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +31,17 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Monitor]]:
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, DashboardServer]]:
     """A service that has had too much to do for a minute."""
     scene = Scene()
     scene.play(80)
     scene.play(70, load=1.65)
     scene.break_one()
-    with Monitor("127.0.0.1:0", scene.board, CARD, lambda: "serving", scene.samples) as monitor:
+    with DashboardServer("127.0.0.1:0", scene.registry, CARD, lambda: "serving", scene.samples) as monitor:
         yield scene, monitor
 
 
-def show(tab: Tab, monitor: Monitor, size: tuple[int, int] = DESK, scheme: str = "light") -> None:
+def show(tab: Tab, monitor: DashboardServer, size: tuple[int, int] = DESK, scheme: str = "light") -> None:
     tab.open(f"http://127.0.0.1:{monitor.port}/", size, scheme)
     tab.wait_for("document.body?.dataset.shown")
 
@@ -59,7 +59,7 @@ def keep(tab: Tab, name: str) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
-def test_it_says_first_what_is_slow_since_when_and_whose(tab: Tab, slow: tuple[Scene, Monitor]) -> None:
+def test_it_says_first_what_is_slow_since_when_and_whose(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
     show(tab, slow[1])
     assert tab.value("document.getElementById('verdict').dataset.level") == "poor"
     (headline,), (detail,), (since,) = (read(tab, f"#{each}") for each in ("headline", "detail", "since"))
@@ -71,7 +71,7 @@ def test_it_says_first_what_is_slow_since_when_and_whose(tab: Tab, slow: tuple[S
     assert read(tab, "#notes li") == ["Media was at fault once in the last minute; “Lately ended” says whose."]
 
 
-def test_the_figures_are_those_of_the_service(tab: Tab, slow: tuple[Scene, Monitor]) -> None:
+def test_the_figures_are_those_of_the_service(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
     show(tab, slow[1])
     now = tab.value("fetch('/streams.json').then(answer => answer.json())")["now"]
     assert read(tab, "#p95") == [f"{now['p95_ms']:.0f} ms"]
@@ -81,7 +81,7 @@ def test_the_figures_are_those_of_the_service(tab: Tab, slow: tuple[Scene, Monit
     assert read(tab, "#objective, #state, #model") == ["acfd-n", "50 ms", "serving"]
 
 
-def test_streams_stand_in_the_order_of_their_need(tab: Tab, slow: tuple[Scene, Monitor]) -> None:
+def test_streams_stand_in_the_order_of_their_need(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
     show(tab, slow[1])
     assert read(tab, "#rows .name") == ["studio-a", "studio-b", "preview wall", "dailies"]
     assert read(tab, "#rows tr:first-child td")[0] == "1920×1080 h264"
@@ -93,7 +93,7 @@ def test_streams_stand_in_the_order_of_their_need(tab: Tab, slow: tuple[Scene, M
     ]
 
 
-def test_curves_and_their_cursor_say_the_same(tab: Tab, slow: tuple[Scene, Monitor]) -> None:
+def test_curves_and_their_cursor_say_the_same(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
     show(tab, slow[1])
     assert tab.value("document.querySelectorAll('#latency-chart path.line').length") == 3
     assert tab.value("document.querySelectorAll('#stage-chart path.area').length") == 5
@@ -108,7 +108,7 @@ def test_curves_and_their_cursor_say_the_same(tab: Tab, slow: tuple[Scene, Monit
     assert tab.value("document.querySelector('#latency-chart svg').getAttribute('aria-label')").startswith("Latency of")
 
 
-def test_the_last_frame_is_shown_where_its_owner_allows_it(tab: Tab, slow: tuple[Scene, Monitor]) -> None:
+def test_the_last_frame_is_shown_where_its_owner_allows_it(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
     scene, monitor = slow
     show(tab, monitor)
     tab.wait_for("document.getElementById('no-picture').textContent.startsWith('Waiting')")
@@ -125,8 +125,8 @@ def test_a_name_is_never_code(tab: Tab) -> None:
     scene.play(4)
     scene.meters[0].error = "<script>document.title='x'</script>"
     name = "<img src=x onerror=document.title='x'>"
-    object.__setattr__(scene.meters[0].card, "name", name)
-    with Monitor("127.0.0.1:0", scene.board, CARD, lambda: "serving", scene.samples) as monitor:
+    object.__setattr__(scene.meters[0].info, "name", name)
+    with DashboardServer("127.0.0.1:0", scene.registry, CARD, lambda: "serving", scene.samples) as monitor:
         show(tab, monitor)
         assert name in read(tab, "#rows .name")
         assert tab.value("document.querySelectorAll('#rows img').length") == 0
@@ -136,14 +136,14 @@ def test_a_name_is_never_code(tab: Tab) -> None:
 def test_it_says_when_the_service_is_gone(tab: Tab) -> None:
     scene = Scene()
     scene.play(4)
-    with Monitor("127.0.0.1:0", scene.board, CARD, lambda: "serving", scene.samples) as monitor:
+    with DashboardServer("127.0.0.1:0", scene.registry, CARD, lambda: "serving", scene.samples) as monitor:
         show(tab, monitor)
     tab.wait_for("document.getElementById('headline').textContent === 'The service does not answer.'")
     assert read(tab, "#detail")[0].startswith("What stands below is from ")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_light_by_day_and_dark_by_night(tab: Tab, slow: tuple[Scene, Monitor], scheme: str) -> None:
+def test_it_is_light_by_day_and_dark_by_night(tab: Tab, slow: tuple[Scene, DashboardServer], scheme: str) -> None:
     show(tab, slow[1], DESK, scheme)
     tab.wait_for("!document.getElementById('whole').hidden")
     image = keep(tab, f"desk_{scheme}")
@@ -153,13 +153,13 @@ def test_it_is_light_by_day_and_dark_by_night(tab: Tab, slow: tuple[Scene, Monit
 
 
 @pytest.mark.parametrize("size", [DESK, (1100, 1000), PHONE], ids=lambda size: f"{size[1]}px")
-def test_nothing_hangs_over_the_edge(tab: Tab, slow: tuple[Scene, Monitor], size: tuple[int, int]) -> None:
+def test_nothing_hangs_over_the_edge(tab: Tab, slow: tuple[Scene, DashboardServer], size: tuple[int, int]) -> None:
     show(tab, slow[1], size)
     keep(tab, f"width_{size[1]}")
     assert tab.value("document.documentElement.scrollWidth") <= size[1]
 
 
-def test_everything_can_be_reached_by_keyboard_and_has_a_name(tab: Tab, slow: tuple[Scene, Monitor]) -> None:
+def test_everything_can_be_reached_by_keyboard_and_has_a_name(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
     show(tab, slow[1])
     nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
     named = {"button", "link", "image", "heading", "table", "region"}
@@ -173,12 +173,12 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(tab: Tab, slow: tu
 def test_a_real_stream_of_a_real_server_is_on_it(tab: Tab, tmp_path: Path) -> None:
     options = StreamOptions(**LIVE, name="camera", shows_overlay=True)
     with watched_server(tmp_path) as server, Client(f"127.0.0.1:{server.port}") as client:
-        assert server.monitor is not None
+        assert server.dashboard is not None
         with client.track_frames(camera(), options) as stream:
             reader = threading.Thread(target=lambda: sum(1 for _ in stream))
             reader.start()
             next_frames = "Number(document.querySelector('#rows td.n')?.textContent.split(' ')[0]) > 0"
-            show(tab, server.monitor)
+            show(tab, server.dashboard)
             tab.wait_for(f"{next_frames} && !document.getElementById('whole').hidden")
             keep(tab, "real")
             assert read(tab, "#rows .name, #state") == ["serving", "camera"]

@@ -42,9 +42,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     """A server that has answered a live stream while it was scraped: before, and after."""
     folder = tmp_path_factory.mktemp("prometheus")
     with watched_server(folder) as server:
-        assert server.monitor is not None
+        assert server.dashboard is not None
         config = folder / "prometheus.yml"
-        config.write_text(_CONFIG.format(port=server.monitor.port))
+        config.write_text(_CONFIG.format(port=server.dashboard.port))
         with running(program("prometheus"), config) as api:
             await_value(api, "acfd_slo_target_seconds", 0.05)
             assert send(server, streamable_clip(folder), **LIVE, drop_policy="drop_oldest") == 60

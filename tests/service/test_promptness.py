@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 from acfd_stream.client.client import Client
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.health import Health, add_reflection
-from acfd_stream.service.interceptors.request_timeout import PromptInterceptor
+from acfd_stream.service.interceptors.request_timeout import RequestTimeoutInterceptor
 from acfd_stream.service.settings import AccessConfig
 from tests.service.rig import eventually
 from tests.service.small_server import SERVICE, small_server
@@ -44,7 +44,7 @@ def prompt_threads() -> list[str]:
 
 @pytest.mark.parametrize("method", [CHECK, CAPACITY])
 def test_silent_callers_do_not_make_the_server_deaf(method: str) -> None:
-    server = small_server([PromptInterceptor(0.3)], add=[Health([SERVICE]).add_to])
+    server = small_server([RequestTimeoutInterceptor(0.3)], add=[Health([SERVICE]).add_to])
     with server as address, silent_calls(address, method, THREADS) as calls, Client(address) as client:
         assert client.health() == "NOT_SERVING"
         assert client.capacity((1, 1), 1.0).fits
@@ -54,7 +54,7 @@ def test_silent_callers_do_not_make_the_server_deaf(method: str) -> None:
 
 
 def test_prompt_callers_are_answered_and_leave_no_thread() -> None:
-    server = small_server([PromptInterceptor(30.0)], add=[Health([SERVICE]).add_to])
+    server = small_server([RequestTimeoutInterceptor(30.0)], add=[Health([SERVICE]).add_to])
     with server as address, Client(address) as client:
         assert [client.capacity((1, 1), 1.0).fits for _ in range(20)] == [True] * 20
         assert next(client.watch_health()) == "NOT_SERVING"
@@ -63,7 +63,7 @@ def test_prompt_callers_are_answered_and_leave_no_thread() -> None:
 
 
 def test_a_call_without_a_request_is_told() -> None:
-    with small_server([PromptInterceptor(30.0)]) as address, grpc.insecure_channel(address) as channel:
+    with small_server([RequestTimeoutInterceptor(30.0)]) as address, grpc.insecure_channel(address) as channel:
         call = channel.stream_unary(CAPACITY).future(iter([]))
         assert call.code() is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -85,7 +85,7 @@ def test_tools_that_ask_for_methods_hold_only_a_few_threads() -> None:
         go.wait(30)
         yield from ()
 
-    server = small_server([PromptInterceptor(30.0)], add=[lambda server: add_reflection(server, [SERVICE])])
+    server = small_server([RequestTimeoutInterceptor(30.0)], add=[lambda server: add_reflection(server, [SERVICE])])
     with server as address, grpc.insecure_channel(address) as channel, Client(address) as client:
         ask = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         calls = [ask(nothing()) for _ in range(2 * THREADS)]

@@ -9,7 +9,6 @@ import pytest
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.pipeline.checkpoint import FORMAT
-from acfd_stream.pipeline.live_input_size import LiveInputSize
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import stream_pb2
@@ -34,7 +33,7 @@ def test_the_slices_of_a_live_frame_are_decoded_on_several_cores_and_files_besid
 
 
 class Opener:
-    """A seal that finds a stream's state in any token."""
+    """A signer that finds a stream's state in any token."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -62,8 +61,8 @@ def test_live_frames_are_seen_as_the_machine_can_unless_the_stream_says_or_began
 ) -> None:
     config = stream_pb2.TrackConfig(mode=mode, detect=stream_pb2.DetectConfig(size=asked))
     config.objective.FromMilliseconds(round(objective * 1e3))
-    seal: Any = None
+    signer: Any = None
     if had is not None:
-        config.resume_token, seal = b"token", Opener(had)
-    request = read_request(config, ServiceSettings(), engine(2), seal, LiveInputSize(384, enough_seconds=0.08))
+        config.resume_token, signer = b"token", Opener(had)
+    request = read_request(config, ServiceSettings(), engine(2), signer, LiveView(384, enough_seconds=0.08))
     assert request.view_side == side

@@ -16,11 +16,12 @@ from google.rpc import error_details_pb2
 
 from acfd_stream.client.client import Client
 from acfd_stream.errors import AccessError
-from acfd_stream.service import host, permits, stamps
+from acfd_stream.service.access import file_watch, permits
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.token_file import add_token, now_utc
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import AccessConfig
+from acfd_stream.service.streams import host
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, stream_pb2
 from tests.service.rig import PATIENCE, calling, eventually, failure, plain_results, sending, serving
 from tests.service.small_server import EchoServicer, Held, small_server
@@ -60,7 +61,7 @@ def ended(call: Any) -> tuple[grpc.StatusCode, str, str]:
 
 
 def test_the_looks_are_often_enough() -> None:
-    assert host._WATCH_SECONDS + stamps.LOOK_SECONDS < 1.0
+    assert host._WATCH_SECONDS + file_watch.LOOK_SECONDS < 1.0
 
 
 @pytest.mark.parametrize("is_hung_up", [True, False], ids=["SIGHUP", "file"])

@@ -8,8 +8,9 @@ import grpc
 import pytest
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service import stamps, tokens
-from acfd_stream.service.access.token_signer import Seal
+from acfd_stream.service.access import file_watch
+from acfd_stream.service.access import resume_token as tokens
+from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.settings import AccessConfig
 from acfd_stream.v1 import stream_pb2
 from tests.service.rig import calling, failure, plain_results, sending, serving
@@ -20,39 +21,39 @@ OLD, NEW = "old secret of 24 bytes..", "new secret of 24 bytes.."
 
 @pytest.fixture(autouse=True)
 def looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stamps, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(file_watch, "LOOK_SECONDS", 0.0)
 
 
-def sealed(path: Path, *secrets: str) -> Seal:
+def signed(path: Path, *secrets: str) -> TokenSigner:
     path.write_text("\n".join(secrets))
-    return Seal(path)
+    return TokenSigner(path)
 
 
 def test_only_who_has_the_secret_makes_tokens(tmp_path: Path) -> None:
-    seal = sealed(tmp_path / "key", OLD)
-    assert seal.unpack(seal.pack({"a": 1})) == {"a": 1}
-    assert sealed(tmp_path / "same", "", OLD + "\r").unpack(seal.pack({"a": 1})) == {"a": 1}
-    for forged in (tokens.pack({"a": 1}), Seal().pack({"a": 1}), sealed(tmp_path / "other", NEW).pack({"a": 1})):
+    signer = signed(tmp_path / "key", OLD)
+    assert signer.unpack(signer.pack({"a": 1})) == {"a": 1}
+    assert signed(tmp_path / "same", "", OLD + "\r").unpack(signer.pack({"a": 1})) == {"a": 1}
+    for forged in (tokens.pack({"a": 1}), TokenSigner().pack({"a": 1}), signed(tmp_path / "other", NEW).pack({"a": 1})):
         with pytest.raises(ConfigError, match="from a server with the same key"):
-            seal.unpack(forged)
+            signer.unpack(forged)
     with pytest.raises(ConfigError, match="same key"):
-        Seal().unpack(seal.pack({"a": 1}))
+        TokenSigner().unpack(signer.pack({"a": 1}))
 
 
 def test_a_secret_is_exchanged_while_the_service_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "key"
-    seal = sealed(path, OLD)
-    before = seal.pack({})
+    signer = signed(path, OLD)
+    before = signer.pack({})
     path.write_text(f"{NEW}\n{OLD}\n\n")
-    assert seal.unpack(before) == {}
-    after = seal.pack({})
-    assert sealed(tmp_path / "new", NEW).unpack(after) == {}
+    assert signer.unpack(before) == {}
+    after = signer.pack({})
+    assert signed(tmp_path / "new", NEW).unpack(after) == {}
     path.write_text("")
-    assert seal.unpack(after) == {}
+    assert signer.unpack(after) == {}
     assert "the resume key from before stays in use: resume key" in caplog.text
     path.write_text(f"{NEW}\n")
     with pytest.raises(ConfigError, match="same key"):
-        seal.unpack(before)
+        signer.unpack(before)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from acfd_stream.client.client import Client
 from acfd_stream.errors import BackendUnavailable, ConfigError
-from acfd_stream.service.interceptors.call_log import CallInterceptor
+from acfd_stream.service.interceptors.call_log import CallLogInterceptor
 from acfd_stream.service.settings import TraceConfig
 from acfd_stream.service.tracing import Tracing
 from acfd_stream.wire.trace import trace_metadata
@@ -30,7 +30,7 @@ def spans() -> Any:
 
 def test_a_call_is_a_span_below_that_of_its_caller(spans: Any) -> None:
     provider, exporter = spans
-    server = small_server([CallInterceptor(Tracing(provider))])
+    server = small_server([CallLogInterceptor(Tracing(provider))])
     with server as address, Client(address) as client, provider.get_tracer("test").start_as_current_span("caller"):
         client.capacity((1, 1), 1.0)
         list(client.track([b""]))

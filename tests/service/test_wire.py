@@ -1,4 +1,4 @@
-"""Between our types and the wire, tokens, settings, statuses and the outbox: the small parts of the service."""
+"""Between our types and the wire, tokens, settings, statuses and the responses: the small parts of the service."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from acfd_stream.metrics import Metrics
 from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.service.settings import Limits, ServiceSettings, read_settings
 from acfd_stream.service.status import StatusError, draining, status_of
-from acfd_stream.service.streams.response_queue import Note, Outbox, Settled
+from acfd_stream.service.streams.response_queue import ControlMessage, QueuedResult, ResponseQueue
 from acfd_stream.types import DropReason, Face, FaceState, FrameResult, MediaInfo, Outcome, Stage, Verdict
 from acfd_stream.v1 import types_pb2
-from acfd_stream.wire import messages as convert
+from acfd_stream.wire import messages
 
 BOX = (0.1, 1 / 3, 100.7, 2**0.5 * 100)
 RESULT = FrameResult(
@@ -52,8 +52,8 @@ RESULT = FrameResult(
 
 
 def test_a_result_comes_back_from_the_wire_as_it_was() -> None:
-    sent = convert.result_pb(RESULT).SerializeToString()
-    back = convert.result_of(types_pb2.FrameResult.FromString(sent), RESULT.time_base)
+    sent = messages.result_pb(RESULT).SerializeToString()
+    back = messages.result_of(types_pb2.FrameResult.FromString(sent), RESULT.time_base)
     assert back == RESULT
     assert back.faces[0].box_xyxy == BOX  # to the last bit
     assert (back.timings, back.verdict) == (RESULT.timings, RESULT.verdict)
@@ -64,8 +64,8 @@ def test_a_result_comes_back_from_the_wire_as_it_was() -> None:
     [Verdict(Outcome.DROPPED, 1.5, None, DropReason.STALE), Verdict(Outcome.FAILED, failure="no picture"), Verdict()],
 )
 def test_every_verdict_comes_back(verdict: Verdict) -> None:
-    sent = convert.result_pb(replace(RESULT, verdict=verdict)).SerializeToString()
-    assert convert.result_of(types_pb2.FrameResult.FromString(sent), RESULT.time_base).verdict == verdict
+    sent = messages.result_pb(replace(RESULT, verdict=verdict)).SerializeToString()
+    assert messages.result_of(types_pb2.FrameResult.FromString(sent), RESULT.time_base).verdict == verdict
 
 
 def test_enums_have_the_same_names_on_both_sides() -> None:
@@ -83,12 +83,12 @@ def test_enums_have_the_same_names_on_both_sides() -> None:
 @pytest.mark.parametrize(("rate", "count", "seconds"), [(Fraction(24000, 1001), 5, 1.5), (None, None, None)])
 def test_what_a_container_says_comes_back(rate: Fraction | None, count: int | None, seconds: float | None) -> None:
     info = MediaInfo("film", (480, 640), Fraction(1, 90000), rate, count, seconds, "h264")
-    assert convert.media_info_of(convert.media_info_pb(info), "film") == info
+    assert messages.media_info_of(messages.media_info_pb(info), "film") == info
 
 
 @given(st.floats(-1e9, 1e9))
 def test_seconds_are_kept_to_the_nanosecond(seconds: float) -> None:
-    assert convert.seconds_of(convert.duration_pb(seconds)) == pytest.approx(seconds, abs=1e-6, rel=1e-12)
+    assert messages.seconds_of(messages.duration_pb(seconds)) == pytest.approx(seconds, abs=1e-6, rel=1e-12)
 
 
 STATE = {"format": 1, "text": "é", "list": [1, 2.5, None], "deep": {"a": [True]}}
@@ -183,13 +183,13 @@ def test_a_bad_setting_is_refused_by_name(tmp_path: Path, text: str, words: str)
     assert str(path) in str(caught.value)
 
 
-def settled(index: int) -> Settled:
-    return Settled(FrameResult(index, index, Fraction(1), float(index), ()), time.perf_counter())
+def settled(index: int) -> QueuedResult:
+    return QueuedResult(FrameResult(index, index, Fraction(1), float(index), ()), time.perf_counter())
 
 
 def test_results_that_wait_leave_together_and_notes_keep_their_place() -> None:
-    box = Outbox(10, 3, 60.0, Metrics.none())
-    entries = [settled(0), settled(1), settled(2), settled(3), Note("resume_point", 1), settled(4)]
+    box = ResponseQueue(10, 3, 60.0, Metrics.none())
+    entries = [settled(0), settled(1), settled(2), settled(3), ControlMessage("resume_point", 1), settled(4)]
     assert all([box.put(entry) for entry in entries])
     box.finish()
     assert [box.take() for _ in range(5)] == [entries[0:3], entries[3:4], entries[4], entries[5:6], None]
@@ -197,7 +197,7 @@ def test_results_that_wait_leave_together_and_notes_keep_their_place() -> None:
 
 
 def test_a_result_does_not_wait_longer_than_it_may() -> None:
-    box = Outbox(10, 3, 0.05, Metrics.none())
+    box = ResponseQueue(10, 3, 0.05, Metrics.none())
     entry = settled(0)
     box.put(entry)
     assert box.take() == [entry]
@@ -205,7 +205,7 @@ def test_a_result_does_not_wait_longer_than_it_may() -> None:
 
 
 def test_a_full_outbox_holds_its_stream_up_until_somebody_reads_or_leaves() -> None:
-    box, told = Outbox(2, 1, 0.0, Metrics.none()), []
+    box, told = ResponseQueue(2, 1, 0.0, Metrics.none()), []
     thread = threading.Thread(target=lambda: told.extend(box.put(settled(index)) for index in range(4)))
     thread.start()
     assert box.take() is not None
@@ -217,7 +217,7 @@ def test_a_full_outbox_holds_its_stream_up_until_somebody_reads_or_leaves() -> N
 
 
 def test_an_error_comes_behind_what_was_put_before_it_and_the_first_one_counts() -> None:
-    box = Outbox(5, 5, 0.0, Metrics.none())
+    box = ResponseQueue(5, 5, 0.0, Metrics.none())
     box.put(settled(0))
     box.finish(ConfigError("first"))
     box.finish(ConfigError("second"))

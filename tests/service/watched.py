@@ -57,8 +57,8 @@ def send(server: Server, clip: Path, **options: Any) -> int:
 
 
 def url(server: Server, path: str) -> str:
-    assert server.monitor is not None
-    return f"http://127.0.0.1:{server.monitor.port}{path}"
+    assert server.dashboard is not None
+    return f"http://127.0.0.1:{server.dashboard.port}{path}"
 
 
 def get(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:

@@ -12,7 +12,7 @@ LOOK_SECONDS = 0.5
 _Stamp = tuple[int, int, int] | None
 
 
-class Stamps:
+class FileWatch:
     """What tells ``paths`` from what they were; begun before they are read. May be used from several threads."""
 
     def __init__(self, paths: Sequence[Path]) -> None:

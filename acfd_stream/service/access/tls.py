@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.access.file_watch import Stamps
+from acfd_stream.service.access.file_watch import FileWatch
 from acfd_stream.service.settings import TlsConfig
 from acfd_stream.wire.pem import read_authorities, read_pair
 
@@ -35,12 +35,12 @@ class _Certificates:
     def __init__(self, config: TlsConfig) -> None:
         self._config = config
         files = (config.certificate, config.key, config.client_ca)
-        self._stamps = Stamps([path for path in files if path is not None])
+        self._watch = FileWatch([path for path in files if path is not None])
         self.first = self._read()
 
     def changed(self) -> Any:
         """What gRPC asks before a handshake: None where nothing has changed."""
-        if not self._stamps.have_changed():
+        if not self._watch.have_changed():
             return None
         try:
             return self._read()

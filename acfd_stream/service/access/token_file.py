@@ -28,7 +28,7 @@ from typing import Any
 
 from acfd_stream.config import from_mapping, require
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.access.file_watch import Stamps
+from acfd_stream.service.access.file_watch import FileWatch
 
 RIGHTS = ("track", "uri", "detect", "stats", "jobs")
 """What a token may be given; asking for the capacity and the list of models needs only a token."""
@@ -92,7 +92,7 @@ class TokenFile:
         """
         self._path = path
         self._lock = threading.Lock()
-        self._stamps = Stamps([path])
+        self._watch = FileWatch([path])
         self._grants = read_grants(path)
 
     def find(self, token: str) -> Grant | None:
@@ -112,13 +112,13 @@ class TokenFile:
 
     def refresh(self) -> None:
         """Read the file again if it has changed, as far as that was looked at; never raises."""
-        if self._stamps.have_changed():
+        if self._watch.have_changed():
             self.reload()
 
     def reload(self) -> None:
         """Read the file again now; never raises."""
         with self._lock:
-            self._stamps.note()
+            self._watch.note()
             try:
                 self._grants = read_grants(self._path)
             except ConfigError as error:

@@ -1,4 +1,4 @@
-"""What resume tokens are sealed with: a secret that all replicas of a service know, or nothing but a checksum."""
+"""What resume tokens are signed with: a secret that all replicas of a service know, or nothing but a checksum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.access import resume_token as tokens
-from acfd_stream.service.access.file_watch import Stamps
+from acfd_stream.service.access.file_watch import FileWatch
 
 LEAST_BYTES = 16
 """Of a secret; shorter ones can be guessed."""
@@ -18,7 +18,7 @@ _CHECKSUM = (b"",)
 _log = logging.getLogger(__name__)
 
 
-class Seal:
+class TokenSigner:
     """Makes and opens resume tokens with the secrets of a file, read again when it changes; from any thread.
 
     The first secret seals, every one opens: a new one is put in front, and the old one taken out once its tokens are
@@ -33,7 +33,7 @@ class Seal:
         """
         self._path = path
         self._lock = threading.Lock()
-        self._stamps = Stamps([] if path is None else [path])
+        self._watch = FileWatch([] if path is None else [path])
         self._keys = _CHECKSUM if path is None else read_secrets(path)
 
     def pack(self, state: Mapping[str, Any]) -> bytes:
@@ -44,12 +44,12 @@ class Seal:
         """The state in ``token``.
 
         Raises:
-            ConfigError: it is no token, damaged, or was not sealed with a secret of ours.
+            ConfigError: it is no token, damaged, or was not signed with a secret of ours.
         """
         return tokens.unpack(token, self._fresh())
 
     def _fresh(self) -> tuple[bytes, ...]:
-        if self._path is not None and self._stamps.have_changed():
+        if self._path is not None and self._watch.have_changed():
             with self._lock:
                 try:
                     self._keys = read_secrets(self._path)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from acfd_stream.service.streams.history import History, Tally
-from acfd_stream.service.streams.registry import StreamMeter
+from acfd_stream.service.streams.history import History, WindowStats
+from acfd_stream.service.streams.registry import StreamMetrics
 from acfd_stream.types import DropReason, Outcome, Stage
 
 WINDOW_SECONDS = 60.0
@@ -31,7 +31,7 @@ class Level(Enum):
     POOR = "poor"
 
 
-class Place(Enum):
+class Bottleneck(Enum):
     """Where time goes, as one speaks of it."""
 
     DECODE = "decode"
@@ -42,25 +42,28 @@ class Place(Enum):
     MEDIA = "media"
 
 
-PLACES = {
-    Stage.INGEST: Place.DECODE,
-    Stage.DECODE: Place.DECODE,
-    Stage.QUEUE: Place.QUEUE,
-    Stage.PREPROCESS: Place.ENGINE,
-    Stage.INFER: Place.ENGINE,
-    Stage.DECODE_BOXES: Place.ENGINE,
-    Stage.NMS: Place.ENGINE,
-    Stage.TRACK: Place.TRACK,
-    Stage.ENCODE: Place.CLIENT,
-    Stage.SEND: Place.CLIENT,
+BOTTLENECK_OF = {
+    Stage.INGEST: Bottleneck.DECODE,
+    Stage.DECODE: Bottleneck.DECODE,
+    Stage.QUEUE: Bottleneck.QUEUE,
+    Stage.PREPROCESS: Bottleneck.ENGINE,
+    Stage.INFER: Bottleneck.ENGINE,
+    Stage.DECODE_BOXES: Bottleneck.ENGINE,
+    Stage.NMS: Bottleneck.ENGINE,
+    Stage.TRACK: Bottleneck.TRACK,
+    Stage.ENCODE: Bottleneck.CLIENT,
+    Stage.SEND: Bottleneck.CLIENT,
 }
 _REASONS = {  # what takes longest, and what helps
-    Place.DECODE: ("Decoding takes longest", "Smaller pictures, an easier codec or more cores help."),
-    Place.QUEUE: ("Frames wait for the engine", "Fewer or smaller streams, or more hardware, help."),
-    Place.ENGINE: ("The network itself takes longest", "A smaller view, or a faster device, helps."),
-    Place.TRACK: ("Shots and tracks take longest", "The processor is short of time: look at what else runs on it."),
-    Place.CLIENT: ("Answers are not read fast enough", "Look at the client, and at the network between."),
-    Place.MEDIA: ("Frames cannot be decoded", "Look at what sends them."),
+    Bottleneck.DECODE: ("Decoding takes longest", "Smaller pictures, an easier codec or more cores help."),
+    Bottleneck.QUEUE: ("Frames wait for the engine", "Fewer or smaller streams, or more hardware, help."),
+    Bottleneck.ENGINE: ("The network itself takes longest", "A smaller view, or a faster device, helps."),
+    Bottleneck.TRACK: (
+        "Shots and tracks take longest",
+        "The processor is short of time: look at what else runs on it.",
+    ),
+    Bottleneck.CLIENT: ("Answers are not read fast enough", "Look at the client, and at the network between."),
+    Bottleneck.MEDIA: ("Frames cannot be decoded", "Look at what sends them."),
 }
 
 
@@ -71,13 +74,13 @@ class Diagnosis:
     level: Level
     headline: str
     detail: str = ""
-    place: Place | None = None
+    bottleneck: Bottleneck | None = None
     stream_id: str | None = None  # whose frames they mostly are
     since_seconds: float | None = None  # so long ago it began; None where nothing is wrong
     is_older: bool = False  # it began before what is remembered
 
 
-def diagnose(live: History, streams: Sequence[StreamMeter], objective_seconds: float) -> Diagnosis:
+def diagnose(live: History, streams: Sequence[StreamMetrics], objective_seconds: float) -> Diagnosis:
     """What the last minute of live frames says.
 
     Args:
@@ -94,49 +97,51 @@ def diagnose(live: History, streams: Sequence[StreamMeter], objective_seconds: f
     words += f"; 95 % took at most {_ms(p95)}." if p95 is not None else "."
     if goodput >= GOOD:
         return Diagnosis(Level.GOOD, "Live frames are answered in time.", words)
-    place = tally_place(recent)
+    bottleneck = bottleneck_of(recent)
     blamed = _blamed(streams, recent)
     since, is_older = _since(live)
-    detail = words if place is None else _explained(place, recent, blamed, streams)
+    detail = words if bottleneck is None else _explained(bottleneck, recent, blamed, streams)
     level = Level.FAIR if goodput >= FAIR else Level.POOR
     return Diagnosis(
-        level, _headline(recent), detail, place, blamed.card.stream_id if blamed else None, since, is_older
+        level, _headline(recent), detail, bottleneck, blamed.info.stream_id if blamed else None, since, is_older
     )
 
 
-def tally_place(tally: Tally) -> Place | None:
-    """Where the frames of ``tally`` that were missed lost their time; None where none were missed."""
-    votes: Counter[Place] = Counter()
-    for stage, count in tally.causes.items():
-        votes[PLACES[stage]] += count
-    for reason, count in tally.drops.items():
-        votes[Place.CLIENT if reason is DropReason.CLIENT_SLOW else Place.QUEUE] += count
-    votes[Place.MEDIA] += tally.outcomes[Outcome.FAILED]
-    place, count = votes.most_common(1)[0]
-    return place if count else None
+def bottleneck_of(stats: WindowStats) -> Bottleneck | None:
+    """Where the frames of ``stats`` that were missed lost their time; None where none were missed."""
+    votes: Counter[Bottleneck] = Counter()
+    for stage, count in stats.causes.items():
+        votes[BOTTLENECK_OF[stage]] += count
+    for reason, count in stats.drops.items():
+        votes[Bottleneck.CLIENT if reason is DropReason.CLIENT_SLOW else Bottleneck.QUEUE] += count
+    votes[Bottleneck.MEDIA] += stats.outcomes[Outcome.FAILED]
+    bottleneck, count = votes.most_common(1)[0]
+    return bottleneck if count else None
 
 
-def _blamed(streams: Sequence[StreamMeter], recent: Tally) -> StreamMeter | None:
+def _blamed(streams: Sequence[StreamMetrics], recent: WindowStats) -> StreamMetrics | None:
     if len(streams) < 2:
         return streams[0] if streams else None
     worst = max(streams, key=lambda stream: stream.history.recent(WINDOW_SECONDS).missed)
     return worst if worst.history.recent(WINDOW_SECONDS).missed >= _BLAMED_SHARE * recent.missed else None
 
 
-def _explained(place: Place, recent: Tally, blamed: StreamMeter | None, streams: Sequence[StreamMeter]) -> str:
-    what, help_ = _REASONS[place]
+def _explained(
+    bottleneck: Bottleneck, recent: WindowStats, blamed: StreamMetrics | None, streams: Sequence[StreamMetrics]
+) -> str:
+    what, help_ = _REASONS[bottleneck]
     means = recent.stage_means()
-    seconds = sum(mean for stage, mean in means.items() if PLACES[stage] is place)
+    seconds = sum(mean for stage, mean in means.items() if BOTTLENECK_OF[stage] is bottleneck)
     time_in = f", {_ms(seconds)} of a frame's {_ms(sum(means.values()))}" if seconds else ""
     whose = ""
     if blamed is not None and len(streams) > 1:
-        whose = f" Most of it is “{blamed.card.name or blamed.card.stream_id}”."
+        whose = f" Most of it is “{blamed.info.name or blamed.info.stream_id}”."
     elif blamed is None and streams:
         whose = f" It is spread over {len(streams)} streams."
     return f"{what}{time_in}.{whose} {help_}"
 
 
-def _headline(recent: Tally) -> str:
+def _headline(recent: WindowStats) -> str:
     late, dropped = recent.outcomes[Outcome.LATE], recent.outcomes[Outcome.DROPPED]
     failed = recent.outcomes[Outcome.FAILED]
     parts = [

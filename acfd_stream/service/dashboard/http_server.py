@@ -27,8 +27,8 @@ from prometheus_client.exposition import choose_encoder
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.dashboard.metric_samples import STEP_SECONDS, Samples
-from acfd_stream.service.dashboard.page_data import ServiceCard, View
-from acfd_stream.service.streams.registry import Board
+from acfd_stream.service.dashboard.page_data import PageData, ServiceInfo
+from acfd_stream.service.streams.registry import StreamRegistry
 
 MOST_REQUESTS = 16
 """Requests that are answered at once; one more gets 503."""
@@ -60,14 +60,14 @@ Answer = tuple[HTTPStatus, str, bytes]
 """Status, Content-Type, body."""
 
 
-class Monitor:
+class DashboardServer:
     """Serves metrics and page from ``start`` to ``close``; a context manager.
 
     Args:
         address: HOST:PORT; port 0: a free one. On a loopback host requests must name such a host too, so that no web
             site reads the page through a visitor's browser.
-        board: the streams; its metrics are what is scraped.
-        card: what stands fast about the service.
+        registry: the streams; its metrics are what is scraped.
+        service: facts that do not change while the service runs.
         state: "starting", "serving" or "draining", now.
 
     Raises:
@@ -77,16 +77,16 @@ class Monitor:
     def __init__(
         self,
         address: str,
-        board: Board,
-        card: ServiceCard,
+        registry: StreamRegistry,
+        service: ServiceInfo,
         state: Callable[[], str],
         samples: Samples | None = None,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every counter, and nothing reads it
-        self._board = board
+        self._registry = registry
         self._state = state
-        self._samples = samples or Samples(board.metrics)
-        self._view = View(board, self._samples, card, state)
+        self._samples = samples or Samples(registry.metrics)
+        self._page = PageData(registry, self._samples, service, state)
         self._files = {path: _page_file(name) for path, name in _PAGE.items()}
         self._looking = threading.Lock()
         self._seen: tuple[float, bytes] | None = None  # when, the page's data
@@ -97,7 +97,7 @@ class Monitor:
             self._server = _Server(host.strip("[]"), int(port), self._handler())
         except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(f"metrics cannot listen on {address}: {error}") from error
-        self._process = ProcessCollector(registry=board.metrics.registry)  # its memory, processor time and files
+        self._process = ProcessCollector(registry=registry.metrics.registry)  # its memory, processor time and files
         self._threads = [
             threading.Thread(target=self._server.serve_forever, args=(0.1,), name="acfd-monitor", daemon=True),
             threading.Thread(target=self._sample, name="acfd-samples", daemon=True),
@@ -108,7 +108,7 @@ class Monitor:
         """Where it listens."""
         return int(self._server.server_address[1])
 
-    def start(self) -> Monitor:
+    def start(self) -> DashboardServer:
         """Begin to answer."""
         for thread in self._threads:
             thread.start()
@@ -124,12 +124,12 @@ class Monitor:
         if self._threads[0].is_alive():
             self._server.shutdown()
         self._server.server_close()
-        self._board.metrics.registry.unregister(self._process)
+        self._registry.metrics.registry.unregister(self._process)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
 
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> DashboardServer:
         return self.start()
 
     def __exit__(
@@ -152,7 +152,7 @@ class Monitor:
             kind = _KINDS[_PAGE[path].rpartition(".")[2]]
             return HTTPStatus.OK, f"{kind}; charset=utf-8", self._files[path]
         if path == "/metrics":
-            return _scraped(self._board.metrics.registry, accept)
+            return _scraped(self._registry.metrics.registry, accept)
         if path == "/streams.json":
             return HTTPStatus.OK, "application/json", self._data()
         if path == "/healthz":
@@ -167,11 +167,11 @@ class Monitor:
         with self._looking:
             now = time.monotonic()
             if self._seen is None or now - self._seen[0] >= DATA_SECONDS:
-                self._seen = (now, json.dumps(self._view.data(), allow_nan=False).encode())
+                self._seen = (now, json.dumps(self._page.data(), allow_nan=False).encode())
             return self._seen[1]
 
     def _overlay(self, stream_id: str) -> Answer:
-        stream = self._board.stream(stream_id)
+        stream = self._registry.stream(stream_id)
         if stream is None or stream.overlay is None:
             return _plain(HTTPStatus.NOT_FOUND, "no such stream, or its owner does not show it")
         picture = stream.overlay.look()

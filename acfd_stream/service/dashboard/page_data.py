@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from acfd_stream.metrics import StreamState
-from acfd_stream.service.dashboard.diagnosis import WINDOW_SECONDS, Diagnosis, Level, diagnose, tally_place
+from acfd_stream.service.dashboard.diagnosis import WINDOW_SECONDS, Diagnosis, Level, bottleneck_of, diagnose
 from acfd_stream.service.dashboard.metric_samples import LOAD, Samples
-from acfd_stream.service.streams.history import PERCENTILES, History, Tally
-from acfd_stream.service.streams.registry import Board, StreamMeter
+from acfd_stream.service.streams.history import PERCENTILES, History, WindowStats
+from acfd_stream.service.streams.registry import StreamMetrics, StreamRegistry
 from acfd_stream.types import Mode, Outcome, Stage
 
 RATE_SECONDS = 10.0
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ServiceCard:
+class ServiceInfo:
     """What stands fast about a service."""
 
     version: str = ""
@@ -33,39 +33,39 @@ class ServiceCard:
     objective_seconds: float = 0.05
 
 
-class View:
+class PageData:
     """Puts together what the page shows.
 
     Args:
-        board: the streams.
+        registry: the streams.
         samples: gauges over time.
-        card: what stands fast.
+        service: facts that do not change while the service runs.
         state: "starting", "serving" or "draining", now.
         wall: seconds since 1970.
     """
 
     def __init__(
         self,
-        board: Board,
+        registry: StreamRegistry,
         samples: Samples,
-        card: ServiceCard,
+        service: ServiceInfo,
         state: Callable[[], str],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._board = board
+        self._registry = registry
         self._samples = samples
-        self._card = card
+        self._info = service
         self._state = state
         self._wall = wall
 
     def data(self) -> Json:
         """Everything, as it is now. Times are ms where the name says so, else seconds; None: there is none."""
-        board, open_streams, ended = self._board, self._board.streams(), self._board.ended()
-        live = board.history(Mode.LIVE)
-        since = board.clock() - WINDOW_SECONDS
-        judged = [each for each in open_streams + ended if each.card.mode is Mode.LIVE]
+        registry, open_streams, ended = self._registry, self._registry.streams(), self._registry.ended()
+        live = registry.history(Mode.LIVE)
+        since = registry.clock() - WINDOW_SECONDS
+        judged = [each for each in open_streams + ended if each.info.mode is Mode.LIVE]
         judged = [each for each in judged if each.ended_at is None or each.ended_at >= since]
-        diagnosis = diagnose(live, judged, self._card.objective_seconds)
+        diagnosis = diagnose(live, judged, self._info.objective_seconds)
         rows = sorted((self._row(each) for each in open_streams), key=_attention)[:MOST_STREAMS]
         return {
             "service": self._service(),
@@ -80,16 +80,16 @@ class View:
         }
 
     def _service(self) -> Json:
-        card = self._card
+        info = self._info
         return {
-            "version": card.version,
-            "model": card.model,
-            "engine": card.engine,
-            "is_fallback": card.is_fallback,
-            "objective_ms": _ms(card.objective_seconds),
+            "version": info.version,
+            "model": info.model,
+            "engine": info.engine,
+            "is_fallback": info.is_fallback,
+            "objective_ms": _ms(info.objective_seconds),
             "state": self._state(),
             "now": round(self._wall(), 3),
-            "uptime_seconds": round(self._board.clock() - self._board.began_at, 1),
+            "uptime_seconds": round(self._registry.clock() - self._registry.began_at, 1),
         }
 
     def _verdict(self, diagnosis: Diagnosis) -> Json:
@@ -98,18 +98,18 @@ class View:
             "level": diagnosis.level.value,
             "headline": self._idle_words() if diagnosis.level is Level.IDLE else diagnosis.headline,
             "detail": diagnosis.detail,
-            "place": diagnosis.place.value if diagnosis.place else None,
+            "place": diagnosis.bottleneck.value if diagnosis.bottleneck else None,
             "stream_id": diagnosis.stream_id,
             "since": None if since is None else round(self._wall() - since, 1),
             "is_older": diagnosis.is_older,
         }
 
     def _idle_words(self) -> str:
-        streams = self._board.streams()
-        files = sum(each.card.mode is Mode.FILE for each in streams)
+        streams = self._registry.streams()
+        files = sum(each.info.mode is Mode.FILE for each in streams)
         if not streams:
             return "No stream is open."
-        rate = f"{_rate(self._board.history(Mode.FILE)):,.0f} frames a second"
+        rate = f"{_rate(self._registry.history(Mode.FILE)):,.0f} frames a second"
         live = "No live frames in the last minute" if len(streams) > files else "No live stream is open"
         return f"{live}; {files} file stream{'s' * (files > 1)} at {rate}." if files else f"{live}."
 
@@ -118,8 +118,8 @@ class View:
         notes = []
         if self._state() == "draining":
             notes.append("The service is draining: streams finish or get resume points, new ones are refused.")
-        if self._card.is_fallback:
-            notes.append(f"The engine is a fallback: {self._card.engine}.")
+        if self._info.is_fallback:
+            notes.append(f"The engine is a fallback: {self._info.engine}.")
         load = self._samples.now()[LOAD]
         if load > BUSY_LOAD and diagnosis.level in (Level.FAIR, Level.POOR):
             notes.append(
@@ -142,8 +142,8 @@ class View:
                 )
         return notes[:6]
 
-    def _now(self, streams: list[StreamMeter]) -> Json:
-        live, files = (self._board.history(mode) for mode in (Mode.LIVE, Mode.FILE))
+    def _now(self, streams: list[StreamMetrics]) -> Json:
+        live, files = (self._registry.history(mode) for mode in (Mode.LIVE, Mode.FILE))
         recent = live.recent(WINDOW_SECONDS)
         sample = self._samples.now()
         batches = self._samples.growth("acfd_batch_size_count", WINDOW_SECONDS)
@@ -158,8 +158,8 @@ class View:
             "late": recent.outcomes[Outcome.LATE],
             "fps_live": _rate(live),
             "fps_file": _rate(files),
-            "streams_live": sum(each.card.mode is Mode.LIVE for each in streams),
-            "streams_file": sum(each.card.mode is Mode.FILE for each in streams),
+            "streams_live": sum(each.info.mode is Mode.LIVE for each in streams),
+            "streams_file": sum(each.info.mode is Mode.FILE for each in streams),
             "headroom": round(sample["acfd_capacity_headroom_ratio"], 3),
             "batch": round(pictures / batches, 2) if batches else None,
             "queue": int(sample["acfd_queue_depth{infer}"]),
@@ -168,15 +168,15 @@ class View:
         }
 
     def _series(self) -> Json:
-        live, files = (self._board.history(mode) for mode in (Mode.LIVE, Mode.FILE))
+        live, files = (self._registry.history(mode) for mode in (Mode.LIVE, Mode.FILE))
         steps, means = live.series(), [step.stage_means for step in self._shown_history().series()]
         length = live.step_seconds
         return {
             "step_seconds": length,
-            "end": round(self._wall() - self._board.clock() % length, 3),  # of the last step
+            "end": round(self._wall() - self._registry.clock() % length, 3),  # of the last step
             **{
-                f"p{share}_ms": [_ms(step.latencies[place]) for step in steps]
-                for place, share in enumerate(PERCENTILES)
+                f"p{share}_ms": [_ms(step.latencies[index]) for step in steps]
+                for index, share in enumerate(PERCENTILES)
             },
             "goodput": [_rounded(step.goodput, 4) for step in steps],
             "fps_live": [round(step.answered / length, 1) for step in steps],
@@ -192,40 +192,41 @@ class View:
 
     def _shown_mode(self) -> Mode:
         """Whose stages are shown: those of live streams, and of files where there are no others."""
-        return Mode.LIVE if any(step.frames for step in self._board.history(Mode.LIVE).series()) else Mode.FILE
+        return Mode.LIVE if any(step.frames for step in self._registry.history(Mode.LIVE).series()) else Mode.FILE
 
     def _shown_history(self) -> History:
-        return self._board.history(self._shown_mode())
+        return self._registry.history(self._shown_mode())
 
-    def _row(self, stream: StreamMeter) -> Json:
-        card, info = stream.card, stream.info
+    def _row(self, stream: StreamMetrics) -> Json:
+        info, media = stream.info, stream.media
         recent, total = stream.history.recent(WINDOW_SECONDS), stream.history.total()
-        place = tally_place(recent) if card.mode is Mode.LIVE else None
-        nominal = float(info.frame_rate) if info is not None and info.frame_rate else None
+        bottleneck = bottleneck_of(recent) if info.mode is Mode.LIVE else None
+        nominal = float(media.frame_rate) if media is not None and media.frame_rate else None
         fps = _rate(stream.history)
-        age = self._board.clock() - stream.began_at
+        now = self._registry.clock()
+        age = now - stream.began_at
         return {
-            "id": card.stream_id,
-            "name": card.name,
-            "mode": card.mode.value,
-            "path": card.path.value,
+            "id": info.stream_id,
+            "name": info.name,
+            "mode": info.mode.value,
+            "path": info.input_kind.value,
             "state": stream.state.value if stream.state else "ended",
             "error": stream.error,
-            "age_seconds": round((stream.ended_at or self._board.clock()) - stream.began_at, 1),
-            "ended_ago_seconds": None if stream.ended_at is None else round(self._board.clock() - stream.ended_at, 1),
-            "size": list(info.display_size) if info else None,
-            "codec": info.codec if info else None,
+            "age_seconds": round((stream.ended_at or now) - stream.began_at, 1),
+            "ended_ago_seconds": None if stream.ended_at is None else round(now - stream.ended_at, 1),
+            "size": list(media.display_size) if media else None,
+            "codec": media.codec if media else None,
             "nominal_fps": _rounded(nominal, 3),
             "fps": fps,
             "is_starved": _is_starved(stream, recent, fps, nominal, age),
-            "objective_ms": _ms(card.objective_seconds),
+            "objective_ms": _ms(info.objective_seconds),
             **_percentiles(recent),
             "goodput": _rounded(recent.goodput, 4),
             "frames": total.frames,
             "outcomes": {outcome.value: total.outcomes[outcome] for outcome in Outcome},
             "drops": {reason.value: count for reason, count in total.drops.items()},
             "missed": recent.missed,
-            "place": place.value if place else None,
+            "place": bottleneck.value if bottleneck else None,
             "stages": _stages(recent),
             "tracks": stream.tracks,
             "shots": stream.shots,
@@ -235,9 +236,9 @@ class View:
         }
 
 
-def _is_starved(stream: StreamMeter, recent: Tally, fps: float, nominal: float | None, age: float) -> bool:
+def _is_starved(stream: StreamMetrics, recent: WindowStats, fps: float, nominal: float | None, age: float) -> bool:
     """Whether a live stream brings clearly fewer frames than it says, and none of them were lost here."""
-    if stream.card.mode is not Mode.LIVE or stream.state is not StreamState.RUNNING or nominal is None:
+    if stream.info.mode is not Mode.LIVE or stream.state is not StreamState.RUNNING or nominal is None:
         return False
     return age > 3 * RATE_SECONDS and fps < 0.8 * nominal and recent.missed < 0.05 * max(1, recent.frames)
 
@@ -248,8 +249,8 @@ def _attention(row: Json) -> tuple[Any, ...]:
     return -round(missed, 2), row["mode"] != Mode.LIVE.value, not row["is_starved"], -row["age_seconds"]
 
 
-def _stages(tally: Tally) -> list[Json]:
-    means = tally.stage_means()
+def _stages(stats: WindowStats) -> list[Json]:
+    means = stats.stage_means()
     total = sum(means.values())
     return [
         {"name": stage.value, "mean_ms": _ms(seconds), "share": round(seconds / total, 4) if total else 0.0}
@@ -257,8 +258,8 @@ def _stages(tally: Tally) -> list[Json]:
     ]
 
 
-def _percentiles(tally: Tally) -> dict[str, float | None]:
-    return {f"p{share}_ms": _ms(tally.latency(share / 100)) for share in PERCENTILES}
+def _percentiles(stats: WindowStats) -> dict[str, float | None]:
+    return {f"p{share}_ms": _ms(stats.latency(share / 100)) for share in PERCENTILES}
 
 
 def _rate(history: History) -> float:

@@ -23,7 +23,7 @@ _QUIET = (HEALTH_METHODS, REFLECTION_METHODS)
 _log = logging.getLogger(__name__)
 
 
-class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """Names, traces and logs every call that reaches a method; probes are logged at "debug"."""
 
     def __init__(self, tracing: Tracing | None = None) -> None:

@@ -19,7 +19,7 @@ _SKEW_SECONDS = 0.05  # a caller whose time is up breaks off, which comes about 
 _Behavior = Callable[[Any, grpc.ServicerContext], Any]
 
 
-class MetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+class CallMetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """Counts started and handled calls, their codes, times and messages.
 
     Names of methods are labels, and a caller chooses them: those that no service has are counted as "unknown".

@@ -19,7 +19,7 @@ MOST_CALLS = {REFLECTION_METHODS: 8}
 """Calls at once of methods that wait for their caller again and again, by how their names begin."""
 
 
-class PromptInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+class RequestTimeoutInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """Ends calls of one request whose request does not come in time, with DEADLINE_EXCEEDED.
 
     Args:

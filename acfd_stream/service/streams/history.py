@@ -23,7 +23,7 @@ PERCENTILES = (50, 95, 99)
 
 
 @dataclass(slots=True)
-class Tally:
+class WindowStats:
     """What happened to frames in some span of time."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Tally:
         count = max(1, self.answered)
         return {stage: self.stage_seconds[stage] / count for stage in _STAGES if stage in self.stage_seconds}
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: WindowStats) -> None:
         """Take in what ``other`` has counted."""
         self.outcomes.update(other.outcomes)
         self.latencies.update(other.latencies)
@@ -80,7 +80,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepSummary:
     """What a step that is over comes down to. Times are seconds; None: no frames."""
 
     frames: int = 0
@@ -91,14 +91,14 @@ class Step:
     stage_means: Mapping[Stage, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tally: Tally) -> Step:
-        """The sum of ``tally``."""
-        latencies = tuple(tally.latency(share / 100) for share in PERCENTILES)
-        dropped = tally.outcomes[Outcome.DROPPED]
-        return cls(tally.frames, tally.answered, dropped, tally.goodput, latencies, tally.stage_means())
+    def of(cls, stats: WindowStats) -> StepSummary:
+        """The sum of ``stats``."""
+        latencies = tuple(stats.latency(share / 100) for share in PERCENTILES)
+        dropped = stats.outcomes[Outcome.DROPPED]
+        return cls(stats.frames, stats.answered, dropped, stats.goodput, latencies, stats.stage_means())
 
 
-_EMPTY = Step()
+_EMPTY = StepSummary()
 
 
 class History:
@@ -116,9 +116,9 @@ class History:
         self._clock = clock
         self._began_at = clock()
         self._lock = threading.Lock()
-        self._total = Tally()
-        self._summed: dict[int, Step] = {}  # of the steps that are over, once somebody asked
-        self._ring: dict[int, Tally] = {}  # number of the step → what happened in it; steps without frames are missing
+        self._total = WindowStats()
+        self._summed: dict[int, StepSummary] = {}  # of the steps that are over, once somebody asked
+        self._ring: dict[int, WindowStats] = {}  # by number of the step; empty steps are missing
 
     def answered(
         self, outcome: Outcome, latency_seconds: float, timings: Mapping[str, float], *, is_reused: bool = False
@@ -129,48 +129,48 @@ class History:
         with self._lock:
             self._total.outcomes[outcome] += 1
             self._total.reused += is_reused
-            tally = self._current()
-            tally.outcomes[outcome] += 1
-            tally.latencies[bucket] += 1
-            tally.reused += is_reused
+            stats = self._current()
+            stats.outcomes[outcome] += 1
+            stats.latencies[bucket] += 1
+            stats.reused += is_reused
             for name, seconds in timings.items():
                 stage = Stage(name)
-                tally.stage_seconds[stage] = tally.stage_seconds.get(stage, 0.0) + seconds
+                stats.stage_seconds[stage] = stats.stage_seconds.get(stage, 0.0) + seconds
             if outcome is Outcome.LATE and timings:
-                tally.causes[Stage(max(timings, key=timings.__getitem__))] += 1
+                stats.causes[Stage(max(timings, key=timings.__getitem__))] += 1
 
     def lost(self, outcome: Outcome, count: int = 1, reason: DropReason | None = None) -> None:
         """Enter frames that were dropped, with the reason, or failed."""
         with self._lock:
-            for tally in (self._current(), self._total):
-                tally.outcomes[outcome] += count
+            for stats in (self._current(), self._total):
+                stats.outcomes[outcome] += count
                 if reason is not None:
-                    tally.drops[reason] += count
+                    stats.drops[reason] += count
 
-    def series(self) -> list[Step]:
+    def series(self) -> list[StepSummary]:
         """Every remembered step that is over, the latest last; each is summed up once, however often one asks."""
         with self._lock:
             running = self._number()
             return [self._sum_of(number) for number in range(running - self.steps + 1, running)]
 
-    def _sum_of(self, number: int) -> Step:
+    def _sum_of(self, number: int) -> StepSummary:
         if number not in self._ring:
             return _EMPTY
         if number not in self._summed:
-            self._summed[number] = Step.of(self._ring[number])
+            self._summed[number] = StepSummary.of(self._ring[number])
         return self._summed[number]
 
-    def total(self) -> Tally:
+    def total(self) -> WindowStats:
         """Outcomes, drops and reused frames since the beginning; times are those of the remembered steps only."""
         with self._lock:
-            return _merged([self._total])
+            return _sum([self._total])
 
-    def recent(self, seconds: float) -> Tally:
+    def recent(self, seconds: float) -> WindowStats:
         """What happened in the last ``seconds`` and in the step that is running."""
         with self._lock:
             last = self._number()
             numbers = range(last - self._whole_steps(seconds), last + 1)
-            return _merged(self._ring[number] for number in numbers if number in self._ring)
+            return _sum(self._ring[number] for number in numbers if number in self._ring)
 
     def rate(self, seconds: float) -> float:
         """Frames a second lately: over the last ``seconds``, or since the beginning where that is less ago."""
@@ -184,18 +184,18 @@ class History:
     def _number(self) -> int:
         return int(self._clock() // self.step_seconds)
 
-    def _current(self) -> Tally:
+    def _current(self) -> WindowStats:
         number = self._number()
         if number not in self._ring:
             for old in [known for known in self._ring if known <= number - self.steps]:
                 del self._ring[old]
                 self._summed.pop(old, None)
-            self._ring[number] = Tally()
+            self._ring[number] = WindowStats()
         return self._ring[number]
 
 
-def _merged(tallies: Iterable[Tally]) -> Tally:
-    total = Tally()
-    for tally in tallies:
-        total.add(tally)
+def _sum(parts: Iterable[WindowStats]) -> WindowStats:
+    total = WindowStats()
+    for stats in parts:
+        total.add(stats)
     return total

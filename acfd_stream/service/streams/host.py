@@ -13,7 +13,7 @@ from acfd_stream.errors import OverloadedError
 from acfd_stream.malloc import IdleTrim
 from acfd_stream.metrics import Refusal
 from acfd_stream.service.status import StatusError, draining
-from acfd_stream.service.streams.stream import Stream, StreamContext
+from acfd_stream.service.streams.stream import StreamCall, StreamContext
 
 _WATCH_SECONDS = 0.2
 _PATIENCE_SECONDS = 1.0  # how long a stream that hands over may wait for its next result
@@ -32,13 +32,13 @@ class StreamHost:
         self.context = context
         self._look = look
         self._changed = threading.Condition()
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, StreamCall] = {}
         self._drain_until: float | None = None
         self._is_closed = False
         self._watcher = threading.Thread(target=self._watch, name="acfd-watch", daemon=True)
         self._watcher.start()
 
-    def admit(self, owner: str) -> Stream:
+    def admit(self, owner: str) -> StreamCall:
         """A place for one more stream; ``close`` it when its call is over.
 
         Raises:
@@ -51,7 +51,7 @@ class StreamHost:
                 self.context.metrics.refused(Refusal.STREAMS)
                 raise OverloadedError(f"{len(self._streams)} streams are open, the most at once; try again later")
             stream_id = secrets.token_hex(8)
-            stream = Stream(self.context, stream_id, owner, lambda: self._forget(stream_id))
+            stream = StreamCall(self.context, stream_id, owner, lambda: self._forget(stream_id))
             self._streams[stream_id] = stream
             return stream
 
@@ -65,7 +65,7 @@ class StreamHost:
             self.context.metrics.refused(Refusal.DRAINING)
             raise draining()
 
-    def streams_of(self, owner: str) -> list[Stream]:
+    def streams_of(self, owner: str) -> list[StreamCall]:
         """The streams of one caller, by rising start."""
         with self._changed:
             mine = [stream for stream in self._streams.values() if stream.owner == owner]
@@ -135,16 +135,16 @@ class StreamHost:
                 self._see_out(stream, until)
         return bool(streams)
 
-    def _look_at(self, stream: Stream) -> None:
+    def _look_at(self, stream: StreamCall) -> None:
         seconds, now = self.context.settings.limits.idle_seconds, time.monotonic()
-        feeder, sending_since = stream.feeder, stream.sending_since
-        if feeder is not None and stream.is_silent and feeder.silence_seconds > seconds:
+        reader, sending_since = stream.reader, stream.sending_since
+        if reader is not None and stream.is_silent and reader.silence_seconds > seconds:
             stream.stop(_timed_out(f"nothing was sent for {seconds:g} s"))
         if sending_since is not None and now - sending_since > seconds:
             stream.stop(_timed_out(f"no result was read for {seconds:g} s"))
             stream.cancel_call()  # its thread hears nothing else while it sends
 
-    def _see_out(self, stream: Stream, until: float) -> None:
+    def _see_out(self, stream: StreamCall, until: float) -> None:
         is_over = time.monotonic() >= until
         if stream.request is None or stream.request.is_live or is_over:
             stream.hand_over()

@@ -1,6 +1,6 @@
 """What is going on, for whoever looks: every stream with its last minutes, and the service as a whole.
 
-A stream's handler tells its ``StreamMeter`` of every frame; the meter counts it in the metrics, in the service's
+A stream's handler tells its ``StreamMetrics`` of every frame; the meter counts it in the metrics, in the service's
 history and in the stream's own. Nothing here grows with the length of a stream, and of ended streams the last few
 are remembered.
 """
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from acfd_stream.metrics import DecodeFault, Metrics, Path, StreamState
+from acfd_stream.metrics import DecodeFault, InputKind, Metrics, StreamState
 from acfd_stream.service.streams.history import History
 from acfd_stream.service.streams.preview import OverlayWindow
 from acfd_stream.types import FrameResult, MediaInfo, Mode, Outcome
@@ -24,39 +24,39 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class StreamCard:
+class StreamInfo:
     """What is known of a stream before its first byte."""
 
     stream_id: str
     name: str = ""  # as its owner calls it
     mode: Mode = Mode.FILE
-    path: Path = Path.BYTES
+    input_kind: InputKind = InputKind.BYTES
     objective_seconds: float | None = None  # None: it has none
     shows_overlay: bool = False  # its owner allows a look at its pictures
 
 
-class StreamMeter:
+class StreamMetrics:
     """One stream, as it fares. One thread tells it of frames, any may read."""
 
-    def __init__(self, card: StreamCard, board: Board, clock: Clock) -> None:
-        self.card = card
+    def __init__(self, info: StreamInfo, registry: StreamRegistry, clock: Clock) -> None:
+        self.info = info
         self.began_at = clock()
         self.ended_at: float | None = None
-        self.info: MediaInfo | None = None
+        self.media: MediaInfo | None = None
         self.error = ""
         self.tracks = 0
         self.shots = 0
         self.state: StreamState | None = StreamState.OPENING
         self.history = History(_STREAM_STEP_SECONDS, _STREAM_STEPS, clock)
-        self.overlay = OverlayWindow(clock) if card.shows_overlay else None
-        self._board = board
+        self.overlay = OverlayWindow(clock) if info.shows_overlay else None
+        self._registry = registry
         self._clock = clock
         self._last_shot = 0
-        board.metrics.stream_moved(None, StreamState.OPENING)
+        registry.metrics.stream_moved(None, StreamState.OPENING)
 
-    def understood(self, info: MediaInfo) -> None:
+    def understood(self, media: MediaInfo) -> None:
         """The container has been opened."""
-        self.info = info
+        self.media = media
         self._move(StreamState.RUNNING)
 
     def frame(self, result: FrameResult, timings: Mapping[str, float] | None = None) -> None:
@@ -70,16 +70,16 @@ class StreamMeter:
         outcome = verdict.outcome
         if outcome in (Outcome.OK, Outcome.LATE):
             latency = verdict.latency_seconds or 0.0
-            self._board.metrics.frame_answered(
-                self.card.mode, self.card.path, outcome, latency, timings, reused=result.reused
+            self._registry.metrics.frame_answered(
+                self.info.mode, self.info.input_kind, outcome, latency, timings, reused=result.reused
             )
             for history in self._histories():
                 history.answered(outcome, latency, timings, is_reused=result.reused)
         elif outcome is Outcome.DROPPED and verdict.drop_reason is not None:
-            self._board.metrics.frame_dropped(verdict.drop_reason)
+            self._registry.metrics.frame_dropped(verdict.drop_reason)
         else:
-            self._board.metrics.frames_failed()
-            self._board.metrics.decode_error(self.info.codec if self.info else None, DecodeFault.FRAME)
+            self._registry.metrics.frames_failed()
+            self._registry.metrics.decode_error(self.media.codec if self.media else None, DecodeFault.FRAME)
         if outcome in (Outcome.DROPPED, Outcome.FAILED):
             for history in self._histories():
                 history.lost(outcome, reason=verdict.drop_reason)
@@ -88,13 +88,13 @@ class StreamMeter:
     def tracks_started(self, total: int) -> None:
         """The stream has begun ``total`` tracks so far."""
         if total > self.tracks:
-            self._board.metrics.tracks_started(total - self.tracks)
+            self._registry.metrics.tracks_started(total - self.tracks)
             self.tracks = total
 
     def media_at_fault(self, fault: DecodeFault, error: str) -> None:
         """Its media broke, could not be opened, or is odd."""
         self.error = error
-        self._board.metrics.decode_error(self.info.codec if self.info else None, fault)
+        self._registry.metrics.decode_error(self.media.codec if self.media else None, fault)
 
     def draining(self) -> None:
         """The service stops, and the stream is to hand out what it has."""
@@ -109,24 +109,24 @@ class StreamMeter:
         if self.overlay is not None:
             self.overlay.close()
         self._move(None)
-        self._board.forget(self)
+        self._registry.forget(self)
 
     def _histories(self) -> tuple[History, ...]:
-        return self.history, self._board.history(self.card.mode)
+        return self.history, self._registry.history(self.info.mode)
 
     def _note_shot(self, result: FrameResult) -> None:
         if result.shot > self._last_shot:
-            self._board.metrics.shot_cut(result.shot - self._last_shot)
+            self._registry.metrics.shot_cut(result.shot - self._last_shot)
             self.shots += result.shot - self._last_shot
             self._last_shot = result.shot
 
     def _move(self, state: StreamState | None) -> None:
         if self.state is not None and self.state is not state:
-            self._board.metrics.stream_moved(self.state, state)
+            self._registry.metrics.stream_moved(self.state, state)
             self.state = state
 
 
-class Board:
+class StreamRegistry:
     """All streams of a service.
 
     Args:
@@ -140,33 +140,33 @@ class Board:
         self.began_at = clock()
         self._histories = {mode: History(clock=clock) for mode in Mode}
         self._lock = threading.Lock()
-        self._open: dict[str, StreamMeter] = {}
-        self._ended: deque[StreamMeter] = deque(maxlen=ENDED_STREAMS)
+        self._open: dict[str, StreamMetrics] = {}
+        self._ended: deque[StreamMetrics] = deque(maxlen=ENDED_STREAMS)
 
-    def open_stream(self, card: StreamCard) -> StreamMeter:
+    def open_stream(self, info: StreamInfo) -> StreamMetrics:
         """A meter for a stream that has been let in; whoever opens it ends it."""
-        meter = StreamMeter(card, self, self.clock)
+        meter = StreamMetrics(info, self, self.clock)
         with self._lock:
-            self._open[card.stream_id] = meter
+            self._open[info.stream_id] = meter
         return meter
 
-    def forget(self, meter: StreamMeter) -> None:
+    def forget(self, meter: StreamMetrics) -> None:
         """Move a stream that is over to the last few that are remembered."""
         with self._lock:
-            if self._open.pop(meter.card.stream_id, None) is not None:
+            if self._open.pop(meter.info.stream_id, None) is not None:
                 self._ended.append(meter)
 
-    def streams(self) -> list[StreamMeter]:
+    def streams(self) -> list[StreamMetrics]:
         """Those that are open, by rising start."""
         with self._lock:
             return sorted(self._open.values(), key=lambda meter: meter.began_at)
 
-    def ended(self) -> list[StreamMeter]:
+    def ended(self) -> list[StreamMetrics]:
         """The last few that are over, the latest first."""
         with self._lock:
             return list(reversed(self._ended))
 
-    def stream(self, stream_id: str) -> StreamMeter | None:
+    def stream(self, stream_id: str) -> StreamMetrics | None:
         """The open stream of that id."""
         with self._lock:
             return self._open.get(stream_id)

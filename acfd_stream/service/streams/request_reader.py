@@ -11,11 +11,11 @@ import grpc
 
 from acfd_stream.config import require
 from acfd_stream.errors import AcfdError, ConfigError, MediaError
-from acfd_stream.metrics import Metrics, Path, QueueStage
+from acfd_stream.metrics import InputKind, Metrics, QueueStage
 from acfd_stream.service.status import StatusError
 
 
-class Feeder:
+class RequestReader:
     """Reads the requests of one call on a thread of its own: the first two to tell what is coming, then all.
 
     A call's own thread may not wait for requests: nothing could wake it when none come.
@@ -122,7 +122,7 @@ class Feeder:
             self._fault = self._fault or fault
 
     def _forget(self) -> None:
-        """Let go of the stream, which holds this feeder: what is in no circle is freed as soon as it ends."""
+        """Let go of the stream, which holds this reader: what is in no circle is freed as soon as it ends."""
         with self._changed:
             self._is_over = True
             self._take, self._close = None, _nothing
@@ -161,16 +161,16 @@ def _nothing(*_: object) -> None:
     """What is called where nobody is to be told."""
 
 
-def content_of(request: Any, path: Path, data_bytes: int) -> Any:
+def content_of(request: Any, input_kind: InputKind, data_bytes: int) -> Any:
     """The bytes or the frame in a request behind the config.
 
     Raises:
         ConfigError: it holds something else, or too much.
     """
     kind = request.WhichOneof("request")
-    wanted = "data" if path is Path.BYTES else "frame"
+    wanted = "data" if input_kind is InputKind.BYTES else "frame"
     require(kind == wanted, "request", kind, f"{wanted} in every message of this stream behind the config")
     content = getattr(request, wanted)
-    if path is Path.BYTES:
+    if input_kind is InputKind.BYTES:
         require(len(content) <= data_bytes, "data", f"{len(content)} bytes", f"at most {data_bytes} bytes a message")
     return content

@@ -18,7 +18,7 @@ _RESULT_BYTES, _FACE_BYTES = 600, 200  # of a result in memory, about
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class QueuedResult:
     """A result, and when it was there (``time.perf_counter``)."""
 
     result: FrameResult
@@ -31,17 +31,17 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ControlMessage:
     """A message that is no result: a field of the answer's oneof, and its content."""
 
     field: str
     content: Any
 
 
-Piece = list[Settled] | Note
+Piece = list[QueuedResult] | ControlMessage
 
 
-class Outbox:
+class ResponseQueue:
     """Results and notes in order; ``put`` on one thread, ``take`` on another, ``finish`` and ``leave`` on any.
 
     Args:
@@ -55,11 +55,11 @@ class Outbox:
         self._capacity, self._results, self._wait_seconds = capacity, results, wait_seconds
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._entries: deque[Settled | Note] = deque()
+        self._entries: deque[QueuedResult | ControlMessage] = deque()
         self._is_finished = False
         self._error: BaseException | None = None
 
-    def put(self, entry: Settled | Note) -> bool:
+    def put(self, entry: QueuedResult | ControlMessage) -> bool:
         """Wait for room and append; False when nothing more is taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_finished or len(self._entries) < self._capacity)
@@ -109,12 +109,12 @@ class Outbox:
                 finally:
                     del error  # its traceback holds this frame: they would hold each other, and the whole stream
             first = self._entries[0]
-            if isinstance(first, Note):
+            if isinstance(first, ControlMessage):
                 self._pop()
                 return first
             self._changed.wait_for(self._is_whole, max(0.0, first.at + self._wait_seconds - time.perf_counter()))
-            piece: list[Settled] = []
-            while self._entries and len(piece) < self._results and isinstance(entry := self._entries[0], Settled):
+            piece: list[QueuedResult] = []
+            while self._entries and len(piece) < self._results and isinstance(entry := self._entries[0], QueuedResult):
                 self._pop()
                 piece.append(entry)
             return piece
@@ -122,13 +122,13 @@ class Outbox:
     def _is_whole(self) -> bool:
         """Whether waiting longer would bring nothing more into the message."""
         is_full = len(self._entries) >= min(self._results, self._capacity)
-        return is_full or self._is_finished or isinstance(self._entries[-1], Note)
+        return is_full or self._is_finished or isinstance(self._entries[-1], ControlMessage)
 
     def _pop(self) -> None:
         self._count(self._entries.popleft(), -1)
         self._changed.notify_all()
 
-    def _count(self, entry: Settled | Note, change: int) -> None:
-        if isinstance(entry, Settled):
+    def _count(self, entry: QueuedResult | ControlMessage, change: int) -> None:
+        if isinstance(entry, QueuedResult):
             self._metrics.queued(QueueStage.SEND, change)
             self._metrics.held(Pool.RESULTS, change * entry.size_bytes)

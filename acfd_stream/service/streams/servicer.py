@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from acfd_stream.config import StreamQueueConfig, require
 from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
-from acfd_stream.metrics import Path
+from acfd_stream.metrics import InputKind
 from acfd_stream.pipeline.capacity import Capacity, Reservation
 from acfd_stream.pipeline.stage_times import StageSummary
 from acfd_stream.service.access.permits import caller_name, current_permit
@@ -24,8 +24,8 @@ from acfd_stream.service.requests import StreamRequest, read_request, require_en
 from acfd_stream.service.settings import Limits
 from acfd_stream.service.status import RETRY_SECONDS, not_found
 from acfd_stream.service.streams.host import StreamHost
-from acfd_stream.service.streams.request_reader import Feeder, content_of
-from acfd_stream.service.streams.stream import Stream, demand_of
+from acfd_stream.service.streams.request_reader import RequestReader, content_of
+from acfd_stream.service.streams.stream import StreamCall, demand_of
 from acfd_stream.types import Mode, Picture
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
 from acfd_stream.video.bytestream import ByteStream
@@ -74,30 +74,30 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         finally:
             stream.close()
 
-    def _fed(self, requests: Iterator[Any], stream: Stream) -> Iterator[Any]:
+    def _fed(self, requests: Iterator[Any], stream: StreamCall) -> Iterator[Any]:
         shared, limits = self._context, self._context.settings.limits
-        feeder = stream.feeder = Feeder(requests, shared.metrics)
+        reader = stream.reader = RequestReader(requests, shared.metrics)
         current_permit().on_withdrawn(stream.stop)
         with ExitStack() as unbegun:
-            unbegun.callback(feeder.leave)
-            first = feeder.request(0, limits.first_message_seconds)
+            unbegun.callback(reader.leave)
+            first = reader.request(0, limits.first_message_seconds)
             kind = None if first is None else first.WhichOneof("request")
             require(kind == "config", "request", kind, "config in the first message of a stream")
             request = self._request_of(first.config)
             reservation = unbegun.enter_context(_reserved(shared.capacity, request))
-            second = feeder.request(1, limits.idle_seconds)
+            second = reader.request(1, limits.idle_seconds)
             is_frames = second is not None and second.WhichOneof("request") == "frame"
-            path = Path.FRAMES if is_frames else Path.BYTES
-            source, take = _intake(request, path, limits)
-            stream.begin(request, path, source, reservation)
-            feeder.feed(take, source.close, stream.stop, stream.abandon)
+            input_kind = InputKind.FRAMES if is_frames else InputKind.BYTES
+            source, take = _intake(request, input_kind, limits)
+            stream.begin(request, input_kind, source, reservation)
+            reader.feed(take, source.close, stream.stop, stream.abandon)
             unbegun.pop_all()
         try:
             yield from stream.messages(face_track_pb2.TrackResponse)
         finally:
-            feeder.leave()
+            reader.leave()
 
-    def _read(self, asked: Any, stream: Stream) -> Iterator[Any]:
+    def _read(self, asked: Any, stream: StreamCall) -> Iterator[Any]:
         current_permit().on_withdrawn(stream.stop)
         request = self._request_of(asked.config)
         with ExitStack() as unbegun:
@@ -105,13 +105,13 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             if not isinstance(source, str):
                 unbegun.callback(source.close)
             reservation = unbegun.enter_context(_reserved(self._context.capacity, request))
-            stream.begin(request, Path.URI, source, reservation)
+            stream.begin(request, InputKind.URI, source, reservation)
             unbegun.pop_all()
         yield from stream.messages(face_track_pb2.TrackUriResponse)
 
     def _request_of(self, config: Any) -> StreamRequest:
         shared = self._context
-        return read_request(config, shared.settings, shared.scheduler.engine, shared.seal, shared.capacity.live_view)
+        return read_request(config, shared.settings, shared.scheduler.engine, shared.signer, shared.capacity.live_view)
 
     # Answered at once.
 
@@ -162,7 +162,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         return face_track_pb2.ListModelsResponse(models=sorted([loaded, *others], key=lambda model: str(model.name)))
 
 
-def stats_pb(stream: Stream) -> face_track_pb2.StreamStats:
+def stats_pb(stream: StreamCall) -> face_track_pb2.StreamStats:
     """How ``stream`` fares now."""
     request, meter, session = stream.request, stream.meter, stream.session
     start_time = Timestamp()
@@ -215,16 +215,18 @@ def _reserved(capacity: Capacity, request: StreamRequest) -> Reservation:
     return capacity.reserve(demand_of(request)) if is_known else Reservation(capacity)
 
 
-def _intake(request: StreamRequest, path: Path, limits: Limits) -> tuple[ByteStream | FrameFeed, Callable[[Any], bool]]:
+def _intake(
+    request: StreamRequest, input_kind: InputKind, limits: Limits
+) -> tuple[ByteStream | FrameFeed, Callable[[Any], bool]]:
     """Where the content of the requests goes, and how."""
-    if path is Path.BYTES:
+    if input_kind is InputKind.BYTES:
         stream = ByteStream(limits.ingest_bytes)
-        return stream, lambda piece: stream.feed(content_of(piece, path, limits.data_bytes))
+        return stream, lambda piece: stream.feed(content_of(piece, input_kind, limits.data_bytes))
     rate = None if request.declared_rate is None else Fraction(request.declared_rate).limit_denominator(1001)
     feed = FrameFeed(request.frame_time_base, limits.ingest_bytes, rate)
 
     def push(piece: Any) -> bool:
-        frame = content_of(piece, path, limits.data_bytes)
+        frame = content_of(piece, input_kind, limits.data_bytes)
         return feed.push(frame.image, frame.pts)
 
     return feed, push
@@ -237,7 +239,7 @@ def _decoded(image: bytes, frame_pixels: int) -> NDArray[np.uint8]:
         raise MediaError(f"image {error}") from error
 
 
-def _listens(stream: Stream, context: Any) -> bool:
+def _listens(stream: StreamCall, context: Any) -> bool:
     """Let the end of the call end the stream; False where it is over already."""
     stream.cancel_call = context.cancel
     cancelled: Callable[[], None] = stream.abandon

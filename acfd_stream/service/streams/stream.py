@@ -1,7 +1,7 @@
 """One stream, from being let in to its last message.
 
-Three threads share it: a feeder puts what the client sends into its source, a worker runs the TrackSession and puts
-results into the outbox, and the thread of the call takes them out and sends them. Whoever ends it, and however, the
+Three threads share it: a reader puts what the client sends into its source, a worker runs the TrackSession and puts
+results into the responses, and the thread of the call takes them out and sends them. Whoever ends it, and however, the
 worker gives everything back.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import grpc
 
 from acfd_stream.errors import AcfdError, MediaError
-from acfd_stream.metrics import DecodeFault, Metrics, Path, Pool
+from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
 from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
 from acfd_stream.pipeline.live import verdict_for
@@ -30,14 +30,14 @@ from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.recording.record import settings_of
-from acfd_stream.service.access.token_signer import Seal
+from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError, draining
-from acfd_stream.service.streams.registry import Board, StreamCard, StreamMeter
-from acfd_stream.service.streams.request_reader import Feeder
-from acfd_stream.service.streams.response_queue import Note, Outbox, Settled
+from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
+from acfd_stream.service.streams.request_reader import RequestReader
+from acfd_stream.service.streams.response_queue import ControlMessage, QueuedResult, ResponseQueue
 from acfd_stream.types import DropReason, FrameResult, MediaInfo, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed
@@ -47,7 +47,7 @@ from acfd_stream.wire.messages import duration_pb, media_info_pb, results_pb
 Source = ByteStream | FrameFeed | str | BinaryIO
 _FALLBACK_RATE = 30.0  # frames a second of a live stream, where neither its client nor its container say
 _FALLBACK_SIZE = (720, 1280)
-_LIVE_OUTBOX = 8  # results; more would be old before they are sent
+_LIVE_QUEUE = 8  # results; more would be old before they are sent
 _log = logging.getLogger(__name__)
 
 
@@ -62,22 +62,22 @@ class StreamContext:
     settings: ServiceSettings
     scheduler: Scheduler
     capacity: Capacity
-    board: Board
+    registry: StreamRegistry
     metrics: Metrics
-    seal: Seal
+    signer: TokenSigner
     packing: ThreadPoolExecutor = field(default_factory=_packing_thread)  # packs resume points
 
 
-class Stream:
+class StreamCall:
     """One stream; ``release`` is called once, when it holds no resource any more."""
 
     def __init__(self, context: StreamContext, stream_id: str, owner: str, release: Callable[[], None]) -> None:
         self.stream_id, self.owner = stream_id, owner
         self.began_at, self.start_time = time.monotonic(), time.time()
         self.request: StreamRequest | None = None
-        self.meter: StreamMeter | None = None
+        self.meter: StreamMetrics | None = None
         self.session: TrackSession | None = None
-        self.feeder: Feeder | None = None
+        self.reader: RequestReader | None = None
         self.outcomes: Counter[Outcome] = Counter()
         self.drops: Counter[DropReason] = Counter()
         self.ledger = StageTimes(("encode", "send", "latency"))
@@ -85,7 +85,7 @@ class Stream:
         self.sending_since: float | None = None
         self.reused = 0
         self._context, self._release = context, release
-        self._outbox: Outbox | None = None
+        self._responses: ResponseQueue | None = None
         self._source: Source | None = None
         self._lane: SharedEngine | None = None
         self._held_bytes: dict[Pool, int] = {}
@@ -96,17 +96,17 @@ class Stream:
 
     # The thread of the call.
 
-    def begin(self, request: StreamRequest, path: Path, source: Source, reservation: Reservation) -> None:
+    def begin(self, request: StreamRequest, input_kind: InputKind, source: Source, reservation: Reservation) -> None:
         """Start the worker; ``source`` and ``reservation`` are the stream's from now on."""
         answers, metrics = self._context.settings.answers, self._context.metrics
         objective = request.pace.objective_seconds if request.is_live else None
-        card = StreamCard(self.stream_id, request.name, request.mode, path, objective, request.shows_overlay)
-        capacity = _LIVE_OUTBOX if request.is_live else 2 * answers.results
+        info = StreamInfo(self.stream_id, request.name, request.mode, input_kind, objective, request.shows_overlay)
+        capacity = _LIVE_QUEUE if request.is_live else 2 * answers.results
         wait_seconds = 0.0 if request.is_live else answers.wait_seconds
         with self._lock:
             self.request, self._source = request, source
-            self.meter = self._context.board.open_stream(card)
-            self._outbox = Outbox(capacity, answers.results, wait_seconds, metrics)
+            self.meter = self._context.registry.open_stream(info)
+            self._responses = ResponseQueue(capacity, answers.results, wait_seconds, metrics)
         threading.Thread(
             target=self._work, args=(request, source, reservation), name=f"acfd-stream-{self.stream_id}", daemon=True
         ).start()
@@ -115,11 +115,11 @@ class Stream:
 
     def messages(self, make: Callable[..., Any]) -> Iterator[Any]:
         """The answers, of class ``make``; a generator that ends with the stream, or raises what ended it."""
-        outbox = self._outbox
-        if outbox is None:
+        responses = self._responses
+        if responses is None:
             return
-        while (piece := outbox.take()) is not None:
-            if isinstance(piece, Note):
+        while (piece := responses.take()) is not None:
+            if isinstance(piece, ControlMessage):
                 message, results = make(**{piece.field: piece.content}), []
             else:
                 results = [self._judged(settled) for settled in piece]
@@ -133,10 +133,10 @@ class Stream:
     def close(self) -> None:
         """The call is over: nobody reads any more. The worker gives the rest back, or it is given back now."""
         self.abandon()
-        self.feeder = None  # it and the call hold this stream: what is in no circle is freed as soon as it ends
+        self.reader = None  # it and the call hold this stream: what is in no circle is freed as soon as it ends
         self.cancel_call = lambda: None
         with self._lock:
-            is_at_work = self._outbox is not None
+            is_at_work = self._responses is not None
         if not is_at_work:
             self._give_back()
             self._stopped = None
@@ -145,20 +145,20 @@ class Stream:
 
     def abandon(self) -> None:
         """The client has gone."""
-        if self._outbox is not None:
-            self._outbox.leave()
+        if self._responses is not None:
+            self._responses.leave()
         self.stop(StatusError(grpc.StatusCode.CANCELLED, "CANCELLED", "the call was cancelled"))
 
     def stop(self, error: BaseException) -> None:
         """End the stream with ``error``, behind the results that are there. Does not wait."""
         with self._lock:
             self._stopped = self._stopped or error
-            outbox, source, session = self._outbox, self._source, self.session
-        feeder = self.feeder
-        if feeder is not None:
-            feeder.leave(error)
-        if outbox is not None:
-            outbox.finish(error)
+            responses, source, session = self._responses, self._source, self.session
+        reader = self.reader
+        if reader is not None:
+            reader.leave(error)
+        if responses is not None:
+            responses.finish(error)
         if session is not None:
             session.stop()
         if self._lane is not None:
@@ -194,7 +194,7 @@ class Stream:
     def is_silent(self) -> bool:
         """Whether there is nothing to do but to wait for the client to send."""
         is_busy = self.waiting_bytes > 0 or (self.session is not None and self.session.waiting_bytes > 0)
-        return not is_busy and (self._outbox is None or self._outbox.is_empty)
+        return not is_busy and (self._responses is None or self._responses.is_empty)
 
     def note_bytes(self) -> None:
         """Tell the metrics how many bytes wait; called now and then."""
@@ -212,7 +212,7 @@ class Stream:
     # The worker.
 
     def _work(self, request: StreamRequest, source: Source, reservation: Reservation) -> None:
-        outbox, error = self._outbox, None
+        responses, error = self._responses, None
         try:
             with ExitStack() as opened:
                 opened.callback(reservation.release)
@@ -224,8 +224,8 @@ class Stream:
             if error is fault and not isinstance(error, AcfdError):
                 _log.error("stream %s failed", self.stream_id, exc_info=error)
         finally:
-            if outbox is not None:
-                outbox.finish(error)
+            if responses is not None:
+                responses.finish(error)
             self._give_back(error)
             error = self._stopped = None  # its traceback holds this frame, and so the stream
 
@@ -237,10 +237,10 @@ class Stream:
         reservation.change(demand_of(request, session.info))
         if self.meter is not None:
             self.meter.understood(session.info)
-        self._put(Note("start", self._start(request, session)))
+        self._put(ControlMessage("start", self._start(request, session)))
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
         if self.is_handing_over and not session.is_complete and session.error is None:
-            self._put(resume_point(session.snapshot(), self._context.seal))
+            self._put(resume_point(session.snapshot(), self._context.signer))
             raise draining()
         self._end(session, count)
 
@@ -280,9 +280,9 @@ class Stream:
                 overlay.show(frame, result)
             self._learn(session, result.timings)
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
-            self._put(Settled(result, time.perf_counter()))
+            self._put(QueuedResult(result, time.perf_counter()))
             if saving is None and time.monotonic() - saved_at >= self._context.settings.answers.resume_seconds:
-                saving = self._context.packing.submit(resume_point, session.snapshot(), self._context.seal)
+                saving = self._context.packing.submit(resume_point, session.snapshot(), self._context.signer)
                 saved_at = time.monotonic()
             if saving is not None and (saving.done() or not session.pace.is_live):  # a live frame waits for none
                 self._put(saving.result())
@@ -296,8 +296,8 @@ class Stream:
             upkeep = seconds["preprocess"] + seconds["track"]
             self._context.capacity.observe(session.info.display_size, seconds["decode"], upkeep)
 
-    def _put(self, entry: Settled | Note) -> None:
-        if self._outbox is None or not self._outbox.put(entry):
+    def _put(self, entry: QueuedResult | ControlMessage) -> None:
+        if self._responses is None or not self._responses.put(entry):
             raise self._stopped or draining()
 
     def _require_short(self, seconds: float) -> None:
@@ -332,7 +332,7 @@ class Stream:
             error=session.error or "",
             warnings=session.warnings,
         )
-        self._put(Note("end", end))
+        self._put(ControlMessage("end", end))
 
     def _give_back(self, error: BaseException | None = None) -> None:
         with self._lock:
@@ -346,7 +346,7 @@ class Stream:
 
     # Judging and counting, on the thread of the call.
 
-    def _judged(self, settled: Settled) -> FrameResult:
+    def _judged(self, settled: QueuedResult) -> FrameResult:
         """The result with the time that it waited here."""
         result, verdict = settled.result, settled.result.verdict
         waited = time.perf_counter() - settled.at
@@ -371,12 +371,12 @@ class Stream:
             self.meter.tracks_started(self.session.tracks)
 
 
-def resume_point(snapshot: Callable[[], SessionState], seal: Seal) -> Note:
+def resume_point(snapshot: Callable[[], SessionState], signer: TokenSigner) -> ControlMessage:
     """Where a stream stood when ``snapshot`` was taken, for its client to keep."""
     state = snapshot()
-    token = seal.pack(state.values)
+    token = signer.pack(state.values)
     point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
-    return Note("resume_point", point)
+    return ControlMessage("resume_point", point)
 
 
 def demand_of(request: StreamRequest, info: MediaInfo | None = None) -> Demand:
