@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from acfd_stream.client.jobs import JobReport
+    from acfd_stream.client.jobs import JobInfo
     from acfd_stream.types import JobState
 
 
@@ -92,7 +92,7 @@ def _states(names: Sequence[str]) -> list[JobState]:
     return [known[name] for name in names]
 
 
-def _print(job: JobReport) -> None:
+def _print(job: JobInfo) -> None:
     from acfd_stream.outputs.jsonl import json_line
 
     values = {

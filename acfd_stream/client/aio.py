@@ -11,18 +11,18 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from acfd_stream.client.client import CALL_SECONDS, Tries, authorization, open_channel
+from acfd_stream.client.client import CALL_SECONDS, RetryingStream, authorization, open_channel
 from acfd_stream.client.errors import error_of
-from acfd_stream.client.jobs import AsyncJobCalls
+from acfd_stream.client.jobs import AsyncJobsClient
 from acfd_stream.client.replies import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
 from acfd_stream.client.stream_progress import (
     ByteMedia,
     Bytes,
     EncodedFrame,
-    Exchange,
     FrameMedia,
-    Sendable,
+    MediaSource,
     StreamOptions,
+    StreamProgress,
     StreamStart,
     cut,
 )
@@ -67,7 +67,7 @@ class AsyncClient:
         self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         stub = job_pb2_grpc.JobServiceStub(self._channel)
-        self.jobs = AsyncJobCalls(stub, self._ask, self._heard, self._metadata, patience_seconds)
+        self.jobs = AsyncJobsClient(stub, self._ask, self._heard, self._metadata, patience_seconds)
 
     def track(
         self, source: Bytes | AsyncIterable[bytes], options: StreamOptions | None = None, *, name: str = "<stream>"
@@ -86,12 +86,12 @@ class AsyncClient:
 
     def track_uri(self, uri: str, options: StreamOptions | None = None) -> AsyncTrackStream:
         """The tracks of a file or URL that the server reads itself; which it may read is its operator's choice."""
-        exchange = Exchange(uri, options or StreamOptions())
+        progress = StreamProgress(uri, options or StreamOptions())
 
         def begin(_: None) -> Any:
-            return self._faces.TrackUri(exchange.uri_request(uri), metadata=self._metadata())
+            return self._faces.TrackUri(progress.uri_request(uri), metadata=self._metadata())
 
-        return self._heard(exchange, begin)
+        return self._heard(progress, begin)
 
     async def detect(self, image: bytes) -> PictureFaces:
         """Faces of one encoded picture: PNG, JPEG or WebP."""
@@ -139,14 +139,14 @@ class AsyncClient:
         def begin(requests: AsyncIterator[Any]) -> Any:
             return self._faces.Track(requests, metadata=self._metadata())
 
-        return AsyncTrackStream(Exchange(media.name, options), begin, media, self.target, self._patience)
+        return AsyncTrackStream(StreamProgress(media.name, options), begin, media, self.target, self._patience)
 
-    def _heard(self, exchange: Exchange, begin: Callable[[Any], Any]) -> AsyncTrackStream:
+    def _heard(self, progress: StreamProgress, begin: Callable[[Any], Any]) -> AsyncTrackStream:
         """A stream that nothing is sent to."""
-        return AsyncTrackStream(exchange, begin, None, self.target, self._patience)
+        return AsyncTrackStream(progress, begin, None, self.target, self._patience)
 
 
-class _AsyncMedia(Sendable):
+class _AsyncMedia(MediaSource):
     """Pieces of a container that come asynchronously, once."""
 
     def __init__(self, pieces: AsyncIterable[bytes], name: str) -> None:
@@ -164,7 +164,7 @@ class _AsyncMedia(Sendable):
 _Media = ByteMedia | FrameMedia | _AsyncMedia
 
 
-class AsyncTrackStream(Tries):
+class AsyncTrackStream(RetryingStream):
     """One video on its way; an asynchronous iterator over its results, in order, each frame once.
 
     As ``TrackStream``: a stream that breaks is begun again with its resume token. A task that is cancelled while it
@@ -175,12 +175,12 @@ class AsyncTrackStream(Tries):
 
     async def started(self) -> StreamStart:
         """What the server knows before the first result; waits for it."""
-        while self._exchange.start is None:
+        while self._progress.start is None:
             batch = await anext(self._batches, None)
             if batch is None:
                 raise self._closed_early()
             self._waiting += batch
-        return self._exchange.start
+        return self._progress.start
 
     def __aiter__(self) -> AsyncIterator[FrameResult]:
         return self
@@ -207,7 +207,7 @@ class AsyncTrackStream(Tries):
         await self.close()
 
     async def _run(self) -> AsyncGenerator[list[FrameResult], None]:
-        while self._exchange.end is None and not self._closed.is_set():
+        while self._progress.end is None and not self._closed.is_set():
             try:
                 async with aclosing(self._try()) as batches:
                     async for batch in batches:
@@ -223,7 +223,7 @@ class AsyncTrackStream(Tries):
         try:
             async for response in call:
                 self._retry.heard()
-                yield self._exchange.take(response)
+                yield self._progress.take(response)
         except grpc.RpcError as error:
             if self._media_error is not None:
                 raise self._media_error from None
@@ -240,13 +240,13 @@ class AsyncTrackStream(Tries):
         self._require_end()
 
     async def _requests(self, media: _Media) -> AsyncIterator[Any]:
-        yield self._exchange.first_request()
+        yield self._progress.first_request()
         try:
             if isinstance(media, _AsyncMedia):
                 async for message in media.messages():
                     yield message
                 return
-            messages: Iterator[Any] = media.requests(self._exchange.next_frame)
+            messages: Iterator[Any] = media.requests(self._progress.next_frame)
             while (message := await asyncio.to_thread(next, messages, None)) is not None:
                 yield message
         except Exception as error:  # gRPC would only say that the call was cancelled

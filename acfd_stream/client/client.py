@@ -20,17 +20,17 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from acfd_stream.client.errors import Retry, error_of
-from acfd_stream.client.jobs import JobCalls
+from acfd_stream.client.jobs import JobsClient
 from acfd_stream.client.replies import CapacityReply, KnownModel, PictureFaces, capacity_request, detect_request
 from acfd_stream.client.stream_progress import (
     ByteMedia,
     Bytes,
     EncodedFrame,
-    Exchange,
     FrameMedia,
     Media,
     StreamEnd,
     StreamOptions,
+    StreamProgress,
     StreamStart,
 )
 from acfd_stream.client.tls import ClientTls, channel_credentials
@@ -89,7 +89,7 @@ class Client:
         self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         stub = job_pb2_grpc.JobServiceStub(self._channel)
-        self.jobs = JobCalls(stub, self._ask, self._heard, self._metadata, patience_seconds)
+        self.jobs = JobsClient(stub, self._ask, self._heard, self._metadata, patience_seconds)
 
     def track(self, source: Bytes, options: StreamOptions | None = None, *, name: str = "<stream>") -> TrackStream:
         """The tracks of a container that is sent from here.
@@ -113,12 +113,12 @@ class Client:
 
     def track_uri(self, uri: str, options: StreamOptions | None = None) -> TrackStream:
         """The tracks of a file or URL that the server reads itself; which it may read is its operator's choice."""
-        exchange = Exchange(uri, options or StreamOptions())
+        progress = StreamProgress(uri, options or StreamOptions())
 
         def begin(_: None) -> Any:
-            return self._faces.TrackUri(exchange.uri_request(uri), metadata=self._metadata())
+            return self._faces.TrackUri(progress.uri_request(uri), metadata=self._metadata())
 
-        return self._heard(exchange, begin)
+        return self._heard(progress, begin)
 
     def detect(self, image: bytes) -> PictureFaces:
         """Faces of one encoded picture: PNG, JPEG or WebP."""
@@ -185,12 +185,12 @@ class Client:
         def begin(requests: Iterator[Any]) -> Any:
             return self._faces.Track(requests, metadata=self._metadata())
 
-        exchange = Exchange(media.name, options)
-        return TrackStream(exchange, begin, media, self.target, self._patience)
+        progress = StreamProgress(media.name, options)
+        return TrackStream(progress, begin, media, self.target, self._patience)
 
-    def _heard(self, exchange: Exchange, begin: Callable[[Any], Any]) -> TrackStream:
+    def _heard(self, progress: StreamProgress, begin: Callable[[Any], Any]) -> TrackStream:
         """A stream that nothing is sent to."""
-        return TrackStream(exchange, begin, None, self.target, self._patience)
+        return TrackStream(progress, begin, None, self.target, self._patience)
 
 
 def authorization(token: str) -> list[tuple[str, str]]:
@@ -213,10 +213,10 @@ def open_channel(kind: Any, target: str, tls: ClientTls | None, keepalive: Keepa
 class _Sender:
     """The requests of one try, on gRPC's thread. Where the media fails it ends the call, and keeps the reason."""
 
-    def __init__(self, exchange: Exchange, media: Media) -> None:
+    def __init__(self, progress: StreamProgress, media: Media) -> None:
         self.error: Exception | None = None
-        self._first = exchange.first_request()
-        self._rest = media.requests(exchange.next_frame)
+        self._first = progress.first_request()
+        self._rest = media.requests(progress.next_frame)
         self._call: Any = None
         self._is_bound = threading.Event()
 
@@ -235,19 +235,19 @@ class _Sender:
             self._call.cancel()
 
 
-class Tries(ABC):
+class RetryingStream(ABC):
     """One stream over all its tries, as far as it is the same with and without asyncio."""
 
     def __init__(
         self,
-        exchange: Exchange,
+        progress: StreamProgress,
         begin: Callable[[Any], Any],
         media: Any,
         target: str,
         patience_seconds: float,
     ) -> None:
         """For the clients: ``begin`` makes the call of a try, with what is to be sent if there is ``media``."""
-        self._exchange = exchange
+        self._progress = progress
         self._begin = begin
         self._media = media
         self._target = target
@@ -264,12 +264,12 @@ class Tries(ABC):
     @property
     def end(self) -> StreamEnd | None:
         """How the stream ended; None while it has not, or where it was closed."""
-        return self._exchange.end
+        return self._progress.end
 
     @property
     def resume_token(self) -> bytes:
         """The last that came; empty where none has."""
-        return self._exchange.resume_token
+        return self._progress.resume_token
 
     def _pause_after(self, error: AcfdError) -> float:
         """Seconds to wait before the next try; raises ``error`` where there will be none."""
@@ -279,14 +279,14 @@ class Tries(ABC):
 
     def _require_end(self) -> None:
         """Refuse a call that is over, and well, before its stream is."""
-        if self._exchange.end is None:
+        if self._progress.end is None:
             raise ServiceError(f"{self._target} ended the stream without saying how")
 
     def _closed_early(self) -> ServiceError:
         return ServiceError(f"the stream to {self._target} was closed before it began")
 
 
-class TrackStream(Tries):
+class TrackStream(RetryingStream):
     """One video on its way; an iterator over its results, in order, each frame once.
 
     A context manager. A stream that breaks is begun again with its resume token: same ids, no frame twice. The server
@@ -302,12 +302,12 @@ class TrackStream(Tries):
     @property
     def start(self) -> StreamStart:
         """What the server knows before the first result; waits for it."""
-        while self._exchange.start is None:
+        while self._progress.start is None:
             batch = next(self._batches, None)
             if batch is None:
                 raise self._closed_early()
             self._waiting += batch
-        return self._exchange.start
+        return self._progress.start
 
     def __iter__(self) -> Iterator[FrameResult]:
         return self
@@ -332,7 +332,7 @@ class TrackStream(Tries):
         self.close()
 
     def _run(self) -> Iterator[list[FrameResult]]:
-        while self._exchange.end is None and not self._closed.is_set():
+        while self._progress.end is None and not self._closed.is_set():
             try:
                 yield from self._try()
             except AcfdError as error:
@@ -341,14 +341,14 @@ class TrackStream(Tries):
                 self._closed.wait(self._pause_after(error))
 
     def _try(self) -> Iterator[list[FrameResult]]:
-        sender = None if self._media is None else _Sender(self._exchange, self._media)
+        sender = None if self._media is None else _Sender(self._progress, self._media)
         call = self._call = self._begin(None if sender is None else iter(sender))
         if sender is not None:
             sender.bind(call)
         try:
             for response in call:
                 self._retry.heard()
-                yield self._exchange.take(response)
+                yield self._progress.take(response)
         except grpc.RpcError as error:
             if sender is not None and sender.error is not None:
                 raise sender.error from None

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from acfd_stream.client.errors import Retry
-from acfd_stream.client.stream_progress import Exchange, StreamOptions
+from acfd_stream.client.stream_progress import StreamOptions, StreamProgress
 from acfd_stream.errors import AcfdError
 from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import job_pb2
@@ -26,7 +26,7 @@ _NUMBERS = {state: number for number, state in _STATES.items()}
 
 
 @dataclass(frozen=True)
-class JobReport:
+class JobInfo:
     """A job as its server tells of it."""
 
     job_id: str
@@ -47,7 +47,7 @@ class JobReport:
         return self.state in FINAL_STATES
 
     @classmethod
-    def of(cls, job: Any) -> JobReport:
+    def of(cls, job: Any) -> JobInfo:
         """From a message Job."""
         progress = job.progress
         return cls(
@@ -69,13 +69,13 @@ class JobReport:
 class JobPage:
     """Some of one's jobs, newest first."""
 
-    jobs: tuple[JobReport, ...]
+    jobs: tuple[JobInfo, ...]
     next_page_token: str  # empty on the last page
 
     @classmethod
     def of(cls, response: Any) -> JobPage:
         """From a ListJobsResponse."""
-        return cls(tuple(map(JobReport.of, response.jobs)), response.next_page_token)
+        return cls(tuple(map(JobInfo.of, response.jobs)), response.next_page_token)
 
 
 def _submission(uri: str, options: StreamOptions | None, key: str) -> Any:
@@ -88,14 +88,14 @@ def _listing(states: Sequence[JobState], page_token: str, page_size: int) -> Any
     return job_pb2.ListJobsRequest(states=numbers, page_token=page_token, page_size=page_size)
 
 
-class _JobCalls(Generic[S]):
+class _JobsClient(Generic[S]):
     """What both kinds of clients give their jobs: a way to ask, and streams of kind ``S``."""
 
     def __init__(
         self,
         stub: Any,
         ask: Callable[[Any, Any], Any],
-        open_stream: Callable[[Exchange, Callable[[Any], Any]], S],
+        open_stream: Callable[[StreamProgress, Callable[[Any], Any]], S],
         metadata: Callable[[], list[tuple[str, str]]],
         patience_seconds: float,
     ) -> None:
@@ -122,24 +122,24 @@ class _JobCalls(Generic[S]):
             first_index: frames below this are left out.
             name: what the media is called in ``start``; empty: as the job is.
         """
-        exchange = Exchange(name or job_id, StreamOptions(), next_index=first_index)
+        progress = StreamProgress(name or job_id, StreamOptions(), next_index=first_index)
 
         def begin(_: Any) -> Any:
-            request = job_pb2.StreamJobResultsRequest(job_id=job_id, first_index=exchange.next_index)
+            request = job_pb2.StreamJobResultsRequest(job_id=job_id, first_index=progress.next_index)
             return self._stub.StreamJobResults(request, metadata=self._metadata())
 
-        return self._open(exchange, begin)
+        return self._open(progress, begin)
 
     def _retry(self) -> Retry:
         return Retry(self._patience, self._patience)
 
 
-class JobCalls(_JobCalls[S]):
+class JobsClient(_JobsClient[S]):
     """The jobs of a ``Client``; every call may raise what ``error_of`` makes of its status."""
 
     _ask: Callable[[Any, Any], Any]
 
-    def submit(self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "") -> JobReport:
+    def submit(self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "") -> JobInfo:
         """Have the server track a file or URL that it reads itself; the job, which goes on without us.
 
         Args:
@@ -147,17 +147,17 @@ class JobCalls(_JobCalls[S]):
             options: what is asked; ``mode`` must be "file".
             idempotency_key: the same key and video give the same job, so that one may ask twice; empty: a new one.
         """
-        return JobReport.of(self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key)).job)
+        return JobInfo.of(self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key)).job)
 
-    def get(self, job_id: str) -> JobReport:
+    def get(self, job_id: str) -> JobInfo:
         """A job as it stands now."""
-        return JobReport.of(self._ask(self._stub.GetJob, job_pb2.GetJobRequest(job_id=job_id)).job)
+        return JobInfo.of(self._ask(self._stub.GetJob, job_pb2.GetJobRequest(job_id=job_id)).job)
 
     def page(self, states: Sequence[JobState] = (), *, page_token: str = "", page_size: int = 0) -> JobPage:
         """A page of one's jobs in ``states``, or in any if empty; at most ``page_size``, 0: as the server likes."""
         return JobPage.of(self._ask(self._stub.ListJobs, _listing(states, page_token, page_size)))
 
-    def list(self, states: Sequence[JobState] = ()) -> Iterator[JobReport]:
+    def list(self, states: Sequence[JobState] = ()) -> Iterator[JobInfo]:
         """All of one's jobs, newest first; a page is asked for when it is wanted."""
         page = self.page(states)
         yield from page.jobs
@@ -165,11 +165,11 @@ class JobCalls(_JobCalls[S]):
             page = self.page(states, page_token=page.next_page_token)
             yield from page.jobs
 
-    def cancel(self, job_id: str) -> JobReport:
+    def cancel(self, job_id: str) -> JobInfo:
         """Have a job stop; it may take a moment. One that has ended stays as it is."""
-        return JobReport.of(self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id)).job)
+        return JobInfo.of(self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id)).job)
 
-    def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> Iterator[JobReport]:
+    def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> Iterator[JobInfo]:
         """A job now, and again whenever it has changed, until it has ended; a server that is away is waited for."""
         retry, last = self._retry(), None
         while last is None or not last.is_final:
@@ -186,24 +186,24 @@ class JobCalls(_JobCalls[S]):
                 time.sleep(every_seconds)
 
 
-class AsyncJobCalls(_JobCalls[S]):
-    """The jobs of an ``AsyncClient``; as ``JobCalls``."""
+class AsyncJobsClient(_JobsClient[S]):
+    """The jobs of an ``AsyncClient``; as ``JobsClient``."""
 
     _ask: Callable[[Any, Any], Awaitable[Any]]
 
-    async def submit(self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "") -> JobReport:
-        """See ``JobCalls.submit``."""
-        return JobReport.of((await self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key))).job)
+    async def submit(self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "") -> JobInfo:
+        """See ``JobsClient.submit``."""
+        return JobInfo.of((await self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key))).job)
 
-    async def get(self, job_id: str) -> JobReport:
+    async def get(self, job_id: str) -> JobInfo:
         """A job as it stands now."""
-        return JobReport.of((await self._ask(self._stub.GetJob, job_pb2.GetJobRequest(job_id=job_id))).job)
+        return JobInfo.of((await self._ask(self._stub.GetJob, job_pb2.GetJobRequest(job_id=job_id))).job)
 
     async def page(self, states: Sequence[JobState] = (), *, page_token: str = "", page_size: int = 0) -> JobPage:
-        """A page of one's jobs; see ``JobCalls.page``."""
+        """A page of one's jobs; see ``JobsClient.page``."""
         return JobPage.of(await self._ask(self._stub.ListJobs, _listing(states, page_token, page_size)))
 
-    async def list(self, states: Sequence[JobState] = ()) -> AsyncIterator[JobReport]:
+    async def list(self, states: Sequence[JobState] = ()) -> AsyncIterator[JobInfo]:
         """All of one's jobs, newest first; a page is asked for when it is wanted."""
         page = await self.page(states)
         for job in page.jobs:
@@ -213,11 +213,11 @@ class AsyncJobCalls(_JobCalls[S]):
             for job in page.jobs:
                 yield job
 
-    async def cancel(self, job_id: str) -> JobReport:
-        """Have a job stop; see ``JobCalls.cancel``."""
-        return JobReport.of((await self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id))).job)
+    async def cancel(self, job_id: str) -> JobInfo:
+        """Have a job stop; see ``JobsClient.cancel``."""
+        return JobInfo.of((await self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id))).job)
 
-    async def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> AsyncIterator[JobReport]:
+    async def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> AsyncIterator[JobInfo]:
         """A job now, and again whenever it has changed, until it has ended."""
         retry, last = self._retry(), None
         while last is None or not last.is_final:

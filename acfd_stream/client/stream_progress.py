@@ -131,7 +131,7 @@ class EncodedFrame:
 
 
 @dataclass
-class Exchange:
+class StreamProgress:
     """How far one stream is, over all its tries."""
 
     source: str  # what the media is called in results
@@ -204,7 +204,7 @@ Bytes = str | Path | BinaryIO | Iterable[bytes] | Callable[[], Iterable[bytes]]
 """A container: a file's path, a binary file object, pieces, or what gives the pieces from the beginning again."""
 
 
-class Sendable:
+class MediaSource:
     """What is sent, and perhaps again after a break.
 
     Args:
@@ -232,7 +232,7 @@ class Sendable:
         self._is_begun = True
 
 
-class ByteMedia(Sendable):
+class ByteMedia(MediaSource):
     """Bytes of a container in pieces that fit a message.
 
     A path and a callable can be begun again after a break; an open file and an iterable cannot. Of a path the index of
@@ -267,7 +267,7 @@ class ByteMedia(Sendable):
             yield from cut(self._source)
 
 
-class FrameMedia(Sendable):
+class FrameMedia(MediaSource):
     """Frames that are sent one by one. A list can be begun again after a break; an iterator cannot."""
 
     def __init__(self, frames: Iterable[EncodedFrame], name: str = "<frames>") -> None:

@@ -12,7 +12,14 @@ from google.protobuf.duration_pb2 import Duration
 
 from acfd_stream.client.client import Client
 from acfd_stream.client.errors import Refused, Retry, Unreachable
-from acfd_stream.client.stream_progress import CHUNK_BYTES, ByteMedia, EncodedFrame, Exchange, FrameMedia, StreamOptions
+from acfd_stream.client.stream_progress import (
+    CHUNK_BYTES,
+    ByteMedia,
+    EncodedFrame,
+    FrameMedia,
+    StreamOptions,
+    StreamProgress,
+)
 from acfd_stream.errors import ConfigError, MediaError, OverloadedError, ServiceError
 from acfd_stream.service.server import Server
 from acfd_stream.types import FrameResult
@@ -300,12 +307,12 @@ def test_frames_that_the_server_has_are_not_sent_again() -> None:
 
 
 def test_an_exchange_says_where_it_goes_on() -> None:
-    exchange = Exchange("film.mkv", StreamOptions())
-    assert exchange.first_request().config.resume_token == b""
-    exchange.take(started())
-    assert [result.index for result in exchange.take(frames(0, 1))] == [0, 1]
+    progress = StreamProgress("film.mkv", StreamOptions())
+    assert progress.first_request().config.resume_token == b""
+    progress.take(started())
+    assert [result.index for result in progress.take(frames(0, 1))] == [0, 1]
     point = stream_pb2.ResumePoint(token=b"t", next_frame=2)
-    exchange.take(face_track_pb2.TrackResponse(resume_point=point))
-    assert exchange.first_request().config.resume_token == b"t"
-    assert exchange.next_frame == 2
-    assert exchange.uri_request("u").config.resume_token == b"t"
+    progress.take(face_track_pb2.TrackResponse(resume_point=point))
+    assert progress.first_request().config.resume_token == b"t"
+    assert progress.next_frame == 2
+    assert progress.uri_request("u").config.resume_token == b"t"

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from acfd_stream.client.aio import AsyncClient
 from acfd_stream.client.client import Client
-from acfd_stream.client.jobs import JobReport
+from acfd_stream.client.jobs import JobInfo
 from acfd_stream.client.stream_progress import StreamEnd, StreamOptions
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import AcfdError, ConfigError, ServiceError
@@ -221,4 +221,4 @@ def test_results_and_a_watch_go_on_after_a_break(call: Any) -> None:
 
 
 def test_a_state_of_a_newer_server_is_no_end() -> None:
-    assert not JobReport.of(job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_UNSPECIFIED)).is_final
+    assert not JobInfo.of(job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_UNSPECIFIED)).is_final
