@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the command line and clients load this module, and need no NumPy
+if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float32]
     IndexArray = NDArray[np.int64]
     PlaneArray = NDArray[Any]  # uint8, or uint16 holding more than 8 bits; on a GPU an array of CuPy's
-else:
+else:  # a client needs these types and no arrays: it shall not load NumPy for annotations
     FloatArray = IndexArray = PlaneArray = Any
 
 

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
-
-import numpy as np
 
 from acfd_stream.client.client import Client
 from acfd_stream.client.pacing import PacedMedia, schedule
@@ -117,7 +116,8 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
     """p50, p95, p99 and the longest; None where there are none."""
     if not seconds:
         return None
-    found = {f"p{share}": round(float(np.percentile(seconds, share)), 6) for share in PERCENTILES}
+    cuts = quantiles(list(seconds) * (2 if len(seconds) == 1 else 1), n=100, method="inclusive")
+    found = {f"p{share}": round(cuts[share - 1], 6) for share in PERCENTILES}
     return found | {"longest": round(max(seconds), 6)}
 
 

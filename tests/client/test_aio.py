@@ -17,9 +17,9 @@ from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import AccessConfig
 from acfd_stream.types import FrameResult
+from tests.client.test_client import Scripted, breaking, going_on, png, unavailable
 from tests.service.rig import PATIENCE, eventually
 from tests.service.small_server import small_server
-from tests.service.test_client import Scripted, breaking, going_on, png, unavailable
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
