@@ -22,7 +22,7 @@ from acfd_stream.config import (
 )
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.live_view import LiveView
+from acfd_stream.pipeline.live_input_size import LIVE_SIZES, LiveInputSize
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import StatusError
@@ -83,7 +83,7 @@ def read_request(
     settings: ServiceSettings,
     engine: Engine,
     signer: TokenSigner | None = None,
-    live_view: LiveView | None = None,
+    live_view: LiveInputSize | None = None,
 ) -> StreamRequest:
     """What a TrackConfig message asks for.
 

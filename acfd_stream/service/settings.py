@@ -106,7 +106,7 @@ class AccessConfig:
     tokens: Path | None = None
     """Path of the token file; None: every client may make every call."""
     resume_key: Path | None = None
-    """File of the secret that seals resume tokens, the same for all replicas; None: a checksum, see ``signer``."""
+    """Path of the key that signs resume tokens, the same on all replicas; None: tokens only carry a checksum."""
     is_health_open: bool = True
     """Whether health can be queried without a token; probes have none."""
     is_reflection_open: bool = False

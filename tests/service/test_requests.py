@@ -9,6 +9,7 @@ import pytest
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.pipeline.checkpoint import FORMAT
+from acfd_stream.pipeline.live_input_size import LiveInputSize
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import stream_pb2
@@ -64,5 +65,5 @@ def test_live_frames_are_seen_as_the_machine_can_unless_the_stream_says_or_began
     signer: Any = None
     if had is not None:
         config.resume_token, signer = b"token", Opener(had)
-    request = read_request(config, ServiceSettings(), engine(2), signer, LiveView(384, enough_seconds=0.08))
+    request = read_request(config, ServiceSettings(), engine(2), signer, LiveInputSize(384, enough_seconds=0.08))
     assert request.view_side == side
