@@ -33,4 +33,9 @@ def verdict_for(latency_seconds: float, timings: Mapping[str, float], pace: Pace
     """The verdict on a frame that was seen: late, by the stage that took longest, or not."""
     if not pace.is_live or latency_seconds <= pace.objective_seconds:
         return Verdict(latency_seconds=latency_seconds)
-    return Verdict(Outcome.LATE, latency_seconds, max(timings, key=timings.__getitem__, default=None))
+    return Verdict(Outcome.LATE, latency_seconds, slowest_stage(timings))
+
+
+def slowest_stage(timings: Mapping[str, float]) -> str | None:
+    """The stage that took longest, the cause of a late frame; None without times."""
+    return max(timings, key=timings.__getitem__, default=None)

@@ -1,23 +1,18 @@
-"""Where the time of a stream's frames went: a summary a stage, in memory that does not grow.
-
-Times go into buckets that widen by 2 %, so a percentile is true to 1 % however long the stream.
-"""
+"""Times of a stream's frames per stage, summarised in histograms of bounded memory."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from acfd_stream.errors import ConfigError
+from acfd_stream.types import Stage
 
-STAGES = ("ingest", "decode", "queue", "preprocess", "infer", "decode_boxes", "nms", "track", "encode", "send")
-"""In the order in which a frame meets them."""
+STAGES = tuple(stage.value for stage in Stage)
 _SHORTEST_SECONDS = 1e-6
-_GROWTH = 1.02
-_BUCKETS = math.ceil(math.log(1e9) / math.log(_GROWTH))  # up to 1000 s; longer counts as that
+_LONGEST_SECONDS = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +28,44 @@ class StageSummary:
 
 
 class LogHistogram:
-    """Seconds in buckets that widen by 2 %, from a microsecond to 1000 s."""
+    """Counts of seconds in buckets that widen by ``growth``, from a microsecond to 1000 s.
 
-    def __init__(self) -> None:
-        self.counts = np.zeros(_BUCKETS, np.int64)
+    A percentile is within ``growth`` of the true one, and near it where a bucket holds many. Memory is bounded.
+    """
+
+    __slots__ = ("_counts", "_log_growth", "count", "longest", "total")
+
+    def __init__(self, growth: float = 1.02) -> None:
+        self._log_growth = math.log(growth)
+        self._counts: Counter[int] = Counter()  # by bucket
+        self.count = 0
         self.total = 0.0
         self.longest = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one time."""
-        place = math.log(max(seconds, _SHORTEST_SECONDS) / _SHORTEST_SECONDS) / math.log(_GROWTH)
-        self.counts[min(int(place), _BUCKETS - 1)] += 1
+        """Count one time; shorter and longer ones than the buckets count in the first or last."""
+        in_range = min(max(seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+        self._counts[int(math.log(in_range / _SHORTEST_SECONDS) / self._log_growth)] += 1
+        self.count += 1
         self.total += seconds
         self.longest = max(self.longest, seconds)
 
-    def percentile(self, share: float) -> float:
-        """Middle of the bucket that holds the smallest time with ``share`` of all at or below it."""
-        rank = math.ceil(share * int(self.counts.sum()))
-        bucket = int(np.searchsorted(np.cumsum(self.counts), rank))
-        return float(min(_SHORTEST_SECONDS * _GROWTH ** (bucket + 0.5), self.longest))
+    def merge(self, other: LogHistogram) -> None:
+        """Add the counts of ``other``, which has the same buckets."""
+        self._counts.update(other._counts)
+        self.count += other.count
+        self.total += other.total
+        self.longest = max(self.longest, other.longest)
+
+    def percentile(self, share: float) -> float | None:
+        """Seconds that ``share`` of the times do not exceed, by position within the bucket; None without times."""
+        rank = max(1, math.ceil(share * self.count)) - 0.5
+        for bucket in sorted(self._counts):
+            if rank <= self._counts[bucket]:
+                position = bucket + rank / self._counts[bucket]
+                return min(_SHORTEST_SECONDS * math.exp(position * self._log_growth), self.longest)
+            rank -= self._counts[bucket]
+        return None
 
 
 class StageTimes:
@@ -64,7 +78,7 @@ class StageTimes:
         """Enter one frame's stage → seconds; a stage it did not meet is left out.
 
         Raises:
-            ConfigError: a stage is not one of the ledger's.
+            ConfigError: a stage is not one of these.
         """
         for stage, seconds in timings.items():
             if stage not in self._stages:
@@ -73,10 +87,9 @@ class StageTimes:
 
     def summary(self) -> dict[str, StageSummary]:
         """Stage → its times, in their order; stages that no frame met are left out."""
-        return {stage: _summed(times) for stage, times in self._stages.items() if times.counts.any()}
+        return {stage: _summed(times) for stage, times in self._stages.items() if times.count}
 
 
 def _summed(times: LogHistogram) -> StageSummary:
-    count = int(times.counts.sum())
-    shares = [times.percentile(share) for share in (0.5, 0.95, 0.99)]
-    return StageSummary(count, times.total / count, shares[0], shares[1], shares[2], times.longest)
+    p50, p95, p99 = (times.percentile(share) or 0.0 for share in (0.5, 0.95, 0.99))
+    return StageSummary(times.count, times.total / times.count, p50, p95, p99, times.longest)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
+from acfd_stream.pipeline.live import slowest_stage
 from acfd_stream.service.dashboard.diagnosis import Bottleneck, Diagnosis, Level, diagnose
 from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
 from acfd_stream.types import DropReason, FrameResult, Mode, Outcome, Verdict
@@ -36,6 +38,8 @@ def _card(number: int) -> StreamInfo:
 
 
 def _result(verdict: Verdict, timings: dict[str, float]) -> FrameResult:
+    if verdict.outcome is Outcome.LATE:
+        verdict = replace(verdict, cause=slowest_stage(timings))
     return FrameResult(0, 0, Fraction(1, 24), 0.0, (), timings=timings, verdict=verdict)
 
 

@@ -1,46 +1,46 @@
-"""How frames fared over the last minutes: a ring of time steps in memory that does not grow.
+"""Counts and latencies of the last minutes, per time step, in a ring of bounded memory.
 
-Latencies go into buckets that widen by 10 %, so a percentile is true to 5 %; whether a frame kept its objective is
-counted by itself and exact.
+Latency percentiles come from a histogram whose buckets widen by 10 %. Counts, and so the share of frames in time, are
+exact.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from acfd_stream.types import DropReason, Outcome, Stage
+from acfd_stream.pipeline.stage_times import LogHistogram
+from acfd_stream.types import DropReason, Outcome, Stage, Verdict
 
-_SHORTEST_SECONDS = 0.0005
-_GROWTH = 1.1
-_LAST_BUCKET = math.ceil(math.log(120_000) / math.log(_GROWTH))  # 60 s; longer counts as that
-_STAGES = tuple(Stage)
 PERCENTILES = (50, 95, 99)
+
+
+def _latencies() -> LogHistogram:
+    return LogHistogram(growth=1.1)  # many are kept: one per step and stream
 
 
 @dataclass(slots=True)
 class WindowStats:
-    """What happened to frames in some span of time."""
+    """What happened to the frames of a span of time."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    latencies: Counter[int] = field(default_factory=Counter)  # bucket → frames
-    stage_seconds: dict[Stage, float] = field(default_factory=dict)
-    causes: Counter[Stage] = field(default_factory=Counter)  # of late frames the stage that took longest
+    latencies: LogHistogram = field(default_factory=_latencies)  # of answered frames
+    stage_seconds: defaultdict[Stage, float] = field(default_factory=lambda: defaultdict(float))  # of answered frames
+    causes: Counter[Stage] = field(default_factory=Counter)  # late frames by the stage that took longest
     drops: Counter[DropReason] = field(default_factory=Counter)
     reused: int = 0
 
     @property
     def answered(self) -> int:
-        """Frames whose answer went out."""
+        """Frames that were answered, in time or late."""
         return self.outcomes[Outcome.OK] + self.outcomes[Outcome.LATE]
 
     @property
     def frames(self) -> int:
-        """All of them."""
+        """All frames, dropped and failed ones included."""
         return self.outcomes.total()
 
     @property
@@ -54,34 +54,28 @@ class WindowStats:
         return self.outcomes[Outcome.OK] / self.frames if self.frames else None
 
     def latency(self, share: float) -> float | None:
-        """Seconds that ``share`` of the answered frames took at most; None without frames."""
-        rank = share * self.latencies.total()
-        for bucket in sorted(self.latencies):
-            count = self.latencies[bucket]
-            if rank <= count:
-                return _SHORTEST_SECONDS * float(_GROWTH ** (bucket + rank / count))
-            rank -= count
-        return None
+        """Seconds that ``share`` of the answered frames did not exceed; None without frames."""
+        return self.latencies.percentile(share)
 
     def stage_means(self) -> dict[Stage, float]:
-        """Stage → mean seconds of an answered frame, in the order of ``Stage``."""
+        """Stage → mean seconds per answered frame, in the order of ``Stage``."""
         count = max(1, self.answered)
-        return {stage: self.stage_seconds[stage] / count for stage in _STAGES if stage in self.stage_seconds}
+        return {stage: self.stage_seconds[stage] / count for stage in Stage if stage in self.stage_seconds}
 
     def add(self, other: WindowStats) -> None:
-        """Take in what ``other`` has counted."""
+        """Add the counts of ``other``."""
         self.outcomes.update(other.outcomes)
-        self.latencies.update(other.latencies)
+        self.latencies.merge(other.latencies)
         self.causes.update(other.causes)
         self.drops.update(other.drops)
         self.reused += other.reused
         for stage, seconds in other.stage_seconds.items():
-            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+            self.stage_seconds[stage] += seconds
 
 
 @dataclass(frozen=True)
 class StepSummary:
-    """What a step that is over comes down to. Times are seconds; None: no frames."""
+    """Figures of a step that is over. Times are seconds; None: no frames."""
 
     frames: int = 0
     answered: int = 0
@@ -92,7 +86,7 @@ class StepSummary:
 
     @classmethod
     def of(cls, stats: WindowStats) -> StepSummary:
-        """The sum of ``stats``."""
+        """The summary of ``stats``."""
         latencies = tuple(stats.latency(share / 100) for share in PERCENTILES)
         dropped = stats.outcomes[Outcome.DROPPED]
         return cls(stats.frames, stats.answered, dropped, stats.goodput, latencies, stats.stage_means())
@@ -102,12 +96,12 @@ _EMPTY = StepSummary()
 
 
 class History:
-    """Tallies of consecutive time steps; safe to use from any thread.
+    """Statistics of consecutive time steps; safe to use from any thread.
 
     Args:
         step_seconds: length of a step.
-        steps: how many are remembered.
-        clock: seconds that never go back.
+        steps: how many are kept.
+        clock: seconds that never decrease.
     """
 
     def __init__(self, step_seconds: float = 2.0, steps: int = 150, clock: Callable[[], float] = time.monotonic):
@@ -117,30 +111,25 @@ class History:
         self._began_at = clock()
         self._lock = threading.Lock()
         self._total = WindowStats()
-        self._summed: dict[int, StepSummary] = {}  # of the steps that are over, once somebody asked
+        self._summed: dict[int, StepSummary] = {}  # of steps that are over; filled on request
         self._ring: dict[int, WindowStats] = {}  # by number of the step; empty steps are missing
 
-    def answered(
-        self, outcome: Outcome, latency_seconds: float, timings: Mapping[str, float], *, is_reused: bool = False
-    ) -> None:
-        """Enter an answered frame: its verdict, its time, stage → seconds."""
-        place = math.log(max(latency_seconds, _SHORTEST_SECONDS) / _SHORTEST_SECONDS) / math.log(_GROWTH)
-        bucket = min(int(place), _LAST_BUCKET)
+    def answered(self, verdict: Verdict, timings: Mapping[str, float], *, is_reused: bool = False) -> None:
+        """Count an answered frame, with its stage → seconds."""
         with self._lock:
-            self._total.outcomes[outcome] += 1
+            self._total.outcomes[verdict.outcome] += 1
             self._total.reused += is_reused
             stats = self._current()
-            stats.outcomes[outcome] += 1
-            stats.latencies[bucket] += 1
+            stats.outcomes[verdict.outcome] += 1
+            stats.latencies.add(verdict.latency_seconds or 0.0)
             stats.reused += is_reused
             for name, seconds in timings.items():
-                stage = Stage(name)
-                stats.stage_seconds[stage] = stats.stage_seconds.get(stage, 0.0) + seconds
-            if outcome is Outcome.LATE and timings:
-                stats.causes[Stage(max(timings, key=timings.__getitem__))] += 1
+                stats.stage_seconds[Stage(name)] += seconds
+            if verdict.cause is not None:
+                stats.causes[Stage(verdict.cause)] += 1
 
     def lost(self, outcome: Outcome, count: int = 1, reason: DropReason | None = None) -> None:
-        """Enter frames that were dropped, with the reason, or failed."""
+        """Count frames that were dropped, for a reason, or failed."""
         with self._lock:
             for stats in (self._current(), self._total):
                 stats.outcomes[outcome] += count
@@ -148,7 +137,7 @@ class History:
                     stats.drops[reason] += count
 
     def series(self) -> list[StepSummary]:
-        """Every remembered step that is over, the latest last; each is summed up once, however often one asks."""
+        """All steps that are over, the latest last; each is summarised once."""
         with self._lock:
             running = self._number()
             return [self._sum_of(number) for number in range(running - self.steps + 1, running)]
@@ -161,19 +150,19 @@ class History:
         return self._summed[number]
 
     def total(self) -> WindowStats:
-        """Outcomes, drops and reused frames since the beginning; times are those of the remembered steps only."""
+        """Outcomes, drops and reused frames since the start, without times."""
         with self._lock:
             return _sum([self._total])
 
     def recent(self, seconds: float) -> WindowStats:
-        """What happened in the last ``seconds`` and in the step that is running."""
+        """Statistics of the last ``seconds`` and of the current step."""
         with self._lock:
             last = self._number()
             numbers = range(last - self._whole_steps(seconds), last + 1)
             return _sum(self._ring[number] for number in numbers if number in self._ring)
 
     def rate(self, seconds: float) -> float:
-        """Frames a second lately: over the last ``seconds``, or since the beginning where that is less ago."""
+        """Frames per second over the last ``seconds``, or since the start if that is more recent."""
         now = self._clock()
         span = self._whole_steps(seconds) * self.step_seconds + now % self.step_seconds
         return self.recent(seconds).frames / max(min(span, now - self._began_at), 1.0)

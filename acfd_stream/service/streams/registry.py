@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, StreamState
@@ -59,28 +59,23 @@ class StreamMetrics:
         self.media = media
         self._move(StreamState.RUNNING)
 
-    def frame(self, result: FrameResult, timings: Mapping[str, float] | None = None) -> None:
-        """A result is on its way, or says that there is none; its verdict counts.
-
-        Args:
-            result: of the next frame.
-            timings: its stage → seconds where more is known than ``result.timings`` says, such as sending.
-        """
-        verdict, timings = result.verdict, result.timings if timings is None else timings
+    def frame(self, result: FrameResult) -> None:
+        """Count a result that was sent; its verdict and timings include the time to send it."""
+        metrics, verdict = self._registry.metrics, result.verdict
         outcome = verdict.outcome
         if outcome in (Outcome.OK, Outcome.LATE):
-            latency = verdict.latency_seconds or 0.0
-            self._registry.metrics.frame_answered(
-                self.info.mode, self.info.input_kind, outcome, latency, timings, reused=result.reused
+            latency, reused = verdict.latency_seconds or 0.0, result.reused
+            metrics.frame_answered(
+                self.info.mode, self.info.input_kind, outcome, latency, result.timings, reused=reused
             )
             for history in self._histories():
-                history.answered(outcome, latency, timings, is_reused=result.reused)
-        elif outcome is Outcome.DROPPED and verdict.drop_reason is not None:
-            self._registry.metrics.frame_dropped(verdict.drop_reason)
+                history.answered(verdict, result.timings, is_reused=reused)
         else:
-            self._registry.metrics.frames_failed()
-            self._registry.metrics.decode_error(self.media.codec if self.media else None, DecodeFault.FRAME)
-        if outcome in (Outcome.DROPPED, Outcome.FAILED):
+            if outcome is Outcome.DROPPED and verdict.drop_reason is not None:
+                metrics.frame_dropped(verdict.drop_reason)
+            else:
+                metrics.frames_failed()
+                metrics.decode_error(self.media.codec if self.media else None, DecodeFault.FRAME)
             for history in self._histories():
                 history.lost(outcome, reason=verdict.drop_reason)
         self._note_shot(result)

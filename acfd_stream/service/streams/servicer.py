@@ -23,6 +23,7 @@ from acfd_stream.service.model_messages import loaded_model_pb, model_info_pb
 from acfd_stream.service.requests import StreamRequest, read_request, require_engine
 from acfd_stream.service.settings import Limits
 from acfd_stream.service.status import RETRY_SECONDS, not_found
+from acfd_stream.service.streams.history import WindowStats
 from acfd_stream.service.streams.host import StreamHost
 from acfd_stream.service.streams.request_reader import RequestReader, content_of
 from acfd_stream.service.streams.stream import StreamCall, demand_of
@@ -167,8 +168,9 @@ def stats_pb(stream: StreamCall) -> face_track_pb2.StreamStats:
     request, meter, session = stream.request, stream.meter, stream.session
     start_time = Timestamp()
     start_time.FromNanoseconds(round(stream.start_time * 1e9))
-    times = ({} if session is None else session.ledger.summary()) | stream.ledger.summary()
+    times = ({} if session is None else session.ledger.summary()) | stream.stage_times.summary()
     latency = times.pop("latency", None)
+    total = meter.history.total() if meter else WindowStats()
     return face_track_pb2.StreamStats(
         stream_id=stream.stream_id,
         name=request.name if request else "",
@@ -177,11 +179,11 @@ def stats_pb(stream: StreamCall) -> face_track_pb2.StreamStats:
         info=media_info_pb(session.info) if session else None,
         outcomes=[
             face_track_pb2.OutcomeCount(outcome=outcome_pb(outcome), count=count)
-            for outcome, count in sorted(list(stream.outcomes.items()), key=lambda entry: entry[0].value)
+            for outcome, count in sorted(total.outcomes.items(), key=lambda entry: entry[0].value)
         ],
         drops=[
             face_track_pb2.DropCount(reason=drop_reason_pb(reason), count=count)
-            for reason, count in sorted(list(stream.drops.items()), key=lambda entry: entry[0].value)
+            for reason, count in sorted(total.drops.items(), key=lambda entry: entry[0].value)
         ],
         latency=_latency_pb(latency) if latency else None,
         stages=[
@@ -191,7 +193,7 @@ def stats_pb(stream: StreamCall) -> face_track_pb2.StreamStats:
         track_count=meter.tracks if meter else 0,
         shot_count=meter.shots if meter else 0,
         queue_bytes=stream.waiting_bytes,
-        reused_count=stream.reused,
+        reused_count=total.reused,
     )
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
 from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
-from acfd_stream.pipeline.live import verdict_for
+from acfd_stream.pipeline.live import slowest_stage, verdict_for
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
@@ -38,7 +37,7 @@ from acfd_stream.service.status import StatusError, draining
 from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
 from acfd_stream.service.streams.request_reader import RequestReader
 from acfd_stream.service.streams.response_queue import ControlMessage, QueuedResult, ResponseQueue
-from acfd_stream.types import DropReason, FrameResult, MediaInfo, Outcome
+from acfd_stream.types import FrameResult, MediaInfo, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed
 from acfd_stream.video.bytestream import ByteStream
@@ -78,12 +77,9 @@ class StreamCall:
         self.meter: StreamMetrics | None = None
         self.session: TrackSession | None = None
         self.reader: RequestReader | None = None
-        self.outcomes: Counter[Outcome] = Counter()
-        self.drops: Counter[DropReason] = Counter()
-        self.ledger = StageTimes(("encode", "send", "latency"))
+        self.stage_times = StageTimes(("encode", "send", "latency"))
         self.cancel_call: Callable[[], object] = lambda: None
         self.sending_since: float | None = None
-        self.reused = 0
         self._context, self._release = context, release
         self._responses: ResponseQueue | None = None
         self._source: Source | None = None
@@ -122,7 +118,7 @@ class StreamCall:
             if isinstance(piece, ControlMessage):
                 message, results = make(**{piece.field: piece.content}), []
             else:
-                results = [self._judged(settled) for settled in piece]
+                results = [self._to_send(queued) for queued in piece]
                 with telling_damage(is_resumed=self.request is not None and self.request.resume is not None):
                     message = make(results=results_pb(results))
             begin = self.sending_since = time.monotonic()
@@ -344,12 +340,12 @@ class StreamCall:
             self.meter.end("" if error is None else str(error))
         self._release()
 
-    # Judging and counting, on the thread of the call.
+    # On the thread of the call.
 
-    def _judged(self, settled: QueuedResult) -> FrameResult:
-        """The result with the time that it waited here."""
-        result, verdict = settled.result, settled.result.verdict
-        waited = time.perf_counter() - settled.at
+    def _to_send(self, queued: QueuedResult) -> FrameResult:
+        """The result with the time that it waited in the queue, and the verdict that follows from that."""
+        result, verdict = queued.result, queued.result.verdict
+        waited = time.perf_counter() - queued.at
         timings = {**result.timings, "encode": waited}
         if self.request is not None and verdict.outcome in (Outcome.OK, Outcome.LATE):
             verdict = verdict_for((verdict.latency_seconds or 0.0) + waited, timings, self.request.pace)
@@ -357,18 +353,21 @@ class StreamCall:
 
     def _count(self, results: list[FrameResult], send_seconds: float) -> None:
         for result in results:
-            verdict = result.verdict
-            self.outcomes[verdict.outcome] += 1
-            self.reused += result.reused
-            if verdict.drop_reason is not None:
-                self.drops[verdict.drop_reason] += 1
-            self.ledger.add({"encode": result.timings["encode"], "send": send_seconds})
-            if verdict.latency_seconds is not None:
-                self.ledger.add({"latency": verdict.latency_seconds})
+            self.stage_times.add({"encode": result.timings["encode"], "send": send_seconds})
+            if result.verdict.latency_seconds is not None:
+                self.stage_times.add({"latency": result.verdict.latency_seconds})
             if self.meter is not None:
-                self.meter.frame(result, {**result.timings, "send": send_seconds})
+                self.meter.frame(with_send_time(result, send_seconds))
         if results and self.meter is not None and self.session is not None:
             self.meter.tracks_started(self.session.tracks)
+
+
+def with_send_time(result: FrameResult, send_seconds: float) -> FrameResult:
+    """``result`` once it is sent: the cause of a late frame is now known from all stages."""
+    timings, verdict = {**result.timings, "send": send_seconds}, result.verdict
+    if verdict.outcome is Outcome.LATE:
+        verdict = replace(verdict, cause=slowest_stage(timings))
+    return replace(result, timings=timings, verdict=verdict)
 
 
 def resume_point(snapshot: Callable[[], SessionState], signer: TokenSigner) -> ControlMessage:
