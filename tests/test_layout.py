@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"v1", "wire", "files", "video", "pipeline", "outputs", "recording", "metrics"}
     | {"service.access", "service.requests"},
     "service.interceptors": SERVICE_FLOOR | {"metrics", "service.logs", "service.tracing"},
-    "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},
+    "service.dashboard": SERVICE_FLOOR | {"metrics", "outputs", "service.streams"},
     "service.server": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "metrics"}
     | {"service.access", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}

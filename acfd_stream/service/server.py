@@ -206,6 +206,7 @@ class Server:
             metadata.version("acfd-stream"),
             detector.spec.name,
             detector.description,
+            is_fallback=detector.facts.is_fallback,
             objective_seconds=settings.objective_seconds,
         )
         self.metrics.build(info.version, detector.spec.name, detector.spec.version)

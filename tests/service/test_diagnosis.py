@@ -62,7 +62,7 @@ def test_frames_in_time_are_good() -> None:
 @pytest.mark.parametrize(
     ("stage", "bottleneck"),
     [
-        ("ingest", Bottleneck.DECODE),
+        ("ingest", Bottleneck.DATA),
         ("decode", Bottleneck.DECODE),
         ("queue", Bottleneck.QUEUE),
         ("infer", Bottleneck.ENGINE),
@@ -113,7 +113,7 @@ def test_one_stream_that_has_most_of_it_is_named() -> None:
     day.pass_by(10, LATE, 2, decode=0.07)
     found = day.diagnosis()
     assert found.stream_id == "id2"
-    assert "Most of it is “camera 2”." in found.detail
+    assert "Most of these frames belong to “camera 2”." in found.detail
 
 
 def test_what_all_streams_share_is_nobodys() -> None:

@@ -15,7 +15,7 @@ from tests.detect.fake_tensorrt import make_tensorrt
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.tiny_model import write_tiny_model
 from tests.pipeline.conftest import DETECT
-from tests.service.watched import url
+from tests.service.watched import get_json, url
 
 ENGINE = 'acfd_engine_info{backend="%s",decoder="cpu",precision="%s",sm="%s",trt="%s"} 1.0'
 
@@ -28,6 +28,8 @@ def scraped(folder: Path, device: str) -> list[str]:
         Server(asked, detector=detector) as server,
         urllib.request.urlopen(url(server, "/metrics")) as answer,
     ):
+        is_fallback = get_json(url(server, "/streams.json"))["service"]["is_fallback"]
+        assert is_fallback == detector.facts.is_fallback  # the page says so too
         return [line for line in answer.read().decode().splitlines() if line.startswith("acfd_engine_")]
 
 

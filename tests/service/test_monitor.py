@@ -196,8 +196,11 @@ def test_a_place_where_it_cannot_listen_is_said(address: str) -> None:
     [
         ([], "No stream is open."),
         ([Mode.LIVE], "No live frames in the last minute."),
-        ([Mode.FILE], "No live stream is open; 1 file stream at 0 frames a second."),
-        ([Mode.FILE, Mode.FILE, Mode.LIVE], "No live frames in the last minute; 2 file streams at 0 frames a second."),
+        ([Mode.FILE], "No live stream is open; 1 file stream at 0 frames per second."),
+        (
+            [Mode.FILE, Mode.FILE, Mode.LIVE],
+            "No live frames in the last minute; 2 file streams at 0 frames per second.",
+        ),
     ],
 )
 def test_without_live_frames_it_says_what_there_is(modes: list[Mode], words: str) -> None:
@@ -216,9 +219,7 @@ def test_a_machine_that_is_short_of_processors_is_said_beside_what_is_slow() -> 
     scene.play(10)
     assert view.data()["notes"] == []
     scene.play(20, load=1.65)
-    assert view.data()["notes"] == [
-        "The machine is short of processors: 8.7 tasks want each core. See what else runs on it."
-    ]
+    assert view.data()["notes"] == ["The CPU is overloaded: 8.7 runnable tasks per core. Check what else is running."]
 
 
 def test_a_sender_that_is_too_slow_is_named() -> None:
@@ -229,7 +230,7 @@ def test_a_sender_that_is_too_slow_is_named() -> None:
         scene.now += 2
     view = PageData(scene.registry, scene.samples, ServiceInfo(), lambda: "serving")
     assert view.data()["notes"] == [
-        "“studio-a” sends 5 of its 24 frames a second: look at its sender and the network.",
-        "“studio-b” sends 0 of its 24 frames a second: look at its sender and the network.",
-        "“preview wall” sends 0 of its 12 frames a second: look at its sender and the network.",
+        "“studio-a” sends 5 of its 24 frames per second. Check the sender and the network.",
+        "“studio-b” sends 0 of its 24 frames per second. Check the sender and the network.",
+        "“preview wall” sends 0 of its 12 frames per second. Check the sender and the network.",
     ]

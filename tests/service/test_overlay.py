@@ -32,10 +32,10 @@ def test_without_lookers_no_pixel_is_kept(window: OverlayWindow) -> None:
 
 
 def test_a_look_wakes_it_and_the_next_frame_is_seen(window: OverlayWindow) -> None:
-    assert window.look() is None
+    assert window.jpeg() is None
     assert window.is_wanted
     show(window, 1)
-    data = window.look()
+    data = window.jpeg()
     assert data is not None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (90, 160, 3)
@@ -43,9 +43,9 @@ def test_a_look_wakes_it_and_the_next_frame_is_seen(window: OverlayWindow) -> No
 
 
 def test_it_is_scaled_down_in_its_proportions(window: OverlayWindow) -> None:
-    window.look()
+    window.jpeg()
     show(window, 0, (1080, 1920))
-    data = window.look()
+    data = window.jpeg()
     assert data is not None
     assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (
         LONGER_SIDE * 9 // 16,
@@ -55,7 +55,7 @@ def test_it_is_scaled_down_in_its_proportions(window: OverlayWindow) -> None:
 
 
 def test_pixels_are_given_back_when_nobody_looks_any_more(window: OverlayWindow, clock: Clock) -> None:
-    window.look()
+    window.jpeg()
     show(window, 0)
     clock.now += LOOK_SECONDS
     show(window, 1)
@@ -64,19 +64,19 @@ def test_pixels_are_given_back_when_nobody_looks_any_more(window: OverlayWindow,
 
 
 def test_many_lookers_cost_one_drawing(window: OverlayWindow, clock: Clock) -> None:
-    window.look()
+    window.jpeg()
     show(window, 0)
-    first = window.look()
+    first = window.jpeg()
     show(window, 1)
-    assert window.look() is first
+    assert window.jpeg() is first
     clock.now += LEAST_SECONDS
-    assert window.look() is not first
+    assert window.jpeg() is not first
 
 
 def test_a_stream_that_is_over_shows_nothing(window: OverlayWindow) -> None:
-    window.look()
+    window.jpeg()
     show(window, 0)
     window.close()
-    assert window.look() is None
+    assert window.jpeg() is None
     show(window, 1)
     assert window._last is None

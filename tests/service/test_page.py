@@ -66,9 +66,9 @@ def test_it_says_first_what_is_slow_since_when_and_whose(tab: Tab, slow: tuple[S
     assert headline.startswith("Live frames: ")
     assert "late" in headline
     assert detail.startswith("Frames wait for the engine")
-    assert " Most of it is “studio-a”. " in detail
+    assert " Most of these frames belong to “studio-a”. " in detail
     assert since.startswith("since ")
-    assert read(tab, "#notes li") == ["Media was at fault once in the last minute; “Lately ended” says whose."]
+    assert read(tab, "#notes li") == ["Invalid media once in the last minute. See “Recently closed” for the streams."]
 
 
 def test_the_figures_are_those_of_the_service(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
@@ -86,8 +86,8 @@ def test_streams_stand_in_the_order_of_their_need(tab: Tab, slow: tuple[Scene, D
     assert read(tab, "#rows .name") == ["studio-a", "studio-b", "preview wall", "dailies"]
     assert read(tab, "#rows tr:first-child td")[0] == "1920×1080 h264"
     assert read(tab, "#rows tr:first-child .key") == ["queue"]
-    assert read(tab, "#look-title") == ["studio-a"]
-    assert read(tab, "#split th")[:3] == ["bytes wait", "decode", "wait for engine"]
+    assert read(tab, "#details-title") == ["studio-a"]
+    assert read(tab, "#split th")[:3] == ["wait for data", "decode", "wait for engine"]
     assert read(tab, "#ended li") == [
         f"{read(tab, '#ended b')[0]} live, ended 0 s ago after 48 s, 0 frames – the H.264 data is damaged after 3.2 s"
     ]
@@ -96,7 +96,7 @@ def test_streams_stand_in_the_order_of_their_need(tab: Tab, slow: tuple[Scene, D
 def test_curves_and_their_cursor_say_the_same(tab: Tab, slow: tuple[Scene, DashboardServer]) -> None:
     show(tab, slow[1])
     assert tab.value("document.querySelectorAll('#latency-chart path.line').length") == 3
-    assert tab.value("document.querySelectorAll('#stage-chart path.area').length") == 5
+    assert tab.value("document.querySelectorAll('#stage-chart path.area').length") == 6
     assert read(tab, "#latency-chart .rule-label") == ["objective 50 ms"]
     now, before = read(tab, "#latency-chart .key"), []
     tab.value("document.querySelector('#latency-chart svg').focus()")
@@ -116,7 +116,7 @@ def test_the_last_frame_is_shown_where_its_owner_allows_it(tab: Tab, slow: tuple
     tab.wait_for("document.getElementById('overlay').naturalWidth > 0 && !document.getElementById('whole').hidden")
     assert tab.value("document.getElementById('overlay').alt") == "The last frame of studio-a with its faces"
     tab.value("document.querySelector('button[data-id=\"id-studio-b\"]').click()")
-    assert read(tab, "#look-title, #no-picture") == ["studio-b", "Its owner does not show its pictures."]
+    assert read(tab, "#details-title, #no-picture") == ["studio-b", "Preview is off for this stream."]
     assert tab.value("document.getElementById('whole').hidden")
 
 
@@ -139,7 +139,7 @@ def test_it_says_when_the_service_is_gone(tab: Tab) -> None:
     with DashboardServer("127.0.0.1:0", scene.registry, CARD, lambda: "serving", scene.samples) as monitor:
         show(tab, monitor)
     tab.wait_for("document.getElementById('headline').textContent === 'The service does not answer.'")
-    assert read(tab, "#detail")[0].startswith("What stands below is from ")
+    assert read(tab, "#detail")[0].startswith("Last updated ")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,7 +1,7 @@
-"""In one sentence: is it slow, since when, where the time goes, whose stream it is, and what helps.
+"""Diagnosis of live latency in one sentence: how slow, since when, at which stage, by which stream, and what helps.
 
-Judged by the last minute of live frames. A frame that came late speaks for the stage that took longest, a dropped one
-for what its reason says.
+It looks at the live frames of the last minute. A late frame counts for its slowest stage, a dropped frame for its
+drop reason.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from acfd_stream.types import DropReason, Outcome, Stage
 
 WINDOW_SECONDS = 60.0
 GOOD, FAIR = 0.99, 0.9
-"""Shares of frames in time from which all is well, and below which much is wrong."""
-_CALM_STEPS = 5  # so many good steps in a row end a slow time
-_BLAMED_SHARE = 0.6  # of all missed frames: one stream is named when so many are its own
+"""Shares of frames in time: all is well from GOOD on, and much is wrong below FAIR."""
+_CALM_STEPS = 5  # this many good steps in a row end a slow period
+_BLAMED_SHARE = 0.6  # of all missed frames: a stream with at least this share is named
 
 
 class Level(Enum):
-    """How much attention it needs."""
+    """Severity."""
 
     IDLE = "idle"
     GOOD = "good"
@@ -32,8 +32,9 @@ class Level(Enum):
 
 
 class Bottleneck(Enum):
-    """Where time goes, as one speaks of it."""
+    """Where frames lose their time."""
 
+    DATA = "data"
     DECODE = "decode"
     QUEUE = "queue"
     ENGINE = "engine"
@@ -43,7 +44,7 @@ class Bottleneck(Enum):
 
 
 BOTTLENECK_OF = {
-    Stage.INGEST: Bottleneck.DECODE,
+    Stage.INGEST: Bottleneck.DATA,
     Stage.DECODE: Bottleneck.DECODE,
     Stage.QUEUE: Bottleneck.QUEUE,
     Stage.PREPROCESS: Bottleneck.ENGINE,
@@ -54,39 +55,40 @@ BOTTLENECK_OF = {
     Stage.ENCODE: Bottleneck.CLIENT,
     Stage.SEND: Bottleneck.CLIENT,
 }
-_REASONS = {  # what takes longest, and what helps
-    Bottleneck.DECODE: ("Decoding takes longest", "Smaller pictures, an easier codec or more cores help."),
-    Bottleneck.QUEUE: ("Frames wait for the engine", "Fewer or smaller streams, or more hardware, help."),
-    Bottleneck.ENGINE: ("The network itself takes longest", "A smaller view, or a faster device, helps."),
-    Bottleneck.TRACK: (
-        "Shots and tracks take longest",
-        "The processor is short of time: look at what else runs on it.",
+_ADVICE = {  # what takes longest, and what helps
+    Bottleneck.DATA: (
+        "Frames wait for data before they can be decoded",
+        "Check the sender and the network. If decoding is slow too, use smaller pictures or an easier codec.",
     ),
-    Bottleneck.CLIENT: ("Answers are not read fast enough", "Look at the client, and at the network between."),
-    Bottleneck.MEDIA: ("Frames cannot be decoded", "Look at what sends them."),
+    Bottleneck.DECODE: ("Decoding takes longest", "Use smaller pictures, an easier codec or more CPU cores."),
+    Bottleneck.QUEUE: ("Frames wait for the engine", "Run fewer or smaller streams, or add hardware."),
+    Bottleneck.ENGINE: ("The network takes longest", "Use a smaller input size or a faster device."),
+    Bottleneck.TRACK: ("Shots and tracks take longest", "The CPU is overloaded. Check what else is running."),
+    Bottleneck.CLIENT: ("The client reads results too slowly", "Check the client and the connection to it."),
+    Bottleneck.MEDIA: ("Frames cannot be decoded", "Check the sender."),
 }
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a person wants to know first."""
+    """The first lines of the page."""
 
     level: Level
     headline: str
     detail: str = ""
     bottleneck: Bottleneck | None = None
-    stream_id: str | None = None  # whose frames they mostly are
-    since_seconds: float | None = None  # so long ago it began; None where nothing is wrong
-    is_older: bool = False  # it began before what is remembered
+    stream_id: str | None = None  # of the stream that most missed frames belong to
+    since_seconds: float | None = None  # age of the slow period; None if all is well
+    is_older: bool = False  # it began before the recorded history
 
 
 def diagnose(live: History, streams: Sequence[StreamMetrics], objective_seconds: float) -> Diagnosis:
-    """What the last minute of live frames says.
+    """The diagnosis of the last minute of live frames.
 
     Args:
-        live: of all live streams.
-        streams: the live ones that are open, or were in that minute.
-        objective_seconds: what a frame may take.
+        live: history of all live streams.
+        streams: live streams that are open, or were in that minute.
+        objective_seconds: latency objective of a frame.
     """
     recent = live.recent(WINDOW_SECONDS)
     goodput = recent.goodput
@@ -108,7 +110,7 @@ def diagnose(live: History, streams: Sequence[StreamMetrics], objective_seconds:
 
 
 def bottleneck_of(stats: WindowStats) -> Bottleneck | None:
-    """Where the frames of ``stats`` that were missed lost their time; None where none were missed."""
+    """Where most missed frames of ``stats`` lost their time; None if none were missed."""
     votes: Counter[Bottleneck] = Counter()
     for stage, count in stats.causes.items():
         votes[BOTTLENECK_OF[stage]] += count
@@ -129,15 +131,15 @@ def _blamed(streams: Sequence[StreamMetrics], recent: WindowStats) -> StreamMetr
 def _explained(
     bottleneck: Bottleneck, recent: WindowStats, blamed: StreamMetrics | None, streams: Sequence[StreamMetrics]
 ) -> str:
-    what, help_ = _REASONS[bottleneck]
+    what, help_ = _ADVICE[bottleneck]
     means = recent.stage_means()
     seconds = sum(mean for stage, mean in means.items() if BOTTLENECK_OF[stage] is bottleneck)
-    time_in = f", {_ms(seconds)} of a frame's {_ms(sum(means.values()))}" if seconds else ""
+    time_in = f": {_ms(seconds)} of {_ms(sum(means.values()))} per frame" if seconds else ""
     whose = ""
     if blamed is not None and len(streams) > 1:
-        whose = f" Most of it is “{blamed.info.name or blamed.info.stream_id}”."
+        whose = f" Most of these frames belong to “{blamed.info.name or blamed.info.stream_id}”."
     elif blamed is None and streams:
-        whose = f" It is spread over {len(streams)} streams."
+        whose = f" They are spread over {len(streams)} streams."
     return f"{what}{time_in}.{whose} {help_}"
 
 
@@ -153,7 +155,7 @@ def _headline(recent: WindowStats) -> str:
 
 
 def _since(live: History) -> tuple[float, bool]:
-    """Seconds since the slow time began, and whether that is only as far as memory goes."""
+    """Seconds since the slow period began, and whether it began before the recorded history."""
     began, calm = 0, 0
     series = live.series()
     for age, step in enumerate(reversed(series)):

@@ -1,8 +1,14 @@
-"""The metrics port: what Prometheus scrapes, and the page a person opens first. Plain HTTP, and only ever read.
+"""The metrics port: Prometheus metrics and the status page, over plain read-only HTTP.
 
-``/`` is the page, ``/streams.json`` its data, ``/streams/ID/overlay.jpg`` the last frame of a stream whose owner
-allows that, ``/metrics`` the metrics, ``/healthz`` 200 while the service takes streams. Whoever reaches the port sees
-all streams' names: it listens on this machine alone unless told otherwise.
+| path | content |
+|---|---|
+| ``/`` | the page, with its scripts and styles |
+| ``/streams.json`` | its data |
+| ``/streams/ID/overlay.jpg`` | the last frame of a stream whose client allows a preview |
+| ``/metrics`` | Prometheus metrics |
+| ``/healthz`` | 200 while the service accepts streams |
+
+Anyone who reaches the port sees the names of all streams. By default it listens on this machine only.
 """
 
 from __future__ import annotations
@@ -31,11 +37,11 @@ from acfd_stream.service.dashboard.page_data import PageData, ServiceInfo
 from acfd_stream.service.streams.registry import StreamRegistry
 
 MOST_REQUESTS = 16
-"""Requests that are answered at once; one more gets 503."""
+"""Maximum concurrent requests; one more gets 503."""
 REQUEST_SECONDS = 5.0
-"""Longest time that a request's lines, or a reader of the answer, may take."""
+"""Timeout to read a request or write its response."""
 DATA_SECONDS = 0.5
-"""The page's data is at most so old."""
+"""Maximum age of the page's data."""
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -54,6 +60,7 @@ _PAGE = {
     "/charts.js": "charts.js",
     "/icon.svg": "icon.svg",
 }
+_BASE_STYLES = resources.files("acfd_stream.outputs.report").joinpath("page", "base.css")
 _log = logging.getLogger(__name__)
 
 Answer = tuple[HTTPStatus, str, bytes]
@@ -61,17 +68,18 @@ Answer = tuple[HTTPStatus, str, bytes]
 
 
 class DashboardServer:
-    """Serves metrics and page from ``start`` to ``close``; a context manager.
+    """Serves metrics and the page between ``start`` and ``close``; a context manager.
 
     Args:
-        address: HOST:PORT; port 0: a free one. On a loopback host requests must name such a host too, so that no web
-            site reads the page through a visitor's browser.
-        registry: the streams; its metrics are what is scraped.
+        address: HOST:PORT; port 0: a free one. On a loopback address the Host header must be local too, so that no
+            website can read the page through a browser on this machine.
+        registry: the streams, and the metrics that are scraped.
         service: facts that do not change while the service runs.
-        state: "starting", "serving" or "draining", now.
+        state: returns "starting", "serving" or "draining".
+        samples: of the metrics over time; None: its own.
 
     Raises:
-        ConfigError: it cannot listen there.
+        ConfigError: the address cannot be bound.
     """
 
     def __init__(
@@ -82,14 +90,15 @@ class DashboardServer:
         state: Callable[[], str],
         samples: Samples | None = None,
     ) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every counter, and nothing reads it
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every counter, and are not used
         self._registry = registry
         self._state = state
         self._samples = samples or Samples(registry.metrics)
         self._page = PageData(registry, self._samples, service, state)
         self._files = {path: _page_file(name) for path, name in _PAGE.items()}
-        self._looking = threading.Lock()
-        self._seen: tuple[float, bytes] | None = None  # when, the page's data
+        self._files["/page.css"] = _BASE_STYLES.read_bytes() + self._files["/page.css"]
+        self._data_lock = threading.Lock()
+        self._cached: tuple[float, bytes] | None = None  # time, the page's data
         self._stopped = threading.Event()
         host, _, port = address.rpartition(":")
         self._is_local = _is_loopback(host.strip("[]"))
@@ -97,7 +106,7 @@ class DashboardServer:
             self._server = _Server(host.strip("[]"), int(port), self._handler())
         except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(f"metrics cannot listen on {address}: {error}") from error
-        self._process = ProcessCollector(registry=registry.metrics.registry)  # its memory, processor time and files
+        self._process = ProcessCollector(registry=registry.metrics.registry)  # memory, CPU time and open files
         self._threads = [
             threading.Thread(target=self._server.serve_forever, args=(0.1,), name="acfd-monitor", daemon=True),
             threading.Thread(target=self._sample, name="acfd-samples", daemon=True),
@@ -105,11 +114,11 @@ class DashboardServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> DashboardServer:
-        """Begin to answer."""
+        """Start the server and the sampling."""
         for thread in self._threads:
             thread.start()
         host = str(self._server.server_address[0])
@@ -117,7 +126,7 @@ class DashboardServer:
         return self
 
     def close(self) -> None:
-        """Answer no more; a second call does nothing."""
+        """Stop; a second call does nothing."""
         if self._stopped.is_set():
             return
         self._stopped.set()
@@ -138,10 +147,10 @@ class DashboardServer:
         self.close()
 
     def answer(self, path: str, host: str, accept: str) -> Answer:
-        """What a GET of ``path`` gets.
+        """The response to a GET of ``path``.
 
         Args:
-            path: with its query, which is ignored.
+            path: may have a query, which is ignored.
             host: the Host header.
             accept: the Accept header.
         """
@@ -163,20 +172,20 @@ class DashboardServer:
         return _plain(HTTPStatus.NOT_FOUND, "no such page")
 
     def _data(self) -> bytes:
-        """The page's data, put together once a while however many look."""
-        with self._looking:
+        """The page's data, at most ``DATA_SECONDS`` old, shared by all viewers."""
+        with self._data_lock:
             now = time.monotonic()
-            if self._seen is None or now - self._seen[0] >= DATA_SECONDS:
-                self._seen = (now, json.dumps(self._page.data(), allow_nan=False).encode())
-            return self._seen[1]
+            if self._cached is None or now - self._cached[0] >= DATA_SECONDS:
+                self._cached = (now, json.dumps(self._page.data(), allow_nan=False).encode())
+            return self._cached[1]
 
     def _overlay(self, stream_id: str) -> Answer:
         stream = self._registry.stream(stream_id)
         if stream is None or stream.overlay is None:
-            return _plain(HTTPStatus.NOT_FOUND, "no such stream, or its owner does not show it")
-        picture = stream.overlay.look()
+            return _plain(HTTPStatus.NOT_FOUND, "no such stream, or its preview is off")
+        picture = stream.overlay.jpeg()
         if picture is None:
-            return HTTPStatus.NO_CONTENT, "image/jpeg", b""  # somebody looks only now: ask again
+            return HTTPStatus.NO_CONTENT, "image/jpeg", b""  # the preview starts with this request; no frame yet
         return HTTPStatus.OK, "image/jpeg", picture
 
     def _sample(self) -> None:
@@ -219,11 +228,11 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        _log.debug("a reader of the metrics port left", exc_info=True)
+        _log.debug("a client of the metrics port disconnected", exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request; ``answer_to`` knows the answer."""
+    """One request, answered by ``answer_to``."""
 
     answer_to: Callable[[str, str, str], Answer]
     timeout = REQUEST_SECONDS
@@ -242,8 +251,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = self.answer_to(self.path, self.headers.get("Host", ""), self.headers.get("Accept", ""))
         except Exception:
-            _log.exception("the metrics port cannot answer %s", self.path[:200])
-            answer = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the service's log says why")
+            _log.exception("the metrics port failed on %s", self.path[:200])
+            answer = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the log of the service")
         status, kind, body = answer
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -253,7 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def end_headers(self) -> None:
-        for name, value in _HEADERS.items():  # errors of the protocol have them too
+        for name, value in _HEADERS.items():  # for protocol errors too
             self.send_header(name, value)
         super().end_headers()
 

@@ -1,4 +1,4 @@
-"""Gauges and counters over the last minutes: a ring of samples taken from the metrics themselves."""
+"""Gauges and counters of the last minutes: a ring of samples of the metrics."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _NAMES = (
     "acfd_batch_size_count",
 )
 LOAD = "load"
-"""Name, in a sample, of the tasks of the whole machine that want a core, for each core that it has."""
+"""Key of a sample for the runnable tasks per core of the whole machine."""
 Sample = dict[str, float]
 
 
 def machine_load() -> float:
-    """Tasks that wanted a core in the last minute, for each core of the machine; other programs' too."""
+    """Runnable tasks per core in the last minute, other programs included."""
     return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 class Samples:
-    """What the metrics said at each of the last steps; one thread takes samples, any may read."""
+    """Samples of the metrics at each of the last steps; one thread takes them, any may read."""
 
     def __init__(self, metrics: Metrics, load: Callable[[], float] = machine_load) -> None:
         self._load = load
@@ -38,11 +38,11 @@ class Samples:
         self._ring: deque[Sample] = deque(maxlen=STEPS)
 
     def take(self) -> None:
-        """Remember what the metrics say now."""
+        """Store a sample of the current values."""
         self._ring.append(self.now())
 
     def now(self) -> Sample:
-        """What the metrics say now: name → the sum over labels, and ``name{value}`` for each of a single label."""
+        """Current values: name → sum over labels, and ``name{value}`` for each value of a single label."""
         sample: Sample = dict.fromkeys(_NAMES, 0.0)
         sample[LOAD] = self._load()
         for family in self._registry.collect():
@@ -55,12 +55,12 @@ class Samples:
         return sample
 
     def series(self, name: str) -> list[float | None]:
-        """One value a step, the latest last; None before there were any."""
+        """One value per step, the latest last; None for steps without a sample."""
         values: list[float | None] = [sample.get(name) for sample in list(self._ring)]
         return [None] * (STEPS - len(values)) + values
 
     def growth(self, name: str, seconds: float) -> float:
-        """By how much a counter grew in the last ``seconds``."""
+        """Increase of a counter in the last ``seconds``."""
         ring = list(self._ring)
         steps = max(1, round(seconds / STEP_SECONDS))
         before = ring[-steps - 1] if len(ring) > steps else ring[0] if ring else None

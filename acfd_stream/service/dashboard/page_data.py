@@ -1,4 +1,4 @@
-"""The page's data: one JSON-able dict that says how the service and each of its streams fare."""
+"""The data of the page as one JSON-able dict: state of the service, figures, charts and streams."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from acfd_stream.types import Mode, Outcome, Stage
 
 RATE_SECONDS = 10.0
 BUSY_LOAD = 2.5
-"""Tasks that want a core, from which on that is said beside what is slow; some are the service's own threads."""
+"""Runnable tasks per core above which the page notes an overloaded CPU; some are the service's own threads."""
 MOST_STREAMS = 200
-"""Streams of the list; with more, those that fare worst."""
+"""Maximum streams in the list; the worst come first."""
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """What stands fast about a service."""
+    """Facts that do not change while the service runs."""
 
     version: str = ""
     model: str = ""
     engine: str = ""  # runtime, device, precision and threads
-    is_fallback: bool = False  # the engine is not the one that was wanted
+    is_fallback: bool = False  # the preferred engine could not be used
     objective_seconds: float = 0.05
 
 
 class PageData:
-    """Puts together what the page shows.
+    """Builds the data of the page.
 
     Args:
         registry: the streams.
         samples: gauges over time.
         service: facts that do not change while the service runs.
-        state: "starting", "serving" or "draining", now.
-        wall: seconds since 1970.
+        state: returns "starting", "serving" or "draining".
+        wall: returns seconds since 1970.
     """
 
     def __init__(
@@ -59,20 +59,20 @@ class PageData:
         self._wall = wall
 
     def data(self) -> Json:
-        """Everything, as it is now. Times are ms where the name says so, else seconds; None: there is none."""
+        """All data as of now. Times are ms if the name says so, else seconds; None: no value."""
         registry, open_streams, ended = self._registry, self._registry.streams(), self._registry.ended()
         live = registry.history(Mode.LIVE)
         since = registry.clock() - WINDOW_SECONDS
-        judged = [each for each in open_streams + ended if each.info.mode is Mode.LIVE]
-        judged = [each for each in judged if each.ended_at is None or each.ended_at >= since]
-        diagnosis = diagnose(live, judged, self._info.objective_seconds)
-        rows = sorted((self._row(each) for each in open_streams), key=_attention)[:MOST_STREAMS]
+        recent_live = [each for each in open_streams + ended if each.info.mode is Mode.LIVE]
+        recent_live = [each for each in recent_live if each.ended_at is None or each.ended_at >= since]
+        diagnosis = diagnose(live, recent_live, self._info.objective_seconds)
+        rows = sorted((self._row(each) for each in open_streams), key=_badness)[:MOST_STREAMS]
         return {
             "service": self._service(),
             "verdict": self._verdict(diagnosis),
             "notes": self._notes(rows, diagnosis),
             "now": self._now(open_streams),
-            "stages": _stages((self._shown_history()).recent(WINDOW_SECONDS)),
+            "stages": _stages(self._shown_history().recent(WINDOW_SECONDS)),
             "stages_of": self._shown_mode().value,
             "series": self._series(),
             "streams": rows,
@@ -96,7 +96,7 @@ class PageData:
         since = diagnosis.since_seconds
         return {
             "level": diagnosis.level.value,
-            "headline": self._idle_words() if diagnosis.level is Level.IDLE else diagnosis.headline,
+            "headline": self._idle_headline() if diagnosis.level is Level.IDLE else diagnosis.headline,
             "detail": diagnosis.detail,
             "place": diagnosis.bottleneck.value if diagnosis.bottleneck else None,
             "stream_id": diagnosis.stream_id,
@@ -104,27 +104,25 @@ class PageData:
             "is_older": diagnosis.is_older,
         }
 
-    def _idle_words(self) -> str:
+    def _idle_headline(self) -> str:
         streams = self._registry.streams()
         files = sum(each.info.mode is Mode.FILE for each in streams)
         if not streams:
             return "No stream is open."
-        rate = f"{_rate(self._registry.history(Mode.FILE)):,.0f} frames a second"
+        rate = f"{_rate(self._registry.history(Mode.FILE)):,.0f} frames per second"
         live = "No live frames in the last minute" if len(streams) > files else "No live stream is open"
         return f"{live}; {files} file stream{'s' * (files > 1)} at {rate}." if files else f"{live}."
 
     def _notes(self, rows: list[Json], diagnosis: Diagnosis) -> list[str]:
-        """What else is odd, the gravest first."""
+        """Other unusual conditions, the worst first."""
         notes = []
         if self._state() == "draining":
-            notes.append("The service is draining: streams finish or get resume points, new ones are refused.")
+            notes.append("The service is draining. New streams are refused; open ones finish or get resume points.")
         if self._info.is_fallback:
             notes.append(f"The engine is a fallback: {self._info.engine}.")
         load = self._samples.now()[LOAD]
         if load > BUSY_LOAD and diagnosis.level in (Level.FAIR, Level.POOR):
-            notes.append(
-                f"The machine is short of processors: {load:.1f} tasks want each core. See what else runs on it."
-            )
+            notes.append(f"The CPU is overloaded: {load:.1f} runnable tasks per core. Check what else is running.")
         refused = self._samples.growth("acfd_admission_rejected_total", WINDOW_SECONDS)
         if refused:
             streams = "1 stream was" if refused == 1 else f"{refused:.0f} streams were"
@@ -132,13 +130,13 @@ class PageData:
         faults = self._samples.growth("acfd_decode_errors_total", WINDOW_SECONDS)
         if faults:
             times = "once" if faults == 1 else f"{faults:.0f} times"
-            notes.append(f"Media was at fault {times} in the last minute; “Lately ended” says whose.")
+            notes.append(f"Invalid media {times} in the last minute. See “Recently closed” for the streams.")
         for row in rows:
             if row["is_starved"]:
                 name = row["name"] or row["id"]
                 notes.append(
-                    f"“{name}” sends {row['fps']:.0f} of its {row['nominal_fps']:.0f} frames a second: "
-                    "look at its sender and the network."
+                    f"“{name}” sends {row['fps']:.0f} of its {row['nominal_fps']:.0f} frames per second. "
+                    "Check the sender and the network."
                 )
         return notes[:6]
 
@@ -191,7 +189,7 @@ class PageData:
         }
 
     def _shown_mode(self) -> Mode:
-        """Whose stages are shown: those of live streams, and of files where there are no others."""
+        """Live if there were live frames recently, else file: the streams whose stages are shown."""
         return Mode.LIVE if any(step.frames for step in self._registry.history(Mode.LIVE).series()) else Mode.FILE
 
     def _shown_history(self) -> History:
@@ -237,14 +235,14 @@ class PageData:
 
 
 def _is_starved(stream: StreamMetrics, recent: WindowStats, fps: float, nominal: float | None, age: float) -> bool:
-    """Whether a live stream brings clearly fewer frames than it says, and none of them were lost here."""
+    """Whether a live stream receives clearly fewer frames than its nominal rate, and almost none were lost here."""
     if stream.info.mode is not Mode.LIVE or stream.state is not StreamState.RUNNING or nominal is None:
         return False
     return age > 3 * RATE_SECONDS and fps < 0.8 * nominal and recent.missed < 0.05 * max(1, recent.frames)
 
 
-def _attention(row: Json) -> tuple[Any, ...]:
-    """What sorts the streams: those that miss most of their frames first, then live ones, then the oldest."""
+def _badness(row: Json) -> tuple[Any, ...]:
+    """Sort key of the streams: the largest share of missed frames first, then live streams, then the oldest."""
     missed = 0.0 if row["goodput"] is None or row["mode"] == Mode.FILE.value else 1 - row["goodput"]
     return -round(missed, 2), row["mode"] != Mode.LIVE.value, not row["is_starved"], -row["age_seconds"]
 
@@ -263,7 +261,7 @@ def _percentiles(stats: WindowStats) -> dict[str, float | None]:
 
 
 def _rate(history: History) -> float:
-    """Frames a second that came through lately, lost ones too: what a sender sends."""
+    """Recent frames per second, lost ones included: the rate of the sender."""
     return round(history.rate(RATE_SECONDS), 1)
 
 

@@ -48,7 +48,7 @@ class OverlayWindow:
             if not self._is_closed:
                 self._last = (frame, result)
 
-    def look(self) -> bytes | None:
+    def jpeg(self) -> bytes | None:
         """The newest frame with its faces drawn on, a JPEG; None where there is none yet: look again."""
         with self._drawing:
             now = self._clock()

@@ -1,16 +1,16 @@
-// Asks /streams.json every two seconds and shows it. Whatever a client chose (names, errors) is only ever text.
+// Polls /streams.json every two seconds and shows it. Text from clients (names, errors) is never used as HTML.
 import { Chart, spark, svg } from "/charts.js";
 
-const ASK_MS = 2000;
-const LOOK_MS = 500;
-const PLACE_OF = {
-  ingest: "decode", decode: "decode", queue: "queue", preprocess: "engine", infer: "engine", decode_boxes: "engine",
+const POLL_MS = 2000;
+const PREVIEW_MS = 500;
+const BOTTLENECK_OF = {
+  ingest: "data", decode: "decode", queue: "queue", preprocess: "engine", infer: "engine", decode_boxes: "engine",
   nms: "engine", track: "track", encode: "client", send: "client",
 };
-const PLACE_NAMES = { decode: "decoding", queue: "queue", engine: "network", track: "tracking", client: "client", media: "media" };
+const BOTTLENECK_NAMES = { data: "waiting for data", decode: "decoding", queue: "queue", engine: "network", track: "tracking", client: "client", media: "media" };
 const STAGE_NAMES = {
-  ingest: "bytes wait", decode: "decode", queue: "wait for engine", preprocess: "preprocess", infer: "network",
-  decode_boxes: "decode boxes", nms: "suppression", track: "track", encode: "encode answer", send: "send answer",
+  ingest: "wait for data", decode: "decode", queue: "wait for engine", preprocess: "preprocess", infer: "network",
+  decode_boxes: "decode boxes", nms: "NMS", track: "track", encode: "encode result", send: "send result",
 };
 
 const at = (id) => document.getElementById(id);
@@ -37,7 +37,7 @@ function element(name, className = "", ...children) {
 }
 
 let objective = 50;
-let chosen = null; // id of the stream that is looked at; null: the one that needs it most
+let chosen = null; // id of the selected stream; null: the worst one
 let last = null; // the latest data
 let isPaused = false;
 let failures = 0;
@@ -54,11 +54,11 @@ const charts = {
     rule: { value: () => 0.99, label: () => "" },
   }),
   load: new Chart(at("load-chart"), {
-    name: "Frames a second", format: rate, tick: (value) => `${value}`, stacked: true,
+    name: "Frames per second", format: rate, tick: (value) => `${value}`, stacked: true,
     high: (top) => Math.max(5, top * 1.1),
   }),
   stages: new Chart(at("stage-chart"), {
-    name: "Mean time of a frame", format: ms, tick: (value) => `${value}`, stacked: true,
+    name: "Mean time per frame", format: ms, tick: (value) => `${value}`, stacked: true,
     high: (top) => Math.max(10, top * 1.08),
     rule: { value: () => (last?.stages_of === "live" ? objective : null), label: (value) => `${value} ms` },
   }),
@@ -117,16 +117,16 @@ function showCharts({ series, stages_of }) {
   charts.goodput.show({ ...common, series: [line("goodput", "", series.goodput)] });
   charts.load.show({ ...common, series: [line("live", "live", series.fps_live), line("file", "file", series.fps_file),
     line("dropped", "dropped", series.dropped.map((count) => count / series.step_seconds))] });
-  const places = Object.keys(PLACE_NAMES).filter((place) => place !== "media").map((place) => {
-    const parts = Object.entries(series.stages_ms).filter(([stage]) => PLACE_OF[stage] === place).map(([, values]) => values);
+  const parts = Object.keys(BOTTLENECK_NAMES).filter((name) => name !== "media").map((name) => {
+    const stages = Object.entries(series.stages_ms).filter(([stage]) => BOTTLENECK_OF[stage] === name).map(([, values]) => values);
     const values = series.p50_ms.map((_, index) => {
-      const known = parts.map((part) => part[index]).filter((value) => value !== null);
+      const known = stages.map((stage) => stage[index]).filter((value) => value !== null);
       return known.length ? known.reduce((sum, value) => sum + value, 0) : null;
     });
-    return line(place, PLACE_NAMES[place], values);
+    return line(name, BOTTLENECK_NAMES[name], values);
   });
-  text("stage-title", `Where a ${stages_of} frame’s time goes`);
-  charts.stages.show({ ...common, series: places });
+  text("stage-title", `Time per stage of ${stages_of} frames`);
+  charts.stages.show({ ...common, series: parts });
 }
 
 function p95Cell(row) {
@@ -141,7 +141,7 @@ function streamRow(row) {
   pick.type = "button";
   pick.dataset.id = row.id;
   pick.setAttribute("aria-pressed", String(isShown));
-  pick.addEventListener("click", () => { chosen = row.id; showStreams(last); look(); });
+  pick.addEventListener("click", () => { chosen = row.id; showStreams(last); preview(); });
   const title = element("th", "", pick, element("span", `chip ${row.mode}`, row.mode));
   if (row.state !== "running") title.append(element("span", "chip", row.state));
   title.scope = "row";
@@ -151,7 +151,7 @@ function streamRow(row) {
   const lost = row.outcomes.dropped + row.outcomes.failed;
   const inTime = element("td", "n", row.mode === "live" ? percent(row.goodput) : "–");
   if (row.mode === "live" && row.goodput !== null && row.goodput < 0.99) inTime.classList.add(row.goodput < 0.9 ? "bad" : "warn");
-  const place = element("td", "", row.place ? element("span", `key ${row.place}`, PLACE_NAMES[row.place]) : "–");
+  const place = element("td", "", row.place ? element("span", `key ${row.place}`, BOTTLENECK_NAMES[row.place]) : "–");
   const line = element("tr", isShown ? "shown" : "", title, element("td", "", size, element("span", "of", ` ${row.codec ?? ""}`)), fps,
     element("td", "n", ms(row.p50_ms)), p95Cell(row), element("td", "", spark(row.spark_ms, row.objective_ms)), inTime,
     element("td", lost ? "n warn" : "n", lost.toLocaleString("en")), place, element("td", "n", row.tracks.toLocaleString("en")));
@@ -171,60 +171,60 @@ function showStreams(data) {
   if (focused) at("rows").querySelector(`button[data-id="${CSS.escape(focused)}"]`)?.focus();
   at("empty").hidden = data.streams.length > 0;
   const hidden = data.now.streams_live + data.now.streams_file - data.streams.length;
-  text("order", hidden > 0 ? `those that need a look first, ${hidden} more are not listed` : "those that need a look first");
-  at("look").hidden = data.streams.length === 0;
+  text("order", hidden > 0 ? `worst first, ${hidden} more not listed` : "worst first");
+  at("details").hidden = data.streams.length === 0;
   at("gone").hidden = data.ended.length === 0;
   at("ended").replaceChildren(...data.ended.map((row) => {
     const parts = [element("b", "", row.name || row.id), ` ${row.mode}, ended ${span(row.ended_ago_seconds)} ago after ${span(row.age_seconds)}, ${row.frames.toLocaleString("en")} frames`];
     if (row.error) parts.push(element("span", "bad", ` – ${row.error}`));
     return element("li", "", ...parts);
   }));
-  showLook(data.streams.find((row) => row.id === shownId()));
+  showDetails(data.streams.find((row) => row.id === shownId()));
 }
 
-function showLook(row) {
+function showDetails(row) {
   if (!row) return;
-  text("look-title", row.name || row.id);
+  text("details-title", row.name || row.id);
   const top = Math.max(...row.stages.map((stage) => stage.share), 0.01);
   at("split").replaceChildren(...row.stages.map((stage) => {
     const bar = svg("svg", { class: "bar", "aria-hidden": "true" }, [
-      svg("rect", { class: `area ${PLACE_OF[stage.name]}`, x: 0, y: 0, height: 8, rx: 2, width: `${(stage.share / top) * 100}%` }),
+      svg("rect", { class: `area ${BOTTLENECK_OF[stage.name]}`, x: 0, y: 0, height: 8, rx: 2, width: `${(stage.share / top) * 100}%` }),
     ]);
     const title = element("th", "", STAGE_NAMES[stage.name] ?? stage.name);
     title.scope = "row";
     return element("tr", "", title, element("td", "n", ms(stage.mean_ms)), element("td", "wide", bar));
   }));
   const drops = Object.entries(row.drops).map(([reason, count]) => `${count.toLocaleString("en")} dropped (${reason.replace("_", " ")})`);
-  const facts = [`open for ${span(row.age_seconds)}`, `by ${row.path}`, `${row.frames.toLocaleString("en")} frames`, row.shots ? `${row.shots + 1} shots` : "1 shot", ...drops];
-  if (row.reused) facts.push(`${percent(row.reused / row.frames)} held drawings`);
+  const facts = [`open for ${span(row.age_seconds)}`, `input: ${row.path}`, `${row.frames.toLocaleString("en")} frames`, row.shots ? `${row.shots + 1} shots` : "1 shot", ...drops];
+  if (row.reused) facts.push(`${percent(row.reused / row.frames)} held frames`);
   if (row.error) facts.push(row.error);
-  text("look-facts", facts.join(" · "));
-  if (!row.has_overlay) showNoPicture("Its owner does not show its pictures.");
+  text("details-facts", facts.join(" · "));
+  if (!row.has_overlay) showNoPicture("Preview is off for this stream.");
 }
 
-let isLooking = false;
-let seen = { id: null, url: null };
+let isFetching = false;
+let shown = { id: null, url: null };
 
-// The last frame of the shown stream; drawn by the service only because this asks.
-async function look() {
+// The last frame of the selected stream. The service draws it on request.
+async function preview() {
   const row = last?.streams.find((each) => each.id === shownId());
-  if (isLooking || document.hidden || isPaused || !row?.has_overlay) return;
-  isLooking = true;
+  if (isFetching || document.hidden || isPaused || !row?.has_overlay) return;
+  isFetching = true;
   try {
     const answer = await fetch(`/streams/${encodeURIComponent(row.id)}/overlay.jpg`, { signal: AbortSignal.timeout(5000) });
     const picture = answer.status === 200 ? await answer.blob() : null;
-    if (row.id !== shownId()) return; // another one was chosen meanwhile
+    if (row.id !== shownId()) return; // another one was selected meanwhile
     if (picture) showPicture(row, picture);
-    else if (seen.id !== row.id) showNoPicture("Waiting for its next frame …");
-  } catch { /* the next poll says that the service does not answer */ } finally {
-    isLooking = false;
+    else if (shown.id !== row.id) showNoPicture("Waiting for the next frame …");
+  } catch { /* the next poll reports it */ } finally {
+    isFetching = false;
   }
 }
 
 function showPicture(row, blob) {
-  if (seen.url) URL.revokeObjectURL(seen.url);
-  seen = { id: row.id, url: URL.createObjectURL(blob) };
-  at("overlay").src = seen.url;
+  if (shown.url) URL.revokeObjectURL(shown.url);
+  shown = { id: row.id, url: URL.createObjectURL(blob) };
+  at("overlay").src = shown.url;
   at("overlay").alt = `The last frame of ${row.name || row.id} with its faces`;
   at("whole").href = `/streams/${encodeURIComponent(row.id)}/overlay.jpg`;
   at("whole").hidden = false;
@@ -237,15 +237,15 @@ function showNoPicture(why) {
   text("no-picture", why);
 }
 
-function showSilence() {
+function showOffline() {
   at("verdict").dataset.level = "poor";
   text("headline", "The service does not answer.");
-  text("detail", last ? `What stands below is from ${clockTime(last.service.now)}.` : "Is it running?");
+  text("detail", last ? `Last updated ${clockTime(last.service.now)}.` : "Is it running?");
   text("since", "");
   document.body.classList.add("stale");
 }
 
-async function ask() {
+async function poll() {
   if (isPaused || document.hidden) return;
   try {
     const answer = await fetch("/streams.json", { signal: AbortSignal.timeout(5000) });
@@ -253,7 +253,7 @@ async function ask() {
     last = await answer.json();
   } catch {
     failures += 1;
-    if (failures > 1 || !last) showSilence();
+    if (failures > 1 || !last) showOffline();
     return;
   }
   failures = 0;
@@ -265,10 +265,10 @@ async function ask() {
 at("pause").addEventListener("click", () => {
   isPaused = !isPaused;
   at("pause").setAttribute("aria-pressed", String(isPaused));
-  text("pause", isPaused ? "Go on" : "Pause");
-  ask();
+  text("pause", isPaused ? "Resume" : "Pause");
+  poll();
 });
-document.addEventListener("visibilitychange", () => { ask(); look(); });
-setInterval(ask, ASK_MS);
-setInterval(look, LOOK_MS);
-ask().then(look);
+document.addEventListener("visibilitychange", () => { poll(); preview(); });
+setInterval(poll, POLL_MS);
+setInterval(preview, PREVIEW_MS);
+poll().then(preview);
