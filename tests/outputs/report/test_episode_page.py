@@ -126,9 +126,7 @@ def test_no_name_is_ever_code(tmp_path: Path, report_tab: Tab) -> None:
     assert page.value("document.title").endswith(" · face tracks")
     assert page.value("document.querySelectorAll('img, script:not([type])').length") == 0
     told, _odd, line = page.read(".note")
-    assert told.startswith(
-        "Only the first 0:00.1 were tracked. broke: </script><script>document.title='x'</script>"
-    )
+    assert told.startswith("Only the first 0:00.1 were tracked. broke: </script><script>document.title='x'</script>")
     assert line == "line two \N{REPLACEMENT CHARACTER}"
     assert sum(EVIL.split()[0] in text for text in page.read(".how dd, .how dt")) == 5
 
