@@ -75,6 +75,8 @@ KNOWN_CIRCLES: set[frozenset[str]] = {
     frozenset({"acfd_stream.service.streams.host", "acfd_stream.service.streams.stream"}),
     frozenset(f"acfd_stream.model.toon.{name}" for name in ("eyes", "faces", "hair", "hats", "heads", "noses")),
 }
+# An option of the command line is declared with its choices, so these are read before any command runs.
+LIGHT = {"acfd_stream.outputs.formats"}
 # Each is imported in one file, inside a function.
 RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "ray")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
@@ -215,7 +217,8 @@ def test_nobody_inside_imports_from_the_package_root() -> None:
 @pytest.mark.parametrize("front", ["cli", "__init__"])
 def test_the_front_loads_nothing_before_it_is_used(front: str) -> None:
     eager = [entry for entry in own_imports() if room_of(module_name(entry.path)) == front and not entry.is_lazy]
-    assert [entry.where for entry in eager if room_of(entry.module) not in FLOOR | {front}] == []
+    heavy = [entry for entry in eager if room_of(entry.module) not in FLOOR | {front} and entry.module not in LIGHT]
+    assert [entry.where for entry in heavy] == []
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
