@@ -261,7 +261,7 @@ class Metrics:
         """Say what decodes and what runs the network: one engine at a time.
 
         Args:
-            backend: "openvino", "tensorrt" or "torch".
+            backend: "openvino", "tensorrt" or "onnxruntime".
             precision: "f32", "bf16", "f16" or "int8".
             trt: version of TensorRT, where it is that.
             sm: compute capability of the GPU ("9.0"), where there is one.

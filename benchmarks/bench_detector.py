@@ -20,12 +20,11 @@ from acfd_stream import ops
 from acfd_stream.config import DetectConfig, available_cores
 from acfd_stream.detect import openvino_runner
 from acfd_stream.detect.detector import models
-from acfd_stream.detect.device import Program
 from acfd_stream.detect.precision import twin_of
 from acfd_stream.detect.runner import ModelSpec, read_spec
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.model.toon.clip import render
-from acfd_stream.ops.anchors import anchor_count, fit
+from acfd_stream.ops.anchors import fit
 from acfd_stream.types import FloatArray, Picture
 from benchmarks.measure import Row, in_turn, ratio_row, row, save
 
@@ -63,26 +62,6 @@ def normalised(images: Images, spec: ModelSpec) -> FloatArray:
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
 
 
-def by_torch(path: Path) -> Run:
-    """Our torch runner on the CPU."""
-    from acfd_stream.detect.torch_runner import TorchNetwork
-
-    spec = read_spec(path)
-    network = TorchNetwork(path, spec, "cpu")
-    kept: dict[tuple[int, ...], tuple[FloatArray, Program]] = {}
-
-    def run(images: Images) -> FloatArray:
-        if images.shape not in kept:
-            count, size = len(images), (images.shape[1], images.shape[2])
-            buffers = normalised(images, spec), *outputs(count, size, spec)
-            kept[images.shape] = buffers[1], network.programs(size, [count], *buffers)[0]
-        scores, program = kept[images.shape]
-        program.launch()
-        return scores
-
-    return run
-
-
 def by_onnxruntime(path: Path) -> Run:
     """ONNX Runtime on the same file, with its default settings."""
     import onnxruntime
@@ -101,12 +80,6 @@ def by_onnxruntime(path: Path) -> Run:
     return run
 
 
-def outputs(count: int, size: tuple[int, int], spec: ModelSpec) -> tuple[FloatArray, FloatArray]:
-    """Buffers for scores [B, A] and deltas [B, A, 4]."""
-    anchors = anchor_count(size, spec.anchors)
-    return np.empty((count, anchors), np.float32), np.empty((count, anchors, 4), np.float32)
-
-
 def runs_of(path: Path) -> Iterator[tuple[str, Run]]:
     """Every runtime that loads here, by name, the reference first. Prints a line on stderr for each of the others."""
     import openvino as library
@@ -116,7 +89,7 @@ def runs_of(path: Path) -> Iterator[tuple[str, Run]]:
         ways["openvino_bf16"] = partial(openvino, path, "bf16")
     if twin_of(path).is_file():
         ways["openvino_int8"] = partial(openvino, twin_of(path), "int8")
-    ways |= {"torch_f32": partial(by_torch, path), "onnxruntime_f32": partial(by_onnxruntime, path)}
+    ways["onnxruntime_f32"] = partial(by_onnxruntime, path)
     for name, opened in ways.items():
         try:
             yield name, opened()

@@ -46,7 +46,6 @@ SHOWN = {  # name of a row → its description in the table; rows without a meas
     "detector_openvino_int8_512_b4": "· OpenVINO int8",
     "detector_openvino_f32_512_b4": "· OpenVINO f32",
     "detector_onnxruntime_f32_512_b4": "· ONNX Runtime f32",
-    "detector_torch_f32_512_b4": "· torch f32",
     "letterbox_ratio": "letterbox 1080p → 640: time of swscale + NumPy relative to ours",
     "decode_anchors_vs_numpy_ratio": "34,125 anchors to boxes: time of NumPy relative to ours",
     "nms_vs_opencv_ratio": "NMS of 1,000 boxes: time of OpenCV relative to ours",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +51,18 @@ def find_ranges(path: Path, views: Iterable[NDArray[np.uint8]]) -> dict[str, flo
         path: a model file.
         views: uint8 [H, W, 3] RGB, as the network sees pictures; a few dozen are enough.
     """
-    from acfd_stream.detect.graph_plan import Plan
-    from acfd_stream.detect.onnx_graph import read_graph
+    import onnxruntime
+    from onnx import ValueInfoProto
 
-    graph = read_graph(path)
-    names = tuple(dict.fromkeys(node.input[0] for node in _inner(_load(path))))
-    watched, ranges = replace(graph, outputs=names), dict.fromkeys(names, 0.0)
-    plans: dict[tuple[int, ...], Plan] = {}
-    with torch.inference_mode():
-        for view in views:
-            images = normalise(torch.from_numpy(view)[None])
-            if view.shape not in plans:
-                plans[view.shape] = Plan(watched, torch, images.shape, torch.float32, _tensor)
-            for name, values in plans[view.shape].run(images).items():
-                ranges[name] = max(ranges[name], float(np.percentile(values.abs().numpy(), PERCENTILE)))
+    model = _load(path)
+    names = list(dict.fromkeys(node.input[0] for node in _inner(model)))
+    model.graph.output.extend(ValueInfoProto(name=name) for name in names)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    ranges = dict.fromkeys(names, 0.0)
+    for view in views:
+        images = normalise(torch.from_numpy(view)[None]).numpy()
+        for name, values in zip(names, session.run(names, {"images": images}), strict=True):
+            ranges[name] = max(ranges[name], float(np.percentile(np.abs(values), PERCENTILE)))
     return ranges
 
 
@@ -170,10 +167,6 @@ def _replace(graph: Any, nodes: list[Any]) -> None:
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
-
-
-def _tensor(_: str, value: NDArray[Any], __: object) -> torch.Tensor:
-    return torch.from_numpy(np.array(value))
 
 
 def views_of(pictures: Iterable[NDArray[np.uint8]], size: int) -> Iterable[NDArray[np.uint8]]:

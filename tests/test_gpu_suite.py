@@ -32,12 +32,12 @@ def row(name: str, value: float, unit: str = "s") -> dict[str, Any]:
 
 def test_every_line_answers_with_figure_bound_and_verdict(load: Any) -> None:
     acceptance = load("gpu.acceptance")
-    rows = [row("gpu_faces", 140e-6), row("gpu_three_scales", 0.011), row("gpu_torch_fps", 2000.0, "fps")]
+    rows = [row("gpu_faces", 140e-6), row("gpu_three_scales", 0.011), row("gpu_onnxruntime_fps", 2000.0, "fps")]
     answers = {answer["row"]: answer for answer in acceptance.answers(rows)}
     assert set(answers) == {line.row for line in acceptance.LINES}
     assert (answers["gpu_faces"]["figure"], answers["gpu_faces"]["is_met"]) == (140e-6, True)
     assert answers["gpu_three_scales"]["is_met"] is False
-    assert answers["gpu_torch_fps"]["is_met"] is None
+    assert answers["gpu_onnxruntime_fps"]["is_met"] is None
     assert (answers["gpu_live_p99"]["figure"], answers["gpu_live_p99"]["is_met"]) == (None, None)
     at_least = next(line for line in acceptance.LINES if line.row == "gpu_faces_vs_torchvision")
     assert at_least.is_met(row("", 5.0)) is True

@@ -98,7 +98,7 @@ class Detector:
         opened = open_network(find_model(name_or_path), device, config, find_twin(name_or_path))
         if isinstance(opened, GpuNetwork):
             return cls(DevicePath(opened), config)
-        return cls(HostPath(opened, config, opened.gathered(config.picture_threads)), config)
+        return cls(HostPath(opened, config, opened.for_latency(config.picture_threads)), config)
 
     @property
     def spec(self) -> ModelSpec:

@@ -1,9 +1,9 @@
 """What the device path is made of: memory and the ops on a GPU, and a network that reads and writes that memory.
 
-``ops.cuda`` gives ``DeviceOps`` over CuPy; the TensorRT and the Torch runner give ``DeviceNetwork``. All work is
-queued on one stream, in the order of the calls, and nothing waits for the GPU but what says so. The buffers of a size
-are made once and used again at the same addresses, so that every launch between two of them may stand in a CUDA graph.
-Whatever goes wrong on the device is a RunnerError.
+``ops.cuda`` gives ``DeviceOps`` over CuPy; the runners of TensorRT and of ONNX Runtime give ``DeviceNetwork``. All
+work is queued on one stream, in the order of the calls. Only calls that say so wait for the GPU. The buffers of a size
+are made once and used again at the same addresses, so that every launch between two of them can be part of a CUDA
+graph. Every failure of the device is a RunnerError.
 """
 
 from __future__ import annotations
@@ -210,3 +210,10 @@ class GpuNetwork:
         """Free both; a second call does nothing."""
         self.network.close()
         self.ops.close()
+
+
+def address_of(array: Array) -> int:
+    """The address of an array's memory: on a GPU, or on the host where tests stand in for one."""
+    if isinstance(array, np.ndarray):
+        return int(array.ctypes.data)
+    return int(array.__cuda_array_interface__["data"][0])

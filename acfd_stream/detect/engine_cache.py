@@ -14,7 +14,7 @@ from acfd_stream.detect.compiled_cache import CompiledCache
 
 _log = logging.getLogger(__name__)
 
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 """Rises when engines are built another way, so that those of before are built anew."""
 
 

@@ -1,7 +1,7 @@
-"""The fp16 model that TensorRT is given: typed through and through, and settled for one size.
+"""The fp16 model for runtimes on a GPU, with the type of every tensor in the file.
 
-What a parser has to work out of it is kept small, because parsers differ: that of TensorRT 8.5 passes over the axes of
-ReduceMean and the ends of Shape without a word.
+This is our own because the known converters do not keep the scores in float32: ``onnxconverter-common`` 1.16 and
+``onnxruntime.transformers.float16`` 1.31 round them to fp16 after the sigmoid, and their files fail ONNX's checker.
 """
 
 from __future__ import annotations
@@ -10,32 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from acfd_stream.detect.graph_ops import run_on_host
 from acfd_stream.detect.model_file import is_quantised
-from acfd_stream.detect.onnx_graph import import_onnx, load_model, read_node
-from acfd_stream.errors import RunnerError
+from acfd_stream.detect.onnx_graph import import_onnx, load_model
 
 FULL_PRECISION = ("Sigmoid",)
 """Operators that stay in float32: the scores' last bits decide which face is first, and two of 0.9998 must differ."""
 _PARAMETERS = {"Resize": (1, 2)}  # float inputs that ONNX wants in float32 whatever the data is
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
 _HALF_SCALES_OPSET = 19  # the first whose scales may be fp16; what our networks use is the same from 18 on
-_OPEN = 1_000_003  # stands for the batch while shapes are worked out: a prime that no size has for a factor
 _NO_FLOATS = ("Shape", "QuantizeLinear")  # their outputs are none, whatever comes in
 
 
-def half_model(path: Path, size: tuple[int, int] | None = None) -> bytes:
+def half_model(path: Path) -> bytes:
     """The model at ``path`` as a strongly typed fp16 one: every tensor's type stands in the file.
 
     The pictures come in as fp16, weights and activations are fp16, ``FULL_PRECISION`` and the outputs float32; what is
     quantised stays so, with scales in fp16. A file whose pictures are fp16 already keeps its types.
-
-    Args:
-        path: a model file.
-        size: (height, width) of the pictures. What follows from it is worked out, so that only the batch stays open.
-            None: all stays open; TensorRT 8.5 misreads such a file.
 
     Raises:
         BackendUnavailable: onnx is not installed.
@@ -47,8 +38,6 @@ def half_model(path: Path, size: tuple[int, int] | None = None) -> bytes:
         for opset in model.opset_import:
             if not opset.domain and any(node.op_type in _QUANTIZED for node in model.graph.node):
                 opset.version = max(opset.version, _HALF_SCALES_OPSET)
-    if size is not None:
-        _settle(model.graph, size)
     data: bytes = model.SerializeToString()
     return data
 
@@ -65,43 +54,6 @@ def arithmetic(path: Path) -> str:
 def _is_half(model: Any) -> bool:
     half = import_onnx().TensorProto.FLOAT16
     return any(entry.type.tensor_type.elem_type == half for entry in model.graph.input)
-
-
-def _settle(graph: Any, size: tuple[int, int]) -> None:
-    """Work out what depends on the pictures' shape alone, for pictures of ``size`` and a batch that stays open."""
-    onnx = import_onnx()
-    known = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    worked_out: dict[str, NDArray[Any]] = {}
-    kept = []
-    for found in graph.node:
-        node = read_node(found)
-        if node.op == "Shape" and node.inputs[0] == graph.input[0].name:
-            begin, end = node.attributes.get("start", 0), node.attributes.get("end", 4)
-            worked_out[node.outputs[0]] = np.array([_OPEN, 3, *size], np.int64)[begin:end]
-        elif any(name in worked_out for name in node.inputs) and not set(node.inputs) - {"", *known, *worked_out}:
-            values = known | worked_out
-            worked_out[node.outputs[0]] = run_on_host(node, [values.get(name) for name in node.inputs])
-        else:
-            if node.op == "Reshape" and node.inputs[1] in worked_out:
-                _open_batch(found, worked_out)
-            kept.append(found)
-    used = {name for node in kept for name in node.input}
-    if any(np.any(worked_out[name] % _OPEN == 0) for name in used & set(worked_out)):
-        raise RunnerError("the model uses the number of pictures for more than the shape of its results")
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(kept)
-    graph.initializer.extend(onnx.numpy_helper.from_array(worked_out[name], name) for name in used & set(worked_out))
-    dimensions = graph.input[0].type.tensor_type.shape.dim
-    for place, length in zip((2, 3), size, strict=True):
-        dimensions[place].dim_value = length
-
-
-def _open_batch(node: Any, worked_out: dict[str, NDArray[Any]]) -> None:
-    """Have a Reshape to a batch's shape find the batch itself: -1."""
-    shape = worked_out[node.input[1]]
-    if list(shape).count(_OPEN) == 1 and (shape > 0).all():
-        node.input[1] = f"{node.input[1]}.open"
-        worked_out[node.input[1]] = np.where(shape == _OPEN, -1, shape)
 
 
 class _Halving:
@@ -140,7 +92,6 @@ class _Halving:
         if node.op_type == "Cast":  # the type that it names is meant
             self._mark(node, self._helper.get_attribute_value(node.attribute[0]))
             return
-        self._simplify(node)
         kind = self._kind_of(node)
         for place, name in enumerate(node.input):
             if name in self._kinds or self._is_float_weight(name):
@@ -148,14 +99,6 @@ class _Halving:
                 node.input[place] = self._as(name, self._types.FLOAT if is_parameter else kind)
         is_float = any(name in self._kinds or self._is_float_weight(name) for name in node.input)
         self._mark(node, kind if is_float and node.op_type not in _NO_FLOATS else self._types.INT64)
-
-    def _simplify(self, node: Any) -> None:
-        """Have the mean over a picture said by the operator that says it without parameters."""
-        if node.op_type == "ReduceMean" and len(node.input) == 2 and node.input[1] in self._weights:
-            keeps = all(entry.i for entry in node.attribute if entry.name == "keepdims")
-            if keeps and sorted(self._weights[node.input[1]] % 4) == [2, 3]:
-                node.op_type = "GlobalAveragePool"
-                del node.input[1:], node.attribute[:]
 
     def _mark(self, node: Any, kind: int) -> None:
         """Pass ``node`` on, whose outputs are of ``kind``."""

@@ -38,13 +38,13 @@ class HostPath:
     Args:
         runner: the network, a thread a view.
         config: sizes, thresholds and caps.
-        lone: the same network with several threads a view, for no more views than there are such teams; None: the
-            runner has them all.
+        latency_runner: the same network with several threads per view. It runs calls of no more views than it runs
+            at once. None: ``runner`` runs every call.
     """
 
-    def __init__(self, runner: Runner, config: DetectConfig, lone: Runner | None = None) -> None:
+    def __init__(self, runner: Runner, config: DetectConfig, latency_runner: Runner | None = None) -> None:
         self._config = config
-        self._runner, self._lone = runner, lone or runner
+        self._runner, self._latency_runner = runner, latency_runner or runner
         self._pool = ThreadPoolExecutor(runner.concurrency, thread_name_prefix="acfd-detect")
 
     @property
@@ -60,7 +60,7 @@ class HostPath:
     @property
     def concurrency(self) -> int:
         """See ``Detector.concurrency``."""
-        return self._lone.concurrency
+        return self._latency_runner.concurrency
 
     def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
@@ -68,7 +68,7 @@ class HostPath:
         views = [letterboxes(picture.display_size, self._config, picture.view_side) for picture in pictures]
         jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
         try:
-            runner = self._lone if len(jobs) <= self._lone.concurrency else self._runner
+            runner = self._latency_runner if len(jobs) <= self._latency_runner.concurrency else self._runner
             pending = [self._pool.submit(self._see, *job, runner, called) for job in jobs]
         except RuntimeError as error:  # what a closed pool raises
             raise RunnerError(f"model {self.spec.name} is closed") from error
@@ -79,7 +79,7 @@ class HostPath:
         """Free the network and its threads; a second call does nothing."""
         self._pool.shutdown(cancel_futures=True)
         self._runner.close()
-        self._lone.close()
+        self._latency_runner.close()
 
     def _see(self, picture: Picture, view: Letterbox, runner: Runner, called: float) -> _View:
         """One scale of one picture, from pixels to boxes."""

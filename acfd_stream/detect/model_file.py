@@ -21,7 +21,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         RunnerError: the file cannot be read or is no ONNX model.
     """
-    data = memoryview(_read_bytes(path))
+    data = memoryview(read_bytes(path))
     metadata: dict[str, str] = {}
     try:
         for number, entry in _fields(data):
@@ -40,10 +40,11 @@ def is_quantised(path: Path) -> bool:
         RunnerError: the file cannot be read.
     """
     # An operator's name stands in the file as it is, so that this needs no onnx.
-    return _QUANTISED in _read_bytes(path)
+    return _QUANTISED in read_bytes(path)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The content of the file; a RunnerError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

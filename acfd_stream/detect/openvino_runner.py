@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, available_cores, cache_dir
 from acfd_stream.detect.compiled_cache import CompiledCache
-from acfd_stream.detect.precision import choose_arithmetic
+from acfd_stream.detect.precision import choose_arithmetic, choose_file
 from acfd_stream.detect.runner import (
     COMPILED_SHAPES,
     EngineFacts,
@@ -32,6 +32,8 @@ from acfd_stream.detect.runner import (
     check_finite,
     check_images,
     check_interface,
+    check_output,
+    read_spec,
 )
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import anchor_count
@@ -60,7 +62,7 @@ class OpenVinoRunner:
         self._lock = threading.Lock()
         self._compiling = threading.Lock()  # one at a time, while sizes that are there go on being run
         self._shapes: OrderedDict[tuple[int, int], _CompiledShape] = OrderedDict()
-        openvino = _import_openvino()
+        openvino = import_openvino()
         _fill_type_table(openvino)
         with _translated(f"model file {path}"):
             self._core = openvino.Core()
@@ -76,8 +78,8 @@ class OpenVinoRunner:
         threads = f"{self.concurrency} thread{'s' if self.concurrency > 1 else ''}"
         self.facts = EngineFacts("openvino", self._precision, openvino.__version__.split("-")[0], detail=threads)
 
-    def gathered(self, picture_threads: int) -> OpenVinoRunner | None:
-        """A runner of the same network in which so many threads share a picture; None: this one is it."""
+    def for_latency(self, picture_threads: int) -> OpenVinoRunner | None:
+        """See ``Runner.for_latency``."""
         if min(picture_threads, self.concurrency) <= 1:
             return None
         return OpenVinoRunner(self._path, self.spec, self._config, picture_threads)
@@ -149,7 +151,7 @@ class OpenVinoRunner:
 
     def _prepared(self, size: tuple[int, int]) -> Any:
         """The network of one size, its input uint8 [1, H, W, 3] and normalised inside."""
-        openvino = _import_openvino()
+        openvino = import_openvino()
         model = self._network().clone()
         model.reshape({"images": [1, 3, *size]})
         steps = openvino.preprocess.PrePostProcessor(model)
@@ -193,11 +195,7 @@ class _CompiledShape:
         for index, request in enumerate(requests):
             for name, target in (("scores", scores), ("deltas", deltas)):
                 given = request.get_tensor(name).data
-                if given.shape != (1, *target.shape[1:]):
-                    raise RunnerError(
-                        f"the network gives {name} {list(given.shape)} where the strides that its file "
-                        f"names have {target.shape[1]} anchors"
-                    )
+                check_output(name, given.shape, target.shape[1])
                 target[index] = given[0]
             self._idle.put(request)
 
@@ -216,7 +214,7 @@ def has_bf16(core: Any) -> bool:
     acfd-n at 480×640: half the CPU time of f32, scores moved by at most 0.006.
     """
     default = core.get_property("CPU", "INFERENCE_PRECISION_HINT")
-    return bool(default == _import_openvino().Type.bf16)
+    return bool(default == import_openvino().Type.bf16)
 
 
 def _fill_type_table(openvino: Any) -> None:
@@ -229,7 +227,25 @@ def _fill_type_table(openvino: Any) -> None:
         element_type.to_dtype()
 
 
-def _import_openvino() -> Any:
+def open_openvino(path: Path, spec: ModelSpec, config: DetectConfig, int8_path: Path | None) -> OpenVinoRunner:
+    """The network of the model file, or of its int8 file where that is requested or faster.
+
+    Raises:
+        ConfigError: the model is not available in the requested precision.
+        BackendUnavailable: OpenVINO is not installed, or the CPU lacks the requested precision.
+        RunnerError: OpenVINO refuses the file, or the int8 file was made of another model.
+    """
+    chosen = choose_file(path, int8_path, config.precision)
+    if chosen != path and read_spec(chosen) != spec:
+        raise RunnerError(
+            f"model file {chosen} was made of another {spec.name} than {path}; "
+            "run `python -m acfd_stream.model.quantise_cpu` again"
+        )
+    return OpenVinoRunner(chosen, spec, config)
+
+
+def import_openvino() -> Any:
+    """The module ``openvino``; a BackendUnavailable where it is not installed."""
     try:
         with _without_converter():
             import openvino

@@ -7,7 +7,7 @@ checked the same way before any runtime is loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,7 +82,7 @@ class ModelSpec:
 class EngineFacts:
     """What runs a network, for logs and metrics."""
 
-    backend: str  # "openvino", "tensorrt" or "torch"
+    backend: str  # "openvino", "tensorrt" or "onnxruntime"
     precision: str  # "f32", "bf16", "f16" or "int8"
     version: str  # of the backend
     device: str = "cpu"  # or what the driver calls the GPU
@@ -105,17 +105,12 @@ class EngineFacts:
 class Runner(Protocol):
     """A network on a device. ``run`` may be called from several threads at once."""
 
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
-
-    @property
-    def facts(self) -> EngineFacts:
-        """Runtime, device, precision and threads; scores differ a little between precisions."""
-
-    @property
-    def concurrency(self) -> int:
-        """How many calls of ``run`` at once keep the device busy, >= 1."""
+    spec: ModelSpec
+    """The description in the model file."""
+    facts: EngineFacts
+    """Runtime, device, precision and threads; scores differ a little between precisions."""
+    concurrency: int
+    """How many calls of ``run`` at once keep the device busy, >= 1."""
 
     def run(self, images: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Scores and deltas of every anchor; a picture's do not depend on its neighbours.
@@ -130,6 +125,9 @@ class Runner(Protocol):
             ShapeError: ``images`` is not as said.
             RunnerError: the runtime failed, or the runner is closed.
         """
+
+    def for_latency(self, picture_threads: int) -> Runner | None:
+        """A runner of the same network in which ``picture_threads`` threads share a picture; None: use this one."""
 
     def close(self) -> None:
         """Free the device; a second call does nothing."""
@@ -162,6 +160,14 @@ def check_interface(path: Path, inputs: Collection[str], outputs: Collection[str
         raise RunnerError(
             f"model file {path} must take 'images' and give 'scores' and 'deltas', "
             f"got {', '.join(sorted(inputs))} and {', '.join(sorted(outputs))}"
+        )
+
+
+def check_output(name: str, shape: Sequence[int], anchors: int) -> None:
+    """Raise RunnerError unless output ``name`` of a network, "scores" or "deltas", has a row for every anchor."""
+    if tuple(shape[1:]) != ((anchors,) if name == "scores" else (anchors, 4)):
+        raise RunnerError(
+            f"the network gives {name} {[1, *shape[1:]]} where the strides that its file names have {anchors} anchors"
         )
 
 

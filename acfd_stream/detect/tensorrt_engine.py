@@ -14,8 +14,6 @@ from acfd_stream.errors import BackendUnavailable, RunnerError
 
 _log = logging.getLogger(__name__)
 
-TYPED = 10
-"""First major version that keeps the file's types and lets contexts share a profile."""
 WORKSPACE_BYTES = 4 * 2**30
 """Most memory that a layer may use for itself while kernels are chosen and run."""
 _PROGRESS_STEPS = 5  # lines of a build that tells how far it is
@@ -83,12 +81,12 @@ class EngineMaker:
             builder = self._trt.Builder(self._log)
         except TypeError as error:  # as above
             raise self.failure(place) from error
-        network = builder.create_network(network_flags(self._trt))
-        parser = self._parsed(network, size)  # holds the weights until the engine is built
+        # Version 10 keeps the file's types only with this flag; 11 does so in any case.
+        network = builder.create_network(1 << int(self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = self._parsed(network)  # holds the weights until the engine is built
         network.get_input(0).shape = (-1, 3, *size)
-        config, monitor = self._config(builder, size, batches), make_monitor(self._trt, name)
-        if monitor is not None:
-            config.progress_monitor = monitor
+        config = self._config(builder, size, batches)
+        config.progress_monitor = make_monitor(self._trt, name)
         timings = config.create_timing_cache(self._cache.load_timings(facts.version, self._gpu) or b"")
         config.set_timing_cache(timings, False)
         data = builder.build_serialized_network(network, config)
@@ -99,12 +97,12 @@ class EngineMaker:
         _log.warning("built %s in %.0f s", name, time.perf_counter() - begin)
         return bytes(data)
 
-    def _parsed(self, network: Any, size: tuple[int, int]) -> Any:
-        """The parser that has filled ``network`` from the model file, as fp16 and for one size."""
+    def _parsed(self, network: Any) -> Any:
+        """The parser that has filled ``network`` from the model file, as fp16."""
         parser = self._trt.OnnxParser(network, self._log)
         missing: BackendUnavailable | None = None
         try:
-            data = half_model(self._path, size)
+            data = half_model(self._path)
         except BackendUnavailable as error:  # a file that is fp16 already needs no onnx
             data, missing = self._path.read_bytes(), error
         if not parser.parse(data):
@@ -118,36 +116,14 @@ class EngineMaker:
         return parser
 
     def _config(self, builder: Any, size: tuple[int, int], batches: tuple[int, ...]) -> Any:
-        """How to build: memory, one profile (or one a batch, all alike), and what older versions must be told."""
-        trt = self._trt
+        """Memory, and one profile that the contexts of all batches share."""
         config = builder.create_builder_config()
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+        config.set_memory_pool_limit(self._trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+        profile = builder.create_optimization_profile()
         most = (batches[-1], 3, *size)
-        for _ in batches if major(trt) < TYPED else batches[:1]:
-            profile = builder.create_optimization_profile()
-            # The largest is the one that kernels are chosen for.
-            profile.set_shape("images", (1, 3, *size), most, most)
-            config.add_optimization_profile(profile)
-        if major(trt) < TYPED:
-            config.set_flag(trt.BuilderFlag.FP16)
-            if self._facts.precision == "int8":
-                config.set_flag(trt.BuilderFlag.INT8)
-            foreign = sum(1 << int(getattr(trt.TacticSource, part)) for part in ("CUBLAS", "CUBLAS_LT", "CUDNN"))
-            config.set_tactic_sources(config.get_tactic_sources() & ~foreign)  # works where they are not installed
+        profile.set_shape("images", (1, 3, *size), most, most)  # kernels are chosen for the largest batch
+        config.add_optimization_profile(profile)
         return config
-
-
-def major(trt: Any) -> int:
-    """The first number of its version."""
-    return int(trt.__version__.split(".")[0])
-
-
-def network_flags(trt: Any) -> int:
-    """The flag without which a version would not keep the file's types, or its batch."""
-    if major(trt) > TYPED:
-        return 0
-    name = "EXPLICIT_BATCH" if major(trt) < TYPED else "STRONGLY_TYPED"
-    return 1 << int(getattr(trt.NetworkDefinitionCreationFlag, name))
 
 
 def make_logger(trt: Any) -> Any:
@@ -175,9 +151,7 @@ def make_logger(trt: Any) -> Any:
 
 
 def make_monitor(trt: Any, name: str) -> Any:
-    """How far a build is, in a few lines of the log; None where TensorRT does not tell."""
-    if not hasattr(trt, "IProgressMonitor"):
-        return None
+    """An ``IProgressMonitor`` that logs how far a build is, in a few lines."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         """Follows the outermost phases."""

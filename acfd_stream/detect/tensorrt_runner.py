@@ -1,4 +1,4 @@
-"""Networks by TensorRT 10 and 11, and 8.5 for GPU machines that have only that; the only file that imports it.
+"""Networks by TensorRT 10 and 11; the only file that imports it.
 
 An engine is built for a size when that first comes: height and width are fixed, the batch is one … the config's. All
 batches share one choice of kernels, that for the largest, so that a picture's scores do not depend on how many come
@@ -6,16 +6,11 @@ together. Every batch has a context and a CUDA graph of its own over the same me
 
 What differs between versions, as their Python bindings have it:
 
-| | 8.5 | 10 | 11 |
+| | 10.0 | 10.16 | 11 |
 |---|---|---|---|
-| types of the ONNX file are kept | a wish: flag FP16 lets the builder choose | flag STRONGLY_TYPED | always |
-| explicit batch | flag EXPLICIT_BATCH | always | always |
-| contexts that share a profile | no: a profile a context, all alike | yes | yes |
-| contexts without memory | create_execution_context_without_device_memory | USER_MANAGED | USER_MANAGED |
-| giving them memory | device_memory | device_memory, set_device_memory | set_device_memory |
+| types of the ONNX file are kept | flag STRONGLY_TYPED | flag STRONGLY_TYPED | always |
+| giving contexts their memory | device_memory | device_memory, set_device_memory | set_device_memory |
 | its size | device_memory_size | device_memory_size, _v2 | device_memory_size_v2 |
-| progress of a build | no | IProgressMonitor | IProgressMonitor |
-| quantised layers in the file (QDQ) | flag INT8 | as typed | as typed |
 """
 
 from __future__ import annotations
@@ -30,18 +25,18 @@ from typing import Any
 import numpy as np
 
 from acfd_stream.config import DetectConfig, cache_dir
-from acfd_stream.detect.device import Array, DeviceOps, Program
+from acfd_stream.detect.device import Array, DeviceOps, Program, address_of
 from acfd_stream.detect.engine_cache import EngineCache
 from acfd_stream.detect.half_graph import arithmetic
-from acfd_stream.detect.runner import EngineFacts, ModelSpec, check_interface
+from acfd_stream.detect.runner import EngineFacts, ModelSpec, check_interface, check_output
 from acfd_stream.detect.tensorrt_engine import EngineMaker
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import anchor_count
 
 _log = logging.getLogger(__name__)
 
-OLDEST = (8, 5)
-"""First version whose contexts take tensors by name."""
+OLDEST = (10, 0)
+"""First version that keeps the types of the file and whose contexts share a profile."""
 
 
 class TensorRTNetwork:
@@ -95,10 +90,7 @@ class TensorRTNetwork:
         is_old = not hasattr(engine, "device_memory_size_v2")
         size = int(engine.device_memory_size if is_old else engine.device_memory_size_v2)
         memory = self._ops.empty((max(size, 256),), np.uint8)
-        return [
-            _TensorRTProgram(self, engine, min(place, engine.num_optimization_profiles - 1), batch, buffers, memory)
-            for place, batch in enumerate(batches)
-        ]
+        return [_TensorRTProgram(self, engine, batch, buffers, memory) for batch in batches]
 
     def close(self) -> None:
         """Free the engines that nobody has bound; a second call does nothing."""
@@ -106,25 +98,21 @@ class TensorRTNetwork:
             self._engines.clear()
             self._is_closed = True
 
-    def bind(self, engine: Any, profile: int, batch: int, buffers: dict[str, Array], memory: Array) -> Any:
+    def bind(self, engine: Any, batch: int, buffers: dict[str, Array], memory: Array) -> Any:
         """A context for ``batch`` pictures over ``buffers``, working in ``memory``."""
         shape = (batch, *buffers["images"].shape[1:])
         place = f"{shape[2]}×{shape[3]} in batches of {batch}"
-        if hasattr(self._trt, "ExecutionContextAllocationStrategy"):
-            context = engine.create_execution_context(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
-        else:
-            context = engine.create_execution_context_without_device_memory()
+        context = engine.create_execution_context(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if context is None:
             raise self._maker.failure(place)
-        address, size = _address(memory), int(memory.nbytes)
+        address, size = address_of(memory), int(memory.nbytes)
         if hasattr(context, "set_device_memory"):
             context.set_device_memory(address, size)
         else:
             context.device_memory = address
-        is_bound = profile == 0 or context.set_optimization_profile_async(profile, self._ops.stream)
-        is_bound = is_bound and context.set_input_shape("images", shape)
+        is_bound = context.set_input_shape("images", shape)
         for name, buffer in buffers.items():
-            is_bound = is_bound and context.set_tensor_address(name, _address(buffer))
+            is_bound = is_bound and context.set_tensor_address(name, address_of(buffer))
         if not is_bound:
             raise self._maker.failure(place)
         return context
@@ -163,13 +151,8 @@ class TensorRTNetwork:
         names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         check_interface(self._path, inputs, set(names) - set(inputs))
-        for name, trailing in (("scores", ()), ("deltas", (4,))):
-            shape = tuple(context.get_tensor_shape(name))
-            if shape[1:] != (anchors, *trailing):
-                raise RunnerError(
-                    f"the network gives {name} {[1, *shape[1:]]} where the strides that its file "
-                    f"names have {anchors} anchors"
-                )
+        for name in ("scores", "deltas"):
+            check_output(name, context.get_tensor_shape(name), anchors)
         for name, dtype in (("images", trt.float16), ("scores", trt.float32), ("deltas", trt.float32)):
             if engine.get_tensor_dtype(name) != dtype:
                 raise RunnerError(
@@ -181,17 +164,11 @@ class _TensorRTProgram:
     """The network for one batch over its buffers; holds all that the captured graph reads."""
 
     def __init__(
-        self,
-        network: TensorRTNetwork,
-        engine: Any,
-        profile: int,
-        batch: int,
-        buffers: dict[str, Array],
-        memory: Array,
+        self, network: TensorRTNetwork, engine: Any, batch: int, buffers: dict[str, Array], memory: Array
     ) -> None:
         height, width = buffers["images"].shape[2:]
         anchors = anchor_count((height, width), network.spec.anchors)
-        context = network.bind(engine, profile, batch, buffers, memory)
+        context = network.bind(engine, batch, buffers, memory)
         network.check_outputs(engine, context, anchors)
         place = f"{height}×{width} in batches of {batch}"
         network.settle(context, place, buffers["scores"])
@@ -216,10 +193,3 @@ def import_tensorrt() -> Any:
     if version < OLDEST:
         raise BackendUnavailable(f"TensorRT must be at least {OLDEST[0]}.{OLDEST[1]}, got {tensorrt.__version__}")
     return tensorrt
-
-
-def _address(array: Array) -> int:
-    """Where an array lies: on a GPU, or on the host where tests stand in for one."""
-    if isinstance(array, np.ndarray):
-        return int(array.ctypes.data)
-    return int(array.__cuda_array_interface__["data"][0])

@@ -32,14 +32,14 @@ _ROUNDS = 40
 
 
 def run(rig: Rig, record: Recorder) -> None:
-    """Rows of torch's runner; saves its outputs for comparison with TensorRT."""
+    """Rows of ONNX Runtime's runner; saves its outputs for comparison with TensorRT."""
     with opened(rig) as (gpu, size):
         seconds, _ = network_seconds(rig, gpu, size)
         batch, about = gpu.config.batch, about_network(gpu, size)
-        record.row("gpu_torch_batch", seconds, **about)
-        record.row("gpu_torch_fps", [batch / value for value in seconds], "fps", **about)
+        record.row("gpu_onnxruntime_batch", seconds, **about)
+        record.row("gpu_onnxruntime_fps", [batch / value for value in seconds], "fps", **about)
         work = batch * GFLOP * 1e9 / matrix_rate(rig)
-        record.row("gpu_torch_share", [work / value for value in seconds], "share", **about)
+        record.row("gpu_onnxruntime_share", [work / value for value in seconds], "share", **about)
         WORK.mkdir(parents=True, exist_ok=True)
         np.savez(WORK / "outputs.npz", **known_outputs(gpu, size))
 
@@ -54,13 +54,13 @@ def convolutions(rig: Rig, record: Recorder) -> None:
 
 
 def scales(rig: Rig, record: Recorder) -> None:
-    """Rows of the whole path at three scales, with torch."""
+    """Rows of the whole path at three scales, with ONNX Runtime."""
     three_scales(rig, record, model_path(rig), "gpu_three_scales")
 
 
 @contextmanager
 def opened(rig: Rig) -> Iterator[tuple[Any, tuple[int, int]]]:
-    """acfd-51 with torch, and the measured size."""
+    """acfd-51 with ONNX Runtime, and the measured size."""
     gpu = open_network(rig, model_path(rig))
     try:
         yield gpu, rig.scaled((640, 640), (64, 64))
@@ -96,13 +96,13 @@ def model_path(rig: Rig) -> Path:
 
 
 def open_network(rig: Rig, path: Path, batch: int = 16) -> Any:
-    """Open with torch, on the ops of the rig."""
+    """Open with ONNX Runtime, on the ops of the rig."""
     from acfd_stream.detect.device import GpuNetwork
+    from acfd_stream.detect.onnxruntime_runner import CPU, CUDA, OnnxRuntimeNetwork
     from acfd_stream.detect.runner import read_spec
-    from acfd_stream.detect.torch_runner import TorchNetwork
 
     config = DetectConfig(size=640, batch=rig.scaled(batch, 2), score_threshold=PASSING)
-    network = TorchNetwork(path, read_spec(path), rig.device, None if rig.is_rehearsal else rig.ops)
+    network = OnnxRuntimeNetwork(path, read_spec(path), rig.ops, config, CPU if rig.is_rehearsal else CUDA)
     return GpuNetwork(network, rig.ops, config)
 
 
@@ -158,8 +158,8 @@ def _record_convolutions(rig: Rig, record: Recorder, launch: Callable[[], None],
     whole = sum(us for _, us in kernels)
     top = sorted(kernels, key=lambda entry: -entry[1])[:12]
     listed = [f"{us / whole:.3f} {name[:90]}" for name, us in top]
-    record.row("gpu_torch_conv_part", [ours / whole], "share", **about, kernels=listed)
-    record.row("gpu_torch_conv_share", [work / (ours / repeats / 1e6)], "share", **about)
+    record.row("gpu_onnxruntime_conv_part", [ours / whole], "share", **about, kernels=listed)
+    record.row("gpu_onnxruntime_conv_share", [work / (ours / repeats / 1e6)], "share", **about)
 
 
 def _device_us(entry: Any) -> float:

@@ -1,4 +1,4 @@
-"""acfd-51 with TensorRT: builds the engine, compares it with torch's outputs, measures. Also runs in Python 3.10."""
+"""acfd-51 with TensorRT: builds the engine, compares it with ONNX Runtime, measures. Also runs in Python 3.10."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def _kept_matrix_rate(record: Recorder) -> float | None:
 
 
 def _compare(record: Recorder, gpu: Any, size: tuple[int, int], about: dict[str, Any]) -> None:
-    """Difference of the outputs from torch's on the same pictures."""
+    """Difference of the outputs from ONNX Runtime's on the same pictures."""
     kept = WORK / "outputs.npz"
     if not kept.exists():
-        print("  there are no torch outputs to compare with", flush=True)
+        print("  there are no outputs of ONNX Runtime to compare with", flush=True)
         return
     found = known_outputs(gpu, size)
     with np.load(kept) as expected:
@@ -78,4 +78,4 @@ def _compare(record: Recorder, gpu: Any, size: tuple[int, int], about: dict[str,
         }
     record.row("gpu_tensorrt_error", [max(errors.values())], "ratio", **about, errors=errors, bound=MOST_ERROR)
     if not max(errors.values()) <= MOST_ERROR:
-        raise AssertionError(f"TensorRT's outputs are not torch's: {errors}")
+        raise AssertionError(f"TensorRT's outputs are not ONNX Runtime's: {errors}")

@@ -1,6 +1,6 @@
-"""TensorRT's Python API as the runner uses it, in the shapes of versions 8.5, 10 and 11, run by OpenVINO on the CPU.
+"""TensorRT's Python API as the runner uses it, in the shapes of versions 10 and 11, run by OpenVINO on the CPU.
 
-Which classes and members a version has was read off the real bindings: 8.5.3.1, 10.0.1, 10.16.1.11 and 11.4.0.106,
+Which classes and members a version has was read off the real bindings: 10.0.1, 10.16.1.11 and 11.4.0.106,
 whose wheels load without a GPU over stand-ins for their libraries. What a version does not have is an AttributeError
 here too. The engine is a pickle of the model and of what it was built with; its manners are TensorRT's: what fails
 answers False or None and says why to the logger, shapes outside the profile are refused, and an engine of another
@@ -20,7 +20,7 @@ import onnx
 
 from tests.detect.stand_in_gpu import STREAMS
 
-VERSIONS = ("8.5.3.1", "10.0.1", "10.16.1.11", "11.4.0.106")
+VERSIONS = ("10.0.1", "10.16.1.11", "11.4.0.106")
 TYPES = {onnx.TensorProto.FLOAT16: "HALF", onnx.TensorProto.FLOAT: "FLOAT"}
 NUMPY = {"HALF": np.float16, "FLOAT": np.float32}
 
@@ -52,15 +52,12 @@ def make_tensorrt(version: str, *, has_gpu: bool = True) -> SimpleNamespace:
     trt.float16, trt.float32 = trt.DataType.HALF, trt.DataType.FLOAT
     trt.TensorIOMode = enum.IntEnum("TensorIOMode", ["NONE", "INPUT", "OUTPUT"], start=0)
     trt.MemoryPoolType = enum.IntEnum("MemoryPoolType", ["WORKSPACE", "DLA_MANAGED_SRAM"], start=0)
-    flags = {8: ["EXPLICIT_BATCH", "EXPLICIT_PRECISION"], 10: ["EXPLICIT_BATCH", "STRONGLY_TYPED"]}
-    trt.NetworkDefinitionCreationFlag = enum.IntEnum("Flag", flags.get(major, ["STRONGLY_TYPED"]), start=0)
+    flags = ["EXPLICIT_BATCH", "STRONGLY_TYPED"] if major == 10 else ["STRONGLY_TYPED"]
+    trt.NetworkDefinitionCreationFlag = enum.IntEnum("Flag", flags, start=0)
     trt.BuilderFlag = enum.IntEnum("BuilderFlag", ["FP16", "INT8", "TF32"] if major < 11 else ["TF32"], start=0)
-    foreign = ["CUBLAS", "CUBLAS_LT", "CUDNN"] if major < 11 else []
-    trt.TacticSource = enum.IntEnum("Source", [*foreign, "EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"], start=0)
-    if major >= 10:
-        strategies = ["STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED"]
-        trt.ExecutionContextAllocationStrategy = enum.IntEnum("Strategy", strategies, start=0)
-        trt.IProgressMonitor = IProgressMonitor
+    strategies = ["STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED"]
+    trt.ExecutionContextAllocationStrategy = enum.IntEnum("Strategy", strategies, start=0)
+    trt.IProgressMonitor = IProgressMonitor
     trt.Builder = lambda logger: Builder(trt, logger)
     trt.Runtime = lambda logger: Runtime(trt, logger)
     trt.OnnxParser = OnnxParser
@@ -77,8 +74,8 @@ class Builder:
 
     def create_network(self, flags: int = 0) -> SimpleNamespace:
         names = [flag.name for flag in self.trt.NetworkDefinitionCreationFlag if flags >> flag & 1]
-        assert self.trt.__version__.startswith("11") or names, "an implicit batch, or types that are not kept"
-        return SimpleNamespace(model=None, trt=self.trt, is_typed="EXPLICIT_BATCH" not in names)
+        assert names == ["STRONGLY_TYPED"], "types that are not kept"
+        return SimpleNamespace(model=None, trt=self.trt)
 
     def create_builder_config(self) -> Any:
         return BuilderConfig(self.trt)
@@ -113,16 +110,13 @@ class Profile:
 
 
 class BuilderConfig:
-    """``progress_monitor`` is there from version 10 on."""
-
     def __init__(self, trt: Any) -> None:
-        self.trt, self.profiles, self.flags, self.monitor, self.sources = trt, [], set(), None, 0b11111
+        self.trt, self.profiles, self.flags, self.monitor = trt, [], set(), None
         self.timings: Any = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "progress_monitor":
             assert value.is_bound
-            assert hasattr(self.trt, "IProgressMonitor")
             name = "monitor"
         object.__setattr__(self, name, value)
 
@@ -148,13 +142,6 @@ class BuilderConfig:
         assert flag in self.trt.BuilderFlag
         self.flags.add(flag.name)
 
-    def get_tactic_sources(self) -> int:
-        return self.sources
-
-    def set_tactic_sources(self, sources: int) -> bool:
-        self.sources = sources
-        return True
-
 
 class OnnxParser:
     def __init__(self, network: Any, logger: Any) -> None:
@@ -175,9 +162,6 @@ class OnnxParser:
             self.reasons.append(str(error).splitlines()[0])
             return False
         trt, graph = self.network.trt, model.graph
-        if trt.__version__.startswith("8"):  # its parser reads neither, and says nothing
-            misread = [node.op_type for node in graph.node if node.op_type in ("ReduceMean", "Shape")]
-            assert misread == [], f"TensorRT 8.5 misreads {misread}"
         self.network.model = model
         inputs = [
             SimpleNamespace(name=entry.name, dtype=trt.DataType[TYPES[entry.type.tensor_type.elem_type]], shape=None)
@@ -213,8 +197,7 @@ class Engine:
 
         self.trt, self.plan, self.logger = trt, plan, logger
         self.names = ["images", "scores", "deltas"]
-        self.num_io_tensors, self.num_optimization_profiles = 3, len(plan["profiles"])
-        self.taken: set[int] = set()  # profiles that a context has
+        self.num_io_tensors = 3
         self.runs: dict[tuple[int, ...], Any] = {}
         self.model = openvino.Core().read_model(plan["model"])
         if trt.__version__.startswith("11"):
@@ -223,9 +206,6 @@ class Engine:
             self.device_memory_size = 1000
             if trt.__version__.startswith("10.16"):
                 self.device_memory_size_v2 = 1000
-            self.create_execution_context_without_device_memory = lambda: Context(self)
-        if not trt.__version__.startswith("8"):
-            self.create_execution_context = self._managed
 
     def compiled(self, shape: tuple[int, ...]) -> Any:
         """The network for one picture of ``shape``; contexts of a size share it."""
@@ -238,7 +218,7 @@ class Engine:
             self.runs[shape] = openvino.Core().compile_model(model, "CPU", settings)
         return self.runs[shape]
 
-    def _managed(self, strategy: Any) -> Any:
+    def create_execution_context(self, strategy: Any) -> Any:
         assert strategy.name == "USER_MANAGED"
         return Context(self)
 
@@ -254,9 +234,9 @@ class Engine:
 
 class Context:
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.memory, self.profile, self.addresses = engine, 0, 0, {}
+        self.engine, self.memory, self.addresses = engine, 0, {}
         self.shape: tuple[int, ...] = ()
-        if not engine.trt.__version__.startswith(("8", "10.0")):
+        if not engine.trt.__version__.startswith("10.0"):
             self.set_device_memory = self._set_device_memory
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -266,18 +246,11 @@ class Context:
         assert size >= 1000
         self.memory = address
 
-    def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
-        assert stream in STREAMS
-        self.profile = profile
-        return profile < self.engine.num_optimization_profiles
-
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        low, _, high = self.engine.plan["profiles"][self.profile][name]
-        is_taken = self.profile in self.engine.taken and self.engine.trt.__version__.startswith("8")
-        if is_taken or not all(least <= given <= most for least, given, most in zip(low, shape, high, strict=True)):
-            self.engine.logger.log(Severity.ERROR, f"profile {self.profile} does not take {shape}, or is taken")
+        low, _, high = self.engine.plan["profiles"][0][name]
+        if not all(least <= given <= most for least, given, most in zip(low, shape, high, strict=True)):
+            self.engine.logger.log(Severity.ERROR, f"the profile does not take {shape}")
             return False
-        self.engine.taken.add(self.profile)
         self.compiled = self.engine.compiled(shape[1:])
         self.shape = tuple(shape)
         return True

@@ -16,10 +16,10 @@ from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import open_network
 from acfd_stream.detect.device_sizes import NetworkSizes
 from acfd_stream.detect.engine_cache import EngineCache
+from acfd_stream.detect.onnxruntime_runner import CPU, OnnxRuntimeNetwork
 from acfd_stream.detect.precision import twin_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, Runner, check_finite, check_images, read_spec
 from acfd_stream.detect.tensorrt_runner import TensorRTNetwork
-from acfd_stream.detect.torch_runner import TorchNetwork
 from acfd_stream.ops.anchors import anchor_count
 from acfd_stream.ops.cuda import CudaOps
 from acfd_stream.types import FloatArray
@@ -91,9 +91,10 @@ def kernels_on_cpu() -> CudaOps:
     return CudaOps(CpuDevice(block_threads=128))
 
 
-def torch_on_cpu(model: Path, config: DetectConfig = BATCH, ops: Any = None) -> GpuNetwork:
-    """The network by torch in float32, on a GPU's stand-in."""
-    return GpuNetwork(TorchNetwork(model, read_spec(model), "cpu"), ops or StandInOps(), config)
+def onnxruntime_on_cpu(model: Path, config: DetectConfig = BATCH, ops: Any = None) -> GpuNetwork:
+    """The network by ONNX Runtime in float32 on the CPU, on a stand-in for a GPU."""
+    ops = ops or StandInOps()
+    return GpuNetwork(OnnxRuntimeNetwork(model, read_spec(model), ops, config, CPU), ops, config)
 
 
 def fake_tensorrt(
@@ -113,8 +114,8 @@ def open_by(name: str, model: Path) -> Runner:
         return open_runner(model, "cpu", DetectConfig(threads=2))
     if name == "openvino int8":
         return open_runner(write_tiny_twin(model, twin_of(model)), "cpu", DetectConfig(threads=2))
-    if name == "torch on the CPU":
-        return DeviceRunner(torch_on_cpu(model))
+    if name == "ONNX Runtime on the CPU":
+        return DeviceRunner(onnxruntime_on_cpu(model))
     if name == "cuda":
         return open_runner(model, "cuda", BATCH)
     return DeviceRunner(fake_tensorrt(model, make_tensorrt(name.split()[-1])))
@@ -123,7 +124,7 @@ def open_by(name: str, model: Path) -> Runner:
 RUNNERS: list[Any] = [
     "openvino",
     "openvino int8",
-    "torch on the CPU",
+    "ONNX Runtime on the CPU",
     *(f"fake TensorRT {version}" for version in (VERSIONS[0], VERSIONS[-1])),
     pytest.param("cuda", marks=pytest.mark.gpu),
 ]

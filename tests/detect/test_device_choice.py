@@ -7,6 +7,8 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +16,12 @@ from typing import Any
 import pytest
 
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect import device_choice, tensorrt_runner
+from acfd_stream.detect import device_choice, runners, tensorrt_runner
 from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import GpuStatus, gpu_status, open_network
-from acfd_stream.detect.torch_runner import TorchNetwork
+from acfd_stream.detect.runner import EngineFacts
+from acfd_stream.detect.runners import RunnerEntry, first_usable
 from acfd_stream.errors import BackendUnavailable, ConfigError
 from tests.detect.fake_tensorrt import make_tensorrt
 from tests.detect.stand_in_gpu import StandInOps
@@ -29,13 +32,19 @@ BARE = GpuStatus(True, "CuPy cannot be loaded; install it with: pip install 'acf
 USABLE = GpuStatus(True)
 
 
+def use_tensorrt(monkeypatch: pytest.MonkeyPatch, load: Callable[[], Any]) -> None:
+    monkeypatch.setattr(tensorrt_runner, "import_tensorrt", load)
+    first, *rest = runners.GPU_RUNNERS
+    monkeypatch.setattr(device_choice, "GPU_RUNNERS", [replace(first, check=load), *rest])
+
+
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> StandInOps:
     """A machine whose GPU is the stand-in, with a TensorRT that is the fake."""
     stand_in = StandInOps()
     monkeypatch.setattr(device_choice, "gpu_status", lambda: USABLE)
     monkeypatch.setattr("acfd_stream.ops.cuda.open_ops", lambda: stand_in)
-    monkeypatch.setattr(tensorrt_runner, "import_tensorrt", lambda: make_tensorrt("11.4.0.106"))
+    use_tensorrt(monkeypatch, lambda: make_tensorrt("11.4.0.106"))
     return stand_in
 
 
@@ -84,25 +93,35 @@ def test_a_gpu_that_can_be_used_is_used(tiny_model: Path, cuda: StandInOps, devi
     assert cuda.is_closed
 
 
-def test_without_tensorrt_torch_is_taken_and_said(
+def missing() -> None:
+    raise BackendUnavailable("TensorRT cannot be loaded")
+
+
+def test_without_tensorrt_onnxruntime_runs_the_network_and_the_log_says_so(
     tiny_model: Path, cuda: StandInOps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def missing() -> None:
-        raise BackendUnavailable("TensorRT cannot be loaded")
-
-    monkeypatch.setattr(tensorrt_runner, "import_tensorrt", missing)
-    taken = TorchNetwork(tiny_model, device_choice.read_spec(tiny_model), "cpu")
-    monkeypatch.setattr("acfd_stream.detect.torch_runner.TorchNetwork", lambda *_: taken)
+    taken: Any = SimpleNamespace(facts=EngineFacts("onnxruntime", "f16", "1"))
+    entries = [RunnerEntry("tensorrt", missing, missing), RunnerEntry("onnxruntime", lambda: None, lambda *_: taken)]
+    monkeypatch.setattr(device_choice, "GPU_RUNNERS", entries)
     opened = open_network(tiny_model, "cuda", DetectConfig())
     assert isinstance(opened, GpuNetwork)
     assert opened.network is taken
-    assert "torch runs the network, TensorRT would be faster: TensorRT cannot be loaded" in caplog.messages
+    assert "onnxruntime runs the network, tensorrt would be faster: TensorRT cannot be loaded" in caplog.messages
+
+
+def test_without_any_runner_every_reason_is_given() -> None:
+    def no_onnxruntime() -> None:
+        raise BackendUnavailable("onnxruntime cannot be loaded")
+
+    entries = [RunnerEntry(name, check, lambda: None) for name, check in (("a", missing), ("b", no_onnxruntime))]
+    with pytest.raises(BackendUnavailable, match="TensorRT cannot be loaded; onnxruntime cannot be loaded"):
+        first_usable(entries)
 
 
 def test_a_gpu_that_is_let_down_by_the_network_is_given_back(
     tiny_model: Path, cuda: StandInOps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tensorrt_runner, "import_tensorrt", lambda: make_tensorrt("11.4.0.106", has_gpu=False))
+    use_tensorrt(monkeypatch, lambda: make_tensorrt("11.4.0.106", has_gpu=False))
     with pytest.raises(Exception, match="CUDA initialization failure"):
         Detector.open(tiny_model, "cuda")
     assert cuda.is_closed

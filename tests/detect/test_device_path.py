@@ -21,7 +21,7 @@ from acfd_stream.detect.runner import read_spec
 from acfd_stream.errors import RunnerError, ShapeError
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Detections, Picture, PixelFormat
-from tests.detect.openers import DeviceRunner, kernels_on_cpu, torch_on_cpu
+from tests.detect.openers import DeviceRunner, kernels_on_cpu, onnxruntime_on_cpu
 from tests.detect.stand_in_gpu import StandInOps
 from tests.detect.tiny_model import white_square, write_tiny_model
 
@@ -31,7 +31,7 @@ VIEW = Letterbox((64, 64), (64, 64), (64, 64))
 
 @pytest.fixture
 def path(tiny_model: Path) -> Iterator[DevicePath]:
-    found = DevicePath(torch_on_cpu(tiny_model, CONFIG))
+    found = DevicePath(onnxruntime_on_cpu(tiny_model, CONFIG))
     yield found
     found.close()
 
@@ -77,8 +77,8 @@ def test_it_gives_what_the_path_of_the_cpu_gives(
     tiny_model: Path, config: DetectConfig, make_ops: Callable[[], Any]
 ) -> None:
     on_gpu, on_cpu = (
-        DevicePath(torch_on_cpu(tiny_model, config, make_ops())),
-        HostPath(DeviceRunner(torch_on_cpu(tiny_model, config)), config),
+        DevicePath(onnxruntime_on_cpu(tiny_model, config, make_ops())),
+        HostPath(DeviceRunner(onnxruntime_on_cpu(tiny_model, config)), config),
     )
     got, expected = on_gpu.see(MIXED), on_cpu.see(MIXED)
     assert_same([found for found, _ in got], [found for found, _ in expected])
@@ -115,7 +115,7 @@ def test_a_picture_that_is_refused_harms_no_later_one(path: DevicePath) -> None:
 
 
 def test_a_closed_path_says_so(tiny_model: Path) -> None:
-    gpu = torch_on_cpu(tiny_model, CONFIG)
+    gpu = onnxruntime_on_cpu(tiny_model, CONFIG)
     path = DevicePath(gpu)
     path.see(MIXED[:1])
     path.close()
@@ -135,7 +135,7 @@ def test_more_sizes_than_are_kept_give_what_they_gave_before(path: DevicePath) -
 def test_sizes_that_are_there_go_on_while_another_is_compiled(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu = torch_on_cpu(tiny_model, CONFIG)
+    gpu = onnxruntime_on_cpu(tiny_model, CONFIG)
     path = DevicePath(gpu)
     expected = path.see(MIXED[:1])[0][0]
     compiling, go_on = threading.Event(), threading.Event()
@@ -218,4 +218,4 @@ def test_a_network_that_does_not_give_the_same_twice_is_refused(tiny_model: Path
 def test_broken_weights_are_seen_before_the_first_picture(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "broken.onnx", channel_weights=(float("nan"), 0.0, 0.0))
     with pytest.raises(RunnerError, match="model tiny gives numbers that are not finite"):
-        DevicePath(torch_on_cpu(model, CONFIG)).see(MIXED[:1])
+        DevicePath(onnxruntime_on_cpu(model, CONFIG)).see(MIXED[:1])

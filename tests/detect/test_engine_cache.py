@@ -22,7 +22,7 @@ KEY = EngineKey("digest", "10.16.1.11", "NVIDIA H200 9.0", "f16", (288, 512), (1
         {"precision": "int8"},
         {"size": (512, 288)},
         {"batches": (1, 2, 4, 8)},
-        {"build": 2},
+        {"build": 1},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -103,7 +103,7 @@ def test_threads_that_share_a_picture_change_no_bit(precision: str) -> None:
     path, twin = find_model("acfd-n"), find_twin("acfd-n")
     config = DetectConfig(threads=2, precision=precision)
     apart = open_network(path, "cpu", config, twin)
-    together = apart.gathered(2)
+    together = apart.for_latency(2)
     assert together is not None
     assert (apart.concurrency, together.concurrency) == (2, 1)
     images = noise(1, 160, 256, 3)
@@ -115,7 +115,7 @@ def test_threads_that_share_a_picture_change_no_bit(precision: str) -> None:
 
 def test_nothing_is_gathered_where_there_is_one_thread(tiny_model: Path) -> None:
     alone = open_network(tiny_model, "cpu", DetectConfig(threads=1))
-    assert alone.gathered(2) is None
+    assert alone.for_latency(2) is None
     alone.close()
 
 
@@ -196,7 +196,7 @@ def test_a_closed_runner_says_so(runner: Runner) -> None:
 
 def test_it_says_what_it_runs_on(runner: Runner) -> None:
     facts = runner.facts
-    assert facts.backend in ("openvino", "torch", "tensorrt")
+    assert facts.backend in ("openvino", "onnxruntime", "tensorrt")
     assert facts.precision in ("f32", "bf16", "f16", "int8")
     assert not facts.is_fallback
     assert facts.description.startswith(f"{facts.backend} {facts.version}, {facts.device}")

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from acfd_stream.detect.detector import find_model
 from acfd_stream.detect.half_graph import arithmetic, half_model
-from acfd_stream.detect.onnx_graph import read_graph
+from acfd_stream.detect.onnx_graph import load_model
 from acfd_stream.errors import RunnerError
 from tests.detect.tiny_model import write_tiny_model
 
@@ -89,47 +89,6 @@ def test_it_gives_what_the_model_gives(model_path: Path) -> None:
     assert np.abs(got[1] - expected[1]).max() < deltas_tolerance(expected[1])
 
 
-SHAPES = {"Shape", "ReduceMean", "Squeeze", "Div"}
-
-
-def test_for_one_size_no_shapes_are_left_to_work_out() -> None:
-    path, size = find_model("acfd-n"), (96, 160)
-    open_one, settled = halved(path), onnx.load_model_from_string(half_model(path, size))
-    onnx.checker.check_model(settled, full_check=True)
-    assert SHAPES - {"ReduceMean"} <= {node.op_type for node in open_one.graph.node}
-    assert {node.op_type for node in settled.graph.node} & SHAPES == set()
-    weights = {tensor.name for tensor in settled.graph.initializer}
-    assert all(node.input[1] in weights for node in settled.graph.node if node.op_type in ("Reshape", "Slice"))
-    for count in (1, 3):
-        images = np.random.default_rng(count).standard_normal((count, 3, *size)).astype(np.float16)
-        for got, expected in zip(run(settled, images), run(open_one, images), strict=True):
-            assert np.array_equal(got, expected)
-
-
-def test_settling_keeps_a_network_without_shapes_as_it_is(tiny_model: Path) -> None:
-    settled = onnx.load_model_from_string(half_model(tiny_model, (64, 64)))
-    images = np.zeros((2, 3, 64, 64), np.float16)
-    assert np.array_equal(run(settled, images)[0], run(halved(tiny_model), images)[0])
-
-
-def test_a_network_that_counts_its_pictures_cannot_be_settled(tmp_path: Path, tiny_model: Path) -> None:
-    model: Any = onnx.load(tiny_model)
-    nodes = [
-        helper.make_node("Shape", ["images"], ["count"], start=0, end=1),
-        helper.make_node("Cast", ["count"], ["share"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["column", "share"], ["more"]),
-    ]
-    last = model.graph.node[-1]
-    last.input[0] = "more"
-    kept = [*model.graph.node[:-1], *nodes, last]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    onnx.save(model, tmp_path / "counting.onnx")
-    assert len(half_model(tmp_path / "counting.onnx")) > 1000
-    with pytest.raises(RunnerError, match="uses the number of pictures for more than the shape"):
-        half_model(tmp_path / "counting.onnx", (64, 64))
-
-
 def test_a_model_of_fp16_is_left_alone(tmp_path: Path, tiny_model: Path) -> None:
     once = half_model(tiny_model)
     (tmp_path / "half.onnx").write_bytes(once)
@@ -184,7 +143,7 @@ def test_a_float_that_is_asked_for_stays_float(tmp_path: Path) -> None:
     assert types["sum"] == types["scores"] == TensorProto.FLOAT
 
 
-def test_a_graph_is_read_with_constants_as_weights(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_constant_becomes_a_weight(tmp_path: Path, tiny_model: Path) -> None:
     model: Any = onnx.load(tiny_model)
     value = numpy_helper.from_array(np.array([2], np.int64), "value")
     kept = [tensor for tensor in model.graph.initializer if tensor.name != "last"]
@@ -192,10 +151,6 @@ def test_a_graph_is_read_with_constants_as_weights(tmp_path: Path, tiny_model: P
     model.graph.initializer.extend(kept)
     model.graph.node.insert(0, helper.make_node("Constant", [], ["last"], value=value))
     onnx.save(model, tmp_path / "constant.onnx")
-    graph = read_graph(tmp_path / "constant.onnx")
-    assert graph.weights["last"].tolist() == [2]
-    assert [node.op for node in graph.nodes] == [node.op for node in read_graph(tiny_model).nodes]
-    assert (graph.inputs, graph.outputs) == (("images",), ("scores", "deltas"))
     assert types_of(halved(tmp_path / "constant.onnx"))["last"] == TensorProto.INT64
 
 
@@ -204,7 +159,7 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, content: bytes 
     path = tmp_path / "broken.onnx"
     if content is not None:
         path.write_bytes(content)
-    for read in (half_model, read_graph):
+    for read in (half_model, load_model):
         with pytest.raises(RunnerError, match=r"model file .*broken\.onnx") as caught:
             read(path)
         assert "\n" not in str(caught.value)
