@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
+
+from cachetools import LRUCache
 
 from acfd_stream.detect.device import Faces, GpuNetwork, Mark
 from acfd_stream.detect.device_sizes import NetworkSizes
@@ -33,7 +34,7 @@ class DevicePath:
     def __init__(self, gpu: GpuNetwork) -> None:
         self._gpu = gpu
         self._sizes = NetworkSizes(gpu)
-        self._faces: OrderedDict[_Sizes, Faces] = OrderedDict()
+        self._faces: LRUCache[_Sizes, Faces] = LRUCache(COMPILED_SHAPES)
 
     @property
     def spec(self) -> ModelSpec:
@@ -107,9 +108,6 @@ class DevicePath:
                 nms_iou=config.nms_iou,
                 faces=config.faces,
             )
-        self._faces.move_to_end(sizes)
-        while len(self._faces) > COMPILED_SHAPES:
-            self._faces.popitem(last=False)
         return self._faces[sizes]
 
 

@@ -8,13 +8,13 @@ that does not give what that gives is not used, its pictures go in a larger one 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from acfd_stream.detect.device import GpuNetwork, Letterboxes, Program
@@ -121,7 +121,7 @@ class NetworkSizes:
         self.gpu = gpu
         self._stream = Lock()  # the stream, and all that is queued on it
         self._compiling = Lock()  # one at a time, while sizes that are there go on being run
-        self._sizes: OrderedDict[tuple[int, int], SizedNetwork] = OrderedDict()
+        self._sizes: LRUCache[tuple[int, int], SizedNetwork] = LRUCache(COMPILED_SHAPES)
         self._is_closed = False
 
     def prepare(self, size: tuple[int, int]) -> None:
@@ -148,9 +148,6 @@ class NetworkSizes:
         if size not in self._sizes:
             self._sizes[size] = SizedNetwork(self.gpu, size)
             _log.debug("%s is ready at %d×%d", self.gpu.network.spec.name, *size)
-        self._sizes.move_to_end(size)
-        while len(self._sizes) > COMPILED_SHAPES:
-            self._sizes.popitem(last=False)
         return self._sizes[size]
 
     def close(self) -> None:

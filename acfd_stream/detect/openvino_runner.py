@@ -12,7 +12,6 @@ import io
 import logging
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, available_cores, cache_dir
@@ -61,7 +61,7 @@ class OpenVinoRunner:
         self._path, self._config = path, config
         self._lock = threading.Lock()
         self._compiling = threading.Lock()  # one at a time, while sizes that are there go on being run
-        self._shapes: OrderedDict[tuple[int, int], _CompiledShape] = OrderedDict()
+        self._shapes: LRUCache[tuple[int, int], _CompiledShape] = LRUCache(COMPILED_SHAPES)
         openvino = import_openvino()
         _fill_type_table(openvino)
         with _translated(f"model file {path}"):
@@ -114,17 +114,13 @@ class OpenVinoRunner:
             with self._lock:
                 if self._core is not None:
                     self._shapes[size] = shape
-                while len(self._shapes) > COMPILED_SHAPES:
-                    self._shapes.popitem(last=False)
             return shape
 
     def _known(self, size: tuple[int, int]) -> _CompiledShape | None:
-        """What is compiled for ``size``, now the last one to make room."""
+        """What is compiled for ``size``, which counts as its use."""
         with self._lock:
             if self._core is None:
                 raise RunnerError(f"model {self.spec.name} is closed")
-            if size in self._shapes:
-                self._shapes.move_to_end(size)
             return self._shapes.get(size)
 
     def _settings(self) -> dict[str, Any]:

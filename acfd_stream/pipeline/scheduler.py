@@ -12,9 +12,10 @@ import logging
 import math
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
+
+from cachetools import LRUCache
 
 from acfd_stream.config import SchedulerConfig, StreamQueueConfig
 from acfd_stream.detect.runner import COMPILED_SHAPES
@@ -69,10 +70,10 @@ class Scheduler:
         self._streams: dict[StreamQueue, SharedEngine] = {}
         self._short_of_room: set[SharedEngine] = set()
         self._held_bytes = 0
-        self._ready: OrderedDict[Size, None] = OrderedDict()
+        self._ready: LRUCache[Size, None] = LRUCache(COMPILED_SHAPES)
         self._is_draining = self._is_stopped = False
         self._fault: BaseException | None = None
-        self._note_ready(view for size in self.config.warm_sizes for view in self.costs.views_of(size))
+        self._ready.update((view, None) for size in self.config.warm_sizes for view in self.costs.views_of(size))
         self._running = self._taken_batches = 0
         self._threads = [
             threading.Thread(target=self._run, args=(slot == 0,), name=f"acfd-engine-{slot}", daemon=True)
@@ -128,7 +129,7 @@ class Scheduler:
             for count in sorted({1, self.costs.file_batch}):  # what is alone may be compiled apart
                 self.engine.detect_timed([blank_picture(display_size, view_side)] * count)
         with self._lock:
-            self._note_ready(views)
+            self._ready.update(dict.fromkeys(views))
 
     def close(self, *, drain: bool = True, timeout_seconds: float = 10.0) -> None:
         """Take no more pictures and end the threads. May be called again, to break off what drains.
@@ -343,13 +344,6 @@ class Scheduler:
         if change_bytes < 0:
             for stream in self._short_of_room:
                 stream.changed.notify_all()
-
-    def _note_ready(self, views: Iterable[Size]) -> None:
-        for view in views:
-            self._ready[view] = None
-            self._ready.move_to_end(view)
-        while len(self._ready) > COMPILED_SHAPES:
-            self._ready.popitem(last=False)
 
     def _wake_all(self) -> None:
         self._work.notify_all()

@@ -7,13 +7,13 @@ element type, and the values are those that NumPy computed.
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import DTypeLike, NDArray
 
 from acfd_stream.errors import ShapeError
@@ -104,7 +104,8 @@ class PictureRecords:
 
     def __init__(self, device: Device) -> None:
         self._filters = AxisFilters(device)
-        self._made: OrderedDict[tuple[Any, ...], PictureRecord] = OrderedDict()
+        # A filter's memory goes back to a pool that gives it out again in the stream's order.
+        self._made: LRUCache[tuple[Any, ...], PictureRecord] = LRUCache(RECORDS_KEPT)
 
     def of(self, picture: Picture, planes: tuple[Array, ...], content_size: tuple[int, int]) -> PictureRecord:
         """The record of ``picture`` with its planes as they lie on the device.
@@ -124,10 +125,6 @@ class PictureRecords:
         if key not in self._made:
             _check_planes(picture, planes)
             self._made[key] = self._record(picture, planes, content_size)
-        self._made.move_to_end(key)
-        if len(self._made) > RECORDS_KEPT:
-            # A filter's memory goes back to a pool that gives it out again in the stream's order.
-            self._made.popitem(last=False)
         return self._made[key]
 
     def _record(self, picture: Picture, planes: tuple[Array, ...], content_size: tuple[int, int]) -> PictureRecord:

@@ -5,11 +5,11 @@ They have a stream of their own, so that none waits behind a network that runs o
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import cache
 from threading import Lock
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from acfd_stream.ops.anchors import Letterbox
@@ -29,7 +29,7 @@ class Previews:
         self._ops = ops
         self._lock = Lock()
         self._records = PictureRecords(ops.device)
-        self._targets: OrderedDict[tuple[tuple[int, int], tuple[int, int, int]], CudaLetterboxes] = OrderedDict()
+        self._targets: LRUCache[tuple[tuple[int, int], tuple[int, int, int]], CudaLetterboxes] = LRUCache(SIZES_KEPT)
 
     def letterbox(
         self,
@@ -58,9 +58,6 @@ class Previews:
             self._targets[key] = CudaLetterboxes(
                 self._ops.device, self._records, 1, network_size, _LEVELS, pad, is_channels_last=True
             )
-        self._targets.move_to_end(key)
-        while len(self._targets) > SIZES_KEPT:
-            self._targets.popitem(last=False)
         return self._targets[key]
 
 
