@@ -53,7 +53,7 @@ def drawn(count: int) -> list[Picture]:
 def views(pictures: Sequence[Picture], size: int, pad: tuple[int, int, int]) -> Images:
     """Network inputs [B, H, W, 3] of the pictures."""
     place = fit(FRAME, size)
-    return np.stack([ops.letterbox(picture, place.content_size, place.network_size, pad) for picture in pictures])
+    return np.stack([ops.letterbox(picture, place, pad) for picture in pictures])
 
 
 def normalised(images: Images, spec: ModelSpec) -> FloatArray:

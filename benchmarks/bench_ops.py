@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from acfd_stream import ops
-from acfd_stream.ops.anchors import AnchorSpec, anchor_count, fit
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox, anchor_count, fit
 from acfd_stream.types import ColorMatrix, Detections, FloatArray, Picture, PixelFormat
 
 PAD = (114, 114, 114)
@@ -48,7 +48,7 @@ def bench_letterbox(rounds: int) -> list[Row]:
     (height, width), content = place.network_size, place.content_size
 
     def ours() -> NDArray[np.uint8]:
-        return ops.letterbox(picture, content, (height, width), PAD)
+        return ops.letterbox(picture, place, PAD)
 
     frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")  # keeps its scaler from one round to the next
 
@@ -59,7 +59,7 @@ def bench_letterbox(rounds: int) -> list[Row]:
         view[: content[0], : content[1]] = small.to_ndarray()
         return view
 
-    expected = ops.letterbox(picture, content, (height, width), PAD, backend="reference")
+    expected = ops.letterbox(picture, place, PAD, backend="reference")
     demand(np.array_equal(ours(), expected), "letterbox differs from the reference")
     difference = float(np.abs(swscale().astype(np.int16) - expected).mean())
     samples = in_turn({"ours": ours, "swscale": swscale}, rounds)
@@ -136,13 +136,13 @@ def bench_nms(count: int, rounds: int) -> list[Row]:
     return rows
 
 
-def drawn_outputs() -> tuple[tuple[int, int], AnchorSpec, FloatArray, FloatArray]:
-    """Plausible network outputs for a 640x640 input: its size, its anchors, their scores and deltas."""
-    size, spec = (640, 640), AnchorSpec()
-    count = anchor_count(size, spec)
+def drawn_outputs() -> tuple[Letterbox, AnchorSpec, FloatArray, FloatArray]:
+    """Plausible network outputs for a 640x640 input: the view, its anchors, their scores and deltas."""
+    view, spec = Letterbox((640, 640), (640, 640), (640, 640)), AnchorSpec()
+    count = anchor_count(view.network_size, spec)
     rng = np.random.default_rng(SEED)
     scores = rng.beta(0.05, 4.0, count).astype(np.float32)
-    return size, spec, scores, rng.normal(0.0, 1.0, (count, 4)).astype(np.float32)
+    return view, spec, scores, rng.normal(0.0, 1.0, (count, 4)).astype(np.float32)
 
 
 def above(scores: FloatArray) -> int:
@@ -152,11 +152,11 @@ def above(scores: FloatArray) -> int:
 
 def bench_decode_anchors(rounds: int) -> list[Row]:
     """The 34125 anchors of a 640x640 input, of which ``above`` pass the threshold, against the NumPy reference."""
-    size, spec, scores, deltas = drawn_outputs()
+    view, spec, scores, deltas = drawn_outputs()
     about = {"anchors": len(scores), "above": above(scores)}
 
     def decoded(backend: str) -> ops.Candidates:
-        return ops.decode_anchors(scores, deltas, size, size, spec, SCORE_THRESHOLD, 1000, backend=backend)
+        return ops.decode_anchors(scores, deltas, view, spec, SCORE_THRESHOLD, 1000, backend=backend)
 
     ours, expected = decoded("cpp"), decoded("reference")
     demand(np.array_equal(ours.indices, expected.indices), "decode_anchors selects different anchors")
@@ -171,10 +171,10 @@ def bench_decode_anchors(rounds: int) -> list[Row]:
 
 def bench_boxes_of_outputs(rounds: int) -> list[Row]:
     """From the network's outputs at 640x640 to faces: threshold, best 1000 of 34125 anchors, decoding, NMS."""
-    size, spec, scores, deltas = drawn_outputs()
+    view, spec, scores, deltas = drawn_outputs()
 
     def faces(backend: str) -> Detections:
-        found = ops.decode_anchors(scores, deltas, size, size, spec, SCORE_THRESHOLD, 1000, backend=backend)
+        found = ops.decode_anchors(scores, deltas, view, spec, SCORE_THRESHOLD, 1000, backend=backend)
         return ops.merge_scales([(found.boxes_xyxy, found.scores)], IOU_THRESHOLD, 100, backend=backend)
 
     ours, expected = faces("cpp"), faces("reference")

@@ -42,12 +42,12 @@ class TorchDetector:
     @torch.inference_mode()
     def _see(self, image: NDArray[np.uint8], box: Letterbox) -> tuple[FloatArray, FloatArray]:
         """Boxes in the picture's pixels and scores of one view."""
-        view = ops.letterbox(Picture.from_rgb(image), box.content_size, box.network_size, MEAN)
+        view = ops.letterbox(Picture.from_rgb(image), box, MEAN)
         device = next(self.network.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.is_half and multiplies_bf16(device.type)):
             logits, deltas = self.network(normalise(torch.from_numpy(view)[None].to(device)))
         candidates = ops.decode_anchors(
-            logits[0].sigmoid().cpu().numpy(), deltas[0].cpu().numpy(), box.network_size, box.content_size,
-            self.spec, self.config.score_threshold, self.config.candidates,
+            logits[0].sigmoid().cpu().numpy(), deltas[0].cpu().numpy(), box, self.spec,
+            self.config.score_threshold, self.config.candidates,
         )  # fmt: skip
         return box.to_display(candidates.boxes_xyxy), candidates.scores

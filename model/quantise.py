@@ -173,7 +173,7 @@ def views_of(pictures: Iterable[NDArray[np.uint8]], size: int) -> Iterable[NDArr
     """Pictures as the network sees them."""
     for picture in pictures:
         view = fit((picture.shape[0], picture.shape[1]), size)
-        yield ops.letterbox(Picture.from_rgb(picture), view.content_size, view.network_size, MEAN)
+        yield ops.letterbox(Picture.from_rgb(picture), view, MEAN)
 
 
 def _fall(path: Path, quantised: Path, examples: Sequence[tuple[Sample, NDArray[np.uint8]]], size: int) -> float:

@@ -20,6 +20,7 @@ import pytest
 
 from acfd_stream import ops
 from acfd_stream.config import Pace, PaceConfig, VideoConfig
+from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Frame, Picture, PixelFormat
 from tests.pipeline.conftest import CUT, DETECT, FRAMES, SIZE, face_box
 from tests.pipeline.conftest import write_clip as write_face_clip
@@ -165,8 +166,9 @@ def test_ops_read_planes_where_they_lie(pixel_format: PixelFormat) -> None:
     picture = drawn(pixel_format, (270, 480))
     there = device_planes().upload(picture)
     for size in ((36, 64), (270, 480)):
-        expected = ops.letterbox(picture, size, (288, 480), (1, 2, 3), backend="reference")
-        np.testing.assert_array_equal(ops.letterbox(there, size, (288, 480), (1, 2, 3)), expected)
+        view = Letterbox((288, 480), size, picture.display_size)
+        expected = ops.letterbox(picture, view, (1, 2, 3), backend="reference")
+        np.testing.assert_array_equal(ops.letterbox(there, view, (1, 2, 3)), expected)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Letterboxes(Protocol):
     def images(self) -> Array:
         """[batch, 3, H, W] of the dtype that was asked for, C-contiguous.
 
-        Levels 0 … 255 are the law's (``ops.reference.letterbox``), then ``(level - mean) / std`` in float32, rounded
+        Levels 0 … 255 are those of ``ops.reference.letterbox``, then ``(level - mean) / std`` in float32, rounded
         once to the dtype. Rows that no picture was put into keep what they had.
         """
 

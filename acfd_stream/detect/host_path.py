@@ -84,19 +84,12 @@ class HostPath:
     def _see(self, picture: Picture, view: Letterbox, runner: Runner, called: float) -> _View:
         """One scale of one picture, from pixels to boxes."""
         begin = time.perf_counter()
-        image = ops.letterbox(picture, view.content_size, view.network_size, self.spec.pad)
+        image = ops.letterbox(picture, view, self.spec.pad)
         prepared = time.perf_counter()
         scores, deltas = runner.run(image[None])
         inferred = time.perf_counter()
-        found = ops.decode_anchors(
-            scores[0],
-            deltas[0],
-            view.network_size,
-            view.content_size,
-            self.spec.anchors,
-            self._config.score_threshold,
-            self._config.candidates,
-        )
+        limits = (self._config.score_threshold, self._config.candidates)
+        found = ops.decode_anchors(scores[0], deltas[0], view, self.spec.anchors, *limits)
         boxes = _clipped(view.to_display(found.boxes_xyxy), view.display_size)
         decoded = time.perf_counter()
         seconds = {

@@ -1,6 +1,6 @@
 """The arithmetic on both sides of the network: picture to input, outputs to boxes.
 
-Every function takes ``backend``: ``"cpp"`` is the compiled one, ``"reference"`` the law in NumPy, ``"cuda"`` the
+Every function takes ``backend``: ``"cpp"`` is the compiled one, ``"reference"`` the reference in NumPy, ``"cuda"`` the
 first GPU where there is one. They give the same result to the last bit and index. Batches on a GPU: ``ops.cuda``.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from acfd_stream.errors import ShapeError
 from acfd_stream.ops import _checks
 from acfd_stream.ops._backend import available_backends, load_backend
-from acfd_stream.ops.anchors import AnchorSpec
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox
 from acfd_stream.types import Detections, FloatArray, IndexArray, Picture
 
 __all__ = [
@@ -46,8 +46,7 @@ class Candidates:
 
 def letterbox(
     picture: Picture,
-    content_size: tuple[int, int],
-    network_size: tuple[int, int],
+    view: Letterbox,
     pad: tuple[int, int, int] = (0, 0, 0),
     *,
     backend: str = "cpp",
@@ -62,8 +61,7 @@ def letterbox(
 
     Args:
         picture: planes of 1 … 65535 samples a side with any row stride; see ``Picture``.
-        content_size: (height, width) of the upright picture, pixels, within ``network_size``.
-        network_size: (height, width) of the result, pixels, at most 16384 a side.
+        view: sizes of the upright picture in the result, and of the result: at most 16384 pixels per side.
         pad: red, green, blue of what the picture does not cover, 0 … 255.
         backend: one of ``available_backends()``.
 
@@ -77,24 +75,13 @@ def letterbox(
     if picture.is_on_device and backend == "cpp":
         from acfd_stream.ops.cuda.previews import open_previews
 
-        return open_previews().letterbox(picture, content_size, network_size, pad)
-    picture = picture.on_host()
-    return load_backend(backend).letterbox(
-        picture.planes,
-        picture.pixel_format.value,
-        picture.bit_depth,
-        picture.color_matrix.value,
-        picture.is_full_range,
-        picture.rotation,
-        content_size,
-        network_size,
-        pad,
-    )
+        return open_previews().letterbox(picture, view, pad)
+    return load_backend(backend).letterbox(picture.on_host(), view, pad)
 
 
 def thumbnail(picture: Picture, size: tuple[int, int], *, backend: str = "cpp") -> NDArray[np.uint8]:
     """The upright picture scaled to ``size`` (height, width): ``letterbox`` without padding."""
-    return letterbox(picture, size, size, backend=backend)
+    return letterbox(picture, Letterbox(size, size, picture.display_size), backend=backend)
 
 
 def mean_pool(picture: Picture, block: int, *, backend: str = "cpp") -> tuple[NDArray[np.int16], ...]:
@@ -120,8 +107,7 @@ def mean_pool(picture: Picture, block: int, *, backend: str = "cpp") -> tuple[ND
         from acfd_stream.ops.cuda.previews import open_previews
 
         return open_previews().mean_pool(picture, block)
-    picture = picture.on_host()
-    return load_backend(backend).mean_pool(picture.planes, picture.pixel_format.value, picture.bit_depth, block)
+    return load_backend(backend).mean_pool(picture.on_host(), block)
 
 
 def cell_moments(before: NDArray[np.int16], after: NDArray[np.int16], *, backend: str = "cpp") -> IndexArray:
@@ -146,8 +132,7 @@ def cell_moments(before: NDArray[np.int16], after: NDArray[np.int16], *, backend
 def decode_anchors(
     scores: FloatArray,
     deltas: FloatArray,
-    network_size: tuple[int, int],
-    content_size: tuple[int, int],
+    view: Letterbox,
     spec: AnchorSpec,
     score_threshold: float,
     candidates: int,
@@ -160,10 +145,9 @@ def decode_anchors(
     width or height, never a NaN. float32 in every backend, the threshold too.
 
     Args:
-        scores: float32 [A], A anchors of ``network_size``; NaN never passes.
+        scores: float32 [A], A anchors of ``view.network_size``; NaN never passes.
         deltas: float32 [A, 4] dx, dy, dw, dh in units of ``spec.variances``.
-        network_size: (height, width), pixels.
-        content_size: (height, width), pixels; boxes are clipped to it.
+        view: how the picture was laid into the network's input; boxes are clipped to its content.
         spec: strides, scale and variances of the anchors.
         score_threshold: in [0, 1].
         candidates: most boxes that come back, >= 1.
@@ -178,17 +162,7 @@ def decode_anchors(
 
     Source: ACFD paper, section 4.1; SSD (Liu et al., 2016), eq. 2 for the encoding of boxes.
     """
-    chosen = load_backend(backend).decode_anchors(
-        scores,
-        deltas,
-        network_size,
-        content_size,
-        spec.strides,
-        spec.scale,
-        spec.variances,
-        score_threshold,
-        candidates,
-    )
+    chosen = load_backend(backend).decode_anchors(scores, deltas, view, spec, score_threshold, candidates)
     return Candidates(*chosen)
 
 

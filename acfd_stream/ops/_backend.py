@@ -10,34 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.errors import BackendUnavailable
-from acfd_stream.types import FloatArray, IndexArray, PlaneArray
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox
+from acfd_stream.types import FloatArray, IndexArray, Picture
 
 _MODULES = {
     "reference": "acfd_stream.ops.reference",
-    "cpp": "acfd_stream._C",
+    "cpp": "acfd_stream.ops.compiled",
     "cuda": "acfd_stream.ops.cuda.backend",  # loads only where there is a GPU
 }
 
 
 class Backend(Protocol):
-    """What every implementation offers; the law is ``ops/reference.py``."""
+    """What every implementation offers; ``ops/reference.py`` is the reference."""
 
-    def letterbox(
-        self,
-        planes: tuple[PlaneArray, ...],
-        pixel_format: str,
-        bit_depth: int,
-        color_matrix: str,
-        is_full_range: bool,
-        rotation: int,
-        content_size: tuple[int, int],
-        network_size: tuple[int, int],
-        pad: tuple[int, int, int],
-    ) -> NDArray[np.uint8]: ...
+    def letterbox(self, picture: Picture, view: Letterbox, pad: tuple[int, int, int]) -> NDArray[np.uint8]: ...
 
-    def mean_pool(
-        self, planes: tuple[PlaneArray, ...], pixel_format: str, bit_depth: int, block: int
-    ) -> tuple[NDArray[np.int16], ...]: ...
+    def mean_pool(self, picture: Picture, block: int) -> tuple[NDArray[np.int16], ...]: ...
 
     def cell_moments(self, before: NDArray[np.int16], after: NDArray[np.int16]) -> IndexArray: ...
 
@@ -45,11 +33,8 @@ class Backend(Protocol):
         self,
         scores: FloatArray,
         deltas: FloatArray,
-        network_size: tuple[int, int],
-        content_size: tuple[int, int],
-        strides: tuple[int, ...],
-        scale: float,
-        variances: tuple[float, float],
+        view: Letterbox,
+        spec: AnchorSpec,
         score_threshold: float,
         candidates: int,
     ) -> tuple[FloatArray, FloatArray, IndexArray, bool]: ...
@@ -73,7 +58,7 @@ def load_backend(name: str) -> Backend:
 
 
 def available_backends() -> tuple[str, ...]:
-    """Names of the backends that load on this machine, the law first."""
+    """Names of the backends that load on this machine, the reference first."""
     names = []
     for name in _MODULES:
         try:

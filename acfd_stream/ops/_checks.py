@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.errors import ShapeError
-from acfd_stream.ops.anchors import AnchorSpec, anchor_count
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox, anchor_count
+from acfd_stream.types import Picture, PlaneArray
 
 PLANE_SIDE_MAX = 65535
 NETWORK_SIDE_MAX = 16384
 STRIDE_MAX = 4096
 POOL_SIDE_MAX = 16
 PLANE_COUNTS = {"yuv420p": 3, "nv12": 2, "rgb24": 1}
-COLOR_MATRICES = ("bt601", "bt709")
 
 
 def _refuse(name: str, allowed: str, got: object) -> ShapeError:
@@ -35,24 +35,19 @@ def _require_array(name: str, value: Any, dtype: type[np.generic], shape: Sequen
         raise _refuse(name, allowed, f"{value.dtype} [{', '.join(map(str, value.shape))}]")
 
 
-def check_picture(
-    planes: tuple[NDArray[np.generic], ...], pixel_format: str, bit_depth: int, color_matrix: str, rotation: int
-) -> None:
-    """Raise ShapeError unless the planes are what the other arguments say."""
-    if pixel_format not in PLANE_COUNTS:
-        raise _refuse("pixel_format", "yuv420p, nv12 or rgb24", pixel_format)
-    if color_matrix not in COLOR_MATRICES:
-        raise _refuse("color_matrix", "bt601 or bt709", color_matrix)
+def check_picture(picture: Picture, planes: tuple[PlaneArray, ...] | None = None) -> None:
+    """Raise ShapeError unless the planes, those of the picture if None, are what the picture says."""
+    planes, pixel_format, bit_depth = planes or picture.planes, picture.pixel_format.value, picture.bit_depth
     if not 8 <= bit_depth <= 16:
         raise _refuse("bit_depth", "in 8 … 16", bit_depth)
-    if rotation not in (0, 90, 180, 270):
-        raise _refuse("rotation", "0, 90, 180 or 270", rotation)
+    if picture.rotation not in (0, 90, 180, 270):
+        raise _refuse("rotation", "0, 90, 180 or 270", picture.rotation)
     if len(planes) != PLANE_COUNTS[pixel_format]:
         raise _refuse("planes", f"{PLANE_COUNTS[pixel_format]} arrays for {pixel_format}", len(planes))
     _check_planes(planes, pixel_format, np.uint8 if bit_depth == 8 else np.uint16)
 
 
-def _check_planes(planes: tuple[NDArray[np.generic], ...], pixel_format: str, dtype: type[np.generic]) -> None:
+def _check_planes(planes: tuple[PlaneArray, ...], pixel_format: str, dtype: type[np.generic]) -> None:
     _require_array("planes[0]", planes[0], dtype, ["H", "W", 3] if pixel_format == "rgb24" else ["H", "W"])
     height, width = planes[0].shape[:2]
     if not (1 <= height <= PLANE_SIDE_MAX and 1 <= width <= PLANE_SIDE_MAX):
@@ -62,12 +57,13 @@ def _check_planes(planes: tuple[NDArray[np.generic], ...], pixel_format: str, dt
         _require_array(f"planes[{index}]", plane, dtype, chroma)
 
 
-def check_sizes(content_size: tuple[int, int], network_size: tuple[int, int]) -> None:
+def check_sizes(view: Letterbox) -> None:
     """Raise ShapeError unless the content fits in the network's view."""
-    if not (1 <= network_size[0] <= NETWORK_SIDE_MAX and 1 <= network_size[1] <= NETWORK_SIDE_MAX):
-        raise _refuse("network_size", f"in (1, 1) … ({NETWORK_SIDE_MAX}, {NETWORK_SIDE_MAX})", tuple(network_size))
-    if not (1 <= content_size[0] <= network_size[0] and 1 <= content_size[1] <= network_size[1]):
-        raise _refuse("content_size", f"in (1, 1) … {tuple(network_size)}", tuple(content_size))
+    (height, width), (content_height, content_width) = view.network_size, view.content_size
+    if not (1 <= height <= NETWORK_SIDE_MAX and 1 <= width <= NETWORK_SIDE_MAX):
+        raise _refuse("network_size", f"in (1, 1) … ({NETWORK_SIDE_MAX}, {NETWORK_SIDE_MAX})", (height, width))
+    if not (1 <= content_height <= height and 1 <= content_width <= width):
+        raise _refuse("content_size", f"in (1, 1) … {(height, width)}", (content_height, content_width))
 
 
 def check_pad(pad: tuple[int, int, int]) -> None:

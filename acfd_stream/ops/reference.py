@@ -1,4 +1,4 @@
-"""The law of the ops in plain NumPy: readable and slow; every other backend gives exactly its results.
+"""NumPy reference implementation of the ops: readable and slow. Every other backend must match it exactly.
 
 The public functions here (``letterbox``, ``mean_pool``, ``cell_moments``, ``decode_anchors``,
 ``nms``) and their parameters are what a
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.ops import _checks
-from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
-from acfd_stream.types import FloatArray, IndexArray, PlaneArray
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox, anchor_grid
+from acfd_stream.types import FloatArray, IndexArray, Picture, PixelFormat, PlaneArray
 
 WEIGHT_BITS = 14
 """Weights of the sampling filter are multiples of 1 / 2^14."""
@@ -34,47 +34,38 @@ LOG_RATIO_MAX = np.float32(4.135166556742356)
 LOG_RATIO_MIN = np.float32(-80.0)
 
 
-def letterbox(
-    planes: tuple[PlaneArray, ...],
-    pixel_format: str,
-    bit_depth: int,
-    color_matrix: str,
-    is_full_range: bool,
-    rotation: int,
-    content_size: tuple[int, int],
-    network_size: tuple[int, int],
-    pad: tuple[int, int, int],
-) -> NDArray[np.uint8]:
+def letterbox(picture: Picture, view: Letterbox, pad: tuple[int, int, int]) -> NDArray[np.uint8]:
     """The picture, upright, in the top-left corner of a padded uint8 [H, W, 3]."""
-    _checks.check_picture(planes, pixel_format, bit_depth, color_matrix, rotation)
-    _checks.check_sizes(content_size, network_size)
+    _checks.check_picture(picture)
+    _checks.check_sizes(view)
     _checks.check_pad(pad)
-    height, width = content_size if rotation in (0, 180) else content_size[::-1]
-    stored_height, stored_width = planes[0].shape[:2]
+    height, width = view.content_size if picture.rotation in (0, 180) else view.content_size[::-1]
+    stored_height, stored_width = picture.stored_size
     samples = [
         _resample(
             plane,
             filter_weights(stored_height, subsampling, height),
             filter_weights(stored_width, subsampling, width),
-            bit_depth,
+            picture.bit_depth,
         )
-        for plane, subsampling in _channels(planes, pixel_format)
+        for plane, subsampling in _channels(picture)
     ]
-    if pixel_format == "rgb24":
-        rgb = _rounded(np.stack(samples, axis=-1) * _luma_gain(True, bit_depth))
+    if picture.pixel_format is PixelFormat.RGB24:
+        rgb = _rounded(np.stack(samples, axis=-1) * _luma_gain(True, picture.bit_depth))
     else:
-        rgb = _ycbcr_to_rgb(samples, color_matrix, is_full_range, bit_depth)
-    image = np.empty((network_size[0], network_size[1], 3), np.uint8)
+        rgb = _ycbcr_to_rgb(samples, picture.color_matrix.value, picture.is_full_range, picture.bit_depth)
+    image = np.empty((*view.network_size, 3), np.uint8)
     image[:] = pad
-    image[: content_size[0], : content_size[1]] = np.rot90(rgb, -(rotation // 90))
+    image[: view.content_size[0], : view.content_size[1]] = np.rot90(rgb, -(picture.rotation // 90))
     return image
 
 
-def _channels(planes: tuple[PlaneArray, ...], pixel_format: str) -> list[tuple[PlaneArray, int]]:
+def _channels(picture: Picture) -> list[tuple[PlaneArray, int]]:
     """(samples [h, w], subsampling) of the three channels."""
-    if pixel_format == "yuv420p":
+    planes = picture.planes
+    if picture.pixel_format is PixelFormat.YUV420P:
         return [(planes[0], 1), (planes[1], 2), (planes[2], 2)]
-    if pixel_format == "nv12":
+    if picture.pixel_format is PixelFormat.NV12:
         return [(planes[0], 1), (planes[1][..., 0], 2), (planes[1][..., 1], 2)]
     return [(planes[0][..., channel], 1) for channel in range(3)]
 
@@ -181,13 +172,11 @@ def _rounded(sums: IndexArray) -> NDArray[np.uint8]:
     return levels
 
 
-def mean_pool(
-    planes: tuple[PlaneArray, ...], pixel_format: str, bit_depth: int, block: int
-) -> tuple[NDArray[np.int16], ...]:
+def mean_pool(picture: Picture, block: int) -> tuple[NDArray[np.int16], ...]:
     """14-bit means of the blocks of every channel, int16 [ceil(h / block), ceil(w / block)]."""
-    _checks.check_picture(planes, pixel_format, bit_depth, "bt601", 0)
+    _checks.check_picture(picture)
     _checks.check_block(block)
-    return tuple(_pooled(samples, bit_depth, block) for samples, _ in _channels(planes, pixel_format))
+    return tuple(_pooled(samples, picture.bit_depth, block) for samples, _ in _channels(picture))
 
 
 def cell_moments(before: NDArray[np.int16], after: NDArray[np.int16]) -> IndexArray:
@@ -214,23 +203,20 @@ def _pooled(samples: PlaneArray, bit_depth: int, block: int) -> NDArray[np.int16
 def decode_anchors(
     scores: FloatArray,  # [A]
     deltas: FloatArray,  # [A, 4]
-    network_size: tuple[int, int],
-    content_size: tuple[int, int],
-    strides: tuple[int, ...],
-    scale: float,
-    variances: tuple[float, float],
+    view: Letterbox,
+    spec: AnchorSpec,
     score_threshold: float,
     candidates: int,
 ) -> tuple[FloatArray, FloatArray, IndexArray, bool]:
     """(boxes_xyxy [K, 4], scores [K], indices [K], whether more passed than ``candidates``), best first."""
-    spec = AnchorSpec(strides, scale, variances)
-    _checks.check_sizes(content_size, network_size)
+    _checks.check_sizes(view)
     _checks.check_ratio("score_threshold", score_threshold)
-    _checks.check_outputs(scores, deltas, network_size, spec, candidates)
+    _checks.check_outputs(scores, deltas, view.network_size, spec, candidates)
     passed = np.flatnonzero(scores >= np.float32(score_threshold))  # NaN never passes
     order = passed[np.argsort(-scores[passed], kind="stable")]
     indices = order[:candidates].astype(np.int64)
-    boxes = _decode_boxes(anchor_grid(network_size, spec)[indices], deltas[indices], variances, content_size)
+    anchors = anchor_grid(view.network_size, spec)[indices]
+    boxes = _decode_boxes(anchors, deltas[indices], spec.variances, view.content_size)
     return boxes, scores[indices], indices, len(passed) > candidates
 
 

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from acfd_stream.errors import OutputError
 from acfd_stream.ops import letterbox
+from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Frame, FrameResult
 from acfd_stream.video.drawing import draw_result
 from acfd_stream.video.origin import file_target
@@ -175,7 +176,7 @@ class OverlayWriter:
             if self._even_size((height, width)) == self._size
             else (max(1, min(self._size[0], round(height * fit))), max(1, min(self._size[1], round(width * fit))))
         )
-        image = letterbox(frame.picture, content, self._size)
+        image = letterbox(frame.picture, Letterbox(self._size, content, (height, width)))
         if self._is_drawn:
             draw_result(image[: content[0], : content[1]], result, (content[0] / height, content[1] / width))
         picture = self._reformatter.reformat(

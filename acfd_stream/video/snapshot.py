@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.errors import OutputError
-from acfd_stream.ops import letterbox
+from acfd_stream.ops import thumbnail
 from acfd_stream.types import Frame, FrameResult
 from acfd_stream.video.drawing import draw_result
 
@@ -23,7 +23,7 @@ def drawn_jpeg(frame: Frame, result: FrameResult, *, longer_side: int) -> bytes:
     height, width = frame.picture.display_size
     scale = min(1.0, longer_side / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    image = letterbox(frame.picture, size, size)
+    image = thumbnail(frame.picture, size)
     draw_result(image, result, (size[0] / height, size[1] / width))
     return _jpeg(image)
 
@@ -41,7 +41,7 @@ def cut_jpeg(frame: Frame, box_xyxy: tuple[int, int, int, int], *, longer_side: 
     """
     x1, y1, x2, y2 = box_xyxy
     size = frame.picture.display_size
-    image = letterbox(frame.picture, size, size)[y1:y2, x1:x2]
+    image = thumbnail(frame.picture, size)[y1:y2, x1:x2]
     scale = longer_side / max(image.shape[:2])
     if scale < 1:
         smaller = (max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale)))

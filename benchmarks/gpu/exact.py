@@ -91,8 +91,7 @@ def compare(rig: Rig, case: Case) -> tuple[str, int]:
         candidates = host_ops.decode_anchors(
             case.scores[at],
             case.deltas[at],
-            case.size,
-            case.size,
+            view,
             case.spec,
             case.threshold,
             case.candidates,

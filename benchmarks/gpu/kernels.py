@@ -69,7 +69,7 @@ def letterbox(rig: Rig, record: Recorder) -> None:
 
 def _demand_equal(found: Any, picture: Picture, view: Letterbox) -> None:
     """Require that the first picture of the tensor equals the reference."""
-    expected = host_ops.letterbox(picture, view.content_size, view.network_size, PAD, backend="reference")
+    expected = host_ops.letterbox(picture, view, PAD, backend="reference")
     values = (expected.astype(np.float32) - np.float32(MEAN[0])) / np.float32(STD[0])
     if not np.array_equal(found, values.astype(np.float16).transpose(2, 0, 1)):
         raise AssertionError("letterbox differs from the reference; nothing was timed")
@@ -143,10 +143,7 @@ def _outputs_on_device(rig: Rig, outputs: list[tuple[FloatArray, FloatArray]]) -
 
 def _demand_same_faces(found: Any, outputs: Any, view: Letterbox, spec: AnchorSpec) -> None:
     for detections, (scores, deltas) in zip(found, outputs, strict=True):
-        size = view.network_size
-        expected = host_ops.decode_anchors(
-            scores, deltas, size, size, spec, SCORE_THRESHOLD, CANDIDATES, backend="reference"
-        )
+        expected = host_ops.decode_anchors(scores, deltas, view, spec, SCORE_THRESHOLD, CANDIDATES, backend="reference")
         faces = host_ops.merge_scales([(expected.boxes_xyxy, expected.scores)], IOU, FACES, backend="reference")
         same = np.array_equal(faces.scores, detections.scores)
         if not same or not np.array_equal(faces.boxes_xyxy, detections.boxes_xyxy):

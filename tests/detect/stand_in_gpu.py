@@ -112,7 +112,7 @@ class StandInLetterboxes:
 
     def put(self, pictures: Sequence[Picture], views: Sequence[Letterbox]) -> None:
         for row, (picture, view) in enumerate(zip(pictures, views, strict=True)):
-            levels = ops.letterbox(picture, view.content_size, self.images.shape[2:], self.pad)
+            levels = ops.letterbox(picture, view, self.pad)
             values = (levels.astype(np.float32) - self.mean) / self.std
             self.images[row] = values.transpose(2, 0, 1)
 
@@ -137,9 +137,7 @@ class StandInFaces:
         for row, boxes in enumerate(self.views):
             view = boxes[scale]
             limits = (self.settings["score_threshold"], self.settings["candidates"])
-            chosen = ops.decode_anchors(
-                scores[row], deltas[row], view.network_size, view.content_size, self.spec, *limits
-            )
+            chosen = ops.decode_anchors(scores[row], deltas[row], view, self.spec, *limits)
             height, width = view.display_size
             limit = np.array([width, height, width, height], np.float32)
             found = (np.clip(view.to_display(chosen.boxes_xyxy), 0, limit), chosen.scores, chosen.is_truncated)

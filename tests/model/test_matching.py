@@ -10,7 +10,7 @@ from acfd_stream import ops
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.boxes import decode, encode, iou
 from acfd_stream.model.matching import COMPENSATED, MATCHED, NEGATIVE, MatchConfig, match
-from acfd_stream.ops.anchors import AnchorSpec, anchor_grid
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox, anchor_grid
 
 ANCHORS = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]])
 NOWHERE = torch.tensor([[90.0, 90, 91, 91]]).repeat(3, 1)
@@ -115,7 +115,7 @@ def test_trainer_and_server_decode_alike() -> None:
     anchors = torch.from_numpy(anchor_grid(size, spec).copy())
     deltas = torch.randn(len(anchors), 4, generator=torch.Generator().manual_seed(4))
     scores = np.linspace(0.1, 0.9, len(anchors), dtype=np.float32)
-    candidates = ops.decode_anchors(scores, deltas.numpy(), size, size, spec, 0.0, len(anchors))
+    candidates = ops.decode_anchors(scores, deltas.numpy(), Letterbox(size, size, size), spec, 0.0, len(anchors))
     limits = np.array([size[1], size[0]] * 2, np.float32)
     expected = decode(deltas, anchors, spec).numpy().clip(0, limits)[candidates.indices]
     np.testing.assert_allclose(candidates.boxes_xyxy, expected, atol=1e-3)

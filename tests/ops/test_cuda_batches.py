@@ -68,7 +68,7 @@ def views_of(pictures, size=64):
 
 def law_of(picture, view):
     """float32 [3, H, W]: the levels of the reference, normalised."""
-    levels = letterbox(picture, view.content_size, view.network_size, PAD, backend="reference").astype(np.float32)
+    levels = letterbox(picture, view, PAD, backend="reference").astype(np.float32)
     return ((levels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(2, 0, 1)
 
 
@@ -201,9 +201,7 @@ def expected_faces(views, outputs, candidates, faces, threshold, backend="refere
     """Faces of one picture by the ops of the host; ``outputs`` are (scores [A], deltas [A, 4]) of every view."""
     scales, cuts = [], []
     for view, (scores, deltas) in zip(views, outputs, strict=True):
-        found = decode_anchors(
-            scores, deltas, view.network_size, view.content_size, SPEC, threshold, candidates, backend=backend
-        )
+        found = decode_anchors(scores, deltas, view, SPEC, threshold, candidates, backend=backend)
         limit = np.array(view.display_size[::-1] * 2, np.float32)
         scales.append((np.clip(view.to_display(found.boxes_xyxy), 0, limit), found.scores))
         cuts += [float(found.scores[-1])] if found.is_truncated else []
@@ -281,8 +279,8 @@ def test_scores_that_are_all_the_same_are_cut_by_index(ops):
     scores, deltas = np.full((1, 513), 0.5, np.float32), np.zeros((1, 513, 4), np.float32)
     found = ops.faces(1, [size], SPEC, score_threshold=0.5, candidates=100, nms_iou=1.0, faces=200)
     got = run_faces(found, ops, [[Letterbox(size, size, size)]], [(scores, deltas)])[0]
-    law = decode_anchors(scores[0], deltas[0], size, size, SPEC, 0.5, 100, backend="reference")
-    assert np.array_equal(got.boxes_xyxy, law.boxes_xyxy)
+    expected = decode_anchors(scores[0], deltas[0], Letterbox(size, size, size), SPEC, 0.5, 100, backend="reference")
+    assert np.array_equal(got.boxes_xyxy, expected.boxes_xyxy)
     assert (got.is_truncated, got.cut_score) == (True, 0.5)
 
 

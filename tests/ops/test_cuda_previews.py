@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from acfd_stream import ops
+from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.ops.cuda import previews as module
 from acfd_stream.ops.cuda.batch import CudaOps
 from acfd_stream.ops.cuda.previews import SIZES_KEPT, Previews
@@ -39,6 +40,10 @@ def there(picture: Picture) -> Picture:
     return replace(picture, planes=tuple(np.array(plane).view(OnDevice) for plane in picture.planes))
 
 
+def view_of(size: tuple[int, int]) -> Letterbox:
+    return Letterbox(size, size, size)
+
+
 @pytest.mark.parametrize("size", [(36, 64), (1, 1), (54, 96), (90, 31)])
 @pytest.mark.parametrize("rotation", [0, 90, 180])
 def test_what_lies_on_a_gpu_looks_as_on_the_host(
@@ -46,15 +51,16 @@ def test_what_lies_on_a_gpu_looks_as_on_the_host(
 ) -> None:
     monkeypatch.setattr(module, "open_previews", lambda: previews)
     picture = noise(rotation=rotation, is_full_range=rotation == 90)
-    expected = ops.letterbox(picture, size, (96, 128), PAD, backend="reference")
-    np.testing.assert_array_equal(ops.letterbox(there(picture), size, (96, 128), PAD), expected)
-    np.testing.assert_array_equal(ops.letterbox(there(picture), size, (96, 128), PAD, backend="reference"), expected)
+    view = Letterbox((96, 128), size, picture.display_size)
+    expected = ops.letterbox(picture, view, PAD, backend="reference")
+    np.testing.assert_array_equal(ops.letterbox(there(picture), view, PAD), expected)
+    np.testing.assert_array_equal(ops.letterbox(there(picture), view, PAD, backend="reference"), expected)
 
 
 def test_a_picture_is_let_go_when_it_has_been_seen(previews: Previews) -> None:
     picture = there(noise())
     plane = weakref.ref(picture.planes[0])
-    previews.letterbox(picture, (36, 64), (36, 64), PAD)
+    previews.letterbox(picture, view_of((36, 64)), PAD)
     del picture
     gc.collect()
     assert plane() is None
@@ -65,13 +71,13 @@ def test_many_sizes_and_threads_get_their_own(previews: Previews) -> None:
 
     def seen(seed: int) -> Any:
         size = (8 + seed, 12)
-        return previews.letterbox(there(pictures[seed]), size, size, PAD)
+        return previews.letterbox(there(pictures[seed]), view_of(size), PAD)
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(seen, range(len(pictures))))
     for seed, image in enumerate(found):
         size = (8 + seed, 12)
-        np.testing.assert_array_equal(image, ops.letterbox(pictures[seed], size, size, PAD, backend="reference"))
+        np.testing.assert_array_equal(image, ops.letterbox(pictures[seed], view_of(size), PAD, backend="reference"))
     assert len(previews._targets) == SIZES_KEPT
 
 

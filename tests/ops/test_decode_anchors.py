@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from acfd_stream.errors import ShapeError
 from acfd_stream.ops import decode_anchors
-from acfd_stream.ops.anchors import AnchorSpec, anchor_count, anchor_grid
+from acfd_stream.ops.anchors import AnchorSpec, Letterbox, anchor_count, anchor_grid
 from tests.ops.backends import BACKENDS
 
 SPEC = AnchorSpec()
 SMALL = AnchorSpec(strides=(16, 32))  # 2×3 places of side 64, 1×2 of side 128 in a 32×48 view
-SMALL_VIEW = (32, 48)
+LARGE_VIEW = Letterbox((640, 640), (640, 640), (640, 640))
+SMALL_VIEW = Letterbox((32, 48), (32, 48), (32, 48))
 
 
 def outputs(count, scores, deltas=()):
@@ -28,9 +30,7 @@ def outputs(count, scores, deltas=()):
 
 
 def decode_small(backend, scores, deltas=(), threshold=0.5, candidates=10):
-    return decode_anchors(
-        *outputs(8, scores, deltas), SMALL_VIEW, SMALL_VIEW, SMALL, threshold, candidates, backend=backend
-    )
+    return decode_anchors(*outputs(8, scores, deltas), SMALL_VIEW, SMALL, threshold, candidates, backend=backend)
 
 
 def bits(array):
@@ -57,7 +57,7 @@ def test_a_square_view_of_640_has_34125_anchors():
 )
 def test_an_anchor_stands_where_its_index_says(backend, size, content, index, box):
     scores, deltas = outputs(anchor_count(size, SPEC), {index: 0.9})
-    found = decode_anchors(scores, deltas, size, content, SPEC, 0.5, 10, backend=backend)
+    found = decode_anchors(scores, deltas, Letterbox(size, content, content), SPEC, 0.5, 10, backend=backend)
     assert found.indices.tolist() == [index]
     assert found.boxes_xyxy.tolist() == [box]
     assert found.scores.tolist() == [np.float32(0.9)]
@@ -66,9 +66,7 @@ def test_an_anchor_stands_where_its_index_says(backend, size, content, index, bo
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("delta", [(0.5, -0.25, 0.3, -0.7), (1.0, 2.0, -9.0, -3.0), (-0.5, 0.5, -400.0, -5.0)])
 def test_deltas_move_and_scale_the_anchor_as_the_formula_says(backend, delta):
-    found = decode_anchors(
-        *outputs(34125, {12880: 1.0}, {12880: delta}), (640, 640), (640, 640), SPEC, 0.5, 1, backend=backend
-    )
+    found = decode_anchors(*outputs(34125, {12880: 1.0}, {12880: delta}), LARGE_VIEW, SPEC, 0.5, 1, backend=backend)
     x, y = 322 + delta[0] * 0.1 * 16, 322 + delta[1] * 0.1 * 16
     width, height = 16 * math.exp(delta[2] * 0.2), 16 * math.exp(delta[3] * 0.2)
     box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
@@ -80,7 +78,7 @@ def test_a_box_grows_to_62_anchors_and_a_half_at_most(backend):
     size = (1024, 1024)
     middle = 256 * 128 + 128  # centre (514, 514), side 16: 1000 wide
     scores, deltas = outputs(anchor_count(size, SPEC), {middle: 1.0}, {middle: (0, 0, 1e30, np.inf)})
-    found = decode_anchors(scores, deltas, size, size, SPEC, 0.5, 1, backend=backend)
+    found = decode_anchors(scores, deltas, Letterbox(size, size, size), SPEC, 0.5, 1, backend=backend)
     assert found.boxes_xyxy[0] == pytest.approx([14, 14, 1014, 1014], abs=1e-3)
 
 
@@ -137,20 +135,20 @@ def test_backends_agree_to_the_last_bit_and_index(backend, candidates, threshold
     scores = np.round(rng.random(34125), 3).astype(np.float32)  # many ties
     deltas = (rng.standard_normal((34125, 4)) * 4).astype(np.float32)
     scores[::101], deltas[::7, 2], deltas[::11, 0], deltas[::13, 3] = np.nan, np.nan, np.inf, -np.inf
-    arguments = (scores, deltas, (640, 640), (600, 479), SPEC, threshold, candidates)
-    law, found = decode_anchors(*arguments, backend="reference"), decode_anchors(*arguments, backend=backend)
-    assert np.array_equal(found.indices, law.indices)
-    assert np.array_equal(bits(found.boxes_xyxy), bits(law.boxes_xyxy))
-    assert np.array_equal(bits(found.scores), bits(law.scores))
-    assert found.is_truncated == law.is_truncated
+    arguments = (scores, deltas, replace(LARGE_VIEW, content_size=(600, 479)), SPEC, threshold, candidates)
+    expected, found = decode_anchors(*arguments, backend="reference"), decode_anchors(*arguments, backend=backend)
+    assert np.array_equal(found.indices, expected.indices)
+    assert np.array_equal(bits(found.boxes_xyxy), bits(expected.boxes_xyxy))
+    assert np.array_equal(bits(found.scores), bits(expected.scores))
+    assert found.is_truncated == expected.is_truncated
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_layout_in_memory_does_not_matter(backend):
     rng = np.random.default_rng(5)
     scores, deltas = rng.random((8, 2)).astype(np.float32), rng.random((4, 8)).astype(np.float32)
-    strided = decode_anchors(scores[:, 1], deltas.T, SMALL_VIEW, SMALL_VIEW, SMALL, 0.1, 9, backend=backend)
-    plain = decode_anchors(scores[:, 1].copy(), deltas.T.copy(), SMALL_VIEW, SMALL_VIEW, SMALL, 0.1, 9, backend=backend)
+    strided = decode_anchors(scores[:, 1], deltas.T, SMALL_VIEW, SMALL, 0.1, 9, backend=backend)
+    plain = decode_anchors(scores[:, 1].copy(), deltas.T.copy(), SMALL_VIEW, SMALL, 0.1, 9, backend=backend)
     assert np.array_equal(strided.boxes_xyxy, plain.boxes_xyxy)
 
 
@@ -158,8 +156,7 @@ SCORES, DELTAS = outputs(8, {})
 VALID = {
     "scores": SCORES,
     "deltas": DELTAS,
-    "network_size": SMALL_VIEW,
-    "content_size": SMALL_VIEW,
+    "view": SMALL_VIEW,
     "spec": SMALL,
     "score_threshold": 0.5,
     "candidates": 10,
@@ -171,7 +168,10 @@ BAD = [
     ({"scores": SCORES[None]}, rf"scores must be float32 \[8\] {VIEW}, got float32 \[1, 8\]"),
     ({"deltas": DELTAS[:, :3]}, rf"deltas must be float32 \[8, 4\] {VIEW}, got float32 \[8, 3\]"),
     ({"deltas": None}, rf"deltas must be float32 \[8, 4\] {VIEW}, got NoneType"),
-    ({"content_size": (33, 48)}, r"content_size must be in \(1, 1\) … \(32, 48\), got \(33, 48\)"),
+    (
+        {"view": replace(SMALL_VIEW, content_size=(33, 48))},
+        r"content_size must be in \(1, 1\) … \(32, 48\), got \(33, 48\)",
+    ),
     ({"score_threshold": 1.5}, r"score_threshold must be in \[0, 1\], got 1.5"),
     ({"score_threshold": math.nan}, r"score_threshold must be in \[0, 1\], got nan"),
     ({"candidates": 0}, "candidates must be >= 1, got 0"),

@@ -11,6 +11,7 @@ from av.video.reformatter import Interpolation
 
 from acfd_stream.errors import ShapeError
 from acfd_stream.ops import available_backends, letterbox, thumbnail
+from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import ColorMatrix, Picture, PixelFormat
 from tests.ops.backends import BACKENDS
 
@@ -23,6 +24,10 @@ SWSCALE_LEVELS = 1
 SWSCALE_FLAGS = sum(
     int(Interpolation[name]) for name in ("BILINEAR", "ACCURATE_RND", "FULL_CHR_H_INT", "FULL_CHR_H_INP")
 )
+
+
+def view_of(content, network):
+    return Letterbox(network, content, content)
 
 
 def random_planes(pixel_format, size, bit_depth, rng):
@@ -50,7 +55,7 @@ def test_the_compiled_backend_is_built():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_image_of_the_contents_size_passes_unchanged(backend):
     image = np.random.default_rng(0).integers(0, 256, (9, 14, 3)).astype(np.uint8)
-    view = letterbox(Picture.from_rgb(image), (9, 14), (32, 32), PAD, backend=backend)
+    view = letterbox(Picture.from_rgb(image), view_of((9, 14), (32, 32)), PAD, backend=backend)
     assert np.array_equal(view[:9, :14], image)
     assert (view[9:] == PAD).all()
     assert (view[:, 14:] == PAD).all()
@@ -124,9 +129,9 @@ def test_backends_agree_on_every_level(backend, pixel_format, bit_depth, size):
     settings = itertools.product(VIEWS, [0, 90, 180, 270], [False, True], list(ColorMatrix))
     for (content, network), rotation, is_full_range, color_matrix in settings:
         picture = Picture(planes, pixel_format, content, bit_depth, color_matrix, is_full_range, rotation)
-        law = letterbox(picture, content, network, PAD, backend="reference")
-        view = letterbox(picture, content, network, PAD, backend=backend)
-        assert np.array_equal(view, law), (content, rotation, is_full_range)
+        reference = letterbox(picture, view_of(content, network), PAD, backend="reference")
+        view = letterbox(picture, view_of(content, network), PAD, backend=backend)
+        assert np.array_equal(view, reference), (content, rotation, is_full_range)
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
@@ -136,8 +141,8 @@ def test_backends_agree_on_every_level(backend, pixel_format, bit_depth, size):
 def test_backends_agree_at_scales_with_few_taps_and_with_many(backend, pixel_format, bit_depth, content):
     planes = random_planes(pixel_format, (96, 192), bit_depth, np.random.default_rng(4))
     picture = Picture(planes, pixel_format, content, bit_depth)
-    law = letterbox(picture, content, (96, 192), PAD, backend="reference")
-    assert np.array_equal(letterbox(picture, content, (96, 192), PAD, backend=backend), law)
+    reference = letterbox(picture, view_of(content, (96, 192)), PAD, backend="reference")
+    assert np.array_equal(letterbox(picture, view_of(content, (96, 192)), PAD, backend=backend), reference)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -237,6 +242,6 @@ BAD = [
 @pytest.mark.parametrize(("change", "message"), BAD)
 def test_a_bad_argument_is_named(backend, change, message):
     arguments = VALID | change
-    view = {name: arguments.pop(name) for name in ("content_size", "network_size", "pad")}
+    content, network, pad = (arguments.pop(name) for name in ("content_size", "network_size", "pad"))
     with pytest.raises(ShapeError, match=f"^{message}$"):
-        letterbox(Picture(**arguments), **view, backend=backend)
+        letterbox(Picture(**arguments), view_of(content, network), pad, backend=backend)

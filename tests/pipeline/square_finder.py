@@ -54,7 +54,7 @@ class SquareFinder:
 
 
 def found(picture: Picture) -> Detections:
-    image = ops.letterbox(picture, picture.display_size, picture.display_size, (0, 0, 0)).min(axis=2)
+    image = ops.thumbnail(picture, picture.display_size).min(axis=2)
     rows, columns = np.nonzero(image > 128)
     if rows.size < 16:
         return Detections.empty()

@@ -1,6 +1,6 @@
 """The kernels' source as one text, and its machine code, which NVRTC makes once for a generation of GPUs.
 
-CuPy's own compilation is not used: it adds ``-ftz=true``, and flushed denormals would be another law. The code is kept
+CuPy's own compilation is not used: it adds ``-ftz=true``, and with flushed denormals the results would differ from the reference. The code is kept
 in the cache folder under a hash of the text, the options, the compiler's version and the architecture.
 """
 
@@ -19,7 +19,7 @@ from acfd_stream.errors import BackendUnavailable
 
 SOURCES = ("letterbox_cuda.cu", "mean_pool_cuda.cu", "decode_anchors_cuda.cu", "nms_cuda.cu")
 COMPILE_OPTIONS = ("--std=c++17", "--fmad=false", "--ftz=false")
-"""Without contraction to FMA, and with denormals, the float32 results equal the law's to the last bit."""
+"""Without contraction to FMA, and with denormals, the float32 results equal the reference's to the last bit."""
 _INCLUDE = re.compile(r'^#include "(?P<name>\w+\.h)"\n', re.MULTILINE)
 
 

@@ -123,7 +123,7 @@ class PictureRecords:
             *((plane.shape, plane.strides, plane.dtype) for plane in planes),
         )
         if key not in self._made:
-            _check_planes(picture, planes)
+            _checks.check_picture(picture, planes)
             self._made[key] = self._record(picture, planes, content_size)
         return self._made[key]
 
@@ -170,7 +170,7 @@ class CudaLetterboxes:
         pad: tuple[int, int, int],
         is_channels_last: bool = False,
     ) -> None:
-        _checks.check_sizes(network_size, network_size)
+        _checks.check_sizes(Letterbox(network_size, network_size, network_size))
         _checks.check_pad(pad)
         height, width = network_size
         self._device = device
@@ -241,12 +241,12 @@ class CudaLetterboxes:
         for view in views:
             if view.network_size != self._network_size:
                 raise ShapeError(f"network_size must be {self._network_size}, got {view.network_size}")
-            _checks.check_sizes(view.content_size, view.network_size)
+            _checks.check_sizes(view)
 
     def _on_device(self, picture: Picture) -> tuple[Array, ...]:
         """The planes where the kernel can read them: on the device, samples of a row side by side."""
         if not picture.is_on_device:
-            _check_planes(picture, picture.planes)
+            _checks.check_picture(picture)
             return tuple(self._device.upload(plane) for plane in picture.planes)
         if picture.ready is not None:
             self._device.wait_for(picture.ready)
@@ -254,12 +254,6 @@ class CudaLetterboxes:
             plane if is_readable(plane.shape, plane.strides, plane.dtype.itemsize) else self._device.contiguous(plane)
             for plane in picture.planes
         )
-
-
-def _check_planes(picture: Picture, planes: tuple[Array, ...]) -> None:
-    _checks.check_picture(
-        planes, picture.pixel_format.value, picture.bit_depth, picture.color_matrix.value, picture.rotation
-    )
 
 
 @lru_cache(maxsize=256)

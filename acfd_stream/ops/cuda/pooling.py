@@ -21,7 +21,7 @@ def mean_pool(ops: CudaOps, picture: Picture, block: int) -> tuple[NDArray[np.in
     Raises:
         ShapeError: the planes are not what the picture says, or the block is out of bounds.
     """
-    _checks.check_picture(picture.planes, picture.pixel_format.value, picture.bit_depth, "bt601", 0)
+    _checks.check_picture(picture)
     _checks.check_block(block)
     if picture.ready is not None:
         ops.device.wait_for(picture.ready)

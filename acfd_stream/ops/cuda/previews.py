@@ -31,17 +31,10 @@ class Previews:
         self._records = PictureRecords(ops.device)
         self._targets: LRUCache[tuple[tuple[int, int], tuple[int, int, int]], CudaLetterboxes] = LRUCache(SIZES_KEPT)
 
-    def letterbox(
-        self,
-        picture: Picture,
-        content_size: tuple[int, int],
-        network_size: tuple[int, int],
-        pad: tuple[int, int, int],
-    ) -> NDArray[np.uint8]:
+    def letterbox(self, picture: Picture, view: Letterbox, pad: tuple[int, int, int]) -> NDArray[np.uint8]:
         """As ``ops.letterbox``: uint8 [H, W, 3], to the last bit; waits for the GPU."""
-        view = Letterbox(network_size, content_size, picture.display_size)
         with self._lock:
-            target = self._target(network_size, pad)
+            target = self._target(view.network_size, pad)
             target.put([picture], [view])
             image: NDArray[np.uint8] = self._ops.to_host(target.images)[0]
             target.let_go()

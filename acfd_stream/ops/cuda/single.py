@@ -14,7 +14,7 @@ from acfd_stream.ops.cuda.faces import AnchorDecoder, Suppressor
 from acfd_stream.ops.cuda.letterboxes import CudaLetterboxes, PictureRecords
 from acfd_stream.ops.cuda.pooling import mean_pool
 from acfd_stream.ops.cuda.records import CANDIDATE_COUNT, as_bytes
-from acfd_stream.types import ColorMatrix, FloatArray, IndexArray, Picture, PixelFormat, PlaneArray
+from acfd_stream.types import FloatArray, IndexArray, Picture
 
 
 class CudaBackend:
@@ -24,47 +24,20 @@ class CudaBackend:
         self._ops = ops
         self._lock = Lock()
 
-    def letterbox(
-        self,
-        planes: tuple[PlaneArray, ...],
-        pixel_format: str,
-        bit_depth: int,
-        color_matrix: str,
-        is_full_range: bool,
-        rotation: int,
-        content_size: tuple[int, int],
-        network_size: tuple[int, int],
-        pad: tuple[int, int, int],
-    ) -> NDArray[np.uint8]:
+    def letterbox(self, picture: Picture, view: Letterbox, pad: tuple[int, int, int]) -> NDArray[np.uint8]:
         """The picture, upright, in the top-left corner of a padded uint8 [H, W, 3]."""
-        _checks.check_picture(planes, pixel_format, bit_depth, color_matrix, rotation)
-        _checks.check_sizes(content_size, network_size)
-        picture = Picture(
-            planes,
-            PixelFormat(pixel_format),
-            content_size,
-            bit_depth,
-            ColorMatrix(color_matrix),
-            is_full_range,
-            rotation,
-        )
         levels = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
         device = self._ops.device
         with self._lock:
             target = CudaLetterboxes(
-                device, PictureRecords(device), 1, network_size, levels, pad, is_channels_last=True
+                device, PictureRecords(device), 1, view.network_size, levels, pad, is_channels_last=True
             )
-            target.put([picture], [Letterbox(network_size, content_size, content_size)])
+            target.put([picture], [view])
             image: NDArray[np.uint8] = self._ops.to_host(target.images)[0]
         return image
 
-    def mean_pool(
-        self, planes: tuple[PlaneArray, ...], pixel_format: str, bit_depth: int, block: int
-    ) -> tuple[NDArray[np.int16], ...]:
+    def mean_pool(self, picture: Picture, block: int) -> tuple[NDArray[np.int16], ...]:
         """14-bit means of the blocks of every channel, int16 [ceil(h / block), ceil(w / block)]."""
-        _checks.check_picture(planes, pixel_format, bit_depth, "bt601", 0)
-        height, width = planes[0].shape[:2]
-        picture = Picture(planes, PixelFormat(pixel_format), (height, width), bit_depth)
         with self._lock:
             return mean_pool(self._ops, picture, block)
 
@@ -72,23 +45,19 @@ class CudaBackend:
         self,
         scores: FloatArray,  # [A]
         deltas: FloatArray,  # [A, 4]
-        network_size: tuple[int, int],
-        content_size: tuple[int, int],
-        strides: tuple[int, ...],
-        scale: float,
-        variances: tuple[float, float],
+        view: Letterbox,
+        spec: AnchorSpec,
         score_threshold: float,
         candidates: int,
     ) -> tuple[FloatArray, FloatArray, IndexArray, bool]:
         """(boxes_xyxy [K, 4], scores [K], indices [K], whether more passed than ``candidates``), best first."""
-        spec = AnchorSpec(strides, scale, variances)
-        _checks.check_sizes(content_size, network_size)
+        _checks.check_sizes(view)
         _checks.check_ratio("score_threshold", score_threshold)
-        _checks.check_outputs(scores, deltas, network_size, spec, candidates)
+        _checks.check_outputs(scores, deltas, view.network_size, spec, candidates)
         device, to_host = self._ops.device, self._ops.to_host
         with self._lock:
-            decoder = AnchorDecoder(device, 1, [network_size], spec, score_threshold, candidates)
-            decoder.place([[Letterbox(network_size, content_size, content_size)]])
+            decoder = AnchorDecoder(device, 1, [view.network_size], spec, score_threshold, candidates)
+            decoder.place([[view]])
             decoder.decode(0, device.upload(scores[None]), device.upload(deltas[None]))
             kept, passed = to_host(decoder.counts).view(CANDIDATE_COUNT)[0, 0].item()
             arrays = [to_host(array)[0, :kept] for array in (decoder.boxes, decoder.scores, decoder.indices)]
