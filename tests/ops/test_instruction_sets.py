@@ -1,4 +1,4 @@
-"""letterbox by every instruction set that this machine runs: the reference at every width, and no byte behind a plane."""
+"""letterbox by every instruction set that this machine has: equal to the reference, and no byte read past a plane."""
 
 from __future__ import annotations
 

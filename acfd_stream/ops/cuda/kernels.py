@@ -1,7 +1,7 @@
 """The kernels' source as one text, and its machine code, which NVRTC makes once for a generation of GPUs.
 
-CuPy's own compilation is not used: it adds ``-ftz=true``, and with flushed denormals the results would differ from the reference. The code is kept
-in the cache folder under a hash of the text, the options, the compiler's version and the architecture.
+CuPy's own compilation is not used: it adds ``-ftz=true``, and flushed denormals would differ from the reference. The
+code is kept in the cache folder under a hash of the text, the options, the compiler's version and the architecture.
 """
 
 from __future__ import annotations
