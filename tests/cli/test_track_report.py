@@ -43,7 +43,7 @@ def test_the_report_of_a_video_that_broke_says_so(tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "--report", "seen.html", error="broke after frame 2")
     assert done.returncode == 1
     assert done.stderr.endswith("which is marked incomplete; the report of them is seen.html\n")
-    assert "<b>Only the first 0:00.1 are here.</b> broke after frame 2" in (tmp_path / "seen.html").read_text()
+    assert "<b>Only the first 0:00.1 were tracked.</b> broke after frame 2" in (tmp_path / "seen.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_tracks_have_pictures_and_the_cost_of_a_frame_is_told(tmp_path: Path) ->
     assert list(page["thumbnails"]) == ["1"]  # type: ignore[call-overload]
     assert page["video"] == {"url": "clip.mp4"}
     text = (tmp_path / "a.html").read_text()
-    assert "<dd>250.0 ms in the middle, p95 250.0 ms</dd>" in text
+    assert "<dd>median 250.0 ms, p95 250.0 ms</dd>" in text
     assert "<dt>· network</dt><dd>250.00 ms</dd>" in text
     assert "9000" not in text.partition("How it was made")[2].partition("</details>")[0]  # waiting is no work
     report.abort()
