@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from acfd_stream.cli.archive.app import archive_app
-from acfd_stream.cli.choices import JSON_LINES, Device, Format, Precision
+from acfd_stream.cli.choices import (
+    DETECT,
+    JSON_LINES,
+    BatchOption,
+    Device,
+    DeviceOption,
+    EndOption,
+    EveryFrameOption,
+    FormatOption,
+    ModelOption,
+    Precision,
+    PrecisionOption,
+    QuietOption,
+    ScalesOption,
+    SizeOption,
+    StartOption,
+    ThreadsOption,
+    parse_scales,
+)
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain
 from acfd_stream.cli.jobs_app import jobs_app
 from acfd_stream.cli.service_app import bench_app, client_app, serve_app
@@ -22,39 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def parse_scales(text: str) -> tuple[int, ...]:
-    """The scales of ``480,640,800``; empty text means none."""
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list of whole numbers like 480,640,800") from None
-
-
-def _check_seconds(seconds: float | None) -> float | None:
-    if seconds is not None and not math.isfinite(seconds):
-        raise typer.BadParameter(f"{seconds} is not a time in seconds")
-    return seconds
-
-
-Model = Annotated[
-    str, typer.Option(metavar="NAME|PATH", help="A shipped model or an .onnx file that describes itself.")
-]
-DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
-PrecisionOption = Annotated[
-    Precision, typer.Option(help="Arithmetic of the network on a CPU; auto: the fastest that model and CPU have.")
-]
-Size = Annotated[int, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")]
-Scales = Annotated[
-    str, typer.Option(metavar="S,S,…", help="Shorter sides of a multi-scale test, as 480,640,800; replaces --size.")
-]
-Batch = Annotated[int, typer.Option(help="Pictures the network sees at once, 1 to 64; never changes results.")]
-Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0: as many as there are cores.")]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings and errors still show.")
-]
-DEFAULTS = DetectConfig()
 
 
 def _print_version(is_asked: bool) -> None:
@@ -91,14 +75,7 @@ def track(
             "Without it: INPUT's name with the ending of the format, in the current folder.",
         ),
     ] = None,
-    result_format: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            help="JSON lines; Parquet, a row a face a frame; MOTChallenge text; COCO JSON; or WebVTT, "
-            "a cue for every span of time that a track is on screen.",
-        ),
-    ] = JSON_LINES,
+    result_format: FormatOption = JSON_LINES,
     overlay: Annotated[
         Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, ids and times drawn in.")
     ] = None,
@@ -109,23 +86,17 @@ def track(
     has_proxy: Annotated[
         bool, typer.Option("--report-proxy", help="Put the video, small, into the report, which then needs no file.")
     ] = False,
-    model: Model = "acfd-n",
+    model: ModelOption = "acfd-n",
     device: DeviceOption = Device.AUTO,
-    size: Size = DEFAULTS.size,
-    scales: Scales = "",
-    start: Annotated[
-        float | None, typer.Option(metavar="S", callback=_check_seconds, help="First second of the video that counts.")
-    ] = None,
-    end: Annotated[
-        float | None, typer.Option(metavar="S", callback=_check_seconds, help="Second of the video to stop before.")
-    ] = None,
-    every_frame: Annotated[
-        bool, typer.Option("--every-frame", help="Look also at frames that repeat the drawing before them.")
-    ] = False,
-    batch: Batch = DEFAULTS.batch,
-    threads: Threads = DEFAULTS.threads,
+    size: SizeOption = DETECT.size,
+    scales: ScalesOption = "",
+    start: StartOption = None,
+    end: EndOption = None,
+    every_frame: EveryFrameOption = False,
+    batch: BatchOption = DETECT.batch,
+    threads: ThreadsOption = DETECT.threads,
     precision: PrecisionOption = Precision.AUTO,
-    is_quiet: Quiet = False,
+    is_quiet: QuietOption = False,
 ) -> int:
     """Find the faces of a video and follow them: a line a frame, written as it is known."""
     from acfd_stream.cli.track import TrackCall, run_track
@@ -151,11 +122,11 @@ def track(
 @app.command()
 def detect(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP and others.")],
-    model: Model = "acfd-n",
+    model: ModelOption = "acfd-n",
     device: DeviceOption = Device.AUTO,
-    size: Size = DEFAULTS.size,
-    scales: Scales = "",
-    threads: Threads = DEFAULTS.threads,
+    size: SizeOption = DETECT.size,
+    scales: ScalesOption = "",
+    threads: ThreadsOption = DETECT.threads,
     precision: PrecisionOption = Precision.AUTO,
 ) -> int:
     """Find the faces of pictures: one JSON object a line on stdout."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acfd_stream.cli.client import Remote
 from acfd_stream.cli.exits import DONE, complain, remark
+from acfd_stream.cli.remote import Remote
 from acfd_stream.config import available_cores, hush_grpc, require
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain, exit_code
 from acfd_stream.cli.progress import TrackProgress
+from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import (
     STDOUT,
@@ -32,48 +33,6 @@ STDIN = "-"
 
 
 @dataclass(frozen=True)
-class Remote:
-    """Which service, and what shows it who asks."""
-
-    target: str
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    token_file: Path | None = None
-    is_encrypted: bool = False
-    patience_seconds: float = 60.0
-
-    def open(self) -> Client:
-        """A client of it.
-
-        Raises:
-            ConfigError: a file is bad.
-        """
-        hush_grpc()
-        from acfd_stream.client.client import Client
-        from acfd_stream.client.tls import ClientTls
-
-        is_encrypted = self.is_encrypted or self.ca is not None or self.certificate is not None
-        tls = ClientTls(self.ca, self.certificate, self.key) if is_encrypted or self.key is not None else None
-        return Client(self.target, token=self._token(), tls=tls, patience_seconds=self.patience_seconds)
-
-    def _token(self) -> str:
-        """The first line of the token file."""
-        if self.token_file is None:
-            return ""
-        try:
-            lines = self.token_file.read_text(encoding="utf-8").split("\n")
-        except OSError as error:
-            raise ConfigError(f"cannot read token file {self.token_file}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"token file {self.token_file} is not text") from error
-        token = lines[0].strip()
-        if not token or not token.isascii() or not token.isprintable():
-            raise ConfigError(f"token file {self.token_file} must hold the token in its first line")
-        return token
-
-
-@dataclass(frozen=True)
 class Live:
     """What is asked of a live stream."""
 
@@ -87,8 +46,9 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     Raises:
         AcfdError: nothing could be done, or the results cannot be written.
     """
-    from acfd_stream.outputs import result_suffix
+    from acfd_stream.outputs import check_format, result_suffix
 
+    check_format(call.format)
     if call.source == STDIN and call.output is None:
         call = replace(call, output="stdin" + result_suffix(call.format))
     check_places(call)

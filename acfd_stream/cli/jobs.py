@@ -6,9 +6,10 @@ import sys
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from acfd_stream.cli.client import Remote, write_results
+from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
 from acfd_stream.cli.progress import TrackProgress
+from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import STDOUT, TrackCall, check_places, say_how_it_ended
 from acfd_stream.config import require

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from acfd_stream.cli.choices import JSON_LINES, EndOption, EveryFrameOption, FormatOption, QuietOption, StartOption
+from acfd_stream.cli.remote import Remote, takes_remote
 from acfd_stream.config import DetectConfig, DropPolicy, VideoConfig
 
 serve_app = typer.Typer(help="Serve gRPC until a signal says stop.", invoke_without_command=True)
@@ -127,32 +128,15 @@ def token(
     return run_token(name, file, config, expires, streams, rights)
 
 
-To = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The service.")]
-Ca = Annotated[Path | None, typer.Option("--ca", metavar="PEM", help="Trust servers that this authority vouches for.")]
-Cert = Annotated[Path | None, typer.Option("--cert", metavar="PEM", help="Certificate of this client.")]
-Key = Annotated[Path | None, typer.Option("--key", metavar="PEM", help="Its key.")]
-Tls = Annotated[bool, typer.Option("--tls", help="Encrypt, and trust the authorities that gRPC knows.")]
-TokenFile = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="Its first line is the token.")]
-Patience = Annotated[
-    float, typer.Option("--patience", metavar="S", help="A stream that breaks is begun again for so long; 0: never.")
-]
-
-
-def check_seconds(seconds: float | None) -> float | None:
-    """``seconds``, where it is a time."""
-    if seconds is not None and not math.isfinite(seconds):
-        raise typer.BadParameter(f"{seconds} is not a time in seconds")
-    return seconds
-
-
 @client_app.command("track")
+@takes_remote(has_patience=True)
 def client_track(
     source: Annotated[str, typer.Argument(metavar="FILE", help="A video file; '-' is stdin.")],
-    to: To,
+    remote: Remote,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="OUT", help="Result file; '-' is stdout. As of 'track'.")
     ] = None,
-    result_format: Annotated[str, typer.Option("--format", metavar="jsonl|mot", help="As of 'track'.")] = "jsonl",
+    result_format: FormatOption = JSON_LINES,
     is_live: Annotated[
         bool, typer.Option("--live", help="Results at once; a file is sent at the speed at which it is shown.")
     ] = False,
@@ -161,25 +145,19 @@ def client_track(
         float | None, typer.Option(metavar="S", help="Longest time a live frame should take, seconds. [the server's]")
     ] = None,
     is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads itself.")] = False,
-    start: Annotated[float | None, typer.Option(metavar="S", callback=check_seconds, help="As of 'track'.")] = None,
-    end: Annotated[float | None, typer.Option(metavar="S", callback=check_seconds, help="As of 'track'.")] = None,
-    every_frame: Annotated[bool, typer.Option("--every-frame", help="As of 'track'.")] = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    tls: Tls = False,
-    token_file: TokenFile = None,
-    patience: Patience = 60.0,
-    is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
+    start: StartOption = None,
+    end: EndOption = None,
+    every_frame: EveryFrameOption = False,
+    is_quiet: QuietOption = False,
 ) -> int:
     """Have a service track a video: the lines are those of 'track' where the settings are."""
-    from acfd_stream.cli.client import Live, Remote, run_client_track
+    from acfd_stream.cli.client import Live, run_client_track
     from acfd_stream.cli.track import TrackCall
 
     call = TrackCall(
         source=source,
         output=output,
-        format=result_format,
+        format=str(result_format),
         overlay=None,
         model="",
         device="",
@@ -187,7 +165,6 @@ def client_track(
         video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
         is_quiet=is_quiet,
     )
-    remote = Remote(to, ca, cert, key, token_file, tls, patience)
     live = Live(None if drop is None else drop.value, objective) if is_live else None
     if not is_live and (drop is not None or objective is not None):
         raise typer.BadParameter("--drop and --objective are for --live")
@@ -195,76 +172,61 @@ def client_track(
 
 
 @client_app.command("detect")
+@takes_remote()
 def client_detect(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP.")],
-    to: To,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    tls: Tls = False,
-    token_file: TokenFile = None,
+    remote: Remote,
 ) -> int:
     """Have a service find the faces of pictures: one JSON object a line on stdout."""
-    from acfd_stream.cli.client import Remote, run_client_detect
+    from acfd_stream.cli.client import run_client_detect
 
-    return run_client_detect(Remote(to, ca, cert, key, token_file, tls), images)
+    return run_client_detect(remote, images)
 
 
 @client_app.command("capacity")
+@takes_remote()
 def client_capacity(
-    to: To,
+    remote: Remote,
     size: Annotated[str, typer.Option(metavar="WxH", help="Size of the pictures.")] = "1280x720",
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 24.0,
     objective: Annotated[
         float | None, typer.Option(metavar="S", help="Longest time a frame should take, seconds. [the server's]")
     ] = None,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    tls: Tls = False,
-    token_file: TokenFile = None,
 ) -> int:
     """Ask whether one more live stream would fit: one JSON object."""
-    from acfd_stream.cli.client import Remote, run_client_capacity
+    from acfd_stream.cli.client import run_client_capacity
 
-    return run_client_capacity(Remote(to, ca, cert, key, token_file, tls), parse_size(size), fps, objective)
+    return run_client_capacity(remote, parse_size(size), fps, objective)
 
 
 @client_app.command("health")
+@takes_remote()
 def client_health(
-    to: To,
+    remote: Remote,
     service: Annotated[str, typer.Option(help="Name of one service; without it the whole server.")] = "",
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    tls: Tls = False,
-    token_file: TokenFile = None,
 ) -> int:
     """Print the health of a service; exit code 0 where it is SERVING, else 1."""
-    from acfd_stream.cli.client import Remote, run_client_health
+    from acfd_stream.cli.client import run_client_health
 
-    return run_client_health(Remote(to, ca, cert, key, token_file, tls), service)
+    return run_client_health(remote, service)
 
 
 @client_app.command("watch")
+@takes_remote()
 def client_watch(
-    to: To,
+    remote: Remote,
     service: Annotated[str, typer.Option(help="Name of one service; without it the whole server.")] = "",
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    tls: Tls = False,
-    token_file: TokenFile = None,
 ) -> int:
     """Print the health of a service, a line a change."""
-    from acfd_stream.cli.client import Remote, run_client_watch
+    from acfd_stream.cli.client import run_client_watch
 
-    return run_client_watch(Remote(to, ca, cert, key, token_file, tls), service)
+    return run_client_watch(remote, service)
 
 
 @bench_app.command("service")
+@takes_remote(is_optional=True)
 def bench_service(
-    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="The service.")] = None,
+    remote: Remote | None,
     is_spawned: Annotated[bool, typer.Option("--spawn", help="Start one of its own, and stop it at the end.")] = False,
     options: Annotated[str, typer.Option("--with", metavar="'--batch 8 …'", help="Options of the one it starts.")] = "",
     wait: Annotated[float, typer.Option(metavar="S", help="Longest time until the one it starts serves.")] = 300.0,
@@ -277,11 +239,6 @@ def bench_service(
     ] = DropPolicy.DROP_OLDEST,
     clip: Annotated[Path | None, typer.Option(metavar="FILE", help="What is sent; else a drawn 720p cartoon.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.json")] = Path("bench_service.json"),
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    tls: Tls = False,
-    token_file: TokenFile = None,
 ) -> int:
     """Feed live streams by the clock, more and more, and find the largest load with p95 within the objective.
 
@@ -290,11 +247,9 @@ def bench_service(
     import shlex
 
     from acfd_stream.cli.bench import BenchCall, LoadOptions, parse_counts, run_bench_service
-    from acfd_stream.cli.client import Remote
 
-    if (to is None) != is_spawned:
+    if (remote is None) != is_spawned:
         raise typer.BadParameter("give either --to HOST:PORT or --spawn")
-    remote = None if to is None else Remote(to, ca, cert, key, token_file, tls)
     counts = tuple(parse_counts(streams))
     further = tuple(shlex.split(options))
     load = LoadOptions(counts, fps, objective, seconds, drop.value)

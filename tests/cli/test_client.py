@@ -167,7 +167,7 @@ def test_faults_are_one_line_with_a_code(
         (1, "cannot open", ["track", str(tmp_path / "absent.mp4"), *to(server), *out]),
         (1, "", ["track", str(broken), *to(server), *out]),
         (2, "--uri has the server read it", ["track", "http://localhost/a.mp4", *to(server), *out]),
-        (2, "format must be one of", ["track", str(clip), *to(server), "--format", "xml", "-o", "x"]),
+        (2, "'xml' is not one of 'jsonl', 'parquet'", ["track", str(clip), *to(server), "--format", "xml", "-o", "x"]),
         (2, "cannot read token file", ["capacity", *to(server), "--token-file", str(tmp_path / "none")]),
         (2, "holds no PEM", ["capacity", *to(server), "--ca", str(broken)]),
         (2, "Missing option", ["capacity"]),
@@ -175,6 +175,15 @@ def test_faults_are_one_line_with_a_code(
         found, text = complaint(capfd, *arguments)
         assert (found, words in text) == (code, True), (arguments, found, text)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("command", [["track", "clip.mp4"], ["jobs", "results", "j"]])
+def test_a_format_without_its_library_is_refused_before_the_service_is_called(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, text = complaint(capfd, *command, "--to", "127.0.0.1:1", "--format", "parquet", "--patience", "0")
+    assert (code, "pyarrow" in text) == (2, True), text
 
 
 def test_a_path_and_a_url_that_the_operator_does_not_allow_are_refused(

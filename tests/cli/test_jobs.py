@@ -121,7 +121,7 @@ def test_ctrl_c_ends_a_watch_and_not_the_job(tmp_path: Path) -> None:
         (2, "no job 'nobody'", ["watch", "nobody"]),
         (2, "no job 'nobody'", ["cancel", "nobody"]),
         (2, "no job 'nobody'", ["results", "nobody"]),
-        (2, "format must be one of", ["results", "nobody", "--format", "xml"]),
+        (2, "'xml' is not one of 'jsonl', 'parquet'", ["results", "nobody", "--format", "xml"]),
         (2, "--state must be one of queued, running", ["list", "--state", "lost"]),
         (2, "--most must be >= 1, got 0", ["list", "--most", "0"]),
         (2, "refuses", ["submit", "/etc/hostname"]),

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from acfd_stream.cli.choices import Device, Precision
+from acfd_stream.cli.choices import (
+    DETECT,
+    BatchOption,
+    Device,
+    DeviceOption,
+    EndOption,
+    EveryFrameOption,
+    ModelOption,
+    Precision,
+    PrecisionOption,
+    QuietOption,
+    ScalesOption,
+    SizeOption,
+    StartOption,
+    parse_scales,
+    split,
+)
 from acfd_stream.config import ArchiveConfig, DetectConfig, VideoConfig
 
 archive_app = typer.Typer(
     help="Work through folders of videos, go on after a power cut, and say who is on screen when.",
     no_args_is_help=True,
 )
-DETECT, ARCHIVE = DetectConfig(), ArchiveConfig()
+ARCHIVE = ArchiveConfig()
 
 
 class Engine(StrEnum):
@@ -26,24 +41,6 @@ class Engine(StrEnum):
     RAY = "ray"
 
 
-def split(text: str) -> tuple[str, ...]:
-    """The names in ``a,b,c``; empty text means none."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _scales(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in split(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list of whole numbers like 480,640,800") from None
-
-
-def _check_seconds(seconds: float | None) -> float | None:
-    if seconds is not None and not math.isfinite(seconds):
-        raise typer.BadParameter(f"{seconds} is not a time in seconds")
-    return seconds
-
-
 Folder = Annotated[Path, typer.Argument(metavar="OUT", help="The --out of an earlier 'archive run'.")]
 Workers = Annotated[
     int, typer.Option(min=0, help="How many videos at once; 0: a worker a GPU, else one for every four cores.")
@@ -51,9 +48,6 @@ Workers = Annotated[
 Metrics = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds acfd_archive_* meanwhile.")]
 LogJson = Annotated[
     bool, typer.Option("--log-json", help="A JSON object a line on stdout instead of a table; as without a terminal.")
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings and errors still show.")
 ]
 RayAddress = Annotated[
     str, typer.Option(metavar="auto|HOST:PORT", help="The Ray cluster; without it one of this machine's own.")
@@ -89,29 +83,19 @@ def run(
     retries_broken: Annotated[
         bool, typer.Option("--retry-broken", help="Try again what was set aside as broken.")
     ] = False,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or an .onnx file that describes itself.")
-    ] = "acfd-n",
-    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.AUTO,
-    size: Annotated[int, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")] = DETECT.size,
-    scales: Annotated[str, typer.Option(metavar="S,S,…", help="Shorter sides of a multi-scale test.")] = "",
-    start: Annotated[
-        float | None, typer.Option(metavar="S", callback=_check_seconds, help="First second of each video.")
-    ] = None,
-    end: Annotated[
-        float | None, typer.Option(metavar="S", callback=_check_seconds, help="Second of each video to stop before.")
-    ] = None,
-    every_frame: Annotated[
-        bool, typer.Option("--every-frame", help="Look also at frames that repeat the drawing before them.")
-    ] = False,
-    batch: Annotated[int, typer.Option(help="Pictures the network sees at once; never changes results.")] = (
-        DETECT.batch
-    ),
+    model: ModelOption = "acfd-n",
+    device: DeviceOption = Device.AUTO,
+    size: SizeOption = DETECT.size,
+    scales: ScalesOption = "",
+    start: StartOption = None,
+    end: EndOption = None,
+    every_frame: EveryFrameOption = False,
+    batch: BatchOption = DETECT.batch,
     threads: Annotated[int, typer.Option(help="CPU threads of each worker; 0: the cores, shared out.")] = 0,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network on a CPU.")] = Precision.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
-    is_quiet: Quiet = False,
+    is_quiet: QuietOption = False,
 ) -> int:
     """Track every video that is not done yet; results beside each other below OUT, under the videos' names."""
     from acfd_stream.archive.options import ArchiveCall
@@ -123,7 +107,9 @@ def run(
         outputs=tuple(dict.fromkeys([*split(outputs), *(["report"] if report else [])])),
         model=model,
         device=device.value,
-        detect=DetectConfig(size=size, scales=_scales(scales), batch=batch, threads=threads, precision=precision.value),
+        detect=DetectConfig(
+            size=size, scales=parse_scales(scales), batch=batch, threads=threads, precision=precision.value
+        ),
         video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
         archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds),
         engine=engine.value,
@@ -142,7 +128,7 @@ def resume(
     ray_address: Annotated[str | None, typer.Option(metavar="auto|HOST:PORT", help="As the last run.")] = None,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
-    is_quiet: Quiet = False,
+    is_quiet: QuietOption = False,
 ) -> int:
     """Go on with the last run over OUT, with its settings: what is done stays, what was cut short goes on."""
     from acfd_stream.cli.archive.run import Showing, resume_archive
@@ -168,7 +154,7 @@ def status(
 
 
 @archive_app.command()
-def report(out: Folder, is_quiet: Quiet = False) -> int:
+def report(out: Folder, is_quiet: QuietOption = False) -> int:
     """Make the page of every video that is done, and the index of all: OUT/index.html."""
     from acfd_stream.cli.archive.report import run_report
 
