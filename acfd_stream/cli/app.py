@@ -27,7 +27,7 @@ from acfd_stream.cli.choices import (
     ThreadsOption,
     parse_scales,
 )
-from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, complain
+from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, print_error
 from acfd_stream.cli.jobs_app import jobs_app
 from acfd_stream.cli.service_app import bench_app, client_app, serve_app
 from acfd_stream.config import DetectConfig, VideoConfig
@@ -189,5 +189,5 @@ def _refuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     message = error.format_message() if hasattr(error, "format_message") else str(error)
-    complain(f"{message.strip().rstrip('.')}; see '{path} --help'")
+    print_error(f"{message.strip().rstrip('.')}; see '{path} --help'")
     return CALL_AT_FAULT

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acfd_stream.cli.exits import DONE, complain, remark
+from acfd_stream.cli.exits import DONE, print_error, print_note
 from acfd_stream.cli.remote import Remote
 from acfd_stream.config import available_cores, hush_grpc, require
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
@@ -40,7 +40,7 @@ class LoadOptions:
 
 
 @dataclass(frozen=True)
-class BenchCall:
+class BenchOptions:
     """One call of the command, parsed."""
 
     remote: Remote | None
@@ -59,7 +59,7 @@ class BenchCall:
         require(0 < self.start_seconds <= 86400, "--wait", self.start_seconds, "in 0 … 86400 s")
 
 
-def run_bench_service(call: BenchCall) -> int:
+def run_bench_service(call: BenchOptions) -> int:
     """Sweep, print a line a load, and write the report and its picture.
 
     Raises:
@@ -78,13 +78,13 @@ def run_bench_service(call: BenchCall) -> int:
         draw_sweep(report, picture)
         places += f", {picture}"
     except BackendUnavailable as error:
-        complain(f"warning: no picture: {error}")
+        print_error(f"warning: no picture: {error}")
     objective = call.load.objective_seconds * 1000
-    remark(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {places}")
+    print_note(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {places}")
     return DONE
 
 
-def _report(call: BenchCall, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]) -> dict[str, Any]:
+def _report(call: BenchOptions, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]) -> dict[str, Any]:
     from acfd_stream.client.load_test import Load, LoadPlan, sweep
 
     load = call.load
@@ -96,7 +96,7 @@ def _report(call: BenchCall, remote: Remote, clip: Path, server_cpu: Callable[[]
     if loaded is None:
         raise ServiceError(f"{remote.target} has no model loaded")
     loading = Load(remote.open, plan, server_cpu)
-    remark(f"{loaded.name} {loaded.version} on {loaded.description}; {capacity.reason}")
+    print_note(f"{loaded.name} {loaded.version} on {loaded.description}; {capacity.reason}")
     rows, largest = sweep(loading.run, load.streams, load.objective_seconds, _tell)
     return {
         "model": f"{loaded.name} {loaded.version}",
@@ -130,7 +130,7 @@ def _tell(row: LoadRow) -> None:
 
 
 @contextmanager
-def _service(call: BenchCall) -> Iterator[tuple[Remote, Callable[[], float | None]]]:
+def _service(call: BenchOptions) -> Iterator[tuple[Remote, Callable[[], float | None]]]:
     """The service to ask, and what tells its processor seconds."""
     if call.remote is not None:
         yield replace(call.remote, patience_seconds=0.0), lambda: None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain, exit_code
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, exit_code, print_error
 from acfd_stream.cli.progress import TrackProgress
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
@@ -146,7 +146,7 @@ def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
             try:
                 found = client.detect(_content(Path(name)))
             except MediaError as error:
-                complain(f"{name}: {error}")
+                print_error(f"{name}: {error}")
                 code = max(code, exit_code(error))
                 continue
             faces = [(face.box_xyxy, face.score) for face in found.faces]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.cli.exits import DONE, complain, exit_code
+from acfd_stream.cli.exits import DONE, exit_code, print_error
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import DetectConfig, PictureConfig
 from acfd_stream.errors import MediaError
@@ -36,7 +36,7 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
             try:
                 image = read_picture(Path(name))
             except MediaError as error:
-                complain(str(error))
+                print_error(str(error))
                 code = max(code, exit_code(error))
                 continue
             found = detector.detect(image)

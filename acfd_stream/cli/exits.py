@@ -57,12 +57,12 @@ def exit_code(error: BaseException) -> int:
     return READER_GONE if isinstance(error, BrokenPipeError) else PROGRAM_AT_FAULT
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Say on stderr what is wrong."""
-    remark(f"{PROGRAM}: {message}")
+    print_note(f"{PROGRAM}: {message}")
 
 
-def remark(message: str) -> None:
+def print_note(message: str) -> None:
     """Say ``message`` on stderr, in one line whatever it holds, without what URLs in it keep secret.
 
     A stderr that takes nothing is no reason to fail: nobody is left to tell.
@@ -78,7 +78,7 @@ def run_guarded(action: Callable[[], int]) -> int:
     try:
         return _said(action)
     except KeyboardInterrupt as error:  # also one that comes while an error is being said
-        complain(str(error) or "interrupted")
+        print_error(str(error) or "interrupted")
         return exit_code(error)
     finally:
         _settle(sys.stdout)
@@ -95,12 +95,12 @@ def _said(action: Callable[[], int]) -> int:
     except SystemExit:  # Rich's way out when its reader is gone; no other library is let out by this door
         return READER_GONE
     except AcfdError as error:
-        complain(str(error))
+        print_error(str(error))
         return exit_code(error)
     except OSError as error:
         return _fault_of_system(error)
     except MemoryError:
-        complain("there is not enough memory for this input; smaller pictures, --size and --batch need less")
+        print_error("there is not enough memory for this input; smaller pictures, --size and --batch need less")
         return INPUT_AT_FAULT
     except Exception as error:
         return _own_fault(error)
@@ -140,7 +140,7 @@ def _fault_of_system(error: OSError) -> int:
     Errors of all other places become ours where they are opened; this one comes from print and its like.
     """
     if error.filename is None and error.errno in _UNWRITABLE:
-        complain(f"cannot write to stdout: {error.strerror}; make room or choose another place")
+        print_error(f"cannot write to stdout: {error.strerror}; make room or choose another place")
         return INPUT_AT_FAULT
     return _own_fault(error)
 
@@ -148,7 +148,7 @@ def _fault_of_system(error: OSError) -> int:
 def _own_fault(error: Exception) -> int:
     if is_debug():
         traceback.print_exception(error)
-    complain(f"this is a fault of the program: {type(error).__name__}: {error}; ACFD_DEBUG=1 shows where")
+    print_error(f"this is a fault of the program: {type(error).__name__}: {error}; ACFD_DEBUG=1 shows where")
     return PROGRAM_AT_FAULT
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from acfd_stream.cli.client import write_results
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.progress import TrackProgress
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
@@ -57,9 +57,9 @@ def run_watch(remote: Remote, job_id: str) -> int:
             _print(job)
             STOP.check()
     if job.error is not None:
-        complain(f"{job.uri}: {job.error}; job {job_id} failed, its results so far are kept")
+        print_error(f"{job.uri}: {job.error}; job {job_id} failed, its results so far are kept")
     elif job.state.value == "cancelled":
-        complain(f"job {job_id} was cancelled; its results so far are kept")
+        print_error(f"job {job_id} was cancelled; its results so far are kept")
     return DONE if job.state.value == "done" else INPUT_AT_FAULT
 
 

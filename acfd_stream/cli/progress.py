@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from acfd_stream.cli.exits import remark
+from acfd_stream.cli.exits import print_note
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -62,10 +62,12 @@ class TrackProgress:
             return
         seconds = max(time.perf_counter() - self._started, 1e-9)
         found = f"{count(tracks, 'track')} in {count(self.frames, 'frame')}"
-        remark(f"{found} → {', '.join(places)}; {self.frames / seconds:.1f} fps")
+        print_note(f"{found} → {', '.join(places)}; {self.frames / seconds:.1f} fps")
         if self.reused:
             share = f"{self.reused} of {count(self.frames, 'frame')} repeat the drawing before"
-            remark(f"{share} ({self.reused / self.frames:.0%}): faces were looked for {count(self._looked_at, 'time')}")
+            print_note(
+                f"{share} ({self.reused / self.frames:.0%}): faces were looked for {count(self._looked_at, 'time')}"
+            )
 
 
 def count(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acfd_stream.cli.exits import DONE, INTERRUPTED, complain, remark
+from acfd_stream.cli.exits import DONE, INTERRUPTED, print_error, print_note
 from acfd_stream.cli.progress import count
 from acfd_stream.config import hush_grpc
 from acfd_stream.errors import ConfigError
@@ -26,7 +26,7 @@ _MEASURE = ((720, 1280), 24.0)
 
 
 @dataclass(frozen=True)
-class ServeCall:
+class ServeOptions:
     """One call of the command, parsed: a file of settings, and what stands above it."""
 
     config: Path | None = None
@@ -36,7 +36,7 @@ class ServeCall:
     """Settings of its tables, by table and name; None as above."""
 
 
-def run_serve(call: ServeCall) -> int:
+def run_serve(call: ServeOptions) -> int:
     """Serve until SIGTERM or Ctrl-C, drain, and return 0.
 
     Raises:
@@ -67,7 +67,7 @@ def run_serve(call: ServeCall) -> int:
     return DONE
 
 
-def settings_of(call: ServeCall) -> ServiceSettings:
+def settings_of(call: ServeOptions) -> ServiceSettings:
     """The settings of the file, with what the call says above them.
 
     Raises:
@@ -107,7 +107,7 @@ def _announce(server: Server) -> None:
         line += f"; page on http://{settings.metrics.rpartition(':')[0]}:{server.dashboard.port}/"
     print(line, flush=True)
     if settings.access.tokens is not None and settings.tls.certificate is None and not _is_local(settings.listen):
-        complain("warning: tokens travel in the clear; set a certificate and a key, or listen on this machine only")
+        print_error("warning: tokens travel in the clear; set a certificate and a key, or listen on this machine only")
 
 
 def _is_local(listen: str) -> bool:
@@ -118,14 +118,14 @@ def _drain(server: Server) -> int:
     """See the streams out; a second signal hurries."""
     host = server.host
     streams = 0 if host is None else host.stream_count
-    remark(f"draining: {count(streams, 'stream')} may finish within {server.settings.drain_seconds:g} s")
+    print_note(f"draining: {count(streams, 'stream')} may finish within {server.settings.drain_seconds:g} s")
     try:
         is_empty = server.stop()
     except KeyboardInterrupt:
-        complain("stopped at once; what was not finished is lost")
+        print_error("stopped at once; what was not finished is lost")
         return INTERRUPTED
     if not is_empty:
-        complain("warning: some streams were broken off at the end of the drain")
+        print_error("warning: some streams were broken off at the end of the drain")
     return DONE
 
 
@@ -164,7 +164,7 @@ def run_token(
     print(token)
     when = "never" if until is None else f"at {until:%Y-%m-%d %H:%M} UTC"
     if sys.stderr.isatty():
-        remark(f"token {name} of {path} expires {when}; it is shown this once")
+        print_note(f"token {name} of {path} expires {when}; it is shown this once")
     return DONE
 
 

@@ -84,9 +84,9 @@ def serve(
     """
     if context.invoked_subcommand is not None:
         return None
-    from acfd_stream.cli.serve import ServeCall, run_serve
+    from acfd_stream.cli.serve import ServeOptions, run_serve
 
-    call = ServeCall(
+    call = ServeOptions(
         config,
         top={
             "listen": listen,
@@ -246,14 +246,14 @@ def bench_service(
     """
     import shlex
 
-    from acfd_stream.cli.bench import BenchCall, LoadOptions, parse_counts, run_bench_service
+    from acfd_stream.cli.bench import BenchOptions, LoadOptions, parse_counts, run_bench_service
 
     if (remote is None) != is_spawned:
         raise typer.BadParameter("give either --to HOST:PORT or --spawn")
     counts = tuple(parse_counts(streams))
     further = tuple(shlex.split(options))
     load = LoadOptions(counts, fps, objective, seconds, drop.value)
-    return run_bench_service(BenchCall(remote, further, load, clip, output, wait))
+    return run_bench_service(BenchOptions(remote, further, load, clip, output, wait))
 
 
 def parse_size(text: str) -> tuple[int, int]:

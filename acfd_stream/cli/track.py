@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.progress import TrackProgress, count
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.config import DetectConfig, VideoConfig
@@ -180,7 +180,7 @@ def _naming_results(call: TrackCall, where: str) -> Iterator[None]:
 def say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: TrackProgress) -> int:
     """Warnings, then one line: what came out, or what broke. Returns the exit code."""
     for warning in end.warnings:
-        complain(f"warning: {source}: {warning}")
+        print_error(f"warning: {source}: {warning}")
     if end.is_complete:
         progress.summarize(end.tracks, [call.place, *call.beside.values()])
         return DONE
@@ -188,5 +188,5 @@ def say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: Tra
     frames = count(progress.frames, "frame")
     beside = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""
     beside += f"; the report of them is {call.report}" if call.report else ""
-    complain(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{beside}")
+    print_error(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{beside}")
     return INPUT_AT_FAULT

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from acfd_stream.cli.exits import complain
+from acfd_stream.cli.exits import print_error
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, OutputError
@@ -71,7 +71,7 @@ class Overlay:
         """Give the file its name, or another one where the video broke."""
         self._writer.close(is_complete=end.is_complete)
         for warning in self._writer.warnings:
-            complain(f"warning: {self.place}: {warning}")
+            print_error(f"warning: {self.place}: {warning}")
 
     def abort(self) -> None:
         """Leave nothing."""
@@ -138,7 +138,7 @@ class Report:
         try:
             write_thumbnails(read_results(self._results), self._frames_again(), folder)
         except MediaError as error:
-            complain(f"warning: {self.place}: the tracks have no pictures: {error}")
+            print_error(f"warning: {self.place}: the tracks have no pictures: {error}")
         return folder
 
     def _frames_again(self) -> Iterator[tuple[Frame, FrameResult]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acfd_stream import errors
-from acfd_stream.cli.exits import complain, exit_code, run_guarded
+from acfd_stream.cli.exits import exit_code, print_error, run_guarded
 from acfd_stream.cli.training import run_training
 
 
@@ -34,7 +34,7 @@ def test_every_error_of_ours_has_a_code_of_a_fault() -> None:
 
 
 def test_a_complaint_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -> None:
-    complain("cannot open a\nb\x1b[31m\t\udcff.mp4")
+    print_error("cannot open a\nb\x1b[31m\t\udcff.mp4")
     assert capsys.readouterr().err == "acfd-stream: cannot open a b?[31m ?.mp4\n"
 
 
@@ -47,7 +47,7 @@ def test_a_complaint_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_a_complaint_gives_no_secret_of_a_url_away(message: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    complain(message)
+    print_error(message)
     assert capsys.readouterr().err == f"acfd-stream: {said}\n"
 
 

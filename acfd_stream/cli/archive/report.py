@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from acfd_stream.cli.archive.run import enter_folder_of
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain, remark
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
 from acfd_stream.cli.progress import count
 from acfd_stream.cli.signals import STOP
 
@@ -31,8 +31,8 @@ def run_report(out: Path, *, is_quiet: bool) -> int:
         STOP.check()
         made, failed = made + (not error), failed + bool(error)
         if error:
-            complain(error if name in error else f"{name}: {error}")
+            print_error(error if name in error else f"{name}: {error}")
     write_index(out)
     if not is_quiet:
-        remark(f"{count(made, 'new report')} → {os.path.join(shown, 'index.html')}")
+        print_note(f"{count(made, 'new report')} → {os.path.join(shown, 'index.html')}")
     return INPUT_AT_FAULT if failed else DONE

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.archive.watch import open_watcher, summary
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, complain, remark
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.errors import ConfigError
 
@@ -147,12 +147,12 @@ def _say_how_it_ended(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _S
         about = f"; {end.view.settled} of {end.view.total} videos settled; 'acfd-stream archive resume {out}' goes on"
         raise _interrupt(stop.number, about)
     for name, reason in end.view.failures[:SHOWN_FAILURES]:
-        complain(reason if name in reason else f"{name}: {reason}")
+        print_error(reason if name in reason else f"{name}: {reason}")
     rest = len(end.view.failures) - SHOWN_FAILURES
     if rest > 0:
-        complain(f"… and {rest} more; 'acfd-stream archive status {out} --all' lists them")
+        print_error(f"… and {rest} more; 'acfd-stream archive status {out} --all' lists them")
     if not showing.is_quiet:
-        remark(f"{summary(end.view)} → {out}")
+        print_note(f"{summary(end.view)} → {out}")
     return DONE if end.is_all_done else INPUT_AT_FAULT
 
 
