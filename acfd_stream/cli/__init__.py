@@ -1,4 +1,4 @@
-"""The command ``acfd-stream``: reads the call, runs a room, says how it went in one line and an exit code."""
+"""The command ``acfd-stream``: parses arguments, runs a command, and reports errors by a line and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; see ``exits`` for what the codes mean.
 
     Args:
-        arguments: of the command; those of this process if None, which then is the command's: its signals are handled.
+        arguments: of the command. None: those of this process, and Ctrl-C and SIGTERM are handled too.
     """
     if arguments is not None:
         return run_guarded(lambda: _run(arguments))
@@ -28,6 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    from acfd_stream.cli.app import run  # loads much: a Ctrl-C meanwhile is heard like any other
+    from acfd_stream.cli.app import run  # slow to load: Ctrl-C must be handled meanwhile
 
     return run(list(arguments))

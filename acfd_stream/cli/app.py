@@ -1,4 +1,4 @@
-"""The commands and their options. Nothing runs here: a command checks its call and hands it to its own module."""
+"""The commands and their options. Each command checks its options and calls the module that does the work."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from acfd_stream.cli.jobs_app import jobs_app
 from acfd_stream.cli.service_app import bench_app, client_app, serve_app
 from acfd_stream.config import DetectConfig, VideoConfig
 
+ABOUT = "Find cartoon faces in animation video, and give every face the same ID from frame to frame."
 app = typer.Typer(
-    help="Animation video becomes face tracks: which cartoon faces are where, and which is the same face as before.",
-    epilog="Exit codes: 0 done, 1 the input or the place for the output is at fault, 2 the call is.",
+    help=ABOUT,
+    epilog="Exit codes: 0 done, 1 the input or the output failed, 2 wrong arguments; docs/cli.md lists the others.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,13 +54,13 @@ def _print_version(is_asked: bool) -> None:
     raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=ABOUT)
 def root(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Say the version and stop.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Animation video becomes face tracks: which cartoon faces are where, and which is the same face as before."""
+    """Options of the program itself."""
 
 
 @app.command()
@@ -72,19 +73,19 @@ def track(
             "-o",
             metavar="OUT",
             help="Result file, replaced if it exists; '-' is stdout. "
-            "Without it: INPUT's name with the ending of the format, in the current folder.",
+            "Default: INPUT's name with the suffix of the format, in the current folder.",
         ),
     ] = None,
     result_format: FormatOption = JSON_LINES,
     overlay: Annotated[
-        Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, ids and times drawn in.")
+        Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, IDs and times drawn on it.")
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.html", help="Also write a page with a player, boxes and a lane a track."),
+        typer.Option(metavar="OUT.html", help="Also write a page with a player, boxes and a timeline per track."),
     ] = None,
     has_proxy: Annotated[
-        bool, typer.Option("--report-proxy", help="Put the video, small, into the report, which then needs no file.")
+        bool, typer.Option("--report-proxy", help="Put a small copy of the video into the report.")
     ] = False,
     model: ModelOption = "acfd-n",
     device: DeviceOption = Device.AUTO,
@@ -98,7 +99,7 @@ def track(
     precision: PrecisionOption = Precision.AUTO,
     is_quiet: QuietOption = False,
 ) -> int:
-    """Find the faces of a video and follow them: a line a frame, written as it is known."""
+    """Track the faces of a video: one line per frame, written as soon as the frame is known."""
     from acfd_stream.cli.track import TrackCall, run_track
 
     call = TrackCall(
@@ -129,7 +130,7 @@ def detect(
     threads: ThreadsOption = DETECT.threads,
     precision: PrecisionOption = Precision.AUTO,
 ) -> int:
-    """Find the faces of pictures: one JSON object a line on stdout."""
+    """Find the faces of pictures: one JSON object per picture on stdout."""
     from acfd_stream.cli.detect import run_detect
 
     config = DetectConfig(size=size, scales=parse_scales(scales), threads=threads, precision=precision.value)
@@ -137,15 +138,15 @@ def detect(
 
 
 @app.command()
-def models(is_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> int:
-    """List the models that are shipped."""
+def models(is_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False) -> int:
+    """List the models that come with the package."""
     from acfd_stream.cli.models import run_models
 
     return run_models(is_json)
 
 
 def _add_training_command(name: str, help_text: str) -> None:
-    """A command whose options, --help included, are those of ``acfd_stream.model.NAME``."""
+    """Add a command whose options, --help included, are those of ``acfd_stream.model.NAME``."""
 
     @app.command(
         name,
@@ -162,8 +163,8 @@ def _add_training_command(name: str, help_text: str) -> None:
 
 
 _add_training_command("train", "Train a detector (needs the extra 'train').")
-_add_training_command("evaluate", "Score a detector on pictures whose faces are known (needs the extra 'train').")
-_add_training_command("export", "Turn a trained checkpoint into a model file (needs the extra 'train').")
+_add_training_command("evaluate", "Evaluate a detector on annotated pictures (needs the extra 'train').")
+_add_training_command("export", "Write a trained checkpoint as a model file (needs the extra 'train').")
 
 
 app.add_typer(serve_app, name="serve")
@@ -174,7 +175,7 @@ app.add_typer(archive_app, name="archive")
 
 
 def run(arguments: list[str]) -> int:
-    """Parse and run; the call's own faults become one line instead of the library's box."""
+    """Parse and run; wrong arguments give one line on stderr instead of the library's box."""
     command = typer.main.get_command(app)
     try:
         with command.make_context(PROGRAM, arguments) as context:

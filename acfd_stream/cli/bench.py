@@ -1,4 +1,4 @@
-"""``bench service``: how many live streams a service carries within its objective."""
+"""``bench service``: measures how many live streams a service can run within its latency objective."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _STOP_SECONDS = 30.0
 START_SECONDS = 300.0
-"""Until a service that was started says where it serves: seconds on a CPU, minutes where TensorRT builds an engine."""
+"""How long a new service may take to start: seconds on a CPU, minutes if TensorRT builds an engine."""
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What the streams do."""
+    """Options of the load."""
 
     streams: tuple[int, ...]
     fps: float
@@ -41,53 +41,55 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """One call of the command, parsed."""
+    """Options of ``bench service``."""
 
     remote: Remote | None
-    """None: a service of its own is started, and stopped at the end."""
+    """None: a service is started, and stopped at the end."""
     spawn: tuple[str, ...]
     """Further options of that service."""
     load: LoadOptions
     clip: Path | None
-    """None: one is drawn."""
+    """None: a cartoon is drawn."""
     output: Path
-    """The JSON file; the PNG lies beside it."""
+    """The JSON file; the PNG is next to it."""
     start_seconds: float = START_SECONDS
-    """Longest time that a service of its own may take until it serves, (0, 86400]."""
+    """How long the started service may take until it is ready, (0, 86400]."""
 
     def __post_init__(self) -> None:
         require(0 < self.start_seconds <= 86400, "--wait", self.start_seconds, "in 0 … 86400 s")
 
 
-def run_bench_service(call: BenchOptions) -> int:
-    """Sweep, print a line a load, and write the report and its picture.
+def run_bench_service(options: BenchOptions) -> int:
+    """Run every load, print one line per load, and write the report and its plot.
 
     Raises:
-        AcfdError: the service cannot be reached, the clip cannot be read, or the report not be written.
+        AcfdError: the service cannot be reached, the clip cannot be read, or the report cannot be written.
     """
     hush_grpc()
-    _require_writable(call.output)
-    with tempfile.TemporaryDirectory(prefix="acfd-bench-") as folder, _service(call) as (remote, server_cpu):
-        report = _report(call, remote, call.clip or _drawn(Path(folder)), server_cpu)
-    _write(call.output, report)
-    picture = call.output.with_suffix(".png")
-    places = str(call.output)
+    _require_writable(options.output)
+    with tempfile.TemporaryDirectory(prefix="acfd-bench-") as folder, _service(options) as (remote, server_cpu):
+        report = _report(options, remote, options.clip or _draw_clip(Path(folder)), server_cpu)
+    _write(options.output, report)
+    picture = options.output.with_suffix(".png")
+    paths = str(options.output)
     try:
         from acfd_stream.client.load_plot import draw_sweep
 
         draw_sweep(report, picture)
-        places += f", {picture}"
+        paths += f", {picture}"
     except BackendUnavailable as error:
-        print_error(f"warning: no picture: {error}")
-    objective = call.load.objective_seconds * 1000
-    print_note(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {places}")
+        print_error(f"warning: no plot: {error}")
+    objective = options.load.objective_seconds * 1000
+    print_note(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {paths}")
     return DONE
 
 
-def _report(call: BenchOptions, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]) -> dict[str, Any]:
+def _report(
+    options: BenchOptions, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]
+) -> dict[str, Any]:
     from acfd_stream.client.load_test import Load, LoadPlan, sweep
 
-    load = call.load
+    load = options.load
     plan = LoadPlan(clip, load.fps, load.objective_seconds, load.seconds, drop_policy=load.drop_policy)
     with remote.open() as client:
         loaded = next((model for model in client.models() if model.is_loaded), None)
@@ -97,11 +99,11 @@ def _report(call: BenchOptions, remote: Remote, clip: Path, server_cpu: Callable
         raise ServiceError(f"{remote.target} has no model loaded")
     loading = Load(remote.open, plan, server_cpu)
     print_note(f"{loaded.name} {loaded.version} on {loaded.description}; {capacity.reason}")
-    rows, largest = sweep(loading.run, load.streams, load.objective_seconds, _tell)
+    rows, largest = sweep(loading.run, load.streams, load.objective_seconds, _print_row)
     return {
         "model": f"{loaded.name} {loaded.version}",
         "engine": loaded.description,
-        "clip": call.clip.name if call.clip else "drawn",
+        "clip": options.clip.name if options.clip else "drawn",
         "size": list(size),
         "fps": load.fps,
         "objective_seconds": load.objective_seconds,
@@ -114,32 +116,35 @@ def _report(call: BenchOptions, remote: Remote, clip: Path, server_cpu: Callable
     }
 
 
-def _tell(row: LoadRow) -> None:
+def _print_row(row: LoadRow) -> None:
     values = row.values()
     latency = values["latency"]
     times = "no frame was answered"
     if latency is not None:
         times = " ".join(f"{name} {latency[name] * 1000:.1f}" for name in ("p50", "p95", "p99")) + " ms"
     cpu = values["server_cpu_per_frame"]
-    server = "" if cpu is None else f", server {cpu * 1000:.1f} ms CPU a frame"
+    server = "" if cpu is None else f", server {cpu * 1000:.1f} ms CPU per frame"
     print(
-        f"{row.streams:>3} streams: {row.admitted} in, {row.refused} refused, {len(row.failures)} broken; "
+        f"{row.streams:>3} streams: {row.admitted} admitted, {row.refused} refused, {len(row.failures)} broken; "
         f"{times}; goodput {row.goodput:.4f}{server}",
         flush=True,
     )
 
 
 @contextmanager
-def _service(call: BenchOptions) -> Iterator[tuple[Remote, Callable[[], float | None]]]:
-    """The service to ask, and what tells its processor seconds."""
-    if call.remote is not None:
-        yield replace(call.remote, patience_seconds=0.0), lambda: None
+def _service(options: BenchOptions) -> Iterator[tuple[Remote, Callable[[], float | None]]]:
+    """The service to measure, and a function that returns its CPU seconds."""
+    if options.remote is not None:
+        yield replace(options.remote, patience_seconds=0.0), lambda: None
         return
     command = [sys.executable, "-m", "acfd_stream.cli", "serve", "--listen", "127.0.0.1:0", "--metrics", ""]
-    quiet = ["--log-level", "error", *call.spawn]
+    quiet = ["--log-level", "error", *options.spawn]
     with subprocess.Popen([*command, *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Remote(_address(process, call.start_seconds), patience_seconds=0.0), lambda: cpu_seconds(process.pid)
+            yield (
+                Remote(_address(process, options.start_seconds), patience_seconds=0.0),
+                lambda: cpu_seconds(process.pid),
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -149,10 +154,10 @@ def _service(call: BenchOptions) -> Iterator[tuple[Remote, Callable[[], float | 
 
 
 def _address(process: subprocess.Popen[str], start_seconds: float) -> str:
-    """What the service says in its first line.
+    """The address in the first line that the service prints.
 
     Raises:
-        ServiceError: it says nothing for ``start_seconds``, something else, or ends.
+        ServiceError: it prints nothing for ``start_seconds``, prints something else, or exits.
     """
     lines: list[str] = []
     stdout = process.stdout
@@ -160,28 +165,28 @@ def _address(process: subprocess.Popen[str], start_seconds: float) -> str:
     reader.start()
     reader.join(start_seconds)
     if not lines:
-        process.kill()  # it would not hear anything else either; and its end is the reader's
+        process.kill()  # its end also ends the thread that reads
         raise ServiceError(
-            f"the service that was started has not said for {start_seconds:g} s that it serves; "
-            "see what 'acfd-stream serve' says, or give it longer with --wait"
+            f"the started service is not ready after {start_seconds:g} s; "
+            "run 'acfd-stream serve' to see why, or allow more time with --wait"
         )
     line = lines[0]
     if line.startswith("serving on "):
         return line.removeprefix("serving on ").split(": ")[0]
     if line:
-        raise ServiceError(f"the service that was started must say where it serves, got {line.strip()[:100]!r}")
-    raise ServiceError(f"the service did not start ({_ended(process)}); its complaint is above")
+        raise ServiceError(f"the started service must print its address, got {line.strip()[:100]!r}")
+    raise ServiceError(f"the service did not start ({_ended(process)}); its error message is above")
 
 
 def _ended(process: subprocess.Popen[str]) -> str:
     try:
         return f"exit code {process.wait(_STOP_SECONDS)}"
     except subprocess.TimeoutExpired:
-        return "it has closed its stdout"
+        return "it closed its stdout"
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Processor seconds of a process so far; None where the system does not tell."""
+    """CPU seconds of a process so far; None: the system does not report them."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -189,8 +194,8 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _drawn(folder: Path) -> Path:
-    """A drawn cartoon of 720p, as an encoder in a hurry would send it: no frame waits for a later one."""
+def _draw_clip(folder: Path) -> Path:
+    """A drawn 720p cartoon, encoded for low latency: no frame waits for a later one."""
     from acfd_stream.client.pacing import live_copy
 
     film = folder / "drawn.mkv"
@@ -220,7 +225,7 @@ def _write(output: Path, report: dict[str, Any]) -> None:
     try:
         output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write {output}: {error.strerror}; choose another place") from error
+        raise OutputError(f"cannot write {output}: {error.strerror}; choose another path") from error
 
 
 def parse_counts(text: str) -> Sequence[int]:

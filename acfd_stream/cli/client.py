@@ -1,4 +1,4 @@
-"""``client``: a service is asked what ``track`` and ``detect`` do here; the same lines come out."""
+"""``client``: a service does the work of ``track`` and ``detect``, and the results are the same bytes."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class Live:
-    """What is asked of a live stream."""
+    """Options of a live stream."""
 
     drop_policy: str | None = None
     objective_seconds: float | None = None
 
 
 def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, *, is_uri: bool = False) -> int:
-    """Have ``call`` tracked by a service; exit codes are those of ``track``.
+    """Track the video of ``call`` on a service; exit codes are those of ``track``.
 
     Raises:
-        AcfdError: nothing could be done, or the results cannot be written.
+        AcfdError: the video cannot be tracked, or the results cannot be written.
     """
     from acfd_stream.outputs import check_format, result_suffix
 
@@ -88,7 +88,7 @@ def _opened(client: Client, source: str, options: StreamOptions, is_uri: bool) -
 
 
 def _check_source(source: str, is_uri: bool) -> None:
-    """Refuse what cannot be sent before a connection is made."""
+    """Refuse a source that cannot be sent, before a connection is made."""
     if is_uri or source == STDIN:
         return
     if "://" in source:
@@ -133,7 +133,7 @@ def result_header(stream: TrackStream) -> ResultHeader:
 
 
 def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
-    """Write the faces of every picture to stdout; the exit code is that of the worst picture."""
+    """Write the faces of every picture to stdout; the highest exit code of a picture is returned."""
     from acfd_stream.cli.detect import picture_values
     from acfd_stream.outputs.jsonl import json_line
     from acfd_stream.outputs.target import OutputTarget
@@ -168,7 +168,7 @@ def _content(path: Path) -> bytes:
 
 
 def run_client_capacity(remote: Remote, size: tuple[int, int], fps: float, objective_seconds: float | None) -> int:
-    """Print whether one more live stream would fit: one JSON object."""
+    """Print whether one more live stream would be admitted: one JSON object."""
     from acfd_stream.outputs.jsonl import json_line
 
     with remote.open() as client:
@@ -181,7 +181,7 @@ def run_client_capacity(remote: Remote, size: tuple[int, int], fps: float, objec
 
 
 def run_client_health(remote: Remote, service: str) -> int:
-    """Print the health of a service, as probes want it: in one word and the exit code."""
+    """Print the health of a service in one word; exit code 0 if it is SERVING."""
     with remote.open() as client:
         status = client.health(service)
     print(status)
@@ -189,7 +189,7 @@ def run_client_health(remote: Remote, service: str) -> int:
 
 
 def run_client_watch(remote: Remote, service: str) -> int:
-    """Print the health of a service, a line a change, until it stops or somebody stops us."""
+    """Print the health of a service, one line per change, until the service or this process stops."""
     with remote.open() as client:
         for status in client.watch_health(service):
             print(status, flush=True)

@@ -1,4 +1,4 @@
-"""``detect``: pictures in, a JSON object a line out. A bad picture is said and passed over."""
+"""``detect``: one JSON object per picture. A picture that cannot be read is reported and skipped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
     """Write the faces of every picture to stdout; the exit code is that of the worst picture.
 
     Raises:
-        AcfdError: the model, the device or stdout is at fault, so that no picture could be done.
+        AcfdError: the model or the device cannot be used, or stdout cannot be written.
     """
     from acfd_stream.detect.detector import Detector
     from acfd_stream.outputs.jsonl import json_line
@@ -47,21 +47,21 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
 
 
 def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.uint8]:
-    """The picture at ``path``, turned as its EXIF says: uint8 [H, W, 3] RGB.
+    """The picture at ``path``, rotated as its EXIF data says: uint8 [H, W, 3] RGB.
 
     Raises:
-        MediaError: there is no such file, it is no picture, or larger than one may be.
+        MediaError: the file does not exist, is not a picture, or is larger than ``config`` allows.
     """
     import cv2
 
     data = _content(path, (config or PictureConfig()).file_bytes)
     try:
-        with _deaf_stderr():
+        with _silent_stderr():
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     except cv2.error as error:
         raise MediaError(f"cannot decode {path}: {error.err}") from error
     if image is None:
-        raise MediaError(f"cannot decode {path}: it is no picture, or only part of one")
+        raise MediaError(f"cannot decode {path}: it is not a picture, or only part of one")
     return np.ascontiguousarray(image, np.uint8)
 
 
@@ -77,8 +77,8 @@ def _content(path: Path, most_bytes: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _deaf_stderr() -> Iterator[None]:
-    """Let nothing through to stderr: what the picture libraries print there is said by us, in one line."""
+def _silent_stderr() -> Iterator[None]:
+    """Discard what libraries print to stderr: the error is reported by one line of ours."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -93,17 +93,17 @@ def _deaf_stderr() -> Iterator[None]:
 def picture_values(
     name: str, size: tuple[int, int], faces: Iterable[tuple[Sequence[float], float]], *, is_truncated: bool
 ) -> dict[str, Any]:
-    """What is said of a picture of ``size`` (height, width) with the boxes and scores of its faces, best face first.
+    """The JSON object of a picture of ``size`` (height, width), from boxes and scores sorted by score.
 
-    Boxes are told to 2 decimals of a pixel, scores to 4.
+    Boxes have 2 decimals of a pixel, scores 4.
     """
     from acfd_stream.outputs.face_values import SCORE_DECIMALS, rounded, rounded_box
 
-    told = [
+    values_of_faces = [
         {"box": rounded_box((x1, y1, x2, y2)), "score": rounded(score, SCORE_DECIMALS)}
         for (x1, y1, x2, y2), score in faces
     ]
-    values: dict[str, Any] = {"file": name, "width": size[1], "height": size[0], "faces": told}
+    values: dict[str, Any] = {"file": name, "width": size[1], "height": size[0], "faces": values_of_faces}
     if is_truncated:
         values["truncated"] = True
     return values

@@ -1,13 +1,13 @@
-"""How a command ends: the only place where an error becomes an exit code and a line on stderr.
+"""How a command ends: the only module that turns an error into an exit code and a line on stderr.
 
 | code | when |
 |---|---|
 | 0 | done |
-| 1 | the input, or the place for the output, is at fault; a service cannot be reached or has no room |
-| 2 | the call is: an option, a model, a device, a token, or an extra that is not installed |
-| 70 | a fault of this program |
+| 1 | the input cannot be read or the output cannot be written; a service is unreachable or full |
+| 2 | invalid arguments: an option, a model, a device, a token, or an extra that is not installed |
+| 70 | a bug in this program |
 | 130, 143 | stopped by Ctrl-C, by SIGTERM |
-| 141 | the reader of stdout went away (what a shell reports for SIGPIPE); says nothing |
+| 141 | the reader of stdout closed it (what a shell reports for SIGPIPE); prints nothing |
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def exit_code(error: BaseException) -> int:
     """The exit code that ``error`` stands for."""
     if isinstance(error, MediaError | OutputError | OverloadedError | ServiceError):
         return INPUT_AT_FAULT
-    if isinstance(error, ShapeError):  # arrays are made by us: nothing a caller of the command can mend
+    if isinstance(error, ShapeError):  # the arrays are made by this program: a bug
         return PROGRAM_AT_FAULT
     if isinstance(error, AcfdError):
         return CALL_AT_FAULT
@@ -58,14 +58,14 @@ def exit_code(error: BaseException) -> int:
 
 
 def print_error(message: str) -> None:
-    """Say on stderr what is wrong."""
+    """Print ``acfd-stream: message`` on stderr."""
     print_note(f"{PROGRAM}: {message}")
 
 
 def print_note(message: str) -> None:
-    """Say ``message`` on stderr, in one line whatever it holds, without what URLs in it keep secret.
+    """Print ``message`` on stderr as one line, without passwords and queries of URLs.
 
-    A stderr that takes nothing is no reason to fail: nobody is left to tell.
+    A stderr that cannot be written is ignored.
     """
     line = _QUERY.sub(r"\1", _USER_INFO.sub("", " ".join(message.split())))
     printable = "".join(sign if sign.isprintable() else "?" for sign in line)
@@ -74,40 +74,40 @@ def print_note(message: str) -> None:
 
 
 def run_guarded(action: Callable[[], int]) -> int:
-    """What ``action`` returns, or the exit code of what it raised, said in one line."""
+    """What ``action`` returns, or the exit code of the error that it raised, after one line on stderr."""
     try:
-        return _said(action)
-    except KeyboardInterrupt as error:  # also one that comes while an error is being said
+        return _guarded(action)
+    except KeyboardInterrupt as error:  # also one during the message of another error
         print_error(str(error) or "interrupted")
         return exit_code(error)
     finally:
-        _settle(sys.stdout)
-        _settle(sys.stderr)
+        _discard_unwritable(sys.stdout)
+        _discard_unwritable(sys.stderr)
 
 
-def _said(action: Callable[[], int]) -> int:
+def _guarded(action: Callable[[], int]) -> int:
     try:
-        code = _heard(action)
+        code = _checked(action)
         sys.stdout.flush()
         return code
     except BrokenPipeError as error:
         return exit_code(error)
-    except SystemExit:  # Rich's way out when its reader is gone; no other library is let out by this door
+    except SystemExit:  # Rich raises it when its reader is gone; no other library does
         return READER_GONE
     except AcfdError as error:
         print_error(str(error))
         return exit_code(error)
     except OSError as error:
-        return _fault_of_system(error)
+        return _system_error(error)
     except MemoryError:
-        print_error("there is not enough memory for this input; smaller pictures, --size and --batch need less")
+        print_error("not enough memory for this input; smaller pictures, or a smaller --size or --batch, need less")
         return INPUT_AT_FAULT
     except Exception as error:
-        return _own_fault(error)
+        return _bug(error)
 
 
-def _heard(action: Callable[[], int]) -> int:
-    """What ``action`` returns; where a library made an error of its own out of a signal, the signal is raised."""
+def _checked(action: Callable[[], int]) -> int:
+    """What ``action`` returns. If a library turned a signal into its own error, the signal is raised instead."""
     try:
         return action()
     except Exception:
@@ -116,11 +116,11 @@ def _heard(action: Callable[[], int]) -> int:
 
 
 def prepare_streams() -> None:
-    """Give a process that was started without stdin, stdout or stderr a place for each, and let text always pass.
+    """Open the null device for a missing stdin, stdout or stderr, and replace signs that stdout cannot encode.
 
-    Else the next file that is opened takes the free number, and whatever writes to "stderr" writes into it.
+    Without it, the next file that is opened gets the free descriptor, and messages for stderr end in that file.
     """
-    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):  # to a missing stdout every write fails
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):  # writes to a missing stdout fail
         try:
             os.fstat(number)
         except OSError:
@@ -129,35 +129,35 @@ def prepare_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # for as long as the process lives
         sys.stdout.buffer.raw.name = "<stdout>"  # type: ignore[attr-defined]  # as the interpreter calls it
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a help text with … is better than none; results are bytes
+        sys.stdout.reconfigure(errors="replace")  # for help texts with "…"; results are bytes
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
-def _fault_of_system(error: OSError) -> int:
-    """A stdout that takes nothing is the output place's fault; any other surprise is ours.
+def _system_error(error: OSError) -> int:
+    """The exit code of an OSError from ``print``: stdout cannot be written, or a bug.
 
-    Errors of all other places become ours where they are opened; this one comes from print and its like.
+    All other files raise our errors where they are opened.
     """
     if error.filename is None and error.errno in _UNWRITABLE:
-        print_error(f"cannot write to stdout: {error.strerror}; make room or choose another place")
+        print_error(f"cannot write to stdout: {error.strerror}; make room or choose another path")
         return INPUT_AT_FAULT
-    return _own_fault(error)
+    return _bug(error)
 
 
-def _own_fault(error: Exception) -> int:
+def _bug(error: Exception) -> int:
     if is_debug():
         traceback.print_exception(error)
-    print_error(f"this is a fault of the program: {type(error).__name__}: {error}; ACFD_DEBUG=1 shows where")
+    print_error(f"this is a bug in the program: {type(error).__name__}: {error}; ACFD_DEBUG=1 shows where")
     return PROGRAM_AT_FAULT
 
 
-def _settle(stream: TextIO) -> None:
-    """Send what a failed stream still holds nowhere: the interpreter flushes once more at its end."""
+def _discard_unwritable(stream: TextIO) -> None:
+    """Discard the buffer of a stream that fails: the interpreter would flush it again at exit."""
     try:
         stream.flush()
     except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

@@ -1,4 +1,4 @@
-"""``client jobs``: a service tracks videos that it reads itself, while nobody waits; results are fetched later."""
+"""``client jobs``: background jobs of a service, which tracks videos that it reads itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run_submit(remote: Remote, uri: str, key: str, start_seconds: float | None, end_seconds: float | None) -> int:
-    """Print the id of the job, which is new unless ``key`` is known."""
+    """Print the ID of the job, which is new unless ``key`` is known."""
     with remote.open() as client:
         from acfd_stream.client.stream_progress import StreamOptions
 
@@ -34,7 +34,7 @@ def run_submit(remote: Remote, uri: str, key: str, start_seconds: float | None, 
 
 
 def run_list(remote: Remote, states: Sequence[str], most: int | None) -> int:
-    """Print one's jobs, newest first, one JSON object a line."""
+    """Print the caller's jobs, newest first, one JSON object per line."""
     require(most is None or most >= 1, "--most", most, ">= 1")
     with remote.open() as client:
         for job in islice(client.jobs.list(_states(states)), most):
@@ -44,14 +44,14 @@ def run_list(remote: Remote, states: Sequence[str], most: int | None) -> int:
 
 
 def run_cancel(remote: Remote, job_id: str) -> int:
-    """Have a job stop, and print it as it stands."""
+    """Cancel a job, and print its state."""
     with remote.open() as client:
         _print(client.jobs.cancel(job_id))
     return DONE
 
 
 def run_watch(remote: Remote, job_id: str) -> int:
-    """Print a job whenever it has changed, one JSON object a line; 0 where it is done in the end."""
+    """Print a job on every change, one JSON object per line; 0 if it ends as done."""
     with remote.open() as client:
         for job in client.jobs.watch(job_id):
             _print(job)
@@ -64,7 +64,7 @@ def run_watch(remote: Remote, job_id: str) -> int:
 
 
 def run_results(remote: Remote, call: TrackCall) -> int:
-    """Write the results of the job ``call.source``, of one that is running as they come; codes as of ``track``.
+    """Write the results of the job ``call.source``, also while it runs; exit codes are those of ``track``.
 
     Raises:
         AcfdError: there is no such job, it has failed, or the results cannot be written.

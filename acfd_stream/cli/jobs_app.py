@@ -1,4 +1,4 @@
-"""The commands of ``client jobs`` and their options. Nothing runs here."""
+"""The commands ``client jobs …`` and their options."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from acfd_stream.cli.choices import JSON_LINES, EndOption, FormatOption, QuietOp
 from acfd_stream.cli.remote import Remote, takes_remote
 from acfd_stream.config import DetectConfig, VideoConfig
 
-jobs_app = typer.Typer(help="Videos that a service tracks while nobody waits.", no_args_is_help=True)
+jobs_app = typer.Typer(help="Manage background tracking jobs.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="As 'submit' printed it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="ID that 'submit' printed.")]
 
 
 @jobs_app.command("submit")
 @takes_remote()
 def submit(
-    uri: Annotated[str, typer.Argument(metavar="URI", help="A path or URL that the service reads itself.")],
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Path or URL that the server reads.")],
     remote: Remote,
     idempotency_key: Annotated[
-        str, typer.Option("--idempotency-key", metavar="K", help="The same one and URI give the same job again.")
+        str, typer.Option("--idempotency-key", metavar="K", help="The same key and URI give the same job again.")
     ] = "",
     start: StartOption = None,
     end: EndOption = None,
 ) -> int:
-    """Begin a job, and print its id."""
+    """Start a job, and print its ID."""
     from acfd_stream.cli.jobs import run_submit
 
     return run_submit(remote, uri, idempotency_key, start, end)
@@ -38,7 +38,7 @@ def watch(
     job_id: Id,
     remote: Remote,
 ) -> int:
-    """Print a job whenever it has changed, one JSON object a line; exit code 0 where it is done in the end."""
+    """Print a job on every change, one JSON object per line; exit code 0 if it ends as done, else 1."""
     from acfd_stream.cli.jobs import run_watch
 
     return run_watch(remote, job_id)
@@ -50,11 +50,11 @@ def list_jobs(
     remote: Remote,
     state: Annotated[
         list[str] | None,
-        typer.Option(metavar="queued|running|done|failed|cancelled", help="Only such; may be repeated."),
+        typer.Option(metavar="queued|running|done|failed|cancelled", help="Only jobs in this state; may be repeated."),
     ] = None,
-    most: Annotated[int | None, typer.Option(metavar="N", help="At most so many.")] = None,
+    most: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of jobs.")] = None,
 ) -> int:
-    """Print one's jobs, newest first: one JSON object a line."""
+    """Print your jobs, newest first: one JSON object per line."""
     from acfd_stream.cli.jobs import run_list
 
     return run_list(remote, state or [], most)
@@ -66,7 +66,7 @@ def cancel(
     job_id: Id,
     remote: Remote,
 ) -> int:
-    """Have a job stop, and print it: one JSON object."""
+    """Cancel a job, and print it: one JSON object."""
     from acfd_stream.cli.jobs import run_cancel
 
     return run_cancel(remote, job_id)
@@ -78,12 +78,12 @@ def results(
     job_id: Id,
     remote: Remote,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="OUT", help="Result file; '-' is stdout. [ID.jsonl]")
+        str | None, typer.Option("--output", "-o", metavar="OUT", help="Result file; '-' is stdout; default: ID.jsonl.")
     ] = None,
     result_format: FormatOption = JSON_LINES,
     is_quiet: QuietOption = False,
 ) -> int:
-    """Write the results of a job, of one that is running as they come: the lines of 'track'."""
+    """Write the results of a job as 'track' does; those of a running job are written as they come."""
     from acfd_stream.cli.jobs import run_results
     from acfd_stream.cli.track import TrackCall
 

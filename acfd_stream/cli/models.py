@@ -1,4 +1,4 @@
-"""``models``: what is shipped, as every model file says of itself."""
+"""``models``: the models that come with the package, from the metadata of their files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run_models(is_json: bool) -> int:
-    """Print the shipped models: a table for a person, a JSON object a line for a program."""
+    """Print the shipped models: a table, or one JSON object per line."""
     from acfd_stream.detect.detector import models
     from acfd_stream.outputs.jsonl import json_line
 
@@ -26,7 +26,7 @@ def run_models(is_json: bool) -> int:
 
 
 def model_values(model: ModelFile) -> dict[str, Any]:
-    """What a person chooses a model by."""
+    """The metadata that helps to choose a model."""
     return {
         "name": model.name,
         "version": model.spec.version,

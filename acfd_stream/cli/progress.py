@@ -1,4 +1,4 @@
-"""What a person sees while a video is tracked: a bar when stderr is a terminal, one line at the end."""
+"""Progress of tracking on stderr: a bar in a terminal, and one line at the end."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class TrackProgress:
-    """Counts frames and tracks, and shows them on stderr while somebody watches.
+    """Counts frames and tracks, and shows them on stderr.
 
     Args:
-        expected_frames: how many will come; None where nobody knows.
-        is_quiet: neither a bar nor a summary.
-        is_bar_welcome: False where the results themselves go to the terminal.
+        expected_frames: number of frames to come; None: unknown.
+        is_quiet: show neither a bar nor a summary.
+        is_bar_welcome: False if the results themselves go to the terminal.
     """
 
     def __init__(self, expected_frames: int | None, *, is_quiet: bool, is_bar_welcome: bool = True) -> None:
         self.frames = 0
-        self.reused = 0  # frames whose faces are those of the drawing before
-        self._looked_at = 0
+        self.reused = 0  # frames with the faces of the drawing before
+        self._detected = 0
         self.tracks = 0  # the highest id so far: ids count from 1 and are never used twice
         self._is_quiet = is_quiet
         self._started = time.perf_counter()
@@ -45,10 +45,10 @@ class TrackProgress:
             self._bar.stop()
 
     def advance(self, result: FrameResult) -> None:
-        """Count a settled frame."""
+        """Count a frame with its final result."""
         self.frames += 1
         self.reused += result.reused
-        self._looked_at += not result.reused and result.verdict.outcome.value in ("ok", "late")
+        self._detected += not result.reused and result.verdict.outcome.value in ("ok", "late")
         self.tracks = max([self.tracks, *(face.track_id for face in result.faces)])
         if self._bar is not None:
             speed = self._bar.tasks[0].speed
@@ -56,18 +56,16 @@ class TrackProgress:
             tracks = count(self.tracks, "track")
             self._bar.update(self._bar.task_ids[0], completed=self.frames, tracks=tracks, fps=fps)
 
-    def summarize(self, tracks: int, places: list[str]) -> None:
-        """Say in one line what came out; the speed stands here and in no result."""
+    def summarize(self, tracks: int, paths: list[str]) -> None:
+        """Print the counts and the speed in one line, and the share of repeated frames in another."""
         if self._is_quiet:
             return
         seconds = max(time.perf_counter() - self._started, 1e-9)
         found = f"{count(tracks, 'track')} in {count(self.frames, 'frame')}"
-        print_note(f"{found} → {', '.join(places)}; {self.frames / seconds:.1f} fps")
+        print_note(f"{found} → {', '.join(paths)}; {self.frames / seconds:.1f} fps")
         if self.reused:
             share = f"{self.reused} of {count(self.frames, 'frame')} repeat the drawing before"
-            print_note(
-                f"{share} ({self.reused / self.frames:.0%}): faces were looked for {count(self._looked_at, 'time')}"
-            )
+            print_note(f"{share} ({self.reused / self.frames:.0%}): detection ran {count(self._detected, 'time')}")
 
 
 def count(number: int, noun: str) -> str:
@@ -87,9 +85,9 @@ def _bar() -> Progress:
     )
 
     class Terminal(Console):
-        """Leaves room for the ``^C`` that a terminal shows: a line that it pushes into the next cannot be erased."""
+        """Leaves columns free for the ``^C`` of a terminal: a line that wraps cannot be erased."""
 
-        @property  # type: ignore[misc]  # nobody sets it
+        @property  # type: ignore[misc]  # no code sets it
         def size(self) -> ConsoleDimensions:
             width, height = super().size
             return ConsoleDimensions(max(width - len("^C"), 1), height)

@@ -1,4 +1,4 @@
-"""``serve``: runs the service until a signal says stop; ``serve token``: makes a token for a caller."""
+"""``serve`` runs the service until a signal stops it; ``serve token`` creates an access token."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from acfd_stream.service.settings import ServiceSettings
 
 _MEASURE = ((720, 1280), 24.0)
-"""The stream by which the capacity is told: (height, width) and frames a second."""
+"""The stream of the message about capacity: (height, width) and frames per second."""
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """One call of the command, parsed: a file of settings, and what stands above it."""
+    """Options of ``serve``: a file of settings, and settings that override it."""
 
     config: Path | None = None
     top: dict[str, Any] = field(default_factory=dict)
-    """Settings by name; None: as the file says."""
+    """Settings by name; None: as in the file."""
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings of its tables, by table and name; None as above."""
+    """Settings of tables, by table and name; None: as in the file."""
 
 
-def run_serve(call: ServeOptions) -> int:
+def run_serve(options: ServeOptions) -> int:
     """Serve until SIGTERM or Ctrl-C, drain, and return 0.
 
     Raises:
-        AcfdError: a setting is bad, the port is taken, or the model cannot be run.
+        AcfdError: a setting is invalid, the port is taken, or the model cannot be run.
     """
     hush_grpc()
-    settings = settings_of(call)
+    settings = settings_of(options)
     from acfd_stream.malloc import limit_heaps, settle
     from acfd_stream.service.logs import start_logging, stop_logging
     from acfd_stream.service.server import Server
@@ -67,17 +67,17 @@ def run_serve(call: ServeOptions) -> int:
     return DONE
 
 
-def settings_of(call: ServeOptions) -> ServiceSettings:
-    """The settings of the file, with what the call says above them.
+def settings_of(options: ServeOptions) -> ServiceSettings:
+    """The settings of the file, overridden by the options.
 
     Raises:
-        ConfigError: a setting is bad.
+        ConfigError: a setting is invalid.
     """
     from acfd_stream.service.settings import ServiceSettings, read_settings
 
-    settings = ServiceSettings() if call.config is None else read_settings(call.config)
-    changes = _given(call.top)
-    for table, values in call.tables.items():
+    settings = ServiceSettings() if options.config is None else read_settings(options.config)
+    changes = _given(options.top)
+    for table, values in options.tables.items():
         if given := _given(values):
             changes[table] = replace(getattr(settings, table), **given)
     return replace(settings, **changes)
@@ -88,7 +88,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _announce(server: Server) -> None:
-    """Say in one line on stdout what serves where: whoever started it waits for this."""
+    """Print address, model and capacity in one line on stdout: the sign that the service is ready."""
     host = server.host
     if host is None:
         return
@@ -98,16 +98,16 @@ def _announce(server: Server) -> None:
     objective = f"{settings.objective_seconds * 1000:g} ms"
     room = "has room for" if answer.fits else "has no room for"
     side = host.context.capacity.live_view.of(settings.objective_seconds)
-    seen = f", seen at {side} pixels" if side else ""
+    input_size = f", detected at {side} pixels" if side else ""
     line = (
         f"serving on {server.address}: {engine.spec.name} {engine.spec.version}, {engine.description}; "
-        f"{room} live {width}×{height} at {fps:g} fps within {objective}{seen}"
+        f"{room} live {width}×{height} at {fps:g} fps within {objective}{input_size}"
     )
     if server.dashboard is not None:
         line += f"; page on http://{settings.metrics.rpartition(':')[0]}:{server.dashboard.port}/"
     print(line, flush=True)
     if settings.access.tokens is not None and settings.tls.certificate is None and not _is_local(settings.listen):
-        print_error("warning: tokens travel in the clear; set a certificate and a key, or listen on this machine only")
+        print_error("warning: tokens are sent unencrypted; set a certificate and a key, or listen on this machine only")
 
 
 def _is_local(listen: str) -> bool:
@@ -115,23 +115,23 @@ def _is_local(listen: str) -> bool:
 
 
 def _drain(server: Server) -> int:
-    """See the streams out; a second signal hurries."""
+    """Let the streams finish; a second signal ends them at once."""
     host = server.host
     streams = 0 if host is None else host.stream_count
     print_note(f"draining: {count(streams, 'stream')} may finish within {server.settings.drain_seconds:g} s")
     try:
         is_empty = server.stop()
     except KeyboardInterrupt:
-        print_error("stopped at once; what was not finished is lost")
+        print_error("stopped at once; unfinished streams are lost")
         return INTERRUPTED
     if not is_empty:
-        print_error("warning: some streams were broken off at the end of the drain")
+        print_error("warning: some streams did not finish in time and were closed")
     return DONE
 
 
 @contextmanager
 def _reloading(server: Server) -> Iterator[None]:
-    """SIGHUP has the token file read again."""
+    """Reload the token file on SIGHUP."""
 
     def reload(number: int, frame: FrameType | None) -> None:
         server.reload()
@@ -149,10 +149,10 @@ def _reloading(server: Server) -> Iterator[None]:
 def run_token(
     name: str, file: Path | None, config: Path | None, expires: str | None, streams: int | None, rights: str
 ) -> int:
-    """Print a new token, whose grant now stands in the file.
+    """Print a new token, and add its grant to the file.
 
     Raises:
-        ConfigError: the file is bad or has the name, or an option is.
+        ConfigError: the file is invalid or has the name already, or an option is invalid.
     """
     hush_grpc()
     from acfd_stream.service.access.token_file import RIGHTS, add_token, now_utc, parse_duration
@@ -164,13 +164,13 @@ def run_token(
     print(token)
     when = "never" if until is None else f"at {until:%Y-%m-%d %H:%M} UTC"
     if sys.stderr.isatty():
-        print_note(f"token {name} of {path} expires {when}; it is shown this once")
+        print_note(f"token {name} of {path} expires {when}; it is shown only once")
     return DONE
 
 
 def _token_file(config: Path | None) -> Path:
     if config is None:
-        raise ConfigError("say which token file: --file tokens.toml, or --config with access.tokens in it")
+        raise ConfigError("no token file: give --file tokens.toml, or --config with access.tokens in it")
     from acfd_stream.service.settings import read_settings
 
     tokens = read_settings(config).access.tokens

@@ -1,4 +1,4 @@
-"""The commands around the service and their options; ``app`` puts them in. Nothing runs here."""
+"""The commands ``serve``, ``client`` and ``bench`` and their options; ``app`` adds them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from acfd_stream.cli.choices import JSON_LINES, EndOption, EveryFrameOption, For
 from acfd_stream.cli.remote import Remote, takes_remote
 from acfd_stream.config import DetectConfig, DropPolicy, VideoConfig
 
-serve_app = typer.Typer(help="Serve gRPC until a signal says stop.", invoke_without_command=True)
-client_app = typer.Typer(help="Ask a service.", no_args_is_help=True)
-bench_app = typer.Typer(help="Measure.", no_args_is_help=True)
+serve_app = typer.Typer(help="Serve gRPC until SIGTERM or Ctrl-C.", invoke_without_command=True)
+client_app = typer.Typer(help="Use a service.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure a service.", no_args_is_help=True)
 
 
 class LogFormat(StrEnum):
@@ -38,49 +38,51 @@ def serve(
     context: typer.Context,
     listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where gRPC is served; port 0: a free one. [127.0.0.1:50051]"),
+        typer.Option(metavar="HOST:PORT", help="Address of the gRPC server; port 0: any free port. [127.0.0.1:50051]"),
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where metrics and the page are served; '': nowhere. [127.0.0.1:9464]"),
+        typer.Option(metavar="HOST:PORT", help="Address of metrics and dashboard; '': neither. [127.0.0.1:9464]"),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in TOML; options stand above it.")
+        Path | None, typer.Option(metavar="FILE", help="Settings in TOML; options override them.")
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="A shipped model or an .onnx file.")] = None,
-    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = None,
-    size: Annotated[int | None, typer.Option(help="Longer side of the network's view, pixels; 64 to 4096.")] = None,
-    live_size: Annotated[int | None, typer.Option(help="The same of live frames; 0: less if that takes long.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures the network sees at once, 1 to 64.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the network; 0: as many as cores.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or an .onnx file.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Device that runs the network.")] = None,
+    size: Annotated[int | None, typer.Option(help="Longer side of the network's input, in pixels; 64 to 4096.")] = None,
+    live_size: Annotated[int | None, typer.Option(help="The same for live frames; 0: smaller on slow CPUs.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures per batch of the network, 1 to 64.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the network; 0: one per core.")] = None,
     precision: Annotated[
         str | None, typer.Option(metavar="auto|int8|bf16|f32", help="Arithmetic of the network on a CPU.")
     ] = None,
     objective: Annotated[
-        float | None, typer.Option(metavar="S", help="Longest time a frame of a live stream should take, seconds.")
+        float | None, typer.Option(metavar="S", help="Latency objective of live frames, in seconds.")
     ] = None,
     drain: Annotated[
-        float | None, typer.Option(metavar="S", help="Longest time that streams have to finish at the end, seconds.")
+        float | None, typer.Option(metavar="S", help="How long streams may take to finish during shutdown, in seconds.")
     ] = None,
-    streams: Annotated[int | None, typer.Option(help="Most streams at once.")] = None,
+    streams: Annotated[int | None, typer.Option(help="Maximum number of concurrent streams.")] = None,
     allow: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Callers may have files below it read; may be repeated.")
+        list[Path] | None, typer.Option(metavar="DIR", help="Let clients name files in this folder; may be repeated.")
     ] = None,
-    tokens: Annotated[Path | None, typer.Option(metavar="FILE", help="Who may call; see 'serve token'.")] = None,
+    tokens: Annotated[Path | None, typer.Option(metavar="FILE", help="Access tokens; see 'serve token'.")] = None,
     resume_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Secret that seals resume tokens, the same for all replicas.")
+        Path | None, typer.Option(metavar="FILE", help="Secret that signs resume tokens, the same for all replicas.")
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="Certificate of this server.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its key.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Private key of --tls-cert.")] = None,
     client_ca: Annotated[
-        Path | None, typer.Option(metavar="PEM", help="Let in only clients that this authority vouches for.")
+        Path | None, typer.Option(metavar="PEM", help="CA certificate; clients need a certificate from it.")
     ] = None,
-    log_format: Annotated[LogFormat | None, typer.Option(help="Lines for a person, or JSON for a machine.")] = None,
-    log_level: Annotated[LogLevel | None, typer.Option(help="Least that is logged.")] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="Plain text, or one JSON object per line.")] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="Lowest level that is logged.")] = None,
 ) -> int | None:
     """Serve gRPC until SIGTERM or Ctrl-C, then let streams finish, and stop.
 
-    Says in one line on stdout when it serves. SIGHUP has the token file read again.
+    Prints one line on stdout when it is ready. SIGHUP reloads the token file.
     """
     if context.invoked_subcommand is not None:
         return None
@@ -111,18 +113,20 @@ def serve(
 
 @serve_app.command("token")
 def token(
-    name: Annotated[str, typer.Argument(help="What the token is called in logs: letters, digits, . _ -")],
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="The token file; made if there is none.")] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings whose access.tokens it is.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the token in logs: letters, digits, . _ -")],
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="The token file; created if missing.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings with the token file in access.tokens.")
+    ] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="30d|12h|never", help="From now on; a number with s, m, h, d or w.")
+        str | None, typer.Option(metavar="30d|12h|never", help="Lifetime from now: a number with s, m, h, d or w.")
     ] = "90d",
     streams: Annotated[
-        int | None, typer.Option(help="Most streams at once; without it as many as there is room for.")
+        int | None, typer.Option(help="Maximum number of concurrent streams; default: no limit.")
     ] = None,
     rights: Annotated[str, typer.Option(metavar="R,R,…", help="Some of track, uri, detect, stats, jobs. [all]")] = "",
 ) -> int:
-    """Make a token: it is printed once, and the file keeps only its SHA-256."""
+    """Create a token: it is printed once, and the file stores only its SHA-256."""
     from acfd_stream.cli.serve import run_token
 
     return run_token(name, file, config, expires, streams, rights)
@@ -134,23 +138,25 @@ def client_track(
     source: Annotated[str, typer.Argument(metavar="FILE", help="A video file; '-' is stdin.")],
     remote: Remote,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="OUT", help="Result file; '-' is stdout. As of 'track'.")
+        str | None,
+        typer.Option("--output", "-o", metavar="OUT", help="Result file, as of 'track'; '-' is stdout."),
     ] = None,
     result_format: FormatOption = JSON_LINES,
     is_live: Annotated[
-        bool, typer.Option("--live", help="Results at once; a file is sent at the speed at which it is shown.")
+        bool, typer.Option("--live", help="Live stream: results come at once; a file is sent in real time.")
     ] = False,
-    drop: Annotated[DropPolicy | None, typer.Option(help="What a live stream drops that comes too fast.")] = None,
+    drop: Annotated[DropPolicy | None, typer.Option(help="Frames that a live stream drops to keep up.")] = None,
     objective: Annotated[
-        float | None, typer.Option(metavar="S", help="Longest time a live frame should take, seconds. [the server's]")
+        float | None,
+        typer.Option(metavar="S", help="Latency objective, seconds; default: the server's."),
     ] = None,
-    is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads itself.")] = False,
+    is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads.")] = False,
     start: StartOption = None,
     end: EndOption = None,
     every_frame: EveryFrameOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
-    """Have a service track a video: the lines are those of 'track' where the settings are."""
+    """Track a video on a service; with the same settings, the results are those of 'track'."""
     from acfd_stream.cli.client import Live, run_client_track
     from acfd_stream.cli.track import TrackCall
 
@@ -177,7 +183,7 @@ def client_detect(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP.")],
     remote: Remote,
 ) -> int:
-    """Have a service find the faces of pictures: one JSON object a line on stdout."""
+    """Find the faces of pictures on a service: one JSON object per picture on stdout."""
     from acfd_stream.cli.client import run_client_detect
 
     return run_client_detect(remote, images)
@@ -187,13 +193,13 @@ def client_detect(
 @takes_remote()
 def client_capacity(
     remote: Remote,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the pictures.")] = "1280x720",
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 24.0,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Frame size of the stream.")] = "1280x720",
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 24.0,
     objective: Annotated[
-        float | None, typer.Option(metavar="S", help="Longest time a frame should take, seconds. [the server's]")
+        float | None, typer.Option(metavar="S", help="Latency objective in seconds; default: the server's.")
     ] = None,
 ) -> int:
-    """Ask whether one more live stream would fit: one JSON object."""
+    """Print whether one more live stream would be admitted: one JSON object."""
     from acfd_stream.cli.client import run_client_capacity
 
     return run_client_capacity(remote, parse_size(size), fps, objective)
@@ -203,9 +209,9 @@ def client_capacity(
 @takes_remote()
 def client_health(
     remote: Remote,
-    service: Annotated[str, typer.Option(help="Name of one service; without it the whole server.")] = "",
+    service: Annotated[str, typer.Option(help="Name of one gRPC service; default: the whole server.")] = "",
 ) -> int:
-    """Print the health of a service; exit code 0 where it is SERVING, else 1."""
+    """Print the health of a service; exit code 0 if it is SERVING, else 1."""
     from acfd_stream.cli.client import run_client_health
 
     return run_client_health(remote, service)
@@ -215,9 +221,9 @@ def client_health(
 @takes_remote()
 def client_watch(
     remote: Remote,
-    service: Annotated[str, typer.Option(help="Name of one service; without it the whole server.")] = "",
+    service: Annotated[str, typer.Option(help="Name of one gRPC service; default: the whole server.")] = "",
 ) -> int:
-    """Print the health of a service, a line a change."""
+    """Print the health of a service, one line per change."""
     from acfd_stream.cli.client import run_client_watch
 
     return run_client_watch(remote, service)
@@ -227,22 +233,22 @@ def client_watch(
 @takes_remote(is_optional=True)
 def bench_service(
     remote: Remote | None,
-    is_spawned: Annotated[bool, typer.Option("--spawn", help="Start one of its own, and stop it at the end.")] = False,
-    options: Annotated[str, typer.Option("--with", metavar="'--batch 8 …'", help="Options of the one it starts.")] = "",
-    wait: Annotated[float, typer.Option(metavar="S", help="Longest time until the one it starts serves.")] = 300.0,
-    streams: Annotated[str, typer.Option(metavar="N,N,…", help="How many live streams at once.")] = "1,2,4,8,16",
-    fps: Annotated[float, typer.Option(help="Frames a second of each.")] = 24.0,
-    objective: Annotated[float, typer.Option(metavar="S", help="Longest time a frame should take, seconds.")] = 0.05,
-    seconds: Annotated[float, typer.Option(metavar="S", help="How long each load lasts.")] = 10.0,
+    is_spawned: Annotated[bool, typer.Option("--spawn", help="Start a service, and stop it at the end.")] = False,
+    options: Annotated[str, typer.Option("--with", metavar="'--batch 8 …'", help="Options of that service.")] = "",
+    wait: Annotated[float, typer.Option(metavar="S", help="How long it may take to start, seconds.")] = 300.0,
+    streams: Annotated[str, typer.Option(metavar="N,N,…", help="Numbers of live streams to try.")] = "1,2,4,8,16",
+    fps: Annotated[float, typer.Option(help="Frames per second of each stream.")] = 24.0,
+    objective: Annotated[float, typer.Option(metavar="S", help="Latency objective, in seconds.")] = 0.05,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Duration of each load, in seconds.")] = 10.0,
     drop: Annotated[
-        DropPolicy, typer.Option(help="What gives way when frames come too fast.")
+        DropPolicy, typer.Option(help="Which frames to drop when they come too fast.")
     ] = DropPolicy.DROP_OLDEST,
-    clip: Annotated[Path | None, typer.Option(metavar="FILE", help="What is sent; else a drawn 720p cartoon.")] = None,
+    clip: Annotated[Path | None, typer.Option(metavar="FILE", help="Video to send; default: a drawn cartoon.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.json")] = Path("bench_service.json"),
 ) -> int:
-    """Feed live streams by the clock, more and more, and find the largest load with p95 within the objective.
+    """Send more and more live streams, and find the largest number whose p95 latency keeps the objective.
 
-    Goes up through N,N,… until one does not keep it, then halves the gap. Writes OUT.json and OUT.png.
+    Tries N,N,… in order until one fails, then bisects. Writes OUT.json and OUT.png.
     """
     import shlex
 
@@ -260,5 +266,5 @@ def parse_size(text: str) -> tuple[int, int]:
     """(height, width) of ``1280x720``."""
     width, _, height = text.lower().replace("×", "x").partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise typer.BadParameter(f"{text!r} is no size like 1280x720")
+        raise typer.BadParameter(f"{text!r} is not a size like 1280x720")
     return int(height), int(width)

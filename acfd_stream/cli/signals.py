@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both unwind a command, so that containers are closed and no temporary file looks whole."""
+"""Ctrl-C and SIGTERM raise an exception, so that a command can close its files."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a command as Ctrl-C does."""
+    """SIGTERM came: ends a command as Ctrl-C does."""
 
 
 class StopSignals:
-    """Raises where a signal comes, and remembers it: Python drops what is raised inside a finalizer or a callback."""
+    """Raises when a signal comes, and remembers it: Python drops exceptions in finalizers and callbacks."""
 
     def __init__(self) -> None:
         self._received: KeyboardInterrupt | None = None
         self._numbers: list[signal.Signals] = []
 
     def listen(self) -> None:
-        """Raise KeyboardInterrupt on Ctrl-C and Terminated on SIGTERM; what the caller has us ignore stays ignored."""
+        """Raise KeyboardInterrupt on Ctrl-C and Terminated on SIGTERM; signals that are ignored stay ignored."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                with contextlib.suppress(ValueError):  # not the main thread: whoever runs us handles signals
+                with contextlib.suppress(ValueError):  # not the main thread: the caller handles signals
                     signal.signal(number, self._stop)
                     self._numbers.append(number)
 
     def check(self) -> None:
-        """Raise again what came before and was lost."""
+        """Raise a signal that came before, in case Python dropped the exception."""
         if self._received is not None:
             raise self._received
 
     def let_go(self) -> None:
-        """From now on a signal ends the process at once: there is nothing left to unwind."""
+        """Let signals end the process at once from now on."""
         for number in self._numbers:
             signal.signal(number, signal.SIG_DFL)
 

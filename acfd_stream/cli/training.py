@@ -1,4 +1,4 @@
-"""``train``, ``evaluate`` and ``export``: handed on whole to the training half, which torch runs."""
+"""``train``, ``evaluate`` and ``export``: run the programs of ``acfd_stream.model``, which need torch."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def run_training(name: str, arguments: Sequence[str]) -> int:
         raise BackendUnavailable(
             f"'{PROGRAM} {name}' needs {missing}, which is not installed; pip install 'acfd-stream[train]'"
         ) from error
-    except SystemExit as error:  # an argument parser's own way out
+    except SystemExit as error:  # raised by argparse
         return error.code if isinstance(error.code, int) else int(error.code is not None)

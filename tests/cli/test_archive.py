@@ -182,7 +182,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_bytes(long: Long, way: str) -
     assert archive.results() == {}
     assert gather(archive.out)["videos"]["waiting"] == 1
     if number is not signal.SIGKILL:
-        assert "0 of 1 videos settled; 'acfd-stream archive resume" in errors
+        assert "0 of 1 videos finished; 'acfd-stream archive resume" in errors
         assert list(archive.out.glob(".acfd/parts/*.checkpoint"))
     assert main(["archive", "resume", str(archive.out), "-q"]) == 0
     assert archive.results() == {"long.mkv.jsonl": long.tracked}

@@ -138,7 +138,7 @@ def test_what_is_tried_again_stands_above_the_table() -> None:
 
     TableWatcher(Live()).note("retry", name="a [x].mkv", reason="net")
     TableWatcher(Live()).note("episode", name="b.mkv")
-    assert printed == ["a \\[x].mkv: net; it is tried again"]
+    assert printed == ["a \\[x].mkv: net; it will be retried"]
 
 
 def test_metrics_are_served_as_long_as_the_run_goes_on() -> None:

@@ -15,11 +15,11 @@ WAIT = 0.5
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("exec sleep 60", "has not said for 0.5 s that it serves; see what 'acfd-stream serve' says"),
-        ("trap '' TERM; printf 'serving on'; while :; do sleep 0.1; done", "has not said for 0.5 s"),
-        ("echo hello; exec sleep 60", "must say where it serves, got 'hello'"),
+        ("exec sleep 60", "is not ready after 0.5 s; run 'acfd-stream serve' to see why"),
+        ("trap '' TERM; printf 'serving on'; while :; do sleep 0.1; done", "is not ready after 0.5 s"),
+        ("echo hello; exec sleep 60", "must print its address, got 'hello'"),
         ("exit 3", "did not start (exit code 3)"),
-        ("exec >&-; exec sleep 60", "did not start (it has closed its stdout)"),
+        ("exec >&-; exec sleep 60", "did not start (it closed its stdout)"),
     ],
 )
 def test_it_is_not_waited_for_without_end(

@@ -123,7 +123,7 @@ def test_capacity_is_an_object(server: Server, capfd: pytest.CaptureFixture[str]
     answer = json.loads(capfd.readouterr().out)
     assert set(answer) >= {"fits", "headroom", "reason"}
     assert main(["client", "capacity", *to(server), "--size", "big"]) == 2
-    assert "is no size like 1280x720" in capfd.readouterr().err
+    assert "is not a size like 1280x720" in capfd.readouterr().err
 
 
 def test_health_is_0_where_it_serves_and_1_where_not(model: Path, capfd: pytest.CaptureFixture[str]) -> None:

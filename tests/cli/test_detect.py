@@ -63,9 +63,9 @@ def test_bad_pictures_are_said_and_the_others_done(picture: np.ndarray, tmp_path
     assert done.returncode == 1
     assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == ["good.png"]
     assert done.stderr.splitlines() == [
-        "acfd-stream: cannot decode empty.png: it is no picture, or only part of one",
+        "acfd-stream: cannot decode empty.png: it is not a picture, or only part of one",
         "acfd-stream: cannot read missing.png: No such file or directory",
-        "acfd-stream: cannot decode junk.jpg: it is no picture, or only part of one",
+        "acfd-stream: cannot decode junk.jpg: it is not a picture, or only part of one",
         "acfd-stream: cannot read .: Is a directory",
     ]
 
@@ -80,7 +80,7 @@ def test_half_a_picture_is_said_in_one_line(tmp_path: Path) -> None:
     done = detect(tmp_path, *names)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
-        f"acfd-stream: cannot decode {name}: it is no picture, or only part of one" for name in names
+        f"acfd-stream: cannot decode {name}: it is not a picture, or only part of one" for name in names
     ]
 
 

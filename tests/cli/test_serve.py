@@ -196,7 +196,7 @@ def test_a_token_is_printed_once_and_kept_as_a_hash(tmp_path: Path, capfd: pytes
         (["a", "--file", "t", "--expires", "soon"], "as 30d"),
         (["a b", "--file", "t"], "token name must be"),
         (["a", "--file", "t", "--rights", "all"], "a list of track"),
-        (["a"], "say which token file"),
+        (["a"], "no token file: give --file"),
         (["a", "--file", "absent/t"], "cannot write token file"),
         ([], "Missing argument"),
     ],

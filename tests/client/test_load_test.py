@@ -99,7 +99,7 @@ def test_the_command_writes_a_report_and_a_picture(
     assert row["goodput"] == 1.0
     assert row["server_cpu_per_frame"] > 0
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
-    assert "1 streams: 1 in, 0 refused, 0 broken" in capfd.readouterr().out
+    assert "1 streams: 1 admitted, 0 refused, 0 broken" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

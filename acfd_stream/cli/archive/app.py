@@ -1,4 +1,4 @@
-"""The commands around archives and their options; ``cli.app`` puts them in. Nothing runs here."""
+"""The commands ``archive …`` and their options; ``cli.app`` adds them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from acfd_stream.cli.choices import (
 from acfd_stream.config import ArchiveConfig, DetectConfig, VideoConfig
 
 archive_app = typer.Typer(
-    help="Work through folders of videos, go on after a power cut, and say who is on screen when.",
+    help="Track folders of videos. A run resumes after a crash, and writes results and reports per video.",
     no_args_is_help=True,
 )
 ARCHIVE = ArchiveConfig()
@@ -43,14 +43,16 @@ class Engine(StrEnum):
 
 Folder = Annotated[Path, typer.Argument(metavar="OUT", help="The --out of an earlier 'archive run'.")]
 Workers = Annotated[
-    int, typer.Option(min=0, help="How many videos at once; 0: a worker a GPU, else one for every four cores.")
+    int, typer.Option(min=0, help="Videos to process at once; 0: one per GPU, else one per four cores.")
 ]
-Metrics = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds acfd_archive_* meanwhile.")]
+Metrics = Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the Prometheus metrics acfd_archive_*.")]
 LogJson = Annotated[
-    bool, typer.Option("--log-json", help="A JSON object a line on stdout instead of a table; as without a terminal.")
+    bool,
+    typer.Option("--log-json", help="Write JSON lines to stdout, not a table; default without a terminal."),
 ]
 RayAddress = Annotated[
-    str, typer.Option(metavar="auto|HOST:PORT", help="The Ray cluster; without it one of this machine's own.")
+    str,
+    typer.Option(metavar="auto|HOST:PORT", help="The Ray cluster; default: Ray starts on this machine."),
 ]
 
 
@@ -60,28 +62,26 @@ def run(
         list[str], typer.Argument(metavar="DIR|GLOB|URL…", help="Folders, patterns, files, s3:// and other URLs.")
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the results: OUT/NAME.jsonl and so on.")
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results: OUT/NAME.jsonl and so on.")
     ],
     outputs: Annotated[
         str,
         typer.Option(
             metavar="NAME,…",
-            help="What every video leaves: jsonl, parquet, mot, coco, vtt, overlay, thumbnails, report.",
+            help="Outputs per video: jsonl, parquet, mot, coco, vtt, overlay, thumbnails, report.",
         ),
     ] = "jsonl",
     report: Annotated[
-        bool, typer.Option("--report", help="Also a page a video and an index of all: OUT/index.html.")
+        bool, typer.Option("--report", help="Also write a page per video and an index, OUT/index.html.")
     ] = False,
-    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or actors of a Ray cluster.")] = (
-        Engine.LOCAL
-    ),
+    engine: Annotated[Engine, typer.Option(help="Run workers as local processes or as Ray actors.")] = (Engine.LOCAL),
     workers: Workers = 0,
     ray_address: RayAddress = "",
     checkpoint_seconds: Annotated[
-        float, typer.Option(metavar="S", help="A kill or a power cut loses at most the work of so many seconds.")
+        float, typer.Option(metavar="S", help="Seconds between checkpoints; a crash loses at most this much work.")
     ] = ARCHIVE.checkpoint_seconds,
     retries_broken: Annotated[
-        bool, typer.Option("--retry-broken", help="Try again what was set aside as broken.")
+        bool, typer.Option("--retry-broken", help="Also retry videos that were set aside as broken.")
     ] = False,
     model: ModelOption = "acfd-n",
     device: DeviceOption = Device.AUTO,
@@ -91,13 +91,13 @@ def run(
     end: EndOption = None,
     every_frame: EveryFrameOption = False,
     batch: BatchOption = DETECT.batch,
-    threads: Annotated[int, typer.Option(help="CPU threads of each worker; 0: the cores, shared out.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads per worker; 0: the cores divided by the workers.")] = 0,
     precision: PrecisionOption = Precision.AUTO,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
     is_quiet: QuietOption = False,
 ) -> int:
-    """Track every video that is not done yet; results beside each other below OUT, under the videos' names."""
+    """Track every video that is not done yet, and write its results to OUT under the video's name."""
     from acfd_stream.archive.options import ArchiveCall
     from acfd_stream.cli.archive.run import Showing, run_archive
 
@@ -123,14 +123,14 @@ def run(
 @archive_app.command()
 def resume(
     out: Folder,
-    engine: Annotated[Engine | None, typer.Option(help="As the last run, unless named.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="As the last run, unless named.")] = None,
-    ray_address: Annotated[str | None, typer.Option(metavar="auto|HOST:PORT", help="As the last run.")] = None,
+    engine: Annotated[Engine | None, typer.Option(help="Default: as in the last run.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Default: as in the last run.")] = None,
+    ray_address: Annotated[str | None, typer.Option(metavar="auto|HOST:PORT", help="As in the last run.")] = None,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
     is_quiet: QuietOption = False,
 ) -> int:
-    """Go on with the last run over OUT, with its settings: what is done stays, what was cut short goes on."""
+    """Resume the last run of OUT with its settings: finished videos stay, interrupted ones continue."""
     from acfd_stream.cli.archive.run import Showing, resume_archive
 
     changes = {
@@ -145,9 +145,9 @@ def resume(
 def status(
     out: Folder,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    shows_all: Annotated[bool, typer.Option("--all", help="Every failure, not only the first ones.")] = False,
+    shows_all: Annotated[bool, typer.Option("--all", help="List every failure, not only the first ones.")] = False,
 ) -> int:
-    """Say how far an archive is, while a run goes on or after it; 1 when something was set aside."""
+    """Print the progress of an archive, during a run or after it; exit code 1 if a video was set aside."""
     from acfd_stream.cli.archive.status import run_status
 
     return run_status(out, is_json=is_json, shows_all=shows_all)
@@ -155,7 +155,7 @@ def status(
 
 @archive_app.command()
 def report(out: Folder, is_quiet: QuietOption = False) -> int:
-    """Make the page of every video that is done, and the index of all: OUT/index.html."""
+    """Write the page of every finished video, and the index, OUT/index.html."""
     from acfd_stream.cli.archive.report import run_report
 
     return run_report(out, is_quiet=is_quiet)

@@ -1,4 +1,4 @@
-"""``archive report``: the pages of an archive that has been worked through."""
+"""``archive report``: writes the pages of an archive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from acfd_stream.cli.signals import STOP
 
 
 def run_report(out: Path, *, is_quiet: bool) -> int:
-    """Write what is missing of the reports, and the index; 1 when a page could not be made.
+    """Write the missing reports and the index; exit code 1 if a page could not be written.
 
     Raises:
-        ConfigError: there is no archive.
+        ConfigError: the folder has no archive.
         OutputError: a page cannot be written.
     """
     from acfd_stream.archive.manifest import Manifest

@@ -1,4 +1,4 @@
-"""``archive run`` and ``archive resume``: a run over an archive, shown to whoever looks."""
+"""``archive run`` and ``archive resume``: start a run and show its progress."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ SHOWN_FAILURES = 20
 
 @dataclass(frozen=True)
 class Showing:
-    """How a run is shown."""
+    """How the progress of a run is shown."""
 
     is_log_json: bool = False
     is_quiet: bool = False
-    metrics: str = ""  # HOST:PORT; empty: nowhere
+    metrics: str = ""  # HOST:PORT; empty: not served
 
 
 def run_archive(call: ArchiveCall, showing: Showing) -> int:
-    """Run ``call``; 1 when not every video is done in the end.
+    """Run ``call``; exit code 1 unless every video is done.
 
     Args:
-        call: what is asked for.
-        showing: how it is shown.
+        call: options of the run.
+        showing: how its progress is shown.
 
     Raises:
-        AcfdError: nothing can be worked on.
-        KeyboardInterrupt: it was told to stop, and has.
+        AcfdError: the run cannot start.
+        KeyboardInterrupt: a signal stopped it.
     """
     from acfd_stream.archive.choose_workers import enlist_for
     from acfd_stream.archive.run import ArchiveRun
@@ -53,15 +53,15 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
     call = replace(call, out=Path(os.path.abspath(call.out)))
     with ExitStack() as opened:
         expose(opened, showing.metrics, metrics)
-        stop = opened.enter_context(_listening())
+        stop = opened.enter_context(_recorded_signals())
         watcher = opened.enter_context(open_watcher(showing.is_log_json, showing.is_quiet))
-        run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_heard)
+        run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_requested)
         end = run.run()
     if "report" in call.outputs and (end.has_changed or not (call.out / "index.html").exists()):
         from acfd_stream.archive.reports import write_index
 
         write_index(call.out)
-    return _say_how_it_ended(call, showing, end, stop)
+    return _report_end(call, showing, end, stop)
 
 
 def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> int:
@@ -69,8 +69,8 @@ def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> i
 
     Args:
         out: folder of the results.
-        changes: fields of the call that are other ones this time; None: as they were.
-        showing: how it is shown.
+        changes: fields that differ from the last run; None: as before.
+        showing: how its progress is shown.
     """
     from acfd_stream.archive.manifest import Manifest
     from acfd_stream.archive.options import ArchiveCall
@@ -79,7 +79,7 @@ def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> i
     with Manifest(out) as manifest:
         last = manifest.last_run()
     if last is None:
-        raise ConfigError(f"{out} has seen no run; use 'archive run'")
+        raise ConfigError(f"{out} has no earlier run; use 'archive run'")
     call = ArchiveCall.from_values(last.call, out)
     call = replace(call, **{name: value for name, value in changes.items() if value is not None})
     enter_folder_of(last.call)
@@ -87,10 +87,10 @@ def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> i
 
 
 def enter_folder_of(values: Mapping[str, Any]) -> None:
-    """Go where a run began: relative places, and what results call their videos, are then as they were.
+    """Change to the folder in which a run began, so that relative paths and the names in results stay the same.
 
     Raises:
-        ConfigError: it is not there any more.
+        ConfigError: the folder cannot be entered.
     """
     folder = str(values.get("folder", "."))
     try:
@@ -105,27 +105,27 @@ class _Stop:
     def __init__(self) -> None:
         self.number = 0
 
-    def is_heard(self) -> bool:
-        """Whether one came."""
+    def is_requested(self) -> bool:
+        """Whether a signal came."""
         return self.number != 0
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+    def record(self, number: int, frame: FrameType | None) -> None:
+        """Remember a signal; raise at the second one."""
         if self.number:
             raise _interrupt(number)
         self.number = number
 
 
 @contextmanager
-def _listening() -> Iterator[_Stop]:
-    """Let Ctrl-C, SIGTERM and SIGHUP be asked for: workers save where they are before the run ends."""
+def _recorded_signals() -> Iterator[_Stop]:
+    """Record Ctrl-C, SIGTERM and SIGHUP instead of raising, so that workers save checkpoints before the run ends."""
     stop = _Stop()
     before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last one: the terminal was closed
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
         if signal.getsignal(number) is not signal.SIG_IGN:
             try:
-                before[number] = signal.signal(number, stop.hear)
-            except ValueError:  # not the main thread: whoever runs us handles signals
+                before[number] = signal.signal(number, stop.record)
+            except ValueError:  # not the main thread: the caller handles signals
                 break
     try:
         yield stop
@@ -140,11 +140,13 @@ def _interrupt(number: int, message: str = "") -> KeyboardInterrupt:
     return Terminated(f"terminated{message}")
 
 
-def _say_how_it_ended(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _Stop) -> int:
+def _report_end(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _Stop) -> int:
     out = os.path.relpath(call.out)
     if end.is_stopped:
         STOP.check()
-        about = f"; {end.view.settled} of {end.view.total} videos settled; 'acfd-stream archive resume {out}' goes on"
+        about = (
+            f"; {end.view.settled} of {end.view.total} videos finished; 'acfd-stream archive resume {out}' continues"
+        )
         raise _interrupt(stop.number, about)
     for name, reason in end.view.failures[:SHOWN_FAILURES]:
         print_error(reason if name in reason else f"{name}: {reason}")
@@ -157,10 +159,10 @@ def _say_how_it_ended(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _S
 
 
 def expose(opened: ExitStack, address: str, metrics: ArchiveMetrics) -> int:
-    """Serve the metrics at HOST:PORT until ``opened`` is closed; the port. Port 0: a free one. Empty: nowhere.
+    """Serve the metrics at HOST:PORT until ``opened`` is closed; returns the port. Port 0: any free one. Empty: none.
 
     Raises:
-        ConfigError: there is no such place, or it is taken.
+        ConfigError: the address is invalid or taken.
     """
     if not address:
         return 0

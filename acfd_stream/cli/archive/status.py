@@ -1,4 +1,4 @@
-"""``archive status``: what the manifest says, from any terminal, while a run goes on or after it."""
+"""``archive status``: prints the manifest, during a run or after it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SHOWN_FAILURES = 20
 
 
 def run_status(out: Path, *, is_json: bool, shows_all: bool) -> int:
-    """Print how far the archive of ``out`` is; 1 when a video was set aside.
+    """Print the progress of the archive in ``out``; exit code 1 if a video was set aside.
 
     Raises:
-        ConfigError: there is no archive.
+        ConfigError: the folder has no archive.
     """
     facts = gather(out, -1 if shows_all else SHOWN_FAILURES)
     if is_json:
@@ -34,11 +34,11 @@ def run_status(out: Path, *, is_json: bool, shows_all: bool) -> int:
 
 
 def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
-    """All that ``status`` says.
+    """All values that ``status`` prints.
 
     Args:
         out: folder of the results.
-        failures: how many failures at most; -1: all.
+        failures: maximum number of failures; -1: all.
     """
     from acfd_stream.archive.manifest import Manifest
     from acfd_stream.archive.records import EpisodeRowState
@@ -49,7 +49,7 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         living = {run.run for run in runs}
         begun = manifest.episodes(EpisodeRowState.RUNNING)
         at_work = [row for row in begun if row.run in living]
-        counts[EpisodeRowState.RUNNING] = len(at_work)  # what a run that was killed was at waits
+        counts[EpisodeRowState.RUNNING] = len(at_work)  # videos of a killed run count as waiting
         counts[EpisodeRowState.WAITING] += len(begun) - len(at_work)
         waiting = [row for row in manifest.episodes(EpisodeRowState.WAITING, limit=100) if row.error]
         broken = manifest.episodes(EpisodeRowState.BROKEN, EpisodeRowState.FAILING, limit=failures)
@@ -69,20 +69,20 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
-    """What ``gather`` found, for a person."""
+    """The text of what ``gather`` returns."""
     videos, done = facts["videos"], facts["done"]
     states = ", ".join(f"{number} {state}" for state, number in videos.items() if number) or "none"
     found = [f"{count(sum(videos.values()), 'video')}: {states}"]
     if done["frames"]:
-        speed = f", {done['new_frames'] / done['seconds']:.1f} fps a worker" if done["seconds"] else ""
+        speed = f", {done['new_frames'] / done['seconds']:.1f} fps per worker" if done["seconds"] else ""
         found.append(
             f"done: {count(int(done['tracks']), 'track')} in {count(int(done['frames']), 'frame')}, "
             f"{duration(done['video_seconds'])} of video{speed}"
         )
     for run in facts["runs"]:
-        found.append(f"a run is at it: process {run['pid']}, for {duration(run['seconds'])}")
+        found.append(f"a run is active: process {run['pid']}, for {duration(run['seconds'])}")
     if not facts["runs"] and videos["waiting"]:
-        found.append(f"no run is at it; 'acfd-stream archive resume {facts['out']}' goes on")
+        found.append(f"no run is active; 'acfd-stream archive resume {facts['out']}' continues")
     for work in facts["at_work"]:
         fps = "" if work["fps"] is None else f", {work['fps']} fps"
         found.append(f"  {work['name']}: {work['frames']} of {work['expected_frames'] or '?'} frames{fps}")

@@ -1,4 +1,4 @@
-"""What is seen of a run: a table for a person at a terminal, lines of JSON for a log."""
+"""Progress of a run: a table in a terminal, or JSON lines for a log."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from acfd_stream.archive.run_progress import View, Watcher
 
-_LOG_SECONDS = 10.0  # between lines that say how far the run is
+_LOG_SECONDS = 10.0  # between two progress lines
 _SHOWN_AT_WORK = 16
 _SHOWN_FAILURES = 3
-_BAR = 16  # signs
+_BAR = 16  # characters
 
 
 @contextmanager
 def open_watcher(is_log_json: bool, is_quiet: bool) -> Iterator[Watcher]:
-    """Who shows a run: a table on stderr where that is a terminal, else lines of JSON on stdout; or nobody."""
+    """The observer of a run: a table on stderr if that is a terminal, else JSON lines on stdout; quiet: none."""
     from acfd_stream.archive.run_progress import Unwatched
 
     if is_quiet and not is_log_json:
@@ -41,13 +41,13 @@ def open_watcher(is_log_json: bool, is_quiet: bool) -> Iterator[Watcher]:
 
 
 class LogWatcher:
-    """A JSON object a line on stdout: every event, and now and then how far the run is."""
+    """JSON lines on stdout: every event, and the progress every ten seconds."""
 
     def __init__(self) -> None:
         self._shown_at = time.monotonic()
 
     def show(self, view: View) -> None:
-        """Write how far the run is, unless that was done just now."""
+        """Write the progress, unless a line was written within ten seconds."""
         if time.monotonic() - self._shown_at >= _LOG_SECONDS:
             self._shown_at = time.monotonic()
             self.note("progress", **view_values(view))
@@ -60,32 +60,32 @@ class LogWatcher:
 
 
 class TableWatcher:
-    """The table of a person; ``live`` is where it stands."""
+    """A table in a terminal; ``live`` is Rich's display."""
 
     def __init__(self, live: Any) -> None:
         self._live = live
 
     def show(self, view: View) -> None:
-        """Draw the run as it stands."""
+        """Draw the table anew."""
         self._live.update(table(view), refresh=True)
 
     def note(self, event: str, **about: Any) -> None:
-        """Say what the table does not."""
+        """Print retries above the table."""
         if event in ("retry", "lost"):
             from rich.markup import escape
 
-            self._live.console.print(escape(f"{about['name']}: {about['reason']}; it is tried again"), style="yellow")
+            self._live.console.print(escape(f"{about['name']}: {about['reason']}; it will be retried"), style="yellow")
 
 
 def table(view: View) -> RenderableType:
-    """The run as a table: a line for all, a line for each video at work, the last failures."""
+    """The run as a table: a row for all videos, a row per active video, and the last failures."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
     rows = Table.grid(padding=(0, 2))
-    rows.add_column()  # names give way first
+    rows.add_column()  # names are shortened first
     rows.add_column(no_wrap=True)
     for _ in range(3):
         rows.add_column(justify="right", no_wrap=True)
@@ -116,14 +116,14 @@ def table(view: View) -> RenderableType:
 
 
 def summary(view: View) -> str:
-    """The run in one line, when it is over."""
+    """The finished run in one line."""
     speed = view.frames / view.seconds if view.seconds > 0 else 0.0
     what = f"; {count(view.frames, 'frame')} in {duration(view.seconds)}, {speed:.1f} fps" if view.frames else ""
     return f"{_states(view)} of {count(view.total, 'video')}{what}"
 
 
 def view_values(view: View) -> dict[str, Any]:
-    """The run as it stands, for JSON."""
+    """The progress of the run for JSON."""
     return {
         "videos": {state.value: number for state, number in view.counts.items()},
         "frames": view.frames,
