@@ -1,4 +1,4 @@
-"""What interceptors do with the handlers of methods: put something of their own around what a handler does."""
+"""How interceptors wrap the behaviour of a gRPC handler."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 HEALTH_METHODS, REFLECTION_METHODS = "/grpc.health.v1.Health/", "/grpc.reflection."
-"""How the names of methods begin that probes and tools call."""
+"""Prefixes of the methods that probes and tools call."""
 
 
 def rewrapped(
@@ -16,12 +16,12 @@ def rewrapped(
     wrap: Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]],
     deserializer: Callable[[bytes], Any] | None = None,
 ) -> Any:
-    """``handler`` with ``wrap`` around what it does; streams stay streams.
+    """``handler`` with its behaviour wrapped; its shape (unary or stream) stays.
 
     Args:
         handler: of a method.
-        wrap: takes what the handler does, and gives what it shall do.
-        deserializer: bytes → request; None: the handler's own.
+        wrap: the behaviour → the new behaviour.
+        deserializer: bytes → request; None: that of ``handler``.
     """
     kinds = {
         (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),

@@ -12,20 +12,23 @@ from grpc_reflection.v1alpha import reflection
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 MOST_WATCHERS = 8
-"""Callers of Watch at once; each holds a thread of the server. One more gets RESOURCE_EXHAUSTED."""
+"""Maximum concurrent calls of Watch, each of which holds a thread. One more gets RESOURCE_EXHAUSTED."""
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated code has no types
-    """grpc.health.v1 of the whole server ("") and of each of its services: NOT_SERVING until told otherwise.
+    """grpc.health.v1 of the whole server ("") and of each of its services: NOT_SERVING until ``serve``.
+
+    grpc_health's own servicer would not save lines here: it has no List, no bound on watchers, no message for an
+    unknown service, and it leaves watchers connected when the server drains.
 
     Example:
         >>> health = Health([service_name])
         >>> health.add_to(server)
         >>> health.serve()              # after the warm-up
-        >>> health.drain()              # NOT_SERVING from now on, for good; those who watch are told, and let go
+        >>> health.drain()              # NOT_SERVING for good; calls of Watch get the status, then end
     """
 
     def __init__(self, services: Sequence[str]) -> None:
@@ -35,30 +38,24 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated
         self._watchers = 0
 
     def add_to(self, server: grpc.Server) -> None:
-        """Answer on ``server``."""
+        """Register with ``server``."""
         health_pb2_grpc.add_HealthServicer_to_server(self, server)
 
     @property
     def is_serving(self) -> bool:
-        """Whether the server says that it takes calls."""
+        """Whether the server reports SERVING."""
         with self._changed:
             return bool(self._statuses[""] == _SERVING)
 
-    @property
-    def watchers(self) -> int:
-        """Callers of Watch now."""
-        with self._changed:
-            return self._watchers
-
     def serve(self) -> None:
-        """The engine is warm: SERVING, unless the server drains already."""
+        """Report SERVING, unless the server drains already."""
         with self._changed:
             if not self._is_draining:
                 self._statuses = dict.fromkeys(self._statuses, _SERVING)
                 self._changed.notify_all()
 
     def drain(self) -> None:
-        """NOT_SERVING for good. Whoever watches hears it, and then the end: nobody holds up the server's stop."""
+        """Report NOT_SERVING for good. Calls of Watch get it and end, so that they do not delay the stop."""
         with self._changed:
             self._is_draining = True
             self._statuses = dict.fromkeys(self._statuses, _NOT_SERVING)
@@ -80,7 +77,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated
         return health_pb2.HealthListResponse(statuses=answers)
 
     def Watch(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        """The status of one service, and again whenever it changes."""
+        """The status of one service now and after each change."""
         with self._changed:
             if self._watchers >= MOST_WATCHERS:
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MOST_WATCHERS} callers watch already")
@@ -93,20 +90,20 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated
                 self._watchers -= 1
 
     def _watched(self, service: str, context: Any) -> Iterator[Any]:
-        told = None
+        last = None
         while True:
             with self._changed:
-                while context.is_active() and not self._is_draining and self._statuses.get(service, _UNKNOWN) == told:
+                while context.is_active() and not self._is_draining and self._statuses.get(service, _UNKNOWN) == last:
                     self._changed.wait()
                 status = self._statuses.get(service, _UNKNOWN)
                 is_last = self._is_draining
             if not context.is_active():
                 return
-            if status != told:
+            if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)
             if is_last:
                 return
-            told = status
+            last = status
 
     def _wake(self) -> None:
         with self._changed:
@@ -114,5 +111,5 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # generated
 
 
 def add_reflection(server: grpc.Server, services: Sequence[str]) -> None:
-    """Let tools ask ``server`` which methods and messages it has."""
+    """Add server reflection: tools can list the methods and messages of ``server``."""
     reflection.enable_server_reflection([*services, HEALTH_SERVICE, reflection.SERVICE_NAME], server)

@@ -1,8 +1,7 @@
-"""Log lines of the service: text for a person, JSON for a machine; no secrets, and media only where it may be named.
+"""Log lines of the service as text or JSON, without secrets, and without names of videos unless allowed.
 
-A line knows the call it was written in: its request id, its caller, and its trace where there is one. Code that logs
-about a video hands its name over as ``extra={"media": name}`` and the name is taken out of the line unless the operator
-allows it.
+Each line carries the request id, caller and trace of its call. Code that logs about a video passes its name as
+``extra={"media": name}``; the formatter removes the name from the line unless the operator allows it.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ _SECRETS = (
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "media"}
 
 request_id: ContextVar[str] = ContextVar("acfd_request_id", default="")
-"""Of the call that runs here; "" outside a call."""
+"""Of the current call; "" outside a call."""
 trace_id: ContextVar[str] = ContextVar("acfd_trace_id", default="")
-"""Of the call's trace, 32 hex digits; "" where nothing is traced."""
+"""Of the trace of the current call, 32 hex digits; "" if it is not traced."""
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a field of a record was handed over with its line; other libraries in the process add private ones."""
+    """Whether a field was passed as ``extra``; other libraries in the process add private ones."""
     return name not in _ORDINARY and not name.startswith("_")
 
 
 def start_logging(config: LogConfig, stream: TextIO | None = None) -> logging.Handler:
-    """Send what this package logs to ``stream``, stderr if None; the handler, for ``stop_logging``."""
+    """Log this package to ``stream``, stderr if None; returns the handler, for ``stop_logging``."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonLines(config) if config.format == "json" else _TextLines(config))
     logger = logging.getLogger("acfd_stream")
@@ -58,13 +57,13 @@ def stop_logging(handler: logging.Handler) -> None:
 
 
 class _Lines(logging.Formatter):
-    """What both forms have in common: the words, without what must not be said."""
+    """Removes secrets, and names of videos unless they are allowed."""
 
     def __init__(self, config: LogConfig) -> None:
         super().__init__()
         self._shows_media = config.shows_media
 
-    def words(self, record: logging.LogRecord, text: str) -> str:
+    def clean(self, record: logging.LogRecord, text: str) -> str:
         media = getattr(record, "media", None)
         if media and not self._shows_media:
             text = text.replace(str(media), "<media>")
@@ -73,16 +72,16 @@ class _Lines(logging.Formatter):
         return text
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What the line says besides its words."""
+        """The fields of the line besides its message."""
         call = {"request_id": request_id.get(), "trace_id": trace_id.get(), "caller": caller_name()}
         extra = {name: value for name, value in vars(record).items() if _is_ours(name)}
         if self._shows_media and getattr(record, "media", None):
             extra["media"] = str(record.media)  # type: ignore[attr-defined]
         found = {name: value for name, value in {**call, **extra}.items() if value != ""}
-        return {name: self.words(record, value) if isinstance(value, str) else value for name, value in found.items()}
+        return {name: self.clean(record, value) if isinstance(value, str) else value for name, value in found.items()}
 
-    def fault(self, record: logging.LogRecord) -> str:
-        return self.words(record, self.formatException(record.exc_info)) if record.exc_info else ""
+    def traceback(self, record: logging.LogRecord) -> str:
+        return self.clean(record, self.formatException(record.exc_info)) if record.exc_info else ""
 
 
 class _JsonLines(_Lines):
@@ -92,20 +91,20 @@ class _JsonLines(_Lines):
             "time": when.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": self.words(record, record.getMessage()),
+            "message": self.clean(record, record.getMessage()),
             **self.fields(record),
         }
         if record.exc_info:
-            values["fault"] = self.fault(record)
+            values["fault"] = self.traceback(record)
         return json.dumps(values, ensure_ascii=False, default=str)
 
 
 class _TextLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        words = " ".join(self.words(record, record.getMessage()).split())
+        words = " ".join(self.clean(record, record.getMessage()).split())
         fields = "".join(f" {name}={_plain(value)}" for name, value in self.fields(record).items())
-        fault = "\n" + self.fault(record) if record.exc_info else ""
+        fault = "\n" + self.traceback(record) if record.exc_info else ""
         return f"{when} {record.levelname.lower()} {words}{fields}{fault}"
 
 

@@ -1,4 +1,4 @@
-"""Models as messages."""
+"""Models as protobuf messages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def loaded_model_pb(engine: Engine) -> stream_pb2.ModelInfo:
-    """The model that ``engine`` runs, and how."""
+    """The model that ``engine`` runs, with its precision and device."""
     return model_info_pb(engine.spec, engine.spec.name, engine.precision, engine.description, is_loaded=True)
 
 
 def model_info_pb(
     spec: ModelSpec, name: str, precision: str = "", description: str = "", *, is_loaded: bool = False
 ) -> stream_pb2.ModelInfo:
-    """A model called ``name``, and how it is run where it is loaded."""
+    """A model called ``name``; ``precision`` and ``description`` only if it is loaded."""
     return stream_pb2.ModelInfo(
         name=name,
         version=spec.version,

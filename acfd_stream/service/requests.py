@@ -1,4 +1,4 @@
-"""What a caller asks for, checked and in our own words, before anything is opened for it."""
+"""A TrackConfig message → a checked ``StreamRequest``, before anything is opened for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from acfd_stream.wire.messages import fraction_of, seconds_of
 
 NAME_CHARACTERS = 100
 FRAME_TIME_BASE = Fraction(1, 90_000)
-"""Seconds of one unit of pts of single frames, where the caller does not say."""
+"""Default time base of single frames, seconds."""
 _TOP_FRAME_RATE = 1000.0
 _LONGEST_OBJECTIVE = 60.0
 _LATEST_SECONDS = 1e9
@@ -52,7 +52,7 @@ _POLICIES = {
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """One stream, as asked for and allowed."""
+    """The checked settings of one stream."""
 
     pace: PaceConfig
     video: VideoConfig
@@ -62,19 +62,19 @@ class StreamRequest:
     name: str = ""
     shows_overlay: bool = False
     declared_size: tuple[int, int] | None = None  # (height, width)
-    declared_rate: float | None = None  # frames a second
+    declared_rate: float | None = None  # frames per second
     frame_time_base: Fraction = FRAME_TIME_BASE
     resume: SessionState | None = None
-    view_side: int = 0  # of the network's view, pixels; 0: the engine's
+    view_side: int = 0  # longer side of the network's input, pixels; 0: that of the engine
 
     @property
     def is_live(self) -> bool:
-        """Whether latency counts."""
+        """Whether the stream is live."""
         return self.pace.is_live
 
     @property
     def mode(self) -> Mode:
-        """What the stream is for, as the metrics call it."""
+        """The mode, as a label of the metrics."""
         return Mode.LIVE if self.is_live else Mode.FILE
 
 
@@ -85,19 +85,19 @@ def read_request(
     signer: TokenSigner | None = None,
     live_view: LiveInputSize | None = None,
 ) -> StreamRequest:
-    """What a TrackConfig message asks for.
+    """The checked settings in a TrackConfig message.
 
     Args:
         config: the message.
         settings: of the service.
-        engine: that runs.
-        signer: opens its resume token; None: it has none.
-        live_view: how large live frames are shown to the network; None: as others.
+        engine: the running one.
+        signer: verifies its resume token; None: the token is ignored.
+        live_view: network input size of live frames; None: that of the engine.
 
     Raises:
         ConfigError: a value is outside its range.
-        StatusError: FAILED_PRECONDITION, the engine is another one than was asked for.
-        ResumeError: the resume token holds no state that this version knows.
+        StatusError: FAILED_PRECONDITION, another engine was requested.
+        ResumeError: this version cannot use the state in the resume token.
     """
     require_engine(config.detect, settings.model, engine)
     is_live = _member(stream_pb2.StreamMode, config.mode, "mode") == stream_pb2.STREAM_MODE_LIVE
@@ -116,7 +116,7 @@ def read_request(
         pace=Pace.LIVE if is_live else Pace.FILE,
         policy=_POLICIES[config.drop_policy],
         objective_seconds=objective or settings.objective_seconds,
-        stale_seconds=objective or settings.objective_seconds,  # else a queue that is always full makes all late
+        stale_seconds=objective or settings.objective_seconds,  # otherwise a full queue makes every frame late
     )
     resume = SessionState(signer.unpack(config.resume_token)) if signer and config.resume_token else None
     return StreamRequest(
@@ -136,10 +136,10 @@ def read_request(
 
 
 def require_engine(asked: Any, model: str, engine: Engine) -> None:
-    """Refuse a DetectConfig message that wants another engine than the one that runs.
+    """Refuse a DetectConfig message that requests another engine than the running one.
 
     Raises:
-        StatusError: FAILED_PRECONDITION, naming both.
+        StatusError: FAILED_PRECONDITION, with the requested and the actual setting.
     """
     config, spec = engine.config, engine.spec
     wanted: list[tuple[str, object, object, bool]] = [
@@ -156,7 +156,7 @@ def require_engine(asked: Any, model: str, engine: Engine) -> None:
     ]
     for name, want, have, is_right in wanted:
         if not is_right:
-            message = f"{name} {want!r} was asked for, and this server's engine has {have!r}; ask a server that has it"
+            message = f"{name} {want!r} was requested, but this server's engine has {have!r}; use a server that has it"
             both = {"setting": name, "asked": str(want), "here": str(have)}
             raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, "OTHER_ENGINE", message, metadata=both)
 
@@ -165,7 +165,7 @@ def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoCon
     limits = settings.limits
     start, end = _seconds(config, "start"), _seconds(config, "end")
     return VideoConfig(
-        threads=0 if is_live else 1,  # streams side by side use the cores; one live frame may have several for itself
+        threads=0 if is_live else 1,  # file streams share the cores; a live frame may use several
         queue_bytes=limits.queue_bytes,
         start_seconds=start,
         end_seconds=end,
@@ -178,7 +178,7 @@ def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoCon
 def _lane(priority: int, pace: PaceConfig, engine: Engine) -> StreamQueueConfig:
     if not pace.is_live:
         batch = engine.config.batch
-        if engine.device == "cpu":  # a picture a thread is looked at: more of them would only be held in memory
+        if engine.device == "cpu":  # one picture per thread runs at a time: more would only take memory
             batch = min(batch, engine.config.threads or available_cores())
         lane = StreamQueueConfig.background(batch)
     else:
@@ -187,7 +187,7 @@ def _lane(priority: int, pace: PaceConfig, engine: Engine) -> StreamQueueConfig:
 
 
 def _view_side(pace: PaceConfig, resume: SessionState | None, live_view: LiveInputSize, engine: Engine) -> int:
-    """Longer side of the view: a stream that goes on keeps what it had, which another machine may have chosen."""
+    """Longer side of the network's input; a resumed stream keeps the one it had, perhaps on another machine."""
     if not pace.is_live:
         return 0
     had = None if resume is None else resume.values["settings"].get("detect.size")
@@ -197,7 +197,7 @@ def _view_side(pace: PaceConfig, resume: SessionState | None, live_view: LiveInp
 
 
 def _seconds(config: Any, name: str) -> float | None:
-    """A Duration field in seconds; None where it is missing."""
+    """A Duration field in seconds; None if it is not set."""
     if not config.HasField(name):
         return None
     duration = getattr(config, name)

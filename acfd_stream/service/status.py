@@ -1,4 +1,4 @@
-"""Errors as callers see them: the only place where one becomes a gRPC status with google.rpc details.
+"""Exceptions → gRPC status with google.rpc details; no other module does this.
 
 | error | status | details |
 |---|---|---|
@@ -6,8 +6,8 @@
 | MediaError | INVALID_ARGUMENT | ErrorInfo MEDIA |
 | ResumeError | FAILED_PRECONDITION | ErrorInfo RESUME |
 | OverloadedError | RESOURCE_EXHAUSTED | RetryInfo, ErrorInfo OVERLOADED |
-| StatusError | what it says | ErrorInfo, RetryInfo where a later try may succeed |
-| any other | INTERNAL | ErrorInfo; the traceback goes to the log |
+| StatusError | its own | ErrorInfo; RetryInfo if a retry may succeed |
+| any other | INTERNAL | ErrorInfo; the traceback is logged |
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from acfd_stream.wire.messages import duration_pb
 
 DOMAIN = "acfd_stream"
 RETRY_SECONDS = 1.0
-"""When one who was refused for lack of room may ask again, where the error does not say."""
-_MESSAGE_CHARACTERS = 1000  # a status travels in a trailer, and those are bounded
+"""Retry delay of an OverloadedError that does not have one."""
+_MESSAGE_CHARACTERS = 1000  # a status is sent as a trailer, and those are bounded
 
 _log = logging.getLogger(__name__)
 
 
 class StatusError(AcfdError):
-    """An error that knows its status.
+    """An error with its gRPC status.
 
     Args:
         code: the status.
         reason: for programs, in UPPER_SNAKE_CASE.
-        message: for people: what, where, what to do.
-        retry_seconds: when a later try may succeed; None: never.
+        message: for people: what happened, where, and what to do.
+        retry_seconds: delay after which a retry may succeed; None: a retry is useless.
         metadata: for programs, besides the reason.
-        details: google.rpc messages that say more.
+        details: further google.rpc messages.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class StatusError(AcfdError):
 
 
 def draining(retry_seconds: float = RETRY_SECONDS) -> StatusError:
-    """What a server says that is about to stop."""
-    message = "the server is draining; go on at another one, or when it is back"
+    """The error of a server that is about to stop."""
+    message = "the server is draining; continue on another server, or on this one when it is back"
     return StatusError(grpc.StatusCode.UNAVAILABLE, "DRAINING", message, retry_seconds=retry_seconds)
 
 
 def not_found(what: str, name: str) -> StatusError:
-    """What is said of a name that is unknown, or somebody else's."""
+    """The error for a name that is unknown or belongs to another caller."""
     return StatusError(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", f"there is no {what} {name!r} of yours")
 
 
 def status_of(error: BaseException) -> status_pb2.Status:
-    """The status that stands for ``error``, with its details."""
+    """The status of ``error``, with its details."""
     code, details = _code_and_details(error)
     status = status_pb2.Status(code=code.value[0], message=_message(error))
     for detail in details:
@@ -82,7 +82,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
 
 
 class _Context(Protocol):
-    """A call, as far as it is ended here; grpc ships no types."""
+    """The part of a call's context that is used here; grpc ships no types."""
 
     def abort_with_status(self, status: Any) -> NoReturn: ...
 
@@ -93,10 +93,10 @@ def abort(context: _Context, error: BaseException) -> NoReturn:
 
 
 class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Lets what a method raises end its call with the right status."""
+    """Ends a call with the status of the exception that its method raised."""
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The method's handler with its errors translated."""
+        """The handler, with its errors translated."""
         handler = continuation(handler_call_details)
         if handler is None:
             return None
@@ -126,7 +126,7 @@ def _translated_stream(inner: Callable[[Any, Any], Any], method: str) -> Callabl
 
 
 def _end(context: Any, error: Exception, method: str) -> NoReturn:
-    if context.code() is not None:  # aborted on purpose, further in
+    if context.code() is not None:  # the method has aborted the call itself
         raise error
     if not isinstance(error, AcfdError) and context.is_active():
         _log.error("%s failed: %s", method, error, exc_info=error)
@@ -152,7 +152,7 @@ def _code_and_details(error: BaseException) -> tuple[grpc.StatusCode, list[Messa
 
 
 def _field(error: AcfdError) -> str:
-    """The setting that a message names in front: "size must be …"."""
+    """The setting at the start of a message such as "size must be …"."""
     found = re.match(r"([a-z_.]+) (?:must|is|has)\b", str(error))
     return found[1] if found else ""
 
@@ -163,6 +163,6 @@ def _retry(seconds: float) -> error_details_pb2.RetryInfo:
 
 def _message(error: BaseException) -> str:
     is_ours = isinstance(error, AcfdError)
-    text = str(error) if is_ours else f"this is a fault of the program ({type(error).__name__}); its log says more"
+    text = str(error) if is_ours else f"internal error ({type(error).__name__}); see the log of the server"
     line = " ".join(text.split())
     return line if len(line) <= _MESSAGE_CHARACTERS else line[: _MESSAGE_CHARACTERS - 1] + "…"

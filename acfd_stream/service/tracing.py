@@ -1,6 +1,7 @@
-"""Traces by OpenTelemetry, where it is installed (extra "otel") and an endpoint is set; else nothing, at no cost.
+"""OpenTelemetry spans, if the extra "otel" is installed and an endpoint is set; otherwise nothing, at no cost.
 
-The only file that imports the library. A caller's trace goes on in the server: its W3C context comes in the metadata.
+The only file that imports the SDK. A client's trace continues here: its W3C context is in the metadata of the call.
+opentelemetry-instrumentation-grpc would be one more dependency, and no shorter: sampling, export and shutdown stay.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Metadata = Iterable[tuple[str, str | bytes]]
 
 
 class Tracing:
-    """Opens a span a call. Without a provider it does nothing."""
+    """Opens one span per call. Without a provider it does nothing."""
 
     def __init__(self, provider: Any = None) -> None:
         """Trace to an OpenTelemetry ``TracerProvider``; nowhere if None."""
@@ -27,10 +28,10 @@ class Tracing:
 
     @classmethod
     def open(cls, config: TraceConfig) -> Tracing:
-        """As the settings and the environment say.
+        """Tracing as configured by the settings and the environment.
 
         Raises:
-            BackendUnavailable: the settings name an endpoint, and the extra "otel" is not installed.
+            BackendUnavailable: the settings have an endpoint, but the extra "otel" is not installed.
         """
         endpoint = config.endpoint or otlp_endpoint()
         if not endpoint:
@@ -45,17 +46,17 @@ class Tracing:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is traced."""
+        """Whether calls are traced."""
         return self._tracer is not None
 
     def call(self, method: str, metadata: Metadata) -> AbstractContextManager[Callable[[str], None] | None]:
-        """A span around a call of ``method``, below the caller's, as what notes its status; None: nothing is traced."""
+        """A span around a call of ``method``, child of the client span; yields what sets its status, or None."""
         if self._tracer is None:
             return contextlib.nullcontext()
         return self._span(method, metadata)
 
     def close(self) -> None:
-        """Send what is left, and stop."""
+        """Export the remaining spans, and stop."""
         if self._provider is not None:
             self._provider.shutdown()
 
@@ -82,7 +83,7 @@ class Tracing:
 
 
 def current_trace_id() -> str:
-    """Of the span that is open here, 32 hex digits; "" where there is none."""
+    """Trace id of the current span, 32 hex digits; "" without one."""
     try:
         from opentelemetry import trace
     except ModuleNotFoundError:

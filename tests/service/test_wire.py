@@ -135,7 +135,7 @@ def test_every_error_has_its_status(error: Exception, code: str, details: list[s
     assert status.code == grpc.StatusCode[code].value[0]
     assert [detail.TypeName().rpartition(".")[2] for detail in status.details] == details
     assert ("secret" in status.message, "\n" in status.message) == (False, False)
-    assert isinstance(error, AcfdError) == ("fault of the program" not in status.message)
+    assert isinstance(error, AcfdError) == ("internal error" not in status.message)
 
 
 def test_a_refused_setting_is_named() -> None:
