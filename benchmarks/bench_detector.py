@@ -20,7 +20,7 @@ from acfd_stream import ops
 from acfd_stream.config import DetectConfig, available_cores
 from acfd_stream.detect import openvino_runner
 from acfd_stream.detect.detector import models
-from acfd_stream.detect.precision import twin_of
+from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.detect.runner import ModelSpec, read_spec
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.model.toon.clip import render
@@ -87,8 +87,8 @@ def runs_of(path: Path) -> Iterator[tuple[str, Run]]:
     ways: dict[str, Callable[[], Run]] = {"openvino_f32": partial(openvino, path, "f32")}
     if openvino_runner.has_bf16(library.Core()):
         ways["openvino_bf16"] = partial(openvino, path, "bf16")
-    if twin_of(path).is_file():
-        ways["openvino_int8"] = partial(openvino, twin_of(path), "int8")
+    if int8_path_of(path).is_file():
+        ways["openvino_int8"] = partial(openvino, int8_path_of(path), "int8")
     ways["onnxruntime_f32"] = partial(by_onnxruntime, path)
     for name, opened in ways.items():
         try:

@@ -26,7 +26,7 @@ from acfd_stream.model.toon.truth import ClipTruth, FrameTruth
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import Detections
 from acfd_stream.video import open_video
-from acfd_stream.video.held import HeldDetector
+from acfd_stream.video.held import HeldFrameDetector
 from benchmarks.held_suite import CLIPS, ENCODINGS, LEAST_CHANGE, DrawnClip, Encoding, encode, visible_changes
 from benchmarks.measure import Row, row, save
 
@@ -67,7 +67,7 @@ class Tally:
 
 def tally_of(video: Path, truth: ClipTruth, changes: list[float]) -> Tally:
     """Counts of an encoded clip."""
-    tally, detector = Tally(), HeldDetector()
+    tally, detector = Tally(), HeldFrameDetector()
     with open_video(video, VideoConfig()) as frames:
         for frame, said in zip(frames, truth.frames, strict=True):
             is_held = detector.push(frame.picture)
@@ -99,7 +99,7 @@ def detections_of(video: Path, detector: Detector) -> tuple[list[Detections], li
     """Detections of every frame, and the same with repeats reusing the previous ones."""
     every: list[Detections] = []
     reused: list[Detections] = []
-    held = HeldDetector()
+    held = HeldFrameDetector()
     with open_video(video, VideoConfig()) as frames:
         for frame in frames:
             every.append(detector.detect_timed([frame.picture])[0][0])

@@ -180,13 +180,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the int8 twin of a model, unless it then finds too few faces."""
     options = _parser().parse_args(arguments)
     from acfd_stream.detect.detector import find_model
-    from acfd_stream.detect.precision import twin_of
+    from acfd_stream.detect.precision import int8_path_of
     from acfd_stream.detect.runner import read_spec
 
     sets = options.sets or (JUDGED if options.data else ("drawn-crowds",))
     try:
         path = find_model(options.model)
-        target, size = options.output or twin_of(path), read_spec(path).size
+        target, size = options.output or int8_path_of(path), read_spec(path).size
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "int8.onnx"
             quantise_for_cpu(path, list(views_of(shown_pictures(options.data), size)), made)

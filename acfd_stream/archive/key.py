@@ -17,7 +17,7 @@ from typing import Protocol
 
 from acfd_stream.archive.find import Video
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
-from acfd_stream.detect.precision import twin_of
+from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.errors import MediaError, OverloadedError
 from acfd_stream.recording import remote
 from acfd_stream.video.origin import FileStamp, local_path, stamp_of
@@ -55,8 +55,8 @@ class Settings:
 
     def _model_files(self) -> list[Path]:
         """The model's own file, and its int8 one where it has one: which is run, the CPU of a worker says."""
-        twin = twin_of(self.model)
-        return [self.model, twin] if twin.is_file() else [self.model]
+        int8_path = int8_path_of(self.model)
+        return [self.model, int8_path] if int8_path.is_file() else [self.model]
 
 
 class Digests(Protocol):

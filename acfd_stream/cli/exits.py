@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -38,8 +37,6 @@ PROGRAM = "acfd-stream"
 
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
-_USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
-_QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
 
 
 def exit_code(error: BaseException) -> int:
@@ -67,7 +64,11 @@ def print_note(message: str) -> None:
 
     A stderr that cannot be written is ignored.
     """
-    line = _QUERY.sub(r"\1", _USER_INFO.sub("", " ".join(message.split())))
+    line = " ".join(message.split())
+    if "://" in line:
+        from acfd_stream.video.origin import hide_secrets
+
+        line = hide_secrets(line)
     printable = "".join(sign if sign.isprintable() else "?" for sign in line)
     with contextlib.suppress(OSError, ValueError):
         print(printable, file=sys.stderr, flush=True)

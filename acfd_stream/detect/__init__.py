@@ -1,4 +1,4 @@
-"""Pictures become faces: model files, the runtimes that run them, and the detector around both."""
+"""Finds faces in pictures: model files, the runtimes that run them, and the detector that uses both."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Compiled networks on disk, so that the next process starts sooner.
+"""Compiled networks on disk, so that the next process starts faster.
 
-It only saves time: a folder that cannot be written, a file cut short or another process at the
-same work is never an error, the network is compiled again.
+The cache only saves time. If a folder cannot be written, a file is cut short or another process does the same, the
+network is compiled again, without an error.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 KEPT_FILES = 16
-"""Compiled networks that stay in the folder; the one written first makes room."""
+"""Most compiled networks in the folder; the oldest is removed first."""
 _DIGEST_BYTES = 32
-_STALE_SECONDS = 3600  # nobody writes a blob for so long
+_STALE_SECONDS = 3600  # longer than any write takes
 
 
 class CompiledCache:
-    """Blobs by key in one folder; each file is its digest and then the blob. Without a folder nothing is kept."""
+    """Blobs by key in one folder; a file is the digest and then the blob. Without a folder, nothing is cached."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def load(self, *key: object) -> bytes | None:
-        """The blob stored under ``key``, or None; one that is not whole counts as none."""
+        """The blob stored under ``key``, or None, also if its file is damaged."""
         if self._folder is None:
             return None
         try:
@@ -39,7 +39,7 @@ class CompiledCache:
         return blob if hashlib.sha256(blob).digest() == digest else None
 
     def store(self, blob: bytes, *key: object) -> None:
-        """Keep ``blob`` under ``key``; a reader sees all of it or nothing."""
+        """Store ``blob`` under ``key``; a reader sees all of it or nothing."""
         if self._folder is None:
             return
         try:
@@ -62,7 +62,7 @@ def _path(folder: Path, key: tuple[object, ...]) -> Path:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the oldest blobs above the cap, and what a process that was killed left half written."""
+    """Remove the oldest blobs above the limit, and partial files of killed processes."""
     files = sorted(folder.glob("*.compiled"), key=_modified)
     stale = [path for path in folder.glob("*.part") if _modified(path) < time.time() - _STALE_SECONDS]
     for path in files[:-KEPT_FILES] + stale:

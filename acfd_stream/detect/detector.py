@@ -1,7 +1,7 @@
-"""Pictures in, faces out: letterbox, network, boxes, NMS, each picture by itself.
+"""Pictures in, faces out: letterbox, network, boxes, NMS; pictures do not affect each other.
 
-``HostPath`` takes all these steps on the CPU, ``DevicePath`` on a GPU; what comes out is the same but for the rounding
-inside the network.
+``HostPath`` runs all steps on the CPU, ``DevicePath`` on a GPU. Their results differ only by the rounding inside the
+network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import device_for, open_network
 from acfd_stream.detect.device_path import DevicePath
 from acfd_stream.detect.host_path import HostPath
-from acfd_stream.detect.precision import is_twin, precisions_of, twin_of
+from acfd_stream.detect.precision import int8_path_of, is_int8_variant, precisions_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, read_spec
 from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError, ShapeError
@@ -40,7 +40,7 @@ class ModelFile:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """What a CPU can compute it in."""
+        """The precisions in which a CPU can run it."""
         return precisions_of(self.path)
 
 
@@ -49,17 +49,17 @@ class _Path(Protocol):
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
+        """The description in the model file."""
 
     @property
     def facts(self) -> EngineFacts:
-        """What runs the network."""
+        """Runtime, device and precision of the network."""
 
     @property
     def concurrency(self) -> int:
         """See ``Detector.concurrency``."""
 
-    def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
+    def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class _Path(Protocol):
 
 
 class Detector:
-    """A network and everything around it. May be used from several threads at once.
+    """Finds faces with one network. May be used from several threads at once.
 
     Example:
         >>> with Detector.open("acfd-n") as detector:
@@ -90,24 +90,24 @@ class Detector:
             config: sizes, thresholds, caps, threads and precision; the defaults if None.
 
         Raises:
-            ConfigError: no such device, or the model cannot be had in the precision that is asked for.
-            BackendUnavailable: the device was asked for by name and cannot be used.
+            ConfigError: no such device, or the model is not available in the requested precision.
+            BackendUnavailable: the device was requested by name and cannot be used.
             RunnerError: no such model, or its file is refused.
         """
         config = config or DetectConfig()
-        opened = open_network(find_model(name_or_path), device, config, find_twin(name_or_path))
+        opened = open_network(find_model(name_or_path), device, config, find_int8_variant(name_or_path))
         if isinstance(opened, GpuNetwork):
             return cls(DevicePath(opened), config)
         return cls(HostPath(opened, config, opened.for_latency(config.picture_threads)), config)
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
+        """The description in the model file."""
         return self._path.spec
 
     @property
     def facts(self) -> EngineFacts:
-        """What runs the network, for logs and metrics."""
+        """Runtime, device and precision of the network, for logs and metrics."""
         return self._path.facts
 
     @property
@@ -117,17 +117,17 @@ class Detector:
 
     @property
     def precision(self) -> str:
-        """Arithmetic of the network, which the device decides; results depend on it a little. See ``EngineFacts``."""
+        """Arithmetic of the network, which affects results slightly; see ``EngineFacts``."""
         return self.facts.precision
 
     @property
     def device(self) -> str:
-        """Where the planes of pictures should lie, so that nothing has to be copied: "cpu" or "cuda"."""
+        """The device on which planes of pictures need no copy: "cpu" or "cuda"."""
         return "cpu" if self.facts.device == "cpu" else "cuda"
 
     @property
     def concurrency(self) -> int:
-        """How many pictures it looks at side by side, of one call or of several; 1: one batch after the other."""
+        """How many pictures it processes at once, of one call or of several; 1: one batch after the other."""
         return self._path.concurrency
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
@@ -137,7 +137,7 @@ class Detector:
             image: uint8 [H, W, 3] RGB.
 
         Raises:
-            ShapeError: ``image`` is not as said.
+            ShapeError: ``image`` is not of that kind.
             RunnerError: the runtime failed, or the detector is closed.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -145,7 +145,7 @@ class Detector:
         return self.detect_batch([Picture.from_rgb(image)])[0]
 
     def detect_batch(self, pictures: Sequence[Picture]) -> list[Detections]:
-        """Faces of every picture, in order; sizes may differ, neighbours change nothing.
+        """Faces of every picture, in order; sizes may differ, and pictures do not affect each other.
 
         Raises:
             ShapeError: the planes of a picture are not what it says.
@@ -155,7 +155,7 @@ class Detector:
 
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """As ``detect_batch``, with the seconds each picture spent in every stage, summed over its scales."""
-        return self._path.see(pictures)
+        return self._path.detect(pictures)
 
     def close(self) -> None:
         """Free the network and its threads; a second call does nothing."""
@@ -184,7 +184,7 @@ def find_model(name_or_path: str | Path) -> Path:
     """Path of a shipped model by its name, or of a file that ends in ".onnx".
 
     Raises:
-        RunnerError: there is no such model; the message lists those there are.
+        RunnerError: there is no such model; the message lists the installed ones.
     """
     path = Path(name_or_path)
     if path.suffix == ".onnx":
@@ -198,16 +198,16 @@ def find_model(name_or_path: str | Path) -> Path:
     return names[str(name_or_path)]
 
 
-def find_twin(name_or_path: str | Path) -> Path | None:
-    """The int8 file of a shipped model, where it has one; a path stands for its own file alone."""
+def find_int8_variant(name_or_path: str | Path) -> Path | None:
+    """The int8 variant of a shipped model, or None; a path means only that file."""
     if Path(name_or_path).suffix == ".onnx":
         return None
-    twin = twin_of(find_model(name_or_path))
-    return twin if twin.is_file() else None
+    path = int8_path_of(find_model(name_or_path))
+    return path if path.is_file() else None
 
 
 def _model_files(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.onnx") if not is_twin(path)]
+    return [path for path in folder.glob("*.onnx") if not is_int8_variant(path)]
 
 
 def _weights_folder() -> Path:

@@ -1,4 +1,4 @@
-"""What the device path is made of: memory and the ops on a GPU, and a network that reads and writes that memory.
+"""Interfaces of the GPU path: memory and ops on a GPU, and a network that reads and writes that memory.
 
 ``ops.cuda`` gives ``DeviceOps`` over CuPy; the runners of TensorRT and of ONNX Runtime give ``DeviceNetwork``. All
 work is queued on one stream, in the order of the calls. Only calls that say so wait for the GPU. The buffers of a size
@@ -23,7 +23,7 @@ from acfd_stream.types import Detections, Picture
 Array = Any
 """Memory on the device: CuPy's, with ``__cuda_array_interface__``; NumPy's where tests run the kernels on the CPU."""
 Mark = Any
-"""A moment of the stream: a CUDA event."""
+"""A point in the stream: a CUDA event."""
 
 
 class Letterboxes(Protocol):
@@ -31,38 +31,38 @@ class Letterboxes(Protocol):
 
     @property
     def images(self) -> Array:
-        """[batch, 3, H, W] of the dtype that was asked for, C-contiguous.
+        """[batch, 3, H, W] of the requested dtype, C-contiguous.
 
         Levels 0 … 255 are those of ``ops.reference.letterbox``, then ``(level - mean) / std`` in float32, rounded
-        once to the dtype. Rows that no picture was put into keep what they had.
+        once to the dtype. Rows without a picture keep their values.
         """
 
     def put(self, pictures: Sequence[Picture], views: Sequence[Letterbox]) -> None:
         """Queue the kernel that fills the first ``len(pictures)`` rows, at most ``batch``, in one launch.
 
         Args:
-            pictures: sizes, formats, depths and rotations may differ; planes on the host are uploaded, planes on the
-                device are read where they are.
-            views: one a picture, all of this network size.
+            pictures: sizes, formats, depths and rotations may differ. Planes on the host are uploaded; planes on the
+                device are read without a copy.
+            views: one per picture, all of this network size.
 
         Raises:
-            ShapeError: the planes of a picture are not what it says.
+            ShapeError: the planes of a picture do not match its description.
         """
 
 
 class Faces(Protocol):
-    """Decoding, threshold, best candidates and NMS of a batch, and the one copy that brings its faces to the host."""
+    """Decoding, threshold, best candidates and NMS of a batch, and one copy of its faces to the host."""
 
     def begin(self, views: Sequence[Sequence[Letterbox]]) -> None:
-        """Say what is looked at: for every picture its views, one a scale. Queues the upload of a small table."""
+        """Set the views of every picture, one per scale. Queues the upload of a small table."""
 
     def decode(self, scale: int, scores: Array, deltas: Array) -> None:
         """Queue the decoding of one scale of all pictures.
 
-        As ``ops.decode_anchors`` a picture, then ``Letterbox.to_display`` and clipped to the display size.
+        As ``ops.decode_anchors`` for each picture, then ``Letterbox.to_display``, clipped to the display size.
 
         Args:
-            scale: which of ``network_sizes`` these outputs are of.
+            scale: the index in ``network_sizes`` of these outputs.
             scores: float32 [batch, A]; rows past the pictures of ``begin`` are not read.
             deltas: float32 [batch, A, 4].
         """
@@ -71,15 +71,15 @@ class Faces(Protocol):
         """Queue the NMS of every picture over the candidates of all its scales, as ``ops.merge_scales``."""
 
     def read(self) -> list[Detections]:
-        """Wait for all that is queued, and for one copy: the faces of every picture of ``begin``.
+        """The faces of every picture of ``begin``; waits for the queue and for one copy.
 
-        ``is_truncated`` and ``cut_score`` as the host's path sets them: the cap on faces and the cap on candidates
-        of every scale.
+        ``is_truncated`` and ``cut_score`` are those of the host path: from the limit of faces and the limit of
+        candidates of every scale.
         """
 
 
 class Graph(Protocol):
-    """Launches that were captured, ready to be queued as one."""
+    """Captured launches, ready to be queued as one."""
 
     def launch(self) -> None:
         """Queue it on the stream of the ops."""
@@ -90,7 +90,7 @@ class DeviceOps(Protocol):
 
     @property
     def name(self) -> str:
-        """What the driver calls the GPU: "NVIDIA H200"."""
+        """The driver's name of the GPU: "NVIDIA H200"."""
 
     @property
     def compute_capability(self) -> str:
@@ -98,16 +98,16 @@ class DeviceOps(Protocol):
 
     @property
     def stream(self) -> int:
-        """The driver's handle (cudaStream_t) of the stream on which everything is queued; never the default one."""
+        """The driver's handle (cudaStream_t) of the stream of all work; never the default stream."""
 
     def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Memory that is not filled, C-contiguous."""
+        """Uninitialised memory, C-contiguous."""
 
     def to_device(self, values: NDArray[Any], target: Array) -> None:
         """Fill ``target`` with ``values`` of its shape and dtype; done when it returns."""
 
     def to_host(self, values: Array) -> NDArray[Any]:
-        """A copy on the host, after waiting for all that is queued."""
+        """A copy on the host; waits for the queue."""
 
     def letterboxes(
         self,
@@ -131,19 +131,19 @@ class DeviceOps(Protocol):
         nms_iou: float,
         faces: int,
     ) -> Faces:
-        """What makes faces of the outputs of at most ``batch`` pictures, each seen at all ``network_sizes``."""
+        """Finds the faces in the outputs of at most ``batch`` pictures, each with views of all ``network_sizes``."""
 
     def mark(self) -> Mark:
-        """Put a mark in the stream."""
+        """A mark at the current end of the stream."""
 
     def seconds(self, begin: Mark, end: Mark) -> float:
-        """Time between two marks, both behind the stream."""
+        """Time between two marks that the stream has passed."""
 
     def begin_capture(self) -> None:
-        """From here on launches are recorded instead of run."""
+        """Record launches from here on instead of running them."""
 
     def end_capture(self) -> Graph:
-        """What was recorded."""
+        """The recorded launches."""
 
     def close(self) -> None:
         """Free everything; a second call does nothing."""
@@ -153,15 +153,15 @@ class Program(Protocol):
     """A network compiled for one size and one batch, bound to its buffers."""
 
     def launch(self) -> None:
-        """Queue it: ``scores`` and ``deltas`` of as many rows of ``images`` as the batch has."""
+        """Queue it: it writes ``scores`` and ``deltas`` of the first rows of ``images``, as many as its batch."""
 
 
 class DeviceNetwork(Protocol):
-    """A network on a GPU, run from device memory to device memory. All but ``compile`` is for one thread at a time."""
+    """A network on a GPU, from device memory to device memory. Only ``compile`` may run in several threads at once."""
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
+        """The description in the model file."""
 
     @property
     def facts(self) -> EngineFacts:
@@ -169,12 +169,12 @@ class DeviceNetwork(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of ``images``: float16 or float32."""
+        """The dtype of ``images``: float16 or float32."""
 
     def compile(self, network_size: tuple[int, int], batches: Sequence[int]) -> None:
-        """Do what takes long, minutes it may be, and neither uses nor holds up the stream of the ops.
+        """Prepare the network for a size, which can take minutes, without the stream of the ops.
 
-        May be called by several threads at once, and while others run what ``programs`` gave.
+        May be called by several threads at once, and while others run results of ``programs``.
 
         Raises:
             RunnerError: the runtime cannot compile it.
@@ -188,10 +188,10 @@ class DeviceNetwork(Protocol):
         scores: Array,  # float32 [batches[-1], A]
         deltas: Array,  # float32 [batches[-1], A, 4]
     ) -> list[Program]:
-        """The network of one size that ``compile`` knows, for every one of ``batches``, rising, over the same buffers.
+        """The network of one compiled size for each of ``batches``, rising, over the same buffers.
 
         Raises:
-            RunnerError: the runtime fails, or gives outputs of other shapes.
+            RunnerError: the runtime fails, or outputs have other shapes.
         """
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ class DeviceNetwork(Protocol):
 
 @dataclass(frozen=True)
 class GpuNetwork:
-    """A network on a GPU with all that it takes to run it."""
+    """A network on a GPU, the ops of that GPU, and the config."""
 
     network: DeviceNetwork
     ops: DeviceOps

@@ -108,9 +108,9 @@ def open_network(path: Path, device: str, config: DetectConfig, int8_path: Path 
     return runner
 
 
-def _check_gpu_precision(asked: str) -> None:
-    if asked != "auto":
-        raise ConfigError(f"precision {asked!r} is for CPUs: use --device cpu, or leave the precision at 'auto'")
+def _check_gpu_precision(requested: str) -> None:
+    if requested != "auto":
+        raise ConfigError(f"precision {requested!r} is for CPUs: use --device cpu, or leave the precision at 'auto'")
 
 
 def _refusal(obstacle: str) -> BackendUnavailable:

@@ -1,4 +1,4 @@
-"""Pictures to faces on a GPU: pixels go up once, faces come down once, nothing is copied in between."""
+"""Pictures to faces on a GPU: pixels are uploaded once, faces are downloaded once, nothing else is copied."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from acfd_stream.types import Detections, Picture
 
 _Sizes = tuple[tuple[int, int], ...]
 STAGES = ("preprocess", "infer", "decode_boxes")
-"""What a scale of a batch goes through, in this order."""
+"""The stages of one scale of a batch, in this order."""
 
 
 class DevicePath:
-    """All steps of a batch, queued one after the other on one stream. May be used from several threads at once.
+    """All steps of a batch, queued in order on one stream. May be used from several threads at once.
 
-    Pictures that are seen at the same sizes share a batch. A picture's stages last as long as its batch's, by the
-    device's own clock; ``queue`` is what it waited before its batch was queued.
+    Pictures with the same network sizes share a batch. A picture's stage times are those of its batch, by the
+    device's clock; ``queue`` is the time before its batch was queued.
     """
 
     concurrency = 1  # a batch keeps the device busy
@@ -38,40 +38,41 @@ class DevicePath:
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
+        """The description in the model file."""
         return self._gpu.network.spec
 
     @property
     def facts(self) -> EngineFacts:
-        """What runs the network."""
+        """Runtime, device and precision of the network."""
         return self._gpu.network.facts
 
-    def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
+    def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
         called = time.perf_counter()
         views = [letterboxes(picture.display_size, self._gpu.config, picture.view_side) for picture in pictures]
-        places: dict[_Sizes, list[int]] = {}
-        for place, boxes in enumerate(views):
-            places.setdefault(tuple(box.network_size for box in boxes), []).append(place)
-        for size in {size for sizes in places for size in sizes}:
+        groups: dict[_Sizes, list[int]] = {}
+        for index, boxes in enumerate(views):
+            groups.setdefault(tuple(box.network_size for box in boxes), []).append(index)
+        for size in {size for sizes in groups for size in sizes}:
             self._sizes.prepare(size)
         seen: dict[int, tuple[Detections, StageSeconds]] = {}
         with self._sizes.stream():
-            for sizes, group in places.items():
+            for sizes, group in groups.items():
                 most = min(self._sizes.at(size).usable[-1] for size in sizes)
                 for part in _parts(group, most):
                     waited = time.perf_counter() - called
-                    found, seconds = self._see([pictures[at] for at in part], [views[at] for at in part], sizes)
+                    batch = [pictures[at] for at in part], [views[at] for at in part]
+                    found, seconds = self._detect_batch(*batch, sizes)
                     seen |= {at: (faces, {"queue": waited} | seconds) for at, faces in zip(part, found, strict=True)}
-        return [seen[place] for place in range(len(pictures))]
+        return [seen[index] for index in range(len(pictures))]
 
     def close(self) -> None:
         """Free the network; a second call does nothing."""
-        with suppress(RunnerError), self._sizes.stream():  # an error: it is closed already
+        with suppress(RunnerError), self._sizes.stream():  # raised if it is closed already
             self._faces.clear()
         self._sizes.close()
 
-    def _see(
+    def _detect_batch(
         self, pictures: Sequence[Picture], views: Sequence[Sequence[Letterbox]], sizes: _Sizes
     ) -> tuple[list[Detections], StageSeconds]:
         """Faces of one batch, and the time of its stages."""
@@ -111,6 +112,6 @@ class DevicePath:
         return self._faces[sizes]
 
 
-def _parts(places: Sequence[int], most: int) -> Iterator[Sequence[int]]:
-    """``places`` in turns of at most ``most``."""
-    yield from (places[begin : begin + most] for begin in range(0, len(places), most))
+def _parts(indices: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+    """``indices`` in parts of at most ``most``."""
+    yield from (indices[begin : begin + most] for begin in range(0, len(indices), most))

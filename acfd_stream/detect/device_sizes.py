@@ -1,8 +1,9 @@
-"""The network at the sizes that come: buffers, a program a batch, and proof that the batch changes nothing.
+"""The network at each input size: buffers, one program per batch size, and a check that batches change no result.
 
-Compilers choose kernels by shape, and kernels that add in another order differ in the last bits. So every batch is run
-on the same noise when a size is new. The largest that gives a picture the same in every place is the yardstick; one
-that does not give what that gives is not used, its pictures go in a larger one or in several.
+Compilers choose kernels by shape, and kernels that add in a different order differ in the last bits. Every batch size
+is therefore run on the same test pictures when an input size is new. The reference is the largest batch in which the
+position of a picture changes nothing. A batch size with other results is not used: its pictures run in a larger batch
+or in several smaller ones.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from acfd_stream.types import FloatArray
 
 _log = logging.getLogger(__name__)
 
-_DIFFERENT_PICTURES = 4  # of a batch that batches are tried with: neighbours differ, and a large batch costs little
+_DIFFERENT_PICTURES = 4  # in the test batch: neighbours differ, and a large batch stays cheap to make
 _Outputs = tuple[FloatArray, FloatArray]
 
 
 def batches(most: int) -> tuple[int, ...]:
-    """Sizes of batches that are compiled, rising: powers of two, and ``most``."""
+    """The compiled batch sizes, rising: powers of two, and ``most``."""
     return tuple(sorted({min(1 << power, most) for power in range(most.bit_length())} | {most}))
 
 
@@ -52,39 +53,41 @@ class SizedNetwork:
 
     @property
     def usable(self) -> tuple[int, ...]:
-        """Sizes of batches that give the same results, rising; no more pictures than the last at once."""
+        """Batch sizes that give the same results, rising; the last is the most pictures at once."""
         return tuple(self._programs)
 
     def launch(self, count: int) -> None:
-        """Queue the network on the first ``count`` pictures, at most as many as ``usable`` says."""
+        """Queue the network on the first ``count`` pictures, at most ``usable[-1]``."""
         self._programs[next(batch for batch in self._programs if batch >= count)].launch()
 
     def outputs(self, count: int) -> tuple[FloatArray, FloatArray]:
-        """Scores [count, A] and deltas [count, A, 4] on the host, once they are there."""
+        """Scores [count, A] and deltas [count, A, 4] on the host; waits for them."""
         return self._gpu.ops.to_host(self.scores[:count]), self._gpu.ops.to_host(self.deltas[:count])
 
     def _agreeing(self, programs: dict[int, Program], size: tuple[int, int]) -> dict[int, Program]:
-        """Those of ``programs`` that give a picture the same results to the last bit, wherever it stands."""
+        """The ``programs`` whose results are equal to the last bit, whatever the position of a picture."""
         name, patterns = self._gpu.network.spec.name, self._patterns(size)
-        yardstick: list[_Outputs] = []
+        reference: list[_Outputs] = []
         usable = {}
         for batch, program in sorted(programs.items(), reverse=True):
-            given = [self._tried(program, batch, images) for images in patterns]
-            again = [self._tried(program, batch, images) for images in patterns]
-            turned = [self._tried(program, batch, np.roll(images, 1, axis=0)) for images in patterns]
+            given = [self._tested(program, batch, images) for images in patterns]
+            again = [self._tested(program, batch, images) for images in patterns]
+            turned = [self._tested(program, batch, np.roll(images, 1, axis=0)) for images in patterns]
             check_finite(name, *given[0])
             if not _are_same(again, given):
-                raise RunnerError(f"model {name} at {size[0]}×{size[1]} does not give the same twice: a race in it")
-            if _are_same(turned, given, shift=1):  # else it matters where a picture stands among the others
-                yardstick = yardstick or given
-                if _are_same(given, yardstick):
+                raise RunnerError(
+                    f"model {name} at {size[0]}×{size[1]} gives other results when run again: it has a race"
+                )
+            if _are_same(turned, given, shift=1):  # else the position of a picture matters
+                reference = reference or given
+                if _are_same(given, reference):
                     usable[batch] = program
         if len(usable) < len(programs):
             _log.info("%s at %d×%d runs in batches of %s: others differ in the last bits", name, *size, sorted(usable))
         return dict(sorted(usable.items()))
 
     def _patterns(self, size: tuple[int, int]) -> list[NDArray[Any]]:
-        """Batches of pictures, normalised: noise, and blocks of even colour; a few different ones, in turn."""
+        """Normalised test batches: noise, and blocks of one colour; a few different pictures, repeated."""
         spec, random = self._gpu.network.spec, np.random.default_rng(0)
         count, (height, width) = min(self._gpu.config.batch, _DIFFERENT_PICTURES), size
         noise = random.integers(0, 256, (count, 3, height, width), np.uint8)
@@ -96,8 +99,8 @@ class SizedNetwork:
             patterns.append(np.resize(images, (self._gpu.config.batch, *images.shape[1:])))
         return patterns
 
-    def _tried(self, program: Program, batch: int, images: NDArray[Any]) -> _Outputs:
-        """What ``program`` makes of the first of ``images``; what it leaves unwritten is NaN."""
+    def _tested(self, program: Program, batch: int, images: NDArray[Any]) -> _Outputs:
+        """The outputs of ``program`` for the first ``batch`` images; values that it does not write are NaN."""
         self._gpu.ops.to_device(images[:batch], self.letterboxes.images[:batch])
         for target in (self.scores[:batch], self.deltas[:batch]):
             self._gpu.ops.to_device(np.full(target.shape, np.nan, np.float32), target)
@@ -106,7 +109,7 @@ class SizedNetwork:
 
 
 def _are_same(given: Sequence[_Outputs], expected: Sequence[_Outputs], shift: int = 0) -> bool:
-    """Whether row n of ``given`` is row n - shift of ``expected`` to the last bit, for all that both have."""
+    """Whether row n of ``given`` equals row n - shift of ``expected`` to the last bit, for all rows of both."""
     pairs = [pair for one, two in zip(given, expected, strict=True) for pair in zip(one, two, strict=True)]
     counts = [min(len(one), len(two)) for one, two in pairs]
     return all(
@@ -115,17 +118,17 @@ def _are_same(given: Sequence[_Outputs], expected: Sequence[_Outputs], shift: in
 
 
 class NetworkSizes:
-    """The network at the sizes that came last, each made when it first comes. May be used from several threads."""
+    """The network at the last used sizes, each made when it first occurs. May be used from several threads."""
 
     def __init__(self, gpu: GpuNetwork) -> None:
         self.gpu = gpu
-        self._stream = Lock()  # the stream, and all that is queued on it
-        self._compiling = Lock()  # one at a time, while sizes that are there go on being run
+        self._stream = Lock()  # guards the stream and its queue
+        self._compiling = Lock()  # one size at a time; known sizes keep running
         self._sizes: LRUCache[tuple[int, int], SizedNetwork] = LRUCache(COMPILED_SHAPES)
         self._is_closed = False
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Compile what ``size`` needs, unless it is there; others go on meanwhile."""
+        """Compile what ``size`` needs unless it is known; other sizes keep running."""
         if size in self._sizes:
             return
         with self._compiling:
@@ -134,10 +137,10 @@ class NetworkSizes:
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """The stream is the caller's alone inside.
+        """Give the caller exclusive use of the stream.
 
         Raises:
-            RunnerError: all is closed.
+            RunnerError: it is closed.
         """
         with self._stream:
             self._check_open()

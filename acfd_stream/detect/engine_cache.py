@@ -1,4 +1,4 @@
-"""Engines of TensorRT on disk: under everything they depend on, and built by one process at a time."""
+"""TensorRT engines on disk, by everything that they depend on; one process at a time builds an engine."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from acfd_stream.detect.compiled_cache import CompiledCache
 _log = logging.getLogger(__name__)
 
 BUILD_VERSION = 2
-"""Rises when engines are built another way, so that those of before are built anew."""
+"""Rises when engines are built differently, so that older ones are rebuilt."""
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What an engine depends on; any other one must not be taken for it."""
+    """Everything that an engine depends on."""
 
     model: str  # SHA-256 of the model file
-    tensorrt: str  # its version: engines of another one are refused
-    gpu: str  # name and compute capability: kernels were chosen by how fast they are there
+    tensorrt: str  # its version; it rejects engines of another one
+    gpu: str  # name and compute capability; kernels are chosen by their speed on it
     precision: str
     size: tuple[int, int]  # of the network's view
     batches: tuple[int, ...]  # of the profile
@@ -39,35 +39,35 @@ class EngineKey:
 
 
 class EngineCache:
-    """Engines by key in a folder; without one nothing is kept and everyone builds for himself."""
+    """Engines by key in a folder. Without a folder, engines are not cached."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder / "tensorrt" if folder is not None else None
         self._blobs = CompiledCache(self.folder)
 
     def load(self, key: EngineKey) -> bytes | None:
-        """The engine under ``key``, or None; a file that is not whole counts as none."""
+        """The engine under ``key``, or None, also if its file is damaged."""
         return self._blobs.load(*astuple(key))
 
     def store(self, engine: bytes, key: EngineKey) -> None:
-        """Keep ``engine``; a folder that cannot be written is no error."""
+        """Store ``engine``; a folder that cannot be written is no error."""
         self._blobs.store(engine, *astuple(key))
 
     def load_timings(self, tensorrt: str, gpu: str) -> bytes | None:
-        """What kernels took in earlier builds: another build is quicker for it, and chooses the same."""
+        """Times of kernels in earlier builds, which make the next build faster and choose the same kernels; or None."""
         return self._blobs.load("timings", tensorrt, gpu)
 
     def store_timings(self, timings: bytes, tensorrt: str, gpu: str) -> None:
-        """Keep what a build has measured, in place of what earlier ones had."""
+        """Store the times of a build in place of earlier ones."""
         self._blobs.store(timings, "timings", tensorrt, gpu)
 
     @contextmanager
     def building(self, key: EngineKey) -> Iterator[None]:
-        """Others who want to build ``key``, in whatever process, wait outside; look again once you are inside."""
+        """Lock the build of ``key`` against other threads and processes; check the cache again inside."""
         try:
             file = self._lock_file(key)
         except OSError as error:
-            _log.debug("no lock in %s, building all the same: %s", self.folder, error)
+            _log.debug("no lock in %s, building without it: %s", self.folder, error)
             file = None
         if file is None:
             yield
@@ -78,7 +78,7 @@ class EngineCache:
             except BlockingIOError:
                 _log.warning("another process is building the same TensorRT engine: waiting for it")
                 fcntl.flock(held, fcntl.LOCK_EX)
-            yield  # the lock goes with the file; the file stays, for others may be waiting at it
+            yield  # closing the file unlocks it; the file stays because others may wait for it
 
     def _lock_file(self, key: EngineKey) -> Path | None:
         if self.folder is None:

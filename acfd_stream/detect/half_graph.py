@@ -15,18 +15,18 @@ from acfd_stream.detect.model_file import is_quantised
 from acfd_stream.detect.onnx_graph import import_onnx, load_model
 
 FULL_PRECISION = ("Sigmoid",)
-"""Operators that stay in float32: the scores' last bits decide which face is first, and two of 0.9998 must differ."""
-_PARAMETERS = {"Resize": (1, 2)}  # float inputs that ONNX wants in float32 whatever the data is
+"""Operators that stay in float32, so that scores near 1, such as two near 0.9998, stay different."""
+_PARAMETERS = {"Resize": (1, 2)}  # float inputs that must be float32 whatever the data is
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
-_HALF_SCALES_OPSET = 19  # the first whose scales may be fp16; what our networks use is the same from 18 on
-_NO_FLOATS = ("Shape", "QuantizeLinear")  # their outputs are none, whatever comes in
+_HALF_SCALES_OPSET = 19  # the first whose scales may be fp16; our other operators are the same from 18 on
+_NO_FLOATS = ("Shape", "QuantizeLinear")  # their outputs are never floats
 
 
 def half_model(path: Path) -> bytes:
-    """The model at ``path`` as a strongly typed fp16 one: every tensor's type stands in the file.
+    """The model at ``path`` as a strongly typed fp16 model.
 
-    The pictures come in as fp16, weights and activations are fp16, ``FULL_PRECISION`` and the outputs float32; what is
-    quantised stays so, with scales in fp16. A file whose pictures are fp16 already keeps its types.
+    Input, weights and activations are fp16; ``FULL_PRECISION`` and the outputs are float32. Quantised layers stay
+    quantised, with scales in fp16. A file with an fp16 input keeps its types.
 
     Raises:
         BackendUnavailable: onnx is not installed.
@@ -43,7 +43,7 @@ def half_model(path: Path) -> bytes:
 
 
 def arithmetic(path: Path) -> str:
-    """What ``half_model`` of the file computes in: "f16", or "int8" where it holds quantised layers.
+    """The arithmetic of ``half_model`` of the file: "f16", or "int8" if it has quantised layers.
 
     Raises:
         RunnerError: the file cannot be read.
@@ -57,19 +57,19 @@ def _is_half(model: Any) -> bool:
 
 
 class _Halving:
-    """Rewrites a float32 graph in place. Every float tensor is of one of two types, known as the nodes are passed."""
+    """Rewrites a float32 graph in place, node by node; every float tensor is float32 or fp16."""
 
     def __init__(self, graph: Any) -> None:
         onnx = import_onnx()
         self._helper, self._arrays, self._types = onnx.helper, onnx.numpy_helper, onnx.TensorProto
         self._graph = graph
         self._weights = {tensor.name: self._arrays.to_array(tensor) for tensor in graph.initializer}
-        self._kinds: dict[str, int] = {}  # float tensors that are no weights → FLOAT or FLOAT16
+        self._kinds: dict[str, int] = {}  # float tensors besides weights → FLOAT or FLOAT16
         self._nodes: list[Any] = []
-        self._given: dict[tuple[str, int], str] = {}  # (tensor, type) → what has it in that type
+        self._given: dict[tuple[str, int], str] = {}  # (tensor, type) → name of the tensor in that type
 
     def run(self) -> None:
-        """Do it."""
+        """Rewrite the graph."""
         for entry in self._graph.input:
             if entry.type.tensor_type.elem_type == self._types.FLOAT:
                 entry.type.tensor_type.elem_type = self._types.FLOAT16
@@ -86,28 +86,28 @@ class _Halving:
         )
 
     def _take(self, node: Any) -> None:
-        """Pass one node on, its float inputs all of one type."""
+        """Add a node whose float inputs are all of one type."""
         if self._is_folded(node):
             return
-        if node.op_type == "Cast":  # the type that it names is meant
+        if node.op_type == "Cast":  # its type is meant
             self._mark(node, self._helper.get_attribute_value(node.attribute[0]))
             return
         kind = self._kind_of(node)
-        for place, name in enumerate(node.input):
+        for index, name in enumerate(node.input):
             if name in self._kinds or self._is_float_weight(name):
-                is_parameter = place in _PARAMETERS.get(node.op_type, ())
-                node.input[place] = self._as(name, self._types.FLOAT if is_parameter else kind)
+                is_parameter = index in _PARAMETERS.get(node.op_type, ())
+                node.input[index] = self._as(name, self._types.FLOAT if is_parameter else kind)
         is_float = any(name in self._kinds or self._is_float_weight(name) for name in node.input)
         self._mark(node, kind if is_float and node.op_type not in _NO_FLOATS else self._types.INT64)
 
     def _mark(self, node: Any, kind: int) -> None:
-        """Pass ``node`` on, whose outputs are of ``kind``."""
+        """Add ``node``, whose outputs are of ``kind``."""
         self._nodes.append(node)
         if kind in (self._types.FLOAT, self._types.FLOAT16):
             self._kinds.update(dict.fromkeys(node.output, kind))
 
     def _is_folded(self, node: Any) -> bool:
-        """Whether ``node`` is a constant, or widens a weight that was stored as fp16: both become weights here."""
+        """Whether ``node`` became a weight: a constant, or a cast of a weight that is stored as fp16."""
         attributes = {entry.name: self._helper.get_attribute_value(entry) for entry in node.attribute}
         if node.op_type == "Constant":
             self._weights[node.output[0]] = self._arrays.to_array(attributes["value"])
@@ -128,7 +128,7 @@ class _Halving:
         return name in self._weights and bool(np.issubdtype(self._weights[name].dtype, np.floating))
 
     def _as(self, name: str, kind: int) -> str:
-        """The name of ``name``'s values in type ``kind``."""
+        """The name of a tensor with the values of ``name`` in type ``kind``."""
         if self._kinds.get(name) == kind:
             return name
         if (name, kind) in self._given:
@@ -144,7 +144,7 @@ class _Halving:
         return given
 
     def _widen_output(self, name: str) -> None:
-        """Have the graph's output in float32 under its own name."""
+        """Make the graph's output float32 under its own name."""
         if self._kinds.get(name) != self._types.FLOAT16:
             return
         inner = f"{name}.inner"

@@ -1,7 +1,7 @@
-"""Pictures to faces on the CPU: every view of a picture goes through all its steps on one thread.
+"""Pictures to faces on the CPU: one thread takes a view of a picture through all steps.
 
-As many run at once as the runner has use for, so that preparing one overlaps with the network on another. Where views
-are few, several threads may share the network of each.
+Several views run at once, as many as the runner can use: one is prepared while the network runs on another. If there
+are few views, several threads can share the network of each.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from acfd_stream.types import Detections, FloatArray, Picture
 
 @dataclass(frozen=True)
 class _View:
-    """What one scale of a picture gave, in display pixels."""
+    """The result of one scale of a picture, in display pixels."""
 
     boxes_xyxy: FloatArray  # [N, 4]
     scores: FloatArray  # [N]
-    cut_score: float | None  # bound of what the cap on candidates cut off, if it did
+    cut_score: float | None  # upper bound of the candidates that were cut off; None: none were
     seconds: StageSeconds
 
 
@@ -36,7 +36,7 @@ class HostPath:
     """A runner of host arrays and the ops of the CPU around it. May be used from several threads at once.
 
     Args:
-        runner: the network, a thread a view.
+        runner: the network, one thread per view.
         config: sizes, thresholds and caps.
         latency_runner: the same network with several threads per view. It runs calls of no more views than it runs
             at once. None: ``runner`` runs every call.
@@ -49,12 +49,12 @@ class HostPath:
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
+        """The description in the model file."""
         return self._runner.spec
 
     @property
     def facts(self) -> EngineFacts:
-        """What runs the network."""
+        """Runtime, device and precision of the network."""
         return self._runner.facts
 
     @property
@@ -62,15 +62,15 @@ class HostPath:
         """See ``Detector.concurrency``."""
         return self._latency_runner.concurrency
 
-    def see(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
+    def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""
         called = time.perf_counter()
         views = [letterboxes(picture.display_size, self._config, picture.view_side) for picture in pictures]
         jobs = [(picture, box) for picture, boxes in zip(pictures, views, strict=True) for box in boxes]
         try:
             runner = self._latency_runner if len(jobs) <= self._latency_runner.concurrency else self._runner
-            pending = [self._pool.submit(self._see, *job, runner, called) for job in jobs]
-        except RuntimeError as error:  # what a closed pool raises
+            pending = [self._pool.submit(self._detect_view, *job, runner, called) for job in jobs]
+        except RuntimeError as error:  # raised by a closed pool
             raise RunnerError(f"model {self.spec.name} is closed") from error
         seen = iter([future.result() for future in pending])
         return [self._merged([next(seen) for _ in boxes]) for boxes in views]
@@ -81,7 +81,7 @@ class HostPath:
         self._runner.close()
         self._latency_runner.close()
 
-    def _see(self, picture: Picture, view: Letterbox, runner: Runner, called: float) -> _View:
+    def _detect_view(self, picture: Picture, view: Letterbox, runner: Runner, called: float) -> _View:
         """One scale of one picture, from pixels to boxes."""
         begin = time.perf_counter()
         image = ops.letterbox(picture, view, self.spec.pad)
@@ -114,6 +114,6 @@ class HostPath:
 
 
 def _clipped(boxes_xyxy: FloatArray, display_size: tuple[int, int]) -> FloatArray:
-    """Boxes with no corner outside the picture; float rounding may put one there by a hair."""
+    """Boxes inside the picture; float rounding can put a corner slightly outside."""
     height, width = display_size
     return np.clip(boxes_xyxy, 0, np.array([width, height, width, height], np.float32))

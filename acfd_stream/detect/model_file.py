@@ -1,6 +1,6 @@
-"""Reads what a model file says of itself, without any runtime: the metadata of an ONNX protobuf.
+"""Reads the metadata of an ONNX file without any runtime.
 
-Only the outermost message is walked; the graph inside it is skipped over, not parsed.
+Only the outermost message is read; the graph inside it is skipped.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def is_quantised(path: Path) -> bool:
     Raises:
         RunnerError: the file cannot be read.
     """
-    # An operator's name stands in the file as it is, so that this needs no onnx.
+    # The name of an operator is in the file as plain text, so this needs no onnx.
     return _QUANTISED in read_bytes(path)
 
 

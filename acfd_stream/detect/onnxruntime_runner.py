@@ -70,15 +70,15 @@ class OnnxRuntimeNetwork:
         """See ``DeviceNetwork.programs``."""
         if self._session is None:
             raise RunnerError(f"model {self.spec.name} is closed")
-        place = f"model {self.spec.name} at {network_size[0]}×{network_size[1]}"
-        with translated(place):
+        label = f"model {self.spec.name} at {network_size[0]}×{network_size[1]}"
+        with translated(label):
             binding = self._bound(images[:1])
             for name in ("scores", "deltas"):
                 binding.bind_output(name, self._device)
             self._session.run_with_iobinding(binding)  # also chooses the kernels of this size
             for name, value in zip(("scores", "deltas"), binding.get_outputs(), strict=True):
                 check_output(name, value.shape(), scores.shape[1])
-            return [self._program(place, images[:batch], scores[:batch], deltas[:batch]) for batch in batches]
+            return [self._program(label, images[:batch], scores[:batch], deltas[:batch]) for batch in batches]
 
     def close(self) -> None:
         """Free the network; a second call does nothing."""
@@ -89,23 +89,23 @@ class OnnxRuntimeNetwork:
         binding.bind_input("images", self._device, 0, self.dtype, images.shape, address_of(images))
         return binding
 
-    def _program(self, place: str, images: Array, scores: Array, deltas: Array) -> Program:
+    def _program(self, label: str, images: Array, scores: Array, deltas: Array) -> Program:
         binding = self._bound(images)
         for name, array in (("scores", scores), ("deltas", deltas)):
             binding.bind_output(name, self._device, 0, np.float32, array.shape, address_of(array))
-        return _Run(self._session, binding, self._run_options, place, (images, scores, deltas))
+        return _Run(self._session, binding, self._run_options, label, (images, scores, deltas))
 
 
 class _Run:
     """The network for one batch over its buffers."""
 
-    def __init__(self, session: Any, binding: Any, options: Any, place: str, buffers: tuple[Array, ...]) -> None:
-        self._session, self._binding, self._options, self._place = session, binding, options, place
+    def __init__(self, session: Any, binding: Any, options: Any, label: str, buffers: tuple[Array, ...]) -> None:
+        self._session, self._binding, self._options, self._label = session, binding, options, label
         self._buffers = buffers  # the binding knows only their addresses
 
     def launch(self) -> None:
         """See ``Program.launch``."""
-        with translated(self._place):
+        with translated(self._label):
             self._session.run_with_iobinding(self._binding, self._options)
 
 
@@ -127,7 +127,7 @@ def _import_onnxruntime() -> Any:
 
 
 @contextmanager
-def translated(place: str) -> Iterator[None]:
+def translated(label: str) -> Iterator[None]:
     """Turn ONNX Runtime's exceptions, which share no base class, into a RunnerError of one line."""
     try:
         yield
@@ -135,4 +135,4 @@ def translated(place: str) -> Iterator[None]:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RunnerError(f"{place}: ONNX Runtime failed: {line}") from error
+        raise RunnerError(f"{label}: ONNX Runtime failed: {line}") from error

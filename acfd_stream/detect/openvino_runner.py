@@ -1,7 +1,7 @@
 """Networks on the CPU by OpenVINO; the only file that imports it.
 
-A picture is always one request of batch 1: its scores cannot depend on its neighbours or on the batch. Nor do they
-depend, to the last bit, on how many threads share it: each computes some of the outputs, whole.
+A picture is always one request of batch 1, so its scores do not depend on the other pictures of a batch. They do not
+depend on the number of threads either, to the last bit: each thread computes complete outputs.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _CONVERTER = "openvino.tools.ovc"
 
 
 class OpenVinoRunner:
-    """A ``Runner`` on the CPU. Every picture size is compiled once, when it first comes.
+    """A ``Runner`` on the CPU. Every picture size is compiled once, when it first occurs.
 
     Args:
         path: the model file.
-        spec: what it says of itself.
+        spec: its description.
         config: threads and precision.
-        picture_threads: threads of a picture; as many pictures are run side by side as there are such teams.
+        picture_threads: threads per picture; ``threads / picture_threads`` pictures run at once.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, config: DetectConfig, picture_threads: int = 1) -> None:
@@ -60,7 +60,7 @@ class OpenVinoRunner:
         self.concurrency = cores // self._picture_threads
         self._path, self._config = path, config
         self._lock = threading.Lock()
-        self._compiling = threading.Lock()  # one at a time, while sizes that are there go on being run
+        self._compiling = threading.Lock()  # one size at a time; known sizes keep running
         self._shapes: LRUCache[tuple[int, int], _CompiledShape] = LRUCache(COMPILED_SHAPES)
         openvino = import_openvino()
         _fill_type_table(openvino)
@@ -71,7 +71,7 @@ class OpenVinoRunner:
         self._cache = CompiledCache(cache_dir())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         self._cache_key = (digest, openvino.__version__, cpu, self._settings())
-        self._model: Any = None  # read when it is needed: not where all that is asked for is compiled already
+        self._model: Any = None  # read on first use; not needed if every size is in the cache
         if self._cache.load("interface", digest, openvino.__version__) is None:
             self._check_interface()
             self._cache.store(b"", "interface", digest, openvino.__version__)
@@ -117,7 +117,7 @@ class OpenVinoRunner:
             return shape
 
     def _known(self, size: tuple[int, int]) -> _CompiledShape | None:
-        """What is compiled for ``size``, which counts as its use."""
+        """The network compiled for ``size``, or None; counts as a use of it."""
         with self._lock:
             if self._core is None:
                 raise RunnerError(f"model {self.spec.name} is closed")
@@ -125,14 +125,14 @@ class OpenVinoRunner:
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bf16" else "f32",  # of what is not in int8
+            "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bf16" else "f32",  # of layers that are not int8
             "NUM_STREAMS": self.concurrency,
             "INFERENCE_NUM_THREADS": self.concurrency * self._picture_threads,
             "ENABLE_CPU_PINNING": False,  # decoding shares these cores
         }
 
     def _compiled(self, size: tuple[int, int]) -> Any:
-        """The network compiled for ``size``, from the disk cache where that has it."""
+        """The network compiled for ``size``, from the disk cache if it is there."""
         blob = self._cache.load(*self._cache_key, size)
         if blob is not None:
             try:
@@ -173,14 +173,14 @@ class OpenVinoRunner:
 
 
 class _CompiledShape:
-    """A network compiled for one picture size, with requests that are used again."""
+    """A network compiled for one picture size, with a pool of requests."""
 
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
         self._idle: SimpleQueue[Any] = SimpleQueue()
 
     def run(self, images: NDArray[np.uint8], scores: FloatArray, deltas: FloatArray) -> None:
-        """Fill ``scores`` and ``deltas``; all pictures are in flight together."""
+        """Fill ``scores`` and ``deltas``; all pictures run at once."""
         requests = [self._request() for _ in images]
         try:
             for request, image in zip(requests, images, strict=True):
@@ -205,8 +205,8 @@ class _CompiledShape:
 def has_bf16(core: Any) -> bool:
     """Whether the CPU multiplies bf16 natively (AMX or AVX512-BF16).
 
-    OpenVINO's own default says which; its list of capabilities also names bf16 where it is only
-    simulated, which is slower than f32. Measured on a CPU with AVX512-BF16 and no AMX, a half-trained
+    OpenVINO's default precision tells. Its list of capabilities also names bf16 where it is only simulated, which is
+    slower than f32. Measured on a CPU with AVX512-BF16 and no AMX, a half-trained
     acfd-n at 480×640: half the CPU time of f32, scores moved by at most 0.006.
     """
     default = core.get_property("CPU", "INFERENCE_PRECISION_HINT")
@@ -214,10 +214,10 @@ def has_bf16(core: Any) -> bool:
 
 
 def _fill_type_table(openvino: Any) -> None:
-    """Have OpenVINO's table of element types made before there is a second thread.
+    """Initialise OpenVINO's table of element types before a second thread exists, to avoid a deadlock.
 
-    Its first use fills a C++ static, and lets go of the interpreter's lock in the middle. A second thread that comes
-    to the same static then waits for it with that lock in hand, which the first one needs to go on: both hang for ever.
+    Its first use initialises a C++ static and releases the interpreter's lock meanwhile. A second thread that uses the
+    same static then waits for it while it holds the lock, and the first thread waits for the lock.
     """
     for element_type in (openvino.Type.u8, openvino.Type.f32):
         element_type.to_dtype()
@@ -254,11 +254,11 @@ def import_openvino() -> Any:
 
 @contextmanager
 def _without_converter() -> Iterator[None]:
-    """Let OpenVINO be loaded without its converter of other frameworks' models, which takes as long as all the rest."""
+    """Load OpenVINO without its converter for other frameworks, which takes as long to load as all the rest."""
     if {"openvino", _CONVERTER} & sys.modules.keys():
         yield
         return
-    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # Python's own sign for what cannot be imported
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # makes its import fail
     try:
         yield
     finally:
@@ -266,15 +266,15 @@ def _without_converter() -> Iterator[None]:
 
 
 def _convert_model(*arguments: Any, **options: Any) -> Any:
-    """What ``openvino.convert_model`` is, loaded now: others in this process may want it."""
+    """``openvino.convert_model``, loaded on first use for other code in this process."""
     return importlib.import_module(_CONVERTER).convert_model(*arguments, **options)
 
 
 @contextmanager
-def _translated(place: str) -> Iterator[None]:
-    """OpenVINO raises bare RuntimeErrors of many lines; the last line says what it is about."""
+def _translated(label: str) -> Iterator[None]:
+    """Turn OpenVINO's RuntimeErrors into a RunnerError with their last line, which names the cause."""
     try:
         yield
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise RunnerError(f"{place}: OpenVINO failed: {lines[-1] if lines else type(error).__name__}") from error
+        raise RunnerError(f"{label}: OpenVINO failed: {lines[-1] if lines else type(error).__name__}") from error

@@ -1,7 +1,7 @@
-"""What a network is to the rest: a spec from its own file, and pictures in, scores and deltas out.
+"""The interface of a network: a description from its file, and a runner from pictures to scores and deltas.
 
-A model file describes itself in its metadata; whatever runs it, ``ModelSpec`` is read and
-checked the same way before any runtime is loaded.
+A model file describes itself in its metadata. ``ModelSpec`` is read and checked before any runtime is loaded, in the
+same way for every runner.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ METADATA_KEY = "acfd_stream"
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")
 COMPILED_SHAPES = 8
-"""Picture sizes that a runner keeps compiled; the one not used for longest makes room."""
+"""Most compiled picture sizes of a runner; the least recently used is removed first."""
 MOST_LEVELS = 16
 """Feature levels that a model may have; ACFD has 6."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model file says of itself; trainer and server meet here and nowhere else."""
+    """The description in a model file: all that the server needs from the trainer."""
 
     name: str
     version: str
@@ -80,24 +80,24 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What runs a network, for logs and metrics."""
+    """Runtime, device and precision of a network, for logs and metrics."""
 
     backend: str  # "openvino", "tensorrt" or "onnxruntime"
     precision: str  # "f32", "bf16", "f16" or "int8"
     version: str  # of the backend
-    device: str = "cpu"  # or what the driver calls the GPU
+    device: str = "cpu"  # or the driver's name of the GPU
     sm: str = ""  # compute capability of the GPU, "9.0"
-    detail: str = ""  # what else the description says: "2 threads"
-    is_fallback: bool = False  # a GPU was there to be wanted, and cannot be used
+    detail: str = ""  # the end of the description: "2 threads"
+    is_fallback: bool = False  # there is a GPU, and it cannot be used
 
     @property
     def trt(self) -> str:
-        """Version of TensorRT, where it is that."""
+        """Version of TensorRT if that is the backend, else ""."""
         return self.version if self.backend == "tensorrt" else ""
 
     @property
     def description(self) -> str:
-        """All of it in a line."""
+        """All of it in one line."""
         device = f"{self.device} (sm {self.sm})" if self.sm else self.device
         return ", ".join(filter(None, (f"{self.backend} {self.version}", device, self.precision, self.detail)))
 
@@ -113,7 +113,7 @@ class Runner(Protocol):
     """How many calls of ``run`` at once keep the device busy, >= 1."""
 
     def run(self, images: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-        """Scores and deltas of every anchor; a picture's do not depend on its neighbours.
+        """Scores and deltas of every anchor; pictures of a batch do not affect each other.
 
         Args:
             images: uint8 [B, H, W, 3] RGB, H and W multiples of 32.
@@ -122,7 +122,7 @@ class Runner(Protocol):
             scores float32 [B, A] in [0, 1] and deltas float32 [B, A, 4].
 
         Raises:
-            ShapeError: ``images`` is not as said.
+            ShapeError: ``images`` is not of that kind.
             RunnerError: the runtime failed, or the runner is closed.
         """
 
@@ -137,7 +137,7 @@ def read_spec(path: Path) -> ModelSpec:
     """The checked spec of the model file at ``path``.
 
     Raises:
-        RunnerError: no such file, no ONNX model, or a description that is missing or wrong.
+        RunnerError: no such file, no ONNX model, or its description is missing or wrong.
     """
     text = read_metadata(path).get(METADATA_KEY)
     if text is None:
@@ -155,7 +155,7 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def check_interface(path: Path, inputs: Collection[str], outputs: Collection[str]) -> None:
-    """Raise RunnerError unless a network takes and gives what all of ours do."""
+    """Raise RunnerError unless a network has the inputs and outputs of our models."""
     if list(inputs) != ["images"] or not {"scores", "deltas"} <= set(outputs):
         raise RunnerError(
             f"model file {path} must take 'images' and give 'scores' and 'deltas', "
@@ -175,7 +175,7 @@ def check_images(images: NDArray[np.uint8]) -> tuple[int, int]:
     """(height, width) of ``images``.
 
     Raises:
-        ShapeError: they are not as ``Runner.run`` says.
+        ShapeError: they are not what ``Runner.run`` takes.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ShapeError(f"images must be uint8 [B, H, W, 3], got {images.dtype} {list(images.shape)}")
@@ -186,7 +186,7 @@ def check_images(images: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def check_finite(name: str, scores: FloatArray, deltas: FloatArray) -> None:
-    """Raise RunnerError unless the outputs of the network ``name`` are numbers."""
+    """Raise RunnerError unless the outputs of the network ``name`` are finite."""
     if not (np.isfinite(scores).all() and np.isfinite(deltas).all()):
         raise RunnerError(f"model {name} gives numbers that are not finite: its weights are broken")
 

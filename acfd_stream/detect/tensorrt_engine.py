@@ -1,4 +1,4 @@
-"""Engines of TensorRT, from the cache or built of the model file; ``tensorrt_runner`` says how versions differ."""
+"""TensorRT engines, from the cache or built from the model file; ``tensorrt_runner`` lists how versions differ."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from acfd_stream.errors import BackendUnavailable, RunnerError
 _log = logging.getLogger(__name__)
 
 WORKSPACE_BYTES = 4 * 2**30
-"""Most memory that a layer may use for itself while kernels are chosen and run."""
-_PROGRESS_STEPS = 5  # lines of a build that tells how far it is
+"""Most scratch memory of a layer."""
+_PROGRESS_STEPS = 5  # log lines of one build
 
 
 class EngineMaker:
@@ -25,9 +25,9 @@ class EngineMaker:
     Args:
         trt: the module.
         path: the model file.
-        spec: what it says of itself.
+        spec: its description.
         facts: version of TensorRT, GPU and precision.
-        cache: where engines are kept.
+        cache: the cache of engines.
 
     Raises:
         RunnerError: TensorRT cannot start.
@@ -39,18 +39,18 @@ class EngineMaker:
         self._log = make_logger(trt)
         try:
             self._runtime: Any = trt.Runtime(self._log)
-        except TypeError as error:  # what the bindings make of a library that gives nothing
+        except TypeError as error:  # raised by the bindings if the library returns nothing
             raise self.failure("start") from error
 
-    def failure(self, place: str) -> RunnerError:
-        """What TensorRT last complained of, as our error."""
-        return RunnerError(f"model {self._spec.name} at {place}: TensorRT failed: {self._log.last_error}")
+    def failure(self, label: str) -> RunnerError:
+        """The last error that TensorRT logged, as a RunnerError."""
+        return RunnerError(f"model {self._spec.name} at {label}: TensorRT failed: {self._log.last_error}")
 
     def engine(self, size: tuple[int, int], batches: tuple[int, ...]) -> Any:
         """The engine of one size for all of ``batches``, from the cache, or built.
 
         Raises:
-            BackendUnavailable: it has to be built, which takes onnx, and that is not installed.
+            BackendUnavailable: it must be built, and onnx is not installed.
             RunnerError: TensorRT refuses the model or cannot build it.
         """
         facts = self._facts
@@ -69,21 +69,21 @@ class EngineMaker:
         return engine
 
     def _loaded(self, data: bytes | None) -> Any:
-        """The engine of a file; None where there is none or TensorRT refuses it."""
+        """The engine in ``data``; None if there is none or TensorRT rejects it."""
         return self._runtime.deserialize_cuda_engine(data) if data else None
 
     def _built(self, size: tuple[int, int], batches: tuple[int, ...]) -> bytes:
-        facts, place = self._facts, f"{size[0]}×{size[1]}"
-        name = f"the TensorRT engine of {self._spec.name} at {place}, batches of {batches[-1]}, {facts.precision}"
+        facts, label = self._facts, f"{size[0]}×{size[1]}"
+        name = f"the TensorRT engine of {self._spec.name} at {label}, batches of {batches[-1]}, {facts.precision}"
         _log.warning("building %s: this takes a minute or more, once", name)
         begin = time.perf_counter()
         try:
             builder = self._trt.Builder(self._log)
         except TypeError as error:  # as above
-            raise self.failure(place) from error
+            raise self.failure(label) from error
         # Version 10 keeps the file's types only with this flag; 11 does so in any case.
         network = builder.create_network(1 << int(self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-        parser = self._parsed(network)  # holds the weights until the engine is built
+        parser = self._parsed(network)  # keeps the weights until the engine is built
         network.get_input(0).shape = (-1, 3, *size)
         config = self._config(builder, size, batches)
         config.progress_monitor = make_monitor(self._trt, name)
@@ -92,7 +92,7 @@ class EngineMaker:
         data = builder.build_serialized_network(network, config)
         del parser
         if data is None:
-            raise self.failure(place)
+            raise self.failure(label)
         self._cache.store_timings(bytes(timings.serialize()), facts.version, self._gpu)
         _log.warning("built %s in %.0f s", name, time.perf_counter() - begin)
         return bytes(data)
@@ -103,13 +103,13 @@ class EngineMaker:
         missing: BackendUnavailable | None = None
         try:
             data = half_model(self._path)
-        except BackendUnavailable as error:  # a file that is fp16 already needs no onnx
+        except BackendUnavailable as error:  # an fp16 file needs no onnx
             data, missing = self._path.read_bytes(), error
         if not parser.parse(data):
             reasons = [parser.get_error(at).desc() for at in range(parser.num_errors)]
             raise RunnerError(f"model file {self._path}: TensorRT refuses it: {'; '.join(reasons)}")
-        inputs = [network.get_input(place) for place in range(network.num_inputs)]
-        outputs = [network.get_output(place).name for place in range(network.num_outputs)]
+        inputs = [network.get_input(index) for index in range(network.num_inputs)]
+        outputs = [network.get_output(index).name for index in range(network.num_outputs)]
         check_interface(self._path, [tensor.name for tensor in inputs], outputs)
         if missing is not None and inputs[0].dtype != self._trt.float16:
             raise missing
@@ -127,16 +127,16 @@ class EngineMaker:
 
 
 def make_logger(trt: Any) -> Any:
-    """TensorRT's messages in our log; its base class is known only here."""
+    """A logger that passes TensorRT's messages to our log."""
     levels = {
         trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.Severity.ERROR: logging.ERROR,
     }
 
     class Log(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last complaint: functions of TensorRT only say that they failed."""
+        """Keeps the last error, because TensorRT's functions only return that they failed."""
 
-        last_error = "it does not say why"
+        last_error = "no reason given"
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -166,7 +166,7 @@ def make_monitor(trt: Any, name: str) -> Any:
                 self._steps[phase_name] = num_steps
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            """Called by TensorRT; True: go on."""
+            """Called by TensorRT; True: continue."""
             steps = self._steps.get(phase_name, 0)
             if steps and (step + 1) * _PROGRESS_STEPS // steps != step * _PROGRESS_STEPS // steps:
                 _log.info("%s: %s, %.0f %%", name, phase_name, 100 * (step + 1) / steps)

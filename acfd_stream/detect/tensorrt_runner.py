@@ -1,8 +1,8 @@
 """Networks by TensorRT 10 and 11; the only file that imports it.
 
-An engine is built for a size when that first comes: height and width are fixed, the batch is one … the config's. All
-batches share one choice of kernels, that for the largest, so that a picture's scores do not depend on how many come
-together. Every batch has a context and a CUDA graph of its own over the same memory.
+An engine is built for a size when it first occurs: height and width are fixed, the batch is 1 … the config's. All
+batches use the kernels of the largest, so that the scores of a picture do not depend on the batch size. Every batch
+size has its own context and CUDA graph over the same memory.
 
 What differs between versions, as their Python bindings have it:
 
@@ -44,10 +44,10 @@ class TensorRTNetwork:
 
     Args:
         path: the model file.
-        spec: what it says of itself.
+        spec: its description.
         ops: the GPU.
         config: the largest batch.
-        cache: where engines are kept; in the user's cache folder if None.
+        cache: the cache of engines; the user's cache folder if None.
 
     Raises:
         BackendUnavailable: TensorRT or onnx is not installed.
@@ -83,7 +83,7 @@ class TensorRTNetwork:
     ) -> list[Program]:
         """See ``DeviceNetwork.programs``."""
         engine = self._engines.pop(network_size, None)
-        if engine is None:  # no waiting for another size that is being built, unless there is nothing to bind
+        if engine is None:  # else there is no need to wait for the build of another size
             self.compile(network_size, batches)
             engine = self._engines.pop(network_size)
         buffers = {"images": images, "scores": scores, "deltas": deltas}
@@ -93,18 +93,18 @@ class TensorRTNetwork:
         return [_TensorRTProgram(self, engine, batch, buffers, memory) for batch in batches]
 
     def close(self) -> None:
-        """Free the engines that nobody has bound; a second call does nothing."""
+        """Free the engines that are not bound; a second call does nothing."""
         with self._building:
             self._engines.clear()
             self._is_closed = True
 
     def bind(self, engine: Any, batch: int, buffers: dict[str, Array], memory: Array) -> Any:
-        """A context for ``batch`` pictures over ``buffers``, working in ``memory``."""
+        """A context for ``batch`` pictures over ``buffers`` with the scratch memory ``memory``."""
         shape = (batch, *buffers["images"].shape[1:])
-        place = f"{shape[2]}×{shape[3]} in batches of {batch}"
+        label = f"{shape[2]}×{shape[3]} in batches of {batch}"
         context = engine.create_execution_context(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if context is None:
-            raise self._maker.failure(place)
+            raise self._maker.failure(label)
         address, size = address_of(memory), int(memory.nbytes)
         if hasattr(context, "set_device_memory"):
             context.set_device_memory(address, size)
@@ -114,41 +114,41 @@ class TensorRTNetwork:
         for name, buffer in buffers.items():
             is_bound = is_bound and context.set_tensor_address(name, address_of(buffer))
         if not is_bound:
-            raise self._maker.failure(place)
+            raise self._maker.failure(label)
         return context
 
-    def queue(self, context: Any, place: str) -> None:
+    def queue(self, context: Any, label: str) -> None:
         """Queue one run of ``context``."""
         if not context.execute_async_v3(self._ops.stream):
-            raise self._maker.failure(place)
+            raise self._maker.failure(label)
 
-    def settle(self, context: Any, place: str, output: Array) -> None:
-        """Run ``context`` twice and wait: what the first runs settle must not stand in a graph."""
+    def settle(self, context: Any, label: str, output: Array) -> None:
+        """Run ``context`` twice and wait: the initialisation of the first runs must not be captured."""
         for _ in range(2):
-            self.queue(context, place)
+            self.queue(context, label)
         self._ops.to_host(output[:1])
 
-    def captured(self, context: Any, place: str) -> Program | None:
-        """``context`` as a CUDA graph; None where TensorRT does what cannot stand in one, which is said."""
+    def captured(self, context: Any, label: str) -> Program | None:
+        """``context`` as a CUDA graph; None, with a line in the log, if TensorRT cannot be captured in one."""
         failure: RunnerError | None = None
         self._ops.begin_capture()
         try:
-            self.queue(context, place)
+            self.queue(context, label)
         except RunnerError as error:
             failure = error
         try:
-            graph: Program = self._ops.end_capture()  # in any case: the stream would record for ever
+            graph: Program = self._ops.end_capture()  # always, or the stream would keep recording
         except RunnerError as error:
             failure = failure or error
         if failure is None:
             return graph
-        _log.warning("%s at %s runs without a CUDA graph, a little slower: %s", self.spec.name, place, failure)
+        _log.warning("%s at %s runs without a CUDA graph, a little slower: %s", self.spec.name, label, failure)
         return None
 
     def check_outputs(self, engine: Any, context: Any, anchors: int) -> None:
-        """Raise RunnerError unless the network takes and gives what its file says."""
+        """Raise RunnerError unless inputs and outputs are those that the file describes."""
         trt = self._trt
-        names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         check_interface(self._path, inputs, set(names) - set(inputs))
         for name in ("scores", "deltas"):
@@ -161,7 +161,7 @@ class TensorRTNetwork:
 
 
 class _TensorRTProgram:
-    """The network for one batch over its buffers; holds all that the captured graph reads."""
+    """The network for one batch over its buffers; keeps everything that the captured graph reads alive."""
 
     def __init__(
         self, network: TensorRTNetwork, engine: Any, batch: int, buffers: dict[str, Array], memory: Array
@@ -170,11 +170,11 @@ class _TensorRTProgram:
         anchors = anchor_count((height, width), network.spec.anchors)
         context = network.bind(engine, batch, buffers, memory)
         network.check_outputs(engine, context, anchors)
-        place = f"{height}×{width} in batches of {batch}"
-        network.settle(context, place, buffers["scores"])
-        graph = network.captured(context, place)
+        label = f"{height}×{width} in batches of {batch}"
+        network.settle(context, label, buffers["scores"])
+        graph = network.captured(context, label)
         self._held = (engine, context, buffers, memory)
-        self.launch: Callable[[], None] = graph.launch if graph else partial(network.queue, context, place)
+        self.launch: Callable[[], None] = graph.launch if graph else partial(network.queue, context, label)
 
 
 def import_tensorrt() -> Any:
@@ -185,7 +185,7 @@ def import_tensorrt() -> Any:
     """
     try:
         import tensorrt
-    except (ImportError, OSError) as error:  # its libraries are looked for while it loads
+    except (ImportError, OSError) as error:  # OSError: one of its libraries is missing
         raise BackendUnavailable(
             f"TensorRT cannot be loaded ({error}); run `pip install 'acfd-stream[gpu]'`"
         ) from error

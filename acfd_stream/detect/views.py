@@ -1,4 +1,4 @@
-"""What the network is shown of a picture: one view, or one a scale."""
+"""How a picture is laid into the network's input: once, or once per scale."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ StageSeconds = dict[str, float]
 
 
 def letterboxes(display_size: tuple[int, int], config: DetectConfig, view_side: int = 0) -> list[Letterbox]:
-    """The views that the network gets of a picture of ``display_size``: one, or one a scale.
+    """The letterboxes of a picture of ``display_size``: one, or one per scale.
 
-    ``view_side`` is the longer side of the one, pixels; 0: the config's.
+    ``view_side`` is the longer side of a single view, pixels; 0: the config's.
     """
     if config.scales:
         return [fit_scale(display_size, scale) for scale in config.scales]

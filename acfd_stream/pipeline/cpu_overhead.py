@@ -15,8 +15,8 @@ from acfd_stream.pipeline.detection import DetectedFrame
 from acfd_stream.pipeline.live import configs_for
 from acfd_stream.pipeline.stream_tracker import StreamTracker
 from acfd_stream.types import Detections, Frame
-from acfd_stream.video.held import HeldDetector
-from acfd_stream.video.place import Tally
+from acfd_stream.video.decode_position import LossCounts
+from acfd_stream.video.held import HeldFrameDetector
 from acfd_stream.video.readahead import Decoded
 
 _FRAMES, _FIRST = 24, 8  # so many frames, of which the first tell nothing: caches and branches are cold
@@ -34,14 +34,14 @@ def measure_cpu_overhead(display_size: Size, clock: Callable[[], float] = time.p
     random = np.random.default_rng(0)
     pictures = [painted(display_size, lambda shape: random.integers(16, 236, shape, np.uint8)) for _ in range(3)]
     _, track_config, shot_config = configs_for(PaceConfig(Pace.LIVE), None, None, None)
-    held, stream = HeldDetector(), StreamTracker(track_config, shot_config)
+    held, stream = HeldFrameDetector(), StreamTracker(track_config, shot_config)
     taken = []
     for index in range(_FRAMES):
         frame = Frame(index, index, _RATE, pictures[index % len(pictures)])
         found = _faces(display_size, index)
         begin = clock()
         is_held = held.push(frame.picture)
-        sight = DetectedFrame(Decoded(frame, begin, Tally()), {}, is_held, held.memory, found)
+        sight = DetectedFrame(Decoded(frame, begin, LossCounts()), {}, is_held, held.state, found)
         stream.push(sight, keeps_frame=False)
         taken.append(clock() - begin)
     return statistics.median(taken[_FIRST:])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from acfd_stream.pipeline.engine import Engine, StageSeconds
 from acfd_stream.types import Detections
-from acfd_stream.video.held import HeldDetector, Memory
+from acfd_stream.video.held import HeldFrameDetector, HeldState
 from acfd_stream.video.readahead import Decoded
 
 _FRAMES_A_PICTURE = 2
@@ -25,7 +25,7 @@ class DetectedFrame:
     decoded: Decoded
     timings: StageSeconds
     is_held: bool = False
-    memory: Memory = field(default_factory=Memory)  # of the detector of held drawings, behind this frame
+    memory: HeldState = field(default_factory=HeldState)  # of the detector of held drawings, behind this frame
     detections: Detections | None = None  # None: it is held, or has no pixels
 
     @property
@@ -39,11 +39,11 @@ class DetectionStage:
 
     def __init__(self, engine: Engine, *, every_frame: bool) -> None:
         self._engine, self._every_frame = engine, every_frame
-        self._held = HeldDetector()
+        self._held = HeldFrameDetector()
 
-    def go_on(self, memory: Memory) -> None:
+    def go_on(self, memory: HeldState) -> None:
         """Tell held drawings as one who remembers this."""
-        self._held.memory = memory
+        self._held.state = memory
 
     def take(self, decoded: Decoded) -> DetectedFrame:
         """The next frame, and whether it has to be looked at."""
@@ -51,13 +51,13 @@ class DetectionStage:
         frame = decoded.frame
         sight = DetectedFrame(decoded, {"ingest": frame.ingest_seconds, "decode": frame.decode_seconds})
         if not sight.has_pixels:
-            sight.memory = self._held.memory
+            sight.memory = self._held.state
             return sight
         sight.timings["queue"] = begin - decoded.decoded_at
         if not self._every_frame:
             sight.is_held = self._held.push(frame.picture)
             sight.timings["preprocess"] = time.perf_counter() - begin
-        sight.memory = self._held.memory
+        sight.memory = self._held.state
         return sight
 
     def groups(self, frames: Iterator[Decoded]) -> Iterator[list[DetectedFrame]]:

@@ -28,7 +28,7 @@ from acfd_stream.pipeline.detection import DetectedFrame, DetectionStage
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.live import configs_for, verdict_now
 from acfd_stream.pipeline.stage_times import StageTimes
-from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, place_of
+from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, position_of
 from acfd_stream.types import DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
@@ -273,10 +273,10 @@ class TrackSession:
             self._stream.restore(values["stream"])
             self._ready.extend(map(SettledFrame.from_values, values["ready"]))
             self._handed_out, self._swallowed = int(values["handed_out"]), int(values["swallowed"])
-            place = place_of(values["stream"])
+            place = position_of(values["stream"])
         self._looker.go_on(self._stream.held)
         self._handed_out -= self._swallowed
-        self._video.go_on_after(place, self._stream.next_index)
+        self._video.resume_after(place, self._stream.next_index)
 
     # Running
 
@@ -361,7 +361,7 @@ class TrackSession:
 
     def _flushed(self) -> Iterator[None]:
         """What was still open at the end, unless it is not the end: stopped, or a resumed source that broke early."""
-        if not self._is_over and self._video.is_at_place:
+        if not self._is_over and self._video.is_at_position:
             self._at_end = (self._stream.state(), self._handed_out)
             with checkpoint.telling_damage(is_resumed=self._is_resumed):
                 self._ready += self._stream.flush()

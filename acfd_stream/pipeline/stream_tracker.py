@@ -28,8 +28,8 @@ from acfd_stream.types import (
     ShotChange,
     Verdict,
 )
-from acfd_stream.video.held import Memory
-from acfd_stream.video.place import Place
+from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.held import HeldState
 from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
 
 
@@ -113,10 +113,10 @@ class StreamTracker:
         self._tracker = FaceTracker(track_config)
         self._keep_score = track_config.keep_score  # what scores less is in no track, cut off or not
         self._shot = 0
-        self.held = Memory()  # of the detector of held drawings, behind the last frame
+        self.held = HeldState()  # of the detector of held drawings, behind the last frame
         self._found = Detections.empty()  # in the drawing that was looked at last
         self._follows_seen = False  # the frame that the tracker had last was looked at, or held
-        self._place: Place | None = None  # of the last frame that the shot detector saw
+        self._position: DecodePosition | None = None  # of the last frame that the shot detector saw
         self._undecided: deque[_Unsettled] = deque()  # which shot?
         self._tracked: deque[_Unsettled] = deque()  # which faces?
         self.next_index = 0  # of the frame that is pushed next
@@ -141,7 +141,7 @@ class StreamTracker:
         entry.frame = frame if keeps_frame else None
         self._undecided.append(_Unsettled(entry, found, is_seen=True))
         settled = self._decided(self._shots.push(frame.picture))
-        self._place = Place(frame.index, frame.pts, frame.is_pts_filled, sight.decoded.tally)
+        self._position = DecodePosition(frame.index, frame.pts, frame.is_pts_filled, sight.decoded.loss_counts)
         self.next_index = frame.index + 1
         sight.timings["track"] = time.perf_counter() - begin
         return settled
@@ -198,7 +198,7 @@ class StreamTracker:
         """Everything that later results depend on, for ``packed``, which takes longer and may be another thread's."""
         return {
             "next_index": self.next_index,
-            "place": None if self._place is None else self._place.values(),
+            "place": None if self._position is None else self._position.values(),
             "held": self.held,
             "found": _packed(self._found),
             "follows_seen": self._follows_seen,
@@ -218,9 +218,9 @@ class StreamTracker:
         """
         self._shots.restore(state["shots"])
         self._tracker.restore(state["tracker"])
-        self.held = Memory.from_values(state["held"])
+        self.held = HeldState.from_values(state["held"])
         self._found, self._follows_seen = _unpacked(state["found"]), bool(state["follows_seen"])
-        self._place = place_of(state)
+        self._position = position_of(state)
         self._shot, self.next_index = int(state["shot"]), int(state["next_index"])
         self._undecided = deque(
             _Unsettled(SettledFrame.from_values(values), _unpacked(found), bool(is_seen))
@@ -236,7 +236,7 @@ def packed(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**state, "held": state["held"].values()}
 
 
-def place_of(state: Mapping[str, Any]) -> Place | None:
+def position_of(state: Mapping[str, Any]) -> DecodePosition | None:
     """Where reading goes on after a stream's ``state``; None: at the beginning."""
     if state["place"] is None:
         return None
@@ -245,7 +245,7 @@ def place_of(state: Mapping[str, Any]) -> Place | None:
     def is_picture(picture: Picture) -> bool:
         return ops.thumbnail(picture, THUMBNAIL_SIZE).tobytes() == thumbnail
 
-    return Place.from_values(state["place"], is_picture)
+    return DecodePosition.from_values(state["place"], is_picture)
 
 
 def _packed(detections: Detections) -> list[Any]:

@@ -17,12 +17,11 @@ from typing import Any, TextIO
 from acfd_stream.service.access.permits import caller_name
 from acfd_stream.service.access.token_file import PREFIX
 from acfd_stream.service.settings import LogConfig
+from acfd_stream.video.origin import hide_secrets
 
 _SECRETS = (
     (re.compile(r"(?i)\b(bearer\s+)\S+"), r"\1…"),
     (re.compile(rf"\b{PREFIX}[A-Za-z0-9_-]{{16,}}"), f"{PREFIX}…"),
-    (re.compile(r"(?<=://)[^\s/?#@]*@"), ""),
-    (re.compile(r"(://[^\s?#]*)[?#]\S*"), r"\1"),
 )
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "media"}
 
@@ -69,7 +68,7 @@ class _Lines(logging.Formatter):
             text = text.replace(str(media), "<media>")
         for pattern, instead in _SECRETS:
             text = pattern.sub(instead, text)
-        return text
+        return hide_secrets(text)
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """The fields of the line besides its message."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from acfd_stream.config import VideoConfig, require
 from acfd_stream.errors import MediaError, ShapeError
 from acfd_stream.types import Frame, MediaInfo, Picture, PixelFormat
-from acfd_stream.video.jumps import JumpWatch
+from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
+from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.losses import LossWatch
-from acfd_stream.video.place import Place, Tally, tally_of
 from acfd_stream.video.still import decode_still
 
 _MOST_FAILED = 100  # pictures at the beginning that cannot be decoded; then it is no feed of pictures
@@ -146,13 +146,13 @@ class FedVideo:
         MediaError: the feed ended, or was aborted, before that.
     """
 
-    is_at_place = True
+    is_at_position = True
 
     def __init__(self, feed: FrameFeed, config: VideoConfig) -> None:
         self.warnings: list[str] = []
         self.error: str | None = None
         self._feed, self._config = feed, config
-        self._jumps, self._losses = JumpWatch(), LossWatch(0, None)
+        self._discontinuities, self._losses = DiscontinuityWatch(), LossWatch(0, None)
         self._first_index = 0
         self._is_drained = self._is_cancelled = False
         self._size = (0, 0)
@@ -177,21 +177,16 @@ class FedVideo:
         return self._is_drained and self.error is None
 
     @property
-    def tally(self) -> Tally:
-        """What reading has met; for a ``Place``."""
-        return tally_of(self._losses, self._jumps)
+    def loss_counts(self) -> LossCounts:
+        """What reading has met; for a ``DecodePosition``."""
+        return loss_counts_of(self._losses, self._discontinuities)
 
-    def go_on_after(self, place: Place | None, next_index: int) -> None:
+    def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
         """The first picture of the feed is frame ``next_index``."""
         self._first_index = next_index
-        if place is not None:
-            tally = place.tally
-            self._jumps.go_on(
-                float(place.pts * self._feed.time_base),
-                self._size,
-                resizings=tally.resizings,
-                reversals=tally.reversals,
-            )
+        if position is not None:
+            seconds, counts = float(position.pts * self._feed.time_base), position.loss_counts
+            self._discontinuities.resume(seconds, self._size, counts.resizings, counts.reversals)
 
     def __iter__(self) -> Iterator[Frame]:
         begun, self._begun = self._begun, []
@@ -199,9 +194,9 @@ class FedVideo:
             if self._is_cancelled:
                 return
             if not frame.failure:
-                self._jumps.note(frame.pts_seconds, frame.picture.display_size)
+                self._discontinuities.note(frame.pts_seconds, frame.picture.display_size)
             yield replace(frame, index=index)
-        self.warnings += self._jumps.warnings()
+        self.warnings += self._discontinuities.warnings()
 
     def close(self) -> None:
         """Stop reading; from any thread, and more than once."""

@@ -69,7 +69,7 @@ FADE_CONTRAST = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class BlockMeans:
     """What is kept of the frame that was looked at; nobody writes to it."""
 
     kind: tuple[Any, ...]  # layout of the planes; a frame of another one is another drawing
@@ -83,7 +83,7 @@ class Drawing:
         }
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Drawing:
+    def from_values(cls, values: Mapping[str, Any]) -> BlockMeans:
         """The drawing that ``values`` was taken from.
 
         Raises:
@@ -93,10 +93,10 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class HeldState:
     """All that a detector remembers; nobody writes to it."""
 
-    drawing: Drawing | None = None  # that was looked at last
+    drawing: BlockMeans | None = None  # that was looked at last
     shares: tuple[float, ...] = ()  # of the variance that the last frames left unexplained
 
     def values(self) -> dict[str, Any]:
@@ -104,24 +104,24 @@ class Memory:
         return {"drawing": None if self.drawing is None else self.drawing.values(), "shares": list(self.shares)}
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Memory:
+    def from_values(cls, values: Mapping[str, Any]) -> HeldState:
         """The memory that ``values`` was taken from.
 
         Raises:
             KeyError, TypeError, ValueError: it is not such a memory.
         """
-        drawing = None if values["drawing"] is None else Drawing.from_values(values["drawing"])
+        drawing = None if values["drawing"] is None else BlockMeans.from_values(values["drawing"])
         return cls(drawing, tuple(float(share) for share in values["shares"]))
 
 
-def drawing_of(picture: Picture) -> Drawing:
+def block_means_of(picture: Picture) -> BlockMeans:
     """What is compared of a picture."""
     size = picture.stored_size
     kind = (picture.pixel_format.value, *size, picture.bit_depth, picture.is_full_range, picture.rotation)
-    return Drawing(kind, ops.mean_pool(picture, _block(size)))
+    return BlockMeans(kind, ops.mean_pool(picture, _block(size)))
 
 
-def unexplained(drawing: Drawing, frame: Drawing) -> float:
+def unexplained(drawing: BlockMeans, frame: BlockMeans) -> float:
     """The part of its variance, luma's, that ``frame`` does not have from ``drawing``, where most: 0 … about 3.
 
     At least OTHER_COLOUR where colour shows that it is another drawing; infinite where planes are laid out differently.
@@ -138,20 +138,20 @@ def unexplained(drawing: Drawing, frame: Drawing) -> float:
     return max(luma.unexplained(gain, offset), OTHER_COLOUR if is_other_colour else 0.0)
 
 
-class HeldDetector:
+class HeldFrameDetector:
     """Held drawings of one stream. Set ``memory`` to go on where another detector stood."""
 
     def __init__(self) -> None:
-        self.memory = Memory()
+        self.state = HeldState()
 
     def push(self, picture: Picture) -> bool:
         """Take the next frame's picture; whether it repeats the drawing that was looked at last."""
-        frame, (drawing, shares) = drawing_of(picture), (self.memory.drawing, self.memory.shares)
+        frame, (drawing, shares) = block_means_of(picture), (self.state.drawing, self.state.shares)
         share = math.inf if drawing is None else unexplained(drawing, frame)
         is_held = share < limit_for(shares)
         if math.isfinite(share):
             shares = (*shares, min(max(share, SLIGHTEST), UTMOST))[-FRAMES_KEPT:]
-        self.memory = Memory(drawing if is_held else frame, shares)
+        self.state = HeldState(drawing if is_held else frame, shares)
         return is_held
 
 

@@ -38,7 +38,7 @@ class LossWatch:
         """Packets that gave no frame and never will, such as those that an edit list cuts away."""
         return self.packets - self.frames - len(self._pending)
 
-    def go_on(self, frames: int, pts: int, *, refused: int, damaged: int, unshown: int) -> None:
+    def resume(self, frames: int, pts: int, *, refused: int, damaged: int, unshown: int) -> None:
         """Count as if all ``frames`` up to the last one, at ``pts``, had been read, though a seek passed most over."""
         for past in [known for known in self._pending if known <= pts]:
             del self._pending[past]

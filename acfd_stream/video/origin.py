@@ -14,6 +14,8 @@ from acfd_stream.video.bytestream import ByteStream
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
 _FILE_SCHEME = "file:"
+_USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
+_QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
 
 
 def is_url(source: object) -> bool:
@@ -38,6 +40,11 @@ def without_secrets(url: str) -> str:
     address = re.split("[?#]", rest, maxsplit=1)[0]
     authority, slash, path = address.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def hide_secrets(text: str) -> str:
+    """``text`` with user, password, query and fragment taken out of every URL in it."""
+    return _QUERY.sub(r"\1", _USER_INFO.sub("", text))
 
 
 def file_target(path: str) -> str:

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from acfd_stream.config import DropPolicy, require
 from acfd_stream.types import DropReason, Frame, MediaInfo, Picture
+from acfd_stream.video.decode_position import DecodePosition, LossCounts
 from acfd_stream.video.picture import picture_bytes
-from acfd_stream.video.place import Place, Tally
 
 _JOIN_SECONDS = 1.0  # only a read that does not answer, of a URL or a file object, can keep the thread longer
 _MOST_DROPPED = 4096  # dropped frames that wait to be told; beyond, the source waits whatever the policy
@@ -38,15 +38,15 @@ class FrameSource(Protocol):
         """Whether it was read to its end without a break."""
 
     @property
-    def tally(self) -> Tally:
+    def loss_counts(self) -> LossCounts:
         """What reading has met up to the last frame that was given out."""
 
     @property
-    def is_at_place(self) -> bool:
+    def is_at_position(self) -> bool:
         """Whether the place to go on from was found, if there was one."""
 
-    def go_on_after(self, place: Place | None, next_index: int) -> None:
-        """Leave out the frames up to ``place``; before the iteration.
+    def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
+        """Leave out the frames up to ``position``; before the iteration.
 
         What gives out only what is wanted, as a feed does, begins with ``next_index``.
         """
@@ -63,7 +63,7 @@ class Decoded:
 
     frame: Frame  # without pixels where it was dropped
     decoded_at: float  # perf_counter()
-    tally: Tally
+    loss_counts: LossCounts
     drop_reason: DropReason | None = None
 
 
@@ -155,7 +155,7 @@ class ReadAhead:
         error = None
         try:
             for frame in self._video:
-                if not self._put(Decoded(frame, time.perf_counter(), self._video.tally)):
+                if not self._put(Decoded(frame, time.perf_counter(), self._video.loss_counts)):
                     return
         except BaseException as raised:  # carried to the caller, whatever it is
             error = raised

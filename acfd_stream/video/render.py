@@ -22,7 +22,7 @@ from acfd_stream.errors import OutputError
 from acfd_stream.ops import letterbox
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Frame, FrameResult
-from acfd_stream.video.drawing import draw_result
+from acfd_stream.video.draw_boxes import draw_result
 from acfd_stream.video.origin import file_target
 from acfd_stream.video.sound import SOUND_ERRORS, NoSoundError, Sound
 

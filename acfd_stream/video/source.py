@@ -16,14 +16,14 @@ from acfd_stream.errors import MediaError, ResumeError
 from acfd_stream.types import Frame, MediaInfo, Picture
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
+from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
+from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.interruptible import interruptible
-from acfd_stream.video.jumps import JumpWatch
 from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
-from acfd_stream.video.place import Place, Tally, tally_of
 from acfd_stream.video.readahead import read_ahead
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ class VideoSource:
         self._is_cancelled = self._is_drained = False
         self._before: float | None = None  # times of the frames next to the asked range, seconds
         self._behind: float | None = None
-        self._place: Place | None = None
-        self.is_at_place = True
-        self._jumps = JumpWatch()
+        self._position: DecodePosition | None = None
+        self.is_at_position = True
+        self._discontinuities = DiscontinuityWatch()
         self._frames = self._read(self._timed(decoder.frames(config.start_seconds)), 0)
         try:
             self._next: Frame | None = next(self._frames, None)
@@ -114,18 +114,18 @@ class VideoSource:
         return self._is_drained and self.error is None
 
     @property
-    def tally(self) -> Tally:
-        """What reading has met up to the last frame that was given out; for a ``Place``."""
-        return tally_of(self._decoder.losses, self._jumps)
+    def loss_counts(self) -> LossCounts:
+        """What reading has met up to the last frame that was given out; for a ``DecodePosition``."""
+        return loss_counts_of(self._decoder.losses, self._discontinuities)
 
-    def go_on_after(self, place: Place | None, next_index: int) -> None:
-        """Leave out the frames up to ``place``, which was taken from an earlier reading; before the iteration.
+    def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
+        """Leave out the frames up to ``position``, which was taken from an earlier reading; before the iteration.
 
         A source that can seek is decoded from a keyframe before it, any other from its beginning; the frames behind
-        it are the same, with the same indices. The iteration raises ResumeError when ``place`` is not found. Where the
-        source breaks before it the iteration ends, and ``is_at_place`` stays False.
+        it are the same, with the same indices. The iteration raises ResumeError when ``position`` is not found. If the
+        source breaks before it, the iteration ends and ``is_at_position`` stays False.
         """
-        self._place, self.is_at_place = place, place is None
+        self._position, self.is_at_position = position, position is None
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -133,8 +133,8 @@ class VideoSource:
     def __next__(self) -> Frame:
         with self._turn:
             try:
-                if self._place is not None:
-                    self._find(self._place)
+                if self._position is not None:
+                    self._find(self._position)
                 frame = self._next if self._next is not None else next(self._frames, None)
             except BaseException:
                 self._release()
@@ -198,70 +198,71 @@ class VideoSource:
             if max(height * width, frame.height * frame.width) > config.frame_pixels:
                 self._decoder.break_off(f"a picture of {width}×{height} pixels is above the limit, frame_pixels")
                 break
-            self._jumps.note(seconds, picture.display_size)
+            self._discontinuities.note(seconds, picture.display_size)
             arrived, waited = self._decoder.arrived_at, self._decoder.taken_at - self._decoder.arrived_at
             work = self._decoder.take_work() + time.perf_counter() - begin
             yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work)
             index += 1
         self._is_drained = not self._is_cancelled
         self.error = self._decoder.error
-        self.warnings += self._decoder.losses.warnings(is_whole and self.error is None) + self._jumps.warnings()
+        self.warnings += self._decoder.losses.warnings(is_whole and self.error is None)
+        self.warnings += self._discontinuities.warnings()
 
-    def _find(self, place: Place) -> None:
-        """Go to the frame behind ``place``."""
-        self._place = None
+    def _find(self, position: DecodePosition) -> None:
+        """Go to the frame behind ``position``."""
+        self._position = None
         first = self._next
-        if place.is_unique and place.index > 0 and first is not None and not first.is_pts_filled:
-            sought = self._decoder.frames_again(float(place.pts * self._decoder.time_base), first.pts)
+        if position.is_unique and position.index > 0 and first is not None and not first.is_pts_filled:
+            sought = self._decoder.frames_again(float(position.pts * self._decoder.time_base), first.pts)
             if sought is not None:
                 self._next = None
                 self._frames.close()
                 timed = self._timed(sought)
-                self.is_at_place = self._passed(timed, place)
-                if self.is_at_place:
-                    self._frames = self._read(timed, place.index + 1)
+                self.is_at_position = self._passed(timed, position)
+                if self.is_at_position:
+                    self._frames = self._read(timed, position.index + 1)
                     return
-                self._jumps = JumpWatch()
+                self._discontinuities = DiscontinuityWatch()
                 self._frames = self._read(self._timed(self._decoder.all_again()), 0)
-        self._count_up_to(place)
+        self._count_up_to(position)
 
-    def _passed(self, timed: _Timed, place: Place) -> bool:
-        """Whether ``timed`` now stands behind ``place``; the books are then as they were there."""
+    def _passed(self, timed: _Timed, position: DecodePosition) -> bool:
+        """Whether ``timed`` now stands behind ``position``; the books are then as they were there."""
         for frame, pts, is_filled in timed:
-            if pts < place.pts and not self._is_cancelled:
+            if pts < position.pts and not self._is_cancelled:
                 continue
             picture = self._picture(frame)
-            if pts != place.pts or is_filled or not place.is_picture(picture):
+            if pts != position.pts or is_filled or not position.is_picture(picture):
                 return False
             losses, seconds = self._decoder.losses, float(pts * self._decoder.time_base)
-            refused, damaged, unshown, resizings, reversals, _ = place.tally
-            losses.go_on(place.index + 1, pts, refused=refused, damaged=damaged, unshown=unshown)
-            self._jumps.go_on(seconds, picture.display_size, resizings=resizings, reversals=reversals)
+            refused, damaged, unshown, resizings, reversals, _ = position.loss_counts
+            losses.resume(position.index + 1, pts, refused=refused, damaged=damaged, unshown=unshown)
+            self._discontinuities.resume(seconds, picture.display_size, resizings, reversals)
             return True
         return False
 
-    def _count_up_to(self, place: Place) -> None:
+    def _count_up_to(self, position: DecodePosition) -> None:
         frames = self._frames if self._next is None else chain([self._next], self._frames)
         self._next = None
         for frame in frames:
             if self._is_cancelled:
                 return
-            if frame.index == place.index:
-                if (frame.pts, frame.is_pts_filled) != (place.pts, place.is_pts_filled):
+            if frame.index == position.index:
+                if (frame.pts, frame.is_pts_filled) != (position.pts, position.is_pts_filled):
                     raise ResumeError(
-                        f"{self._decoder.name}: frame {place.index} has pts {frame.pts}, and had {place.pts} when the "
-                        "checkpoint was taken; give the same video"
+                        f"{self._decoder.name}: frame {position.index} has pts {frame.pts}, and had {position.pts} when "
+                        "the checkpoint was taken; give the same video"
                     )
-                if not place.is_picture(frame.picture):
+                if not position.is_picture(frame.picture):
                     raise ResumeError(
-                        f"{self._decoder.name}: frame {place.index} is not the picture of the checkpoint; "
+                        f"{self._decoder.name}: frame {position.index} is not the picture of the checkpoint; "
                         "give the same video"
                     )
-                self.is_at_place = True
+                self.is_at_position = True
                 return
         if self.error is None and not self._is_cancelled:
             raise ResumeError(
-                f"{self._decoder.name}: ends before frame {place.index}, where the checkpoint was taken; "
+                f"{self._decoder.name}: ends before frame {position.index}, where the checkpoint was taken; "
                 "give the same video from its beginning"
             )
 

@@ -17,7 +17,7 @@ from acfd_stream.detect.device_choice import open_network
 from acfd_stream.detect.device_sizes import NetworkSizes
 from acfd_stream.detect.engine_cache import EngineCache
 from acfd_stream.detect.onnxruntime_runner import CPU, OnnxRuntimeNetwork
-from acfd_stream.detect.precision import twin_of
+from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, Runner, check_finite, check_images, read_spec
 from acfd_stream.detect.tensorrt_runner import TensorRTNetwork
 from acfd_stream.ops.anchors import anchor_count
@@ -25,7 +25,7 @@ from acfd_stream.ops.cuda import CudaOps
 from acfd_stream.types import FloatArray
 from tests.detect.fake_tensorrt import VERSIONS, make_tensorrt
 from tests.detect.stand_in_gpu import StandInOps
-from tests.detect.tiny_model import write_tiny_twin
+from tests.detect.tiny_model import write_tiny_int8
 from tests.ops.cuda_on_cpu.device import CpuDevice
 
 BATCH = DetectConfig(batch=3)
@@ -113,7 +113,7 @@ def open_by(name: str, model: Path) -> Runner:
     if name == "openvino":
         return open_runner(model, "cpu", DetectConfig(threads=2))
     if name == "openvino int8":
-        return open_runner(write_tiny_twin(model, twin_of(model)), "cpu", DetectConfig(threads=2))
+        return open_runner(write_tiny_int8(model, int8_path_of(model)), "cpu", DetectConfig(threads=2))
     if name == "ONNX Runtime on the CPU":
         return DeviceRunner(onnxruntime_on_cpu(model))
     if name == "cuda":

@@ -80,7 +80,7 @@ def test_it_gives_what_the_path_of_the_cpu_gives(
         DevicePath(onnxruntime_on_cpu(tiny_model, config, make_ops())),
         HostPath(DeviceRunner(onnxruntime_on_cpu(tiny_model, config)), config),
     )
-    got, expected = on_gpu.see(MIXED), on_cpu.see(MIXED)
+    got, expected = on_gpu.detect(MIXED), on_cpu.detect(MIXED)
     assert_same([found for found, _ in got], [found for found, _ in expected])
     assert sum(len(found) for found, _ in got) > len(MIXED)
     assert any(found.is_truncated for found, _ in got) == (config.faces < 100)
@@ -91,45 +91,45 @@ def test_it_gives_what_the_path_of_the_cpu_gives(
 
 
 def test_neighbours_and_order_change_nothing(path: DevicePath) -> None:
-    together = [found for found, _ in path.see(MIXED)]
-    alone = [path.see([picture])[0][0] for picture in MIXED]
-    backwards = [found for found, _ in path.see(MIXED[::-1])][::-1]
+    together = [found for found, _ in path.detect(MIXED)]
+    alone = [path.detect([picture])[0][0] for picture in MIXED]
+    backwards = [found for found, _ in path.detect(MIXED[::-1])][::-1]
     assert_same(together, alone)
     assert_same(together, backwards)
-    assert path.see([]) == []
+    assert path.detect([]) == []
 
 
 def test_threads_may_share_it(path: DevicePath) -> None:
-    expected = [found for found, _ in path.see(MIXED)]
+    expected = [found for found, _ in path.detect(MIXED)]
     with ThreadPoolExecutor(4) as pool:
-        for got in pool.map(path.see, [MIXED] * 8):
+        for got in pool.map(path.detect, [MIXED] * 8):
             assert_same([found for found, _ in got], expected)
 
 
 def test_a_picture_that_is_refused_harms_no_later_one(path: DevicePath) -> None:
-    expected = [found for found, _ in path.see(MIXED)]
+    expected = [found for found, _ in path.detect(MIXED)]
     broken = Picture((np.zeros((96, 128), np.uint8),), PixelFormat.NV12, (96, 128))
     with pytest.raises(ShapeError, match="planes must be 2 arrays for nv12"):
-        path.see([MIXED[0], broken, MIXED[1]])
-    assert_same([found for found, _ in path.see(MIXED)], expected)
+        path.detect([MIXED[0], broken, MIXED[1]])
+    assert_same([found for found, _ in path.detect(MIXED)], expected)
 
 
 def test_a_closed_path_says_so(tiny_model: Path) -> None:
     gpu = onnxruntime_on_cpu(tiny_model, CONFIG)
     path = DevicePath(gpu)
-    path.see(MIXED[:1])
+    path.detect(MIXED[:1])
     path.close()
     path.close()
     assert gpu.ops.is_closed  # type: ignore[attr-defined]
     with pytest.raises(RunnerError, match="model tiny is closed"):
-        path.see(MIXED[:1])
+        path.detect(MIXED[:1])
 
 
 def test_more_sizes_than_are_kept_give_what_they_gave_before(path: DevicePath) -> None:
     pictures = [drawing(32 * height, 128, height) for height in range(1, 5)]
     pictures += [drawing(128, 32 * width, width) for width in range(1, 5)] + [drawing(16, 128), drawing(5, 128)]
-    first = [path.see([picture])[0][0] for picture in pictures]
-    assert_same([path.see([picture])[0][0] for picture in pictures], first)
+    first = [path.detect([picture])[0][0] for picture in pictures]
+    assert_same([path.detect([picture])[0][0] for picture in pictures], first)
 
 
 def test_sizes_that_are_there_go_on_while_another_is_compiled(
@@ -137,7 +137,7 @@ def test_sizes_that_are_there_go_on_while_another_is_compiled(
 ) -> None:
     gpu = onnxruntime_on_cpu(tiny_model, CONFIG)
     path = DevicePath(gpu)
-    expected = path.see(MIXED[:1])[0][0]
+    expected = path.detect(MIXED[:1])[0][0]
     compiling, go_on = threading.Event(), threading.Event()
 
     def slowly(*_: object) -> None:
@@ -146,9 +146,9 @@ def test_sizes_that_are_there_go_on_while_another_is_compiled(
 
     monkeypatch.setattr(gpu.network, "compile", slowly)
     with ThreadPoolExecutor(1) as pool:
-        new = pool.submit(path.see, [drawing(128, 64)])
+        new = pool.submit(path.detect, [drawing(128, 64)])
         assert compiling.wait(20)
-        assert_same([path.see(MIXED[:1])[0][0]], [expected])  # would wait for ever
+        assert_same([path.detect(MIXED[:1])[0][0]], [expected])  # would wait for ever
         assert not new.done()
         go_on.set()
         assert len(new.result(20)) == 1
@@ -211,11 +211,11 @@ def test_a_batch_in_which_the_place_of_a_picture_matters_is_not_used(tiny_model:
 
 def test_a_network_that_does_not_give_the_same_twice_is_refused(tiny_model: Path) -> None:
     random = np.random.default_rng(0)
-    with pytest.raises(RunnerError, match="model tiny at 64×64 does not give the same twice"):
+    with pytest.raises(RunnerError, match="model tiny at 64×64 gives other results when run again"):
         sized(tiny_model, lambda _, scores: np.copyto(scores, random.random(scores.shape)))
 
 
 def test_broken_weights_are_seen_before_the_first_picture(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "broken.onnx", channel_weights=(float("nan"), 0.0, 0.0))
     with pytest.raises(RunnerError, match="model tiny gives numbers that are not finite"):
-        DevicePath(onnxruntime_on_cpu(model, CONFIG)).see(MIXED[:1])
+        DevicePath(onnxruntime_on_cpu(model, CONFIG)).detect(MIXED[:1])

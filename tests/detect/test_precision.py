@@ -13,19 +13,19 @@ from acfd_stream.detect import detector as module
 from acfd_stream.detect import precision
 from acfd_stream.detect.detector import Detector, find_model, models
 from acfd_stream.detect.device_choice import _check_gpu_precision
-from acfd_stream.detect.precision import choose_arithmetic, twin_of
+from acfd_stream.detect.precision import choose_arithmetic, int8_path_of
 from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
 from acfd_stream.pipeline.checkpoint import signature
-from tests.detect.tiny_model import white_square, write_tiny_model, write_tiny_twin
+from tests.detect.tiny_model import white_square, write_tiny_int8, write_tiny_model
 
 SQUARE = white_square((96, 128), left=36, top=28, side=32)
 
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of "tiny", which is shipped with a twin."""
+    """The file of "tiny", which is shipped with an int8 variant."""
     path = write_tiny_model(tmp_path / "tiny.onnx")
-    write_tiny_twin(path, tmp_path / "tiny.int8.onnx")
+    write_tiny_int8(path, tmp_path / "tiny.int8.onnx")
     monkeypatch.setattr(module, "_weights_folder", lambda: tmp_path)
     return path
 
@@ -39,7 +39,7 @@ def opened(name: str | Path, asked: str = "auto") -> Detector:
 
 
 @pytest.mark.parametrize("feature", ["avx2", "avx512_vnni", "avx_vnni", "amx_int8"])
-def test_a_cpu_that_multiplies_bytes_runs_the_twin(
+def test_a_cpu_that_multiplies_bytes_runs_the_int8_variant(
     shipped: Path, monkeypatch: pytest.MonkeyPatch, feature: str
 ) -> None:
     with_features(monkeypatch, "fpu", "sse4_2", feature)
@@ -65,18 +65,18 @@ def test_what_is_asked_for_is_what_runs(shipped: Path, monkeypatch: pytest.Monke
 
 def test_a_path_stands_for_its_own_file(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_features(monkeypatch, "avx_vnni")
-    with opened(shipped) as own, opened(twin_of(shipped)) as quantised:
+    with opened(shipped) as own, opened(int8_path_of(shipped)) as quantised:
         assert own.precision in ("bf16", "f32")
         assert quantised.precision == "int8"
     with pytest.raises(ConfigError, match=r"tiny\.onnx is not quantised: precision must be 'auto', 'bf16' or 'f32'"):
         opened(shipped, "int8")
     with pytest.raises(ConfigError, match=r"tiny\.int8\.onnx is quantised: precision must be 'auto' or 'int8'"):
-        opened(twin_of(shipped), "f32")
+        opened(int8_path_of(shipped), "f32")
 
 
 def test_a_twin_of_another_model_is_refused(shipped: Path) -> None:
     other = write_tiny_model(shipped.with_name("other.onnx"), version="2")
-    write_tiny_twin(other, twin_of(shipped))
+    write_tiny_int8(other, int8_path_of(shipped))
     with pytest.raises(RunnerError, match=r"tiny\.int8\.onnx was made of another tiny than .*; run `python -m"):
         opened("tiny", "int8")
 
@@ -85,14 +85,14 @@ def test_a_twin_is_no_model_of_its_own(shipped: Path) -> None:
     assert [(model.name, model.precisions) for model in models()] == [("tiny", ("int8", "bf16", "f32"))]
     with pytest.raises(RunnerError, match=r"no model 'tiny\.int8': there is tiny;"):
         find_model("tiny.int8")
-    twin_of(shipped).unlink()
+    int8_path_of(shipped).unlink()
     assert [model.precisions for model in models()] == [("bf16", "f32")]
 
 
 def test_bf16_is_refused_where_it_would_be_simulated(shipped: Path) -> None:
     assert [choose_arithmetic(shipped, asked, True) for asked in ("auto", "bf16", "f32")] == ["bf16", "bf16", "f32"]
     assert [choose_arithmetic(shipped, asked, False) for asked in ("auto", "f32")] == ["f32", "f32"]
-    assert choose_arithmetic(twin_of(shipped), "auto", True) == "int8"
+    assert choose_arithmetic(int8_path_of(shipped), "auto", True) == "int8"
     with pytest.raises(BackendUnavailable, match="this CPU does not multiply bf16; use 'auto'"):
         choose_arithmetic(shipped, "bf16", False)
 
@@ -121,9 +121,9 @@ def test_an_archive_tells_precisions_and_twins_apart(shipped: Path) -> None:
         return Settings(shipped, config, TrackConfig(), ShotConfig(), VideoConfig()).digest()
 
     keys = [key("auto"), key("f32")]
-    write_tiny_twin(write_tiny_model(shipped.with_name("new.onnx"), version="3"), twin_of(shipped))
+    write_tiny_int8(write_tiny_model(shipped.with_name("new.onnx"), version="3"), int8_path_of(shipped))
     keys.append(key("auto"))
-    twin_of(shipped).unlink()
+    int8_path_of(shipped).unlink()
     assert len({*keys, key("auto")}) == 4
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect.detector import find_model, find_twin
+from acfd_stream.detect.detector import find_int8_variant, find_model
 from acfd_stream.detect.device_choice import open_network
 from acfd_stream.detect.openvino_runner import OpenVinoRunner
 from acfd_stream.detect.runner import Runner
@@ -100,9 +100,9 @@ def test_the_number_of_threads_changes_no_bit(openvino_runner: Runner, tiny_mode
 
 @pytest.mark.parametrize("precision", ["int8", "f32"])
 def test_threads_that_share_a_picture_change_no_bit(precision: str) -> None:
-    path, twin = find_model("acfd-n"), find_twin("acfd-n")
+    path, int8_path = find_model("acfd-n"), find_int8_variant("acfd-n")
     config = DetectConfig(threads=2, precision=precision)
-    apart = open_network(path, "cpu", config, twin)
+    apart = open_network(path, "cpu", config, int8_path)
     together = apart.for_latency(2)
     assert together is not None
     assert (apart.concurrency, together.concurrency) == (2, 1)

@@ -207,7 +207,7 @@ def test_a_model_of_fp16_needs_no_onnx(tiny_model: Path, tmp_path: Path, monkeyp
 def test_faces_come_out_of_the_whole_path(tiny_model: Path) -> None:
     config = DetectConfig(size=64, batch=2)
     path = DevicePath(fake_tensorrt(tiny_model, make_tensorrt("10.16.1.11"), config))
-    ((found, seconds),) = path.see([Picture.from_rgb(SQUARES[0])])
+    ((found, seconds),) = path.detect([Picture.from_rgb(SQUARES[0])])
     assert found.boxes_xyxy[0].tolist() == [12, 12, 44, 44]
     assert set(seconds) == {"queue", "preprocess", "infer", "decode_boxes", "nms"}
     path.close()

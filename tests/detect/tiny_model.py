@@ -69,7 +69,7 @@ def write_model(path: Path, metadata: dict[str, str], channel_weights: tuple[flo
     return path
 
 
-def write_tiny_twin(path: Path, target: Path) -> Path:
+def write_tiny_int8(path: Path, target: Path) -> Path:
     """Write the network at ``path`` with its later convolutions in int8 to ``target``, its metadata as they are."""
     model = onnx.load(path)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

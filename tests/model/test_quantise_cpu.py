@@ -13,7 +13,7 @@ import pytest
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.detector import Detector, models
 from acfd_stream.detect.model_file import is_quantised, read_metadata
-from acfd_stream.detect.precision import choose_file, is_twin, twin_of
+from acfd_stream.detect.precision import choose_file, int8_path_of, is_int8_variant
 from acfd_stream.detect.runner import read_spec
 from acfd_stream.model import quantise_cpu
 from acfd_stream.model.quantise_cpu import MADE_FROM, digest, last_convolutions, main, quantise_for_cpu, widened
@@ -48,16 +48,16 @@ def test_a_twin_that_finds_fewer_faces_is_not_kept(
     monkeypatch.setattr(quantise_cpu, "SHOWN_DRAWN", (("crowds", 1),))
     monkeypatch.setattr(quantise_cpu, "quantise_for_cpu", lambda path, _, target: target.write_bytes(path.read_bytes()))
     assert main([str(path), "--count", "1", "--most-fall", "-1"]) == 1
-    assert not twin_of(path).exists()
+    assert not int8_path_of(path).exists()
     assert capsys.readouterr().err == "error: AP50 falls by 0.0000: not kept\n"
     assert main([str(path), "--count", "1"]) == 0
-    assert twin_of(path).read_bytes() == path.read_bytes()
+    assert int8_path_of(path).read_bytes() == path.read_bytes()
 
 
 def test_the_shipped_twin_is_of_the_shipped_model() -> None:
-    for path in (model.path for model in models() if twin_of(model.path).is_file()):
-        twin = twin_of(path)
-        assert is_twin(twin)
+    for path in (model.path for model in models() if int8_path_of(model.path).is_file()):
+        twin = int8_path_of(path)
+        assert is_int8_variant(twin)
         assert is_quantised(twin)
         assert choose_file(path, twin, "f32") == path
         assert read_spec(twin) == read_spec(path)
@@ -70,7 +70,7 @@ def test_a_wheel_holds_every_model_with_its_twin(tmp_path: Path) -> None:
     subprocess.run(call, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     shipped = {path.name for path in (ROOT / "model" / "weights").glob("*.onnx")}
     assert {path.name for path in (tmp_path / "acfd_stream" / "model" / "weights").glob("*.onnx")} == shipped
-    assert {twin_of(model.path).name for model in models() if "int8" in model.precisions} <= shipped
+    assert {int8_path_of(model.path).name for model in models() if "int8" in model.precisions} <= shipped
 
 
 def test_the_shipped_twin_sees_the_faces_that_the_model_sees() -> None:

@@ -17,7 +17,7 @@ from acfd_stream.pipeline import session as module
 from acfd_stream.pipeline.session import TrackSession, track_video
 from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.types import Frame, FrameResult, MediaInfo, Picture
-from acfd_stream.video.place import Tally
+from acfd_stream.video.decode_position import LossCounts
 from acfd_stream.video.readahead import Decoded
 from tests.pipeline.conftest import CUT, DETECT, FRAMES, SIZE, draw, face_box
 
@@ -36,7 +36,7 @@ class DrawnVideo:
         self.warnings = ["drawn by hand"]
         self.error: str | None = None
         self.is_complete = self.is_closed = False
-        self.is_at_place, self.tally = True, Tally()
+        self.is_at_position, self.loss_counts = True, LossCounts()
         self._good, self._ends_with = good, error
         self._pixels: list[weakref.ref[np.ndarray]] = []
 
@@ -76,7 +76,7 @@ class NoQueue:
 
     def get(self) -> Decoded | None:
         frame = next(self._frames, None)
-        return None if frame is None else Decoded(frame, 0.0, self._video.tally)
+        return None if frame is None else Decoded(frame, 0.0, self._video.loss_counts)
 
     def close(self) -> None:
         self._video.close()

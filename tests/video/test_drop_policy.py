@@ -12,7 +12,7 @@ import pytest
 
 from acfd_stream.config import DropPolicy
 from acfd_stream.types import DropReason, Frame, Picture
-from acfd_stream.video.place import Tally
+from acfd_stream.video.decode_position import LossCounts
 from acfd_stream.video.readahead import Decoded, ReadAhead
 
 FULL, STALE = DropReason.QUEUE_FULL, DropReason.STALE
@@ -23,7 +23,7 @@ class Source:
 
     def __init__(self, arrived_at: float | None = None) -> None:
         self.exhausted = threading.Event()
-        self.tally = Tally()
+        self.loss_counts = LossCounts()
         self._arrived_at = arrived_at
 
     def __iter__(self) -> Iterator[Frame]:

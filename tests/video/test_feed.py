@@ -160,7 +160,7 @@ def test_what_is_pushed_too_late_or_is_no_picture_is_refused() -> None:
 
 def test_a_resumed_feed_counts_on() -> None:
     video = FedVideo(filled(encoded(1), encoded(2)), VideoConfig())
-    video.go_on_after(None, 17)
+    video.resume_after(None, 17)
     assert [frame.index for frame in video] == [17, 18]
 
 

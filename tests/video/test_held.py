@@ -14,7 +14,15 @@ from acfd_stream.model.toon import render
 from acfd_stream.model.toon.encode import write_clip
 from acfd_stream.types import Picture, PixelFormat
 from acfd_stream.video import open_video
-from acfd_stream.video.held import FRAMES_KEPT, LEAST_LIMIT, MOST_LIMIT, UNKNOWN_LIMIT, HeldDetector, Memory, limit_for
+from acfd_stream.video.held import (
+    FRAMES_KEPT,
+    LEAST_LIMIT,
+    MOST_LIMIT,
+    UNKNOWN_LIMIT,
+    HeldFrameDetector,
+    HeldState,
+    limit_for,
+)
 
 SIZE = (360, 640)
 NOISE = np.random.default_rng(5)
@@ -39,7 +47,7 @@ def picture(luma: np.ndarray, noise: float = 0.0, chroma: int = 128) -> Picture:
 
 
 def is_held(*pictures: Picture) -> list[bool]:
-    detector = HeldDetector()
+    detector = HeldFrameDetector()
     return [detector.push(one) for one in pictures]
 
 
@@ -100,9 +108,9 @@ def test_pictures_of_any_size_are_compared(size: tuple[int, int]) -> None:
 def test_memory_survives_json() -> None:
     frames = [picture(face(mouth), 2.0) for mouth in (2, 2, 6, 6, 6, 3, 3, 3)]
     for cut in range(len(frames)):
-        detector, other = HeldDetector(), HeldDetector()
+        detector, other = HeldFrameDetector(), HeldFrameDetector()
         first = [detector.push(frame) for frame in frames[:cut]]
-        other.memory = Memory.from_values(json.loads(json.dumps(detector.memory.values())))
+        other.state = HeldState.from_values(json.loads(json.dumps(detector.state.values())))
         assert first + [other.push(frame) for frame in frames[cut:]] == is_held(*frames)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.video.origin import source_name
+from acfd_stream.video.origin import hide_secrets, source_name
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,8 @@ from acfd_stream.video.origin import source_name
 )
 def test_a_source_is_called_what_it_is_but_for_its_secrets(source: str | bytes | Path | io.BytesIO, name: str) -> None:
     assert source_name(source) == name
+
+
+def test_a_text_loses_the_secrets_of_its_urls() -> None:
+    text = "given rtsp://user:se@cret@camera/a, then http://h/b?token=c and file:///a?b.mp4"
+    assert hide_secrets(text) == "given rtsp://camera/a, then http://h/b and file:///a?b.mp4"

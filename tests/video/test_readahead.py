@@ -11,7 +11,7 @@ import pytest
 from acfd_stream.errors import ConfigError
 from acfd_stream.types import Frame, Picture
 from acfd_stream.video import ByteStream, open_video, read_ahead
-from acfd_stream.video.place import Tally
+from acfd_stream.video.decode_position import LossCounts
 
 FRAME_BYTES = 300
 
@@ -24,7 +24,7 @@ class Counted:
         self._frames, self._error = frames, error
         self.reached = threading.Event()
         self.wanted = 0
-        self.tally = Tally()
+        self.loss_counts = LossCounts()
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(self._frames):

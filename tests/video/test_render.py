@@ -13,7 +13,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import OutputError
 from acfd_stream.types import Face, FaceState, Frame, FrameResult, Picture
 from acfd_stream.video import open_video
-from acfd_stream.video.drawing import draw_result, track_color
+from acfd_stream.video.draw_boxes import draw_result, track_color
 from acfd_stream.video.render import OverlayWriter
 
 MakeClip = Callable[..., Path]

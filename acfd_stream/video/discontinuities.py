@@ -1,4 +1,4 @@
-"""Where a stream jumps: its size or its clock changes in the middle, as in recordings put one behind the other."""
+"""Changes of size and steps back in time in the middle of a stream, as in concatenated recordings."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Jumps:
-    """Jumps of one kind: how the first one reads, and how many there were."""
+class Discontinuities:
+    """Discontinuities of one kind: the text of the first one, and their number."""
 
     first: str = ""
     count: int = 0
 
-    def and_one(self, text: str) -> Jumps:
-        """These and one more."""
+    def and_one(self, text: str) -> Discontinuities:
+        """These and one more, described by ``text``."""
         return replace(self, first=self.first or text, count=self.count + 1)
 
     def __str__(self) -> str:
@@ -21,12 +21,12 @@ class Jumps:
         return self.first + (f" and {more} more time{'s' * (more > 1)}" if more else "")
 
 
-class JumpWatch:
+class DiscontinuityWatch:
     """Compares each frame with the one before it."""
 
     def __init__(self) -> None:
-        self.resizings = Jumps()
-        self.reversals = Jumps()
+        self.resizings = Discontinuities()
+        self.reversals = Discontinuities()
         self.is_rising = True  # every frame is later than the one before it
         self._size: tuple[int, int] | None = None
         self._seconds = 0.0
@@ -43,8 +43,10 @@ class JumpWatch:
                 self.reversals = self.reversals.and_one(f"from {self._seconds:.3f} s to {seconds:.3f} s")
         self._size, self._seconds = display_size, seconds
 
-    def go_on(self, seconds: float, display_size: tuple[int, int], *, resizings: Jumps, reversals: Jumps) -> None:
-        """As if the frames up to one of this time and size had been given out, with these jumps among them."""
+    def resume(
+        self, seconds: float, display_size: tuple[int, int], resizings: Discontinuities, reversals: Discontinuities
+    ) -> None:
+        """Continue after a frame of this time and size, with the discontinuities of the frames up to it."""
         self.resizings, self.reversals = resizings, reversals
         self._size, self._seconds = display_size, seconds
 
