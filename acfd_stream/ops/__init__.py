@@ -38,7 +38,7 @@ class Candidates:
     boxes_xyxy: FloatArray  # [K, 4], network pixels, inside the content
     scores: FloatArray  # [K]
     indices: IndexArray  # [K], of the anchors
-    is_truncated: bool  # more anchors passed the threshold than were let through
+    is_truncated: bool  # more anchors passed the threshold than were kept
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])
@@ -53,16 +53,15 @@ def letterbox(
 ) -> NDArray[np.uint8]:
     """The picture as the network sees it: upright, scaled, RGB, padded on the right and below.
 
-    Planes are sampled straight to the content's size with an antialiasing triangle filter (half-width
-    max(scale, 1), pixel centres aligned, chroma samples taken to stand amid their four pixels) and only then
-    turned into RGB; rotation and pixel aspect are part of the sampling. RGB24 is always full range.
-    A plane whose samples are not side by side in memory, or run backwards, is copied first. What lies on a GPU is
-    sampled there, and only the result comes to the host.
+    Planes are sampled directly to the content's size with an antialiasing triangle filter (half-width max(scale, 1),
+    pixel centres aligned, chroma samples in the middle of their four pixels), then converted to RGB. Rotation and pixel
+    aspect are part of the sampling. RGB24 is always full range. A plane whose samples are not contiguous within a row
+    is copied first. Planes on a GPU are sampled there, and only the result is copied to the host.
 
     Args:
         picture: planes of 1 … 65535 samples a side with any row stride; see ``Picture``.
         view: sizes of the upright picture in the result, and of the result: at most 16384 pixels per side.
-        pad: red, green, blue of what the picture does not cover, 0 … 255.
+        pad: red, green, blue of the padding, 0 … 255.
         backend: one of ``available_backends()``.
 
     Returns:
@@ -85,10 +84,10 @@ def thumbnail(picture: Picture, size: tuple[int, int], *, backend: str = "cpp") 
 
 
 def mean_pool(picture: Picture, block: int, *, backend: str = "cpp") -> tuple[NDArray[np.int16], ...]:
-    """The means of the blocks of every channel, as stored: neither turned nor stretched nor made RGB.
+    """The means of the blocks of every channel as stored, without rotation, scaling or conversion to RGB.
 
     Blocks of a plane have ``block`` of its own samples a side, so those of subsampled chroma cover four times as much.
-    Blocks at the right and the lower edge may be smaller. Integer arithmetic, rounded once, halves up.
+    Blocks at the right and lower edges may be smaller. Integer arithmetic, rounded once, halves up.
 
     Args:
         picture: planes of 1 … 65535 samples a side with any row stride; see ``Picture``.
@@ -111,16 +110,16 @@ def mean_pool(picture: Picture, block: int, *, backend: str = "cpp") -> tuple[ND
 
 
 def cell_moments(before: NDArray[np.int16], after: NDArray[np.int16], *, backend: str = "cpp") -> IndexArray:
-    """How two planes vary, alone and together, cell by cell of 4×4 samples.
+    """First and second moments of two planes, per cell of 4×4 samples.
 
     Args:
         before: int16 [H, W], 14-bit samples as from ``mean_pool``.
         after: int16 [H, W], the same.
-        backend: "cpp" or "reference"; what lies on a GPU has been pooled there and is small.
+        backend: "cpp" or "reference"; ``mean_pool`` makes planes on a GPU small.
 
     Returns:
-        int64 [5, ceil(H / 4), ceil(W / 4)]: sums of a, b, aa, ab and bb over each cell; those at the right and the
-        lower edge may have fewer samples.
+        int64 [5, ceil(H / 4), ceil(W / 4)]: sums of a, b, aa, ab and bb over each cell; cells at the right and lower
+        edges may have fewer samples.
 
     Raises:
         ShapeError: sizes disagree.
@@ -150,7 +149,7 @@ def decode_anchors(
         view: how the picture was laid into the network's input; boxes are clipped to its content.
         spec: strides, scale and variances of the anchors.
         score_threshold: in [0, 1].
-        candidates: most boxes that come back, >= 1.
+        candidates: most boxes in the result, >= 1.
         backend: one of ``available_backends()``.
 
     Returns:
@@ -196,12 +195,12 @@ def merge_scales(
     *,
     backend: str = "cpp",
 ) -> Detections:
-    """The best faces of one picture that was seen at several scales.
+    """The best faces of one picture over several scales.
 
     Args:
         scales: (boxes_xyxy float32 [N, 4], scores float32 [N]) of each scale, all in display pixels.
         iou_threshold: in [0, 1], see ``nms``.
-        faces: most faces that come back, >= 1.
+        faces: most faces in the result, >= 1.
         backend: one of ``available_backends()``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Finds the implementations of the ops, and loads the compiled one only when it is first used."""
+"""Finds the implementations of the ops, and loads each when it is first used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from acfd_stream.types import FloatArray, IndexArray, Picture
 _MODULES = {
     "reference": "acfd_stream.ops.reference",
     "cpp": "acfd_stream.ops.compiled",
-    "cuda": "acfd_stream.ops.cuda.backend",  # loads only where there is a GPU
+    "cuda": "acfd_stream.ops.cuda.backend",  # needs a GPU
 }
 
 

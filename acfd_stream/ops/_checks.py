@@ -1,4 +1,4 @@
-"""Arguments that are refused, and in what words; ``csrc/ext.cpp`` refuses the same in the same words."""
+"""Checks of arguments; ``csrc/ext.cpp`` has the same checks with the same messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _refuse(name: str, allowed: str, got: object) -> ShapeError:
 
 
 def _require_array(name: str, value: Any, dtype: type[np.generic], shape: Sequence[int | str], note: str = "") -> None:
-    """Raise ShapeError unless ``value`` is an array of ``dtype``; a word in ``shape`` stands for any length."""
+    """Raise ShapeError unless ``value`` is an array of ``dtype``; a word in ``shape`` means any length."""
     allowed = f"{np.dtype(dtype)} [{', '.join(map(str, shape))}]{note}"
     if not isinstance(value, np.ndarray) and not hasattr(value, "__cuda_array_interface__"):
         raise _refuse(name, allowed, type(value).__name__)
@@ -36,7 +36,7 @@ def _require_array(name: str, value: Any, dtype: type[np.generic], shape: Sequen
 
 
 def check_picture(picture: Picture, planes: tuple[PlaneArray, ...] | None = None) -> None:
-    """Raise ShapeError unless the planes, those of the picture if None, are what the picture says."""
+    """Raise ShapeError unless the planes, those of the picture if None, match its description."""
     planes, pixel_format, bit_depth = planes or picture.planes, picture.pixel_format.value, picture.bit_depth
     if not 8 <= bit_depth <= 16:
         raise _refuse("bit_depth", "in 8 … 16", bit_depth)

@@ -1,6 +1,6 @@
-"""Where anchors stand and how a picture is laid into the network's view.
+"""Positions of anchors, and how a picture is laid into the network's input.
 
-Source: ACFD paper, section 4.1: one square anchor a place, scale 4, strides 4 … 128, so that a
+Source: ACFD paper, section 4.1: one square anchor per location, scale 4, strides 4 … 128, so that a
 640×640 view has 34125 of them, covering faces of 16 … 512 pixels.
 """
 
@@ -23,7 +23,7 @@ LONGER_PER_SHORTER = 1.34375
 
 @dataclass(frozen=True)
 class AnchorSpec:
-    """What trainer and server must agree on to turn network outputs into boxes."""
+    """What turns network outputs into boxes; the same for trainer and server."""
 
     strides: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
     scale: float = 4.0  # anchor side in strides
@@ -78,7 +78,7 @@ def _aligned(length: int) -> int:
 
 
 def level_sizes(network_size: tuple[int, int], spec: AnchorSpec) -> list[tuple[int, int]]:
-    """(height, width) of every pyramid level, in places."""
+    """(height, width) of every pyramid level, in anchors."""
     height, width = network_size
     return [(math.ceil(height / stride), math.ceil(width / stride)) for stride in spec.strides]
 

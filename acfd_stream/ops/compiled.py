@@ -1,4 +1,4 @@
-"""The backend "cpp": hands the ops of ``csrc`` their arguments as the numbers, names and arrays that they take."""
+"""The backend "cpp": passes our types to the ops of ``csrc`` as numbers, names and arrays."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
 """NumPy reference implementation of the ops: readable and slow. Every other backend must match it exactly.
 
-The public functions here (``letterbox``, ``mean_pool``, ``cell_moments``, ``decode_anchors``,
-``nms``) and their parameters are what a
-backend offers; ``acfd_stream.ops`` wraps and documents them for callers.
+A backend offers the public functions ``letterbox``, ``mean_pool``, ``cell_moments``, ``decode_anchors`` and ``nms``
+with the parameters here; ``acfd_stream.ops`` wraps and documents them for callers.
 
-Two habits make equality to the last bit possible: sampling and colour are integer arithmetic, and what is
-float is float32 with one rounding an operation, in the order written here.
+Two rules make equality to the last bit possible. Sampling and colour are integer arithmetic. Everything else is float32
+with one rounding per operation, in the order written here.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from acfd_stream.types import FloatArray, IndexArray, Picture, PixelFormat, Plan
 WEIGHT_BITS = 14
 """Weights of the sampling filter are multiples of 1 / 2^14."""
 SAMPLE_BITS = 14
-"""Samples between the steps have 14 bits whatever the source has: 8-bit 255 is 16320."""
+"""Intermediate samples have 14 bits for every bit depth: 8-bit 255 is 16320."""
 COLOR_BITS = 19
 """Coefficients of the colour matrix are multiples of 1 / 2^19 of a level."""
 CELL_SIDE = 4
@@ -89,7 +88,7 @@ def filter_weights(length: int, subsampling: int, outputs: int) -> IndexArray:
     centres = (2 * np.arange(outputs, dtype=np.int64)[:, None] + 1) * length
     positions = (2 * np.arange(samples, dtype=np.int64)[None, :] + 1) * pitch
     heights = np.maximum(2 * max(length, pitch) - np.abs(positions - centres), 0)
-    # The running sum is rounded, not the single weight: so the total stays exact.
+    # The running sum is rounded instead of each weight, so that the total stays exact.
     sums = np.cumsum(heights, axis=1)
     totals = sums[:, -1:]
     rounded = ((sums << (WEIGHT_BITS + 1)) + totals) // (2 * totals)
@@ -106,7 +105,7 @@ def _resample(plane: PlaneArray, vertical: IndexArray, horizontal: IndexArray, b
 
 
 def _gain(is_full_range: bool, bit_depth: int, limited_steps: int) -> tuple[int, int]:
-    """What one 14-bit step is worth in 1 / 2^COLOR_BITS of a level: (numerator, denominator)."""
+    """One 14-bit step in units of 1 / 2^COLOR_BITS of a level: (numerator, denominator)."""
     white = 255 << COLOR_BITS
     if is_full_range:  # 2^b - 1 steps, each 2^14 / 2^b
         return (white >> SAMPLE_BITS) << bit_depth, (1 << bit_depth) - 1
@@ -266,11 +265,11 @@ def nms(boxes_xyxy: FloatArray, scores: FloatArray, iou_threshold: float) -> Ind
     order = np.argsort(-scores, kind="stable")  # NaN last
     is_dropped = np.zeros(len(scores), bool)
     kept = []
-    for place, index in enumerate(order):
+    for rank, index in enumerate(order):
         if is_dropped[index]:
             continue
         kept.append(index)
-        rest = order[place + 1 :]
+        rest = order[rank + 1 :]
         is_dropped[rest] |= overlaps_above(boxes_xyxy[index], boxes_xyxy[rest], threshold)
     return np.array(kept, np.int64)
 
@@ -278,7 +277,7 @@ def nms(boxes_xyxy: FloatArray, scores: FloatArray, iou_threshold: float) -> Ind
 def overlaps_above(box: FloatArray, others: FloatArray, threshold: np.float32) -> NDArray[np.bool_]:
     """Whether the IoU of ``box`` [4] with ``others`` [N, 4] is strictly above, bool [N].
 
-    Boxes that have no area, are turned inside out or hold a NaN overlap nothing. There is no division, since a
+    Boxes without area, with swapped corners or with a NaN overlap nothing. There is no division, since a
     quotient may be rounded onto the threshold.
     """
     with np.errstate(over="ignore", invalid="ignore"):

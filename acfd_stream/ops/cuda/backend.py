@@ -1,4 +1,4 @@
-"""The backend "cuda" of ``ops``. Importing this opens the first GPU, and fails where there is none."""
+"""The backend "cuda" of ``ops``. Importing it opens the first GPU and fails if there is none."""
 
 from acfd_stream.ops.cuda.batch import open_ops
 from acfd_stream.ops.cuda.single import CudaBackend

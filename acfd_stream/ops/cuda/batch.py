@@ -1,4 +1,4 @@
-"""The ops of the device path: what ``acfd_stream/detect`` builds its engine on."""
+"""The ops of the GPU path, which ``acfd_stream/detect`` uses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CudaOps:
 
     @property
     def name(self) -> str:
-        """What the driver calls the GPU: "NVIDIA H200"."""
+        """The driver's name of the GPU: "NVIDIA H200"."""
         return self.device.name
 
     @property
@@ -37,11 +37,11 @@ class CudaOps:
 
     @property
     def stream(self) -> int:
-        """The driver's handle (cudaStream_t) of the stream on which everything is queued; never the default one."""
+        """The driver's handle (cudaStream_t) of the stream of all work; never the default stream."""
         return self.device.stream
 
     def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Memory that is not filled, C-contiguous."""
+        """Uninitialised memory, C-contiguous."""
         return self.device.empty(shape, dtype)
 
     def to_device(self, values: NDArray[Any], target: Array) -> None:
@@ -56,7 +56,7 @@ class CudaOps:
         self.device.synchronize()
 
     def to_host(self, values: Array) -> NDArray[Any]:
-        """A copy on the host, after waiting for all that is queued."""
+        """A copy on the host; waits for the queue."""
         pinned = self.device.pinned(values.shape, values.dtype)
         self.device.copy_out(pinned, self.device.contiguous(values))
         self.device.synchronize()
@@ -94,26 +94,26 @@ class CudaOps:
         nms_iou: float,
         faces: int,
     ) -> CudaFaces:
-        """What makes faces of the outputs of at most ``batch`` pictures, each seen at all ``network_sizes``."""
+        """Finds the faces in the outputs of at most ``batch`` pictures, each with views of all ``network_sizes``."""
         decoder = AnchorDecoder(self.device, batch, network_sizes, spec, score_threshold, candidates)
         return CudaFaces(
             decoder, Suppressor(self.device, batch, len(network_sizes), decoder.candidates, nms_iou, faces)
         )
 
     def mark(self) -> Any:
-        """Put a mark in the stream."""
+        """A mark at the current end of the stream."""
         return self.device.mark()
 
     def seconds(self, begin: Any, end: Any) -> float:
-        """Time between two marks, both behind the stream."""
+        """Time between two marks that the stream has passed."""
         return self.device.seconds(begin, end)
 
     def begin_capture(self) -> None:
-        """From here on launches are recorded instead of run: ``decode`` and ``suppress`` may be, ``put`` not."""
+        """Record launches from here on; ``decode`` and ``suppress`` can be recorded, ``put`` cannot."""
         self.device.begin_capture()
 
     def end_capture(self) -> Any:
-        """What was recorded; its ``launch()`` queues it on the stream."""
+        """The recorded launches; ``launch()`` queues them on the stream."""
         return self.device.end_capture()
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class CudaOps:
 
 
 def open_ops(index: int = 0) -> CudaOps:
-    """The ops on GPU ``index``; compiles the kernels, or takes them from CuPy's cache.
+    """The ops on GPU ``index``; compiles the kernels or loads them from the cache.
 
     Raises:
         BackendUnavailable: no CuPy, no driver, no such GPU, or one that is too old.

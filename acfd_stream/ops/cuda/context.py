@@ -1,4 +1,4 @@
-"""The context of a GPU that CuPy, torch, TensorRT and FFmpeg share: CUDA's primary one.
+"""The context of a GPU that CuPy, ONNX Runtime, TensorRT and FFmpeg share: CUDA's primary context.
 
 FFmpeg takes it only if whoever waits for the GPU sleeps instead of spinning, which costs microseconds and leaves the
 cores to others; what CuPy and torch start by themselves spins. So the flag is set before that, or after it: drivers
@@ -14,21 +14,21 @@ _BLOCKING_SYNC = 4  # CU_CTX_SCHED_BLOCKING_SYNC
 
 
 def wait_asleep(index: int = 0) -> bool:
-    """Let threads that wait for GPU ``index`` sleep; whether they do now. Takes microseconds, starts nothing."""
+    """Make threads that wait for GPU ``index`` sleep; returns whether they do. Takes microseconds, starts no GPU."""
     found = _found(index)
     if found is None:
         return False
     driver, device = found
     if _flags(driver, device) == _BLOCKING_SYNC:
         return True
-    # The first version of this call refuses a context that is in use.
+    # The first version of this call rejects a context that is in use.
     name = "cuDevicePrimaryCtxSetFlags"
     set_flags = getattr(driver, f"{name}_v2", None) or getattr(driver, name)
     return set_flags(device, ctypes.c_uint(_BLOCKING_SYNC)) == 0 and _flags(driver, device) == _BLOCKING_SYNC
 
 
 def make_current(index: int = 0) -> bool:
-    """Make the context of GPU ``index`` the calling thread's, starting it where nobody has; whether that is done."""
+    """Make the context of GPU ``index`` current in the calling thread, and start it if needed; returns success."""
     found = _found(index)
     if found is None:
         return False
@@ -39,7 +39,7 @@ def make_current(index: int = 0) -> bool:
 
 
 def _found(index: int) -> tuple[Any, ctypes.c_int] | None:
-    """The driver and the device; None where there is none."""
+    """The driver and the device, or None."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

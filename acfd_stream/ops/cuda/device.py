@@ -20,15 +20,15 @@ from acfd_stream.ops.cuda.kernels import machine_code
 Array = Any
 """Memory on the device with ``shape``, ``dtype`` and ``strides``: CuPy's, or NumPy's where tests stand in for a GPU."""
 OLDEST = (7, 5)
-"""Compute capability from which on the kernels are compiled and proven: Turing."""
+"""Least compute capability for which the kernels are compiled and tested: Turing."""
 
 
 class Device(Protocol):
-    """What the batches stand on; tests put the CPU behind it and run the same kernels there."""
+    """The GPU that the batches use; in tests the CPU runs the same kernels."""
 
     @property
     def name(self) -> str:
-        """What the driver calls it."""
+        """The driver's name of it."""
 
     @property
     def compute_capability(self) -> str:
@@ -36,16 +36,16 @@ class Device(Protocol):
 
     @property
     def stream(self) -> int:
-        """The driver's handle of the stream on which everything is queued."""
+        """The driver's handle of the stream of all work."""
 
     def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Memory that is not filled, C-contiguous."""
+        """Uninitialised memory, C-contiguous."""
 
     def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        """Host memory that the device copies from and to by itself, zeros."""
+        """Pinned host memory, zeros."""
 
     def address(self, array: Array) -> int:
-        """Where its first element lies."""
+        """The address of its first element."""
 
     def upload(self, values: NDArray[Any]) -> Array:
         """A contiguous copy on the device, queued; ``values`` may change when this returns."""
@@ -73,30 +73,30 @@ class Device(Protocol):
         """
 
     def wait_for(self, event: Any) -> None:
-        """Let what is queued from here on wait for an event of another stream."""
+        """Make later work wait for an event of another stream."""
 
     def synchronize(self) -> None:
-        """Wait for all that is queued."""
+        """Wait for the queue."""
 
     def mark(self) -> Any:
-        """Put a mark in the stream."""
+        """A mark at the current end of the stream."""
 
     def seconds(self, begin: Any, end: Any) -> float:
-        """Time between two marks, both behind the stream."""
+        """Time between two marks that the stream has passed."""
 
     def begin_capture(self) -> None:
-        """From here on launches are recorded instead of run."""
+        """Record launches from here on instead of running them."""
 
     def end_capture(self) -> Any:
-        """What was recorded, with ``launch()``."""
+        """The recorded launches, with ``launch()``."""
 
     def close(self) -> None:
-        """Wait, then give memory back; a second call does nothing."""
+        """Wait, then free the memory; a second call does nothing."""
 
 
 @cache
 def load_cupy() -> Any:
-    """The module ``cupy``, once a GPU has been found that it can use.
+    """The module ``cupy``, if it can use a GPU.
 
     Raises:
         BackendUnavailable: CuPy is not installed, or it finds no driver or no GPU.
@@ -127,7 +127,7 @@ class CupyDevice:
             raise BackendUnavailable(
                 f"GPU {index} cannot be used: the driver offers {cuda.runtime.getDeviceCount()} GPUs, counted from 0"
             )
-        # What CuPy raises of its own is a RuntimeError; so is a library of CUDA's that it cannot load.
+        # CuPy raises RuntimeErrors, also for a CUDA library that it cannot load.
         self._errors = (RuntimeError, cuda.memory.OutOfMemoryError)
         self._device = cuda.Device(index)
         properties = cuda.runtime.getDeviceProperties(index)
@@ -140,7 +140,7 @@ class CupyDevice:
                 f"got {self.compute_capability}"
             )
         with self._device:
-            # A stream that does not wait for the default one: other libraries of the process may use that.
+            # This stream does not wait for the default stream, which other libraries may use.
             self._stream = cuda.Stream(non_blocking=True)
         self._kernels: dict[str, Any] = {}
         with self._translated():
@@ -150,16 +150,16 @@ class CupyDevice:
 
     @property
     def stream(self) -> int:
-        """The driver's handle of the stream on which everything is queued."""
+        """The driver's handle of the stream of all work."""
         return int(self._stream.ptr)
 
     def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Memory that is not filled, C-contiguous."""
+        """Uninitialised memory, C-contiguous."""
         with self._translated():
             return self._cupy.empty(tuple(shape), dtype)
 
     def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        """Host memory that the device copies from and to by itself, zeros."""
+        """Pinned host memory, zeros."""
         count, kind = int(np.prod(shape)), np.dtype(dtype)
         with self._translated():
             memory = self._cupy.cuda.alloc_pinned_memory(max(count * kind.itemsize, 1))
@@ -168,8 +168,8 @@ class CupyDevice:
         return values
 
     def address(self, array: Array) -> int:
-        """Where its first element lies."""
-        if isinstance(array, self._cupy.ndarray):  # much quicker than the interface below, which others have
+        """The address of its first element."""
+        if isinstance(array, self._cupy.ndarray):  # much faster than the interface below
             return int(array.data.ptr)
         return int(array.__cuda_array_interface__["data"][0])
 
@@ -203,37 +203,37 @@ class CupyDevice:
             self._kernels[kernel](grid, (threads, 1, 1), tuple(arguments), shared_mem=shared_bytes)
 
     def wait_for(self, event: Any) -> None:
-        """Let what is queued from here on wait for an event of another stream."""
+        """Make later work wait for an event of another stream."""
         with self._translated():
             self._stream.wait_event(event)
 
     def synchronize(self) -> None:
-        """Wait for all that is queued."""
+        """Wait for the queue."""
         with self._translated():
             self._stream.synchronize()
 
     def mark(self) -> Any:
-        """Put a mark in the stream."""
+        """A mark at the current end of the stream."""
         with self._translated():
             return self._stream.record()
 
     def seconds(self, begin: Any, end: Any) -> float:
-        """Time between two marks, both behind the stream."""
+        """Time between two marks that the stream has passed."""
         with self._translated():
             return float(self._cupy.cuda.get_elapsed_time(begin, end)) / 1e3
 
     def begin_capture(self) -> None:
-        """From here on launches are recorded instead of run."""
+        """Record launches from here on instead of running them."""
         with self._translated():
             self._stream.begin_capture()
 
     def end_capture(self) -> CupyGraph:
-        """What was recorded."""
+        """The recorded launches."""
         with self._translated():
             return CupyGraph(self, self._stream.end_capture())
 
     def close(self) -> None:
-        """Wait, then give memory back; a second call does nothing."""
+        """Wait, then free the memory; a second call does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -243,7 +243,7 @@ class CupyDevice:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """This GPU and its stream are the current ones inside; its errors leave as ours."""
+        """Make this GPU and its stream current, and translate CuPy's errors into RunnerErrors."""
         try:
             with self._device, self._stream:
                 yield
@@ -259,6 +259,6 @@ class CupyGraph:
         self._graph = graph
 
     def launch(self) -> None:
-        """Queue them on the stream they were captured from."""
+        """Queue them on the stream from which they were captured."""
         with self._device._translated():
             self._graph.launch()

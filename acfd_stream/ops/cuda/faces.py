@@ -20,9 +20,9 @@ from acfd_stream.ops.cuda.device import Array, Device
 from acfd_stream.types import Detections
 
 BLOCK_THREADS = 1024
-"""One block works on a view or a picture and has a multiprocessor to itself: it takes all the threads there are."""
+"""One block processes a view or a picture alone on a multiprocessor, so it uses all threads."""
 SHARED_BYTES = 36 * 1024
-"""Dynamic shared memory that is left in the 48 KiB every GPU gives without asking; what needs more works in L2."""
+"""Dynamic shared memory that is left of the default 48 KiB; larger work uses global memory (L2)."""
 
 
 class AnchorDecoder:
@@ -60,7 +60,7 @@ class AnchorDecoder:
         self.counts = device.empty((views, records.CANDIDATE_COUNT.itemsize), np.uint8)
 
     def place(self, views: Sequence[Sequence[Letterbox]]) -> None:
-        """Say how every picture was laid into its views; queues a small upload.
+        """Set the letterboxes of every picture; queues a small upload.
 
         Raises:
             ShapeError: more pictures than the batch, or not one view a scale.
@@ -71,8 +71,8 @@ class AnchorDecoder:
                 f"got {[len(boxes) for boxes in views]}"
             )
         if self._uploaded is not None:
-            self._uploaded.synchronize()  # the last table may still be on its way
-        self._pinned_views[...] = np.zeros((), records.VIEW_PLACEMENT)  # no content: no such picture
+            self._uploaded.synchronize()  # the last upload may still be running
+        self._pinned_views[...] = np.zeros((), records.VIEW_PLACEMENT)  # rows without content are no pictures
         for picture, boxes in enumerate(views):
             for scale, box in enumerate(boxes):
                 self._pinned_views[picture, scale] = _placement(box)
@@ -114,7 +114,7 @@ class Suppressor:
         self._iou_threshold = np.float32(iou_threshold)
         self._faces = min(faces, max(scales * candidates, 1))
         self._slots = _power_of_two(scales * candidates)
-        # A rank a candidate, and 20 bytes a kept box; one more than there may be faces, for the score of the first
+        # A rank per candidate and 20 bytes per kept box; one box more than the limit, for the score of the first one
         # that is cut off.
         size = 8 * self._slots + 20 * (self._faces + 1)
         self._block_bytes = -(-size // 8) * 8
@@ -145,7 +145,7 @@ class Suppressor:
         self._device.copy_out(self._pinned_results, self._results)
 
     def read(self, pictures: int) -> list[tuple[Any, NDArray[Any]]]:
-        """Wait for all that is queued: head and kept rows of each of the first ``pictures``."""
+        """Head and kept rows of each of the first ``pictures``; waits for the queue."""
         self._device.synchronize()
         return [
             (row["head"], row["faces"][: row["head"]["count"]].copy()) for row in self._pinned_results[:pictures].copy()
@@ -153,7 +153,7 @@ class Suppressor:
 
 
 class CudaFaces:
-    """Decoding, threshold, best candidates and NMS of a batch of pictures, each seen at every scale."""
+    """Decoding, threshold, best candidates and NMS of a batch of pictures at every scale."""
 
     def __init__(self, decoder: AnchorDecoder, suppressor: Suppressor) -> None:
         self._decoder = decoder
@@ -161,7 +161,7 @@ class CudaFaces:
         self._pictures = 0
 
     def begin(self, views: Sequence[Sequence[Letterbox]]) -> None:
-        """Say what is looked at: for every picture its views, one a scale. Queues the upload of a small table."""
+        """Set the views of every picture, one per scale. Queues the upload of a small table."""
         self._decoder.place(views)
         self._pictures = len(views)
 
@@ -174,7 +174,7 @@ class CudaFaces:
         self._suppressor.suppress(self._decoder.boxes, self._decoder.scores, self._decoder.counts)
 
     def read(self) -> list[Detections]:
-        """Wait for all that is queued: the faces of every picture of ``begin``, as ``ops.merge_scales`` gives them."""
+        """The faces of every picture of ``begin``, as from ``ops.merge_scales``; waits for the queue."""
         return [
             Detections(rows["box"].copy(), rows["score"].copy(), bool(head["is_truncated"]), float(head["cut_score"]))
             for head, rows in self._suppressor.read(self._pictures)
@@ -183,7 +183,7 @@ class CudaFaces:
 
 @lru_cache(maxsize=256)
 def _placement(box: Letterbox) -> tuple[float, ...]:
-    """The VIEW_PLACEMENT by which boxes of a view come to the display; ratios as in ``Letterbox.to_display``."""
+    """The VIEW_PLACEMENT that maps boxes of a view to the display; ratios as in ``Letterbox.to_display``."""
     ratio_y, ratio_x = (display / content for display, content in zip(box.display_size, box.content_size, strict=True))
     return (*box.content_size[::-1], ratio_x, ratio_y, *box.display_size[::-1])
 
@@ -204,7 +204,7 @@ def _power_of_two(count: int) -> int:
 
 
 def _working_memory(device: Device, blocks: int, block_bytes: int) -> tuple[Array | None, int]:
-    """Scratch on the device and no shared memory, or the reverse where a block's need fits."""
+    """Scratch memory on the device, or shared memory if a block's need fits."""
     if block_bytes <= SHARED_BYTES:
         return None, block_bytes
     return device.empty((blocks, block_bytes), np.uint8), 0

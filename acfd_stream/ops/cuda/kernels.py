@@ -1,4 +1,4 @@
-"""The kernels' source as one text, and its machine code, which NVRTC makes once for a generation of GPUs.
+"""The kernels' source as one text, and its machine code, which NVRTC makes once per generation of GPUs.
 
 CuPy's own compilation is not used: it adds ``-ftz=true``, and flushed denormals would differ from the reference. The
 code is kept in the cache folder under a hash of the text, the options, the compiler's version and the architecture.
@@ -24,7 +24,7 @@ _INCLUDE = re.compile(r'^#include "(?P<name>\w+\.h)"\n', re.MULTILINE)
 
 
 def source_folder() -> Path:
-    """Where ``csrc`` lies: inside an installed package, beside the package in a checkout.
+    """The folder ``csrc``: inside an installed package, next to the package in a checkout.
 
     Raises:
         BackendUnavailable: it was left out of this installation.
@@ -38,7 +38,7 @@ def source_folder() -> Path:
 
 @cache
 def kernel_source() -> str:
-    """All kernels with the headers they include, each once."""
+    """All kernels and the headers that they include, each once."""
     folder, seen = source_folder(), set[str]()
 
     def expanded(name: str) -> str:
@@ -52,7 +52,7 @@ def kernel_source() -> str:
 
 
 def machine_code(nvrtc: Any, capability: tuple[int, int]) -> bytes:
-    """The kernels for one generation of GPUs: from the cache folder, else compiled and put there.
+    """The kernels for one generation of GPUs, from the cache folder or compiled and stored there.
 
     Args:
         nvrtc: CuPy's module of that name.
@@ -62,7 +62,7 @@ def machine_code(nvrtc: Any, capability: tuple[int, int]) -> bytes:
         nvrtc.NVRTCError: with the compiler's words in a note.
     """
     own, known = 10 * capability[0] + capability[1], nvrtc.getSupportedArchs()
-    # PTX of the newest generation the compiler knows of is what the driver compiles for a GPU that is newer still.
+    # For a GPU that is newer than the compiler, the driver compiles the PTX of the newest known generation.
     target = f"sm_{own}" if own in known else f"compute_{max(arch for arch in known if arch <= own)}"
     options = (*COMPILE_OPTIONS, f"--gpu-architecture={target}")
     folder = cache_dir()
@@ -91,7 +91,7 @@ def _compiled(nvrtc: Any, options: tuple[str, ...]) -> bytes:
 
 
 def _keep(code: bytes, file: Path) -> None:
-    """Write it whole or not at all; a folder that cannot be written only costs the next start some seconds."""
+    """Write all of it or nothing; if the folder cannot be written, the next start takes some seconds more."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:

@@ -1,7 +1,7 @@
 """Pictures of any size and format into the tensor of one network size, in one launch.
 
-What a level 0 … 255 of a channel becomes stands in a table, so that the kernel is the same for every normalisation and
-element type, and the values are those that NumPy computed.
+A table maps the levels 0 … 255 of each channel to values computed by NumPy, so that one kernel serves every
+normalisation and element type.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ TILE_WIDTH, TILE_HEIGHT, TILE_THREADS = 64, 16, 256
 """As in ``csrc/letterbox_cuda.cu``."""
 LAYOUTS = {PixelFormat.YUV420P: 0, PixelFormat.NV12: 1, PixelFormat.RGB24: 2}
 PLANE_BYTES = 2**31
-"""Planes on a GPU span less."""
+"""Planes on a GPU must span less."""
 RECORDS_KEPT = 256
-"""Kinds of pictures (sizes, formats) whose records are kept, with some ten kB of filters each on the device."""
+"""Most kinds of pictures (sizes, formats) with cached records; each has about 10 kB of filters on the device."""
 
 
 def network_levels(mean: Sequence[float], std: Sequence[float], dtype: DTypeLike) -> NDArray[Any]:
@@ -45,18 +45,18 @@ class Filter:
     """The filter of one axis of one plane."""
 
     record: Any  # AXIS_TAPS
-    arrays: tuple[Array, Array]  # which it points to
+    arrays: tuple[Array, Array]  # the memory that it points to
 
 
 class AxisFilters:
-    """The triangle filters of ``csrc/preprocess.h`` on the device, each worked out there once."""
+    """The triangle filters of ``csrc/preprocess.h`` on the device, each computed there once."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._made: weakref.WeakValueDictionary[tuple[int, int, int, bool], Filter] = weakref.WeakValueDictionary()
 
     def of(self, length: int, subsampling: int, outputs: int, is_across: bool) -> Filter:
-        """The filter of one axis; kept as long as somebody holds it.
+        """The filter of one axis; it is cached while it is in use.
 
         Args:
             length: samples of the first plane along the axis.
@@ -93,25 +93,25 @@ class AxisFilters:
 
 @dataclass(frozen=True, eq=False)
 class PictureRecord:
-    """What the kernel is told of a picture but where its planes lie."""
+    """What the kernel needs to know of a picture, except the addresses of its planes."""
 
     values: NDArray[np.uint8]  # [bytes of a LETTERBOX_PICTURE]
     filters: tuple[Filter, ...]  # which it points to
 
 
 class PictureRecords:
-    """Records of pictures; those of a video are alike, so one that was made is used again."""
+    """Records of pictures; the pictures of a video share one."""
 
     def __init__(self, device: Device) -> None:
         self._filters = AxisFilters(device)
-        # A filter's memory goes back to a pool that gives it out again in the stream's order.
+        # Memory of a removed filter returns to a pool that reuses it in the stream's order.
         self._made: LRUCache[tuple[Any, ...], PictureRecord] = LRUCache(RECORDS_KEPT)
 
     def of(self, picture: Picture, planes: tuple[Array, ...], content_size: tuple[int, int]) -> PictureRecord:
-        """The record of ``picture`` with its planes as they lie on the device.
+        """The record of ``picture`` with its planes on the device.
 
         Raises:
-            ShapeError: the planes are not what the picture says.
+            ShapeError: the planes do not match the picture's description.
         """
         key = (
             picture.pixel_format,
@@ -182,7 +182,7 @@ class CudaLetterboxes:
         steps = (width * 3, 3, 1) if is_channels_last else (width, 1, width * height)
         tensor = (3 * height * width, *steps, height, width, levels.dtype.itemsize, pad, 0)
         self._tensor = device.upload(records.as_bytes(np.array([tensor], records.NETWORK_TENSOR)))
-        bits = levels.view(f"u{levels.dtype.itemsize}")  # the kernel moves them and need not know what they mean
+        bits = levels.view(f"u{levels.dtype.itemsize}")  # the kernel only copies them
         self._levels = device.upload(bits.astype(np.uint32))
         size = records.LETTERBOX_PICTURE.itemsize
         self._pictures = device.empty((batch, size), np.uint8)
@@ -207,19 +207,19 @@ class CudaLetterboxes:
             return
         planes = [self._on_device(picture) for picture in pictures]
         made = [
-            self._records.of(picture, lying, view.content_size)
-            for picture, lying, view in zip(pictures, planes, views, strict=True)
+            self._records.of(picture, its_planes, view.content_size)
+            for picture, its_planes, view in zip(pictures, planes, views, strict=True)
         ]
         if self._uploaded is not None:
-            self._uploaded.synchronize()  # the last records may still be on their way
-        for place, (record, lying) in enumerate(zip(made, planes, strict=True)):
-            self._pinned_pictures[place] = record.values
-            self._pinned_planes[place, : len(lying)] = [self._device.address(plane) for plane in lying]
+            self._uploaded.synchronize()  # the last upload may still be running
+        for row, (record, its_planes) in enumerate(zip(made, planes, strict=True)):
+            self._pinned_pictures[row] = record.values
+            self._pinned_planes[row, : len(its_planes)] = [self._device.address(plane) for plane in its_planes]
         self._device.copy_in(self._pictures, self._pinned_pictures)
         self._uploaded = self._device.mark()
         height, width = self._network_size
         if any(picture.rotation in (90, 270) for picture in pictures):
-            height = width = max(height, width)  # tiles are laid over a picture as it is stored
+            height = width = max(height, width)  # tiles cover the stored, unrotated picture
         self._device.launch(
             "letterbox",
             (-(-width // TILE_WIDTH), -(-height // TILE_HEIGHT), len(pictures)),
@@ -229,7 +229,7 @@ class CudaLetterboxes:
         self._held = (list(pictures), planes, made)
 
     def let_go(self) -> None:
-        """Hold the pictures no longer: whoever calls this has waited until they were read."""
+        """Release the pictures; the caller has waited until they were read."""
         self._held = None
 
     def _check(self, pictures: Sequence[Picture], views: Sequence[Letterbox]) -> None:
@@ -244,7 +244,7 @@ class CudaLetterboxes:
             _checks.check_sizes(view)
 
     def _on_device(self, picture: Picture) -> tuple[Array, ...]:
-        """The planes where the kernel can read them: on the device, samples of a row side by side."""
+        """The planes on the device, contiguous within each row, so that the kernel can read them."""
         if not picture.is_on_device:
             _checks.check_picture(picture)
             return tuple(self._device.upload(plane) for plane in picture.planes)
@@ -258,7 +258,7 @@ class CudaLetterboxes:
 
 @lru_cache(maxsize=256)
 def is_readable(shape: tuple[int, ...], strides: tuple[int, ...], item_bytes: int) -> bool:
-    """Whether the samples of every row lie side by side, and the kernel's 32-bit steps reach every row."""
+    """Whether every row is contiguous and within reach of the kernel's 32-bit steps."""
     if abs(strides[0]) * shape[0] >= PLANE_BYTES:
         return False
     step = item_bytes

@@ -1,4 +1,4 @@
-"""Block means of pictures that lie on a GPU; only the means come to the host."""
+"""Block means of pictures on a GPU; only the means are copied to the host."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mean_pool(ops: CudaOps, picture: Picture, block: int) -> tuple[NDArray[np.in
 
 
 def _queued(ops: CudaOps, plane: Array, picture: Picture, block: int) -> tuple[Array, Array]:
-    """The plane as it is read, which has to live until then, and its means [channels, h, w]."""
+    """The plane, which must stay alive until it is read, and its means [channels, h, w]."""
     device = ops.device
     if not picture.is_on_device:
         plane = device.upload(plane)

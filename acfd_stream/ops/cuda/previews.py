@@ -1,6 +1,6 @@
-"""Small pictures on the host of pictures that lie on a GPU: for shots, held drawings and overlays.
+"""Small copies on the host of pictures on a GPU: for shots, held drawings and overlays.
 
-They have a stream of their own, so that none waits behind a network that runs on another.
+They have their own stream, so that they do not wait for a network.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Previews:
 
 @cache
 def open_previews() -> Previews:
-    """Those of the first GPU; opened once a process.
+    """The previews of the first GPU; opened once per process.
 
     Raises:
         BackendUnavailable: no CuPy, no driver, or a GPU that is too old.

@@ -1,4 +1,4 @@
-"""One picture at a time from host to host, by the kernels of the batches: for tests and comparisons."""
+"""The backend for single pictures, from host to host with the kernels of the batches: for tests."""
 
 from __future__ import annotations
 
