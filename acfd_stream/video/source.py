@@ -250,8 +250,8 @@ class VideoSource:
             if frame.index == position.index:
                 if (frame.pts, frame.is_pts_filled) != (position.pts, position.is_pts_filled):
                     raise ResumeError(
-                        f"{self._decoder.name}: frame {position.index} has pts {frame.pts}, and had {position.pts} when "
-                        "the checkpoint was taken; give the same video"
+                        f"{self._decoder.name}: frame {position.index} has pts {frame.pts}, and had {position.pts} "
+                        "when the checkpoint was taken; give the same video"
                     )
                 if not position.is_picture(frame.picture):
                     raise ResumeError(
