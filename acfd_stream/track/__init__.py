@@ -1,4 +1,4 @@
-"""Which face is the same as before: detections in, tracks out."""
+"""Finds which face is the same as before: detections in, tracks out."""
 
 from acfd_stream.track.tracker import FaceTracker
 

@@ -1,7 +1,7 @@
-"""Which detection belongs to which track, in one frame.
+"""Assigns detections to tracks in one frame.
 
-Overlap decides. Where boxes do not meet, as when a drawing jumps further than its own width,
-near faces of the same size may still be joined, at a cost above that of any overlap.
+Overlap decides. Boxes that do not overlap, as after a jump of more than their width, can be joined if they are near
+and of similar size, at a cost above that of any overlap.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from acfd_stream.track.kalman import DoubleArray
 REFUSED = 2.0
 """Cost of a pair that may not be joined; an admissible pair costs less."""
 _TIE = 1e-9
-_TINY = 1e-300  # keeps a box without area from dividing by nothing
+_TINY = 1e-300  # prevents a division by zero for boxes without area
 
 
 def iou_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
-    """Intersection over union of every pair, float64 [N, M], in [0, 1]; no area, no overlap."""
+    """Intersection over union of every pair, float64 [N, M], in [0, 1]; 0 without area."""
     shared = _shared_area(first_xyxy, second_xyxy)
     total = _areas(first_xyxy)[:, None] + _areas(second_xyxy)[None, :] - shared
     return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)

@@ -1,4 +1,4 @@
-"""Where each live track is expected next: constant velocity, all tracks in one step.
+"""Predicts the next box of each live track: constant velocity, all tracks in one step.
 
 Centre and size move independently, so the covariance of a track is four 2×2 blocks (value,
 velocity) and every step is plain arithmetic on [T, 4] arrays.
@@ -19,11 +19,11 @@ DoubleArray = NDArray[np.float64]
 POSITION_NOISE = 0.05
 """Standard deviation of a measured value and of a step, in box sizes."""
 VELOCITY_NOISE = 0.06
-"""Standard deviation of a change of velocity, in box sizes a drawing."""
+"""Standard deviation of a change of velocity, in box sizes per drawing."""
 FIRST_VELOCITY_NOISE = 0.5
-"""Standard deviation of the unknown velocity of a new track, in box sizes a drawing."""
+"""Standard deviation of the unknown velocity of a new track, in box sizes per drawing."""
 VELOCITY_DECAY = 0.98
-"""What is left of a velocity after a drawing: a face that is not seen comes to rest."""
+"""Factor of a velocity per drawing: a face without detections comes to rest."""
 _FIELDS = ("value", "velocity", "var_value", "covariance", "var_velocity")
 
 
@@ -40,7 +40,7 @@ def to_corners(boxes_cxcywh: DoubleArray) -> DoubleArray:
 
 
 class KalmanBank:
-    """The motion of T tracks, a row each; rows are in the order in which they were added."""
+    """The motion of T tracks, one per row, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._rows: dict[str, DoubleArray] = {name: np.zeros((0, 4)) for name in _FIELDS}
@@ -50,17 +50,17 @@ class KalmanBank:
 
     @property
     def boxes_xyxy(self) -> DoubleArray:
-        """Boxes now, float64 [T, 4], pixels; never thinner than a pixel."""
+        """Boxes now, float64 [T, 4], pixels; at least one pixel wide and high."""
         return _corners(self._rows["value"])
 
     @property
     def next_boxes_xyxy(self) -> DoubleArray:
-        """Boxes in the next drawing, float64 [T, 4], pixels; never thinner than a pixel."""
+        """Boxes in the next drawing, float64 [T, 4], pixels; at least one pixel wide and high."""
         return _corners(self._rows["value"] + self._rows["velocity"])
 
     @property
     def velocities(self) -> DoubleArray:
-        """Expected change a drawing of centre x, centre y, width, height, float64 [T, 4], pixels."""
+        """Predicted change per drawing of centre x, centre y, width, height, float64 [T, 4], pixels."""
         return self._rows["velocity"].copy()
 
     def add(self, boxes_xyxy: DoubleArray) -> None:
@@ -77,7 +77,7 @@ class KalmanBank:
         self._rows = {name: np.concatenate([self._rows[name], fresh[name]]) for name in _FIELDS}
 
     def predict(self, indices: NDArray[np.int64]) -> None:
-        """Move the rows ``indices`` ([M]) on by one drawing."""
+        """Advance the rows ``indices`` ([M]) by one drawing."""
         rows = {name: values[indices] for name, values in self._rows.items()}
         size = _sizes(rows["value"])
         spread = rows["covariance"] + rows["var_velocity"]
@@ -92,7 +92,7 @@ class KalmanBank:
             self._rows[name][indices] = values
 
     def update(self, indices: NDArray[np.int64], boxes_xyxy: DoubleArray) -> None:
-        """Correct the rows ``indices`` ([M]) by what was seen there, float64 [M, 4], pixels."""
+        """Correct the rows ``indices`` ([M]) with their detections, float64 [M, 4], pixels."""
         rows = self._rows
         seen = to_center(boxes_xyxy)
         surprise = seen - rows["value"][indices]
@@ -110,11 +110,11 @@ class KalmanBank:
         self._rows = {name: values[is_kept] for name, values in self._rows.items()}
 
     def state(self) -> dict[str, Any]:
-        """Everything there is to know, as lists of floats."""
+        """The whole state, as lists of floats."""
         return {name: values.tolist() for name, values in self._rows.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Become what ``state`` was taken from."""
+        """Restore what ``state()`` returned."""
         self._rows = {name: np.array(state[name], np.float64).reshape(-1, 4) for name in _FIELDS}
 
 

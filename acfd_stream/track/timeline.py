@@ -1,4 +1,4 @@
-"""Frames that still wait for the verdict on one of their tracks, and the ids that are given out.
+"""Frames that wait for the confirmation of one of their tracks, and the ids of tracks.
 
 A frame leaves when nothing in it can change any more: no track of it is still tentative and no
 gap over it may still be closed. Ids are given here, so they rise in order of first appearance.
@@ -26,7 +26,7 @@ class Sighting:
 
 
 def between(before: Sighting, after: Sighting, share: float) -> Sighting:
-    """The filled sighting at ``share`` (0 … 1) of the way between two."""
+    """The filled sighting between two, at ``share`` (0 … 1) of the distance."""
     first, second = before.box_xyxy, after.box_xyxy
     values = [a + (b - a) * share for a, b in zip(first, second, strict=True)]
     box = (values[0], values[1], values[2], values[3])
@@ -40,8 +40,8 @@ class Timeline:
         self._first_frame = 0  # index of _frames[0]
         self._frames: list[list[Sighting]] = []
         self._drawings: list[int] = []  # which drawing each of _frames shows, rising
-        self._confirmed: set[int] = set()  # keys that may appear
-        self._ids: dict[int, int] = {}  # key → id, of tracks that have appeared and live
+        self._confirmed: set[int] = set()  # keys of confirmed tracks
+        self._ids: dict[int, int] = {}  # key → id, of live tracks that have appeared
         self.ids_given = 0
 
     @property
@@ -50,25 +50,25 @@ class Timeline:
         return self._first_frame + len(self._frames)
 
     def open_frame(self, drawing: int) -> int:
-        """Begin a frame that shows ``drawing``; its index."""
+        """Begin a frame that shows ``drawing``; returns its index."""
         self._frames.append([])
         self._drawings.append(drawing)
         return self.next_frame - 1
 
     def drawing_of(self, frame: int) -> int:
-        """Which drawing a frame shows that is not settled."""
+        """The drawing of a frame that is not settled."""
         return self._drawings[frame - self._first_frame]
 
     def add(self, frame: int, sighting: Sighting) -> None:
-        """Note a sighting in a frame that is not settled."""
+        """Add a sighting to a frame that is not settled."""
         self._frames[frame - self._first_frame].append(sighting)
 
     def confirm(self, key: int) -> None:
-        """From now on the track's sightings, past ones included, are shown."""
+        """Confirm the track: its sightings, also past ones, appear in results."""
         self._confirmed.add(key)
 
     def settle(self, end: int) -> list[tuple[Face, ...]]:
-        """Faces of the frames before index ``end`` that have not left yet, each by rising id."""
+        """Faces of the unsettled frames before index ``end``, each sorted by id."""
         count = max(0, end - self._first_frame)
         done, self._frames = self._frames[:count], self._frames[count:]
         self._drawings = self._drawings[count:]
@@ -76,7 +76,7 @@ class Timeline:
         return [self._faces(sightings) for sightings in done]
 
     def forget(self, live_keys: set[int]) -> None:
-        """Let go of tracks that have ended and stand in no waiting frame."""
+        """Forget tracks that have ended and are in no waiting frame."""
         needed = live_keys.union(sighting.key for frame in self._frames for sighting in frame)
         self._confirmed &= needed
         self._ids = {key: track_id for key, track_id in self._ids.items() if key in needed}
@@ -90,7 +90,7 @@ class Timeline:
         return tuple(Face(self._ids[s.key], s.box_xyxy, s.score, s.state) for s in shown)
 
     def state(self) -> dict[str, Any]:
-        """Everything there is to know, for JSON."""
+        """The whole state, for JSON."""
         return {
             "first_frame": self._first_frame,
             "frames": [[[s.key, list(s.box_xyxy), s.score, s.state.value] for s in frame] for frame in self._frames],
@@ -101,7 +101,7 @@ class Timeline:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Become what ``state`` was taken from."""
+        """Restore what ``state()`` returned."""
         self._first_frame = int(state["first_frame"])
         self._frames = [
             [Sighting(key, box_of(box), score, FaceState(value)) for key, box, score, value in frame]

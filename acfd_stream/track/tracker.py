@@ -1,11 +1,9 @@
 """Faces of one stream, joined over time: detections of a frame in, settled frames out.
 
-Two passes a frame as in ByteTrack: first the sure detections against all tracks, then the unsure
-ones against the tracks that are left. A detection is compared with where the motion says a face
-should be and with where it was last seen, for drawings stand still for two or three frames
-and then jump. Motion is told in drawings: a frame that is known to repeat a drawing moves nothing,
-and a face whose box is the one of its last drawing shows that drawing again, whatever moves around
-it. Gaps are told in frames.
+Two passes per frame as in ByteTrack: first the high scores against all tracks, then the low scores against the
+remaining tracks. A detection is compared with the predicted and with the last box of a track, because drawings stand
+still for two or three frames and then jump. Motion is counted in drawings: a frame that repeats a drawing moves no
+track, and a face whose box is that of its last drawing shows that drawing again. Gaps are counted in frames.
 
 Source: Zhang et al., ByteTrack, algorithm 1.
 """
@@ -36,23 +34,23 @@ from acfd_stream.types import Detections, Face
 
 STATE_FORMAT = 2
 REST_COST = 0.1
-"""What it costs more to have stood still than to have moved on: faces that cross go on their way."""
+"""Extra cost of the last box over the predicted one, so that crossing faces keep their direction."""
 REACH_FRAMES = 8
-"""A face that was not seen for longer is looked for only where the boxes meet."""
+"""A face that was not detected for longer is joined only if the boxes overlap."""
 LEAST_REACH = 0.6
 """How far a face at rest may jump, in box sides."""
 FIRST_REACH = 1.0
-"""How far a face may jump whose motion is not known yet, in box sides."""
+"""How far a face of unknown motion may jump, in box sides."""
 JUMP_FRAMES = 3.0
 """A jump covers the motion of so many frames: a drawing on threes."""
 STILL_IOU = 0.9
-"""A box that overlaps the one of the track's last drawing by so much shows that drawing again."""
+"""Least IoU with the box of the track's last drawing at which a box shows that drawing again."""
 MOST_HELD = 4
-"""A drawing that was shown for more frames says nothing of how long the next ones will be."""
+"""A drawing that lasted more frames is not used to predict how long the next ones last."""
 LEAST_SIZE_RATIO = 0.5
-"""Faces whose areas differ by more are not joined by nearness."""
+"""Faces whose areas differ by more are not joined without overlap."""
 DUPLICATE_SIZE_RATIO = 0.2
-"""A smaller box than this share of the better one is a face in front of it, not its double."""
+"""A box below this share of a better one is a face in front of it, not a duplicate."""
 
 
 @dataclass(slots=True)
@@ -63,41 +61,40 @@ class _Track:
     last_drawing: int
     last: Sighting
     drawn_box: Box  # when it last moved
-    drawn_frame: int  # when it last moved, seen or not
-    held_frames: int = 1  # for so many its drawings last
+    drawn_frame: int  # when it last moved, detected or not
+    held_frames: int = 1  # how long its drawings last
     hits: int = 1
     is_confirmed: bool = False
 
 
 class FaceTracker:
-    """Tracks of one stream. Deterministic; knows no time but the count of frames."""
+    """Tracks of one stream. Deterministic: time is the count of frames."""
 
     def __init__(self, config: TrackConfig | None = None) -> None:
         self._config = config or TrackConfig()
         self._bank = KalmanBank()
-        self._tracks: list[_Track] = []  # a row of the bank each
+        self._tracks: list[_Track] = []  # one per row of the bank
         self._timeline = Timeline()
         self._next_key = 1
         self._drawing = 0  # number of the drawing that was shown last, from 1
 
     @property
     def tracks_started(self) -> int:
-        """Ids given out so far."""
+        """Number of ids so far."""
         return self._timeline.ids_given
 
     def push(self, detections: Detections, *, is_new_shot: bool, is_held: bool = False) -> list[tuple[Face, ...]]:
-        """Take the next frame; the faces of the frames that are settled now, in order.
+        """Take the next frame; returns the faces of the newly settled frames, in order.
 
         Args:
-            detections: faces found in this frame, in any pixels; none is normal.
+            detections: faces found in this frame, in any pixels; may be empty.
             is_new_shot: this frame opens a shot: every track ended with the frame before.
-            is_held: this frame shows the drawing of the frame that was pushed before it, so the
-                detections are the same and need not be given: what was seen there is seen here
-                again, and no track moves. Means nothing where a shot begins.
+            is_held: this frame shows the drawing of the frame before it. Its detections are ignored: those of the
+                frame before are repeated, and no track moves. Ignored where a shot begins.
 
         Returns:
-            One tuple a settled frame, faces by rising id. A frame is settled at the latest when
-            ``TrackConfig.delay_frames`` further frames have come; at once where no gaps are filled.
+            One tuple per settled frame, sorted by id. A frame is settled at the latest after
+            ``TrackConfig.delay_frames`` further frames, or at once if no gaps are filled.
         """
         settled = self._end_shot() if is_new_shot else []
         if is_held and not is_new_shot and self._drawing:
@@ -115,7 +112,7 @@ class FaceTracker:
         return settled
 
     def flush(self) -> list[tuple[Face, ...]]:
-        """End all tracks; the faces of the frames that were still waiting, in order."""
+        """End all tracks; returns the faces of the remaining frames, in order."""
         return self._end_shot()
 
     def state(self) -> dict[str, Any]:
@@ -132,7 +129,7 @@ class FaceTracker:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``, taken from a tracker with the same config.
+        """Continue from ``state`` of a tracker with the same config.
 
         Raises:
             ConfigError: the state is of another format or another config.
@@ -148,20 +145,20 @@ class FaceTracker:
         self._tracks = [_unpacked(values, self._config.confirm_hits) for values in state["tracks"]]
 
     def _wanted(self, detections: Detections) -> tuple[DoubleArray, DoubleArray]:
-        """Boxes [N, 4] and scores [N] that take part, best first."""
+        """Boxes [N, 4] and scores [N] above the threshold, best first."""
         scores = detections.scores.astype(np.float64)
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= self._config.keep_score]
         return detections.boxes_xyxy[order].astype(np.float64), scores[order]
 
     def _repeat(self, frame: int) -> None:
-        """See again what was seen in the frame before."""
+        """Repeat the detections of the frame before."""
         for track in self._tracks:
             if track.last_frame == frame - 1:
                 self._see(track, frame, track.last)
 
     def _join(self, frame: int, boxes: DoubleArray, scores: DoubleArray) -> NDArray[np.int64]:
-        """Go on with tracks that are seen again; the columns of the detections that did so."""
+        """Continue tracks with detections; returns the columns of these detections."""
         split = int(np.count_nonzero(scores >= self._config.start_score))
         costs = self._costs(frame, boxes)
         rows, columns = assign(costs[:, :split])
@@ -179,7 +176,7 @@ class FaceTracker:
         return columns
 
     def _move(self, frame: int, rows: NDArray[np.int64], seen: DoubleArray) -> None:
-        """Let tracks move whose drawing changes: those seen elsewhere, and those unseen for as long as one lasts."""
+        """Move the tracks whose drawing changes: detected elsewhere, or undetected for the length of a drawing."""
         if not self._tracks:
             return
         drawn = np.array([track.drawn_box for track in self._tracks])
@@ -210,7 +207,7 @@ class FaceTracker:
         return np.minimum(moved, np.minimum(rested + REST_COST, REFUSED))
 
     def _reach(self, missed: DoubleArray) -> DoubleArray:
-        """How far each track, not seen for ``missed`` frames, may jump: box sides, float64 [T]."""
+        """How far each track may jump after ``missed`` frames without detection: box sides, float64 [T]."""
         boxes, velocity = self._bank.boxes_xyxy, self._bank.velocities
         side = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
         speed = np.hypot(velocity[:, 0], velocity[:, 1]) / side
@@ -229,14 +226,14 @@ class FaceTracker:
             self._timeline.confirm(track.key)
 
     def _fill(self, track: _Track, frame: int, sighting: Sighting) -> None:
-        """Place the track in the frames since it was last seen: still where the drawing is, moving with the next."""
+        """Fill the frames since the track was last detected: still for a drawing, then moving with the next."""
         drawings = self._drawing - track.last_drawing
         for missed in range(track.last_frame + 1, frame):
             share = (self._timeline.drawing_of(missed) - track.last_drawing) / drawings
             self._timeline.add(missed, between(track.last, sighting, share))
 
     def _start(self, frame: int, boxes: DoubleArray, scores: DoubleArray, joined: NDArray[np.int64]) -> None:
-        """Begin a tentative track for each sure detection that no track and no better one explains."""
+        """Begin a tentative track for each high-score detection without a track and without a better duplicate."""
         taken = joined.tolist()
         sure = set(np.flatnonzero(scores >= self._config.start_score).tolist())
         alone = sorted(sure.difference(taken))

@@ -1,4 +1,4 @@
-"""Media in, frames out: ``open_video`` reads anything FFmpeg knows, ``read_ahead`` decodes beside the network."""
+"""Media in, frames out: ``open_video`` reads anything FFmpeg knows, ``read_ahead`` decodes while the network runs."""
 
 from __future__ import annotations
 

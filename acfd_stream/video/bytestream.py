@@ -1,4 +1,4 @@
-"""Bytes from elsewhere (a network stream, another thread) in the shape of a file that the decoder reads."""
+"""Bytes from a network stream or another thread, as a file that the decoder reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEPT_MARKS = 8192
 
 
 class ByteStream:
-    """A pipe in memory between the one who feeds bytes and the one decoder that reads them.
+    """A pipe in memory between a producer of bytes and one decoder.
 
     Holds at most ``capacity_bytes``; ``feed`` waits while it is full. Every method may be called from any thread.
     It cannot be rewound, so a container whose index stands at its end (MP4 without "fast start") cannot be read.
@@ -39,7 +39,7 @@ class ByteStream:
             return self._waiting_bytes
 
     def feed(self, data: bytes) -> bool:
-        """Put ``data`` behind what was fed before, waiting while there is no room.
+        """Append ``data``; waits while there is no room.
 
         Returns:
             True when all of it was taken; False when nobody will read it: the video was closed, or ``abort`` called.
@@ -85,7 +85,7 @@ class ByteStream:
         return is_over or self._waiting_bytes < self.capacity_bytes
 
     def close(self) -> None:
-        """No more bytes will come: the reader gets what is there, then the end."""
+        """End the stream: the reader gets the remaining bytes, then the end."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -99,7 +99,7 @@ class ByteStream:
             self._changed.notify_all()
 
     def leave(self) -> None:
-        """The reader will not come back: whoever waits in ``feed`` goes on, and gets False."""
+        """Tell that the reader has left: ``feed`` returns False, also where it waits."""
         with self._changed:
             self._is_reader_gone = True
             self._chunks.clear()

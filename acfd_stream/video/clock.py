@@ -1,4 +1,4 @@
-"""The place of each frame in time: what the container says is kept, what it leaves out is filled in."""
+"""The time of each frame: times of the container are kept, missing ones are filled in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LEADING_FRAMES = 16
-"""Frames without a pts that are held at the beginning until one with a pts says where they stand."""
+"""Most frames without a pts at the beginning that are held until a frame with a pts comes."""
 
 
 def fill_pts(items: Iterable[tuple[T, int | None]], step: Fraction, origin: int) -> Iterator[tuple[T, int, bool]]:
@@ -45,10 +45,10 @@ def fill_pts(items: Iterable[tuple[T, int | None]], step: Fraction, origin: int)
 def _before(leading: list[T], first_pts: int, step: Fraction) -> Iterator[tuple[T, int, bool]]:
     if first_pts >= 0 and leading:
         step = min(step, Fraction(first_pts, len(leading)))
-    for place, item in enumerate(leading):
-        yield item, first_pts - round(step * (len(leading) - place)), True
+    for index, item in enumerate(leading):
+        yield item, first_pts - round(step * (len(leading) - index)), True
 
 
 def _counted(items: list[T], origin: int, step: Fraction) -> Iterator[tuple[T, int, bool]]:
-    for place, item in enumerate(items):
-        yield item, origin + round(step * place), True
+    for index, item in enumerate(items):
+        yield item, origin + round(step * index), True

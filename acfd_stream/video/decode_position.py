@@ -1,4 +1,4 @@
-"""A frame that was read, so that a later reader of the same video finds it and goes on behind it."""
+"""The position of a frame that was read, from which a later reader of the same video continues."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from acfd_stream.video.losses import LossWatch
 
 
 class LossCounts(NamedTuple):
-    """What reading has met up to a frame."""
+    """Losses and discontinuities up to a frame."""
 
-    refused: int = 0  # packets at the beginning that the decoder refused
-    damaged: int = 0  # frames that it patched up
-    unshown: int = 0  # other packets that gave no frame
+    refused: int = 0  # packets at the beginning that the decoder rejected
+    damaged: int = 0  # frames that it repaired
+    unshown: int = 0  # other packets without a frame
     resizings: Discontinuities = Discontinuities()
     reversals: Discontinuities = Discontinuities()
     is_rising: bool = True  # every frame is later than the one before it
 
 
-def loss_counts_of(losses: LossWatch, jumps: DiscontinuityWatch) -> LossCounts:
-    """What stands in the books after the last frame."""
-    return LossCounts(losses.refused, losses.damaged, losses.unshown, jumps.resizings, jumps.reversals, jumps.is_rising)
+def loss_counts_of(losses: LossWatch, watch: DiscontinuityWatch) -> LossCounts:
+    """The counts after the last frame."""
+    return LossCounts(losses.refused, losses.damaged, losses.unshown, watch.resizings, watch.reversals, watch.is_rising)
 
 
 @dataclass(frozen=True)
 class DecodePosition:
-    """The last frame that was seen, and what reading had met up to it."""
+    """The last frame that was read, with the losses and discontinuities up to it."""
 
     index: int
     pts: int
     is_pts_filled: bool = False
     loss_counts: LossCounts = field(default=LossCounts())
     is_picture: Callable[[Picture], bool] = field(default=lambda picture: True, compare=False)
-    """Whether a picture is that of the frame."""
+    """Whether a picture is the one of the frame."""
 
     @property
     def is_unique(self) -> bool:
-        """Whether the time of the frame tells it from all before it."""
+        """Whether no earlier frame has the same time."""
         return self.loss_counts.is_rising and not self.is_pts_filled
 
     def values(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class DecodePosition:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], is_picture: Callable[[Picture], bool]) -> DecodePosition:
-        """The place that ``values`` was taken from."""
+        """The position that ``values`` was taken from."""
         refused, damaged, unshown = (int(count) for count in values["lost"])
         resizings, reversals = Discontinuities(*values["resizings"]), Discontinuities(*values["reversals"])
         loss_counts = LossCounts(refused, damaged, unshown, resizings, reversals, bool(values["rising"]))

@@ -1,4 +1,4 @@
-"""A container's video stream becomes decoded frames; the only file that reads with PyAV."""
+"""Decodes the video stream of a container to frames; the only file that reads with PyAV."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.origin import BytesReader, SeekableReader
 
 _log = logging.getLogger(__name__)
-_RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are a container's placeholder, not a rate
-_SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time that a seek lands behind the wanted frame
+_RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are placeholders of a container
+_SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time a seek lands after the wanted frame
 _TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
 _LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
-# No guessing of a frame rate over many frames. 0 µs would mean the usual 5 s, for which FLV reads on for ever.
+# Do not estimate a frame rate over many frames. 0 µs would mean the default 5 s, in which FLV never stops reading.
 _QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
-# Where the container's head says what there is, the first packet of some size will do, and nobody need decode it twice:
-# else the answer to a live stream's first frame waits for two further ones.
+# If the container's header describes the streams, one packet of some size is enough and is not decoded twice.
+# Otherwise the result of a live stream's first frame waits for two further frames.
 _QUICKEST_OPENING = {"probesize": "2048", "skip_frame": "all"}
-_MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; those behind the first four
-# Decoders that have the slices of a frame on several threads, and hold back none for it.
+_MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; the bytes after the first four
+# Decoders that decode the slices of a frame on several threads without delaying frames.
 _MOST_SLICE_THREADS = 4
 _SLICED = ("h264", "hevc", "mpeg2video")
 _READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
@@ -47,9 +47,9 @@ class Decoder:
 
     Args:
         target: URL or ``file:…`` name; a reader for bytes.
-        name: what messages call it.
+        name: its name in messages.
         config: threads and caps.
-        hardware: what decodes instead of the CPU where it can.
+        hardware: decodes instead of the CPU where it can.
 
     Raises:
         MediaError: no container that FFmpeg knows, no video stream in it, or no decoder for that.
@@ -61,11 +61,13 @@ class Decoder:
         self.name = name
         self.error: str | None = None
         self.decoded_by = ""  # "cpu" or "nvdec", known from the first frame on
-        self._seconds = 0.0  # where the last frame began
+        self._seconds = 0.0  # time of the last frame
         self._target, self._config, self._hardware = target, config, hardware
         self._reader = None if isinstance(target, str) else target
         self._container: InputContainer | None = None
-        self.arrived_at = self.taken_at = time.perf_counter()  # of the last packet: was there, came to the decoder
+        self.arrived_at = self.taken_at = (
+            time.perf_counter()
+        )  # of the last packet: arrival, and hand-over to the decoder
         self._work_seconds = 0.0
         self._open()
 
@@ -77,7 +79,7 @@ class Decoder:
             self._set_up()
         except BaseException:
             self.close()
-            self._raise_interrupt()  # it is the cause, whatever FFmpeg made of it
+            self._raise_interrupt()  # it is the cause of FFmpeg's error
             raise
 
     def _set_up(self) -> None:
@@ -87,7 +89,7 @@ class Decoder:
                 f"{self.name}: its frames of {codec.width}×{codec.height} pixels are above the limit of "
                 f"{config.frame_pixels}; raise frame_pixels or scale the video down"
             )
-        # Threads that each take a frame hold back as many frames as there are of them; hardware has no use for any.
+        # Frame threads delay as many frames as there are threads; hardware decoding does not need them.
         is_prompt = config.low_delay or codec.is_hwaccel
         codec.thread_type = "SLICE" if is_prompt else "AUTO"
         codec.thread_count = (config.threads or _slice_threads(codec.name)) if is_prompt else config.threads
@@ -100,14 +102,14 @@ class Decoder:
         self.frame_count = stream.frames or None
         self.duration_seconds = self._duration_seconds()
         self.reformatter = VideoReformatter()
-        is_matroska = "matroska" in stream.container.format.name  # others estimate it, or count frames
+        is_matroska = "matroska" in stream.container.format.name  # other containers estimate it or count frames
         self.losses = LossWatch(stream.frames, self.duration_seconds if is_matroska else None)
 
     def _duration_seconds(self) -> float | None:
         if self._stream.duration is not None:
             return float(self._stream.duration * self.time_base)
         tagged = _TAGGED_DURATION.fullmatch(self._stream.metadata.get("DURATION", ""))
-        if tagged is not None:  # Matroska's: the container's own may be that of longer subtitles
+        if tagged is not None:  # Matroska: the container's own duration may include longer subtitles
             hours, minutes, seconds = tagged.groups()
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         duration = None if self._container is None else self._container.duration
@@ -115,9 +117,9 @@ class Decoder:
 
     @property
     def frame_rate(self) -> Fraction | None:
-        """Average frames a second, where known; of a bare stream the rate that its headers give."""
+        """Average frames per second, if known; for a raw stream the rate in its headers."""
         stream = self._stream
-        # After a short look FFmpeg guesses twice the rate, or the clock's.
+        # After a short analysis FFmpeg guesses twice the rate, or that of the clock.
         guess = stream.codec_context.framerate if self._config.low_delay else stream.guessed_rate
         rates = [stream.average_rate, guess]
         if stream.duration is None and not stream.frames:
@@ -126,24 +128,24 @@ class Decoder:
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Width of a pixel by its height, 1 where the stream does not say."""
+        """Width of a pixel divided by its height; 1 if the stream has none."""
         aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
         return aspect if aspect is not None and aspect > 0 else Fraction(1)
 
     def close(self) -> None:
-        """Give the container and the decoder's threads back; may be called twice."""
+        """Close the container and stop the decoder's threads; may be called twice."""
         container, self._container = self._container, None
         if container is not None:
             container.close()
         if hasattr(self, "_stream"):
-            del self._stream  # the decoder ends with the last name that holds it
+            del self._stream  # the last reference to the decoder
 
     # Reading
 
     def frames(self, start_seconds: float | None) -> Iterator[VideoFrame]:
         """Frames in display order, from the beginning or from a keyframe at or before ``start_seconds``.
 
-        Ends at the first break and sets ``error``. With a start, some frames before it may come.
+        Ends at the first break and sets ``error``. With a start, some frames before it may be included.
         """
         frames = self._decoded()
         first = next(frames, None)
@@ -155,23 +157,23 @@ class Decoder:
         yield from frames
 
     def frames_again(self, seconds: float, first_pts: int) -> Iterator[VideoFrame] | None:
-        """Frames from a keyframe at or before ``seconds``, once it was read from; None if it cannot seek."""
+        """Frames from a keyframe at or before ``seconds``, after earlier reading; None if it cannot seek."""
         sought = self._sought(seconds, first_pts)
         return None if sought is None else chain([sought[0]], sought[1])
 
     def all_again(self) -> Iterator[VideoFrame]:
-        """All frames once more, of a source that can be opened again."""
+        """All frames again, of a source that can be opened again."""
         first, frames = self._reopened()
         return chain([first], frames)
 
     def _is_before(self, frame: VideoFrame, seconds: float) -> bool:
-        """Whether ``frame`` says that it stands at or before ``seconds``."""
+        """Whether the pts of ``frame`` is at or before ``seconds``."""
         return frame.pts is not None and float(frame.pts * self.time_base) <= seconds
 
     def _sought(self, seconds: float, first_pts: int | None) -> tuple[VideoFrame, Iterator[VideoFrame]] | None:
-        """The first frame from which ``seconds`` can be reached, and those behind it.
+        """The first frame from which ``seconds`` can be reached, and the frames after it.
 
-        None for a source that cannot seek, which is read on from where it is.
+        None for a source that cannot seek; it continues from its current position.
         """
         container = self._container
         if container is None or first_pts is None or (self._reader is not None and not self._reader.is_seekable):
@@ -183,7 +185,7 @@ class Decoder:
                 container.seek(target, stream=self._stream)
             except FFmpegError:
                 if attempt == 0:
-                    return None  # nothing has moved
+                    return None  # the position has not changed
                 break
             self.losses.restart()
             found = self._decoded()
@@ -193,7 +195,7 @@ class Decoder:
         return self._reopened()
 
     def _reopened(self) -> tuple[VideoFrame, Iterator[VideoFrame]]:
-        """All frames once more, where seeking got lost."""
+        """All frames again, after failed seeks."""
         self.close()
         if isinstance(self._reader, SeekableReader):
             self._reader.seek(0)
@@ -214,7 +216,7 @@ class Decoder:
             self.break_off("damaged data")
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
-        """Packets with something in them; then None, upon which the decoder gives out what it still holds."""
+        """Packets with data; then None, on which the decoder returns its remaining frames."""
         if self._container is None:
             return
         reason: str | None = None
@@ -243,7 +245,7 @@ class Decoder:
             self.arrived_at = self.taken_at if fed_at is None else min(fed_at, self.taken_at)
 
     def take_work(self) -> float:
-        """Seconds that the decoder has worked since this was last asked."""
+        """Seconds of decoding since the last call."""
         seconds, self._work_seconds = self._work_seconds, 0.0
         return seconds
 
@@ -254,7 +256,7 @@ class Decoder:
         except _READ_ERRORS as error:
             if self.losses.frames:
                 self.break_off(_reason(error))
-            else:  # a recording may begin in the middle: what comes before its first keyframe cannot be decoded
+            else:  # a recording may begin before its first keyframe
                 self.losses.note_refused()
             return
         finally:
@@ -268,7 +270,7 @@ class Decoder:
             yield frame
 
     def _note_hardware(self, frame: VideoFrame) -> None:
-        """Which one decoded, said where it is not the one that was chosen for all videos."""
+        """Record which decoder works, and log it if it is not the chosen one."""
         if self.decoded_by:
             return
         self.decoded_by = "nvdec" if frame.sw_format is not None else "cpu"
@@ -276,11 +278,11 @@ class Decoder:
             _log.warning("%s: decoded on the CPU, for NVDEC does not take its %s", self.name, self.codec)
 
     def break_off(self, reason: str) -> None:
-        """Say that the video is broken here; the first reason stands."""
+        """Mark the video as broken here; the first reason counts."""
         self.error = self.error or f"breaks off after {self._seconds:.3f} s: {reason}"
 
     def _raise_interrupt(self) -> None:
-        """A Ctrl-C that came while the decoder was reading from a Python object."""
+        """Raise a Ctrl-C that came while the decoder was reading from a Python object."""
         if self._reader is not None and self._reader.interrupt is not None:
             raise self._reader.interrupt
 
@@ -288,10 +290,10 @@ class Decoder:
 def _open_container(
     target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None
 ) -> InputContainer:
-    # Only a URL can keep silent for ever: a file answers, and bytes are aborted by the one who feeds them.
+    # Only a URL can block for ever: a file answers, and the producer of bytes can abort them.
     is_remote = isinstance(target, str) and not target.startswith("file:")
     timeout = config.url_timeout_seconds if is_remote else None
-    # Bytes may be anybody's: a playlist in them must not make FFmpeg read files or addresses that it names.
+    # Bytes are untrusted: a playlist in them must not make FFmpeg open files or addresses.
     options = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
     try:
         if config.low_delay:
@@ -309,7 +311,7 @@ def _open_container(
 
 
 def _is_told_by_head(target: str | BytesReader) -> bool:
-    """Whether bytes that come as they are sent are a container that begins with what is in it."""
+    """Whether bytes that arrive over time are a container whose header describes its streams."""
     if isinstance(target, str) or target.is_seekable:
         return False
     first = target.first(8)
@@ -321,7 +323,7 @@ def _slice_threads(codec: str) -> int:
 
 
 def _best_stream(container: InputContainer, name: str) -> VideoStream:
-    """The stream FFmpeg holds for the main one; a cover picture is none."""
+    """The main stream by FFmpeg's choice; cover pictures do not count."""
     moving = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
     if not moving:
         others = sorted({stream.type for stream in container.streams} - {"video"})

@@ -1,4 +1,4 @@
-"""Brings the pictures of a video to the GPU: NVDEC's stay where they are, others go up through pinned memory.
+"""Brings the pictures of a video to the GPU: NVDEC's are there already, others are uploaded by pinned memory.
 
 Copies run on a stream of their own while the network computes on its; ``Picture.ready`` joins the two.
 """
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.plane import VideoPlane
 
-_SLOTS = 4  # copies that may be under way at once; the next one waits for the oldest
-_ALIGNMENT = 256  # bytes; of a plane on the GPU, as cudaMalloc gives them
+_SLOTS = 4  # copies at once; the next one waits for the oldest
+_ALIGNMENT = 256  # bytes, of a plane on the GPU, as from cudaMalloc
 _DEPTHS = {"nv12": 8, "p010le": 10, "p016le": 16}  # what NVDEC writes that PyAV exports; samples in the high bits
 _HOST_TO_DEVICE = 1  # cudaMemcpyHostToDevice
 
 
 @dataclass
 class _Slot:
-    """Pinned memory that one picture passes through."""
+    """Pinned memory for the upload of one picture."""
 
     memory: Any = None  # CuPy's, which frees it
     view: NDArray[np.uint8] | None = None
-    is_free: Any = None  # event behind the last copy out of it
+    is_free: Any = None  # event after the last copy out of it
 
     def at_least(self, size: int, cupy: Any) -> NDArray[np.uint8]:
-        """``size`` bytes that no copy reads any more."""
+        """``size`` bytes, after the last copy out of them has ended."""
         if self.is_free is not None:
             self.is_free.synchronize()
         if self.view is None or self.view.size < size:
@@ -47,7 +47,7 @@ class _Slot:
 
 
 class _Exported:
-    """A plane of FFmpeg's as CuPy takes it: ``Picture.ready`` does the waiting, which PyAV does not know to do."""
+    """A plane of FFmpeg in CuPy's form, without a wait in PyAV: ``Picture.ready`` is waited for instead."""
 
     def __init__(self, plane: VideoPlane) -> None:
         self._plane = plane
@@ -62,7 +62,7 @@ class _Exported:
 
 
 def device_planes() -> DevicePlanes:
-    """What brings the pictures of one video to the GPU.
+    """The uploader of the pictures of one video.
 
     Raises:
         BackendUnavailable: there is no CuPy, or no GPU that it can use.
@@ -75,7 +75,7 @@ def device_planes() -> DevicePlanes:
 
 @cache
 def _copy_stream(cupy: Any) -> Any:
-    """One for all videos: CuPy keeps what is freed by the stream it was taken on, and GPUs have one engine for this."""
+    """The stream of all uploads: CuPy pools freed memory per stream, and a GPU has one engine for uploads."""
     with _translated(cupy):
         return cupy.cuda.Stream(non_blocking=True)
 
@@ -95,16 +95,16 @@ class DevicePlanes:
         self._cupy, self._stream = cupy, stream
         self._slots = [_Slot() for _ in range(_SLOTS)]  # in turn
         self._turn = 0
-        # Copies may be under way when the video is closed: pinned memory must not go before them.
+        # Copies may be running when the video is closed: pinned memory must outlive them.
         weakref.finalize(self, _drain, self._slots).atexit = False
 
     @staticmethod
     def takes(frame: VideoFrame) -> bool:
-        """Whether a decoded frame lies on the GPU in a layout that can stay there."""
+        """Whether a decoded frame is on the GPU in a layout that we can use."""
         return frame.format.name == "cuda" and frame.sw_format is not None and frame.sw_format.name in _DEPTHS
 
     def adopt(self, frame: VideoFrame) -> tuple[tuple[Any, ...], int, Any]:
-        """Planes of a frame that NVDEC decoded, as they lie; their bit depth; and the event behind FFmpeg's copy.
+        """Planes of a frame from NVDEC, without a copy; their bit depth; and the event after FFmpeg's copy.
 
         The planes keep the frame alive. More than 8 bits are shifted into the low bits, which makes a copy.
         """
@@ -114,17 +114,17 @@ class DevicePlanes:
             planes = tuple(cupy.from_dlpack(_Exported(plane)) for plane in frame.planes)
             planes = (planes[0], _whole_chroma(planes[1], frame.height, frame.width, cupy))
             ready = cupy.cuda.Event(disable_timing=True)
-            ready.record(cupy.cuda.Stream.null)  # where FFmpeg copies the frame out of the decoder
+            ready.record(cupy.cuda.Stream.null)  # the stream on which FFmpeg copies the frame out of the decoder
             if 8 < bit_depth < 16:
                 self._stream.wait_event(ready)
                 with self._stream:
                     planes = tuple(plane >> (16 - bit_depth) for plane in planes)
                 ready.record(self._stream)
-                ready.synchronize()  # the frame may go now
+                ready.synchronize()  # the frame may be freed now
         return planes, bit_depth, ready
 
     def upload(self, picture: Picture) -> Picture:
-        """The picture with its planes on the GPU, in one copy that is under way; itself if they are there already."""
+        """The picture with its planes on the GPU, by one queued copy; itself if they are there already."""
         if picture.is_on_device or not picture.planes:
             return picture
         cupy, planes = self._cupy, picture.planes
@@ -135,10 +135,10 @@ class DevicePlanes:
             pinned = slot.at_least(size, cupy)
             for plane, begin in zip(planes, begins, strict=True):
                 np.copyto(_laid(pinned, plane, begin), plane)
-            with self._stream:  # so that the memory comes from this stream's pool, and goes back there
+            with self._stream:  # so that the memory comes from this stream's pool
                 memory = cupy.empty(size, np.uint8)
             cupy.cuda.runtime.memcpyAsync(memory.data.ptr, pinned.ctypes.data, size, _HOST_TO_DEVICE, self._stream.ptr)
-            ready = cupy.cuda.Event(block=True, disable_timing=True)  # whoever waits for it sleeps
+            ready = cupy.cuda.Event(block=True, disable_timing=True)  # waiting threads sleep
             ready.record(self._stream)
             slot.is_free = ready
         return replace(picture, planes=tuple(map(_laid, [memory] * len(planes), planes, begins)), ready=ready)
@@ -151,7 +151,7 @@ def _drain(slots: list[_Slot]) -> None:
 
 
 def _places(planes: tuple[Any, ...]) -> tuple[list[int], int]:
-    """Where each plane begins in one piece of memory, without its row padding; and how long that is."""
+    """The offset of each plane in one piece of memory, without row padding; and the length of all."""
     begins, end = [], 0
     for plane in planes:
         begins.append(end)
@@ -165,7 +165,7 @@ def _laid(memory: Any, plane: Any, begin: int) -> Any:
 
 
 def _whole_chroma(chroma: Any, height: int, width: int, cupy: Any) -> Any:
-    """PyAV leaves out the last row and column of chroma where a size is odd; they lie behind the others."""
+    """A chroma plane with its last row and column, which PyAV omits for odd sizes."""
     shape = ((height + 1) // 2, (width + 1) // 2, 2)
     if chroma.shape == shape:
         return chroma
@@ -174,7 +174,7 @@ def _whole_chroma(chroma: Any, height: int, width: int, cupy: Any) -> Any:
 
 @contextmanager
 def _translated(cupy: Any) -> Iterator[None]:
-    """Give what CuPy raises our name."""
+    """Translate CuPy's errors into RunnerErrors."""
     errors = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, cupy.cuda.memory.OutOfMemoryError)
     try:
         yield

@@ -32,7 +32,7 @@ class DiscontinuityWatch:
         self._seconds = 0.0
 
     def note(self, seconds: float, display_size: tuple[int, int]) -> None:
-        """A frame is given out."""
+        """Compare a frame with the one before it."""
         if self._size is not None:
             if display_size != self._size:
                 old, new = ("×".join(map(str, size[::-1])) for size in (self._size, display_size))
@@ -51,7 +51,7 @@ class DiscontinuityWatch:
         self._size, self._seconds = display_size, seconds
 
     def warnings(self) -> list[str]:
-        """Sentences for the user, after the last frame."""
+        """Warnings for the user, after the last frame."""
         found = []
         if self.resizings.count:
             found.append(f"the picture changes {self.resizings}; boxes are in the pixels of their own frame")

@@ -1,4 +1,4 @@
-"""Boxes, labels and a caption on a picture, in sizes that suit it."""
+"""Draws boxes, labels and a caption on a picture, in sizes that suit it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Image = NDArray[np.uint8]
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _DARK: Color = (16, 16, 16)
 _LIGHT: Color = (250, 250, 250)
-_GOLDEN_RATIO = 0.618034  # steps of it round the colour circle never come close to an earlier one soon
+_GOLDEN_RATIO = 0.618034  # steps of it round the colour circle keep neighbouring colours apart
 
 
 def track_color(track_id: int) -> Color:
-    """RGB of a track: the same for an id always, far from that of its neighbours."""
+    """RGB of a track: always the same for an id, and far from the colours of neighbouring ids."""
     value = 1.0 if track_id % 2 else 0.85
     red, green, blue = colorsys.hsv_to_rgb(track_id * _GOLDEN_RATIO % 1.0, 0.75, value)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -63,7 +63,7 @@ def _draw_box(image: Image, face: Face, corners: tuple[int, int, int, int]) -> N
         for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)), ((x2, y2), (x1, y2)), ((x1, y2), (x1, y1))):
             _draw_dashes(image, start, end, color, max(1, width // 2 + 1))
         return
-    cv2.rectangle(image, (x1, y1), (x2, y2), _DARK, width + 2, cv2.LINE_AA)  # an edge on any ground
+    cv2.rectangle(image, (x1, y1), (x2, y2), _DARK, width + 2, cv2.LINE_AA)  # a dark edge, visible on any background
     cv2.rectangle(image, (x1, y1), (x2, y2), color, width, cv2.LINE_AA)
 
 
@@ -72,8 +72,8 @@ def _draw_dashes(image: Image, start: Sequence[int], end: Sequence[int], color: 
     dashes = max(1, min(200, length // (width * 10)))
     stops = np.linspace(start, end, dashes * 2 + 1).round().astype(int).tolist()
     cv2.line(image, start, end, _DARK, width, cv2.LINE_AA)
-    for place in range(0, dashes * 2, 2):
-        cv2.line(image, stops[place], stops[place + 1], color, width, cv2.LINE_AA)
+    for index in range(0, dashes * 2, 2):
+        cv2.line(image, stops[index], stops[index + 1], color, width, cv2.LINE_AA)
 
 
 def _text_height(image: Image) -> int:
@@ -103,9 +103,9 @@ def _draw_caption(image: Image, result: FrameResult) -> None:
     text = f"shot {result.shot}   {sign}{hours}:{minutes:02d}:{seconds:06.3f}   pts {result.pts}"
     text_width, text_height, font_scale, pad = _measure(image, text)
     strip = image[: text_height + 3 * pad, : text_width + 3 * pad]
-    strip //= 3  # darker, and what is under it can still be made out
-    place = (pad + pad // 2, text_height + pad + pad // 2)
-    cv2.putText(image, text, place, _FONT, font_scale, _LIGHT, 1, cv2.LINE_AA)
+    strip //= 3  # darker, and still transparent
+    origin = (pad + pad // 2, text_height + pad + pad // 2)
+    cv2.putText(image, text, origin, _FONT, font_scale, _LIGHT, 1, cv2.LINE_AA)
 
 
 def _measure(image: Image, text: str) -> tuple[int, int, float, int]:

@@ -1,4 +1,4 @@
-"""Single pictures from elsewhere, pushed one by one, in the shape of a video."""
+"""A video made of single pictures that the caller pushes one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.still import decode_still
 
-_MOST_FAILED = 100  # pictures at the beginning that cannot be decoded; then it is no feed of pictures
+_MOST_FAILED = 100  # undecodable pictures at the beginning before the feed fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Pushed:
 
 
 class FrameFeed:
-    """A pipe in memory between the one who pushes pictures and the one session that reads them as a video.
+    """A pipe in memory between a producer of pictures and one session that reads them as a video.
 
     Holds at most ``capacity_bytes``, and always one picture; ``push`` waits while it is full. Every method may be
     called from any thread.
@@ -66,7 +66,7 @@ class FrameFeed:
             return self._waiting_bytes
 
     def push(self, picture: bytes | NDArray[np.uint8], pts: int) -> bool:
-        """Put a picture behind those that were pushed before, waiting while there is no room.
+        """Append a picture; waits while there is no room.
 
         Args:
             picture: a PNG, JPEG or WebP, or uint8 [H, W, 3] RGB, which is copied. One that cannot be decoded fails
@@ -74,11 +74,11 @@ class FrameFeed:
             pts: when it is shown, in units of the time base.
 
         Returns:
-            True when it was taken; False when nobody will read it: the session was closed, or ``abort`` called.
+            True if it was accepted; False if it will not be read: the session was closed, or ``abort`` called.
 
         Raises:
             MediaError: ``close`` was called before.
-            ShapeError: an array is not as said.
+            ShapeError: an array is not of that kind.
         """
         pushed = _Pushed(_kept(picture), pts, time.perf_counter())
         with self._changed:
@@ -97,24 +97,24 @@ class FrameFeed:
         return is_over or not self._pictures or self._waiting_bytes + size <= self.capacity_bytes
 
     def close(self) -> None:
-        """No more pictures will come: the reader gets what is there, then the end."""
+        """End the feed: the reader gets the remaining pictures, then the end."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
     def abort(self, reason: str = "the feed of pictures was broken off") -> None:
-        """Wake and stop both sides at once; the reader gets ``reason`` as a MediaError, what waits is dropped."""
+        """Stop both sides at once: drops waiting pictures, and the reader gets ``reason`` as a MediaError."""
         with self._changed:
             self._abort_reason = self._abort_reason or reason
-            self._let_go()
+            self._clear()
 
     def leave(self) -> None:
-        """The reader will not come back: whoever waits in ``push`` goes on, and gets False."""
+        """Tell that the reader has left: ``push`` returns False, also where it waits."""
         with self._changed:
             self._is_reader_gone = True
-            self._let_go()
+            self._clear()
 
-    def _let_go(self) -> None:
+    def _clear(self) -> None:
         self._pictures.clear()
         self._waiting_bytes = 0
         self._changed.notify_all()
@@ -140,7 +140,7 @@ class FrameFeed:
 
 
 class FedVideo:
-    """The pictures of a feed as frames, to be read once. The first that can be decoded has been when this exists.
+    """The pictures of a feed as frames, to be read once. Opening it waits for the first picture that can be decoded.
 
     Raises:
         MediaError: the feed ended, or was aborted, before that.
@@ -178,7 +178,7 @@ class FedVideo:
 
     @property
     def loss_counts(self) -> LossCounts:
-        """What reading has met; for a ``DecodePosition``."""
+        """Losses and discontinuities so far, for a ``DecodePosition``."""
         return loss_counts_of(self._losses, self._discontinuities)
 
     def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
@@ -204,7 +204,7 @@ class FedVideo:
         self._feed.leave()
 
     def _read(self) -> Generator[Frame, None, None]:
-        """Frames with index 0; a place among the others is given to them when they are handed out."""
+        """Frames with index 0; the iteration sets their indices."""
         seconds = 0.0
         try:
             while (pushed := self._feed.take()) is not None:

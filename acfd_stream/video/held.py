@@ -1,18 +1,16 @@
-"""Which frames repeat the drawing before them, judged on the planes as the decoder left them.
+"""Finds frames that repeat the drawing before them, on the planes from the decoder.
 
-Animation is drawn on twos and threes: a drawing stays for some frames, and the codec, grain or a fade make each of
-them a little different. Every frame is compared with the one frame of the drawing that was looked at, never with the
-last repeat, so that slow motion cannot creep.
+Animation is drawn on twos and threes: a drawing lasts some frames, which the codec, grain or a fade change slightly.
+Every frame is compared with the detected frame of the drawing, never with the last repeat, so that slow motion adds up.
 
-What is compared is made of block means, about as fine as the network's view: a change that they do not show, no
-detector sees. In each window of 8×8 means the difference is held against what varies there. A codec that sharpens or
-smears a line changes a part of it; a line that moves, a mouth that opens or an eye that shuts replaces what was there,
-however small: one window is enough. A fade changes all means by one gain and one offset, which are found first and
-taken out.
+Block means are compared, about as fine as the network's input: no detector sees a change that they do not show. In each
+window of 8×8 means the difference is related to the variance there. A codec that sharpens or smears a line changes part
+of it. A line that moves, a mouth that opens or an eye that shuts replaces what was there: one window is enough. A fade
+changes all means by one gain and one offset, which are estimated first and removed.
 
-A good codec leaves a hundredth of the variance unexplained, a coarse one as much as slow motion does. How coarse this
-one is shows in the last frames: where some differ much less from their drawings than the others do, those are repeats,
-and what they differ by is noise. Where frames differ alike, nothing is taken for noise.
+A good codec leaves a hundredth of the variance unexplained, a coarse one as much as slow motion does. The last frames
+show the noise of the codec: if some differ much less from their drawings than the others, those are repeats, and their
+differences are noise. If all frames differ alike, none of it counts as noise.
 
 Source: the share of the variance that is not explained, as in the structure term of Wang et al., "Image quality
 assessment: from error visibility to structural similarity", 2004; the threshold between two kinds of frames by Otsu,
@@ -39,13 +37,13 @@ Means = NDArray[np.int16]  # [H, W], 14-bit samples
 Floats = NDArray[np.float64]
 
 LEVEL = 64
-"""14-bit samples a level of 8 bits."""
+"""14-bit samples per 8-bit level."""
 FINEST_SIDE = 1280
-"""Up to this longer side, samples, blocks are 2 a side; beyond twice as many for every doubling."""
+"""Up to this longer side, samples, blocks have 2 samples per side; each doubling doubles them."""
 LEAST_LIMIT, MOST_LIMIT = 0.1, 0.6
-"""A window that leaves more of its variance unexplained shows another drawing; the limit goes by the codec's noise."""
+"""A window with a larger unexplained share shows another drawing; the limit depends on the codec's noise."""
 UNKNOWN_LIMIT = 0.12
-"""The limit while the codec's noise is not known, or nothing tells it from motion."""
+"""The limit while the codec's noise is unknown or cannot be distinguished from motion."""
 OTHER_COLOUR = 1.0
 COLOUR_LIMIT = 0.5
 """The same of colour, which codecs treat alike at every quality."""
@@ -54,25 +52,25 @@ NOISE_TIMES = 3.0
 FLOOR = 12.0
 """Levels of difference, root mean square, beyond which a flat window is another one."""
 FRAMES_KEPT, FRAMES_NEEDED = 24, 6
-"""So many of the last frames tell how coarse the codec is, and from so many on."""
+"""The noise of the codec is estimated from at most so many of the last frames, and at least so many."""
 LEAST_RATIO = 3.0
-"""Repeats must differ so much less from their drawings than other frames do. Steady motion that is slow enough to pass
-every other time comes to 4, for twice as far is four times the share; the limit then lets no faster motion pass."""
+"""Repeats must differ so many times less from their drawings than other frames do. Steady motion that is slow enough
+to pass every other time reaches 4 (twice as far is four times the share); the limit then stops faster motion."""
 SLIGHTEST, UTMOST = 1e-3, 2.0
-"""Shares of the variance count as no less and no more than this; that a cut is quite another picture says nothing."""
+"""Bounds of the shares of the variance in the estimate, so that a cut does not dominate it."""
 FADE_GAINS = (0.6, 1.67)
-"""A drawing that a fade has made this much fainter or stronger is looked at anew."""
+"""A drawing that a fade has made this much fainter or stronger counts as new."""
 FADE_LEVELS = 0.8
 """The typical cell differs by more levels in a fade."""
 FADE_CONTRAST = 4.0
-"""Least standard deviation, levels, of a picture whose gain can be told."""
+"""Least standard deviation, levels, of a picture whose gain can be estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockMeans:
-    """What is kept of the frame that was looked at; nobody writes to it."""
+    """Block means of the frame on which detection ran; read-only."""
 
-    kind: tuple[Any, ...]  # layout of the planes; a frame of another one is another drawing
+    kind: tuple[Any, ...]  # layout of the planes; another layout is another drawing
     means: tuple[Means, ...]  # of each channel
 
     def values(self) -> dict[str, Any]:
@@ -84,20 +82,20 @@ class BlockMeans:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> BlockMeans:
-        """The drawing that ``values`` was taken from.
+        """The block means that ``values`` was taken from.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not such a drawing.
+            KeyError, TypeError, ValueError: ``values`` is not of that kind.
         """
         return cls(tuple(values["kind"]), tuple(_unpack(text, shape) for shape, text in values["means"]))
 
 
 @dataclass(frozen=True, slots=True)
 class HeldState:
-    """All that a detector remembers; nobody writes to it."""
+    """The state of a detector; read-only."""
 
-    drawing: BlockMeans | None = None  # that was looked at last
-    shares: tuple[float, ...] = ()  # of the variance that the last frames left unexplained
+    drawing: BlockMeans | None = None  # of the last detection
+    shares: tuple[float, ...] = ()  # of the variance that each of the last frames left unexplained
 
     def values(self) -> dict[str, Any]:
         """For JSON."""
@@ -105,17 +103,17 @@ class HeldState:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> HeldState:
-        """The memory that ``values`` was taken from.
+        """The state that ``values`` was taken from.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not such a memory.
+            KeyError, TypeError, ValueError: ``values`` is not of that kind.
         """
         drawing = None if values["drawing"] is None else BlockMeans.from_values(values["drawing"])
         return cls(drawing, tuple(float(share) for share in values["shares"]))
 
 
 def block_means_of(picture: Picture) -> BlockMeans:
-    """What is compared of a picture."""
+    """The block means of a picture."""
     size = picture.stored_size
     kind = (picture.pixel_format.value, *size, picture.bit_depth, picture.is_full_range, picture.rotation)
     return BlockMeans(kind, ops.mean_pool(picture, _block(size)))
@@ -139,13 +137,13 @@ def unexplained(drawing: BlockMeans, frame: BlockMeans) -> float:
 
 
 class HeldFrameDetector:
-    """Held drawings of one stream. Set ``memory`` to go on where another detector stood."""
+    """Held frames of one stream. Set ``state`` to continue from another detector."""
 
     def __init__(self) -> None:
         self.state = HeldState()
 
     def push(self, picture: Picture) -> bool:
-        """Take the next frame's picture; whether it repeats the drawing that was looked at last."""
+        """Whether the next frame's picture repeats the drawing of the last detection."""
         frame, (drawing, shares) = block_means_of(picture), (self.state.drawing, self.state.shares)
         share = math.inf if drawing is None else unexplained(drawing, frame)
         is_held = share < limit_for(shares)
@@ -156,7 +154,7 @@ class HeldFrameDetector:
 
 
 def limit_for(shares: Sequence[float]) -> float:
-    """What a repeat leaves unexplained at most, after frames of which these were the shares."""
+    """The largest unexplained share of a repeat, after frames with these shares."""
     if len(shares) < FRAMES_NEEDED:
         return UNKNOWN_LIMIT
     ranked = np.sort(np.log(np.array(shares)))
@@ -171,14 +169,14 @@ def limit_for(shares: Sequence[float]) -> float:
 
 
 class _Change:
-    """How one plane of means became another one, cell by cell."""
+    """The change from one plane of means to another, per cell."""
 
     def __init__(self, before: Means, after: Means) -> None:
         self._sums = ops.cell_moments(before, after)  # int64 [5, H, W]: a, b, aa, ab, bb
         self._counts = _cell_counts(before.shape[0], before.shape[1])
 
     def fade(self) -> tuple[float, float]:
-        """(gain, offset) that take most cells of the one picture to the other; (1, 0) where there is no fade."""
+        """(gain, offset) that map most cells of one picture to the other; (1, 0) if there is no fade."""
         none = (1.0, 0.0)
         differences = self._squares(*none) / self._counts
         if np.median(differences) <= (FADE_LEVELS * LEVEL) ** 2:
@@ -211,7 +209,7 @@ class _Change:
         return np.asarray(np.maximum(sums, 0.0), np.float64)
 
     def _line(self, is_used: NDArray[np.bool_]) -> tuple[float, float] | None:
-        """Gain and offset of least squares over some cells; None where these are too flat to tell."""
+        """Gain and offset of least squares over some cells; None if these are too flat."""
         count = int(self._counts[is_used].sum())
         a, b, aa, ab, _ = map(int, self._sums.reshape(5, -1) @ is_used.ravel().astype(np.int64))  # exact, in any order
         spread = count * aa - a * a
@@ -245,7 +243,7 @@ def _cell_counts(height: int, width: int) -> Floats:
 
 
 def _pack(means: Means) -> str:
-    """Differences along the rows, deflated: a drawing is mostly flat, so runs are all that is worth looking for."""
+    """Differences along the rows, deflated by runs only, because a drawing is mostly flat."""
     steps = np.ascontiguousarray(np.diff(means, axis=1, prepend=np.int16(0)), "<i2")
     deflater = zlib.compressobj(1, strategy=zlib.Z_RLE)
     return base64.b64encode(deflater.compress(steps.tobytes()) + deflater.flush()).decode()

@@ -1,4 +1,4 @@
-"""Waiting for a network so that Ctrl-C is heard: Python looks for signals only between steps of its own."""
+"""Waits for the network so that Ctrl-C works: Python handles signals only between its own instructions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 def interruptible(call: Callable[[], T]) -> T:
-    """What ``call`` returns or raises, out of a thread of its own, while this one waits where signals reach it.
+    """The result or exception of ``call``, run in another thread while this thread can handle signals.
 
-    When a signal raises here, the thread is left behind: it ends with the process, or when the network answers.
+    If a signal raises here, that thread continues until the network answers or the process ends.
     """
     returned: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
 
@@ -21,7 +21,7 @@ def interruptible(call: Callable[[], T]) -> T:
         try:
             result = call()
             returned.put((result, None))
-        except BaseException as error:  # carried to the caller, whatever it is
+        except BaseException as error:  # raised again in the calling thread
             returned.put((None, error))
 
     threading.Thread(target=work, name="acfd-network", daemon=True).start()

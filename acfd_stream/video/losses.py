@@ -1,11 +1,11 @@
-"""What a decoder lost without a word: packets that gave no frame, and frames that the header promised."""
+"""Losses that a decoder does not report: packets without a frame, and missing frames of the header's count."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-_PENDING_PACKETS = 256  # more than any decoder holds back
-_TOLERATED_FRAMES = 2  # headers count a little differently from container to container
+_PENDING_PACKETS = 256  # more than any decoder delays
+_TOLERATED_FRAMES = 2  # containers count slightly differently
 _TOLERATED_SHARE = 0.005
 
 
@@ -23,7 +23,7 @@ class LossWatch:
         self.restart()
 
     def restart(self) -> None:
-        """Forget everything: the container was sought, and frames are counted anew."""
+        """Reset everything after a seek; frames are counted from here."""
         self.packets = 0
         self.frames = 0
         self._pending: OrderedDict[int, int] = OrderedDict()  # pts → number of the packet
@@ -39,14 +39,14 @@ class LossWatch:
         return self.packets - self.frames - len(self._pending)
 
     def resume(self, frames: int, pts: int, *, refused: int, damaged: int, unshown: int) -> None:
-        """Count as if all ``frames`` up to the last one, at ``pts``, had been read, though a seek passed most over."""
+        """Set the counts to those after ``frames`` frames, the last at ``pts``, most of which a seek has skipped."""
         for past in [known for known in self._pending if known <= pts]:
             del self._pending[past]
         self.frames, self.refused, self.damaged = frames, refused, damaged
         self.packets = frames + unshown + len(self._pending) + refused
 
     def note_packet(self, pts: int | None, is_discarded: bool) -> None:
-        """A packet goes into the decoder."""
+        """Count a packet that goes into the decoder."""
         self.packets += 1
         if pts is None or is_discarded:
             return
@@ -56,11 +56,11 @@ class LossWatch:
             self._is_one_to_one = False
 
     def note_refused(self) -> None:
-        """The decoder refuses a packet before its first frame, as at the start of a recording."""
+        """Count a packet that the decoder rejects before its first frame, as at the start of a recording."""
         self.refused += 1
 
     def note_frame(self, pts: int | None, seconds: tuple[float, float], is_damaged: bool, is_interlaced: bool) -> None:
-        """A frame comes out of the decoder; ``seconds`` is where it begins and ends."""
+        """Count a frame from the decoder; ``seconds`` are its begin and end."""
         self.frames += 1
         self.damaged += is_damaged
         self._end_seconds = seconds[1]
@@ -81,7 +81,7 @@ class LossWatch:
         return min(self._pending.values()) > self._last_matched
 
     def warnings(self, is_whole: bool) -> list[str]:
-        """Sentences for the user, after the last frame.
+        """Warnings for the user, after the last frame.
 
         Args:
             is_whole: the video was read from its beginning to its end, so that the header's promise can be judged.

@@ -1,4 +1,4 @@
-"""What decodes a video, settled before its first frame: NVDEC where planes shall lie on a GPU and it works, or the CPU.
+"""Chooses the decoder of a video before its first frame: NVDEC for planes on a GPU if it works, else the CPU.
 
 That NVDEC works is not believed but tried: a clip of two frames, made here, must come back on the GPU.
 """
@@ -26,27 +26,27 @@ _LIBRARIES = {
 _DLPACK_CUDA = 2
 _PRIMARY, _CURRENT = {"primary_ctx": "1"}, {"primary_ctx": "0", "current_ctx": "1"}
 _WAYS = (_PRIMARY, _CURRENT)
-"""Options of FFmpeg: take CUDA's primary context; if it is used with flags that FFmpeg does not like, the thread's."""
-_way: dict[str, str] = {}  # the one that works
-_TRIAL_SIZE = (256, 256)  # no codec's NVDEC asks for more
+"""FFmpeg options to try: CUDA's primary context, or the thread's if FFmpeg rejects the flags of the primary one."""
+_options: dict[str, str] = {}  # the options that work
+_TRIAL_SIZE = (256, 256)  # enough for NVDEC of every codec
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderChoice:
-    """What decodes, and where the planes of its pictures shall lie."""
+    """The decoder and the device of the planes."""
 
     name: str  # "nvdec" or "cpu"
     device: str = "cpu"  # of the planes: "cpu" or "cuda"
-    reason: str = ""  # why it is not NVDEC, where planes shall lie on a GPU
+    reason: str = ""  # why it is not NVDEC, for planes on a GPU
 
     def hardware(self) -> HWAccel | None:
-        """For ``av.open``; None where the CPU decodes. What NVDEC does not know the CPU decodes, frame by frame."""
-        return _hardware(_way) if self.name == "nvdec" else None
+        """For ``av.open``; None if the CPU decodes. The CPU also decodes streams that NVDEC does not support."""
+        return _hardware(_options) if self.name == "nvdec" else None
 
 
 def choose_decoder(wanted: str = "auto", device: str = "cpu") -> DecoderChoice:
-    """What decodes from here on. The first call that looks for NVDEC takes a moment; the answer stays.
+    """The decoder for the following videos. The first trial of NVDEC takes a moment; its result is cached.
 
     Args:
         wanted: "auto", "cpu" or "nvdec", see ``VideoConfig.decoder``.
@@ -72,7 +72,7 @@ def choose_decoder(wanted: str = "auto", device: str = "cpu") -> DecoderChoice:
 
 @cache
 def why_no_nvdec() -> str:
-    """Why NVDEC cannot be used here, in a few words; empty where it can. Found out once, and said once in the log."""
+    """The reason why NVDEC cannot be used here, "" if it can. Tested once and logged once."""
     reason = _missing() or _trial()
     if reason:
         _log.warning("videos are decoded on the CPU, not by NVDEC: %s", reason)
@@ -82,7 +82,7 @@ def why_no_nvdec() -> str:
 
 
 def _missing() -> str:
-    """What of FFmpeg and the driver is not there."""
+    """The missing part of FFmpeg or of the driver, or ""."""
     from av import Codec
     from av.codec.hwaccel import HWDeviceType, hwdevices_available
     from av.video.plane import VideoPlane
@@ -104,12 +104,12 @@ def _missing() -> str:
 
 
 def _trial() -> str:
-    """Why a small clip does not come back from NVDEC by any way into the context; "" where one works: it is kept."""
+    """The reason why NVDEC decodes a small clip with none of the options, or ""; keeps the options that work."""
     reasons = []
     for options in _WAYS:
         reason = _tried(options)
         if not reason:
-            _way.update(options)
+            _options.update(options)
             return ""
         reasons.append(reason)
     return reasons[0]
@@ -145,7 +145,7 @@ def trial_clip() -> bytes:
 
 
 def _hardware(options: dict[str, str]) -> HWAccel:
-    """Decoding on the GPU, frames owned by the hardware: FFmpeg leaves them in the context that CuPy uses, too."""
+    """Decoding on the GPU that leaves frames in the CUDA context that CuPy uses."""
     from av.codec.hwaccel import HWAccel
 
     if options == _CURRENT:

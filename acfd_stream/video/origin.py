@@ -1,4 +1,4 @@
-"""Where a video's bytes come from: paths, URLs, file objects and ByteStreams, checked before the decoder sees them."""
+"""Sources of a video: paths, URLs, file objects and ByteStreams, checked before the decoder opens them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_url(source: object) -> bool:
 
 
 def source_name(source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream) -> str:
-    """What messages and results call ``source``: a path as given, a URL without its secrets; else "<stream>"."""
+    """The name of ``source`` in messages and results: a path as given, a URL without secrets, else "<stream>"."""
     if isinstance(source, str | bytes | os.PathLike):
         given = os.fsdecode(source)
         return without_secrets(given) if is_url(given) else given
@@ -33,8 +33,8 @@ def source_name(source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | Bi
 
 
 def without_secrets(url: str) -> str:
-    """``url`` without user, password, query and fragment, which may hold what only its user should know."""
-    if url.lower().startswith(_FILE_SCHEME):  # in a file's name these signs mean nothing
+    """``url`` without user, password, query and fragment, which may contain secrets."""
+    if url.lower().startswith(_FILE_SCHEME):  # in a file's name these characters have no meaning
         return url
     scheme, separator, rest = url.partition("://")
     address = re.split("[?#]", rest, maxsplit=1)[0]
@@ -43,17 +43,17 @@ def without_secrets(url: str) -> str:
 
 
 def hide_secrets(text: str) -> str:
-    """``text`` with user, password, query and fragment taken out of every URL in it."""
+    """``text`` without the user, password, query and fragment of every URL in it."""
     return _QUERY.sub(r"\1", _USER_INFO.sub("", text))
 
 
 def file_target(path: str) -> str:
-    """``path`` as FFmpeg takes it for a file, and never for a protocol or a pattern."""
+    """``path`` in a form that FFmpeg never reads as a protocol or a pattern."""
     return f"file:{path}"
 
 
 def path_target(path: str) -> str | BytesReader:
-    """``path`` in the form in which the decoder takes it: a file by its name, a pipe or device by its bytes.
+    """``path`` in the form for the decoder: a file by its name, a pipe or device as a reader.
 
     Raises:
         MediaError: there is no file that can be read.
@@ -79,10 +79,10 @@ def path_target(path: str) -> str | BytesReader:
 
 
 class Pipe:
-    """A named pipe or device, to be read once. FFmpeg could open it too, but would hear of no Ctrl-C while it waits."""
+    """A named pipe or device, to be read once. FFmpeg could open it too, but would ignore Ctrl-C while it waits."""
 
     def __init__(self, path: str) -> None:
-        """Wait until somebody writes to it.
+        """Wait until a writer opens it.
 
         Raises:
             OSError: it cannot be opened.
@@ -91,12 +91,12 @@ class Pipe:
         self._files = (os.open(path, os.O_RDONLY | os.O_CLOEXEC), *os.pipe())
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most ``size``; ``b""`` at the end, or when ``leave`` was called meanwhile."""
+        """The next bytes, at most ``size``; ``b""`` at the end or after ``leave``."""
         file, woken, _ = self._files
         return b"" if woken in select.select([file, woken], [], [])[0] else os.read(file, size)
 
     def leave(self) -> None:
-        """Nothing more will be read; wakes a reader that waits."""
+        """Stop reading, and wake a reader that waits."""
         os.write(self._files[2], b".")
 
     def __del__(self) -> None:
@@ -133,7 +133,9 @@ class BytesReader:
         return self._read(size)
 
     def _read(self, size: int) -> bytes:
-        if self.interrupt is not None or self._has_failed:  # FFmpeg reads on, and PyAV prints a second error
+        if (
+            self.interrupt is not None or self._has_failed
+        ):  # FFmpeg continues reading, and PyAV would print a second error
             return b""
         try:
             data = self._source.read(size)
@@ -148,11 +150,11 @@ class BytesReader:
         return data
 
     def fed_at(self, offset: int) -> float | None:
-        """When the first ``offset`` bytes were there, on the clock of ``time.perf_counter``; None: nobody noted it."""
+        """When the first ``offset`` bytes were there, on the clock of ``time.perf_counter``; None: unknown."""
         return self._source.fed_at(offset) if isinstance(self._source, ByteStream) else None
 
     def leave(self) -> None:
-        """No more will be read: who feeds or waits is let go, a file object is left as it is."""
+        """Stop reading: wakes the producer of a ByteStream or pipe; a file object stays open."""
         if isinstance(self._source, ByteStream | Pipe):
             self._source.leave()
 
@@ -168,7 +170,7 @@ class SeekableReader(BytesReader):
         return file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """The offset of the next read."""
         file: BinaryIO = self._source  # type: ignore[assignment]
         return file.tell()
 

@@ -1,4 +1,4 @@
-"""A decoder's frame becomes a Picture: views of its memory where we know the layout, else one conversion."""
+"""Turns a decoder's frame into a Picture: views of its memory if the layout is known, else one conversion."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HD_HEIGHT = 720
 
 
 def pixel_format_name(format: VideoFormat) -> str:
-    """Name of the layout a frame of ``format`` is given out in: its own if we know it, else the nearest we know.
+    """Name of the output layout for a frame of ``format``: its own if it is known, else the nearest known one.
 
     Alpha is dropped, not blended: the colour under a transparent pixel is what the file holds there.
     """
@@ -77,7 +77,7 @@ def to_picture(
 
 
 def _downloaded(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
-    """The frame in host memory, as the GPU holds it."""
+    """The frame in host memory, in the layout on the GPU."""
     if frame.sw_format is None:
         return frame
     return reformatter.reformat(frame, format=frame.sw_format.name, threads=1)
@@ -89,7 +89,7 @@ def _host_picture(frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoR
     stored = frame
     if name != frame.format.name:
         kept_range = _FULL if is_full_range else _LIMITED
-        # One thread: with several, swscale now and then leaves rows at a slice's edge as it found them.
+        # One thread: with several, swscale sometimes leaves rows at a slice's edge unwritten.
         stored = reformatter.reformat(
             frame, format=name, src_color_range=kept_range, dst_color_range=kept_range, threads=1
         )
@@ -100,14 +100,14 @@ def _host_picture(frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoR
         display_size=display_size(frame.height, frame.width, pixel_aspect, rotation),
         bit_depth=stored.format.components[0].bits,
         color_matrix=_color_matrix(frame),
-        # Gray without a word about its range is full, as everywhere in FFmpeg.
+        # Gray without a range is full range, as everywhere in FFmpeg.
         is_full_range=is_full_range or name == "rgb24" or (is_gray and frame.color_range != _LIMITED),
         rotation=rotation,
     )
 
 
 def display_size(height: int, width: int, pixel_aspect: Fraction, rotation: int) -> tuple[int, int]:
-    """(height, width) on the screen of a stored picture: first stretched by ``pixel_aspect``, then turned."""
+    """(height, width) on the screen of a stored picture: first scaled by ``pixel_aspect``, then rotated."""
     stretched = max(1, round(width * pixel_aspect))
     return (stretched, height) if rotation in (90, 270) else (height, stretched)
 
@@ -145,7 +145,7 @@ def _gray_planes(frame: VideoFrame) -> tuple[PlaneArray, ...]:
 def _view(plane: VideoPlane, dtype: type[np.generic], channels: int = 1) -> PlaneArray:
     # The buffer belongs to the plane object, which holds the frame: the view keeps both alive.
     flat: np.ndarray[Any, Any] = np.frombuffer(plane, dtype)  # type: ignore[call-overload]
-    flat.flags.writeable = False  # the decoder still predicts from this memory
+    flat.flags.writeable = False  # the decoder still reads this memory
     rows = flat.reshape(plane.height, -1)[:, : plane.width * channels]
     if plane.line_size < 0:  # stored bottom row first; the buffer begins at its lowest address
         rows = rows[::-1]

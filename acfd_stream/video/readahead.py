@@ -1,4 +1,4 @@
-"""Decoding in a thread of its own, so that it runs while the network does."""
+"""Decodes in a thread of its own while the network runs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from acfd_stream.types import DropReason, Frame, MediaInfo, Picture
 from acfd_stream.video.decode_position import DecodePosition, LossCounts
 from acfd_stream.video.picture import picture_bytes
 
-_JOIN_SECONDS = 1.0  # only a read that does not answer, of a URL or a file object, can keep the thread longer
-_MOST_DROPPED = 4096  # dropped frames that wait to be told; beyond, the source waits whatever the policy
+_JOIN_SECONDS = 1.0  # only a read without an answer, from a URL or a file object, takes longer
+_MOST_DROPPED = 4096  # dropped frames in the queue; beyond, the source waits under every policy
 
 
 class FrameSource(Protocol):
-    """Frames in order, read once on one thread, with a word at the end on how that went."""
+    """Frames in order, read once on one thread, and afterwards the outcome."""
 
     @property
     def info(self) -> MediaInfo:
-        """What is known before the first frame is taken."""
+        """The properties known before the first frame is read."""
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd; final after the iteration."""
+        """Warnings for the user; final after the iteration."""
 
     @property
     def error(self) -> str | None:
-        """What broke the source; final after the iteration."""
+        """The reason why the source broke; final after the iteration."""
 
     @property
     def is_complete(self) -> bool:
@@ -39,16 +39,16 @@ class FrameSource(Protocol):
 
     @property
     def loss_counts(self) -> LossCounts:
-        """What reading has met up to the last frame that was given out."""
+        """Losses and discontinuities up to the last frame of the iteration."""
 
     @property
     def is_at_position(self) -> bool:
-        """Whether the place to go on from was found, if there was one."""
+        """Whether the position to resume from was found, if there is one."""
 
     def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
         """Leave out the frames up to ``position``; before the iteration.
 
-        What gives out only what is wanted, as a feed does, begins with ``next_index``.
+        A feed, which gets only new pictures, begins with ``next_index``.
         """
 
     def __iter__(self) -> Iterator[Frame]: ...
@@ -71,7 +71,7 @@ def read_ahead(video: FrameSource, queue_bytes: int) -> Iterator[Frame]:
     """The frames of ``video``, decoded ahead by a thread while the caller works.
 
     At most ``queue_bytes`` of decoded frames wait, and always one. An exception of the decoder comes to the caller
-    behind the frames before it. Leaving early (``close`` of this generator) closes ``video`` and ends the thread.
+    after the frames before it. Leaving early (``close`` of this generator) closes ``video`` and ends the thread.
     """
     ahead = ReadAhead(video, queue_bytes)
     ahead.start()
@@ -83,12 +83,12 @@ def read_ahead(video: FrameSource, queue_bytes: int) -> Iterator[Frame]:
 
 
 class ReadAhead:
-    """A thread that decodes into a bounded queue, from which one other thread takes. Closed from any thread.
+    """A thread that decodes into a bounded queue, which one other thread reads. Any thread may close it.
 
     Args:
         video: read on the thread, and closed by ``close`` if it was not read to its end.
         queue_bytes: most bytes of decoded frames that wait; one may always wait.
-        policy: what becomes of a frame for which there is no room.
+        policy: what to do with a frame if the queue is full.
         queue_frames: most decoded frames that wait; None: as many as the bytes allow.
         stale_seconds: a frame whose bytes came longer ago is dropped when taken, if a newer one waits behind it.
     """
@@ -104,7 +104,7 @@ class ReadAhead:
         require(queue_bytes >= 1, "queue_bytes", queue_bytes, ">= 1")
         self._video, self._queue_bytes, self._policy = video, queue_bytes, policy
         self._queue_frames, self._stale_seconds = queue_frames, stale_seconds
-        self.drop_reason = DropReason.QUEUE_FULL  # given to what finds no room
+        self.drop_reason = DropReason.QUEUE_FULL  # of a frame that finds the queue full
         self._changed = threading.Condition()
         self._waiting: deque[Decoded] = deque()
         self._waiting_bytes = self._waiting_frames = 0  # of those with pixels
@@ -118,13 +118,13 @@ class ReadAhead:
         return self._waiting_bytes
 
     def start(self) -> None:
-        """Begin to decode, unless ``stop`` came first."""
+        """Start decoding, unless ``stop`` was called before."""
         with self._changed:
             if not self._is_stopped:
                 self._thread.start()
 
     def get(self) -> Decoded | None:
-        """The next frame; None after the last one, and once ``stop`` was called; raises what ended the decoding."""
+        """The next frame; None after the last one, and after ``stop``; raises the exception that ended the decoding."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_finished or self._is_stopped)
             if self._is_stopped:
@@ -136,7 +136,7 @@ class ReadAhead:
             return None
 
     def stop(self) -> None:
-        """Nothing more will be got: frames that wait are let go, and both threads wait no more."""
+        """Drop the waiting frames and wake both threads."""
         with self._changed:
             self._is_stopped = True
             self._waiting.clear()
@@ -157,21 +157,21 @@ class ReadAhead:
             for frame in self._video:
                 if not self._put(Decoded(frame, time.perf_counter(), self._video.loss_counts)):
                     return
-        except BaseException as raised:  # carried to the caller, whatever it is
+        except BaseException as raised:  # raised again in ``get``
             error = raised
         with self._changed:
             self._is_finished, self._error = True, error
             self._changed.notify_all()
 
     def _put(self, decoded: Decoded) -> bool:
-        """Append, as the policy says; False when nobody will take it."""
+        """Append by the policy; False after ``stop``."""
         size = picture_bytes(decoded.frame.picture)
         with self._changed:
             if self._policy is DropPolicy.WAIT:
                 self._changed.wait_for(lambda: self._is_stopped or self._has_room(size))
             elif not self._has_room(size):
                 if self._policy is DropPolicy.DROP_OLDEST:
-                    self._press_out(size)
+                    self._drop_oldest(size)
                 else:
                     decoded, size = _without_pixels(decoded, self.drop_reason), 0
                 self._changed.wait_for(lambda: self._is_stopped or len(self._waiting) < _MOST_DROPPED)
@@ -189,14 +189,14 @@ class ReadAhead:
         is_full = self._queue_frames is not None and self._waiting_frames >= self._queue_frames
         return not is_full and self._waiting_bytes + size <= self._queue_bytes
 
-    def _press_out(self, size: int) -> None:
-        """Drop the frames that have waited longest, until there is room; they keep their places."""
-        for place, decoded in enumerate(self._waiting):
+    def _drop_oldest(self, size: int) -> None:
+        """Drop the oldest frames until there is room; they stay in the queue without pixels."""
+        for index, decoded in enumerate(self._waiting):
             if self._has_room(size):
                 return
             if decoded.drop_reason is None:
                 self._forget(decoded)
-                self._waiting[place] = _without_pixels(decoded, self.drop_reason)
+                self._waiting[index] = _without_pixels(decoded, self.drop_reason)
 
     def _taken(self, decoded: Decoded) -> Decoded:
         self._forget(decoded)

@@ -1,4 +1,4 @@
-"""The overlay: the video as a person sees it, with faces, ids and times drawn on, as an H.264 MP4 with its sound."""
+"""The overlay: the video with faces, ids and times drawn on it, as an H.264 MP4 with its sound."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class OverlayWriter:
         self._is_drawn, self._longest_side = is_drawn, longest_side
         self.path = Path(path)
         self.warnings: list[str] = []
-        self._final = Path(os.path.realpath(path))  # a link stays a link to its file
+        self._final = Path(os.path.realpath(path))  # a link stays a link
         self._part = Path(f"{self._final}{PART_SUFFIX}")
         self._source_path = None if source_path is None else os.fspath(source_path)
         self._sound: Sound | None = None
@@ -87,7 +87,7 @@ class OverlayWriter:
             self._write_sound(self._end)
 
     def close(self, *, is_complete: bool = True) -> None:
-        """Finish the file and give it its name. Without a frame there is no file.
+        """Finish the file and give it its final name. Without a frame there is no file.
 
         Args:
             is_complete: False when the source broke before its end: the file, which can be played, stays ``NAME.part``.
@@ -99,7 +99,7 @@ class OverlayWriter:
             self.abort()
             return
         with self._translated():
-            self._write_sound(self._end + self._frame_seconds)  # the last frame stands as long as the one before it
+            self._write_sound(self._end + self._frame_seconds)  # the last frame lasts as long as the one before it
             self._output.mux(self._stream.encode(None))
             self._finish_sound()
             self._output.close()
@@ -109,7 +109,7 @@ class OverlayWriter:
         self._lock.close()
 
     def abort(self) -> None:
-        """Leave nothing. May be called twice, and after ``close``, whose file stays; never raises."""
+        """Remove the partial file. May be called twice, and after ``close``, whose file stays; never raises."""
         if self._is_closed:
             return
         self._close_sound()
@@ -144,7 +144,7 @@ class OverlayWriter:
         return f"cannot write {self.path}: {_reason(error)}; {advice} another place"
 
     def _start(self, frame: Frame) -> VideoStream:
-        # Without B-frames: MP4 takes its duration from decoding times, which they shift in front of a long frame.
+        # Without B-frames: they shift decoding times, from which MP4 takes its duration.
         quality = {"crf": "20"} if self._longest_side is None else {"crf": "27", "g": "48"}
         stream = self._output.add_stream("libx264", options={"preset": "veryfast", "bf": "0", **quality})
         stream.height, stream.width = self._even_size(frame.picture.display_size)
@@ -160,7 +160,7 @@ class OverlayWriter:
         return stream
 
     def _even_size(self, display_size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the overlay of such pictures: even, and not larger than asked for."""
+        """(height, width) of the overlay of such pictures: even, and within the requested size."""
         most = self._longest_side or max(display_size)
         fit = min(1.0, most / max(display_size))
         height, width = (max(2, int(side * fit) // 2 * 2) for side in display_size)
@@ -170,7 +170,7 @@ class OverlayWriter:
         """The picture of ``frame`` with ``result`` on it, at its time in the overlay."""
         height, width = frame.picture.display_size
         fit = min(self._size[0] / height, self._size[1] / width)
-        # The first frame loses at most a line to evenness; a later one of another shape is fitted in.
+        # Even sizes cost the first frame at most a line; later frames of another shape are fitted in.
         content = (
             self._size
             if self._even_size((height, width)) == self._size
@@ -195,7 +195,7 @@ class OverlayWriter:
         self._end = self._last_pts * self._time_base
         return picture
 
-    # Sound: it may fail without harm to the pictures
+    # Sound: its failure does not affect the pictures
 
     def _start_sound(self) -> None:
         if self._source_path is None:
@@ -252,5 +252,5 @@ def _claimed(part: Path) -> BinaryIO:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the name of the source, which may be a URL with a password."""
+    """The error without the name of the source, which may be a URL with a password."""
     return (error.strerror if isinstance(error, OSError | FFmpegError) else None) or str(error)

@@ -1,4 +1,4 @@
-"""Where a shot ends and the next begins, judged on thumbnails a few frames late.
+"""Finds shot changes on thumbnails, with a delay of a few frames.
 
 Two pictures are of different shots when they differ by more than small motion explains and their
 outlines are arranged anew; either alone happens within a shot (light changes, fast motion).
@@ -37,33 +37,33 @@ from acfd_stream.types import FloatArray, Picture, ShotChange
 
 STATE_FORMAT = 1
 THUMBNAIL_SIZE = (36, 64)
-"""(height, width) of the pictures that are compared, whatever the source's shape."""
+"""(height, width) of the compared thumbnails, for sources of any shape."""
 MOTION_PIXELS = 3
 """Motion up to so many thumbnail pixels, a twentieth of the width, costs nothing."""
 AROUND_FRAMES = 4
-"""Frames before and after a cut from which it must stand out."""
+"""Frames before and after a cut whose changes must be smaller."""
 BLACK_LEVEL = 12
-"""A pixel whose channels are all below shows nothing and is not compared."""
+"""A pixel whose channels are all below is not compared."""
 LEAST_SHARE = 0.02
 """Share of the pixels that must be left to compare."""
 STRONG_DIFFERENCE = 0.25
-"""From here on a cut need stand out only by half as much, and from all but one of the frames around it."""
+"""From here on a cut needs only half the margin, and over all but one of the frames around it."""
 DIM_SHARE = 0.5
 """A picture of less than this share of the usual contrast is fading."""
 DISSOLVE_SPANS = (8, 12, 16, 24, 32)
-"""Frames over which a cross-dissolve is looked for."""
+"""Lengths, frames, at which cross-dissolves are detected."""
 SPREAD_SHARE = 0.4
-"""Median over mean change; a title that appears changes little but its own place."""
+"""Median over mean change; a title that appears changes only its own area."""
 STILL_REARRANGEMENT, MOVING_REARRANGEMENT = 0.45, 0.75
 """Least change of the outlines over a dissolve of scenes at rest, and of scenes that move."""
 STILL_RESIDUE, MOVING_RESIDUE = 0.25, 0.36
-"""What a mixture of the two pictures may leave unexplained, as a share of their difference."""
+"""Largest part of the difference of two pictures that their mixture may leave unexplained."""
 MOVING_SPAN = 24
-"""Least span, frames, over which a dissolve of moving scenes is told from motion."""
+"""Least length, frames, at which a dissolve of moving scenes can be distinguished from motion."""
 LEAST_CHANGE = 6.0
 """Mean change of luma over a dissolve, 8-bit levels."""
 FADE_IN_FRAMES = 24
-"""So long after a blank frame a picture may still grow brighter: no dissolve is looked for."""
+"""Frames after a blank frame in which the picture may still grow brighter: no dissolve is detected."""
 
 Bytes3 = NDArray[np.uint8]  # [36, 64, 3]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -71,7 +71,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A thumbnail and what is compared of it."""
+    """A thumbnail and its compared features."""
 
     pixels: Bytes3
     low: Bytes3  # least and greatest value within MOTION_PIXELS
@@ -91,32 +91,32 @@ class _Step:
 
 
 class ShotDetector:
-    """Shot changes of one stream. Verdicts come ``ShotConfig.lookahead_frames`` frames late."""
+    """Shot changes of one stream. Decisions come ``ShotConfig.lookahead_frames`` frames late."""
 
     def __init__(self, config: ShotConfig | None = None) -> None:
         self._config = config or ShotConfig()
         self._pushed = 0  # frames taken
-        self._decided = 0  # frames with a verdict
+        self._decided = 0  # frames with a decision
         self._views: list[_View] = []  # the last frames taken, the newest last
         self._steps: list[_Step] = []  # of each of them from the one before it
         self._calm_until = 0  # frames before this one belong to a flash
-        self._blank_run = 0  # blank frames just before the next verdict
+        self._blank_run = 0  # blank frames just before the next decision
         self._before_blank: _View | None = None
         self._usual_deviation = 0.0
-        self._shot_start = 0  # a dissolve is looked for from here
+        self._shot_start = 0  # dissolves are detected from here on
         self._dissolve_at = -1
 
     def push(self, picture: Picture) -> list[ShotChange | None]:
-        """Take the next frame's picture; the verdicts that are reached now, in frame order."""
+        """Take the next frame's picture; returns the new decisions in frame order."""
         self._take(_view(ops.thumbnail(picture, THUMBNAIL_SIZE)))
         return self._decide(self._pushed - self._config.lookahead_frames)
 
     def flush(self) -> list[ShotChange | None]:
-        """The verdicts that were still awaited, in frame order; no frame follows."""
+        """The remaining decisions in frame order; no frame follows."""
         return self._decide(self._pushed)
 
     def state(self) -> dict[str, Any]:
-        """Everything that later verdicts depend on, ready for ``json.dumps`` (some 0.4 MB)."""
+        """Everything that later decisions depend on, for ``json.dumps`` (about 0.4 MB)."""
         before_blank = self._before_blank
         return {
             "format": STATE_FORMAT,
@@ -128,7 +128,7 @@ class ShotDetector:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``, taken from a detector with the same config.
+        """Continue from ``state`` of a detector with the same config.
 
         Raises:
             ConfigError: the state is of another format or another config.
@@ -183,7 +183,7 @@ class ShotDetector:
         return ShotChange.FADE if self._is_dim(view) and self._is_dim(self._view_of(frame - 1)) else ShotChange.CUT
 
     def _after_blank(self, frame: int) -> ShotChange | None:
-        """The verdict on the first picture after blank frames."""
+        """The decision on the first picture after blank frames."""
         before, run = self._before_blank, self._blank_run
         self._before_blank, self._blank_run = None, 0
         self._shot_start = frame + FADE_IN_FRAMES
@@ -198,7 +198,7 @@ class ShotDetector:
         return ShotChange.FADE if is_fading_in or self._is_dim(before) else ShotChange.CUT
 
     def _stands_out(self, frame: int) -> bool:
-        """Whether the step to ``frame`` is that of a cut, flashes aside."""
+        """Whether the step to ``frame`` is a cut, if flashes are ignored."""
         step, config = self._step_of(frame), self._config
         if step.difference < config.least_difference or step.rearrangement < config.least_rearrangement:
             return False
@@ -214,7 +214,7 @@ class ShotDetector:
         return not around or step.difference >= config.outstanding * around[-1]
 
     def _is_flash(self, frame: int) -> bool:
-        """Whether the picture before ``frame`` comes back; if so, the frames up to then are calm."""
+        """Whether the picture before ``frame`` returns; if so, there is no cut up to then."""
         before = self._view_of(frame - 1)
         for offset, view in enumerate(self._ahead(frame)[1:], 1):
             if not self._is_blank(view) and not self._is_other(before, view):
@@ -295,13 +295,13 @@ def _outlines(luma: FloatArray) -> FloatArray:
 
 
 def _blur(values: FloatArray) -> FloatArray:
-    """Means of 3×3 places, [H - 2, W - 2]."""
+    """Means of 3×3 values, [H - 2, W - 2]."""
     rows = values[:-2] + values[1:-1] + values[2:]
     return np.asarray((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9.0))
 
 
 def _step(first: _View, second: _View) -> _Step:
-    """How far either picture lies outside what small motion makes of the other one."""
+    """How far each picture is outside the range that small motion of the other one allows."""
     rearrangement = 1.0 - float(first.outlines @ second.outlines)
     is_compared = first.is_shown & second.is_shown
     count = int(np.count_nonzero(is_compared))
@@ -335,7 +335,7 @@ def _is_dissolve(views: list[_View]) -> bool:
     residue, shares = _mixture([views[i].luma - first.luma for i in (span // 4, span // 2, span - span // 4)], change)
     if not is_at_rest:
         is_even = all(abs(share - due) < 0.2 for share, due in zip(shares, (0.25, 0.5, 0.75), strict=True))
-        # What motion explains of the change, as a turn of the camera does, leaves less room for doubt.
+        # If motion explains a part of the change, such as a camera turn, the limit is lower.
         allowed = min(MOVING_RESIDUE, 0.1 + _step(first, last).difference)
         return span >= MOVING_SPAN and is_even and residue < allowed
     is_rising = all(b >= a - 0.05 for a, b in pairwise([0.0, *shares, 1.0]))

@@ -1,4 +1,4 @@
-"""Pictures of one frame as a JPEG: with its faces drawn on, for a page; or one face cut out of it."""
+"""JPEGs of one frame: with its faces drawn on it for a page, or of one face."""
 
 from __future__ import annotations
 

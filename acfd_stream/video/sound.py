@@ -1,4 +1,4 @@
-"""The sound of the source on its way into an overlay: packets as they are where MP4 can hold them, else AAC."""
+"""Copies the sound of the source into an overlay: packets unchanged if MP4 can hold them, else as AAC."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class NoSoundError(Exception):
 
 
 class Sound:
-    """The main sound stream of a file, to be written beside pictures of the same file.
+    """The main sound stream of a file, written together with pictures of the same file.
 
     Args:
-        path: file or URL that was made sure to exist by the one who reads the pictures.
+        path: file or URL, which the reader of the pictures has checked.
 
     Raises:
         NoSoundError: the source has none.
-        One of ``SOUND_ERRORS``: it has some that cannot be read.
+        One of ``SOUND_ERRORS``: its sound cannot be read.
     """
 
     def __init__(self, path: str) -> None:
@@ -82,7 +82,7 @@ class Sound:
         return self._source.time_base or Fraction(1, 90_000)
 
     def write_until(self, seconds: Fraction) -> None:
-        """Write what sounds before ``seconds`` of the output."""
+        """Write the sound before ``seconds`` of the output."""
         while (piece := self._waiting or self._next_piece()) is not None:
             self._waiting = None
             if piece[0] >= seconds:
@@ -97,14 +97,14 @@ class Sound:
                 return interruptible(lambda: next(self._pieces, None))
             return next(self._pieces, None)
         except SOUND_ERRORS:
-            return None  # the sound ends where the source breaks
+            return None  # the sound ends at a break of the source
 
     def close(self) -> None:
-        """Give the container back."""
+        """Close the container."""
         self._container.close()
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Write the packets that the encoder still holds."""
         if self._encodes:
             self._output.mux(self._target.encode(None))
 
@@ -123,7 +123,7 @@ class Sound:
     def _timed(
         self, pieces: Iterator[Packet[AudioStream]] | Iterator[AudioFrame]
     ) -> Iterator[tuple[Fraction, Packet[AudioStream] | AudioFrame]]:
-        """Each piece with its second of the output, and with its pts counted from there."""
+        """Each piece with its time in the output, seconds, and its pts shifted to the output."""
         for piece in pieces:
             if piece.pts is None:
                 continue
@@ -139,7 +139,7 @@ class Sound:
             self._output.mux(self._target.encode(piece))
             return
         if piece.dts is None or (self._last_dts is not None and piece.dts <= self._last_dts):
-            return  # MP4 has no place for a packet that goes back in time
+            return  # MP4 cannot store a packet that goes back in time
         self._last_dts = piece.dts
         piece.stream = self._target
         self._output.mux(piece)

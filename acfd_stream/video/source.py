@@ -1,4 +1,4 @@
-"""From a file, a URL or bytes to Frames: the first stage of the flow."""
+"""Reads Frames from a file, a URL or bytes: the first stage of the pipeline."""
 
 from __future__ import annotations
 
@@ -33,23 +33,25 @@ __all__ = ["Source", "VideoSource", "open_video", "read_ahead"]
 
 Source: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream"
 
-_FALLBACK_RATE = Fraction(25)  # frames a second where neither container nor codec say
-_Timed: TypeAlias = "Iterator[tuple[VideoFrame, int, bool]]"  # a decoder's frame, its pts, whether that is filled in
-_BUSY_SECONDS = 2.0  # how long close() waits for a thread that is inside a read that does not answer
+_FALLBACK_RATE = Fraction(25)  # frames per second if container and codec have no rate
+_Timed: TypeAlias = (
+    "Iterator[tuple[VideoFrame, int, bool]]"  # a decoder's frame, its pts, whether the pts was filled in
+)
+_BUSY_SECONDS = 2.0  # how long close() waits for a thread in a read without an answer
 
 
 def open_video(source: Source, config: VideoConfig | None = None, device: str = "cpu") -> VideoSource:
-    """A video of which the first frame of the asked range has been decoded.
+    """A video; the first frame of the requested range is decoded.
 
     Args:
         source: a path, a URL (``http://…``, ``file:…``), a binary file object, or a ByteStream. A file object stays
             open and the caller's; of a ByteStream this waits for as many bytes as the first frame takes.
         config: range, threads and caps, and what decodes.
-        device: where the planes of its pictures shall lie: "cpu", or "cuda" for a network that reads them there.
+        device: the device for the planes of its pictures: "cpu", or "cuda" for a network on a GPU.
 
     Raises:
-        MediaError: nothing can be decoded: no such file, no video in it, no frame in the asked range.
-        BackendUnavailable: the decoder was asked for by name and cannot be used, or planes cannot lie on ``device``.
+        MediaError: nothing can be decoded: no such file, no video in it, no frame in the requested range.
+        BackendUnavailable: the decoder was requested by name and cannot be used, or ``device`` cannot hold planes.
     """
     config = config or VideoConfig()
     choice = choose_decoder(config.decoder, device)
@@ -93,7 +95,7 @@ class VideoSource:
         self._config, self._planes = config, planes
         self._turn = threading.Lock()
         self._is_cancelled = self._is_drained = False
-        self._before: float | None = None  # times of the frames next to the asked range, seconds
+        self._before: float | None = None  # times of the frames next to the requested range, seconds
         self._behind: float | None = None
         self._position: DecodePosition | None = None
         self.is_at_position = True
@@ -115,7 +117,7 @@ class VideoSource:
 
     @property
     def loss_counts(self) -> LossCounts:
-        """What reading has met up to the last frame that was given out; for a ``DecodePosition``."""
+        """Losses and discontinuities up to the last frame of the iteration, for a ``DecodePosition``."""
         return loss_counts_of(self._decoder.losses, self._discontinuities)
 
     def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
@@ -154,12 +156,12 @@ class VideoSource:
         self.close()
 
     def close(self) -> None:
-        """Stop reading and give the container back; may be called twice, and from another thread."""
+        """Stop reading and close the container; may be called twice, and from another thread."""
         patience = 0.0 if self._is_cancelled else _BUSY_SECONDS
         self._is_cancelled = True
         if self._reader is not None:
             self._reader.leave()
-        # A thread inside a read that never answers keeps its turn, and gives the container back when it returns.
+        # A thread in a read without an answer keeps the lock, and closes the container when the read returns.
         if self._turn.acquire(timeout=patience):
             try:
                 self._release()
@@ -181,7 +183,7 @@ class VideoSource:
         return to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter, self._planes)
 
     def _read(self, timed: _Timed, index: int) -> Generator[Frame, None, None]:
-        """Frames of the asked range, counted from ``index``; notes how the reading ended."""
+        """Frames of the requested range, counted from ``index``; records how the reading ended."""
         config, time_base = self._config, self._decoder.time_base
         is_whole = config.start_seconds is None
         for frame, pts, is_filled in timed:
@@ -209,7 +211,7 @@ class VideoSource:
         self.warnings += self._discontinuities.warnings()
 
     def _find(self, position: DecodePosition) -> None:
-        """Go to the frame behind ``position``."""
+        """Go to the frame after ``position``."""
         self._position = None
         first = self._next
         if position.is_unique and position.index > 0 and first is not None and not first.is_pts_filled:
@@ -227,7 +229,7 @@ class VideoSource:
         self._count_up_to(position)
 
     def _passed(self, timed: _Timed, position: DecodePosition) -> bool:
-        """Whether ``timed`` now stands behind ``position``; the books are then as they were there."""
+        """Whether ``timed`` was read up to ``position``; if so, the counts are set to those of the position."""
         for frame, pts, is_filled in timed:
             if pts < position.pts and not self._is_cancelled:
                 continue

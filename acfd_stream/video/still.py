@@ -1,4 +1,4 @@
-"""An encoded picture becomes RGB: PNG, JPEG or WebP, its size known before a pixel is decoded."""
+"""Decodes a PNG, JPEG or WebP to RGB; its size is checked before a pixel is decoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the headers that g
 
 
 def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
-    """The picture in ``data``, turned as its EXIF says: uint8 [H, W, 3] RGB.
+    """The picture in ``data``, rotated by its EXIF: uint8 [H, W, 3] RGB.
 
     Raises:
         MediaError: it is no PNG, JPEG or WebP, damaged, or of more than ``most_pixels``.
@@ -36,7 +36,7 @@ def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
 
 
 def still_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) as the header of a PNG, JPEG or WebP says; None where there is no such header."""
+    """(height, width) from the header of a PNG, JPEG or WebP; None if there is none."""
     try:
         if data.startswith(_PNG):
             width, height = struct.unpack_from(">II", data, 16)
@@ -52,18 +52,18 @@ def still_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    place = 2
-    while data[place] == 0xFF:
-        marker = data[place + 1]
+    offset = 2
+    while data[offset] == 0xFF:
+        marker = data[offset + 1]
         if marker == 0xFF:  # padding
-            place += 1
+            offset += 1
         elif marker in _JPEG_WITHOUT_LENGTH:
-            place += 2
+            offset += 2
         elif marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, place + 5)
+            height, width = struct.unpack_from(">HH", data, offset + 5)
             return height, width
         else:
-            place += 2 + struct.unpack_from(">H", data, place + 2)[0]
+            offset += 2 + struct.unpack_from(">H", data, offset + 2)[0]
     return None
 
 

@@ -120,7 +120,7 @@ def test_the_way_into_the_context_that_works_is_kept(
     monkeypatch: pytest.MonkeyPatch, works: int, way: dict[str, str]
 ) -> None:
     tried: list[dict[str, str]] = []
-    monkeypatch.setattr(nvdec, "_way", {})
+    monkeypatch.setattr(nvdec, "_options", {})
     monkeypatch.setattr(nvdec, "_missing", lambda: "")
     monkeypatch.setattr(nvdec, "_tried", lambda options: (tried.append(options), "" if len(tried) > works else "no")[1])
     choice = choose_decoder("auto", "cuda")
