@@ -19,7 +19,7 @@ from acfd_stream.service.access.token_file import PREFIX
 from acfd_stream.service.settings import LogConfig
 from acfd_stream.video.origin import hide_secrets
 
-_SECRETS = (
+_TOKENS = (
     (re.compile(r"(?i)\b(bearer\s+)\S+"), r"\1…"),
     (re.compile(rf"\b{PREFIX}[A-Za-z0-9_-]{{16,}}"), f"{PREFIX}…"),
 )
@@ -66,7 +66,7 @@ class _Lines(logging.Formatter):
         media = getattr(record, "media", None)
         if media and not self._shows_media:
             text = text.replace(str(media), "<media>")
-        for pattern, instead in _SECRETS:
+        for pattern, instead in _TOKENS:
             text = pattern.sub(instead, text)
         return hide_secrets(text)
 

@@ -219,7 +219,7 @@ class Server:
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
         context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, self._seal)
-        host = StreamHost(context, self._access.look)
+        host = StreamHost(context, self._access.withdraw_invalid)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity)

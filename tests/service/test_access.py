@@ -102,7 +102,7 @@ def test_a_token_has_so_many_streams_and_a_cancelled_one_frees_its_place(place: 
     held = Held()
     with Client(place.address, token=token) as client, client.track(held) as first:
         assert first.start.stream_id == "s"
-        with pytest.raises(Refused, match="token studio may have 1 streams at once") as caught:
+        with pytest.raises(Refused, match="token studio already has its maximum of 1 streams") as caught:
             list(client.track([b""]))
         assert caught.value.retry_seconds == 5.0
         first.close()

@@ -37,7 +37,7 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
     add_token(path, "studio")
     before = path.read_text()
-    with pytest.raises(ConfigError, match="has a token studio already"):
+    with pytest.raises(ConfigError, match="already has a token studio"):
         add_token(path, "studio")
     assert path.read_text() == before
 
@@ -93,7 +93,7 @@ def test_a_file_that_turns_bad_leaves_the_old_grants_in_use(tmp_path: Path) -> N
 def test_a_file_that_changes_is_read_again_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tokens.toml"
     token = add_token(path, "studio")
-    monkeypatch.setattr("acfd_stream.service.access.file_watch.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("acfd_stream.service.access.file_watch.CHECK_SECONDS", 0.0)
     tokens = TokenFile(path)
     assert tokens.find(token) is not None
     path.write_text("")

@@ -61,7 +61,7 @@ def ended(call: Any) -> tuple[grpc.StatusCode, str, str]:
 
 
 def test_the_looks_are_often_enough() -> None:
-    assert host._WATCH_SECONDS + file_watch.LOOK_SECONDS < 1.0
+    assert host._WATCH_SECONDS + file_watch.CHECK_SECONDS < 1.0
 
 
 @pytest.mark.parametrize("is_hung_up", [True, False], ids=["SIGHUP", "file"])
@@ -86,7 +86,7 @@ def test_its_streams_end_at_once_whatever_they_wait_for(
             server.reload()
         assert ended(call) == (
             grpc.StatusCode.UNAUTHENTICATED,
-            "token studio was taken away; ask for a new one",
+            "token studio was revoked; ask for a new one",
             "TOKEN_REVOKED",
         )
         assert time.monotonic() - begin < SECONDS
@@ -152,7 +152,7 @@ def test_a_file_that_turns_bad_ends_nobody(tmp_path: Path) -> None:
         assert stream.start.stream_id == "s"
         path.write_text("[[token")
         access.reload()
-        access.look()
+        access.withdraw_invalid()
         held.let_go()
         assert list(stream) == []
         assert stream.end is not None
@@ -171,7 +171,7 @@ def test_readers_of_a_job_s_results_go_and_the_job_stays(tmp_path: Path) -> None
         text = path.read_text()
         path.write_text("")
         service.access.reload()
-        service.access.look()
+        service.access.withdraw_invalid()
         assert ended(call)[::2] == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED")
         assert seen == sorted(seen)
         path.write_text(text)
@@ -199,14 +199,14 @@ class Flood(EchoServicer):
 
 
 def test_who_reads_nothing_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(permits, "CUT_SECONDS", 0.0)
+    monkeypatch.setattr(permits, "GRACE_SECONDS", 0.0)
     path, flood = tmp_path / "tokens.toml", Flood()
     token = add_token(path, "studio")
     access = AccessInterceptor(AccessConfig(tokens=path))
     with small_server([access], flood) as address, grpc.insecure_channel(address) as channel:
         call = face_track_pb2_grpc.FaceTrackServiceStub(channel).Track(iter([]), metadata=shown(token))
         assert flood.sent.get(timeout=PATIENCE)
-        access.look()
+        access.withdraw_invalid()
         assert not flood.is_over.is_set()
         path.write_text("")
         access.reload()
@@ -215,5 +215,5 @@ def test_who_reads_nothing_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def pressed(access: AccessInterceptor, is_over: threading.Event) -> bool:
-    access.look()
+    access.withdraw_invalid()
     return is_over.is_set()

@@ -21,7 +21,7 @@ OLD, NEW = "old secret of 24 bytes..", "new secret of 24 bytes.."
 
 @pytest.fixture(autouse=True)
 def looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(file_watch, "CHECK_SECONDS", 0.0)
 
 
 def signed(path: Path, *secrets: str) -> TokenSigner:

@@ -64,7 +64,7 @@ def test_with_client_authorities_only_their_clients_are_let_in(authority: Author
 def test_a_new_certificate_is_taken_while_the_server_runs(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("acfd_stream.service.access.file_watch.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("acfd_stream.service.access.file_watch.CHECK_SECONDS", 0.0)
     pair = authority.pair("server")
     other = Authority(tmp_path, "other")
     with small_server(credentials=server_credentials(TlsConfig(pair.certificate, pair.key))) as address:

@@ -1,1 +1,29 @@
-"""Who may call: tokens, permits, quotas, certificates, and signed resume tokens."""
+"""Access control: who may call, what they may do and read, and how a stream proves where it was.
+
+| module | content |
+|---|---|
+| ``interceptor`` | checks the token of each call; refuses calls and streams that are not allowed |
+| ``token_file`` | the token file: grants with name, hash, expiry, number of streams and rights |
+| ``permits`` | the permit of the current call, and its end when the token is withdrawn |
+| ``quotas`` | counts the running streams of each token |
+| ``tls`` | server certificates |
+| ``sources`` | which files and URLs TrackUri and jobs may read |
+| ``token_signer``, ``resume_token`` | the key of resume tokens, and their binary format |
+| ``file_watch`` | whether a file has changed since it was last read |
+
+The interceptor decides before a byte of the request is read. Without a token file every call is allowed and has no
+name. With one, the metadata ``authorization: Bearer TOKEN`` names a grant. The call then runs with a ``Permit``:
+``caller_name()`` is the name of the grant, by which streams and jobs know their owner, and ``current_permit()`` tells a
+stream when to end. Several times a second ``AccessInterceptor.withdraw_invalid`` compares the running permits with the
+token file; a permit whose grant is gone or has expired ends its stream with a status.
+
+Token file, certificates and resume key are read again when they change. A file that became invalid is not used: the
+previous content stays in use, and the log has an error.
+
+A resume token contains the state of a stream. With a key it is signed, and only servers with the same key accept it.
+Without one it has a checksum, which detects corruption but not forgery. A client that forges a token changes only its
+own stream.
+
+This package may import ``settings``, ``handlers`` and ``status`` of the service, ``wire`` (PEM files) and
+``video.origin`` (whether a source is a URL). It knows neither streams nor jobs.
+"""

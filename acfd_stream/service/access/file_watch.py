@@ -1,4 +1,4 @@
-"""Whether files have changed since they were read: tokens and certificates are exchanged while the service runs."""
+"""Whether files have changed since they were read; tokens and certificates change while the service runs."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-LOOK_SECONDS = 0.5
-"""Files are looked at so often at the most, however often one asks."""
+CHECK_SECONDS = 0.5
+"""Minimum time between two checks of the files."""
 _Stamp = tuple[int, int, int] | None
 
 
 class FileWatch:
-    """What tells ``paths`` from what they were; begun before they are read. May be used from several threads."""
+    """Compares ``paths`` with their last known state; created before they are read. Safe for several threads."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
         self._lock = threading.Lock()
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         self._seen = self._now()
 
     def note(self) -> None:
-        """The files are about to be read, though nobody asked whether they have changed."""
+        """Take the current state as known: the files are about to be read."""
         with self._lock:
             self._seen = self._now()
 
     def have_changed(self) -> bool:
-        """Whether a file is another one than at the look before; False where that was only just now."""
+        """Whether a file has changed since the last check; False within ``CHECK_SECONDS`` of it."""
         with self._lock:
             now = time.monotonic()
-            if now - self._looked_at < LOOK_SECONDS:
+            if now - self._checked_at < CHECK_SECONDS:
                 return False
-            self._looked_at = now
+            self._checked_at = now
             before, self._seen = self._seen, self._now()
             return self._seen != before
 

@@ -1,8 +1,4 @@
-"""Who may call: an interceptor that knows tokens, rights and quotas, in front of every method.
-
-It decides when a call comes, before a byte of its request is read. The name of the caller is then known to whatever
-runs for the call (``caller_name``), and a stream hears when its token is good no more (``current_permit``).
-"""
+"""An interceptor that checks token, rights and quota of every call before its request is read."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from acfd_stream.service.settings import AccessConfig
 from acfd_stream.service.status import StatusError, abort
 
 QUOTA_RETRY_SECONDS = 5.0
-"""When a caller whose streams are all in use may ask again."""
+"""Retry delay of a call over the quota of its token."""
 _TRACK_SERVICE, _JOB_SERVICE = "/acfd_stream.v1.FaceTrackService/", "/acfd_stream.v1.JobService/"
 RIGHT_OF_METHOD = {
     f"{_TRACK_SERVICE}Track": "track",
@@ -29,25 +25,25 @@ RIGHT_OF_METHOD = {
     f"{_TRACK_SERVICE}GetStreamStats": "stats",
 }
 STREAM_METHODS = (f"{_TRACK_SERVICE}Track", f"{_TRACK_SERVICE}TrackUri")
-"""What counts against a token's quota of streams."""
+"""Methods that count against the quota of a token."""
 
 
 class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Refuses calls without a good token, and streams above a token's quota.
+    """Refuses calls without a valid token, and streams over the quota of a token.
 
-    UNAUTHENTICATED without a token, with an unknown or an expired one; PERMISSION_DENIED where the token does not
-    give the right; RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo where its streams are all in use.
+    UNAUTHENTICATED: no token, an unknown or an expired one. PERMISSION_DENIED: the token lacks the right.
+    RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo: all streams of the token are in use.
     """
 
     def __init__(self, config: AccessConfig, on_rejection: Callable[[str], None] = lambda reason: None) -> None:
         """Read the token file.
 
         Args:
-            config: where tokens are.
-            on_rejection: told "unauthenticated", "permission" or "quota" at each refusal.
+            config: has the path of the token file.
+            on_rejection: called with "unauthenticated", "permission" or "quota" for each refusal.
 
         Raises:
-            ConfigError: the token file is bad.
+            ConfigError: the token file is invalid.
         """
         self._tokens = None if config.tokens is None else TokenFile(config.tokens)
         self._quotas = StreamQuotas()
@@ -61,11 +57,10 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         if self._tokens is not None:
             self._tokens.reload()
 
-    def look(self) -> None:
-        """End the streams of tokens that are gone, expired or without the right by now; called often, never raises.
+    def withdraw_invalid(self) -> None:
+        """End the streams of tokens that were removed, expired or lost the right; called often, never raises.
 
-        They end with UNAUTHENTICATED or PERMISSION_DENIED behind what is on its way to the client, and without a word
-        where the client does not read.
+        Results that are already queued are sent first. A stream whose client does not read is cancelled.
         """
         running = self._permits.running()
         if self._tokens is None or not running:
@@ -75,10 +70,10 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             error = _withdrawal(permit, grants)
             if error is not None:
                 permit.withdraw(error)
-            permit.press()
+            permit.cancel_if_overdue()
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The method's handler, or one that refuses."""
+        """The handler of the method, or one that refuses the call."""
         method: str = handler_call_details.method
         if self._tokens is None or method.startswith(self._open_prefixes):
             return continuation(handler_call_details)
@@ -106,7 +101,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         grant = self._tokens.find(token.strip()) if self._tokens is not None else None
         if grant is None:
             raise self._refusal("TOKEN_UNKNOWN", "the token is not known here")
-        error = _fault_of(grant, method)
+        error = _refusal_of(grant, method)
         if error is not None:
             self._on_rejection("permission" if error.reason == "RIGHT_MISSING" else "unauthenticated")
             raise error
@@ -117,14 +112,14 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         return StatusError(grpc.StatusCode.UNAUTHENTICATED, reason, message)
 
     def _watched(self, handler: Any, permit: Permit) -> Any:
-        """The handler of a stream that ends when its permit does."""
+        """The handler of a stream, which ends with its permit."""
 
         def watched(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             def run(request: Any, context: Any) -> Any:
                 permit.cancel = context.cancel
-                self._permits.enter(permit)
-                if not context.add_callback(lambda: self._permits.leave(permit)):
-                    self._permits.leave(permit)  # the call was over before it began
+                self._permits.add(permit)
+                if not context.add_callback(lambda: self._permits.remove(permit)):
+                    self._permits.remove(permit)  # the call has already ended
                 return behaviour(request, context)
 
             return run
@@ -132,15 +127,15 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         return rewrapped(handler, watched)
 
     def _counted(self, handler: Any, grant: Grant) -> Any:
-        """The handler of a stream that holds one of its token's places until the call is over."""
+        """The handler of a stream, which counts against the quota of its token until the call ends."""
 
         def counted(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             def run(request: Any, context: Any) -> Any:
                 if not self._quotas.take(grant):
                     self._on_rejection("quota")
                     abort(context, _over_quota(grant))
-                if not context.add_callback(lambda: self._quotas.give_back(grant)):
-                    self._quotas.give_back(grant)  # the call was over before it began
+                if not context.add_callback(lambda: self._quotas.release(grant)):
+                    self._quotas.release(grant)  # the call has already ended
                 return behaviour(request, context)
 
             return run
@@ -149,7 +144,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
 
 
 def _refusing(handler: Any, refusal: StatusError) -> Any:
-    """A handler that refuses before a request has come, also where there is only one: nobody is waited for."""
+    """A handler that refuses the call without waiting for its request."""
 
     def refuse(requests: Any, context: Any) -> Any:
         abort(context, refusal)
@@ -159,8 +154,8 @@ def _refusing(handler: Any, refusal: StatusError) -> Any:
     return grpc.stream_unary_rpc_method_handler(refuse)
 
 
-def _fault_of(grant: Grant, method: str) -> StatusError | None:
-    """Why ``method`` is refused to who has ``grant``; None: it is not."""
+def _refusal_of(grant: Grant, method: str) -> StatusError | None:
+    """Why ``grant`` does not allow ``method``; None: it does."""
     if grant.expires is not None and grant.is_expired(now_utc()):
         message = f"token {grant.name} expired at {grant.expires:%Y-%m-%d %H:%M %Z}; ask for a new one"
         return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED", message)
@@ -172,18 +167,18 @@ def _fault_of(grant: Grant, method: str) -> StatusError | None:
 
 
 def _withdrawal(permit: Permit, grants: Mapping[str, Grant]) -> StatusError | None:
-    """Why a call that was let in may not go on; None: it may."""
+    """Why a running call must end; None: it may continue."""
     if permit.grant is None:
         return None
     grant = grants.get(permit.grant.sha256)
     if grant is not None:
-        return _fault_of(grant, permit.method)
-    message = f"token {permit.grant.name} was taken away; ask for a new one"
+        return _refusal_of(grant, permit.method)
+    message = f"token {permit.grant.name} was revoked; ask for a new one"
     return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED", message)
 
 
 def _over_quota(grant: Grant) -> StatusError:
-    message = f"token {grant.name} may have {grant.streams} streams at once, and has them; end one, or try again later"
+    message = f"token {grant.name} already has its maximum of {grant.streams} streams; end one, or try again later"
     violation = error_details_pb2.QuotaFailure.Violation(subject=f"token:{grant.name}", description=message)
     return StatusError(
         grpc.StatusCode.RESOURCE_EXHAUSTED,

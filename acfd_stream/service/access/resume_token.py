@@ -1,7 +1,7 @@
-"""Resume tokens: where a stream was, in bytes that a client keeps and brings back, perhaps to another server.
+"""Resume tokens: the state of a stream as bytes that a client keeps and sends back, perhaps to another server.
 
-``AFT`` and a version, 16 bytes that prove the rest, and the state as compressed JSON. With a key the proof is an
-HMAC, and only servers with the same key take the token; without one it tells damage, not malice.
+Format: ``AFT`` and a version byte, 16 bytes of HMAC over the rest, and the state as compressed JSON. With a key, only
+servers with the same key accept the token. With an empty key, the HMAC is only a checksum against corruption.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from acfd_stream.errors import ConfigError
 
 _MAGIC = b"AFT\x01"
 _PROOF_BYTES = 16
-_STATE_BYTES = 16 * 2**20  # far above any state; a small token must not grow into all the memory there is
+_STATE_BYTES = 16 * 2**20  # far above any state; a small token must not inflate to fill the memory
 
 
 def pack(state: Mapping[str, Any], key: bytes = b"") -> bytes:
-    """A token that holds ``state``, which JSON can hold."""
+    """A token with ``state``, which must be valid JSON."""
     text = json.dumps(state, separators=(",", ":"), allow_nan=False)
-    # The state is mostly a few small pictures in base64, where nothing repeats but runs; to look for more takes longer.
+    # The state is mostly small pictures in base64, where only runs repeat; a deeper search takes longer for nothing.
     deflater = zlib.compressobj(1, strategy=zlib.Z_RLE)
     body = deflater.compress(text.encode()) + deflater.flush()
     return _MAGIC + _proof(body, key) + body
@@ -33,7 +33,7 @@ def unpack(token: bytes, keys: Sequence[bytes] = (b"",)) -> dict[str, Any]:
     """The state in ``token``, which was packed with one of ``keys``.
 
     Raises:
-        ConfigError: it is no token, damaged, of another version, or of a server with another key.
+        ConfigError: it is not a token, or damaged, of another version, or from a server with another key.
     """
     magic, proof, body = token[:4], token[4 : 4 + _PROOF_BYTES], token[4 + _PROOF_BYTES :]
     if magic != _MAGIC:

@@ -1,4 +1,4 @@
-"""What TrackUri and jobs may read: files below named folders, URLs of named schemes, and nothing else."""
+"""Which sources TrackUri and jobs may read: files below the configured folders, URLs of the configured schemes."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from acfd_stream.service.settings import SourceSettings
 from acfd_stream.service.status import StatusError
 from acfd_stream.video.origin import is_url
 
-_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not hold us up
+_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe must not block
 
 
 def open_allowed(uri: str, settings: SourceSettings) -> str | BinaryIO:
-    """What ``uri`` names, if it may be read: the URL itself, or the file, open, which is then the caller's to close.
+    """``uri`` itself if it is an allowed URL; otherwise the allowed file, opened, which the caller closes.
 
-    A file is given open, and by what it is after all links, so that nobody can put another one in its place, and so
-    that a playlist cannot lead the decoder to files beside it.
+    Links are resolved before the check, and the file is opened here, so that it cannot be replaced afterwards and a
+    playlist cannot make the decoder open other files.
 
     Raises:
-        StatusError: it may not be read: PERMISSION_DENIED, whether it is there or not.
-        MediaError: there is no such file, or it cannot be read.
+        StatusError: PERMISSION_DENIED, it is not allowed, whether it exists or not.
+        MediaError: the file does not exist or cannot be read.
     """
     if is_url(uri):
         scheme = uri.partition(":")[0].lower()
         if scheme in settings.schemes:
             return uri
-        raise _denied(f"URLs that begin with {scheme}: are not read here", _list("schemes", settings.schemes))
+        raise _denied(f"this server does not read {scheme}: URLs", _list("schemes", settings.schemes))
     path = _resolved(uri)
     if path is None or not any(path.is_relative_to(folder.resolve()) for folder in settings.folders):
-        raise _denied("this path is not in a folder that is read here", _list("folders", settings.folders))
+        raise _denied("the path is not in a folder that this server reads", _list("folders", settings.folders))
     return _opened(path, uri)
 
 
 def _resolved(uri: str) -> Path | None:
-    """The absolute path without links and dots; None where there cannot be one."""
+    """The absolute path without links and dots; None if ``uri`` cannot be one."""
     if not uri or "\0" in uri or not os.path.isabs(uri):
         return None
     try:
@@ -64,5 +64,5 @@ def _denied(what: str, where: str) -> StatusError:
 
 
 def _list(setting: str, allowed: tuple[object, ...]) -> str:
-    """What the operator may do; the folders themselves are nobody else's business."""
-    return f"sources.{setting} of the server {'names others' if allowed else 'is empty'}"
+    """Which setting decides. Its value is not part of the message."""
+    return f"sources.{setting} of the server {'has other values' if allowed else 'is empty'}"

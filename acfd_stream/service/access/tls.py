@@ -16,12 +16,12 @@ _log = logging.getLogger(__name__)
 
 
 def server_credentials(config: TlsConfig) -> grpc.ServerCredentials | None:
-    """Credentials for a secure port; None where nothing is encrypted.
+    """Credentials for a secure port; None without encryption.
 
-    Files that change are read again for the next connection; files that turn bad are not taken, and the log says so.
+    Changed files are used from the next connection on. If they are invalid, the old ones stay and an error is logged.
 
     Raises:
-        ConfigError: a file cannot be read, is no PEM of its kind, or key and certificate are not a pair.
+        ConfigError: a file cannot be read, is not a PEM of its kind, or key and certificate do not match.
     """
     if config.certificate is None or config.key is None:
         return None
@@ -30,7 +30,7 @@ def server_credentials(config: TlsConfig) -> grpc.ServerCredentials | None:
 
 
 class _Certificates:
-    """The server's files as gRPC wants them, and again when they change."""
+    """The certificate configuration for gRPC, built again when the files change."""
 
     def __init__(self, config: TlsConfig) -> None:
         self._config = config
@@ -39,7 +39,7 @@ class _Certificates:
         self.first = self._read()
 
     def changed(self) -> Any:
-        """What gRPC asks before a handshake: None where nothing has changed."""
+        """Called by gRPC before each handshake; None if nothing has changed."""
         if not self._watch.have_changed():
             return None
         try:

@@ -1,6 +1,6 @@
-"""Bearer tokens in a TOML file: who may call, until when, what, and with how many streams at once.
+"""The token file (TOML): name, expiry, rights and number of streams of each bearer token.
 
-The file holds the SHA-256 of a token, never the token: whoever reads it cannot call. ``access`` asks it at every call.
+The file has the SHA-256 of each token, not the token itself.
 
     [[token]]
     name = "studio"
@@ -31,9 +31,9 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.service.access.file_watch import FileWatch
 
 RIGHTS = ("track", "uri", "detect", "stats", "jobs")
-"""What a token may be given; asking for the capacity and the list of models needs only a token."""
+"""All rights. Capacity and the list of models need a token, but no right."""
 PREFIX = "acfd_"
-"""Every token begins so: programs that look for secrets in the wrong place find it."""
+"""Prefix of every token, so that secret scanners recognise it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -42,16 +42,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Grant:
-    """What one token allows."""
+    """One entry: what its token allows."""
 
     name: str
-    """Letters, digits and ``._-``; stands in logs."""
+    """Letters, digits and ``._-``; appears in logs."""
     sha256: str
     """Of the token's ASCII bytes, 64 hex digits."""
     expires: datetime | None = None
-    """From then on it is refused; with a time zone. None: never."""
+    """Time, with a zone, from which on it is refused; None: never."""
     streams: int | None = None
-    """Most streams at once, >= 1; None: no limit of its own."""
+    """Maximum concurrent streams, >= 1; None: no limit of its own."""
     rights: tuple[str, ...] = RIGHTS
     """Some of ``RIGHTS``."""
 
@@ -74,21 +74,21 @@ class Grant:
 
 
 def digest(token: str) -> str:
-    """What stands in the file for ``token``."""
+    """The SHA-256 of ``token``, as stored in the file."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class TokenFile:
-    """The grants of a file, read again when it changes. May be used from several threads at once.
+    """The grants of a file, read again when it changes; safe for several threads.
 
-    A file that turns bad while the service runs changes nothing: the grants from before stay, and the log says so.
+    If the file becomes invalid, the previous grants stay in use, and an error is logged.
     """
 
     def __init__(self, path: Path) -> None:
         """Read ``path``.
 
         Raises:
-            ConfigError: it cannot be read, or says something that it may not.
+            ConfigError: it cannot be read or is invalid.
         """
         self._path = path
         self._lock = threading.Lock()
@@ -106,12 +106,12 @@ class TokenFile:
         return found
 
     def grants(self) -> dict[str, Grant]:
-        """All grants of this moment, by SHA-256."""
+        """The current grants, by SHA-256."""
         self.refresh()
         return {grant.sha256: grant for grant in self._grants}
 
     def refresh(self) -> None:
-        """Read the file again if it has changed, as far as that was looked at; never raises."""
+        """Read the file again if it has changed since the last check; never raises."""
         if self._watch.have_changed():
             self.reload()
 
@@ -131,7 +131,7 @@ def read_grants(path: Path) -> tuple[Grant, ...]:
     """The grants of a token file.
 
     Raises:
-        ConfigError: it cannot be read, is no TOML, or an entry is not as said above.
+        ConfigError: it cannot be read, is not TOML, or has an invalid entry.
     """
     return _parsed(_text(path), path)
 
@@ -144,18 +144,18 @@ def add_token(
     streams: int | None = None,
     rights: tuple[str, ...] = RIGHTS,
 ) -> str:
-    """A new token, whose grant now stands at the end of the file, made if there was none.
+    """A new token; its grant is appended to the file, which is created if missing.
 
-    The token is told here and nowhere else: the file does not hold it.
+    The token cannot be read from the file later.
 
     Raises:
-        ConfigError: the file is bad, cannot be written, or has that name already.
+        ConfigError: the file is invalid, cannot be written, or already has that name.
     """
     token = PREFIX + secrets.token_urlsafe(32)
     grant = Grant(name, digest(token), expires, streams, rights)
     before = _text(path) if path.exists() else ""
     if any(entry.name == name for entry in _parsed(before, path)):
-        raise ConfigError(f"token file {path} has a token {name} already; choose another name, or take that one out")
+        raise ConfigError(f"token file {path} already has a token {name}; choose another name, or remove the old one")
     text = before + ("\n" if before and not before.endswith("\n\n") else "") + _entry(grant)
     part = path.with_name(path.name + ".part")
     try:
@@ -168,10 +168,10 @@ def add_token(
 
 
 def parse_duration(text: str) -> timedelta:
-    """The time of ``90m``, ``12h``, ``30d`` or ``4w``.
+    """The duration ``90m``, ``12h``, ``30d`` or ``4w``.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: another format.
     """
     match = _DURATION.fullmatch(text)
     if match is None:
@@ -180,7 +180,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def now_utc() -> datetime:
-    """The time by which tokens expire."""
+    """The current time, against which expiry is checked."""
     return datetime.now(UTC)
 
 

@@ -1,4 +1,4 @@
-"""What resume tokens are signed with: a secret that all replicas of a service know, or nothing but a checksum."""
+"""Signs resume tokens with a key that all replicas share, or only adds a checksum."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.service.access.file_watch import FileWatch
 
 LEAST_BYTES = 16
-"""Of a secret; shorter ones can be guessed."""
+"""Minimum length of a key; shorter ones can be guessed."""
 _CHECKSUM = (b"",)
 _log = logging.getLogger(__name__)
 
 
 class TokenSigner:
-    """Makes and opens resume tokens with the secrets of a file, read again when it changes; from any thread.
+    """Packs and unpacks resume tokens with the keys of a file, which is read again when it changes; thread-safe.
 
-    The first secret seals, every one opens: a new one is put in front, and the old one taken out once its tokens are
-    of no use. A file that turns bad while the service runs changes nothing, and the log says so.
+    The first key signs, all of them verify. To change the key, put a new one first and remove the old one later. If
+    the file becomes invalid, the previous keys stay in use, and an error is logged.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Read ``path``, a secret a line; None: tokens bear a checksum, which anybody can make.
+        """Read ``path``, one key per line; None: tokens only have a checksum.
 
         Raises:
-            ConfigError: it cannot be read, holds no secret, or one that is too short.
+            ConfigError: it cannot be read, has no key, or one that is too short.
         """
         self._path = path
         self._lock = threading.Lock()
@@ -37,14 +37,14 @@ class TokenSigner:
         self._keys = _CHECKSUM if path is None else read_secrets(path)
 
     def pack(self, state: Mapping[str, Any]) -> bytes:
-        """A token that holds ``state``."""
+        """A signed token with ``state``."""
         return tokens.pack(state, self._fresh()[0])
 
     def unpack(self, token: bytes) -> dict[str, Any]:
         """The state in ``token``.
 
         Raises:
-            ConfigError: it is no token, damaged, or was not signed with a secret of ours.
+            ConfigError: it is not a token, is damaged, or was not signed with one of the keys.
         """
         return tokens.unpack(token, self._fresh())
 
@@ -59,10 +59,10 @@ class TokenSigner:
 
 
 def read_secrets(path: Path) -> tuple[bytes, ...]:
-    """The secrets of a file, the one that seals first.
+    """The keys of a file, the signing one first.
 
     Raises:
-        ConfigError: it cannot be read, holds none, or one that is too short.
+        ConfigError: it cannot be read, has no key, or one that is too short.
     """
     try:
         lines = path.read_bytes().splitlines()

@@ -1,4 +1,4 @@
-"""Around every call: its request id, its trace, and one line in the log when it is over."""
+"""Sets the request id and trace of every call, and logs one line when it ends."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from acfd_stream.service.logs import request_id, trace_id
 from acfd_stream.service.tracing import Tracing, current_trace_id
 
 REQUEST_ID_KEY = "x-request-id"
-"""Metadata by which a caller names a call; the server makes a name up where there is none, and sends it back."""
+"""Metadata with the request id; without it the server creates one. It is sent back as trailing metadata."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET = (HEALTH_METHODS, REFLECTION_METHODS)
 _log = logging.getLogger(__name__)
 
 
 class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Names, traces and logs every call that reaches a method; probes are logged at "debug"."""
+    """Traces and logs every call; health probes and reflection are logged at level "debug"."""
 
     def __init__(self, tracing: Tracing | None = None) -> None:
         self._tracing = tracing or Tracing()
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The next handler, within the call's name and trace."""
+        """The handler, which runs with the request id and trace of the call."""
         method: str = handler_call_details.method
         metadata = list(handler_call_details.invocation_metadata or ())
         request_id.set(_chosen_id(metadata))
@@ -41,11 +41,11 @@ class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
 
         def around(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             def answer(request: Any, context: Any) -> Any:
-                with self._watched(method, metadata, context):
+                with self._logged(method, metadata, context):
                     return behaviour(request, context)
 
             def stream(request: Any, context: Any) -> Iterator[Any]:
-                with self._watched(method, metadata, context):
+                with self._logged(method, metadata, context):
                     yield from behaviour(request, context)
 
             return stream if is_stream else answer
@@ -53,7 +53,7 @@ class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
         return rewrapped(handler, around)
 
     @contextmanager
-    def _watched(self, method: str, metadata: list[Any], context: Any) -> Iterator[None]:
+    def _logged(self, method: str, metadata: list[Any], context: Any) -> Iterator[None]:
         begin = time.monotonic()
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
         code = "OK"
@@ -66,13 +66,13 @@ class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
                 code = "CANCELLED"
                 raise
             except Exception:
-                code = "UNKNOWN" if context.is_active() else "CANCELLED"  # then it ran into the end of its call
+                code = "UNKNOWN" if context.is_active() else "CANCELLED"  # the call was already over
                 raise
             finally:
                 code = _code(context, code)
                 if note is not None:
                     note(code)
-                _say(method, code, time.monotonic() - begin)
+                _log_call(method, code, time.monotonic() - begin)
 
 
 def _chosen_id(metadata: list[Any]) -> str:
@@ -83,11 +83,11 @@ def _chosen_id(metadata: list[Any]) -> str:
 
 
 def _code(context: Any, otherwise: str) -> str:
-    told = context.code()
-    return otherwise if told is None else str(told.name)
+    code = context.code()
+    return otherwise if code is None else str(code.name)
 
 
-def _say(method: str, code: str, seconds: float) -> None:
+def _log_call(method: str, code: str, seconds: float) -> None:
     level = logging.DEBUG if method.startswith(_QUIET) else logging.INFO
     extra = {"method": method, "code": code, "seconds": round(seconds, 6)}
     _log.log(level, "%s %s", method.rpartition("/")[2], code, extra=extra)

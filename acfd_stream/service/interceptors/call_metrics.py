@@ -1,4 +1,4 @@
-"""Counts every call by gRPC's usual metrics, whatever it is and however it ends; outside of all that may end one."""
+"""Counts every call in the usual gRPC metrics, however it ends."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from acfd_stream.metrics import CallType, Metrics
 from acfd_stream.service.handlers import rewrapped
 
 _UNKNOWN = "unknown"
-_SKEW_SECONDS = 0.05  # a caller whose time is up breaks off, which comes about when the time is up here
+_SKEW_SECONDS = 0.05  # a client cancels at its deadline, which is about the deadline here
 _Behavior = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class CallMetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """Counts started and handled calls, their codes, times and messages.
 
-    Names of methods are labels, and a caller chooses them: those that no service has are counted as "unknown".
+    Method names are labels, and clients choose them: methods that no service has are counted as "unknown".
 
     Args:
-        metrics: where to.
-        services: whose methods have names of their own.
+        metrics: the counters.
+        services: those whose methods are counted by name.
     """
 
     def __init__(self, metrics: Metrics, services: Sequence[ServiceDescriptor]) -> None:
@@ -43,13 +43,13 @@ class CallMetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # g
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
-        """The next handler, counted."""
+        """The handler, with its calls counted."""
         known = self._known.get(handler_call_details.method)
         handler = continuation(handler_call_details)
         if handler is None:
             _Call(self._metrics, *(known or (CallType.UNARY, _UNKNOWN, _UNKNOWN))).end("Unimplemented")
             return None
-        shape = _shape(handler.request_streaming, handler.response_streaming)  # of a refusal it is another
+        shape = _shape(handler.request_streaming, handler.response_streaming)  # a refusing handler has another shape
         counted = _counted_stream if handler.response_streaming else _counted_unary
 
         def start() -> _Call:
@@ -59,7 +59,7 @@ class CallMetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # g
 
 
 class _Call:
-    """One call between its start and its end; ended once, by whoever sees the end first."""
+    """One call between its start and its end; only the first ``end`` counts."""
 
     def __init__(self, metrics: Metrics, kind: CallType, service: str, method: str) -> None:
         self._metrics = metrics
@@ -67,11 +67,11 @@ class _Call:
         self._begin = time.monotonic()
         self._lock = threading.Lock()
         self._is_ended = False
-        self._last_word: str | None = None  # the servicer's, unless its context has one
+        self._outcome: str | None = None  # of the servicer; a code of the context has precedence
         metrics.call_started(*self._name)
 
     def watch(self, context: grpc.ServicerContext) -> None:
-        """End when the call does, be it that nobody asks for the rest of the answers."""
+        """End with the call, also if the client cancels it."""
         if not context.add_callback(lambda: self.end(self._code(context))):
             self.end("Cancelled")
 
@@ -84,14 +84,14 @@ class _Call:
 
     @contextmanager
     def running(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """Around the servicer's work."""
+        """Around the behaviour of the servicer."""
         try:
             yield
         except Exception:
-            if context.is_active():  # else it is what broke off that it ran into
-                self._last_word = "Unknown"
+            if context.is_active():  # otherwise the exception follows from the cancelled call
+                self._outcome = "Unknown"
             raise
-        self._last_word = "OK"
+        self._outcome = "OK"
 
     def message(self, *, is_received: bool) -> None:
         self._metrics.call_message(*self._name, is_received=is_received)
@@ -100,13 +100,13 @@ class _Call:
         code = context.code()
         if code is not None:
             return code_name(code)
-        if self._last_word is not None:
-            return self._last_word
+        if self._outcome is not None:
+            return self._outcome
         return "DeadlineExceeded" if context.time_remaining() <= _SKEW_SECONDS else "Cancelled"
 
 
 def code_name(code: grpc.StatusCode) -> str:
-    """A status as dashboards know it: "OK", "InvalidArgument" …"""
+    """The name of a status in metrics: "OK", "InvalidArgument" …"""
     return "OK" if code is grpc.StatusCode.OK else "".join(part.title() for part in str(code.name).split("_"))
 
 

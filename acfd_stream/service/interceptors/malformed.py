@@ -1,7 +1,7 @@
-"""Bytes that are not the message of their method end the call as any other bad request does.
+"""Bytes that are not the message of their method end the call like any other invalid request.
 
-gRPC's own answer is INTERNAL, which blames the server; and it ends such a call twice, waits for ever to hear that the
-second end was sent, and so never forgets the call: 3 KiB of the server's memory for each.
+gRPC itself answers INTERNAL, which blames the server. It also ends such a call twice and then waits forever, so that
+each call leaks 3 KiB of memory.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from acfd_stream.service.handlers import rewrapped
 
 @dataclass(frozen=True)
 class _Malformed:
-    """Stands for a request that could not be read."""
+    """Placeholder for a request that could not be parsed."""
 
     byte_count: int
 
 
 class MalformedInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Lets a request that cannot be read raise ConfigError where it is used; to stand inside of what translates it."""
+    """Makes a request that cannot be parsed raise ConfigError; must run inside StatusInterceptor."""
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The method's handler, which gets whole requests only."""
+        """The handler, which gets parsed requests only."""
         handler = continuation(handler_call_details)
         if handler is None or handler.request_deserializer is None:
             return handler
@@ -43,7 +43,7 @@ def _lenient(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     def read(data: bytes) -> Any:
         try:
             return deserializer(data)
-        except Exception:  # protobuf's own, which differs between its implementations
+        except Exception:  # the type depends on the implementation of protobuf
             return _Malformed(len(data))
 
     return read
@@ -51,7 +51,7 @@ def _lenient(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 def _checked_one(request: Any) -> Any:
     if isinstance(request, _Malformed):
-        raise ConfigError(f"request must be a message of the method, got {request.byte_count} bytes that are none")
+        raise ConfigError(f"request must be a message of the method, got {request.byte_count} bytes of another kind")
     return request
 
 

@@ -1,7 +1,7 @@
-"""Callers that open a call and then say nothing hold no thread for long, and tools that ask hold only a few.
+"""Ends unary calls whose request does not arrive in time, and bounds the calls of reflection.
 
-gRPC gives a thread of the server to each call before its request is there. Without this, as many silent calls as there
-are threads would make the service deaf, to its health checks too, whoever makes them.
+gRPC gives a thread to each call before its request arrives. Without this limit, silent calls could block all threads,
+health checks included.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ import grpc
 from acfd_stream.service.handlers import REFLECTION_METHODS, rewrapped
 
 MOST_CALLS = {REFLECTION_METHODS: 8}
-"""Calls at once of methods that wait for their caller again and again, by how their names begin."""
+"""Maximum concurrent calls of methods that wait for their client repeatedly, by prefix of the method."""
 
 
 class RequestTimeoutInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Ends calls of one request whose request does not come in time, with DEADLINE_EXCEEDED.
+    """Ends a call with one request with DEADLINE_EXCEEDED if the request does not arrive in time.
 
     Args:
-        seconds: longest time that a request may take.
-        most_calls: how many calls there may be at once, by the beginnings of method names.
+        seconds: maximum time until the request has arrived.
+        most_calls: maximum concurrent calls, by prefix of the method.
     """
 
     def __init__(self, seconds: float, most_calls: Mapping[str, int] | None = None) -> None:
         limits = MOST_CALLS if most_calls is None else most_calls
         self._watch = _Watch(seconds)
-        self._places = {prefix: threading.BoundedSemaphore(count) for prefix, count in limits.items()}
+        self._slots = {prefix: threading.BoundedSemaphore(count) for prefix, count in limits.items()}
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The next handler, which gets its request in time or not at all."""
+        """The handler; it runs only if its request arrives in time."""
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-        places = [place for prefix, place in self._places.items() if handler_call_details.method.startswith(prefix)]
-        if places:
-            return rewrapped(handler, lambda behaviour: _one_of_few(behaviour, places[0]))
-        return handler if handler.request_streaming else self._prompt(handler)
+        slots = [slot for prefix, slot in self._slots.items() if handler_call_details.method.startswith(prefix)]
+        if slots:
+            return rewrapped(handler, lambda behaviour: _one_of_few(behaviour, slots[0]))
+        return handler if handler.request_streaming else self._timed(handler)
 
-    def _prompt(self, handler: Any) -> Any:
-        """A handler of many requests, of which it takes one: so it has the call in hand before that is there."""
+    def _timed(self, handler: Any) -> Any:
+        """A handler for streams of requests, which takes one: it then runs before the request has arrived."""
 
         def answer(requests: Iterator[Any], context: Any) -> Any:
             return handler.unary_unary(self._watch.first(requests, context), context)
@@ -58,12 +58,14 @@ class RequestTimeoutInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  
         return grpc.stream_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
 
 
-def _one_of_few(behaviour: Callable[[Any, Any], Any], places: threading.BoundedSemaphore) -> Callable[[Any, Any], Any]:
+def _one_of_few(behaviour: Callable[[Any, Any], Any], slots: threading.BoundedSemaphore) -> Callable[[Any, Any], Any]:
     def run(request: Any, context: Any) -> Any:
-        if not places.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many callers ask this at once; try again later")
-        if not context.add_callback(places.release):
-            places.release()  # the call was over before it began
+        if not slots.acquire(blocking=False):
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "too many concurrent calls of this method; try again later"
+            )
+        if not context.add_callback(slots.release):
+            slots.release()  # the call was over before it began
         return behaviour(request, context)
 
     return run

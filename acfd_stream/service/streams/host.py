@@ -25,12 +25,12 @@ class StreamHost:
 
     Args:
         context: what the streams share.
-        look: called several times a second, on a thread of the host.
+        on_check: called several times a second, on a thread of the host.
     """
 
-    def __init__(self, context: StreamContext, look: Callable[[], None]) -> None:
+    def __init__(self, context: StreamContext, on_check: Callable[[], None]) -> None:
         self.context = context
-        self._look = look
+        self._on_check = on_check
         self._changed = threading.Condition()
         self._streams: dict[str, StreamCall] = {}
         self._drain_until: float | None = None
@@ -121,7 +121,7 @@ class StreamHost:
                 self._changed.wait(_WATCH_SECONDS)
                 if self._is_closed:
                     return
-            self._look()
+            self._on_check()
             idle.look(is_busy=self._look_at_all())
 
     def _look_at_all(self) -> bool:
