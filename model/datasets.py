@@ -186,13 +186,27 @@ def open_sources(rows: list[dict[str, Any]], data: Path) -> tuple[list[Source], 
     return [_open_source(row, data) for row in rows], np.array(weights, np.float64) / sum(weights)
 
 
+def read_set(row: str | Mapping[str, Any], data: Path) -> list[Sample]:
+    """Samples of a config's ``validation``: the name of a COCO file of ``data``, or kind, annotation and images.
+
+    Raises:
+        ConfigError: the kind or a key is unknown or missing, or an annotation cannot be used.
+    """
+    if isinstance(row, str):
+        row = {"kind": "coco", "annotation": f"annotations/{row}.json", "images": "images"}
+    if set(row) != {"kind", "annotation", "images"} or row["kind"] not in READERS:
+        allowed = f"a name, or kind ({', '.join(READERS)}), annotation and images"
+        raise ConfigError(f"validation must be {allowed}, got {dict(row)}")
+    return READERS[row["kind"]](data / row["annotation"], data / row["images"])
+
+
 def _open_source(row: Mapping[str, Any], data: Path) -> Source:
     keys = {key: value for key, value in row.items() if key not in ("kind", "weight")}
     kind = row.get("kind")
     try:
         if kind in READERS:
-            samples = READERS[kind](data / keys.pop("annotation"), data / keys.pop("images"))
-            return PictureSource(samples, **keys)
+            own = {key: keys.pop(key) for key in ("annotation", "images")}
+            return PictureSource(read_set({"kind": kind, **own}, data), **keys)
         if kind == "selflabel":
             folder = data / keys.pop("folder")
             return PictureSource(read_coco(folder / "annotations/selflabel.json", folder / "images"), **keys)

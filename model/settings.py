@@ -99,7 +99,7 @@ class TrainConfig:
 
     name: str
     data: list[dict[str, Any]]
-    validation: str
+    validation: str | dict[str, str]  # see ``datasets.read_set``
     network: NetworkConfig = field(default_factory=NetworkConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -73,11 +73,10 @@ def _begin(trainer: Trainer, options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
-    from .datasets import open_sources
+    from .datasets import open_sources, read_set
     from .distributed import DataParallelGroup
     from .evaluate import evaluate
     from .predict import TorchDetector
-    from .readers import read_coco
     from .trainer import Trainer
 
     if options.threads:
@@ -86,7 +85,7 @@ def _train(options: argparse.Namespace) -> None:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     config = configured(options)
-    samples = read_coco(options.data / f"annotations/{config.validation}.json", options.data / "images")
+    samples = read_set(config.validation, options.data)
     sources, weights = open_sources(config.data, options.data)
     group = DataParallelGroup.from_torchrun(device)
     trainer = Trainer(config, sources, weights, device, options.workers, options.compile, group)

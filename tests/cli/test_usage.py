@@ -79,11 +79,14 @@ def test_version_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[1:] == ["[]"], done.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "export"])
-def test_without_torch_the_line_names_the_extra(command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("train", ["--data", "nowhere", "--out", "run"]), ("evaluate", ["--model", "last.pt", "set"]), ("export", [])],
+)
+def test_without_torch_the_line_names_the_extra(command: str, options: list[str]) -> None:
     code = (
         f"import sys; sys.modules['torch'] = None; from acfd_stream.cli import main;"
-        f"sys.exit(main(['{command}', '--config', 'acfd-n.toml', '--data', 'nowhere']))"
+        f"sys.exit(main({[command, '--config', 'acfd-n.toml', *options]}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stderr == (
