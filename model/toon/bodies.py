@@ -7,7 +7,8 @@ import numpy as np
 from . import hair, shading, things
 from .canvas import Canvas, Points, ellipse, scaled, smooth
 from .design import BLACK, WHITE, Design, Pose
-from .heads import Head, draw_head
+from .head import Head
+from .heads import draw_head
 
 
 class Figure:

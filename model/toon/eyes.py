@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .canvas import Canvas, Points, mix, scaled
 from .design import BLACK, WHITE, Eyes
+from .head import Head
 from .palette import hsv
-
-if TYPE_CHECKING:
-    from .heads import Head
 
 
 def _places(head: Head) -> list[tuple[float, float, float, float]]:
@@ -35,7 +31,7 @@ def draw_eyes(canvas: Canvas, head: Head) -> None:
         width = design.width * min(1.0, 0.25 + 0.75 * facing) * (1.5 if design.count == 1 else 1.0)
         height = design.height * (1.5 if design.count == 1 else 1.0)
         if head.design.features.patches:
-            head.style.shape(canvas, head.disc(x, y + 0.04, width * 1.6 + 0.05, height * 1.4 + 0.08), (45, 42, 45), 0)
+            head.draw_disc(canvas, x, y + 0.04, width * 1.6 + 0.05, height * 1.4 + 0.08, (45, 42, 45), 0)
         if head.pose.blink > 0.75:
             if facing > 0.25:
                 _closed(canvas, head, x, y, max(width, 0.12 * facing), height)
@@ -61,7 +57,7 @@ def _lid(canvas: Canvas, head: Head, x: float, y: float, width: float, height: f
     bottom = np.array([[x + reach, edge], [x - reach, edge]])
     body = np.concatenate([points[points[:, 1] <= edge + 1e-9], bottom])
     color = scaled(head.design.skin, 0.86)
-    head.style.shape(canvas, head.px(body), color, head.line_width * 0.8, plain=True)
+    head.shape(canvas, body, color, 0.8, plain=True)
 
 
 def _look(head: Head, room_x: float, room_y: float) -> tuple[float, float]:
@@ -69,7 +65,7 @@ def _look(head: Head, room_x: float, room_y: float) -> tuple[float, float]:
 
 
 def _ball(c: Canvas, head: Head, eyes: Eyes, side: float, x: float, y: float, w: float, h: float) -> None:
-    head.style.shape(c, head.disc(x, y, w, h), eyes.sclera, head.line_width * 0.8, plain=head.style.kind != "soft")
+    head.draw_disc(c, x, y, w, h, eyes.sclera, 0.8, plain=head.style.kind != "soft")
     size = eyes.pupil * min(w, h) if eyes.pupil < 0.3 else eyes.pupil * w
     dx, dy = _look(head, w - size * 1.15, h - size * 1.15)
     if eyes.pupil > 0.3:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .canvas import Canvas, Points, ellipse, mix, scaled, smooth
 from .design import BLACK, WHITE
+from .head import Head
 from .noses import nose_place
-
-if TYPE_CHECKING:
-    from .heads import Head
 
 
 def draw_marks(canvas: Canvas, head: Head) -> None:
@@ -40,7 +36,7 @@ def draw_muzzle(canvas: Canvas, head: Head) -> None:
     x, y, facing = head.at(0.0, (features.nose_y + features.mouth_y) / 2 + 0.08)
     out = features.muzzle * 0.55 * float(np.sin(head.pose.yaw))
     rx = features.muzzle * (0.75 + 0.25 * facing)
-    head.style.shape(canvas, head.disc(x * 0.9 + out, y, rx, 0.36), head.design.skin_light, head.line_width * 0.8)
+    head.draw_disc(canvas, x * 0.9 + out, y, rx, 0.36, head.design.skin_light, 0.8)
 
 
 def _mouth_points(head: Head, lift: float, open_by: float) -> tuple[Points, Points]:
@@ -174,7 +170,7 @@ def _chin_beard(canvas: Canvas, head: Head, color: tuple[int, int, int], kind: s
     if kind == "stubble":
         canvas.fill(head.px(body), head.style.tone(color))
         return
-    head.style.shape(canvas, head.px(body), color, head.line_width * 0.8)
+    head.shape(canvas, body, color, 0.8)
 
 
 def draw_glasses(canvas: Canvas, head: Head) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .canvas import Canvas, Points, ellipse, scaled, smooth
-
-if TYPE_CHECKING:
-    from .heads import Head
+from .head import Head
 
 _SPIKES = {"spikes": 0.12, "afro": 0.05, "curly": 0.08}
 _ANIMAL_EARS = ("cat", "bear", "rabbit", "floppy", "mouse", "horns")
@@ -40,7 +36,7 @@ def draw_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
                     (x, y - size * 0.6),
                 ]
             )
-        head.style.shape(canvas, head.px(points), head.design.skin, head.line_width * 0.8)
+        head.shape(canvas, points, head.design.skin, 0.8)
         if is_near:
             canvas.stroke(
                 head.px(ellipse(x, y, rx * 0.45, size * 0.6)[6:22]),
@@ -72,9 +68,9 @@ def _top_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
         )
         if features.ear in ("bear", "mouse") and features.patches:
             color = (45, 42, 45)
-        head.style.shape(canvas, head.px(outer), color, head.line_width)
+        head.shape(canvas, outer, color)
         if inner is not None:
-            head.style.shape(canvas, head.px(inner), scaled(design.skin_light, 0.92), 0)
+            head.shape(canvas, inner, scaled(design.skin_light, 0.92), 0)
 
 
 def _ear_shape(kind: str, x: float, side: float, size: float) -> tuple[Points, Points | None]:
@@ -126,16 +122,16 @@ def draw_back(canvas: Canvas, head: Head) -> None:
     color, yaw = scaled(design.color, 0.8), float(np.sin(head.pose.yaw))
     width = max(head.reach(-0.36, True), head.reach(-0.36, False)) + design.volume
     if design.kind in ("long", "bangs", "side", "bun", "tails", "pony") and design.length > 0.3:
-        head.style.shape(canvas, head.px(_mane(head, width)), color, head.line_width)
+        head.shape(canvas, _mane(head, width), color)
     for strand in _strands(head, width):
-        head.style.shape(canvas, head.px(strand), design.color, head.line_width)
+        head.shape(canvas, strand, design.color)
     if design.kind in ("afro", "curly"):
         grow = 1.3 + design.volume if design.kind == "afro" else 1.1
         cloud = _cloud(-yaw * 0.2, -0.35, width * grow, 0.95 * grow, head)
-        head.style.shape(canvas, head.px(cloud), color, head.line_width)
+        head.shape(canvas, cloud, color)
     if design.kind == "bun":
         for x in [-0.7, 0.7] if head.design.wobble[9] > 0 else [-yaw * 0.9]:
-            head.style.shape(canvas, head.disc(x * width, -1.05, 0.4, 0.38), design.color, head.line_width)
+            head.draw_disc(canvas, x * width, -1.05, 0.4, 0.38, design.color)
 
 
 def _mane(head: Head, width: float) -> Points:
@@ -242,7 +238,7 @@ def draw_front(canvas: Canvas, head: Head) -> None:
     if head.is_back:
         grown = head.outline * (1 + design.volume * 0.6) - (0, 0.05)
         grown = grown[grown[:, 1] < 0.75]
-        head.style.shape(canvas, head.px(grown), design.color, head.line_width)
+        head.shape(canvas, grown, design.color)
         return
     if design.kind == "bald":
         _side_hair(canvas, head)
@@ -256,7 +252,7 @@ def draw_front(canvas: Canvas, head: Head) -> None:
     if head.style.kind == "anime" and head.design.wobble[7] > 0.1:
         _locks(canvas, head)
     cap = np.concatenate([_cap_top(head, design.volume, spikes), right, _fringe(head, hairline, design.kind), left])
-    head.style.shape(canvas, head.px(cap), design.color, head.line_width)
+    head.shape(canvas, cap, design.color)
     if head.style.kind == "anime" and head.unit > 18 and abs(np.sin(head.pose.yaw)) < 0.7:
         t = np.linspace(-0.55, 0.55, 9)
         shine = np.stack([t + head.pose.yaw * 0.2, -0.78 + 0.25 * t**2], 1)
@@ -278,7 +274,7 @@ def _locks(canvas: Canvas, head: Head) -> None:
                     (x - 0.1, y + low * 0.7),
                 ]
             )
-            head.style.shape(canvas, head.px(strand), head.design.hair.color, head.line_width)
+            head.shape(canvas, strand, head.design.hair.color)
 
 
 def _tuft(canvas: Canvas, head: Head) -> None:
@@ -294,7 +290,7 @@ def _tuft(canvas: Canvas, head: Head) -> None:
                 (x + 0.08, -0.9),
             ]
         )
-        head.style.shape(canvas, head.px(blade), head.design.hair.color, head.line_width * 0.8)
+        head.shape(canvas, blade, head.design.hair.color, 0.8)
 
 
 def _side_hair(canvas: Canvas, head: Head) -> None:
@@ -303,4 +299,4 @@ def _side_hair(canvas: Canvas, head: Head) -> None:
         if facing < -0.3:
             continue
         reach = 0.12 + 0.25 * abs(float(np.sin(head.pose.yaw)))
-        head.style.shape(canvas, head.px(_cloud(x, y, reach, 0.3, head)), head.design.hair.color, head.line_width * 0.8)
+        head.shape(canvas, _cloud(x, y, reach, 0.3, head), head.design.hair.color, 0.8)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .canvas import Canvas, mix, scaled, smooth
 from .design import WHITE
-
-if TYPE_CHECKING:
-    from .heads import Head
+from .head import Head
 
 
 def nose_place(head: Head) -> tuple[float, float, float]:
@@ -36,8 +32,7 @@ def draw_nose(canvas: Canvas, head: Head) -> None:
 def _ball(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:
     features = head.design.features
     wide = size * (0.75 if features.nose == "button" else 1.0)
-    points = head.disc(x + sin * wide * 0.7, y, wide, wide * 0.85)
-    head.style.shape(canvas, points, features.nose_color, head.line_width * 0.8)
+    head.draw_disc(canvas, x + sin * wide * 0.7, y, wide, wide * 0.85, features.nose_color, 0.8)
 
 
 def _dots(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:
@@ -48,8 +43,8 @@ def _dots(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: floa
 
 def _snout(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:
     color, facing = head.design.features.nose_color, 1 - abs(sin)
-    plate = head.disc(x + sin * size * 0.5, y, size * (0.5 + 0.5 * facing), size * 0.7)
-    head.style.shape(canvas, plate, scaled(color, 0.93), head.line_width)
+    wide = size * (0.5 + 0.5 * facing)
+    head.draw_disc(canvas, x + sin * size * 0.5, y, wide, size * 0.7, scaled(color, 0.93))
     for side in (-1, 1):
         place = x + sin * size * 0.6 + side * size * 0.35 * facing
         canvas.fill(head.disc(place, y, size * 0.13, size * 0.25), head.style.tone(scaled(color, 0.4)))
@@ -57,7 +52,7 @@ def _snout(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: flo
 
 def _animal(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:
     color, power = head.design.features.nose_color, 2.0 if head.design.features.nose == "dog" else 1.4
-    head.style.shape(canvas, head.disc(x, y, size, size * 0.72, power), color, head.line_width * 0.5)
+    head.draw_disc(canvas, x, y, size, size * 0.72, color, 0.5, power=power)
     if size * head.unit > 5:
         shine = head.disc(x - size * 0.3, y - size * 0.3, size * 0.25, size * 0.15)
         canvas.fill(shine, head.style.tone(mix(color, WHITE, 0.6)))
@@ -106,8 +101,8 @@ def _beak(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: floa
     half = size * (1.05 - 0.55 * abs(sin))
     lower = [(x - half * 0.7, y + 0.1), (x + half * 0.7, y + 0.1), (tip * 0.9 + x * 0.1, y + size * 0.55 + gape)]
     upper = [(x - half, y + 0.08), (x, y - size * 0.45), (x + half, y + 0.08), (tip, y + size * 0.4)]
-    head.style.shape(canvas, head.px(smooth(lower)), scaled(color, 0.8), head.line_width)
-    head.style.shape(canvas, head.px(smooth(upper)), color, head.line_width)
+    head.shape(canvas, smooth(lower), scaled(color, 0.8))
+    head.shape(canvas, smooth(upper), color)
 
 
 _NOSES = {

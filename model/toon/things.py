@@ -2,92 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import eyes, faces, noses
 from .canvas import Canvas, ellipse, scaled, smooth
-
-if TYPE_CHECKING:
-    from .heads import Head
+from .head import Head
 
 
 def _box(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(
-        c, head.px([(1.15, -1.3), (1.45, -1.5), (1.45, 1.2), (1.15, 1.4)]), scaled(color, 0.7), head.line_width
-    )
-    head.style.shape(
-        c, head.px([(-1.15, -1.3), (-0.85, -1.5), (1.45, -1.5), (1.15, -1.3)]), scaled(color, 1.15), head.line_width
-    )
-    head.style.shape(c, head.px([(-1.15, -1.3), (1.15, -1.3), (1.15, 1.4), (-1.15, 1.4)]), color, head.line_width)
+    head.shape(c, [(1.15, -1.3), (1.45, -1.5), (1.45, 1.2), (1.15, 1.4)], scaled(color, 0.7))
+    head.shape(c, [(-1.15, -1.3), (-0.85, -1.5), (1.45, -1.5), (1.15, -1.3)], scaled(color, 1.15))
+    head.shape(c, [(-1.15, -1.3), (1.15, -1.3), (1.15, 1.4), (-1.15, 1.4)], color)
 
 
 def _fruit(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(c, head.disc(0, 0.05, 1.2, 1.15, 2.3), color, head.line_width)
+    head.draw_disc(c, 0, 0.05, 1.2, 1.15, color, power=2.3)
     c.stroke(head.px([(0, -1.05), (0.08, -1.45)]), head.style.tone((90, 60, 30)), 0.1 * head.unit)
-    head.style.shape(
-        c, head.px(smooth([(0.08, -1.3), (0.5, -1.6), (0.8, -1.35), (0.45, -1.2)])), (80, 160, 60), head.line_width
-    )
+    head.shape(c, smooth([(0.08, -1.3), (0.5, -1.6), (0.8, -1.35), (0.45, -1.2)]), (80, 160, 60))
 
 
 def _star(c: Canvas, head: Head, color: Any) -> None:
     angle = np.linspace(0, 2 * np.pi, 10, endpoint=False) - np.pi / 2
     radius = np.where(np.arange(10) % 2 == 0, 2.0, 1.1)
-    head.style.shape(
-        c,
-        head.px(smooth(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), steps=3)),
-        color,
-        head.line_width,
-    )
+    head.shape(c, smooth(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), steps=3), color)
 
 
 def _cloud(c: Canvas, head: Head, color: Any) -> None:
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     bump = 1 + 0.13 * np.abs(np.sin(angle * 4))
-    head.style.shape(
-        c,
-        head.px(np.stack([1.6 * bump * np.cos(angle), 1.15 * bump * np.sin(angle)], 1)),
-        scaled(color, 1.3),
-        head.line_width,
-    )
+    head.shape(c, np.stack([1.6 * bump * np.cos(angle), 1.15 * bump * np.sin(angle)], 1), scaled(color, 1.3))
 
 
 def _cup(c: Canvas, head: Head, color: Any) -> None:
     c.stroke(head.px(ellipse(1.15, 0.1, 0.45, 0.5)), head.style.tone(color), 0.2 * head.unit, closed=True)
-    head.style.shape(c, head.px([(-1.15, -1.15), (1.15, -1.15), (0.9, 1.2), (-0.9, 1.2)]), color, head.line_width)
-    head.style.shape(c, head.disc(0, -1.15, 1.15, 0.22), scaled(color, 0.7), head.line_width)
+    head.shape(c, [(-1.15, -1.15), (1.15, -1.15), (0.9, 1.2), (-0.9, 1.2)], color)
+    head.draw_disc(c, 0, -1.15, 1.15, 0.22, scaled(color, 0.7))
 
 
 def _car(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(
-        c, head.px(smooth([(-1.3, -0.7), (-0.9, -1.6), (0.9, -1.6), (1.3, -0.7)])), scaled(color, 0.85), head.line_width
-    )
+    head.shape(c, smooth([(-1.3, -0.7), (-0.9, -1.6), (0.9, -1.6), (1.3, -0.7)]), scaled(color, 0.85))
     for side in (-1.3, 1.3):
-        head.style.shape(c, head.disc(side, 1.15, 0.35, 0.45), (40, 40, 45), head.line_width)
-    head.style.shape(c, head.disc(0, 0.25, 1.8, 1.0, 4.0), color, head.line_width)
+        head.draw_disc(c, side, 1.15, 0.35, 0.45, (40, 40, 45))
+    head.draw_disc(c, 0, 0.25, 1.8, 1.0, color, power=4.0)
 
 
 def _tree(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(
-        c,
-        head.px(smooth([(-0.9, -1.6), (0.9, -1.6), (1.0, 0.5), (1.6, 2.6), (-1.6, 2.6), (-1.0, 0.5)])),
-        (130, 90, 55),
-        head.line_width,
-    )
+    head.shape(c, smooth([(-0.9, -1.6), (0.9, -1.6), (1.0, 0.5), (1.6, 2.6), (-1.6, 2.6), (-1.0, 0.5)]), (130, 90, 55))
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     bump = 1 + 0.12 * np.abs(np.sin(angle * 5))
-    head.style.shape(
-        c,
-        head.px(np.stack([2.3 * bump * np.cos(angle), -2.2 + 1.1 * bump * np.sin(angle)], 1)),
-        (70, 150, 60),
-        head.line_width,
-    )
+    head.shape(c, np.stack([2.3 * bump * np.cos(angle), -2.2 + 1.1 * bump * np.sin(angle)], 1), (70, 150, 60))
 
 
 def _slab(c: Canvas, head: Head, color: Any) -> None:
-    head.style.shape(c, head.disc(0, 0.0, 1.0, 1.6, 5.0), color, head.line_width)
-    head.style.shape(c, head.disc(0, 0.0, 0.85, 1.35, 6.0), scaled(color, 1.3), head.line_width * 0.6)
+    head.draw_disc(c, 0, 0.0, 1.0, 1.6, color, power=5.0)
+    head.draw_disc(c, 0, 0.0, 0.85, 1.35, scaled(color, 1.3), 0.6, power=6.0)
 
 
 _SHAPES = {
