@@ -26,7 +26,7 @@ from tests.pipeline.square_finder import SquareFinder
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__, "acfd_stream.video.render", "acfd_stream.outputs.report.episode"])
 _COUNTED = re.compile(r"/acfd_stream/(archive|outputs|recording)/")
-_SPEED = re.compile(" *<div><dt>(Tracked at|work|· [a-z_ ]+)</dt>.*\n".encode())
+_SPEED = re.compile(" *<div><dt>(Tracked at|processing time|time per frame|· [A-Za-z_ ]+)</dt>.*\n".encode())
 
 
 @dataclass(frozen=True)
