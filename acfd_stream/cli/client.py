@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, exit_code, print_error
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
 from acfd_stream.cli.progress import TrackProgress
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
@@ -21,7 +21,7 @@ from acfd_stream.cli.track import (
     naming_what_is_left,
     say_how_it_ended,
 )
-from acfd_stream.config import PictureConfig, hush_grpc
+from acfd_stream.config import hush_grpc
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 
 if TYPE_CHECKING:
@@ -134,37 +134,16 @@ def result_header(stream: TrackStream) -> ResultHeader:
 
 def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
     """Write the faces of every picture to stdout; the highest exit code of a picture is returned."""
-    from acfd_stream.cli.detect import picture_values
-    from acfd_stream.outputs.jsonl import json_line
-    from acfd_stream.outputs.target import OutputTarget
+    from acfd_stream.cli.detect import picture_values, read_bytes, write_pictures
 
-    code = DONE
     with remote.open() as client:
-        target = OutputTarget(sys.stdout.buffer, is_streamed=True)
-        for name in images:
-            STOP.check()
-            try:
-                found = client.detect(_content(Path(name)))
-            except MediaError as error:
-                print_error(f"{name}: {error}")
-                code = max(code, exit_code(error))
-                continue
+
+        def detect(name: str) -> dict[str, Any]:
+            found = client.detect(read_bytes(Path(name)))
             faces = [(face.box_xyxy, face.score) for face in found.faces]
-            values = picture_values(name, found.display_size, faces, is_truncated=found.is_truncated)
-            target.write(json_line(values))
-    return code
+            return picture_values(name, found.display_size, faces, is_truncated=found.is_truncated)
 
-
-def _content(path: Path) -> bytes:
-    most_bytes = PictureConfig().file_bytes
-    try:
-        with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise MediaError(f"cannot read it: {error.strerror}") from error
-    if len(data) > most_bytes:
-        raise MediaError(f"it is larger than {most_bytes} bytes, the limit file_bytes")
-    return data
+        return write_pictures(images, detect)
 
 
 def run_client_capacity(remote: Remote, size: tuple[int, int], fps: float, objective_seconds: float | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +19,41 @@ from acfd_stream.errors import MediaError
 
 
 def run_detect(images: Sequence[str], model: str, device: str, config: DetectConfig) -> int:
-    """Write the faces of every picture to stdout; the exit code is that of the worst picture.
+    """Write the faces of every picture to stdout; the highest exit code of a picture is returned.
 
     Raises:
         AcfdError: the model or the device cannot be used, or stdout cannot be written.
     """
     from acfd_stream.detect.detector import Detector
+
+    with Detector.open(model, device=device, config=config) as detector:
+
+        def detect(name: str) -> dict[str, Any]:
+            image = read_picture(Path(name))
+            found = detector.detect(image)
+            faces = zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)
+            size = (image.shape[0], image.shape[1])
+            return picture_values(name, size, faces, is_truncated=found.is_truncated)
+
+        return write_pictures(images, detect)
+
+
+def write_pictures(images: Iterable[str], detect: Callable[[str], dict[str, Any]]) -> int:
+    """Write what ``detect`` returns for every picture to stdout; the highest exit code of a picture is returned."""
     from acfd_stream.outputs.jsonl import json_line
     from acfd_stream.outputs.target import OutputTarget
 
     code = DONE
-    with Detector.open(model, device=device, config=config) as detector:
-        target = OutputTarget(sys.stdout.buffer, is_streamed=True)
-        for name in images:
-            STOP.check()
-            try:
-                image = read_picture(Path(name))
-            except MediaError as error:
-                print_error(str(error))
-                code = max(code, exit_code(error))
-                continue
-            found = detector.detect(image)
-            faces = zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)
-            size = (image.shape[0], image.shape[1])
-            target.write(json_line(picture_values(name, size, faces, is_truncated=found.is_truncated)))
+    target = OutputTarget(sys.stdout.buffer, is_streamed=True)
+    for name in images:
+        STOP.check()
+        try:
+            values = detect(name)
+        except MediaError as error:
+            print_error(str(error) if str(Path(name)) in str(error) else f"{name}: {error}")
+            code = max(code, exit_code(error))
+        else:
+            target.write(json_line(values))
     return code
 
 
@@ -54,7 +65,7 @@ def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.
     """
     import cv2
 
-    data = _content(path, (config or PictureConfig()).file_bytes)
+    data = read_bytes(path, config)
     try:
         with _silent_stderr():
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
@@ -65,7 +76,13 @@ def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.
     return np.ascontiguousarray(image, np.uint8)
 
 
-def _content(path: Path, most_bytes: int) -> bytes:
+def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
+    """The content of a picture file.
+
+    Raises:
+        MediaError: the file cannot be read, or is larger than ``config`` allows.
+    """
+    most_bytes = (config or PictureConfig()).file_bytes
     try:
         with path.open("rb") as file:
             data = file.read(most_bytes + 1)
