@@ -1,16 +1,16 @@
-"""Every metric of the service, by name, type and closed label set; docs/metrics.md is its page.
+"""Every metric of the service, with its name, type and label values; docs/metrics.md describes them.
 
-One ``Metrics`` stands on one registry and is handed to whoever counts: scheduler, sessions, servicer, jobs. Values of
-labels are members of the enums below, so a stream's id, path or URL cannot become one. Every series exists from the
-first scrape on, at zero: a rate over it then sees the first event too.
+The scheduler, sessions, the service and jobs share one ``Metrics`` object. Label values are members of the enums below,
+so a stream's ID, path or URL cannot become one. Every series exists from the first scrape on, at zero: a rate then
+includes the first event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from itertools import product
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -21,7 +21,7 @@ LATENCY_BUCKETS = (
     *(0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.055, 0.06, 0.075),
     *(0.1, 0.15, 0.25, 0.5, 1.0, 2.5),
 )
-"""Seconds; one edge is the objective of 0.05 s, so goodput is a quotient of counts and no interpolation."""
+"""Seconds; one edge is the objective of 0.05 s, so goodput is a ratio of counts, without interpolation."""
 STAGE_BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
     *(0.1, 0.25, 0.5, 1.0, 2.5),
@@ -30,10 +30,12 @@ CALL_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 E = TypeVar("E", bound=Enum)
+F = TypeVar("F", Counter, Gauge, Histogram)
+Buckets = Sequence[float]
 
 
 class InputKind(Enum):
-    """How pictures come in."""
+    """How a client sends its video."""
 
     BYTES = "bytes"  # a container, in pieces
     FRAMES = "frames"  # single pictures
@@ -41,7 +43,7 @@ class InputKind(Enum):
 
 
 class QueueStage(Enum):
-    """What those in a queue wait for."""
+    """What the entries of a queue wait for."""
 
     DECODE = "decode"  # messages with bytes
     INFER = "infer"  # pictures
@@ -49,7 +51,7 @@ class QueueStage(Enum):
 
 
 class Pool(Enum):
-    """What the bytes that are held belong to."""
+    """What bytes in memory belong to."""
 
     INGEST = "ingest"  # received, not decoded
     FRAMES = "frames"  # decoded pictures before the scheduler
@@ -58,25 +60,25 @@ class Pool(Enum):
 
 
 class StreamState(Enum):
-    """Where an admitted stream stands."""
+    """State of an admitted stream."""
 
-    OPENING = "opening"  # its container is not understood yet
+    OPENING = "opening"  # its container is not read yet
     RUNNING = "running"
-    DRAINING = "draining"  # the service stops, the stream hands out its last results and its token
+    DRAINING = "draining"  # the service stops: the stream sends its last results and its resume token
 
 
 class Refusal(Enum):
-    """Why a stream was not let in."""
+    """Why a stream was refused."""
 
-    STREAMS = "streams"  # the most streams of the service
-    FILE_STREAMS = "file_streams"  # the most of them in file mode
-    CAPACITY = "capacity"  # those inside would miss their objective
-    QUOTA = "quota"  # of its token
+    STREAMS = "streams"  # the limit of all streams
+    FILE_STREAMS = "file_streams"  # the limit of streams in file mode
+    CAPACITY = "capacity"  # the admitted streams would miss their objective
+    QUOTA = "quota"  # the limit of its token
     DRAINING = "draining"
 
 
 class Codec(Enum):
-    """What a video is packed in; ``of`` names any."""
+    """Codec of a video."""
 
     H264 = "h264"
     HEVC = "hevc"
@@ -88,22 +90,22 @@ class Codec(Enum):
     MJPEG = "mjpeg"
     PRORES = "prores"
     OTHER = "other"
-    UNKNOWN = "unknown"  # the container did not say, or was none
+    UNKNOWN = "unknown"  # the container did not name it, or there was no container
 
     @classmethod
     def of(cls, name: str | None) -> Codec:
-        """The member for a decoder's name of a codec."""
+        """The member for the name that the decoder uses."""
         known = {member.value: member for member in cls}
         return known.get(name, cls.OTHER) if name else cls.UNKNOWN
 
 
 class DecodeFault(Enum):
-    """What was wrong with the media."""
+    """What was wrong with a video."""
 
-    OPEN = "open"  # nothing in it can be decoded
+    OPEN = "open"  # it cannot be decoded at all
     BROKEN = "broken"  # it broke in the middle
-    FRAME = "frame"  # a frame that was sent by itself cannot be decoded
-    WARNING = "warning"  # nothing is lost, but it is odd: shorter than it claims, its clock jumps
+    FRAME = "frame"  # a frame that was sent as a picture cannot be decoded
+    WARNING = "warning"  # no frame is lost, but it is shorter than declared, or its timestamps jump
 
 
 class CallType(Enum):
@@ -116,13 +118,11 @@ class CallType(Enum):
 
 
 def member(kind: type[E], value: E | str) -> E:
-    """``value`` as a member of ``kind``: itself, or the member of that name on the wire.
+    """``value`` as a member of ``kind``; text is the value of a member.
 
     Raises:
-        ConfigError: the set has no such value.
+        ConfigError: ``kind`` has no such value.
     """
-    if isinstance(value, kind):
-        return value
     try:
         return kind(value)
     except ValueError:
@@ -130,25 +130,42 @@ def member(kind: type[E], value: E | str) -> E:
         raise ConfigError(f"{kind.__name__} must be one of {allowed}, got {value!r}") from None
 
 
-class Metrics:
-    """All that is counted, on one registry.
+class _Series(Generic[F]):
+    """The series of a metric, by label values that are members of enums."""
 
-    Safe to use from any thread. Two objects on one registry are refused by the registry.
+    def __init__(self, family: F, labels: Mapping[str, type[Enum]]) -> None:
+        self._kinds = tuple(labels.values())
+        self._series: dict[tuple[Enum, ...], F] = {
+            key: family.labels(*(part.value for part in key)) if key else family for key in product(*self._kinds)
+        }
+
+    def of(self, *values: Enum | str) -> F:
+        """The series with these label values.
+
+        Raises:
+            ConfigError: a value is not a member of its enum.
+        """
+        return self._series[tuple(map(member, self._kinds, values))]
+
+
+class Metrics:
+    """All metrics of the service, on one registry.
+
+    Thread-safe. The registry refuses a second object.
 
     Args:
-        registry: where it is scraped from; None: a registry that nobody reads, for whoever runs without a service.
+        registry: the registry that is scraped; None: a new one, for a program without a service.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
         self._make_frames()
-        self._make_flow()
         self._make_streams()
         self._make_service()
 
     @classmethod
     def none(cls) -> Metrics:
-        """One that nobody reads."""
+        """An object whose metrics are not served."""
         return cls()
 
     # Frames
@@ -163,84 +180,84 @@ class Metrics:
         *,
         reused: bool = False,
     ) -> None:
-        """Count a frame whose answer went out (``OK`` or ``LATE``).
+        """Count a frame whose result was sent (``OK`` or ``LATE``).
 
         Args:
             mode: of its stream.
             input_kind: of its stream.
-            outcome: the verdict on its deadline.
-            latency_seconds: from when its bytes were there to when gRPC had the answer.
-            timings: stage → seconds, the names of ``Stage``.
-            reused: its detections are the previous drawing's.
+            outcome: whether it was on time.
+            latency_seconds: from the arrival of its bytes until gRPC took the result.
+            timings: stage → seconds, by the names of ``Stage``.
+            reused: its detections are those of the previous drawing.
         """
-        self._latency[member(Mode, mode), member(InputKind, input_kind)].observe(latency_seconds)
-        self._frames[member(Outcome, outcome)].inc()
+        self._latency.of(mode, input_kind).observe(latency_seconds)
+        self._frames.of(outcome).inc()
         self.stages(timings)
         if reused:
             self._reused.inc()
 
     def stages(self, timings: Mapping[str, float]) -> None:
-        """Count stage → seconds of a frame."""
+        """Count the seconds of a frame by stage."""
         for name, seconds in timings.items():
-            self._stages[member(Stage, name)].observe(seconds)
+            self._stages.of(name).observe(seconds)
 
     def frame_dropped(self, reason: DropReason) -> None:
-        """Count a frame that was left out, with its reason."""
-        self._dropped[member(DropReason, reason)].inc()
-        self._frames[Outcome.DROPPED].inc()
+        """Count a dropped frame."""
+        self._dropped.of(reason).inc()
+        self._frames.of(Outcome.DROPPED).inc()
 
     def frames_failed(self, count: int = 1) -> None:
-        """Count frames lost to an error."""
-        self._frames[Outcome.FAILED].inc(count)
+        """Count frames that were lost to an error."""
+        self._frames.of(Outcome.FAILED).inc(count)
 
     def tracks_started(self, count: int = 1) -> None:
         """Count new tracks."""
         self._tracks.inc(count)
 
     def shot_cut(self, count: int = 1) -> None:
-        """Count beginnings of shots."""
+        """Count new shots."""
         self._shots.inc(count)
 
     def decode_error(self, codec: str | None, fault: DecodeFault) -> None:
-        """Count media at fault; ``codec`` as the decoder calls it, None where there is none."""
-        self._decode_errors[Codec.of(codec), member(DecodeFault, fault)].inc()
+        """Count an error of a video; ``codec`` is the decoder's name, None without one."""
+        self._decode_errors.of(Codec.of(codec), fault).inc()
 
     # Batches and queues
 
     def batch(self, pictures: int) -> None:
-        """Count a batch that left for the network."""
+        """Count a batch of the network."""
         self._batches.observe(pictures)
 
     def queued(self, stage: QueueStage, change: int) -> None:
-        """Note that ``change`` more (or, negative, fewer) wait for ``stage``."""
-        self._depths[member(QueueStage, stage)].inc(change)
+        """Change the number of entries that wait for ``stage``."""
+        self._depths.of(stage).inc(change)
 
     def held(self, pool: Pool, change_bytes: int) -> None:
-        """Note that ``pool`` holds ``change_bytes`` more (or, negative, fewer)."""
-        self._bytes[member(Pool, pool)].inc(change_bytes)
+        """Change the number of bytes in ``pool``."""
+        self._bytes.of(pool).inc(change_bytes)
 
     # Streams
 
     def stream_moved(self, before: StreamState | None, after: StreamState | None) -> None:
-        """Note a stream's new state; None before it is let in and after its end."""
+        """Change the state of a stream; None: not admitted yet, or closed."""
         if before is not None:
-            self._streams[member(StreamState, before)].dec()
+            self._streams.of(before).dec()
         if after is not None:
-            self._streams[member(StreamState, after)].inc()
+            self._streams.of(after).inc()
 
     def refused(self, reason: Refusal) -> None:
-        """Count a stream that was not let in."""
-        self._refusals[member(Refusal, reason)].inc()
+        """Count a refused stream."""
+        self._refusals.of(reason).inc()
 
     def headroom(self, share: float) -> None:
-        """Set the share of the service's capacity that is free, 0 … 1."""
+        """Set the free share of the capacity, 0 … 1."""
         self._headroom.set(share)
 
     # Jobs
 
     def job_counted(self, state: JobState, count: int) -> None:
-        """Set how many jobs are in ``state``: the job store knows, also of those before a restart."""
-        self._jobs[member(JobState, state)].set(count)
+        """Set the number of jobs in ``state``, including those of earlier runs."""
+        self._jobs.of(state).set(count)
 
     def job_frames(self, count: int = 1) -> None:
         """Count frames that jobs have finished."""
@@ -258,40 +275,40 @@ class Metrics:
         decoder: str = "cpu",
         is_fallback: bool = False,
     ) -> None:
-        """Say what decodes and what runs the network: one engine at a time.
+        """Set the decoder and the engine that runs the network.
 
         Args:
             backend: "openvino", "tensorrt" or "onnxruntime".
             precision: "f32", "bf16", "f16" or "int8".
-            trt: version of TensorRT, where it is that.
-            sm: compute capability of the GPU ("9.0"), where there is one.
-            decoder: what decodes videos, "nvdec" or "cpu".
-            is_fallback: a better device was there to be wanted, and could not be used.
+            trt: version of TensorRT, if it is the backend.
+            sm: compute capability of the GPU ("9.0"), if there is one.
+            decoder: decoder of videos, "nvdec" or "cpu".
+            is_fallback: the preferred device could not be used.
         """
         self._engine.clear()
         self._engine.labels(backend=backend, precision=precision, trt=trt, sm=sm, decoder=decoder).set(1)
         self._fallback.set(is_fallback)
 
     def objective(self, seconds: float) -> None:
-        """Say what a frame of a live stream may take."""
+        """Set the latency objective of live frames."""
         self._objective.set(seconds)
 
     def build(self, version: str, model: str, model_version: str) -> None:
-        """Say what runs: the package's version and the model."""
+        """Set the version of the package and the model."""
         self._build.clear()
         self._build.labels(version=version, model=model, model_version=model_version).set(1)
 
-    # gRPC: the names, labels and codes of the Go libraries, which dashboards know
+    # gRPC: names, labels and codes are those of the Go libraries, which common dashboards use
 
     def call_expected(self, kind: CallType, service: str, method: str) -> None:
-        """Have a method's series there from the first scrape on."""
+        """Create the series of a method, so that they exist from the first scrape on."""
         labels = (member(CallType, kind).value, service, method)
         for family in (self._calls_started, self._calls_received, self._calls_sent, self._call_seconds):
             family.labels(*labels)
         self._calls_handled.labels(*labels, "OK")
 
     def call_started(self, kind: CallType, service: str, method: str) -> None:
-        """Count a call that came in."""
+        """Count a call that began."""
         self._calls_started.labels(member(CallType, kind).value, service, method).inc()
 
     def call_handled(self, kind: CallType, service: str, method: str, code: str, seconds: float) -> None:
@@ -306,58 +323,47 @@ class Metrics:
         family.labels(member(CallType, kind).value, service, method).inc()
 
     def _make_frames(self) -> None:
-        latency = self._histogram(
-            "acfd_frame_latency_seconds", "From a frame's bytes to its answer", ("mode", "path"), LATENCY_BUCKETS
-        )
-        self._latency = {key: latency.labels(*(part.value for part in key)) for key in product(Mode, InputKind)}
-        stages = self._histogram("acfd_stage_duration_seconds", "Time of a frame in a stage", ("stage",), STAGE_BUCKETS)
-        self._stages = {stage: stages.labels(stage.value) for stage in Stage}
-        self._frames = self._counters("acfd_frames", "Frames by how they ended", "outcome", Outcome)
-        self._dropped = self._counters("acfd_frames_dropped", "Frames of live streams left out", "reason", DropReason)
-        self._reused = self._counter("acfd_frames_reused", "Frames that took over a held drawing's detections")
-        self._tracks = self._counter("acfd_tracks_started", "Tracks that began")
-        self._shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade")
-        errors = self._counter("acfd_decode_errors", "Media at fault", ("codec", "kind"))
-        self._decode_errors = {key: errors.labels(*(part.value for part in key)) for key in product(Codec, DecodeFault)}
-
-    def _make_flow(self) -> None:
-        self._batches = self._histogram("acfd_batch_size", "Pictures in a batch of the network", (), BATCH_BUCKETS)
-        self._depths = self._gauges("acfd_queue_depth", "How many wait for a stage", "stage", QueueStage)
-        self._bytes = self._gauges("acfd_inflight_bytes", "Bytes that are held", "pool", Pool)
+        latency = "acfd_frame_latency_seconds", "From a frame's bytes to its answer", LATENCY_BUCKETS
+        self._latency = self._histogram(*latency, mode=Mode, path=InputKind)
+        stages = "acfd_stage_duration_seconds", "Time of a frame in a stage", STAGE_BUCKETS
+        self._stages = self._histogram(*stages, stage=Stage)
+        self._frames = self._counter("acfd_frames", "Frames by how they ended", outcome=Outcome)
+        self._dropped = self._counter("acfd_frames_dropped", "Frames of live streams left out", reason=DropReason)
+        self._reused = self._counter("acfd_frames_reused", "Frames that took over a held drawing's detections").of()
+        self._tracks = self._counter("acfd_tracks_started", "Tracks that began").of()
+        self._shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade").of()
+        self._decode_errors = self._counter("acfd_decode_errors", "Media at fault", codec=Codec, kind=DecodeFault)
+        self._batches = self._histogram("acfd_batch_size", "Pictures in a batch of the network", BATCH_BUCKETS).of()
 
     def _make_streams(self) -> None:
-        self._streams = self._gauges("acfd_streams_active", "Streams that are open", "state", StreamState)
-        self._refusals = self._counters("acfd_admission_rejected", "Streams that were not let in", "reason", Refusal)
-        self._headroom = self._gauge("acfd_capacity_headroom_ratio", "Share of the capacity that is free")
-        self._jobs = self._gauges("acfd_jobs", "Jobs by state", "state", JobState)
-        self._job_frames = self._counter("acfd_job_frames", "Frames that jobs have finished")
+        self._depths = self._gauge("acfd_queue_depth", "How many wait for a stage", stage=QueueStage)
+        self._bytes = self._gauge("acfd_inflight_bytes", "Bytes that are held", pool=Pool)
+        self._streams = self._gauge("acfd_streams_active", "Streams that are open", state=StreamState)
+        self._refusals = self._counter("acfd_admission_rejected", "Streams that were not let in", reason=Refusal)
+        self._headroom = self._gauge("acfd_capacity_headroom_ratio", "Share of the capacity that is free").of()
+        self._jobs = self._gauge("acfd_jobs", "Jobs by state", state=JobState)
+        self._job_frames = self._counter("acfd_job_frames", "Frames that jobs have finished").of()
 
     def _make_service(self) -> None:
+        own: dict[str, Any] = {"registry": self.registry}
         engine = ("backend", "precision", "trt", "sm", "decoder")
-        self._engine = self._gauge("acfd_engine_info", "What decodes and what runs the network", engine)
-        self._fallback = self._gauge("acfd_engine_fallback", "1 while the engine is not the one that was wanted")
-        self._objective = self._gauge("acfd_slo_target_seconds", "What a frame of a live stream may take")
-        self._build = self._gauge("acfd_build_info", "What runs", ("version", "model", "model_version"))
+        self._engine = Gauge("acfd_engine_info", "What decodes and what runs the network", engine, **own)
+        self._fallback = Gauge("acfd_engine_fallback", "1 while the engine is not the one that was wanted", **own)
+        self._objective = Gauge("acfd_slo_target_seconds", "What a frame of a live stream may take", **own)
+        self._build = Gauge("acfd_build_info", "What runs", ("version", "model", "model_version"), **own)
         call = ("grpc_type", "grpc_service", "grpc_method")
-        self._calls_started = self._counter("grpc_server_started", "Calls that came in", call)
-        self._calls_handled = self._counter("grpc_server_handled", "Calls that ended", (*call, "grpc_code"))
-        self._calls_received = self._counter("grpc_server_msg_received", "Messages of calls that came in", call)
-        self._calls_sent = self._counter("grpc_server_msg_sent", "Messages of calls that went out", call)
-        self._call_seconds = self._histogram("grpc_server_handling_seconds", "Time of a call", call, CALL_BUCKETS)
+        self._calls_started = Counter("grpc_server_started", "Calls that came in", call, **own)
+        self._calls_handled = Counter("grpc_server_handled", "Calls that ended", (*call, "grpc_code"), **own)
+        self._calls_received = Counter("grpc_server_msg_received", "Messages of calls that came in", call, **own)
+        self._calls_sent = Counter("grpc_server_msg_sent", "Messages of calls that went out", call, **own)
+        own |= {"buckets": CALL_BUCKETS}
+        self._call_seconds = Histogram("grpc_server_handling_seconds", "Time of a call", call, **own)
 
-    def _counter(self, name: str, meaning: str, labels: Iterable[str] = ()) -> Counter:
-        return Counter(name, meaning, labels, registry=self.registry)
+    def _counter(self, name: str, meaning: str, /, **labels: type[Enum]) -> _Series[Counter]:
+        return _Series(Counter(name, meaning, labels, registry=self.registry), labels)
 
-    def _gauge(self, name: str, meaning: str, labels: Iterable[str] = ()) -> Gauge:
-        return Gauge(name, meaning, labels, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, /, **labels: type[Enum]) -> _Series[Gauge]:
+        return _Series(Gauge(name, meaning, labels, registry=self.registry), labels)
 
-    def _histogram(self, name: str, meaning: str, labels: Iterable[str], buckets: Iterable[float]) -> Histogram:
-        return Histogram(name, meaning, labels, registry=self.registry, buckets=tuple(buckets))
-
-    def _counters(self, name: str, meaning: str, label: str, kind: type[E]) -> dict[E, Counter]:
-        family = self._counter(name, meaning, (label,))
-        return {value: family.labels(str(value.value)) for value in kind}
-
-    def _gauges(self, name: str, meaning: str, label: str, kind: type[E]) -> dict[E, Gauge]:
-        family = self._gauge(name, meaning, (label,))
-        return {value: family.labels(str(value.value)) for value in kind}
+    def _histogram(self, name: str, meaning: str, edges: Buckets, /, **labels: type[Enum]) -> _Series[Histogram]:
+        return _Series(Histogram(name, meaning, labels, registry=self.registry, buckets=edges), labels)
