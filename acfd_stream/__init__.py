@@ -1,7 +1,7 @@
-"""acfd_stream: animation video becomes cartoon-face tracks.
+"""acfd_stream finds cartoon faces in animation video, and gives every face the same ID from frame to frame.
 
-``Detector`` finds the faces of pictures, ``track_video`` follows them through a video. Everything
-here is loaded when it is first used, so that importing the package costs nothing.
+``Detector`` finds the faces of pictures, ``track_video`` tracks them through a video. Names are loaded on first use, so
+importing the package is fast.
 """
 
 from __future__ import annotations

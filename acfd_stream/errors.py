@@ -1,16 +1,16 @@
-"""What can go wrong, by whose fault it is; the floor under every room.
+"""Errors of this package.
 
-A message names the argument, what came and what is allowed. Exceptions of other libraries
-become one of these in the one file that imports the library.
+A message names the argument, its value and what is allowed. The file that imports another library translates the
+library's exceptions into these.
 """
 
 
 class AcfdError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of all errors of this package."""
 
 
 class ConfigError(AcfdError, ValueError):
-    """A setting is outside its range, unknown, or at odds with another one."""
+    """A setting is out of range, unknown, or contradicts another one."""
 
 
 class ShapeError(AcfdError, ValueError):
@@ -18,32 +18,32 @@ class ShapeError(AcfdError, ValueError):
 
 
 class MediaError(AcfdError):
-    """A video or picture cannot be opened, or holds nothing that can be decoded."""
+    """A video or picture cannot be opened or decoded."""
 
 
 class ResumeError(AcfdError, ValueError):
-    """A checkpoint does not fit: it is damaged, or of another video, model or settings."""
+    """A checkpoint is damaged, or belongs to another video, model or settings."""
 
 
 class OutputError(AcfdError):
-    """A result cannot be written: no room, no permission, no such folder."""
+    """A result cannot be written: disk full, no permission, or no such folder."""
 
 
 class RunnerError(AcfdError):
-    """A model file is refused or the runtime failed while running it."""
+    """A model file is invalid, or the runtime failed."""
 
 
 class OverloadedError(AcfdError):
-    """There is no room for this stream now; a later try may succeed."""
+    """No capacity for this stream now; a later attempt may succeed."""
 
 
 class ServiceError(AcfdError):
-    """A service cannot be reached, broke off, or answers what nobody asked for."""
+    """A service cannot be reached, closed the connection, or sent an unexpected response."""
 
 
 class AccessError(AcfdError):
-    """A service does not let the caller in: no token, one that is not known or has expired, or without the right."""
+    """A service denies access: the token is missing, unknown, expired, or lacks the right."""
 
 
 class BackendUnavailable(AcfdError):
-    """The device or library that was asked for by name is not on this machine."""
+    """The requested device or library is not available on this machine."""

@@ -1,8 +1,8 @@
-"""What the C library does with freed memory: less of it is kept, and none when nobody is served.
+"""Returns freed memory to the system: limits the heaps of the C library, and trims them when the service is idle.
 
-Every stream has threads of its own, and glibc lets new threads have heaps of their own, of which a little is lost with
-each stream. With as many heaps as cores the memory of a service that has seen 840 broken streams is what it was after
-the first 40; with glibc's own limit it was a quarter more.
+Every stream has its own threads, and glibc gives new threads their own heaps, which lose a little memory per stream.
+With one heap per core, a service uses as much memory after 840 broken streams as after 40. With glibc's own limit, it
+used a quarter more.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ import time
 from collections.abc import Callable
 
 REST_SECONDS = 1.0
-"""Nobody is served for so long before memory is given back: that takes milliseconds, and the next stream needs it."""
+"""Idle time before a trim: a trim takes milliseconds, and the next stream needs the memory."""
 _ARENA_MAX = -8  # of mallopt: M_ARENA_MAX
 _log = logging.getLogger(__name__)
 
 
 def limit_heaps() -> None:
-    """Let threads share as many heaps as there are cores, where the C library can (glibc); before threads begin."""
+    """Limit the number of heaps to the number of cores, with glibc. Call it before threads start."""
     try:
         ctypes.CDLL(None).mallopt(_ARENA_MAX, max(2, os.cpu_count() or 1))
     except (AttributeError, OSError) as error:
-        _log.debug("the number of heaps stays: %s", error)
+        _log.debug("cannot limit the number of heaps: %s", error)
 
 
-def settle() -> None:
-    """Call what is loaded now there for good: ``trim`` looks no more at it, and so takes milliseconds."""
+def freeze() -> None:
+    """Exclude the current objects from garbage collection, so that ``trim`` takes milliseconds."""
     gc.collect()
     gc.freeze()
 
 
 def trim() -> None:
-    """Free what is left in circles of references, as calls that broke off are, and give freed memory to the system."""
+    """Collect reference cycles, which broken calls leave, and return freed memory to the system."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)  # glibc has it
     except (AttributeError, OSError) as error:
-        _log.debug("memory stays with the process: %s", error)
+        _log.debug("cannot trim memory: %s", error)
 
 
 class IdleTrim:
-    """Trims once after every busy time; ``look`` is called now and then, on one thread.
+    """Trims once after every busy period; one thread calls ``update`` at intervals.
 
     Args:
-        give_back: what gives memory back.
+        trim_memory: returns memory to the system.
         clock: seconds.
     """
 
-    def __init__(self, give_back: Callable[[], None] = trim, clock: Callable[[], float] = time.monotonic) -> None:
-        self._give_back, self._clock = give_back, clock
+    def __init__(self, trim_memory: Callable[[], None] = trim, clock: Callable[[], float] = time.monotonic) -> None:
+        self._trim_memory, self._clock = trim_memory, clock
         self._busy_at: float | None = None
 
-    def look(self, *, is_busy: bool) -> None:
-        """Note whether anybody is served."""
+    def update(self, *, is_busy: bool) -> None:
+        """Trim if the service has been idle for ``REST_SECONDS`` after a busy period."""
         if is_busy:
             self._busy_at = self._clock()
         elif self._busy_at is not None and self._clock() - self._busy_at >= REST_SECONDS:
             self._busy_at = None
-            self._give_back()
+            self._trim_memory()

@@ -1,7 +1,7 @@
-"""What a frame wears on its way: Frame, then Detections, then Face and FrameResult.
+"""Data types shared by all modules: Frame, Detections, Face, FrameResult.
 
-Every room speaks in these; the module imports nothing of ours. Boxes are always
-``[x1, y1, x2, y2]`` float32 in pixels; a box's frame of reference stands in its name or docstring.
+The module imports no other of this package. Boxes are ``[x1, y1, x2, y2]`` float32 in pixels; the name or docstring of
+a box says of which picture.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
     IndexArray = NDArray[np.int64]
-    PlaneArray = NDArray[Any]  # uint8, or uint16 holding more than 8 bits; on a GPU an array of CuPy's
-else:  # a client needs these types and no arrays: it shall not load NumPy for annotations
+    PlaneArray = NDArray[Any]  # uint8, or uint16 for more than 8 bits; on a GPU a CuPy array
+else:  # a client needs these types without arrays: annotations must not load NumPy
     FloatArray = IndexArray = PlaneArray = Any
 
 
 class PixelFormat(Enum):
-    """How the planes of a frame are laid out in memory."""
+    """Layout of the planes of a frame in memory."""
 
     YUV420P = "yuv420p"  # three planes: Y [H, W], U and V [ceil(H/2), ceil(W/2)]
     NV12 = "nv12"  # two planes: Y [H, W], UV [ceil(H/2), ceil(W/2), 2]
@@ -32,7 +32,7 @@ class PixelFormat(Enum):
 
 
 class ColorMatrix(Enum):
-    """Coefficients that take YCbCr to RGB."""
+    """Coefficients that convert YCbCr to RGB."""
 
     BT601 = "bt601"
     BT709 = "bt709"
@@ -40,12 +40,11 @@ class ColorMatrix(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Pixels as a decoder left them, and what is needed to see them upright.
+    """Pixels in a decoder's format, and how to display them.
 
-    ``planes`` may have any row stride; samples of more than 8 bits are uint16 in the low bits.
-    The stored picture is first turned by ``rotation`` degrees clockwise, then stretched to
-    ``display_size``, which is where boxes live. Planes lie in host memory or all on one GPU; whoever
-    reads them there holds the picture until his stream is done with it.
+    ``planes`` may have any row stride; samples of more than 8 bits are uint16 in the low bits. The stored picture is
+    first rotated by ``rotation`` degrees clockwise, then scaled to ``display_size``, the coordinates of boxes. Planes
+    are in host memory, or all on one GPU; a reader there keeps the picture until its CUDA stream has finished.
     """
 
     planes: tuple[PlaneArray, ...]  # see PixelFormat
@@ -55,17 +54,17 @@ class Picture:
     color_matrix: ColorMatrix = ColorMatrix.BT601
     is_full_range: bool = False
     rotation: int = 0  # 0, 90, 180 or 270 degrees clockwise
-    view_side: int = 0  # longer side of the network's view of it, pixels; 0: as the detector's config says
-    ready: Any = field(default=None, compare=False)  # CUDA event from which on planes on a GPU may be read; None: now
+    view_side: int = 0  # longer side of the network's input, in pixels; 0: the detector's config
+    ready: Any = field(default=None, compare=False)  # CUDA event after which planes on a GPU may be read; None: now
 
     @property
     def is_on_device(self) -> bool:
-        """Whether the planes lie on a GPU."""
-        # Asked of the type: the interface of an array itself asks the driver for the stream.
+        """Whether the planes are on a GPU."""
+        # Checked on the type: the attribute of an array asks the driver for the stream.
         return bool(self.planes) and hasattr(type(self.planes[0]), "__cuda_array_interface__")
 
     def on_host(self) -> Picture:
-        """The picture with its planes in host memory: itself, or a copy that has been waited for."""
+        """The picture with its planes in host memory: itself, or a finished copy."""
         if not self.is_on_device:
             return self
         if self.ready is not None:
@@ -81,23 +80,23 @@ class Picture:
 
     @classmethod
     def from_rgb(cls, image: NDArray[np.uint8]) -> Picture:
-        """A picture over ``image``, uint8 [H, W, 3] RGB, without a copy."""
+        """A picture that shares the memory of ``image``, uint8 [H, W, 3] RGB."""
         return cls((image,), PixelFormat.RGB24, (image.shape[0], image.shape[1]), is_full_range=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded frame: a picture with its place in time."""
+    """One decoded frame: a picture with its timestamp."""
 
-    index: int  # 0, 1, 2 … in display order, counted from where reading began
-    pts: int  # in units of time_base, as the container says; may be negative
+    index: int  # 0, 1, 2 … in display order, counted from the first frame that was read
+    pts: int  # in units of time_base, from the container; may be negative
     time_base: Fraction  # seconds
     picture: Picture
-    is_pts_filled: bool = False  # the container had none: pts was worked out from the frame rate
-    arrived_at: float | None = field(default=None, compare=False)  # perf_counter() when its bytes were there
-    ingest_seconds: float = field(default=0.0, compare=False)  # its bytes waited for the decoder
-    decode_seconds: float = field(default=0.0, compare=False)  # the decoder worked on it
-    failure: str = field(default="", compare=False)  # why it has no pixels: it could not be decoded
+    is_pts_filled: bool = False  # the container had none: pts was computed from the frame rate
+    arrived_at: float | None = field(default=None, compare=False)  # perf_counter() when its bytes had arrived
+    ingest_seconds: float = field(default=0.0, compare=False)  # time that its bytes waited for the decoder
+    decode_seconds: float = field(default=0.0, compare=False)  # time of decoding
+    failure: str = field(default="", compare=False)  # decoding error; the frame has no pixels then
 
     @property
     def pts_seconds(self) -> float:
@@ -111,8 +110,8 @@ class Detections:
 
     boxes_xyxy: FloatArray  # [N, 4]
     scores: FloatArray  # [N], in [0, 1]
-    is_truncated: bool = False  # a cap (candidates or faces) cut something off
-    cut_score: float = 0.0  # nothing that was cut off scores more than this
+    is_truncated: bool = False  # a limit (candidates or faces) cut off detections
+    cut_score: float = 0.0  # highest score among detections that were cut off
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])
@@ -126,10 +125,10 @@ class Detections:
 
 
 class FaceState(Enum):
-    """Where a face's box comes from."""
+    """How the box of a face was found."""
 
-    DETECTED = "detected"  # the detector saw it in this frame
-    FILLED = "filled"  # seen before and after this frame, placed in between
+    DETECTED = "detected"  # by the detector, in this frame
+    FILLED = "filled"  # interpolated between frames before and after this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,36 +186,36 @@ class ShotChange(Enum):
 
 
 class Outcome(Enum):
-    """How a frame fared."""
+    """Outcome of a frame."""
 
-    OK = "ok"  # answered within the objective, or of a file, which has none
-    LATE = "late"  # answered, later than the objective
-    DROPPED = "dropped"  # not looked at, by the policy of its stream
+    OK = "ok"  # done within the objective, or in file mode, which has none
+    LATE = "late"  # done, later than the objective
+    DROPPED = "dropped"  # not detected, by the drop policy of its stream
     FAILED = "failed"  # could not be decoded
 
 
 class DropReason(Enum):
-    """Why a frame of a live stream was left out."""
+    """Why a frame of a live stream was dropped."""
 
-    QUEUE_FULL = "queue_full"  # newer ones pressed it out, or it found no room
-    STALE = "stale"  # it was late before it came to the network, and a newer one was there
-    CLIENT_SLOW = "client_slow"  # nobody takes the results
+    QUEUE_FULL = "queue_full"  # newer frames replaced it, or its queue was full
+    STALE = "stale"  # it was late before detection, and a newer frame had arrived
+    CLIENT_SLOW = "client_slow"  # the client does not read results
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a frame fared, and how long that took."""
+    """On-time status of a frame: its outcome and latency."""
 
     outcome: Outcome = Outcome.OK
-    latency_seconds: float | None = None  # from when its bytes were there to its result; None: not known
-    cause: str | None = None  # of a late frame the stage that took longest
+    latency_seconds: float | None = None  # from the arrival of its bytes to its result; None: unknown
+    cause: str | None = None  # slowest stage of a late frame
     drop_reason: DropReason | None = None  # of a dropped frame
-    failure: str = ""  # of a failed frame what went wrong
+    failure: str = ""  # error of a failed frame
 
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """What is said of one frame."""
+    """Result of one frame."""
 
     index: int
     pts: int
@@ -225,34 +224,34 @@ class FrameResult:
     faces: tuple[Face, ...]  # by rising track_id
     shot: int = 0  # number of the shot, from 0
     is_pts_filled: bool = False
-    reused: bool = False  # the detections are the previous drawing's
-    is_truncated: bool = False  # a cap cut off what might have been a face of a track
+    reused: bool = False  # the detections are those of the previous drawing
+    is_truncated: bool = False  # a limit cut off detections that could belong to a track
     timings: dict[str, float] = field(default_factory=dict, compare=False)  # stage → seconds
     verdict: Verdict = field(default=Verdict(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a container says of its video stream before a frame is decoded."""
+    """Metadata of a container's video stream."""
 
     source: str  # file name as given, URL without its secrets, "<stream>" for bytes
     display_size: tuple[int, int]  # (height, width)
     time_base: Fraction
     frame_rate: Fraction | None  # average, where known
-    frame_count: int | None  # as the header claims; may be wrong
+    frame_count: int | None  # from the header; may be wrong
     duration_seconds: float | None
     codec: str
 
 
 class Mode(Enum):
-    """What a stream is for."""
+    """Mode of a stream."""
 
-    LIVE = "live"  # latency counts; may drop
-    FILE = "file"  # every frame counts
+    LIVE = "live"  # low latency; frames may be dropped
+    FILE = "file"  # every frame has a result
 
 
 class Stage(Enum):
-    """Where the time of a frame goes, in the order in which it meets them."""
+    """Stages of a frame, in order."""
 
     INGEST = "ingest"  # its bytes wait for the decoder
     DECODE = "decode"
@@ -267,7 +266,7 @@ class Stage(Enum):
 
 
 class JobState(Enum):
-    """Where a job stands."""
+    """State of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -277,4 +276,4 @@ class JobState(Enum):
 
 
 FINAL_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-"""States that a job does not leave."""
+"""States in which a job stays."""

@@ -32,7 +32,7 @@ from acfd_stream.client.client import Client
 from acfd_stream.client.pacing import add_live_stream
 from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.errors import OverloadedError
-from acfd_stream.malloc import limit_heaps, settle
+from acfd_stream.malloc import freeze, limit_heaps
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, ServiceSettings
 from acfd_stream.types import Outcome
@@ -144,7 +144,7 @@ def serve(ports: Connection, streams: int, view: int) -> None:
     limit_heaps()  # as the command does
     settings = ServiceSettings(listen="127.0.0.1:0", metrics="", limits=Limits(streams=streams), live_size=view)
     with Server(settings) as server:
-        settle()
+        freeze()
         ports.send(server.port)
         ports.recv()
 

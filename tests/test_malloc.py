@@ -9,11 +9,11 @@ def test_memory_goes_back_once_after_a_rest() -> None:
     now, given = [0.0], []
     idle = IdleTrim(lambda: given.append(now[0]), clock=lambda: now[0])
     for is_busy, seconds in ((False, 5.0), (True, REST_SECONDS / 2), (False, REST_SECONDS / 3), (True, 0.0)):
-        idle.look(is_busy=is_busy)
+        idle.update(is_busy=is_busy)
         now[0] += seconds
     assert given == []
     for _ in range(4):
-        idle.look(is_busy=False)
+        idle.update(is_busy=False)
         now[0] += REST_SECONDS
     assert len(given) == 1
 

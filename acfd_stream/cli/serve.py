@@ -44,7 +44,7 @@ def run_serve(options: ServeOptions) -> int:
     """
     hush_grpc()
     settings = settings_of(options)
-    from acfd_stream.malloc import limit_heaps, settle
+    from acfd_stream.malloc import freeze, limit_heaps
     from acfd_stream.service.logs import start_logging, stop_logging
     from acfd_stream.service.server import Server
 
@@ -55,7 +55,7 @@ def run_serve(options: ServeOptions) -> int:
         with _reloading(server):
             server.start()
             try:
-                settle()
+                freeze()
                 _announce(server)
                 server.wait()
             except KeyboardInterrupt:

@@ -28,7 +28,7 @@ def server(tiny_model: Path) -> Iterator[Server]:
 @pytest.fixture
 def uncollected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody collects."""
-    monkeypatch.setattr(IdleTrim, "look", lambda self, *, is_busy: None)
+    monkeypatch.setattr(IdleTrim, "update", lambda self, *, is_busy: None)
     gc.collect()
     gc.disable()
     yield

@@ -122,7 +122,7 @@ class StreamHost:
                 if self._is_closed:
                     return
             self._on_check()
-            idle.look(is_busy=self._look_at_all())
+            idle.update(is_busy=self._look_at_all())
 
     def _look_at_all(self) -> bool:
         """Whether there are streams; none of them is held between two looks."""
