@@ -1,1 +1,1 @@
-"""One stream from pixels to tracks: decoding, detection, shots and tracking in step."""
+"""One stream from its source to tracks: decoding, detection, shot detection and tracking."""

@@ -1,20 +1,21 @@
-"""How many streams fit on the machine: asked before a stream is let in, so that those inside keep their objective.
+"""Admission control: decides whether the machine can run another stream while all streams keep their objective.
 
-Every frame keeps the machine busy for a known time: its share of a batch, and what decoding and tracking take of the
-cores. A set of live streams is let in when
+The time that a frame takes on the machine is known: its share of a batch, plus decoding and tracking on the cores. A
+set of live streams is admitted if
 
-- together they take no more than a stated share of the machine, less for more than one on a machine that falters, and
-- in any span of time the frames that must be done by its end, however unluckily they come together, take no longer than
-  the span. With frames every T seconds, each to be done D seconds after it came and taking C, these are
-  C (1 + (t - D) / T) of a stream with D <= t, summed over the streams, and once what may already be running then. It is
-  enough to look at every t that is some stream's D: between them the sum grows more slowly than t.
+- together they take at most a configured share of the machine; the share is lower for more than one stream on a machine
+  with unsteady speed; and
+- in any interval, the frames that are due by its end take no longer than the interval, even if they arrive at the worst
+  moments. For frames every T seconds that are due D seconds after arrival and take C seconds, the sum over the streams
+  with D <= t is C (1 + (t - D) / T), plus the work that may already be running. Only values of t that equal some D are
+  checked, because the sum grows more slowly than t between them.
 
-C is a frame's share of the whole machine. With several slots the last frame has one of them to itself, while the others
-may be idle: it takes as long as one does on a busy machine, and what was running then is part of the sum. Frames that
-are no more than there are slots wait for no other one. One of the frames may take as long as only one in twenty does.
+C is a frame's share of the whole machine. With several slots, the last frame runs alone on one slot: it takes as long
+as a frame on a busy machine, and the work that was running is part of the sum. If there are no more frames than slots,
+none waits for another. One of the frames is assumed to be as slow as the slowest in twenty.
 
-Source: the second is the processor demand test of earliest-deadline-first scheduling (Baruah, Rosier, Howell, 1990),
-with the usual term for work that is not interrupted; on several slots, the bound of list scheduling (Graham, 1969).
+Source: the second condition is the processor demand test of earliest-deadline-first scheduling (Baruah, Rosier, Howell,
+1990), with the usual term for non-preemptive work; on several slots, the bound of list scheduling (Graham, 1969).
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from acfd_stream.pipeline.costs import Costs, Size, megapixels
 from acfd_stream.pipeline.live_input_size import LiveInputSize
 
 UPKEEP_SECONDS = 0.003
-"""Of a frame, where nobody has measured it."""
+"""CPU seconds per frame besides decoding and the network, if they were not measured."""
 _STEP = 0.05
-_DECODE_RANGE = (1e-4, 0.02)  # seconds a megapixel; what lies outside waited for something else
-_UPKEEP_RANGE = (0.25, 4.0)  # times what was measured
+_DECODE_RANGE = (1e-4, 0.02)  # seconds per megapixel; values outside include a wait
+_UPKEEP_RANGE = (0.25, 4.0)  # times the measured value
 _REFRESH_FRAMES = 64
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a stream will ask for."""
+    """Requirements of a stream."""
 
     display_size: Size  # (height, width)
-    frame_rate: float = 0.0  # frames a second; of a file nobody asks
-    objective_seconds: float | None = None  # None: a file, which takes what is left
+    frame_rate: float = 0.0  # frames per second; of files unused
+    objective_seconds: float | None = None  # None: a file, without a deadline
     view_side: int = 0  # of its pictures; see Picture
 
     def __post_init__(self) -> None:
@@ -56,48 +57,48 @@ class Demand:
 
     @property
     def is_live(self) -> bool:
-        """Whether its frames have an objective."""
+        """Whether the frames have an objective."""
         return self.objective_seconds is not None
 
 
 @dataclass(frozen=True)
 class CapacityAnswer:
-    """Whether a stream would fit now."""
+    """Whether a stream would be admitted now."""
 
     fits: bool
-    headroom: float  # share of what may be taken that is free, before the stream is added, 0 … 1
+    headroom: float  # free share of the load limit, before the stream is added, 0 … 1
     reason: str  # one line for a person
-    may_fit_later: bool = True  # it would fit if nobody else were there
-    refusal: Refusal | None = None  # None where it fits
+    may_fit_later: bool = True  # it would fit without the other streams
+    refusal: Refusal | None = None  # None: it fits
 
 
-class _Learned:
-    """Seconds that are guessed first, and follow what is seen, within bounds."""
+class _RunningMean:
+    """A running mean of seconds: starts from a guess and follows observations, within bounds."""
 
     def __init__(self, guess: float, least: float, most: float) -> None:
         self._guess, self._least, self._most = guess, least, most
         self.value = guess
 
-    def observe(self, seen: float) -> None:
-        """Come a little nearer to what was seen."""
-        self.value += _STEP * (min(max(seen, self._least), self._most) - self.value)
+    def observe(self, seconds: float) -> None:
+        """Move the mean towards an observation."""
+        self.value += _STEP * (min(max(seconds, self._least), self._most) - self.value)
 
-    def forget(self) -> None:
-        """Go back to the guess."""
+    def reset(self) -> None:
+        """Return to the guess."""
         self.value = self._guess
 
 
 @dataclass(frozen=True)
 class _Load:
-    """What a stream does to the machine."""
+    """Load of a stream on the machine."""
 
     demand: Demand
-    alone_seconds: float  # the engine, for one frame by itself
-    slot_seconds: float  # a slot of the engine, for one frame while the others are busy
-    around_seconds: float  # all cores, for what a frame needs besides the engine
-    busy_seconds: float  # all cores, for one frame
-    rate: float  # frames a second
-    due_seconds: float  # from a frame being decoded to when it must leave the engine
+    alone_seconds: float  # of the engine, for a single frame
+    slot_seconds: float  # of a slot, for one frame while the other slots are busy
+    around_seconds: float  # of all cores, for a frame without the engine
+    busy_seconds: float  # of all cores, for one frame
+    rate: float  # frames per second
+    due_seconds: float  # from the end of decoding to the latest end of detection
 
     @property
     def share(self) -> float:
@@ -105,15 +106,15 @@ class _Load:
 
 
 class Capacity:
-    """The streams that are inside, and whether another one fits. May be used from any thread.
+    """The admitted streams, and whether another one fits. Thread-safe.
 
     Args:
-        costs: the scheduler's: what pictures cost the engine, as slow as it is now.
+        costs: the scheduler's costs of pictures, at the current speed of the engine.
         config: limits.
-        scheduler: how it treats streams in file mode.
-        metrics: where refusals and headroom are counted.
-        upkeep_seconds: what ``measure_cpu_overhead`` says; streams correct it. Not asked where the config has a number.
-        live_view: how large live frames are shown to the network where their stream asks for nothing else.
+        scheduler: the scheduler's config for streams in file mode.
+        metrics: counts refusals and headroom.
+        upkeep_seconds: result of ``measure_cpu_overhead``; corrected by running streams. Unused if the config sets it.
+        live_view: input size of live frames, unless their stream sets one.
     """
 
     def __init__(
@@ -131,33 +132,33 @@ class Capacity:
         self._scheduler = scheduler or SchedulerConfig()
         self._metrics = metrics or Metrics.none()
         self._cores = self.config.cores or available_cores()
-        self._decode = _Learned(self.config.decode_seconds, *_DECODE_RANGE)
+        self._decode = _RunningMean(self.config.decode_seconds, *_DECODE_RANGE)
         least, most = (times * upkeep_seconds for times in _UPKEEP_RANGE)
-        self._upkeep = _Learned(upkeep_seconds, least, most)
+        self._upkeep = _RunningMean(upkeep_seconds, least, most)
         self._frames_seen = 0
         self._lock = threading.Lock()
-        self._inside: dict[Reservation, Demand] = {}
+        self._admitted: dict[Reservation, Demand] = {}
         self._metrics.headroom(1.0)
 
     @property
     def headroom(self) -> float:
-        """Share of what streams may take that is free, 0 … 1: what to scale on."""
+        """Free share of the load limit, 0 … 1: the value for autoscaling."""
         with self._lock:
             return self._headroom()
 
     @property
     def streams(self) -> int:
-        """Streams inside."""
+        """Number of admitted streams."""
         with self._lock:
-            return len(self._inside)
+            return len(self._admitted)
 
     def ask(self, display_size: Size, frame_rate: float, objective_seconds: float | None = None) -> CapacityAnswer:
-        """Whether a live stream would fit now.
+        """Whether a live stream would be admitted now.
 
         Args:
             display_size: (height, width) of its frames.
-            frame_rate: frames a second, > 0.
-            objective_seconds: longest time of a frame; None: the config's.
+            frame_rate: frames per second, > 0.
+            objective_seconds: latency objective; None: the config's.
 
         Raises:
             ConfigError: a number is outside its range.
@@ -165,10 +166,10 @@ class Capacity:
         seconds = objective_seconds or self.config.objective_seconds
         demand = Demand(display_size, frame_rate, seconds, self.live_view.of(seconds))
         with self._lock:
-            return self._answer(demand, list(self._inside.values()))
+            return self._answer(demand, list(self._admitted.values()))
 
     def reserve(self, demand: Demand) -> Reservation:
-        """Let a stream in, until its reservation is released.
+        """Admit a stream, until its reservation is released.
 
         Raises:
             OverloadedError: it does not fit now; the message says why.
@@ -178,37 +179,37 @@ class Capacity:
         return reservation
 
     def spare(self, demand: Demand) -> Reservation | None:
-        """A place for what can wait for one, such as a job; None, and nobody counts as refused, where there is none."""
+        """A reservation for work that can wait, such as a job; None without capacity, which counts no refusal."""
         with self._lock:
-            if self._answer(demand, list(self._inside.values())).refusal is not None:
+            if self._answer(demand, list(self._admitted.values())).refusal is not None:
                 return None
             reservation = Reservation(self)
-            self._inside[reservation] = demand
+            self._admitted[reservation] = demand
             self._metrics.headroom(self._headroom())
             return reservation
 
     def change(self, reservation: Reservation, demand: Demand) -> None:
-        """Set what a stream that is being let in, or is inside, asks for. See ``Reservation.change``."""
+        """Set the requirements of a stream; see ``Reservation.change``."""
         with self._lock:
-            others = [known for holder, known in self._inside.items() if holder is not reservation]
+            others = [known for holder, known in self._admitted.items() if holder is not reservation]
             answer = self._answer(demand, others)
-            if answer.refusal is not None and not self._is_less(demand, self._inside.get(reservation)):
+            if answer.refusal is not None and not self._is_less(demand, self._admitted.get(reservation)):
                 self._metrics.refused(answer.refusal)
                 raise OverloadedError(answer.reason)
-            self._inside[reservation] = demand
+            self._admitted[reservation] = demand
             self._metrics.headroom(self._headroom())
 
     def release(self, reservation: Reservation) -> None:
-        """Give back what a stream had."""
+        """Free the capacity of a stream."""
         with self._lock:
-            self._inside.pop(reservation, None)
-            if not self._inside:  # what slowed frames may be over, and while nobody is let in nobody would see
-                self._decode.forget()
-                self._upkeep.forget()
+            self._admitted.pop(reservation, None)
+            if not self._admitted:  # without streams, nothing would measure that frames are fast again
+                self._decode.reset()
+                self._upkeep.reset()
             self._metrics.headroom(self._headroom())
 
     def observe(self, display_size: Size, decode_seconds: float, upkeep_seconds: float) -> None:
-        """Learn from a frame what a core took to decode it, and for all the rest but the network."""
+        """Update the means from a frame: CPU time of decoding, and of everything else but the network."""
         with self._lock:
             self._decode.observe(decode_seconds / megapixels(display_size))
             self._upkeep.observe(upkeep_seconds)
@@ -219,17 +220,17 @@ class Capacity:
     # With the lock held.
 
     def _is_less(self, demand: Demand, before: Demand | None) -> bool:
-        """Whether a stream that is inside wants no more than it has: it stays, even on a machine that has slowed."""
+        """Whether an admitted stream lowers its demand: that is allowed even if the machine became slower."""
         if before is None or demand.is_live != before.is_live:
             return False
         old, new = self._load(before), self._load(demand)
         return new.share <= old.share and new.due_seconds >= old.due_seconds
 
     def _headroom(self) -> float:
-        return self._free_share(sum(self._load(demand).share for demand in self._inside.values()))
+        return self._free_share(sum(self._load(demand).share for demand in self._admitted.values()))
 
     def _free_share(self, taken: float) -> float:
-        """Share of what streams may take that is left where they take ``taken`` of the machine."""
+        """Free share of the load limit if streams take ``taken`` of the machine."""
         return min(1.0, max(0.0, 1.0 - taken / self.config.load_limit))
 
     def _answer(self, demand: Demand, others: list[Demand]) -> CapacityAnswer:
@@ -256,8 +257,8 @@ class Capacity:
         if len(views) > self.config.view_sizes:
             seen = f"frames of {len(views)} different shapes would be open, the most at once are"
             return Refusal.CAPACITY, f"{seen} {self.config.view_sizes}"
-        fault = self._too_slow(load) or self._too_much(load, others) or self._too_bunched(loads)
-        return None if fault is None else (Refusal.CAPACITY, fault)
+        reason = self._too_slow(load) or self._too_much(load, others) or self._too_slow_together(loads)
+        return None if reason is None else (Refusal.CAPACITY, reason)
 
     def _too_slow(self, load: _Load) -> str | None:
         objective = load.demand.objective_seconds
@@ -271,7 +272,7 @@ class Capacity:
         )
 
     def _too_much(self, load: _Load, others: list[_Load]) -> str | None:
-        """The share that is left for others is the larger, the more unsteadily the machine runs."""
+        """Whether the streams exceed the load limit, which is lower on a machine with unsteady speed."""
         taken, limit = sum(other.share for other in others), self.config.load_limit
         if load.demand.is_live and any(other.demand.is_live for other in others):
             limit /= self._costs.tail
@@ -282,37 +283,37 @@ class Capacity:
             f"needs {load.share:.0%}: together more than {limit:.0%}"
         )
 
-    def _too_bunched(self, loads: list[_Load]) -> str | None:
-        """Frames that come at the worst moments; see the top of this file."""
+    def _too_slow_together(self, loads: list[_Load]) -> str | None:
+        """Whether frames that arrive at the worst moments miss the objective; see the top of this file."""
         live = [load for load in loads if load.demand.is_live]
         for due in sorted({load.due_seconds for load in live}):
-            hurried = [load for load in live if load.due_seconds <= due]
-            patient = [load for load in loads if load.due_seconds > due]
-            running = max((self._running_seconds(load, live) for load in patient), default=0.0)
-            needed = self._bunched_seconds(hurried, due) + running
+            urgent = [load for load in live if load.due_seconds <= due]
+            later = [load for load in loads if load.due_seconds > due]
+            running = max((self._running_seconds(load, live) for load in later), default=0.0)
+            needed = self._burst_seconds(urgent, due) + running
             if needed > due:
                 return (
-                    f"frames of {len(hurried)} streams that come at once would take {_milliseconds(needed)} "
+                    f"frames of {len(urgent)} streams that come at once would take {_milliseconds(needed)} "
                     f"of the {_milliseconds(due)} that their objective leaves"
                 )
         return None
 
-    def _bunched_seconds(self, hurried: list[_Load], due: float) -> float:
-        """What frames take that come together and are due after ``due`` seconds, where nothing else is running."""
-        counts = [1 + (due - load.due_seconds) * load.rate for load in hurried]
-        longest = max(load.slot_seconds for load in hurried)
+    def _burst_seconds(self, urgent: list[_Load], due: float) -> float:
+        """Seconds for frames that arrive together and are due after ``due`` seconds, without other work."""
+        counts = [1 + (due - load.due_seconds) * load.rate for load in urgent]
+        longest = max(load.slot_seconds for load in urgent)
         delay = (self._costs.tail - 1) * longest
-        if 1 < self._costs.slots >= sum(counts):  # none is behind another one
-            around = sum(load.around_seconds * count for load, count in zip(hurried, counts, strict=True))
+        if 1 < self._costs.slots >= sum(counts):  # no frame waits for another
+            around = sum(load.around_seconds * count for load, count in zip(urgent, counts, strict=True))
             return around + longest + delay
-        work = sum(load.busy_seconds * count for load, count in zip(hurried, counts, strict=True))
-        lonely = max(load.slot_seconds - load.busy_seconds for load in hurried)  # a last one, on one core
-        if len(hurried) > 1 and self._costs.slots == 1:  # and a first one, taken up just before the others come
-            lonely *= 2
-        return work + max(0.0, lonely) + delay
+        work = sum(load.busy_seconds * count for load, count in zip(urgent, counts, strict=True))
+        alone_extra = max(load.slot_seconds - load.busy_seconds for load in urgent)  # the last frame, on one core
+        if len(urgent) > 1 and self._costs.slots == 1:  # and a first frame, begun just before the others
+            alone_extra *= 2
+        return work + max(0.0, alone_extra) + delay
 
     def _running_seconds(self, load: _Load, live: list[_Load]) -> float:
-        """Longest batch of a patient stream that a frame in a hurry may have to wait for."""
+        """Longest batch of a stream with later deadlines that an urgent frame may have to wait for."""
         if load.demand.is_live:
             return load.slot_seconds
         shortest = min(one.due_seconds for one in live)
@@ -333,13 +334,13 @@ class Capacity:
 
 
 class Reservation:
-    """A stream's place; a context manager. Made by ``Capacity.reserve``."""
+    """Capacity reserved for a stream; a context manager, made by ``Capacity.reserve``."""
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
 
     def change(self, demand: Demand) -> None:
-        """Ask for something else: what the container says, where a guess was reserved. Refused, it keeps what it had.
+        """Change the requirements, for example when the container is known. If refused, the old ones stay.
 
         Raises:
             OverloadedError: it does not fit now; the message says why.
@@ -347,7 +348,7 @@ class Reservation:
         self._capacity.change(self, demand)
 
     def release(self) -> None:
-        """Give the place back; a second call does nothing."""
+        """Free the capacity; a second call does nothing."""
         self._capacity.release(self)
 
     def __enter__(self) -> Reservation:

@@ -1,4 +1,4 @@
-"""Where a session stands, so that another one goes on there with the same results."""
+"""Checkpoints of sessions: another session continues from one with the same results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class SessionState:
-    """A checkpoint: what was handed out counts as done, everything behind it is made again or kept inside.
+    """A checkpoint: returned results count as done; later frames are stored in it or processed again.
 
-    Made of what JSON knows (dictionaries with text as keys, lists, text, numbers, None), so it can be written
-    anywhere; ``SessionState(json.loads(text))`` brings it back.
+    ``values`` is JSON-compatible; ``SessionState(json.loads(text))`` restores it.
     """
 
     values: Mapping[str, Any]
@@ -31,7 +30,7 @@ class SessionState:
         """Check the format.
 
         Raises:
-            ResumeError: it is of another format, or none.
+            ResumeError: another format, or not a checkpoint.
         """
         known = self.values.get("format") if isinstance(self.values, Mapping) else None
         if known != FORMAT:
@@ -42,21 +41,21 @@ class SessionState:
 
     @property
     def next_index(self) -> int:
-        """Index of the first frame whose pixels are needed again; a sender of single frames goes on with it."""
+        """Index of the first frame that is needed again; a client that sends single frames continues with it."""
         return int(self.values["stream"].get("next_index", 0))
 
     @property
     def next_result(self) -> int:
-        """Index of the first result that will come."""
+        """Index of the next result."""
         return int(self.values["handed_out"])
 
 
 @contextmanager
-def telling_damage(*, is_resumed: bool) -> Iterator[None]:
-    """Take a fault of what a checkpoint left behind for the checkpoint's: it may fit in form and not in itself.
+def damage_as_resume_error(*, is_resumed: bool) -> Iterator[None]:
+    """Raise errors of a resumed session as ResumeError: a damaged checkpoint can have a valid form.
 
     Raises:
-        ResumeError: the work inside failed, and it stands on a checkpoint.
+        ResumeError: the block failed, and the session is resumed.
     """
     try:
         yield
@@ -85,16 +84,16 @@ def signature(
 
 
 def media_signature(info: MediaInfo) -> dict[str, Any]:
-    """What tells one video from another before its frames are read."""
+    """Properties of a video that are known before its frames are read."""
     return {"time_base": [info.time_base.numerator, info.time_base.denominator], "codec": info.codec}
 
 
 def check(state: SessionState, current: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that was taken under other circumstances.
+    """Refuse a checkpoint of another model, other settings or another video.
 
     Args:
         state: the checkpoint.
-        current: ``signature`` and ``media`` of the session that shall go on from it.
+        current: ``signature`` and ``media`` of the session that resumes.
 
     Raises:
         ResumeError: model, settings or media differ; the message names both sides.

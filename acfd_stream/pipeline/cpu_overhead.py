@@ -1,4 +1,4 @@
-"""What a core needs for a frame besides decoding and the network: telling held drawings and shots, linking faces."""
+"""CPU time per frame besides decoding and the network: held frames, shot detection and tracking."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from acfd_stream.video.decode_position import LossCounts
 from acfd_stream.video.held import HeldFrameDetector
 from acfd_stream.video.readahead import Decoded
 
-_FRAMES, _FIRST = 24, 8  # so many frames, of which the first tell nothing: caches and branches are cold
+_FRAMES, _FIRST = 24, 8  # the first frames are not counted: caches are cold
 _RATE = Fraction(1, 24)
 _FACES = 4
 
 
 def measure_cpu_overhead(display_size: Size, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds of a frame of a live stream, the usual one of some: drawings that change all over, and faces that move.
+    """Median seconds per frame of a live stream in which every drawing changes and faces move.
 
     Args:
         display_size: (height, width) of the frames.
-        clock: seconds; a test's own, where time is not to pass.
+        clock: seconds; tests pass their own.
     """
     random = np.random.default_rng(0)
     pictures = [painted(display_size, lambda shape: random.integers(16, 236, shape, np.uint8)) for _ in range(3)]
@@ -41,14 +41,14 @@ def measure_cpu_overhead(display_size: Size, clock: Callable[[], float] = time.p
         found = _faces(display_size, index)
         begin = clock()
         is_held = held.push(frame.picture)
-        sight = DetectedFrame(Decoded(frame, begin, LossCounts()), {}, is_held, held.state, found)
-        stream.push(sight, keeps_frame=False)
+        entry = DetectedFrame(Decoded(frame, begin, LossCounts()), {}, is_held, held.state, found)
+        stream.push(entry, keeps_frame=False)
         taken.append(clock() - begin)
     return statistics.median(taken[_FIRST:])
 
 
 def _faces(display_size: Size, index: int) -> Detections:
-    """Faces side by side that move a little with every frame."""
+    """Faces next to each other that move a little with every frame."""
     height, width = display_size
     left = np.arange(_FACES, dtype=np.float32) * width / _FACES + index
     boxes = np.stack([left, left * 0 + height / 4, left + width / 8, left * 0 + height / 2], 1)

@@ -1,4 +1,4 @@
-"""What a session asks of whoever finds the faces: a detector of its own, or a lane of one that many share."""
+"""The interface that a session needs of a detector: one of its own, or a ``SharedEngine``."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Engine", "StageSeconds"]
 
 
 class Engine(Protocol):
-    """Pictures in, faces out; ``Detector`` is one. Results depend on a picture alone, never on its neighbours."""
+    """Finds faces in pictures; implemented by ``Detector``. The result of a picture never depends on its batch."""
 
     @property
     def config(self) -> DetectConfig:
-        """Sizes, thresholds and caps; ``batch`` is how many pictures it likes to see at once."""
+        """Sizes, thresholds and limits; ``batch`` is the preferred number of pictures per call."""
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
+        """Metadata of the model file."""
 
     @property
     def precision(self) -> str:
@@ -34,19 +34,19 @@ class Engine(Protocol):
 
     @property
     def device(self) -> str:
-        """Where the planes of pictures should lie, so that nothing has to be copied: "cpu" or "cuda"."""
+        """Memory in which pictures need no copy: "cpu" or "cuda"."""
 
     @property
     def concurrency(self) -> int:
-        """How many pictures it looks at side by side, of one call or of several; 1: one batch after the other."""
+        """Number of pictures that run in parallel, of one call or several; 1: one batch after the other."""
 
     def detect_timed(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
-        """Faces of every picture, in order, with the seconds it spent in every stage.
+        """Faces of every picture, in order, with the seconds in every stage.
 
         Raises:
-            ShapeError: the planes of a picture are not what it says.
+            ShapeError: the planes of a picture do not match its description.
             RunnerError: the runtime failed, or the engine is closed.
         """
 
     def close(self) -> None:
-        """Free it; a second call does nothing."""
+        """Free its resources; a second call does nothing."""

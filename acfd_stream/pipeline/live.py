@@ -1,4 +1,4 @@
-"""What is different for a live stream: nothing waits for later frames, and every result is judged by its age."""
+"""Differences of live streams: no frame waits for later ones, and late results are marked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from acfd_stream.types import Outcome, Verdict
 def configs_for(
     pace: PaceConfig, video: VideoConfig | None, track: TrackConfig | None, shot: ShotConfig | None
 ) -> tuple[VideoConfig, TrackConfig, ShotConfig]:
-    """The configs of a stream of this pace, where None stands for the default of that pace."""
+    """The configs of a stream with this pace; None stands for the pace's defaults."""
     if not pace.is_live:
         return video or VideoConfig(), track or TrackConfig(), shot or ShotConfig()
     video = replace(video or VideoConfig(), low_delay=True)
@@ -22,7 +22,7 @@ def configs_for(
 
 
 def verdict_now(settled: SettledFrame, pace: PaceConfig) -> Verdict:
-    """The verdict on a settled frame whose latency ends now."""
+    """On-time status of a settled frame whose latency ends now."""
     latency = None if settled.arrived_at is None else time.perf_counter() - settled.arrived_at
     if settled.verdict.outcome is not Outcome.OK:
         return replace(settled.verdict, latency_seconds=latency)
@@ -30,7 +30,7 @@ def verdict_now(settled: SettledFrame, pace: PaceConfig) -> Verdict:
 
 
 def verdict_for(latency_seconds: float, timings: Mapping[str, float], pace: PaceConfig) -> Verdict:
-    """The verdict on a frame that was seen: late, by the stage that took longest, or not."""
+    """On-time status of a frame with this latency; the cause of a late one is its slowest stage."""
     if not pace.is_live or latency_seconds <= pace.objective_seconds:
         return Verdict(latency_seconds=latency_seconds)
     return Verdict(Outcome.LATE, latency_seconds, slowest_stage(timings))

@@ -1,4 +1,4 @@
-"""How large live frames are shown to the network: as large as the machine has time for."""
+"""Input size of the network for live frames: the largest for which the machine is fast enough."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from acfd_stream.pipeline.costs import Costs, Size
 from acfd_stream.pipeline.engine import Engine
 
 LIVE_SIZES = (448, 384, 320)
-"""Longer sides, pixels, that are tried in turn where the engine's own view takes too long."""
+"""Longer sides in pixels, tried in this order if the engine's own size takes too long."""
 _SHARE = 0.25
-"""Of the objective, for the network: it may take twice as long when the machine falters, and it is not all there is."""
+"""Share of the objective for the network: it may take twice as long at times, and other stages need time too."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LiveInputSize:
-    """The view of live frames."""
+    """Input size for live frames."""
 
-    side: int = 0  # longer side, pixels; 0: the engine's own
-    enough_seconds: float = math.inf  # a stream with so long an objective has the engine's own
+    side: int = 0  # longer side in pixels; 0: the engine's own
+    enough_seconds: float = math.inf  # from this objective on, the engine's own size is used
 
     def of(self, objective_seconds: float) -> int:
-        """The longer side for a stream with this objective; 0: the engine's own."""
+        """Longer side for a stream with this objective, in pixels; 0: the engine's own."""
         return 0 if objective_seconds >= self.enough_seconds else self.side
 
 
@@ -37,14 +37,14 @@ def choose_live_view(
     objective_seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LiveInputSize:
-    """The largest view whose pictures take a quarter of the objective, slow ones too; else the smallest there is.
+    """The largest size at which slow pictures still take at most a quarter of the objective; else the smallest.
 
     Args:
-        engine: of which nobody else wants anything yet.
-        costs: of it; learns what the view costs.
-        display_sizes: (height, width) of frames, as they were measured; the first one decides.
-        objective_seconds: longest time of a live frame.
-        clock: seconds; a test's own, where time is not to pass.
+        engine: an idle engine.
+        costs: its costs; the chosen size is measured and added.
+        display_sizes: (height, width) of the measured frames; the first one decides.
+        objective_seconds: latency objective of a live frame.
+        clock: seconds; tests pass their own.
     """
     limit, size, slowness = _SHARE * objective_seconds, engine.config.size, costs.pace * costs.tail
     own = costs.picture_seconds(display_sizes[0]) * slowness
@@ -56,7 +56,7 @@ def choose_live_view(
     costs.measure_view(engine, display_sizes, side, clock)
     found = costs.picture_seconds(display_sizes[0], side) * slowness
     _log.info(
-        "live frames are looked at %d pixels wide, where a slow one takes %.1f ms; at %d it takes %.1f, of %g allowed",
+        "live frames are detected at %d pixels, where a slow one takes %.1f ms; at %d: %.1f ms; objective: %g ms",
         side, found * 1e3, size, own * 1e3, objective_seconds * 1e3,
     )  # fmt: skip
     return LiveInputSize(side, own / _SHARE)

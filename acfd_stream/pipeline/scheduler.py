@@ -1,9 +1,9 @@
-"""One engine for many streams: each has a stream, a thread a slot of the engine takes batches from all of them.
+"""Shares one engine between many streams: one thread per slot of the engine runs batches from all streams.
 
-A stream has a detector's face, so a TrackSession runs over it as over a detector of its own. The rules of who is next
-stand in ``batching``; here are the threads: callers that wait in their stream, and those that run the engine. A device
-that wants batches has one slot; a CPU has one for every core it may use, and gets single pictures, so that a frame
-which comes while another stream's is looked at begins at once on a core that is idle.
+A stream gets a ``SharedEngine``, which a TrackSession uses like a detector of its own. ``batching`` decides the order;
+this module has the threads: callers wait for their pictures, and engine threads run them. A device that is fastest with
+batches has one slot. A CPU has one slot per core and runs single pictures, so a frame starts at once on an idle core
+while another stream's frame runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from acfd_stream.config import SchedulerConfig, StreamQueueConfig
 from acfd_stream.detect.runner import COMPILED_SHAPES
 from acfd_stream.errors import RunnerError
 from acfd_stream.metrics import Metrics, Pool, QueueStage
-from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, Seen, StreamQueue
+from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, StreamQueue, TimedDetections
 from acfd_stream.pipeline.costs import Costs, Size, blank_picture, measure_costs
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.shared_engine import SharedEngine
@@ -30,23 +30,23 @@ from acfd_stream.video.picture import picture_bytes
 
 _log = logging.getLogger(__name__)
 
-_PROBE_WEIGHT = 0.3  # a few of them must do, to take streams in again after the machine was busy with something else
+_PROBE_WEIGHT = 0.3  # high: a few probes must be enough to admit streams again after another load on the machine
 _Batch = list[tuple[StreamQueue, QueuedPicture]]
 
 
 class Scheduler:
-    """Batches across streams on one engine, which stays the caller's to close.
+    """Runs batches across streams on one engine; the caller closes the engine.
 
     Args:
         engine: a Detector.
-        config: batch, waits and bounds.
-        costs: what pictures cost, of an engine that is warm; None: measured now, on every size of ``warm_sizes`` and
-            every batch size, so that nothing has to be compiled for them afterwards.
-        metrics: where batches, waiting pictures and bytes are counted.
+        config: batch size, waiting times and limits.
+        costs: times of pictures on a warm engine. None: they are measured now, for every size of ``warm_sizes`` and
+            every batch size, which also compiles the network for them.
+        metrics: counts batches, waiting pictures and bytes.
         clock: seconds.
 
     Raises:
-        RunnerError: the engine failed on the pictures that warm it up.
+        RunnerError: the engine failed on the warm-up pictures.
     """
 
     def __init__(
@@ -66,38 +66,38 @@ class Scheduler:
         self._clock = clock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for the engine's threads
-        self._backlog = BatchQueue(self.costs, self.config, batch)
+        self._queue = BatchQueue(self.costs, self.config, batch)
         self._streams: dict[StreamQueue, SharedEngine] = {}
-        self._short_of_room: set[SharedEngine] = set()
+        self._blocked: set[SharedEngine] = set()
         self._held_bytes = 0
         self._ready: LRUCache[Size, None] = LRUCache(COMPILED_SHAPES)
         self._is_draining = self._is_stopped = False
-        self._fault: BaseException | None = None
+        self._thread_error: BaseException | None = None
         self._ready.update((view, None) for size in self.config.warm_sizes for view in self.costs.views_of(size))
-        self._running = self._taken_batches = 0
+        self._running = self._started_batches = 0
         self._threads = [
             threading.Thread(target=self._run, args=(slot == 0,), name=f"acfd-engine-{slot}", daemon=True)
             for slot in range(self.costs.slots)
         ]
-        self._working = len(self._threads)
+        self._live_threads = len(self._threads)
         for thread in self._threads:
             thread.start()
 
     @property
     def is_running(self) -> bool:
-        """Whether it takes pictures: it is not closed, and none of its threads has died of a fault."""
+        """Whether it takes pictures: it is not closed, and no engine thread has failed."""
         return not (self._is_draining or self._is_stopped)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of pictures that wait or are looked at."""
+        """Bytes of pictures that wait or run."""
         return self._held_bytes
 
     def open_shared(self, config: StreamQueueConfig | None = None, view_side: int = 0) -> SharedEngine:
-        """A stream's own way to the engine; close it when the stream ends.
+        """A stream's view of the engine; close it when the stream ends.
 
         Args:
-            config: what it may ask for.
+            config: its deadline, priority and limits.
             view_side: of all its pictures; see ``Picture``.
 
         Raises:
@@ -105,19 +105,19 @@ class Scheduler:
         """
         with self._lock:
             if not self.is_running:
-                raise self._why_stopped()
-            queue = self._backlog.open_shared(config or StreamQueueConfig(), self._clock())
+                raise self._stop_error()
+            queue = self._queue.open_stream(config or StreamQueueConfig(), self._clock())
             stream = self._streams[queue] = SharedEngine(
-                self.engine, queue, self._lock, self._detect, self._leave, view_side
+                self.engine, queue, self._lock, self._detect, self._close_stream, view_side
             )
             return stream
 
     def prepare(self, display_size: Size, view_side: int = 0) -> None:
-        """Have the network ready for pictures of this size: the caller waits for what must be compiled, nobody else.
+        """Compile the network for pictures of this size; only the caller waits.
 
         Args:
             display_size: (height, width) of the pictures.
-            view_side: of theirs; see ``Picture``.
+            view_side: of the pictures; see ``Picture``.
 
         Raises:
             RunnerError: the engine failed.
@@ -126,17 +126,17 @@ class Scheduler:
         with self._lock:
             is_ready = all(view in self._ready for view in views)
         if not is_ready:
-            for count in sorted({1, self.costs.file_batch}):  # what is alone may be compiled apart
+            for count in sorted({1, self.costs.file_batch}):  # single pictures may be compiled apart
                 self.engine.detect_timed([blank_picture(display_size, view_side)] * count)
         with self._lock:
             self._ready.update(dict.fromkeys(views))
 
     def close(self, *, drain: bool = True, timeout_seconds: float = 10.0) -> None:
-        """Take no more pictures and end the threads. May be called again, to break off what drains.
+        """Take no more pictures and end the threads. A second call may end a drain early.
 
         Args:
-            drain: look at the pictures that wait first; else whoever waits for one gets a RunnerError at once.
-            timeout_seconds: after so long the rest is broken off as well.
+            drain: run the waiting pictures first; else their callers get a RunnerError at once.
+            timeout_seconds: longest drain; the remaining callers get a RunnerError after it.
         """
         with self._lock:
             self._is_draining = True
@@ -149,7 +149,7 @@ class Scheduler:
             with self._lock:
                 self._is_stopped = True
                 self._wake_all()
-            _log.error("the engine has not answered for %.1f s while the scheduler closes", timeout_seconds)
+            _log.error("the engine has not finished within %.1f s while the scheduler closes", timeout_seconds)
 
     def __enter__(self) -> Scheduler:
         return self
@@ -159,54 +159,54 @@ class Scheduler:
     ) -> None:
         self.close(drain=kind is None)
 
-    # What streams call, in the threads of the streams.
+    # Called by streams, in their threads.
 
-    def _detect(self, stream: SharedEngine, pictures: Sequence[Picture]) -> list[Seen]:
+    def _detect(self, stream: SharedEngine, pictures: Sequence[Picture]) -> list[TimedDetections]:
         """See ``SharedEngine.detect_timed``."""
         for sizes in {(picture.display_size, picture.view_side) for picture in pictures}:
             self.prepare(*sizes)
         with self._lock:
-            tickets = [self._admitted(stream, picture) for picture in pictures]
+            waiting = [self._enqueue(stream, picture) for picture in pictures]
             stream.changed.wait_for(
-                lambda: self._is_over(stream) or all(ticket.outcome is not None for ticket in tickets)
+                lambda: self._is_ended(stream) or all(queued.outcome is not None for queued in waiting)
             )
-            return [self._outcome(ticket) for ticket in tickets]
+            return [self._outcome(queued) for queued in waiting]
 
-    def _leave(self, stream: SharedEngine) -> None:
+    def _close_stream(self, stream: SharedEngine) -> None:
         """See ``SharedEngine.close``."""
         with self._lock:
             if self._streams.pop(stream.queue, None) is None:
                 return
             stream.is_closed = True
-            dropped = self._backlog.close_stream(stream.queue)
+            dropped = self._queue.close_stream(stream.queue)
             self._metrics.queued(QueueStage.INFER, -len(dropped))
-            self._hold(-sum(ticket.size_bytes for ticket in dropped))
+            self._add_bytes(-sum(queued.size_bytes for queued in dropped))
             stream.changed.notify_all()
             self._work.notify()
 
-    def _admitted(self, stream: SharedEngine, picture: Picture) -> QueuedPicture:
-        """A picture that has found room in its stream."""
+    def _enqueue(self, stream: SharedEngine, picture: Picture) -> QueuedPicture:
+        """Add a picture to the queue, after waiting for room."""
         size_bytes = picture_bytes(picture)
         if not self._has_room(stream, size_bytes):
-            self._short_of_room.add(stream)
+            self._blocked.add(stream)
             stream.changed.wait_for(
-                lambda: self._is_over(stream) or not self.is_running or self._has_room(stream, size_bytes)
+                lambda: self._is_ended(stream) or not self.is_running or self._has_room(stream, size_bytes)
             )
-            self._short_of_room.discard(stream)
+            self._blocked.discard(stream)
         if stream.is_closed:
-            raise RunnerError("this stream's way to the engine is closed")
+            raise _closed()
         if not self.is_running:
-            raise self._why_stopped()
+            raise self._stop_error()
         now = self._clock()
         seconds = stream.queue.config.deadline_seconds
         deadline = math.inf if seconds is None else now + seconds
         alone_seconds = self.costs.picture_seconds(picture.display_size, picture.view_side)
-        ticket = QueuedPicture(picture, alone_seconds, size_bytes, now, deadline)
-        self._backlog.add(stream.queue, ticket)
+        queued = QueuedPicture(picture, alone_seconds, size_bytes, now, deadline)
+        self._queue.add(stream.queue, queued)
         self._metrics.queued(QueueStage.INFER, 1)
-        self._hold(size_bytes)
+        self._add_bytes(size_bytes)
         self._work.notify()
-        return ticket
+        return queued
 
     def _has_room(self, stream: SharedEngine, size_bytes: int) -> bool:
         held = stream.queue.held
@@ -214,82 +214,82 @@ class Scheduler:
             return True
         return held < stream.queue.config.in_flight and self._held_bytes + size_bytes <= self.config.queue_bytes
 
-    def _is_over(self, stream: SharedEngine) -> bool:
+    def _is_ended(self, stream: SharedEngine) -> bool:
         return stream.is_closed or self._is_stopped
 
-    def _outcome(self, ticket: QueuedPicture) -> Seen:
-        if isinstance(ticket.outcome, Exception):
-            raise ticket.outcome
-        if ticket.outcome is None:
-            raise self._why_stopped() if self._is_stopped else RunnerError("this stream's way to the engine is closed")
-        return ticket.outcome
+    def _outcome(self, queued: QueuedPicture) -> TimedDetections:
+        if isinstance(queued.outcome, Exception):
+            raise queued.outcome
+        if queued.outcome is None:
+            raise self._stop_error() if self._is_stopped else _closed()
+        return queued.outcome
 
-    def _why_stopped(self) -> RunnerError:
-        if self._fault is None:
+    def _stop_error(self) -> RunnerError:
+        if self._thread_error is None:
             return RunnerError("the scheduler is closed")
-        error = RunnerError(f"a thread of the engine has died: {type(self._fault).__name__}: {self._fault}")
-        error.__cause__ = self._fault
+        error = RunnerError(f"an engine thread failed: {type(self._thread_error).__name__}: {self._thread_error}")
+        error.__cause__ = self._thread_error
         return error
 
     # The engine's threads.
 
     def _run(self, is_prober: bool) -> None:
-        """What the thread of a slot does; one of them looks how fast the engine is when it is idle."""
+        """Body of a slot's thread; one of the threads also measures the idle engine."""
         try:
-            while (batch := self._taken(is_prober)) != []:
+            while (batch := self._next_batch(is_prober)) != []:
                 if batch is None:
                     self._probe()
                 else:
-                    self._serve(batch)
+                    self._run_batch(batch)
                     with self._lock:
                         self._running -= 1
-        except BaseException as error:  # nobody may wait for ever, whatever it is
-            _log.exception("a thread of the engine has died")
-            self._fault = error
+        except BaseException as error:  # any error: callers must not wait for ever
+            _log.exception("an engine thread failed")
+            self._thread_error = error
         with self._lock:
-            self._working -= 1
-            self._is_stopped |= self._fault is not None or self._working == 0
+            self._live_threads -= 1
+            self._is_stopped |= self._thread_error is not None or self._live_threads == 0
             self._wake_all()
 
-    def _taken(self, is_prober: bool) -> _Batch | None:
-        """The next batch, waiting for it; empty when there will be none, None when there was none for long."""
+    def _next_batch(self, is_prober: bool) -> _Batch | None:
+        """Wait for the next batch; empty: there will be none, None: the engine was idle for long."""
         with self._lock:
             while not self._is_stopped:
                 now = self._clock()
-                batch, ask_again = self._backlog.next_batch(now, is_draining=self._is_draining)
+                batch, ask_again = self._queue.next_batch(now, is_draining=self._is_draining)
                 if batch:
-                    return self._begun(batch)
+                    return self._start(batch)
                 if self._is_draining:
                     return []
                 if ask_again < math.inf:
                     self._work.wait(ask_again - now)
-                elif self._waited_in_vain(self.config.probe_seconds if is_prober else 0.0):
+                elif self._is_idle_for(self.config.probe_seconds if is_prober else 0.0):
                     return None
             return []
 
-    def _begun(self, batch: _Batch) -> _Batch:
+    def _start(self, batch: _Batch) -> _Batch:
         self._metrics.queued(QueueStage.INFER, -len(batch))
         self._running += 1
-        self._taken_batches += 1
-        if self._backlog.waiting:
+        self._started_batches += 1
+        if self._queue.waiting:
             self._work.notify()  # for another slot
         return batch
 
-    def _waited_in_vain(self, seconds: float) -> bool:
-        """Wait until there is something to do; whether no slot had anything for so long (0: it does not matter)."""
-        before = self._taken_batches
+    def _is_idle_for(self, seconds: float) -> bool:
+        """Wait for a picture; True if every slot was idle for ``seconds`` (0: wait without a limit)."""
+        before = self._started_batches
         is_woken = self._work.wait(seconds or None)
-        return not is_woken and self._running == 0 and self._taken_batches == before
+        return not is_woken and self._running == 0 and self._started_batches == before
 
     def _probe(self) -> None:
-        """See how fast the engine is: nobody is let in, and so it would never be noticed, while it seems too slow.
+        """Measure the speed of the idle engine: while it seems too slow, no stream is admitted that would measure it.
 
-        The first picture behind a rest is not counted: it takes up to twice as long as those of a stream do.
+        The first picture after a pause is not counted: it takes up to twice as long as those of a stream.
         """
         size = self.config.warm_sizes[0]
         try:
             self.engine.detect_timed([blank_picture(size)])
-            if self._backlog.waiting or self._running:
+            if self._queue.waiting or self._running:
                 return
             begin = self._clock()
             self.engine.detect_timed([blank_picture(size)])
@@ -302,50 +302,54 @@ class Scheduler:
                     self.costs.picture_seconds(size), 1, seconds, 1 + self._running, weight=_PROBE_WEIGHT
                 )
 
-    def _serve(self, batch: _Batch) -> None:
+    def _run_batch(self, batch: _Batch) -> None:
         begin, running = self._clock(), self._running
         try:
-            seen = self._looked_at([ticket.picture for _, ticket in batch])
+            detected = self._detect_batch([queued.picture for _, queued in batch])
         except Exception as error:
-            if len(batch) > 1:  # whose fault was it? only that stream shall have it
+            if len(batch) > 1:  # find the picture that failed: only its stream gets the error
                 for one in batch:
-                    self._serve([one])
+                    self._run_batch([one])
                 return
             self._deliver(batch, [error], begin)
         else:
-            seconds, alone = self._clock() - begin, sum(ticket.alone_seconds for _, ticket in batch)
+            seconds, alone = self._clock() - begin, sum(queued.alone_seconds for _, queued in batch)
             with self._lock:
                 self.costs.observe(alone, len(batch), seconds, (running + self._running) / 2)
-            self._deliver(batch, seen, begin)
+            self._deliver(batch, detected, begin)
 
-    def _looked_at(self, pictures: list[Picture]) -> list[Seen]:
+    def _detect_batch(self, pictures: list[Picture]) -> list[TimedDetections]:
         self._metrics.batch(len(pictures))
-        seen = self.engine.detect_timed(pictures)
-        if len(seen) != len(pictures):
-            raise RunnerError(f"the engine answered {len(seen)} of {len(pictures)} pictures")
-        return seen
+        detected = self.engine.detect_timed(pictures)
+        if len(detected) != len(pictures):
+            raise RunnerError(f"the engine returned {len(detected)} results for {len(pictures)} pictures")
+        return detected
 
-    def _deliver(self, batch: _Batch, outcomes: Sequence[Seen | Exception], begin: float) -> None:
+    def _deliver(self, batch: _Batch, outcomes: Sequence[TimedDetections | Exception], begin: float) -> None:
         with self._lock:
-            for (queue, ticket), outcome in zip(batch, outcomes, strict=True):
+            for (queue, queued), outcome in zip(batch, outcomes, strict=True):
                 if not isinstance(outcome, Exception):
-                    outcome[1]["queue"] = outcome[1].get("queue", 0.0) + begin - ticket.arrived
-                ticket.outcome = outcome
+                    outcome[1]["queue"] = outcome[1].get("queue", 0.0) + begin - queued.arrived
+                queued.outcome = outcome
                 queue.running -= 1
                 if queue in self._streams:
                     self._streams[queue].changed.notify_all()
-            self._hold(-sum(ticket.size_bytes for _, ticket in batch))
+            self._add_bytes(-sum(queued.size_bytes for _, queued in batch))
 
     # With the lock held.
 
-    def _hold(self, change_bytes: int) -> None:
+    def _add_bytes(self, change_bytes: int) -> None:
         self._held_bytes += change_bytes
         self._metrics.held(Pool.ENGINE, change_bytes)
         if change_bytes < 0:
-            for stream in self._short_of_room:
+            for stream in self._blocked:
                 stream.changed.notify_all()
 
     def _wake_all(self) -> None:
         self._work.notify_all()
         for stream in self._streams.values():
             stream.changed.notify_all()
+
+
+def _closed() -> RunnerError:
+    return RunnerError("this stream's connection to the engine is closed")

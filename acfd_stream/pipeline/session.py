@@ -1,9 +1,8 @@
 """One stream from its source to its tracks: frames in, results out, in order.
 
-Three kinds of thread share the work: one decodes ahead into a bounded queue, the detector's look at
-one batch, and the caller's finds shots and tracks in the batch before. Results come with a delay,
-for a shot and a track are only sure some frames later. Of a live stream the caller's thread takes
-frame by frame through to its result, and nothing waits for what comes later.
+A file uses three kinds of threads: one decodes ahead into a bounded queue, the detector's threads run one batch, and
+the caller's thread finds shots and tracks in the batch before. Results come with a delay, because shots and tracks are
+final only some frames later. For a live stream, the caller's thread processes frame by frame, without a delay.
 """
 
 from __future__ import annotations
@@ -48,29 +47,29 @@ def track_video(
     pace: PaceConfig | None = None,
     resume: SessionState | None = None,
 ) -> Iterator[FrameResult]:
-    """Face tracks of a video, a result a frame, in order.
+    """Face tracks of a video: one result per frame, in order.
 
-    The source and the model are opened before this returns. Closing the iterator, or dropping it,
-    frees everything. A video that breaks in the middle ends the iteration early without an error:
-    use ``TrackSession`` to see whether it was complete.
+    The source and the model are opened before this returns. Closing or dropping the iterator frees
+    them. A video that breaks in the middle ends the iteration early without an error: use
+    ``TrackSession`` to check whether it was complete.
 
     Args:
         source: path, URL, binary file object, ByteStream or FrameFeed.
-        detector: one to share between videos; it stays open. None: ``model`` is opened for this one.
+        detector: a detector to share between videos; it stays open. None: ``model`` is opened.
         model: a shipped model's name or the path of an ONNX file.
         device: "auto", "cpu" or "cuda".
         video_config: range, threads and queue of decoding.
         detect_config: sizes, thresholds and batch; only without ``detector``, which has its own.
         track_config: how detections become tracks.
-        shot_config: how shots are told apart.
-        pace: whether every frame or the time to its result counts. None: every frame.
-        resume: where an earlier session stood; results go on behind the last one that it handed out, and are those
-            it would have given.
+        shot_config: how shots are detected.
+        pace: live or file mode. None: file mode.
+        resume: checkpoint of an earlier session; results continue after the last one that it returned, and are the
+            same as without the interruption.
 
     Raises:
-        MediaError: the source holds nothing that can be decoded.
-        RunnerError: no such model, its file is refused, or it fails in the middle.
-        BackendUnavailable: the device was asked for by name and cannot be used.
+        MediaError: the source cannot be decoded.
+        RunnerError: the model does not exist, is invalid, or fails.
+        BackendUnavailable: the requested device cannot be used.
         ConfigError: no such device, or both ``detector`` and ``detect_config``.
         ResumeError: ``resume`` is of another video, model or settings; may also be raised by the iteration.
     """
@@ -91,10 +90,10 @@ def track_video(
 
 
 class TrackSession:
-    """One video on its way to tracks; iterate over it once, or over ``with_frames()``.
+    """Tracks one video; iterate over it once, or over ``with_frames()``.
 
-    A context manager. Takes what ``track_video`` takes and raises what it raises. ``is_complete``, ``error`` and
-    ``warnings`` are final after the iteration.
+    A context manager, with the arguments and errors of ``track_video``. ``is_complete``, ``error`` and ``warnings`` are
+    final after the iteration.
     """
 
     def __init__(
@@ -121,10 +120,10 @@ class TrackSession:
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
         self._stream = StreamTracker(self.track_config, self.shot_config)
-        self._ready: deque[SettledFrame] = deque()  # settled, not handed out yet
-        self._handed_out = 0  # results, from the beginning of the video
-        self._swallowed = 0  # results to come that were handed out before the checkpoint
-        self._at_end: tuple[dict[str, Any], int] | None = None  # the stream's state and results before the last ones
+        self._ready: deque[SettledFrame] = deque()  # settled, not returned yet
+        self._handed_out = 0  # results returned, counted from the start of the video
+        self._skipped = 0  # results to skip: they were returned before the checkpoint
+        self._at_end: tuple[dict[str, Any], int] | None = None  # before the flush: state, results
         self._is_resumed = resume is not None
         with ExitStack() as opened:
             planes = device_for(device) if detector is None else detector.device
@@ -132,9 +131,9 @@ class TrackSession:
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
-            self._looker = DetectionStage(detector, every_frame=self.video_config.every_frame)
+            self._detection = DetectionStage(detector, every_frame=self.video_config.every_frame)
             if resume is not None:
-                self._go_on(resume)
+                self._restore(resume)
             self._first_index = self._stream.next_index
             self._ahead = self._read_ahead()
             self._opened = opened.pop_all()
@@ -146,27 +145,27 @@ class TrackSession:
 
     @property
     def detector(self) -> Engine:
-        """The detector, or what stands in for one, that sees the frames."""
+        """The detector of the session, its own or the one that was given."""
         return self._detector
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd about the source but lost no frame that can be decoded."""
+        """Oddities of the source that lost no frame."""
         return self._video.warnings
 
     @property
     def is_complete(self) -> bool:
-        """Whether every frame of the source came out."""
+        """Whether the results of every frame of the source were returned."""
         return self._is_finished and self._video.is_complete
 
     @property
     def is_finished(self) -> bool:
-        """Whether the iteration came to the end of the source, broken or not: nobody stopped or closed it before."""
+        """Whether the iteration reached the end of the source, broken or not, without ``stop`` or ``close``."""
         return self._is_finished
 
     @property
     def error(self) -> str | None:
-        """What broke the source in the middle; the frames before it came out."""
+        """Error that broke the source in the middle; the frames before it have results."""
         return self._video.error
 
     @property
@@ -180,37 +179,33 @@ class TrackSession:
         return self._ahead.waiting_bytes
 
     def __iter__(self) -> Iterator[FrameResult]:
-        """Results in order; pixels are given back as soon as they have been seen."""
+        """Results in order; pixels are freed after detection."""
         return (result for _, result in self._run(lambda: False))
 
     def with_frames(self) -> Iterator[tuple[Frame, FrameResult]]:
-        """Frames with their results, for what draws on them; frames that were dropped are left out.
+        """Frames with their results, without dropped frames.
 
-        Pixels stay until a result is settled: at most the delays of the shot detector and the tracker
-        and two groups of frames for the network are held, besides the queue of decoded ones.
+        Pixels stay in memory until a result is settled: besides the decoder's queue, these are two groups of frames for
+        the network, and the delays of the shot detector and the tracker.
         """
         if self._is_resumed:
             raise ConfigError("a resumed session has no pixels of its first results; iterate over the results alone")
         return ((frame, result) for frame, result in self._run(lambda: True) if frame is not None)
 
     def with_wanted_frames(self, is_wanted: Callable[[], bool]) -> Iterator[tuple[Frame | None, FrameResult]]:
-        """Every result, with its frame where ``is_wanted`` said so when the network had seen it."""
+        """Every result, with its frame if ``is_wanted`` was true when the frame reached the tracker."""
         return self._run(is_wanted)
 
     def checkpoint(self) -> SessionState:
-        """Where the session stands: behind the last result that it handed out.
+        """The state after the last returned result.
 
-        To be called by the thread that iterates, between two results, or by any once the iteration has ended,
-        ``close`` included.
+        Call it in the thread that iterates, between two results, or in any thread after the iteration or ``close``.
         """
         return self.snapshot()()
 
     def snapshot(self) -> Callable[[], SessionState]:
-        """As ``checkpoint``, put off: what is returned makes the checkpoint of now, later, by any thread.
-
-        So a live stream does not wait for it.
-        """
-        handed_out = self._handed_out + self._swallowed
+        """A function that builds the checkpoint of now later, in any thread, so that a live stream does not wait."""
+        handed_out = self._handed_out + self._skipped
         stream, ready, base = self._stream.state(), list(self._ready), self._handed_out
         if self._at_end is not None:
             stream, ready, base = self._at_end[0], [], self._at_end[1]
@@ -225,17 +220,17 @@ class TrackSession:
         return lambda: SessionState({**values, "stream": packed(stream)})
 
     def stop(self) -> None:
-        """End the iteration at the next result, as if the video paused there; from any thread, does not wait.
+        """End the iteration at the next result; from any thread, without waiting.
 
-        What was read and not handed out is not lost: ``checkpoint`` says where to go on.
+        Frames that were read but not returned are not lost: a session can resume from ``checkpoint``.
         """
         self._is_stopped = True
         self._ahead.stop()
 
     def close(self) -> None:
-        """Stop and free the source, the threads and a detector of its own; from any thread, and more than once.
+        """Stop, and free the source, the threads and the session's own detector; from any thread, and more than once.
 
-        Whoever iterates gets no further result. Waits for the batch that the detector is at.
+        The iteration ends without another result. Waits for the running batch of the detector.
         """
         self._is_closed = True
         self._ahead.close()
@@ -265,18 +260,18 @@ class TrackSession:
         own = checkpoint.signature(self._detector, self.track_config, self.shot_config, self.video_config)
         return {**own, "media": checkpoint.media_signature(self.info)}
 
-    def _go_on(self, state: SessionState) -> None:
-        """Become the session that ``state`` was taken from."""
+    def _restore(self, state: SessionState) -> None:
+        """Restore the session from a checkpoint."""
         checkpoint.check(state, self._signature())
         values = state.values
-        with checkpoint.telling_damage(is_resumed=True):
+        with checkpoint.damage_as_resume_error(is_resumed=True):
             self._stream.restore(values["stream"])
             self._ready.extend(map(SettledFrame.from_values, values["ready"]))
-            self._handed_out, self._swallowed = int(values["handed_out"]), int(values["swallowed"])
-            place = position_of(values["stream"])
-        self._looker.go_on(self._stream.held)
-        self._handed_out -= self._swallowed
-        self._video.resume_after(place, self._stream.next_index)
+            self._handed_out, self._skipped = int(values["handed_out"]), int(values["swallowed"])
+            position = position_of(values["stream"])
+        self._detection.restore(self._stream.held)
+        self._handed_out -= self._skipped
+        self._video.resume_after(position, self._stream.next_index)
 
     # Running
 
@@ -286,20 +281,20 @@ class TrackSession:
         self._is_started = True
         try:
             self._ahead.start()
-            steps = self._frame_by_frame(keeps_frames) if self.pace.is_live else self._batch_by_batch(keeps_frames)
+            steps = self._frame_by_frame(keeps_frames) if self.pace.is_live else self._in_batches(keeps_frames)
             for _ in chain([None], steps):
                 while self._ready and not self._is_over:
                     settled = self._ready.popleft()
                     self._handed_out += 1
-                    if self._swallowed:
-                        self._swallowed -= 1
+                    if self._skipped:
+                        self._skipped -= 1
                         continue
-                    yield from self._handed(settled)
+                    yield from self._return(settled)
                 if self._is_over:
                     return
             self._is_finished = not self._is_over
         except Exception:
-            if not self._is_closed:  # else it is but the noise of another thread's close()
+            if not self._is_closed:  # else the error is a consequence of close() in another thread
                 raise
         finally:
             self.close()
@@ -308,8 +303,8 @@ class TrackSession:
     def _is_over(self) -> bool:
         return self._is_closed or self._is_stopped
 
-    def _handed(self, settled: SettledFrame) -> Iterator[tuple[Frame | None, FrameResult]]:
-        """Hand out one result, and watch how long it takes until the next one is wanted."""
+    def _return(self, settled: SettledFrame) -> Iterator[tuple[Frame | None, FrameResult]]:
+        """Return one result, and measure the time until the next one is requested."""
         result = settled.result(self.info.time_base, verdict_now(settled, self.pace))
         self.ledger.add(result.timings)
         self._ahead.drop_reason = DropReason.CLIENT_SLOW
@@ -318,8 +313,8 @@ class TrackSession:
         self._ahead.drop_reason = DropReason.QUEUE_FULL
         self.ledger.add({"send": time.perf_counter() - begin})
 
-    def _batch_by_batch(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
-        """Push frames into the stream, while the network looks at the next ones; a step a frame."""
+    def _in_batches(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
+        """Track a group of frames while detection runs on the next; yields after every frame."""
         with self._closing:
             if self._is_closed:
                 return
@@ -327,43 +322,43 @@ class TrackSession:
         waiting: tuple[list[DetectedFrame], Future[None]] | None = None
         started: tuple[list[DetectedFrame], Future[None]] | None = None
         try:
-            for group in self._looker.groups(self._decoded()):
-                started = (group, batches.submit(self._looker.look, group))
+            for group in self._detection.groups(self._decoded()):
+                started = (group, batches.submit(self._detection.detect, group))
                 if waiting is not None:
                     waiting[1].result()
-                    yield from self._pushed(waiting[0], keeps_frames)
+                    yield from self._track(waiting[0], keeps_frames)
                 waiting = started
             if waiting is not None:
                 waiting[1].result()
-                yield from self._pushed(waiting[0], keeps_frames)
-            yield from self._flushed()
+                yield from self._track(waiting[0], keeps_frames)
+            yield from self._flush()
         finally:
-            waiting = started = None  # a fault's traceback holds this frame, and the future holds the fault
+            waiting = started = None  # breaks a reference cycle: traceback, this call, the future, its error
 
     def _frame_by_frame(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
-        """Push every frame into the stream before the next one is taken; a step a frame."""
+        """Track every frame before taking the next one; yields after every frame."""
         for decoded in self._decoded():
-            group = [self._looker.take(decoded)]
-            self._looker.look(group)
-            yield from self._pushed(group, keeps_frames)
-        yield from self._flushed()
+            group = [self._detection.take(decoded)]
+            self._detection.detect(group)
+            yield from self._track(group, keeps_frames)
+        yield from self._flush()
 
     def _decoded(self) -> Iterator[Decoded]:
         while (decoded := self._ahead.get()) is not None:
             if decoded.frame.index >= self._first_index:
                 yield decoded
 
-    def _pushed(self, group: list[DetectedFrame], keeps_frames: Callable[[], bool]) -> Iterator[None]:
-        for sight in group:
-            with checkpoint.telling_damage(is_resumed=self._is_resumed):
-                self._ready += self._stream.push(sight, keeps_frames())
+    def _track(self, group: list[DetectedFrame], keeps_frames: Callable[[], bool]) -> Iterator[None]:
+        for entry in group:
+            with checkpoint.damage_as_resume_error(is_resumed=self._is_resumed):
+                self._ready += self._stream.push(entry, keeps_frames())
             yield
 
-    def _flushed(self) -> Iterator[None]:
-        """What was still open at the end, unless it is not the end: stopped, or a resumed source that broke early."""
+    def _flush(self) -> Iterator[None]:
+        """Settle the last frames, unless the session was stopped or a resumed source broke before its position."""
         if not self._is_over and self._video.is_at_position:
             self._at_end = (self._stream.state(), self._handed_out)
-            with checkpoint.telling_damage(is_resumed=self._is_resumed):
+            with checkpoint.damage_as_resume_error(is_resumed=self._is_resumed):
                 self._ready += self._stream.flush()
             yield
 

@@ -9,20 +9,20 @@ from types import TracebackType
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.runner import ModelSpec
-from acfd_stream.pipeline.batching import Seen, StreamQueue
+from acfd_stream.pipeline.batching import StreamQueue, TimedDetections
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.types import Picture
 
 
 class SharedEngine:
-    """The shared engine as one stream uses it; an ``Engine``. ``Scheduler.open_shared`` makes it. A context manager.
+    """The shared engine for one stream: an ``Engine`` and a context manager, made by ``Scheduler.open_shared``.
 
     Args:
-        engine: the engine behind the scheduler.
+        engine: the engine of the scheduler.
         queue: the stream's queue.
         lock: the scheduler's lock.
-        detect: the scheduler's, called with this object and pictures.
-        leave: the scheduler's, called with this object when it closes.
+        detect: called with this object and pictures.
+        on_close: called with this object when it closes.
         view_side: longer side of the pictures for the network; 0: the engine's own.
     """
 
@@ -31,26 +31,26 @@ class SharedEngine:
         engine: Engine,
         queue: StreamQueue,
         lock: threading.Lock,
-        detect: Callable[[SharedEngine, Sequence[Picture]], list[Seen]],
-        leave: Callable[[SharedEngine], None],
+        detect: Callable[[SharedEngine, Sequence[Picture]], list[TimedDetections]],
+        on_close: Callable[[SharedEngine], None],
         view_side: int = 0,
     ) -> None:
         self.queue = queue
         self.changed = threading.Condition(lock)
         self.is_closed = False
-        self._engine, self._detect, self._leave = engine, detect, leave
+        self._engine, self._detect, self._on_close = engine, detect, on_close
         config = engine.config
         self._view_side = 0 if config.scales or view_side == config.size else view_side
         self._config = replace(config, batch=queue.config.batch, size=self._view_side or config.size)
 
     @property
     def config(self) -> DetectConfig:
-        """The engine's, with the stream's view, and as many pictures at once as the stream's config says."""
+        """The engine's, with the input size and the batch size of the stream."""
         return self._config
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says of itself."""
+        """Metadata of the model file."""
         return self._engine.spec
 
     @property
@@ -65,7 +65,7 @@ class SharedEngine:
 
     @property
     def device(self) -> str:
-        """Where the planes of pictures should lie."""
+        """Memory in which pictures need no copy."""
         return self._engine.device
 
     @property
@@ -73,25 +73,25 @@ class SharedEngine:
         """The engine's."""
         return self._engine.concurrency
 
-    def detect_timed(self, pictures: Sequence[Picture]) -> list[Seen]:
-        """As ``Engine.detect_timed``; stage "queue" holds the time in the stream too.
+    def detect_timed(self, pictures: Sequence[Picture]) -> list[TimedDetections]:
+        """As ``Engine.detect_timed``; the stage "queue" includes the time in the stream's queue.
 
-        Waits while the stream or the scheduler holds as much as it may. May be called from several threads.
+        Waits while the queue of the stream or of the scheduler is full. Thread-safe.
 
         Raises:
-            ShapeError: the planes of a picture are not what it says.
-            RunnerError: the runtime failed, or stream or scheduler were closed, before or in the meantime.
+            ShapeError: the planes of a picture do not match its description.
+            RunnerError: the runtime failed, or the stream or the scheduler is closed.
         """
         if self._view_side:
             pictures = [replace(picture, view_side=self._view_side) for picture in pictures]
         return self._detect(self, pictures)
 
     def close(self) -> None:
-        """Give back its places at once: pictures that wait are dropped, and whoever waits for them gets a RunnerError.
+        """Drop the waiting pictures; their callers get a RunnerError. A second call does nothing.
 
-        A second call does nothing. A picture that is being looked at is given up to the end of its batch.
+        A picture that is running keeps its memory until its batch is done.
         """
-        self._leave(self)
+        self._on_close(self)
 
     def __enter__(self) -> SharedEngine:
         return self

@@ -1,4 +1,4 @@
-"""What a stream remembers between its frames: its shot, its tracks, the frames that are not settled yet."""
+"""Shot detection and tracking of a stream: holds its shot, its tracks, and the frames that are not settled yet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
 
 @dataclass(slots=True)
 class SettledFrame:
-    """All that is known of a frame so far; ``result`` is built from it once, when it is handed out."""
+    """The result of a frame so far; ``result`` is built from it once, when it is returned."""
 
     index: int
     pts: int
@@ -46,12 +46,12 @@ class SettledFrame:
     shot: int = 0
     faces: tuple[Face, ...] = ()
     verdict: Verdict = field(default_factory=Verdict)
-    arrived_at: float | None = None  # perf_counter() when its bytes were there
-    frame: Frame | None = None  # only where its pixels are wanted
+    arrived_at: float | None = None  # perf_counter() when its bytes had arrived
+    frame: Frame | None = None  # only if its pixels are wanted
 
     @classmethod
     def of(cls, frame: Frame, timings: StageSeconds) -> SettledFrame:
-        """The record of a frame that has just been detected, or dropped."""
+        """The entry of a frame after detection, or of a dropped one."""
         return cls(frame.index, frame.pts, frame.is_pts_filled, timings, arrived_at=frame.arrived_at)
 
     def result(self, time_base: Fraction, verdict: Verdict) -> FrameResult:
@@ -71,7 +71,7 @@ class SettledFrame:
         )
 
     def values(self) -> list[Any]:
-        """The record for JSON, without its timings."""
+        """The entry for JSON, without its timings."""
         verdict = self.verdict
         reason = None if verdict.drop_reason is None else verdict.drop_reason.value
         faces = [face.values() for face in self.faces]
@@ -80,7 +80,7 @@ class SettledFrame:
 
     @classmethod
     def from_values(cls, values: list[Any]) -> SettledFrame:
-        """The record that ``values`` gave."""
+        """The entry that ``values`` returned."""
         index, pts, shot, (is_pts_filled, reused, is_truncated), outcome, reason, failure, faces = values
         return cls(
             index,
@@ -98,66 +98,66 @@ class SettledFrame:
 
 @dataclass(slots=True)
 class _Unsettled:
-    """A frame between the detector and its result."""
+    """A frame after detection, before its result."""
 
     settled: SettledFrame
     detections: Detections
-    is_seen: bool  # by shot detector and network; False: it was dropped or could not be decoded
+    is_seen: bool  # has pixels; False: it was dropped or could not be decoded
 
 
 class StreamTracker:
-    """Frames with their detections in, settled results out, in order."""
+    """Turns frames with detections into settled results, in order."""
 
     def __init__(self, track_config: TrackConfig, shot_config: ShotConfig) -> None:
         self._shots = ShotDetector(shot_config)
         self._tracker = FaceTracker(track_config)
-        self._keep_score = track_config.keep_score  # what scores less is in no track, cut off or not
+        self._keep_score = track_config.keep_score  # no track has faces with a lower score
         self._shot = 0
-        self.held = HeldState()  # of the detector of held drawings, behind the last frame
-        self._found = Detections.empty()  # in the drawing that was looked at last
-        self._follows_seen = False  # the frame that the tracker had last was looked at, or held
-        self._position: DecodePosition | None = None  # of the last frame that the shot detector saw
-        self._undecided: deque[_Unsettled] = deque()  # which shot?
-        self._tracked: deque[_Unsettled] = deque()  # which faces?
-        self.next_index = 0  # of the frame that is pushed next
+        self.held = HeldState()  # of the held-frame detector, after the last frame
+        self._found = Detections.empty()  # of the last frame that was not held
+        self._follows_seen = False  # the last frame of the tracker had pixels
+        self._position: DecodePosition | None = None  # of the last frame of the shot detector
+        self._undecided: deque[_Unsettled] = deque()  # wait for the shot detector
+        self._tracked: deque[_Unsettled] = deque()  # wait for the tracker
+        self.next_index = 0  # of the next frame
 
     @property
     def tracks(self) -> int:
         """Tracks started so far."""
         return self._tracker.tracks_started
 
-    def push(self, sight: DetectedFrame, keeps_frame: bool) -> list[SettledFrame]:
-        """Take the next frame; the frames that are settled now, in order."""
+    def push(self, detected: DetectedFrame, keeps_frame: bool) -> list[SettledFrame]:
+        """Add the next frame; returns the frames that are settled now, in order."""
         begin = time.perf_counter()
-        self.held = sight.memory
-        if not sight.has_pixels:
-            return self._push_unseen(sight)
-        if sight.detections is not None:
-            self._found = sight.detections
-        frame, found = sight.decoded.frame, self._found
+        self.held = detected.held_state
+        if not detected.has_pixels:
+            return self._push_unseen(detected)
+        if detected.detections is not None:
+            self._found = detected.detections
+        frame, found = detected.decoded.frame, self._found
         is_truncated = found.is_truncated and found.cut_score >= self._keep_score
-        entry = SettledFrame.of(frame, sight.timings)
-        entry.is_truncated, entry.reused = is_truncated, sight.is_held
+        entry = SettledFrame.of(frame, detected.timings)
+        entry.is_truncated, entry.reused = is_truncated, detected.is_held
         entry.frame = frame if keeps_frame else None
         self._undecided.append(_Unsettled(entry, found, is_seen=True))
         settled = self._decided(self._shots.push(frame.picture))
-        self._position = DecodePosition(frame.index, frame.pts, frame.is_pts_filled, sight.decoded.loss_counts)
+        self._position = DecodePosition(frame.index, frame.pts, frame.is_pts_filled, detected.decoded.loss_counts)
         self.next_index = frame.index + 1
-        sight.timings["track"] = time.perf_counter() - begin
+        detected.timings["track"] = time.perf_counter() - begin
         return settled
 
-    def _push_unseen(self, sight: DetectedFrame) -> list[SettledFrame]:
-        """Take a frame that nobody looked at: it was dropped or could not be decoded. What is settled now, in order."""
-        frame, drop_reason = sight.decoded.frame, sight.decoded.drop_reason
+    def _push_unseen(self, detected: DetectedFrame) -> list[SettledFrame]:
+        """Add a frame without pixels: it was dropped or could not be decoded."""
+        frame, drop_reason = detected.decoded.frame, detected.decoded.drop_reason
         outcome = Outcome.FAILED if drop_reason is None else Outcome.DROPPED
-        entry = SettledFrame.of(frame, sight.timings)
+        entry = SettledFrame.of(frame, detected.timings)
         entry.verdict = Verdict(outcome, drop_reason=drop_reason, failure=frame.failure)
         self._undecided.append(_Unsettled(entry, Detections.empty(), is_seen=False))
         self.next_index = frame.index + 1
         return self._decided([])
 
     def flush(self) -> list[SettledFrame]:
-        """The stream has ended; what was still open."""
+        """The remaining frames, at the end of the stream."""
         return self._decided(self._shots.flush()) + self._with_faces(self._tracker.flush())
 
     def _decided(self, verdicts: list[ShotChange | None]) -> list[SettledFrame]:
@@ -168,7 +168,7 @@ class StreamTracker:
         return settled
 
     def _unseen(self) -> list[SettledFrame]:
-        """Frames that await no verdict, up to the first that does."""
+        """Pass on frames without pixels, up to the first that waits for the shot detector."""
         settled: list[SettledFrame] = []
         while self._undecided and not self._undecided[0].is_seen:
             settled += self._in_shot(is_new=False)
@@ -179,7 +179,7 @@ class StreamTracker:
         self._shot += is_new
         entry.settled.shot = self._shot
         self._tracked.append(entry)
-        # The tracker repeats the frame before, which must be of the same drawing: behind one that nobody saw it looks.
+        # The tracker repeats the frame before. After a frame without pixels, that may be another drawing.
         is_held = entry.settled.reused and self._follows_seen
         self._follows_seen = entry.is_seen
         return self._with_faces(self._tracker.push(entry.detections, is_new_shot=is_new, is_held=is_held))
@@ -195,7 +195,7 @@ class StreamTracker:
     # State
 
     def state(self) -> dict[str, Any]:
-        """Everything that later results depend on, for ``packed``, which takes longer and may be another thread's."""
+        """Everything on which later results depend, for ``packed``, which is slower and can run in another thread."""
         return {
             "next_index": self.next_index,
             "place": None if self._position is None else self._position.values(),
@@ -210,11 +210,11 @@ class StreamTracker:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Become what ``state`` was taken from.
+        """Restore what ``state`` returned.
 
         Raises:
-            ConfigError: it was taken with other settings.
-            KeyError, TypeError, ValueError: it is not such a state.
+            ConfigError: other settings.
+            KeyError, TypeError, ValueError: not such a state.
         """
         self._shots.restore(state["shots"])
         self._tracker.restore(state["tracker"])
@@ -232,12 +232,12 @@ class StreamTracker:
 
 
 def packed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``StreamTracker.state`` gave, ready for ``json.dumps``."""
+    """The state of ``StreamTracker.state`` for ``json.dumps``."""
     return {**state, "held": state["held"].values()}
 
 
 def position_of(state: Mapping[str, Any]) -> DecodePosition | None:
-    """Where reading goes on after a stream's ``state``; None: at the beginning."""
+    """Position from which decoding continues after ``state``; None: from the start."""
     if state["place"] is None:
         return None
     thumbnail = base64.b64decode(state["shots"]["views"][-1])

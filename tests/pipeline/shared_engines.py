@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from acfd_stream.config import SchedulerConfig
-from acfd_stream.pipeline.batching import Seen
+from acfd_stream.pipeline.batching import TimedDetections
 from acfd_stream.pipeline.scheduler import Scheduler
 from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, value_of
 
-Submit = Callable[..., "Future[list[Seen]]"]
+Submit = Callable[..., "Future[list[TimedDetections]]"]
 NO_WAIT = SchedulerConfig(wait_share=0.0, warm_sizes=(SIZE,), probe_seconds=0.0)
 
 
@@ -28,8 +28,8 @@ def when(scheduler: Scheduler, is_so: Callable[[], bool]) -> None:
 def waiting_in(scheduler: Scheduler) -> int:
     """Pictures that wait for the engine."""
     with scheduler._lock:
-        return scheduler._backlog.waiting
+        return scheduler._queue.waiting
 
 
-def values(future: Future[list[Seen]]) -> list[int]:
-    return [value_of(seen) for seen in future.result(WAIT_SECONDS)]
+def values(future: Future[list[TimedDetections]]) -> list[int]:
+    return [value_of(detected) for detected in future.result(WAIT_SECONDS)]

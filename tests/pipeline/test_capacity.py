@@ -236,7 +236,7 @@ def simulate(demands: list[Demand], seed: int) -> list[Stream]:
     random = np.random.default_rng(seed)
     model = costs()
     rules = BatchQueue(model, SchedulerConfig(), 4)
-    streams = [Stream(rules.open_shared(lane_config(demand), 0.0), demand) for demand in demands]
+    streams = [Stream(rules.open_stream(lane_config(demand), 0.0), demand) for demand in demands]
     by_lane = {stream.lane: stream for stream in streams}
     due = [(random.uniform(0, 1 / 24), place) for place in range(len(streams))]
     heapq.heapify(due)
@@ -252,11 +252,11 @@ def simulate(demands: list[Demand], seed: int) -> list[Stream]:
         if not batch:
             now = min(again, due[0][0] if due else SECONDS)
             continue
-        now += model.batch_seconds(sum(ticket.alone_seconds for _, ticket in batch), len(batch)) * random.choice(
+        now += model.batch_seconds(sum(queued.alone_seconds for _, queued in batch), len(batch)) * random.choice(
             [0.8, 0.9, 1.0, 1.3], p=[0.2, 0.3, 0.4, 0.1]
         )
-        for lane, ticket in batch:
-            finish(rules, by_lane[lane], ticket, now)
+        for lane, queued in batch:
+            finish(rules, by_lane[lane], queued, now)
     return streams
 
 
@@ -271,11 +271,11 @@ def arrive(rules: BatchQueue, stream: Stream, now: float) -> None:
         rules.add(stream.lane, QueuedPicture(picture(1), alone, 1, now, now + seconds if seconds else math.inf))
 
 
-def finish(rules: BatchQueue, stream: Stream, ticket: QueuedPicture, now: float) -> None:
+def finish(rules: BatchQueue, stream: Stream, queued: QueuedPicture, now: float) -> None:
     """Decoding before and tracking after the engine take 8 ms of the objective."""
     stream.lane.running -= 1
     stream.frames += 1
-    stream.in_time += now - ticket.arrived + 0.008 <= OBJECTIVE
+    stream.in_time += now - queued.arrived + 0.008 <= OBJECTIVE
     if not stream.demand.is_live and not stream.lane.held:
         arrive(rules, stream, now)
 

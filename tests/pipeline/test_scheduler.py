@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from acfd_stream.config import SchedulerConfig, StreamQueueConfig
 from acfd_stream.errors import RunnerError
 from acfd_stream.metrics import Metrics
-from acfd_stream.pipeline.batching import Seen
+from acfd_stream.pipeline.batching import TimedDetections
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.video.picture import picture_bytes
@@ -22,7 +22,7 @@ from tests.pipeline.fake_engine import WAIT_SECONDS, FakeEngine, Gate, flat_cost
 from tests.pipeline.shared_engines import NO_WAIT, Submit, values, waiting_in, when
 
 
-def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[SharedEngine, Future[list[Seen]]]:
+def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[SharedEngine, Future[list[TimedDetections]]]:
     """The engine at work on a first picture, so that what comes now has to wait."""
     stream = scheduler.open_shared(StreamQueueConfig(in_flight=1))
     first = submit(stream, 99)
@@ -150,7 +150,7 @@ def test_a_fault_of_the_engines_thread_is_told_to_all(submit: Submit) -> None:
 
     with Scheduler(FakeEngine(stop), NO_WAIT, costs=flat_costs()) as scheduler:
         stream = scheduler.open_shared()
-        with pytest.raises(RunnerError, match="has died: SystemExit: gone"):
+        with pytest.raises(RunnerError, match="engine thread failed: SystemExit: gone"):
             submit(stream, 1).result(WAIT_SECONDS)
         when(scheduler, lambda: not scheduler.is_running)
         with pytest.raises(RunnerError, match="has died"):

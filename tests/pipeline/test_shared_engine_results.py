@@ -73,7 +73,7 @@ def test_two_films_at_once_give_what_each_gives_alone(
 def test_two_films_side_by_side_give_what_each_gives_alone(
     detector: Detector, clips: list[Path], alone: list[list[FrameResult]]
 ) -> None:
-    side_by_side = Costs(detector.config, {((288, 512),): 0.001}, slots=2, beside=1.2)
+    side_by_side = Costs(detector.config, {((288, 512),): 0.001}, slots=2, contention=1.2)
     results, registry = tracked(detector, clips, side_by_side, 4)
     assert results == alone
     pictures = registry.get_sample_value("acfd_batch_size_sum")

@@ -32,9 +32,9 @@ AROUND = 0.008
 """What decoding before and tracking after the engine take of the objective."""
 
 
-def costs(slots: int, beside: float = 1.15) -> Costs:
+def costs(slots: int, contention: float = 1.15) -> Costs:
     """About those of a small machine: a core a slot."""
-    return Costs(DetectConfig(size=448), {((256, 448),): 0.015}, 0.001, (1.0,), slots, beside)
+    return Costs(DetectConfig(size=448), {((256, 448),): 0.015}, 0.001, (1.0,), slots, contention)
 
 
 def room_of(model: Costs) -> Capacity:
@@ -67,7 +67,7 @@ class Machine:
         self.due: list[tuple[float, int, StreamQueue]] = []
 
     def open(self, config: StreamQueueConfig) -> StreamQueue:
-        stream = self.rules.open_shared(config, 0.0)
+        stream = self.rules.open_stream(config, 0.0)
         self.seconds[stream] = []
         heapq.heappush(self.due, (self.random.uniform(0, 1 / 24), len(self.seconds), stream))
         return stream
@@ -90,7 +90,7 @@ class Machine:
             now = min([again, *ends, *(self.due[0][:1] if self.due else []), SECONDS])
 
     def _taken(self, batch: list[tuple[StreamQueue, QueuedPicture]]) -> float:
-        alone = sum(ticket.alone_seconds for _, ticket in batch)
+        alone = sum(queued.alone_seconds for _, queued in batch)
         share = self.random.choice([0.8, 0.9, 1.0, 1.3], p=[0.2, 0.3, 0.4, 0.1])
         return self.model.batch_seconds(alone, len(batch), len(self.running) + 1) * float(share)
 
@@ -111,16 +111,16 @@ class Machine:
             )
 
     def _finish(self, now: float, batch: list[tuple[StreamQueue, QueuedPicture]]) -> None:
-        for stream, ticket in batch:
+        for stream, queued in batch:
             stream.running -= 1
-            self.seconds[stream].append(now - ticket.arrived)
+            self.seconds[stream].append(now - queued.arrived)
             if not stream.is_live and not stream.held:
                 self._come(stream, now, 8)
 
 
 def test_a_frame_that_comes_while_another_is_looked_at_begins_at_once() -> None:
     rules = BatchQueue(costs(2), SchedulerConfig(), 4)
-    streams = [rules.open_shared(StreamQueueConfig(), 0.0) for _ in range(2)]
+    streams = [rules.open_stream(StreamQueueConfig(), 0.0) for _ in range(2)]
     for place, stream in enumerate(streams):
         now = 0.001 * place
         rules.add(stream, QueuedPicture(picture(1), 0.015, 1, now, now + 0.04))
@@ -159,12 +159,12 @@ def test_two_slots_let_in_as_many_as_batches_of_two_and_fewer_where_pictures_slo
     batches = Costs(DetectConfig(size=448), {((256, 448),): 0.015}, 0.001, (1.0, 0.575))
     in_batches = fill(Capacity(batches, CapacityConfig(cores=2), SchedulerConfig()))
     assert fill(room_of(costs(2))) >= in_batches >= 1
-    assert fill(room_of(costs(2, beside=2.0))) < fill(room_of(costs(2)))
+    assert fill(room_of(costs(2, contention=2.0))) < fill(room_of(costs(2)))
 
 
 def test_a_stream_has_no_more_pictures_in_all_slots_than_its_share() -> None:
     rules = BatchQueue(costs(4), SchedulerConfig(), 4)
-    greedy, other = (rules.open_shared(StreamQueueConfig(batch_share=2), 0.0) for _ in range(2))
+    greedy, other = (rules.open_stream(StreamQueueConfig(batch_share=2), 0.0) for _ in range(2))
     for _ in range(8):
         rules.add(greedy, QueuedPicture(picture(1), 0.015, 1, 0.0, 0.04))
     taken = Counter(stream for _ in range(4) for stream, _ in rules.next_batch(0.0)[0])
@@ -223,7 +223,7 @@ def test_a_slot_that_dies_takes_the_scheduler_with_it(submit: Submit, gate: Gate
     held = submit(scheduler.open_shared(), 1)
     assert gate.entered.wait(WAIT_SECONDS)
     for future in (submit(scheduler.open_shared(), 2), held):
-        with pytest.raises(RunnerError, match="has died: SystemExit: gone"):
+        with pytest.raises(RunnerError, match="engine thread failed: SystemExit: gone"):
             future.result(WAIT_SECONDS)
     gate.opened.set()
     scheduler.close()

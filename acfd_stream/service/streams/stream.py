@@ -22,7 +22,7 @@ import grpc
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
-from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
+from acfd_stream.pipeline.checkpoint import SessionState, damage_as_resume_error
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
@@ -119,7 +119,7 @@ class StreamCall:
                 message, results = make(**{piece.field: piece.content}), []
             else:
                 results = [self._to_send(queued) for queued in piece]
-                with telling_damage(is_resumed=self.request is not None and self.request.resume is not None):
+                with damage_as_resume_error(is_resumed=self.request is not None and self.request.resume is not None):
                     message = make(results=results_pb(results))
             begin = self.sending_since = time.monotonic()
             yield message
