@@ -49,7 +49,7 @@ class Demand:
     view_side: int = 0  # of its pictures; see Picture
 
     def __post_init__(self) -> None:
-        require(min(self.display_size) >= 1, "display_size", self.display_size, "at least 1×1")
+        require(min(self.display_size) >= 1, "size", self.display_size, "at least 1×1")
         require(0 <= self.frame_rate <= 1000, "frame_rate", self.frame_rate, "in 0 … 1000")
         if self.objective_seconds is not None:
             require(self.frame_rate > 0, "frame_rate", self.frame_rate, "above 0 for a live stream")

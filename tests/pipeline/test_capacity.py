@@ -202,7 +202,7 @@ def test_no_more_shapes_than_stay_compiled() -> None:
 
 @pytest.mark.parametrize(
     ("size", "rate", "objective", "message"),
-    [((0, 640), 24.0, 0.05, "display_size"), (HD, 0.0, 0.05, "frame_rate"), (HD, math.nan, 0.05, "frame_rate")],
+    [((0, 640), 24.0, 0.05, "^size"), (HD, 0.0, 0.05, "frame_rate"), (HD, math.nan, 0.05, "frame_rate")],
 )
 def test_nonsense_is_refused(size: Size, rate: float, objective: float, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

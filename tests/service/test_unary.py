@@ -56,17 +56,20 @@ def test_capacity_is_told_with_its_reason(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_",
+    ("field", "request_"),
     [
-        face_track_pb2.GetCapacityRequest(frame_rate=24),
-        face_track_pb2.GetCapacityRequest(size=HD),
-        face_track_pb2.GetCapacityRequest(size=HD, frame_rate=-5),
-        face_track_pb2.GetCapacityRequest(size=HD, frame_rate=24, objective={"seconds": -1}),
+        ("size", face_track_pb2.GetCapacityRequest(frame_rate=24)),
+        ("frame_rate", face_track_pb2.GetCapacityRequest(size=HD)),
+        ("frame_rate", face_track_pb2.GetCapacityRequest(size=HD, frame_rate=-5)),
+        ("objective", face_track_pb2.GetCapacityRequest(size=HD, frame_rate=24, objective={"seconds": -1})),
     ],
 )
-def test_a_question_about_nothing_is_refused(server: Server, request_: face_track_pb2.GetCapacityRequest) -> None:
+def test_an_invalid_question_about_capacity_is_refused_by_its_field(
+    server: Server, field: str, request_: face_track_pb2.GetCapacityRequest
+) -> None:
     with calling(server) as stub:
-        assert failure(lambda: stub.GetCapacity(request_))[0] is grpc.StatusCode.INVALID_ARGUMENT
+        code, _, details = failure(lambda: stub.GetCapacity(request_))
+        assert (code, details[0].field_violations[0].field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
 
 
 def test_the_models_are_listed_with_the_one_that_is_loaded(server: Server) -> None:
