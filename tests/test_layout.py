@@ -71,8 +71,6 @@ LAZY_EXCEPTIONS = {
 # Files that import each other, directly or through others, until they are untied. Empty is the goal.
 KNOWN_CIRCLES: set[frozenset[str]] = {
     frozenset({"acfd_stream.cli.track", "acfd_stream.cli.track_extras"}),
-    frozenset({"acfd_stream.pipeline.shared_engine", "acfd_stream.pipeline.scheduler"}),
-    frozenset({"acfd_stream.service.streams.host", "acfd_stream.service.streams.stream"}),
     frozenset(f"acfd_stream.model.toon.{name}" for name in ("eyes", "faces", "hair", "hats", "heads", "noses")),
 }
 # An option of the command line is declared with its choices, so these are read before any command runs.

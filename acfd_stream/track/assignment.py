@@ -18,13 +18,6 @@ _TIE = 1e-9
 _TINY = 1e-300  # prevents a division by zero for boxes without area
 
 
-def iou_matrix(first_xyxy: DoubleArray, second_xyxy: DoubleArray) -> DoubleArray:
-    """Intersection over union of every pair, float64 [N, M], in [0, 1]; 0 without area."""
-    shared = _shared_area(first_xyxy, second_xyxy)
-    total = _areas(first_xyxy)[:, None] + _areas(second_xyxy)[None, :] - shared
-    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
-
-
 def is_same_box(first_xyxy: DoubleArray, second_xyxy: DoubleArray, least_iou: float) -> NDArray[np.bool_]:
     """Whether each of N boxes overlaps its partner by ``least_iou`` or more, bool [N]."""
     low = np.maximum(first_xyxy[:, :2], second_xyxy[:, :2])

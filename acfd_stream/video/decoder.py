@@ -65,9 +65,7 @@ class Decoder:
         self._target, self._config, self._hardware = target, config, hardware
         self._reader = None if isinstance(target, str) else target
         self._container: InputContainer | None = None
-        self.arrived_at = self.taken_at = (
-            time.perf_counter()
-        )  # of the last packet: arrival, and hand-over to the decoder
+        self.arrived_at = self.taken_at = time.perf_counter()  # of the last packet: arrived, given to the decoder
         self._work_seconds = 0.0
         self._open()
 

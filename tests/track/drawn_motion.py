@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from acfd_stream.config import TrackConfig
 from acfd_stream.track import FaceTracker
-from acfd_stream.track.assignment import iou_matrix
+from acfd_stream.track.assignment import is_same_box
 from acfd_stream.types import Detections, Face
 
 Scene = list[dict[int, list[float]]]  # a frame: id → box_xyxy
@@ -89,9 +89,10 @@ def idf1(scene: Scene, tracks: Tracks) -> float:
     hits = np.zeros((len(true_ids), max(1, len(given_ids))))
     for truth, faces in zip(scene, tracks, strict=True):
         if truth and faces:
-            overlap = iou_matrix(np.array(list(truth.values())), np.array([face.box_xyxy for face in faces]))
-            for row, column in np.argwhere(overlap >= 0.5):
-                hits[true_ids.index(list(truth)[row]), given_ids.index(faces[column].track_id)] += 1
+            boxes = np.array([face.box_xyxy for face in faces])
+            for true_id, box in truth.items():
+                for column in np.flatnonzero(is_same_box(np.tile(box, (len(faces), 1)), boxes, 0.5)):
+                    hits[true_ids.index(true_id), given_ids.index(faces[column].track_id)] += 1
     rows, columns = linear_sum_assignment(-hits)
     total = sum(len(faces) for faces in scene) + sum(len(faces) for faces in tracks)
     return 2 * float(hits[rows, columns].sum()) / total
