@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from . import backgrounds, clutter, effects
 from .bodies import draw_character
+from .brush import Brush
 from .canvas import Canvas
 from .casting import random_design, random_pose
 from .palette import Style, random_style
@@ -101,7 +102,7 @@ def _clutter(canvas: Canvas, rng: np.random.Generator, style: Style, line: float
         for _ in range(rng.integers(1, 7)):
             at = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
             size = float(np.exp(rng.uniform(np.log(0.015), np.log(0.14)))) * height
-            (clutter.clock if rng.random() < 0.15 else clutter.ball)(canvas, rng, style, at, size, line)
+            (clutter.clock if rng.random() < 0.15 else clutter.ball)(Brush(canvas, rng, style, line), at, size)
 
 
 def _overlays(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -142,7 +143,7 @@ def draw_scene(
     _clutter(canvas, rng, style, line, 0.45)
     areas = _people(canvas, rng, style, places)
     if rng.random() < 0.3:
-        clutter.foreground(canvas, rng, style, line)
+        clutter.foreground(Brush(canvas, rng, style, line))
     _clutter(canvas, rng, style, line, 0.06)
     _overlays(canvas, rng)
     boxes = visible_boxes(canvas.owner, areas, _LEAST_VISIBLE)

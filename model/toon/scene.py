@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from . import backgrounds, clutter
 from .acting import Keys, Part, ease, glide, pose_at, standing_height
 from .bodies import draw_character
+from .brush import Brush
 from .canvas import Canvas
 from .design import Design
 from .palette import Style
@@ -107,7 +108,7 @@ class Scene:
                 drawn.append((tag, part.character, int(np.count_nonzero(canvas.owner == tag))))
         if self.shot.has_foreground:
             front = np.random.default_rng((self.shot.seed, 2))
-            clutter.foreground(canvas, front, self.style, self._line)
+            clutter.foreground(Brush(canvas, front, self.style, self._line))
         return self._cropped(canvas, drawn)
 
     def _cropped(self, canvas: Canvas, drawn: list[tuple[int, int, int]]) -> tuple[Pixels, list[SeenFace]]:
