@@ -13,25 +13,26 @@ from pathlib import Path
 from acfd_stream.errors import OutputError
 
 PART_SUFFIX = ".part"
-"""Of a file that is being written; it takes its final name when it is complete."""
+"""Of a file that is being written: it takes its final name when it is complete."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors that more room mends."""
+"""Errors that free space mends."""
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
-def put_in_place(fresh: Path, place: Path) -> None:
-    """Give the file or folder ``fresh`` the name ``place``, so that it survives a power cut; what was there is gone.
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Rename the file or folder ``fresh`` to ``path``, so that it survives a power cut; replaces what was there.
 
     Raises:
         OutputError: it cannot.
     """
-    with writing(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         sync_tree(fresh)
         if fresh.is_dir():
-            # A folder cannot take the name of one with something in it.
-            remove(place)
-        os.replace(fresh, place)
-        sync_folder(place.parent)
+            # A folder cannot take the name of one that is not empty.
+            remove(path)
+        os.replace(fresh, path)
+        sync_folder(path.parent)
 
 
 def sync_tree(path: Path) -> None:
@@ -68,41 +69,71 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def held(path: Path) -> Iterator[bool]:
-    """Hold the lock file ``path``; gives False at once where another process does.
+def locked(path: Path, *, is_patient: bool = False, is_required: bool = False, mode: int = 0o666) -> int | None:
+    """A file descriptor that holds the lock file ``path`` until it is closed; None: another process holds it.
 
-    The system lets go of it when the process ends, however it does. Where the file system knows no locks, nobody is
-    kept out.
+    The system releases the lock when the process ends, also when it is killed. The file may have been removed
+    meanwhile: see ``lock_file``.
+
+    Args:
+        path: made when missing.
+        is_patient: wait for the other process.
+        is_required: see ``lock``.
+        mode: of a new file.
+
+    Raises:
+        OSError: the file cannot be opened.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                is_free = _locked(file)
-                is_the_one = _is_at(file, path)
-            except BaseException:
-                os.close(file)
-                raise
-            if is_the_one:
-                break
-            os.close(file)  # whoever held it has removed it meanwhile
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
-        yield is_free
-    finally:
+        if lock(file, is_patient=is_patient, is_required=is_required):
+            return file
+    except BaseException:
         os.close(file)
+        raise
+    os.close(file)
+    return None
 
 
-def _locked(file: int) -> bool:
+def lock(file: int, *, is_patient: bool = False, is_required: bool = False) -> bool:
+    """Lock an open file; False: another process holds the lock.
+
+    A file system without locks counts as locked, unless the lock ``is_required``: then that is an OSError.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if is_patient else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+        if is_required or error.errno not in _NO_LOCKS:
             raise
     return True
+
+
+def require_lock(file: int) -> None:
+    """Lock an open file that results are written to; OSError where another process does so: both would mix."""
+    if not lock(file):
+        raise OSError(errno.EAGAIN, "another process is writing it")
+
+
+@contextlib.contextmanager
+def lock_file(path: Path) -> Iterator[bool]:
+    """Hold the lock file ``path``, which its holder may remove; gives False at once where another process holds it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = locked(path)
+        while file is not None and not _is_at(file, path):
+            os.close(file)  # its last holder removed it meanwhile
+            file = locked(path)
+    try:
+        yield file is not None
+    finally:
+        if file is not None:
+            os.close(file)
 
 
 def _is_at(file: int, path: Path) -> bool:
@@ -114,8 +145,8 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Let what the file system refuses be an OutputError that names ``path``."""
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn what the file system refuses into an OutputError that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -125,12 +156,12 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def transaction(database: sqlite3.Connection, failure: str, advice: str = "") -> Iterator[sqlite3.Connection]:
-    """All of what happens inside, or nothing of it.
+    """Commit all that happens inside, or roll it back.
 
     Args:
-        database: in autocommit mode, and nobody else's while this lasts.
-        failure: what the message begins with where SQLite cannot do it.
-        advice: what it ends with.
+        database: in autocommit mode; one thread at a time.
+        failure: the beginning of the error message.
+        advice: its end.
 
     Raises:
         OutputError: the disk is full, the file is damaged, or another process holds it for too long.

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.archive.local_workers import LocalCrew
-from acfd_stream.archive.options import ArchiveCall
-from acfd_stream.archive.ray_workers import RayCrew
+from acfd_stream.archive.local_workers import LocalWorkers
+from acfd_stream.archive.options import ArchiveOptions
+from acfd_stream.archive.ray_workers import RayWorkers
 from acfd_stream.archive.run import ArchiveRun
-from acfd_stream.archive.workers import Began, Crew, Ended
+from acfd_stream.archive.workers import Began, Ended, Workers
 from benchmarks.archive import results
 from benchmarks.measure import ratio_row, row, save, seconds_of
 from tests.service.rig import write_clip
@@ -31,13 +31,13 @@ MOST_OVERHEAD = 0.15
 
 
 class Lent:
-    """A crew that outlives the runs it works for."""
+    """A workers that outlives the runs it works for."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._crew, name)
+        return getattr(self._workers, name)
 
     def close(self) -> None:
         """Nothing: others want it."""
@@ -51,32 +51,32 @@ def write_library(folder: Path, files: int, frames: int) -> None:
         shutil.copy(first, folder / f"{number:02}.mkv")
 
 
-def run(library: Path, out: Path, crew: Crew, threads: int) -> None:
+def run(library: Path, out: Path, workers: Workers, threads: int) -> None:
     """One run from an empty folder to its end."""
     if out.exists():
         shutil.rmtree(out)
-    call = ArchiveCall((str(library),), out, OUTPUTS, device="cpu")
-    end = ArchiveRun(call, lambda episodes: (Lent(crew), threads)).run()
+    call = ArchiveOptions((str(library),), out, OUTPUTS, device="cpu")
+    end = ArchiveRun(call, lambda episodes: (Lent(workers), threads)).run()
     if not end.is_all_done:
         sys.exit(f"not every file of {library} was done in {out}; nothing was saved")
 
 
-def warmed(make: Callable[[], Crew], library: Path, out: Path, threads: int) -> tuple[Crew, float]:
-    """A crew whose workers all have their model, and the seconds until they had."""
-    crew = make()
+def warmed(make: Callable[[], Workers], library: Path, out: Path, threads: int) -> tuple[Workers, float]:
+    """A workers whose workers all have their model, and the seconds until they had."""
+    workers = make()
 
     def warm() -> None:
-        call = ArchiveCall((str(library),), out, OUTPUTS, device="cpu")
-        for number in range(crew.workers):
+        call = ArchiveOptions((str(library),), out, OUTPUTS, device="cpu")
+        for number in range(workers.count):
             source = str(library / f"{number:02}.mkv")
-            crew.give(call.task("warm", source, f"{number}", is_tracked=False, threads=threads))
+            workers.give(call.task("warm", source, f"{number}", is_tracked=False, threads=threads))
         begun = ended = 0
-        while begun < crew.workers or ended < crew.workers:
-            events = crew.events(1.0)
+        while begun < workers.count or ended < workers.count:
+            events = workers.events(1.0)
             begun += sum(isinstance(event, Began) for event in events)
             ended += sum(isinstance(event, Ended) for event in events)
 
-    return crew, seconds_of(warm)
+    return workers, seconds_of(warm)
 
 
 def main() -> int:
@@ -87,9 +87,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
-    makes: dict[str, Callable[[], Crew]] = {
-        "local": lambda: LocalCrew(asked.workers),
-        "ray": lambda: RayCrew(asked.workers),
+    makes: dict[str, Callable[[], Workers]] = {
+        "local": lambda: LocalWorkers(asked.workers),
+        "ray": lambda: RayWorkers(asked.workers),
     }
     samples: dict[str, list[float]] = {name: [] for name in makes}
     parameters = {"files": asked.files, "frames": asked.frames, "workers": asked.workers}
@@ -102,11 +102,11 @@ def main() -> int:
                 crews[name], seconds = warmed(make, library, Path(folder, "warm", name), 1)
                 print(f"{name}: up after {seconds:.1f} s", flush=True)
             for _ in range(asked.rounds):
-                for name, crew in crews.items():
-                    samples[name].append(seconds_of(lambda c=crew, n=name: run(library, Path(folder, n), c, 1)))
+                for name, workers in crews.items():
+                    samples[name].append(seconds_of(lambda c=workers, n=name: run(library, Path(folder, n), c, 1)))
         finally:
-            for crew in crews.values():
-                crew.close()
+            for workers in crews.values():
+                workers.close()
         is_same = results(Path(folder, "local")) == results(Path(folder, "ray"))
     rows = [row(f"archive_{name}", seconds, **parameters) for name, seconds in samples.items()]
     ratio = ratio_row("archive_ray_over_local", samples["ray"], samples["local"], **parameters)

@@ -21,7 +21,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.outputs import open_writer
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.stage_times import STAGES
-from acfd_stream.recording.record import end_of, header_of
+from acfd_stream.recording.header import end_of, header_of
 from acfd_stream.types import FrameResult
 from benchmarks.measure import Row, ratio_row, row, save
 

@@ -1,4 +1,4 @@
-"""The file of a manifest: its tables, and how several processes write to it at once."""
+"""The SQLite file of a manifest: its tables and transactions."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._database.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What is still to be worked on in a run: in which order, when again, and when to give up."""
+"""The episodes that a run still has to record: their order, when to try again, and when to give up."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _BUSY_SECONDS = 1.0
 
 
 @dataclass
-class Item:
+class QueuedEpisode:
     """One video of a run."""
 
     video: Video
     content: str = ""  # digest; empty: not read yet
     stamp: FileStamp | None = None  # when it was digested
-    may_remember: bool = False  # the digest stands for the stamp for good
+    may_remember: bool = False  # whether the manifest may keep the digest with the stamp
     fault: AcfdError | None = None  # why it could not be digested
-    attempts: int = 0  # that failed for a passing cause
-    losses: int = 0  # workers that were lost without getting any further
+    attempts: int = 0  # transient failures
+    losses: int = 0  # workers that were lost without progress
     best_frames: int = 0
-    frames: int = 0  # so far, as last heard
+    frames: int = 0  # so far, by the last event
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Item:
         return self.video.name
 
     def forget_if_changed(self) -> bool:
-        """Whether a local video is not what it was when its content was digested; then it is digested again."""
+        """Whether a local video changed after its content was digested; then it is digested again."""
         path = local_path(self.video.source)
         if path is None or self.stamp is None:
             return False
@@ -54,19 +54,21 @@ class Item:
         return not is_same
 
 
-class Agenda:
-    """The items of a run in turn; a context manager. Reads the content of a few ahead, on a thread of its own."""
+class EpisodeQueue:
+    """The episodes of a run in order; a context manager. Its thread reads the content of a few ahead."""
 
-    def __init__(self, items: list[Item], config: ArchiveConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        self._waiting = deque(items)
+    def __init__(
+        self, episodes: list[QueuedEpisode], config: ArchiveConfig, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._waiting = deque(episodes)
         self._config, self._clock = config, clock
-        self._later: list[tuple[float, int, Item]] = []
+        self._later: list[tuple[float, int, QueuedEpisode]] = []
         self._numbers = count()
-        self._reading: deque[tuple[Item, Future[None]]] = deque()
+        self._reading: deque[tuple[QueuedEpisode, Future[None]]] = deque()
         self._is_closed = threading.Event()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="acfd-digest")
 
-    def __enter__(self) -> Agenda:
+    def __enter__(self) -> EpisodeQueue:
         return self
 
     def __exit__(
@@ -78,8 +80,8 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._later) + len(self._reading)
 
-    def next(self, ahead: int) -> Item | None:
-        """The next item whose content is known, or whose ``fault`` is; None: none is ready yet.
+    def next(self, ahead: int) -> QueuedEpisode | None:
+        """The next episode whose content is known, or whose ``fault`` is; None: none is ready yet.
 
         Args:
             ahead: how many may be read besides.
@@ -88,16 +90,16 @@ class Agenda:
         while self._later and self._later[0][0] <= now:
             self._waiting.appendleft(heapq.heappop(self._later)[2])
         while self._waiting and len(self._reading) <= ahead:
-            item = self._waiting.popleft()
-            self._reading.append((item, self._reader.submit(_read, item, self._is_closed.is_set)))
+            queued = self._waiting.popleft()
+            self._reading.append((queued, self._reader.submit(_read, queued, self._is_closed.is_set)))
         if self._reading and self._reading[0][1].done():
-            item, reading = self._reading.popleft()
+            queued, reading = self._reading.popleft()
             reading.result()
-            return item
+            return queued
         return None
 
     def wait(self, timeout_seconds: float) -> None:
-        """Return when ``next`` may have an item, or after ``timeout_seconds``."""
+        """Return when ``next`` may have an episode, or after ``timeout_seconds``."""
         if not self._reading:
             soonest = self._later[0][0] - self._clock() if self._later else timeout_seconds
             time.sleep(max(0.0, min(timeout_seconds, soonest)))
@@ -107,43 +109,43 @@ class Agenda:
         except TimeoutError:
             return
 
-    def busy(self, item: Item) -> None:
-        """Have the item again when the other run may be done with it."""
-        self._put_off(item, _BUSY_SECONDS)
+    def busy(self, queued: QueuedEpisode) -> None:
+        """Try again when the other run may have finished it."""
+        self._put_off(queued, _BUSY_SECONDS)
 
-    def again(self, item: Item) -> bool:
-        """Have the item again after a try that failed for a passing cause; False: it was tried often enough."""
-        item.attempts += 1
-        if item.attempts >= self._config.attempts:
+    def again(self, queued: QueuedEpisode) -> bool:
+        """Try again after a transient failure; False: it was tried often enough."""
+        queued.attempts += 1
+        if queued.attempts >= self._config.attempts:
             return False
-        wait = self._config.backoff_seconds * 2 ** (item.attempts - 1)
-        self._put_off(item, min(wait, self._config.longest_backoff_seconds))
+        wait = self._config.backoff_seconds * 2 ** (queued.attempts - 1)
+        self._put_off(queued, min(wait, self._config.longest_backoff_seconds))
         return True
 
-    def lost(self, item: Item) -> bool:
-        """Have the item again after its worker was lost; False: it brings workers down, and gets no further."""
-        item.losses = 1 if item.frames > item.best_frames else item.losses + 1
-        item.best_frames = max(item.frames, item.best_frames)
-        if item.losses >= self._config.losses:
+    def lost(self, queued: QueuedEpisode) -> bool:
+        """Try again after its worker was lost; False: it crashes workers and makes no progress."""
+        queued.losses = 1 if queued.frames > queued.best_frames else queued.losses + 1
+        queued.best_frames = max(queued.frames, queued.best_frames)
+        if queued.losses >= self._config.losses:
             return False
-        self._put_off(item, 0.0 if item.losses == 1 else self._config.backoff_seconds)
+        self._put_off(queued, 0.0 if queued.losses == 1 else self._config.backoff_seconds)
         return True
 
-    def _put_off(self, item: Item, seconds: float) -> None:
-        heapq.heappush(self._later, (self._clock() + seconds, next(self._numbers), item))
+    def _put_off(self, queued: QueuedEpisode, seconds: float) -> None:
+        heapq.heappush(self._later, (self._clock() + seconds, next(self._numbers), queued))
 
 
-def _read(item: Item, is_closed: Callable[[], bool]) -> None:
-    """Digest the content of an item, unless that was done."""
-    item.fault = None
-    if item.content:
+def _read(queued: QueuedEpisode, is_closed: Callable[[], bool]) -> None:
+    """Digest the content of an episode, unless that was done."""
+    queued.fault = None
+    if queued.content:
         return
     try:
-        item.content, item.stamp, item.may_remember = read_content(item.video, is_closed)
+        queued.content, queued.stamp, queued.may_remember = read_content(queued.video, is_closed)
     except AcfdError as error:
-        item.fault = error
+        queued.fault = error
 
 
 def is_for_good(fault: AcfdError) -> bool:
-    """Whether a fault of reading is the video's own."""
+    """Whether reading failed because of the video itself."""
     return isinstance(fault, MediaError)

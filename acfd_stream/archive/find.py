@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.files import PART_SUFFIX
 from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES
 from acfd_stream.recording import remote
 from acfd_stream.recording.task import STATE_FOLDER
@@ -31,7 +32,7 @@ SYSTEM_FOLDERS = frozenset({"lost+found", "@eaDir", "$RECYCLE.BIN", "System Volu
 _OVERLAY = ARCHIVE_SUFFIXES["overlay"]
 _MAGIC = re.compile(r"[*?\[]")
 _NAME_BYTES = 255  # of one part of a path, on every usual file system
-_LONGEST_SUFFIX = max(len(suffix) for suffix in ARCHIVE_SUFFIXES.values()) + len(".part")
+_LONGEST_SUFFIX = max(len(suffix) for suffix in ARCHIVE_SUFFIXES.values()) + len(PART_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Video:
     """One video that was found."""
 
     source: str  # path as given, or URL
-    name: str  # see EpisodeTask
+    name: str  # see RecordingTask
     size: int | None  # bytes, where known
     stamp: FileStamp | None = None  # of a local file
 

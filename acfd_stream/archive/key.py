@@ -70,7 +70,7 @@ class Digests(Protocol):
 
 
 def episode_key(content: str, settings: str) -> str:
-    """The key of a content digest under a digest of settings; see ``EpisodeTask.key``."""
+    """The key of a content digest under a digest of settings; see ``RecordingTask.key``."""
     return hashlib.sha256(f"{content}\n{settings}".encode()).hexdigest()[:_DIGITS]
 
 

@@ -1,4 +1,4 @@
-"""Workers on this machine: a process each, so that a video that brings one down takes nothing with it."""
+"""Workers on this machine: a process each, so that a video that crashes one does not end the run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from acfd_stream.archive.worker import RUN_SIGNALS, Opener, Stop, Work, open_for, serve
-from acfd_stream.archive.worker_pool import Hand, Hands
-from acfd_stream.archive.workers import CrewEvent
+from acfd_stream.archive.worker_pool import WorkerHandle, WorkerPool
+from acfd_stream.archive.workers import WorkerEvent
 from acfd_stream.errors import AcfdError
-from acfd_stream.recording.episode import work_on
-from acfd_stream.recording.task import EpisodeTask
+from acfd_stream.recording.episode import record_episode
+from acfd_stream.recording.task import RecordingTask
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy threads' locks and a device's state
 _GRACE_SECONDS = 2.0
 
 
 @dataclass
-class _Process(Hand):
+class _Process(WorkerHandle):
     """One worker."""
 
     environment: Mapping[str, str]
@@ -30,15 +30,15 @@ class _Process(Hand):
     connection: Connection
 
 
-class LocalCrew(Hands[_Process]):
-    """Processes of this machine behind the ``Crew`` protocol; a context manager.
+class LocalWorkers(WorkerPool[_Process]):
+    """Processes of this machine behind the ``Workers`` protocol; a context manager.
 
     Args:
         workers: how many.
-        environments: variables of each worker's process, such as the one GPU that it may see; in turn.
-        stall_seconds: a worker that shows no progress for so long in a task that it has begun is killed.
-        work: what they do with a task; importable by name.
-        open_detector: what gives them their detector; importable by name.
+        environments: variables of each worker's process, such as its GPU; in turn.
+        stall_seconds: a worker that shows no progress for this long in a task that it has begun is killed.
+        work: records a task; importable by name.
+        open_detector: opens their detector; importable by name.
     """
 
     def __init__(
@@ -47,52 +47,52 @@ class LocalCrew(Hands[_Process]):
         *,
         environments: Sequence[Mapping[str, str]] = ({},),
         stall_seconds: float = 600.0,
-        work: Work = work_on,
+        work: Work = record_episode,
         open_detector: Opener = open_for,
     ) -> None:
         super().__init__(stall_seconds)
         self._work, self._open = work, open_detector
         try:
             for number in range(workers):
-                self._hands.append(self._started(f"local-{number}", environments[number % len(environments)]))
+                self._workers.append(self._started(f"local-{number}", environments[number % len(environments)]))
         except BaseException:
             self.close()
             raise
 
-    def events(self, timeout_seconds: float) -> list[CrewEvent]:
-        """What has happened; see ``Crew``."""
-        events: list[CrewEvent] = []
+    def events(self, timeout_seconds: float) -> list[WorkerEvent]:
+        """What has happened; see ``Workers``."""
+        events: list[WorkerEvent] = []
         self._kill_stalled()
-        ready = wait([hand.connection for hand in self._hands], timeout_seconds)
-        for hand in [*self._hands]:
-            if hand.connection in ready:
-                self._read(hand, events)
+        ready = wait([worker.connection for worker in self._workers], timeout_seconds)
+        for worker in [*self._workers]:
+            if worker.connection in ready:
+                self._read(worker, events)
         return events
 
     def stop(self) -> None:
-        """Have every worker save a checkpoint and let go; see ``Crew``."""
+        """Have every worker save a checkpoint and end its task; see ``Workers``."""
         self._is_stopping = True
-        for hand in self._hands:
+        for worker in self._workers:
             with contextlib.suppress(OSError):
-                hand.connection.send(Stop())
+                worker.connection.send(Stop())
 
     def close(self) -> None:
-        """End the processes; see ``Crew``."""
-        hands, self._hands = self._hands, []
-        for hand in hands:
-            hand.connection.close()  # an idle worker ends by itself
-        for hand in hands:
-            hand.process.join(_GRACE_SECONDS if hand.task is None else 0)
-            if hand.process.is_alive():
-                hand.process.kill()
-            hand.process.join()
-            hand.process.close()
+        """End the processes; see ``Workers``."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.connection.close()  # an idle worker ends by itself
+        for worker in workers:
+            worker.process.join(_GRACE_SECONDS if worker.task is None else 0)
+            if worker.process.is_alive():
+                worker.process.kill()
+            worker.process.join()
+            worker.process.close()
 
     def _started(self, name: str, environment: Mapping[str, str]) -> _Process:
         ours, theirs = _SPAWN.Pipe()
         arguments = (theirs, dict(environment), self._open, self._work)
         process = _SPAWN.Process(target=serve, args=arguments, name=f"acfd-{name}", daemon=True)
-        # A Ctrl-C that comes while the new process starts is the run's alone, until the worker ignores it by itself.
+        # A Ctrl-C that comes while the new process starts is the run's alone, until the worker ignores it.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, RUN_SIGNALS)
         try:
             process.start()
@@ -101,36 +101,36 @@ class LocalCrew(Hands[_Process]):
         theirs.close()
         return _Process(name, environment, process, ours)
 
-    def _read(self, hand: _Process, events: list[CrewEvent]) -> None:
+    def _read(self, worker: _Process, events: list[WorkerEvent]) -> None:
         """Take all that has come from one worker."""
         try:
-            while hand.connection.poll():
-                self._heard(hand, hand.connection.recv(), events)
+            while worker.connection.poll():
+                self._heard(worker, worker.connection.recv(), events)
         except AcfdError:
             raise
         except Exception:  # EOFError, or a message of which only a part was sent
-            self._lost(hand, events)
+            self._lost(worker, events)
 
-    def _send(self, hand: _Process, task: EpisodeTask) -> None:
-        with contextlib.suppress(OSError):  # it is gone: ``events`` finds out, and says that the task was lost
-            hand.connection.send(task)
+    def _send(self, worker: _Process, task: RecordingTask) -> None:
+        with contextlib.suppress(OSError):  # it is gone: ``events`` notices, and reports the task as lost
+            worker.connection.send(task)
 
-    def _kill(self, hand: _Process) -> None:
-        hand.process.kill()
+    def _kill(self, worker: _Process) -> None:
+        worker.process.kill()
 
-    def _restarted(self, hand: _Process) -> _Process:
-        return self._started(hand.name, hand.environment)
+    def _restarted(self, worker: _Process) -> _Process:
+        return self._started(worker.name, worker.environment)
 
-    def _lost(self, hand: _Process, events: list[CrewEvent]) -> None:
+    def _lost(self, worker: _Process, events: list[WorkerEvent]) -> None:
         """Replace a worker that is gone."""
-        hand.connection.close()
-        hand.process.join(_GRACE_SECONDS)
-        if hand.process.is_alive():
-            hand.process.kill()
-            hand.process.join()
-        reason = _how_it_ended(hand.process.exitcode)
-        hand.process.close()
-        self._replace(hand, reason, events)
+        worker.connection.close()
+        worker.process.join(_GRACE_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        reason = _how_it_ended(worker.process.exitcode)
+        worker.process.close()
+        self._replace(worker, reason, events)
 
 
 def _how_it_ended(code: int | None) -> str:

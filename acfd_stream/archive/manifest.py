@@ -1,14 +1,13 @@
-"""What is known of an archive, in SQLite below OUT: every episode's state, tries, errors and speed; every run.
+"""The manifest of an archive, in SQLite below OUT: every episode's status, tries, errors and speed; every run.
 
-Several processes may use it at once, runs as well as ``status``. What a run notes of an episode's end is on the disk
-when the method returns, a power cut included. The file must lie on a disk of this machine: SQLite's log is shared
-memory. Only the run writes here, never its workers.
+Several processes may use it at once, runs as well as ``status``. How an episode ended survives a power cut when the
+method returns. The file must be on a disk of this machine: SQLite's log is shared memory. Only runs write to it,
+their workers do not.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sqlite3
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.archive.database import Database, text_bytes
-from acfd_stream.archive.records import Claim, Episode, EpisodeRowState, Run
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.archive.records import Claim, Episode, EpisodeStatus, Run
+from acfd_stream.files import locked
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingTask
 from acfd_stream.video.origin import FileStamp
 
 _COLUMNS = tuple(Episode.__dataclass_fields__)
@@ -28,13 +28,11 @@ class Manifest(Database):
     """The manifest of one archive; a context manager. To be used by one thread."""
 
     _digests: dict[str, tuple[FileStamp, str]] | None = None
-    _lock: int = -1  # file that is held while a run goes on
+    _lock: int | None = None  # of the run that this object began
 
     def close(self) -> None:
-        """Let go of the files."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Close the files."""
+        self._unlock()
         super().close()
 
     # Runs
@@ -48,19 +46,19 @@ class Manifest(Database):
                 (os.getpid(), json.dumps(dict(call)), now, now),
             )
             run = int(added.lastrowid or 0)
-            self._lock = _locked(self._lock_of(run), is_patient=True)  # before anybody sees a run that nobody holds
+            self._lock = locked(self._lock_of(run), is_patient=True)  # before the run becomes visible
         return run
 
     def keep_private(self) -> None:
-        """Let nobody but its owner read the file: what was asked for holds secrets."""
+        """Let only its owner read the file: the options of the run contain secrets."""
         with contextlib.suppress(OSError):  # a disk without permissions
             self._place.chmod(0o600)
 
     def end_run(self, run: int, code: int) -> None:
-        """Note how a run ended, and that it works on nothing any more."""
+        """Note how a run ended, and that its episodes wait again."""
         with self._transaction() as database:
             database.execute("UPDATE runs SET ended = ?, code = ? WHERE run = ?", (self._clock(), code, run))
-            self._let_go(database, run)
+            self._release_episodes(database, run)
         self._release(run)
 
     def last_run(self) -> Run | None:
@@ -75,13 +73,13 @@ class Manifest(Database):
         return [run for run in runs if self._is_held(run.run)]
 
     def clear_dead_runs(self) -> None:
-        """Note that runs that were killed work on nothing any more."""
+        """Note that runs that were killed have ended, and that their episodes wait again."""
         with self._transaction() as database:
             living = {run.run for run in self.living_runs()}
             for (run,) in database.execute("SELECT run FROM runs WHERE ended IS NULL").fetchall():
                 if run not in living:
                     database.execute("UPDATE runs SET ended = seen, code = -1 WHERE run = ?", (run,))
-                    self._let_go(database, run)
+                    self._release_episodes(database, run)
                     self._lock_of(run).unlink(missing_ok=True)
 
     # Digests
@@ -115,7 +113,7 @@ class Manifest(Database):
         with self._transaction() as database:
             database.executemany(
                 "INSERT INTO episodes (name, source, state, size, changed)"
-                f" VALUES (CAST(? AS TEXT), CAST(? AS TEXT), '{EpisodeRowState.WAITING.value}', ?, ?)"
+                f" VALUES (CAST(? AS TEXT), CAST(? AS TEXT), '{EpisodeStatus.WAITING.value}', ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET source = excluded.source, size = excluded.size",
                 values,
             )
@@ -126,84 +124,81 @@ class Manifest(Database):
             database.executemany("DELETE FROM episodes WHERE name = CAST(? AS TEXT)", [(text_bytes(n),) for n in names])
 
     def wait(self, name: str, run: int, *, error: str = "", attempts: int = 0) -> None:
-        """Note that an episode that the run has waits again; after a try, with what was wrong."""
+        """Note that an episode of the run waits again; after a try, with its error."""
         query = (
             "UPDATE episodes SET state = ?, error = ?, attempts = ?, worker = '', run = 0, changed = ?"
             " WHERE name = CAST(? AS TEXT) AND run = ?"
         )
-        values = (EpisodeRowState.WAITING.value, error, attempts, self._clock(), text_bytes(name), run)
+        values = (EpisodeStatus.WAITING.value, error, attempts, self._clock(), text_bytes(name), run)
         with self._transaction() as database:
             database.execute(query, values)
 
     def wait_all(self, names: Iterable[str]) -> None:
-        """Note that these wait, unless somebody is at them."""
+        """Note that these wait, unless a worker records them."""
         query = "UPDATE episodes SET state = ?, error = '', attempts = 0 WHERE name = CAST(? AS TEXT) AND state != ?"
-        waiting, running = EpisodeRowState.WAITING.value, EpisodeRowState.RUNNING.value
+        waiting, running = EpisodeStatus.WAITING.value, EpisodeStatus.RUNNING.value
         with self._transaction() as database:
             database.executemany(query, [(waiting, text_bytes(name), running) for name in names])
 
     def claim(self, name: str, run: int, is_settled: Callable[[Episode | None], bool]) -> tuple[Claim, Episode | None]:
-        """Have an episode for a run, unless another one has it or it is settled; and the episode as it stood."""
+        """Claim an episode for a run, unless another one has it or it is settled; and the episode as it was."""
         with self._transaction() as database:
             episode = self.get(name)
             if is_settled(episode):
                 return Claim.SETTLED, episode
-            is_at_work = episode is not None and episode.state is EpisodeRowState.RUNNING
-            if episode is not None and is_at_work and episode.run != run and self._is_held(episode.run):
+            is_running = episode is not None and episode.state is EpisodeStatus.RUNNING
+            if episode is not None and is_running and episode.run != run and self._is_held(episode.run):
                 return Claim.THEIRS, episode
-            values = (EpisodeRowState.RUNNING.value, run, self._clock(), text_bytes(name))
+            values = (EpisodeStatus.RUNNING.value, run, self._clock(), text_bytes(name))
             database.execute(
                 "UPDATE episodes SET state = ?, worker = '', run = ?, changed = ? WHERE name = CAST(? AS TEXT)", values
             )
         return Claim.OURS, episode
 
     def began(self, name: str, worker: str, run: int) -> None:
-        """Note that a worker took the episode up."""
-        self._set(name, state=EpisodeRowState.RUNNING.value, worker=worker, run=run)
+        """Note that a worker began to record the episode."""
+        self._set(name, state=EpisodeStatus.RUNNING.value, worker=worker, run=run)
 
-    def progressed(self, run: int, progress: Mapping[str, EpisodeProgress]) -> None:
-        """Note that a run is alive, and how far its episodes are, by name."""
+    def progressed(self, run: int, progress: Mapping[str, RecordingProgress]) -> None:
+        """Note that a run is alive, and how far its episodes are, by name.
+
+        While outputs are made of finished results, the speed stays that of the tracking.
+        """
         now = self._clock()
-        values = [
-            (
-                p.frames,
-                p.expected_frames,
-                p.tracks,
-                p.video_seconds,
-                p.seconds,
-                p.new_frames,
-                now,
-                text_bytes(name),
-                run,
-            )
+        counts = [
+            (p.frames, p.expected_frames, p.tracks, p.video_seconds, now, text_bytes(name), run)
             for name, p in progress.items()
         ]
+        speeds = [
+            (p.seconds, p.new_frames, text_bytes(name), run)
+            for name, p in progress.items()
+            if p.stage is RecordingStage.TRACK
+        ]
+        where = "WHERE name = CAST(? AS TEXT) AND run = ?"
+        columns = "frames = ?, expected_frames = ?, tracks = ?, video_seconds = ?, changed = ?"
         with self._transaction() as database:
             database.execute("UPDATE runs SET seen = ? WHERE run = ?", (now, run))
-            database.executemany(
-                "UPDATE episodes SET frames = ?, expected_frames = ?, tracks = ?, video_seconds = ?, seconds = ?,"
-                " new_frames = ?, changed = ? WHERE name = CAST(? AS TEXT) AND run = ?",
-                values,
-            )
+            database.executemany(f"UPDATE episodes SET {columns} {where}", counts)
+            database.executemany(f"UPDATE episodes SET seconds = ?, new_frames = ? {where}", speeds)
 
-    def done(self, task: EpisodeTask, outcome: EpisodeOutcome, outputs: Iterable[str], result_bytes: int) -> None:
+    def done(self, task: RecordingTask, outcome: RecordingOutcome, outputs: Iterable[str], result_bytes: int) -> None:
         """Note that all ``outputs`` of the episode are there; ``result_bytes`` is the size of the JSONL.
 
-        Where only outputs were made, the figures are still those of the tracking.
+        Where only outputs were made, the statistics stay those of the tracking.
         """
-        figures = {} if task.is_tracked else _figures(outcome)
-        state = EpisodeRowState.DONE.value
+        statistics = {} if task.is_tracked else _statistics(outcome)
+        state = EpisodeStatus.DONE.value
         about = {"error": "", "outputs": json.dumps(sorted(outputs)), "result_bytes": result_bytes, "run": 0}
-        self._set(task.name, state=state, key=task.key, worker="", **figures, **about)
+        self._set(task.name, state=state, key=task.key, worker="", **statistics, **about)
 
     def note_outputs(self, name: str, outputs: Iterable[str]) -> None:
-        """Note what lies beside the JSONL of an episode that is done."""
+        """Note the outputs of an episode that is done, without the JSONL."""
         self._set(name, outputs=json.dumps(sorted(outputs)))
 
-    def set_aside(self, name: str, state: EpisodeRowState, outcome: EpisodeOutcome, *, attempts: int, key: str) -> None:
-        """Note that the episode is not worked on any more in this run, with the reason."""
+    def set_aside(self, name: str, state: EpisodeStatus, outcome: RecordingOutcome, *, attempts: int, key: str) -> None:
+        """Note that this run does not record the episode any more, with the reason."""
         about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key, "result_bytes": 0}
-        self._set(name, state=state.value, worker="", run=0, **_figures(outcome), **about)
+        self._set(name, state=state.value, worker="", run=0, **_statistics(outcome), **about)
 
     # Episodes: read
 
@@ -213,7 +208,7 @@ class Manifest(Database):
         row = self._database.execute(query, (text_bytes(name),)).fetchone()
         return None if row is None else _episode(row)
 
-    def episodes(self, *states: EpisodeRowState, limit: int = -1) -> list[Episode]:
+    def episodes(self, *states: EpisodeStatus, limit: int = -1) -> list[Episode]:
         """Episodes by name; those in ``states``, or all."""
         marks = ", ".join("?" for _ in states)
         where = f" WHERE state IN ({marks})" if states else ""
@@ -221,17 +216,17 @@ class Manifest(Database):
         rows = self._database.execute(f"SELECT * FROM episodes{where} ORDER BY name LIMIT ?", values)
         return [_episode(row) for row in rows]
 
-    def counts(self) -> dict[EpisodeRowState, int]:
+    def counts(self) -> dict[EpisodeStatus, int]:
         """How many episodes are in every state."""
         rows = self._database.execute("SELECT state, COUNT(*) FROM episodes GROUP BY state").fetchall()
-        found = {EpisodeRowState(state): count for state, count in rows}
-        return {state: found.get(state, 0) for state in EpisodeRowState}
+        found = {EpisodeStatus(state): count for state, count in rows}
+        return {state: found.get(state, 0) for state in EpisodeStatus}
 
     def sums(self) -> dict[str, float]:
         """Frames, tracks, seconds of video and of work, and bytes of video of all episodes that are done."""
         names = ("frames", "tracks", "video_seconds", "seconds", "new_frames", "size")
         columns = ", ".join(f"TOTAL({name}) AS {name}" for name in names)
-        query = f"SELECT {columns} FROM episodes WHERE state = '{EpisodeRowState.DONE.value}'"
+        query = f"SELECT {columns} FROM episodes WHERE state = '{EpisodeStatus.DONE.value}'"
         return dict(self._database.execute(query).fetchone())
 
     def _set(self, name: str, **values: Any) -> None:
@@ -242,51 +237,35 @@ class Manifest(Database):
                 (*values.values(), self._clock(), text_bytes(name)),
             )
 
-    def _let_go(self, database: sqlite3.Connection, run: int) -> None:
-        waiting, running = EpisodeRowState.WAITING.value, EpisodeRowState.RUNNING.value
+    def _release_episodes(self, database: sqlite3.Connection, run: int) -> None:
+        waiting, running = EpisodeStatus.WAITING.value, EpisodeStatus.RUNNING.value
         database.execute(
             "UPDATE episodes SET state = ?, worker = '', run = 0 WHERE run = ? AND state = ?", (waiting, run, running)
         )
 
     def _lock_of(self, run: int) -> Path:
-        """The file that a living run holds: a number of a process would soon be another one's."""
+        """The file that a living run locks: a process ID would soon be another process."""
         return self._place.parent / f"run-{run}.lock"
 
     def _is_held(self, run: int) -> bool:
         if not self._lock_of(run).exists():
             return False
-        file = _locked(self._lock_of(run), is_patient=False)
-        if file < 0:
-            return True
-        os.close(file)
-        return False
+        file = locked(self._lock_of(run))
+        if file is not None:
+            os.close(file)
+        return file is None
 
     def _release(self, run: int) -> None:
         self._lock_of(run).unlink(missing_ok=True)
-        if self._lock >= 0:
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
             os.close(self._lock)
-            self._lock = -1
+            self._lock = None
 
 
-def _locked(path: Path, *, is_patient: bool) -> int:
-    """An open file with a lock on it; -1: another process holds it. Where a disk knows no locks nobody holds one."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if is_patient else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(file)
-        return -1
-    except OSError:
-        pass
-    return file
-
-
-def _progress_values(progress: EpisodeProgress) -> tuple[float | None, ...]:
-    counts = (progress.frames, progress.expected_frames, progress.tracks)
-    return (*counts, progress.video_seconds, progress.seconds, progress.new_frames)
-
-
-def _figures(outcome: EpisodeOutcome) -> dict[str, Any]:
+def _statistics(outcome: RecordingOutcome) -> dict[str, Any]:
     return {
         "frames": outcome.frames,
         "tracks": outcome.tracks,
@@ -302,7 +281,7 @@ def _figures(outcome: EpisodeOutcome) -> dict[str, Any]:
 
 def _episode(row: Any) -> Episode:
     values = {name: row[name] for name in _COLUMNS}
-    values["state"] = EpisodeRowState(values["state"])
+    values["state"] = EpisodeStatus(values["state"])
     values["stage_seconds"] = json.loads(values["stage_seconds"])
     for name in ("warnings", "outputs"):
         values[name] = tuple(json.loads(values[name]))

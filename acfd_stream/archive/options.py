@@ -1,4 +1,4 @@
-"""What an archive is asked for: all that is needed to run it, and to run it again after a power cut."""
+"""The options of an archive run: all that is needed to run it, and to resume it after a power cut."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from acfd_stream.config import (
     require,
 )
 from acfd_stream.errors import ConfigError
-from acfd_stream.outputs.formats import OUTPUTS, RESULTS
-from acfd_stream.recording.task import EpisodeTask
+from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.recording.task import RecordingSettings, RecordingTask, require_outputs
 
 ENGINES = ("local", "ray")
 _CONFIGS = {
@@ -33,8 +33,8 @@ _CONFIGS = {
 
 
 @dataclass(frozen=True)
-class ArchiveCall:
-    """One call of ``archive run``."""
+class ArchiveOptions(RecordingSettings):
+    """The options of one ``archive run``. The manifest stores them by their field names."""
 
     places: tuple[str, ...]
     """Folders, patterns, files and URLs, as given."""
@@ -42,40 +42,33 @@ class ArchiveCall:
     """Folder of the results."""
     outputs: tuple[str, ...] = (RESULTS,)
     """Of ``OUTPUTS``."""
-    model: str = "acfd-n"
-    device: str = "auto"
-    detect: DetectConfig = field(default_factory=DetectConfig)
-    track: TrackConfig = field(default_factory=TrackConfig)
-    shot: ShotConfig = field(default_factory=ShotConfig)
-    video: VideoConfig = field(default_factory=VideoConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     engine: str = "local"
     """Of ``ENGINES``."""
     workers: int = 0
-    """How many; 0: as the machine and the work suggest."""
+    """How many; 0: as many as fit the machine and the work."""
     ray_address: str = ""
     """Of the cluster; empty: one of this machine's own."""
     retries_broken: bool = False
-    """Whether what was set aside as broken is tried again."""
+    """Whether to try again what was set aside as broken."""
     folder: str = field(default_factory=os.getcwd)
-    """Where relative places begin."""
+    """The working directory, for relative places."""
 
     def __post_init__(self) -> None:
         require(bool(self.places), "places", self.places, "at least one folder, pattern, file or URL")
         require(self.engine in ENGINES, "engine", self.engine, f"one of {', '.join(ENGINES)}")
         require(self.workers >= 0, "workers", self.workers, ">= 0")
-        unknown = sorted(set(self.outputs) - set(OUTPUTS))
-        require(not unknown, "outputs", ",".join(unknown), f"of {', '.join(OUTPUTS)}")
+        require_outputs(self.outputs)
 
     def values(self) -> dict[str, Any]:
-        """For JSON; without ``out``, which is where it is kept, and what concerns this one time."""
+        """For JSON; without ``out``, whose manifest stores it, and ``retries_broken``, which is for one run."""
         values = dataclasses.asdict(self)
         del values["out"], values["retries_broken"]
         return values
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any], out: Path) -> ArchiveCall:
-        """The call that ``values`` was taken from.
+    def from_values(cls, values: Mapping[str, Any], out: Path) -> ArchiveOptions:
+        """The options that ``values`` was taken from.
 
         Raises:
             ConfigError: it is of another version of the program.
@@ -88,17 +81,17 @@ class ArchiveCall:
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"the last run of {out} was of another version ({error}); use 'archive run'") from error
 
-    def task(self, key: str, source: str, name: str, *, is_tracked: bool, threads: int) -> EpisodeTask:
+    def task(self, key: str, source: str, name: str, *, is_tracked: bool, threads: int) -> RecordingTask:
         """The task of one video.
 
         Args:
             key: of its content and these settings.
             source: the video.
             name: where its results go.
-            is_tracked: see ``EpisodeTask``.
-            threads: of the network and the decoder, where the call does not say; 0: they choose.
+            is_tracked: see ``RecordingTask``.
+            threads: of the network and the decoder, where the options do not say; 0: they choose.
         """
-        return EpisodeTask(
+        return RecordingTask(
             key=key,
             source=source,
             name=name,

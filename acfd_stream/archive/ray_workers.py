@@ -1,4 +1,4 @@
-"""Workers on the machines of a Ray cluster: an actor each, so that a machine that goes away takes nothing with it.
+"""Workers on the machines of a Ray cluster: an actor each, so that losing a machine does not end the run.
 
 All machines must see the same files, and have this package installed. The only file that imports Ray.
 """
@@ -16,12 +16,12 @@ from typing import Any
 
 from acfd_stream.archive.ray_worker import RayWorker
 from acfd_stream.archive.worker import Opener, Work, open_for
-from acfd_stream.archive.worker_pool import Hand, Hands
-from acfd_stream.archive.workers import CrewEvent
+from acfd_stream.archive.worker_pool import WorkerHandle, WorkerPool
+from acfd_stream.archive.workers import WorkerEvent
 from acfd_stream.config import hush_ray
 from acfd_stream.errors import BackendUnavailable
-from acfd_stream.recording.episode import work_on
-from acfd_stream.recording.task import EpisodeTask
+from acfd_stream.recording.episode import record_episode
+from acfd_stream.recording.task import RecordingTask
 
 OWN_CLUSTER = "local"
 _CORES_A_WORKER = 4  # as on one machine
@@ -33,7 +33,7 @@ _THREADS = 4  # of an actor: for work, listen and stop, and one more
 
 @dataclass(frozen=True)
 class Share:
-    """What each worker gets of a cluster."""
+    """The resources of each worker in a cluster."""
 
     workers: int
     cores: float  # of one machine
@@ -46,7 +46,7 @@ class Share:
 
 
 def shared_out(asked: int, machines: Sequence[tuple[float, float]]) -> Share:
-    """How a cluster is best shared out.
+    """How to divide a cluster between workers.
 
     Args:
         asked: how many workers the caller wants; 0: one a GPU, else one for every four cores.
@@ -61,12 +61,12 @@ def shared_out(asked: int, machines: Sequence[tuple[float, float]]) -> Share:
 
 
 @dataclass
-class _Actor(Hand):
+class _Actor(WorkerHandle):
     """One worker."""
 
     actor: Any
     machine: str = ""
-    heard: Any = None  # what will tell more of the task
+    heard: Any = None  # the reply of its ``listen`` to come
 
     @property
     def label(self) -> str:
@@ -74,17 +74,17 @@ class _Actor(Hand):
         return f"{self.name}@{self.machine}"
 
 
-class RayCrew(Hands[_Actor]):
-    """Actors of a Ray cluster behind the ``Crew`` protocol; a context manager.
+class RayWorkers(WorkerPool[_Actor]):
+    """Actors of a Ray cluster behind the ``Workers`` protocol; a context manager.
 
     Args:
         workers: how many; 0: as many as the cluster suggests.
         address: of the cluster, "auto" for the one that this machine belongs to; empty: one of this machine's own,
-            which ends with the crew.
+            which ends with the workers.
         device: "cpu" takes no GPU of the cluster.
-        stall_seconds: a worker that shows no progress for so long in a task that it has begun is killed.
-        work: what they do with a task; importable by name on every machine.
-        open_detector: what gives them their detector; importable by name.
+        stall_seconds: a worker that shows no progress for this long in a task that it has begun is killed.
+        work: records a task; importable by name on every machine.
+        open_detector: opens their detector; importable by name.
 
     Raises:
         BackendUnavailable: Ray is not installed, or there is no cluster at ``address``.
@@ -97,7 +97,7 @@ class RayCrew(Hands[_Actor]):
         address: str = "",
         device: str = "auto",
         stall_seconds: float = 600.0,
-        work: Work = work_on,
+        work: Work = record_episode,
         open_detector: Opener = open_for,
     ) -> None:
         self._ray = _library()
@@ -110,39 +110,39 @@ class RayCrew(Hands[_Actor]):
         try:
             machines = _machines(self._ray)
             self._share = shared_out(workers, [(cores, 0) for cores, _ in machines] if device == "cpu" else machines)
-            self._hands = [self._started(f"ray-{number}") for number in range(self._share.workers)]
+            self._workers = [self._started(f"ray-{number}") for number in range(self._share.workers)]
         except BaseException:
             self.close()
             raise
 
-    def events(self, timeout_seconds: float) -> list[CrewEvent]:
-        """What has happened; see ``Crew``."""
-        events: list[CrewEvent] = []
+    def events(self, timeout_seconds: float) -> list[WorkerEvent]:
+        """What has happened; see ``Workers``."""
+        events: list[WorkerEvent] = []
         self._kill_stalled()
-        heard = [hand.heard for hand in self._hands if hand.task is not None]
+        heard = [worker.heard for worker in self._workers if worker.task is not None]
         if not heard:
             threading.Event().wait(timeout_seconds)
             return events
         self._ray.wait(heard, num_returns=1, timeout=timeout_seconds)
         ready, _ = self._ray.wait(heard, num_returns=len(heard), timeout=0)
-        for hand in [*self._hands]:
-            if hand.heard in ready:
-                self._read(hand, events)
+        for worker in [*self._workers]:
+            if worker.heard in ready:
+                self._read(worker, events)
         return events
 
     def stop(self) -> None:
-        """Have every worker save a checkpoint and let go; see ``Crew``."""
+        """Have every worker save a checkpoint and end its task; see ``Workers``."""
         if not self._is_stopping:
             self._is_stopping = True
-            for hand in self._hands:
-                hand.actor.stop.remote()
+            for worker in self._workers:
+                worker.actor.stop.remote()
 
     def close(self) -> None:
-        """End the actors; see ``Crew``."""
-        hands, self._hands = self._hands, []
-        for hand in hands:
-            self._ray.kill(hand.actor)
-        last = [hand.actor.stop.remote() for hand in hands]  # is refused when the actor is gone
+        """End the actors; see ``Workers``."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            self._ray.kill(worker.actor)
+        last = [worker.actor.stop.remote() for worker in workers]  # is refused when the actor is gone
         if last:
             self._ray.wait(last, num_returns=len(last), timeout=_GRACE_SECONDS)
         if self._owns_session:
@@ -160,31 +160,31 @@ class RayCrew(Hands[_Actor]):
         )
         return _Actor(name, actor.remote(os.getcwd(), share.threads, self._work, self._open))
 
-    def _read(self, hand: _Actor, events: list[CrewEvent]) -> None:
+    def _read(self, worker: _Actor, events: list[WorkerEvent]) -> None:
         """Take all that has come from one worker."""
         try:
-            hand.machine, messages = self._ray.get(hand.heard)
+            worker.machine, messages = self._ray.get(worker.heard)
         except self._ray.exceptions.RayError as error:
-            self._lost(hand, _how_it_ended(error, hand.machine), events)
+            self._lost(worker, _how_it_ended(error, worker.machine), events)
             return
         for message in messages:
-            self._heard(hand, message, events)
-        hand.heard = None if hand.task is None else hand.actor.listen.remote()
+            self._heard(worker, message, events)
+        worker.heard = None if worker.task is None else worker.actor.listen.remote()
 
-    def _send(self, hand: _Actor, task: EpisodeTask) -> None:
-        hand.actor.work.remote(task)
-        hand.heard = hand.actor.listen.remote()
+    def _send(self, worker: _Actor, task: RecordingTask) -> None:
+        worker.actor.work.remote(task)
+        worker.heard = worker.actor.listen.remote()
 
-    def _kill(self, hand: _Actor) -> None:
-        self._ray.kill(hand.actor)
+    def _kill(self, worker: _Actor) -> None:
+        self._ray.kill(worker.actor)
 
-    def _restarted(self, hand: _Actor) -> _Actor:
-        return self._started(hand.name)
+    def _restarted(self, worker: _Actor) -> _Actor:
+        return self._started(worker.name)
 
-    def _lost(self, hand: _Actor, reason: str, events: list[CrewEvent]) -> None:
+    def _lost(self, worker: _Actor, reason: str, events: list[WorkerEvent]) -> None:
         """Replace a worker that is gone."""
-        self._ray.kill(hand.actor)  # one that is only out of reach must not come back
-        self._replace(hand, reason, events)
+        self._ray.kill(worker.actor)  # one that is only out of reach must not come back
+        self._replace(worker, reason, events)
 
 
 def _library() -> Any:

@@ -1,4 +1,4 @@
-"""What the manifest says of an episode, of a file and of a run."""
+"""The records of the manifest: an episode and a run."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from enum import Enum
 from typing import Any
 
 
-class EpisodeRowState(Enum):
-    """Where an episode stands."""
+class EpisodeStatus(Enum):
+    """The status of an episode."""
 
-    WAITING = "waiting"  # to be worked on
+    WAITING = "waiting"  # to be recorded
     RUNNING = "running"
-    DONE = "done"  # all that was asked for is there
-    BROKEN = "broken"  # the video is at fault; tried again when it, or a setting, changes
-    FAILING = "failing"  # the machine or the network was at fault too often; the next run tries again
+    DONE = "done"  # all its outputs are there
+    BROKEN = "broken"  # the video is damaged; tried again when it, or a setting, changes
+    FAILING = "failing"  # too many errors of the machine or the network; the next run tries again
 
 
 class Claim(Enum):
-    """What comes of asking for an episode."""
+    """The reply to a run that wants to record an episode."""
 
-    OURS = "ours"  # nobody else takes it now
-    THEIRS = "theirs"  # another run that goes on has it
+    OURS = "ours"  # no other run takes it now
+    THEIRS = "theirs"  # another living run has it
     SETTLED = "settled"  # there is nothing to do for it
 
 
@@ -33,7 +33,7 @@ class Episode:
     name: str
     source: str
     key: str
-    state: EpisodeRowState
+    state: EpisodeStatus
     size: int | None = None  # bytes of the video
     attempts: int = 0
     error: str = ""
@@ -50,7 +50,7 @@ class Episode:
     outputs: tuple[str, ...] = ()  # made, beside the JSONL
     result_bytes: int = 0  # of the JSONL
     worker: str = ""
-    run: int = 0  # that is at it; 0: none
+    run: int = 0  # that records it; 0: none
     changed: float = 0.0  # seconds since 1970
 
     @property

@@ -1,4 +1,4 @@
-"""The reports of an archive that has been worked through: a page for every video that is done, and an index of all."""
+"""The reports of an archive: a page for every video that is done, and an index of all."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.records import Episode, EpisodeRowState
+from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.errors import AcfdError, MediaError, OutputError
 from acfd_stream.outputs.formats import RESULTS
-from acfd_stream.recording.task import EpisodeTask
+from acfd_stream.recording.task import RecordingTask
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed
@@ -39,9 +39,9 @@ def write_reports(out: Path) -> Iterator[tuple[str, str]]:
         OutputError: a page cannot be written.
     """
     with Manifest(out) as manifest:
-        for episode in manifest.episodes(EpisodeRowState.DONE):
+        for episode in manifest.episodes(EpisodeStatus.DONE):
             task = _task(out, episode)
-            if "report" in episode.outputs and task.place("report").exists():
+            if "report" in episode.outputs and task.path_of("report").exists():
                 continue
             try:
                 _write_report(task, episode)
@@ -54,19 +54,19 @@ def write_reports(out: Path) -> Iterator[tuple[str, str]]:
             yield episode.name, ""
 
 
-def _write_report(task: EpisodeTask, episode: Episode) -> None:
+def _write_report(task: RecordingTask, episode: Episode) -> None:
     from acfd_stream.outputs import read_results
-    from acfd_stream.recording.derived import Finishing, make_output
+    from acfd_stream.recording.derived import DerivedJob, make_output
 
-    place = task.place(RESULTS)
-    if not place.exists():
-        raise MediaError(f"{place}: is not there any more; 'archive run' makes it again")
-    make_output("report", Finishing(task, read_results(place), speed=_speed(episode)))
+    results = task.path_of(RESULTS)
+    if not results.exists():
+        raise MediaError(f"{results}: is gone; 'archive run' makes it again")
+    make_output("report", DerivedJob(task, read_results(results), speed=_speed(episode)))
 
 
-def _task(out: Path, episode: Episode) -> EpisodeTask:
+def _task(out: Path, episode: Episode) -> RecordingTask:
     outputs = (*episode.outputs, "report")
-    return EpisodeTask(episode.key, episode.source, episode.name, out, outputs, is_tracked=True)
+    return RecordingTask(episode.key, episode.source, episode.name, out, outputs, is_tracked=True)
 
 
 def _speed(episode: Episode) -> EpisodeSpeed | None:
@@ -81,17 +81,17 @@ def _speed(episode: Episode) -> EpisodeSpeed | None:
 def _row(out: Path, episode: Episode) -> EpisodeRow:
     from acfd_stream.outputs.report.folder import EpisodeRow
 
-    def place(output: str) -> Path | None:
-        path = _task(out, episode).place(output) if episode.key else None
+    def existing(output: str) -> Path | None:
+        path = _task(out, episode).path_of(output) if episode.key else None
         return path if path is not None and path.exists() else None
 
-    is_done = episode.state is EpisodeRowState.DONE
+    is_done = episode.state is EpisodeStatus.DONE
     return EpisodeRow(
         name=episode.name,
         state=episode.state.value,
-        results=place(RESULTS) if is_done or episode.state is EpisodeRowState.BROKEN else None,
-        report=place("report") if is_done else None,
-        thumbnails=place("thumbnails") if is_done else None,
+        results=existing(RESULTS) if is_done or episode.state is EpisodeStatus.BROKEN else None,
+        report=existing("report") if is_done else None,
+        thumbnails=existing("thumbnails") if is_done else None,
         error=episode.error,
         warnings=episode.warnings,
         attempts=episode.attempts,

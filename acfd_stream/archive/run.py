@@ -1,6 +1,6 @@
-"""An archive from its folder to its results: finds the videos, skips what is done, and has a crew do the rest.
+"""A run over an archive: finds the videos, skips those that are done, and has workers record the rest.
 
-Knows nothing of processes or clusters: it gives tasks to a ``Crew`` and writes what comes back to the manifest.
+Processes and clusters are behind the ``Workers`` protocol. This module hands out tasks and writes the manifest.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from acfd_stream.archive.episode_queue import Agenda, Item, is_for_good
+from acfd_stream.archive.episode_queue import EpisodeQueue, QueuedEpisode, is_for_good
 from acfd_stream.archive.find import Fault, Findings, Video, find
 from acfd_stream.archive.key import Settings, episode_key, known_content
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.options import ArchiveCall
-from acfd_stream.archive.records import Claim, Episode, EpisodeRowState
+from acfd_stream.archive.options import ArchiveOptions
+from acfd_stream.archive.records import Claim, Episode, EpisodeStatus
 from acfd_stream.archive.run_metrics import ArchiveMetrics
-from acfd_stream.archive.run_progress import Tally, Unwatched, View, Watcher
-from acfd_stream.archive.workers import Began, Crew, CrewEvent, Ended, Lost, Progressed
+from acfd_stream.archive.run_progress import NoObserver, RunCounters, RunObserver, RunSnapshot
+from acfd_stream.archive.workers import Began, Ended, Lost, Progressed, WorkerEvent, Workers
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
 from acfd_stream.outputs.formats import RESULTS
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState, RecordingTask
 from acfd_stream.video.origin import is_url, local_path, without_secrets
 
-Enlist = Callable[[int], tuple[Crew, int]]
-"""Episodes to work on → a crew that is the run's to close, and the threads that each worker may use."""
+StartWorkers = Callable[[int], tuple[Workers, int]]
+"""Number of episodes → workers, which the run closes, and the threads that each of them may use."""
 _TICK_SECONDS = 0.25
-_NOTE_SECONDS = 2.0  # how often the manifest learns how far the episodes are
+_NOTE_SECONDS = 2.0  # between writes of progress to the manifest
 _PATIENCE_SECONDS = 20.0  # for the workers' last checkpoints
 _log = logging.getLogger(__name__)
 
@@ -39,55 +39,55 @@ _log = logging.getLogger(__name__)
 class RunEnd:
     """How a run ended."""
 
-    view: View
+    snapshot: RunSnapshot
     is_stopped: bool
-    has_changed: bool  # False: what is done and set aside is what it was before
+    has_changed: bool  # an episode was finished or set aside
 
     @property
     def is_all_done(self) -> bool:
         """Whether every video has its results."""
-        return self.view.counts[EpisodeRowState.DONE] == self.view.total
+        return self.snapshot.counts[EpisodeStatus.DONE] == self.snapshot.total
 
 
 class ArchiveRun:
     """One run over an archive; use it once.
 
     Args:
-        call: what is asked for.
-        enlist: makes the crew; not called where there is nothing to do.
-        watcher: who shows it.
-        metrics: where it is counted.
-        is_stopped: whether to save and end; asked several times a second.
+        call: what to run.
+        start_workers: makes the workers; not called where there is nothing to do.
+        observer: shows the run.
+        metrics: counts it.
+        is_stopped: whether to save and end; called several times per second.
         clock: seconds, never backwards.
     """
 
     def __init__(
         self,
-        call: ArchiveCall,
-        enlist: Enlist,
+        call: ArchiveOptions,
+        start_workers: StartWorkers,
         *,
-        watcher: Watcher | None = None,
+        observer: RunObserver | None = None,
         metrics: ArchiveMetrics | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._call, self._enlist, self._is_stopped, self._clock = call, enlist, is_stopped, clock
-        self._watcher = watcher or Unwatched()
+        self._call, self._start_workers, self._is_stopped, self._clock = call, start_workers, is_stopped, clock
+        self._observer = observer or NoObserver()
         self._metrics = metrics or ArchiveMetrics()
-        self._tally = Tally(clock)
-        self._under_way: dict[str, Item] = {}
-        self._crew: Crew | None = None
+        self._counters = RunCounters(clock)
+        self._running: dict[str, QueuedEpisode] = {}
+        self._workers: Workers | None = None
         self._threads = 0
-        self._has_changed = False  # what is done or set aside is not what it was before
-        self._fresh: dict[str, EpisodeProgress] = {}  # not in the manifest yet
+        self._has_changed = False
+        self._fresh: dict[str, RecordingProgress] = {}  # not in the manifest yet
         self._shown_at = self._noted_at = 0.0
 
     def run(self) -> RunEnd:
-        """Work until every video is done or set aside, or until told to stop.
+        """Work until every video is done or set aside, or until ``is_stopped``.
 
         Raises:
-            AcfdError: nothing can be worked on: no videos, no such model or device, no place for the results, an
-                output's library is not installed.
+            AcfdError: no video can be recorded: there are none, the model or device is missing, the results cannot be
+                written, or the library of an output is not installed.
         """
         from acfd_stream.detect.detector import find_model
 
@@ -104,173 +104,173 @@ class ArchiveRun:
             self._run = manifest.begin_run(call.values())
             code = 1
             try:
-                items = self._sorted_out(findings)
-                self._watcher.note("begin", videos=self._tally.view(0).total, to_do=len(items))
+                episodes = self._sorted_out(findings)
+                self._observer.note("begin", videos=self._counters.snapshot(0).total, to_do=len(episodes))
                 self._show(0)
-                is_stopped = self._worked_on(items) if items else False
-                end = RunEnd(self._tally.view(0), is_stopped, self._has_changed)
+                is_stopped = self._worked_on(episodes) if episodes else False
+                end = RunEnd(self._counters.snapshot(0), is_stopped, self._has_changed)
                 code = 0 if end.is_all_done else 1
             finally:
                 manifest.end_run(self._run, code)
-        self._metrics.show(end.view)
-        self._watcher.show(end.view)
+        self._metrics.show(end.snapshot)
+        self._observer.show(end.snapshot)
         return end
 
-    # What there is to do
+    # Which episodes need work
 
-    def _sorted_out(self, findings: Findings) -> list[Item]:
-        """Items that are to be worked on; everything that was found stands in the manifest and in the tally."""
+    def _sorted_out(self, findings: Findings) -> list[QueuedEpisode]:
+        """The episodes that need work; everything that was found is entered in the manifest and the counters."""
         manifest = self._manifest
         known = {episode.name: episode for episode in manifest.episodes()}
         new = [(v.name, v.source, v.size) for v in findings.videos if _is_news(known.get(v.name), v)]
         manifest.expect([*new, *((fault.name, fault.source, None) for fault in findings.faults)])
         for fault in findings.faults:
             self._put_aside_fault(fault)
-        items = []
+        episodes = []
         for video in findings.videos:
-            item = Item(video, content=known_content(video, manifest) or "", stamp=video.stamp)
+            queued = QueuedEpisode(video, content=known_content(video, manifest) or "", stamp=video.stamp)
             episode = known.get(video.name)
-            state = self._settled_state(item, episode) if item.content else None
+            state = self._settled_state(queued, episode) if queued.content else None
             if state is None:
-                items.append(item)
-            self._tally.put(
+                episodes.append(queued)
+            self._counters.put(
                 video.name,
-                state or EpisodeRowState.WAITING,
-                episode.error if episode is not None and state is EpisodeRowState.BROKEN else "",
+                state or EpisodeStatus.WAITING,
+                episode.error if episode is not None and state is EpisodeStatus.BROKEN else "",
                 video.size,
             )
-        manifest.wait_all(item.name for item in items if item.content)
+        manifest.wait_all(queued.name for queued in episodes if queued.content)
         found = {video.name for video in findings.videos} | {fault.name for fault in findings.faults}
         manifest.forget(name for name, episode in known.items() if name not in found and _is_gone(episode))
-        return items
+        return episodes
 
-    def _settled_state(self, item: Item, episode: Episode | None) -> EpisodeRowState | None:
-        """The state of an item that needs no work, as the manifest and the folder say; None: it needs some."""
-        if episode is None or episode.key != self._key_of(item):
+    def _settled_state(self, queued: QueuedEpisode, episode: Episode | None) -> EpisodeStatus | None:
+        """The status of an episode that needs no work, by the manifest and the folder; None: it needs work."""
+        if episode is None or episode.key != self._key_of(queued):
             return None
-        if episode.state is EpisodeRowState.BROKEN and not self._call.retries_broken:
-            return EpisodeRowState.BROKEN
-        is_done = episode.state is EpisodeRowState.DONE and self._is_tracked(item, episode)
+        if episode.state is EpisodeStatus.BROKEN and not self._call.retries_broken:
+            return EpisodeStatus.BROKEN
+        is_done = episode.state is EpisodeStatus.DONE and self._is_tracked(queued, episode)
         wanted = set(self._call.outputs) - {RESULTS}
-        there = {name for name in wanted & set(episode.outputs) if self._task(item).place(name).exists()}
-        return EpisodeRowState.DONE if is_done and wanted == there else None
+        there = {name for name in wanted & set(episode.outputs) if self._task(queued).path_of(name).exists()}
+        return EpisodeStatus.DONE if is_done and wanted == there else None
 
-    def _is_tracked(self, item: Item, episode: Episode | None) -> bool:
-        """Whether the JSONL of the item's key lies whole under its name."""
-        if episode is None or episode.key != self._key_of(item) or not episode.result_bytes:
+    def _is_tracked(self, queued: QueuedEpisode, episode: Episode | None) -> bool:
+        """Whether the complete JSONL of this key has its final name."""
+        if episode is None or episode.key != self._key_of(queued) or not episode.result_bytes:
             return False
         try:
-            return self._task(item).place(RESULTS).stat().st_size == episode.result_bytes
+            return self._task(queued).path_of(RESULTS).stat().st_size == episode.result_bytes
         except OSError:
             return False
 
-    def _key_of(self, item: Item) -> str:
-        return episode_key(item.content, self._settings)
+    def _key_of(self, queued: QueuedEpisode) -> str:
+        return episode_key(queued.content, self._settings)
 
-    def _task(self, item: Item, *, is_tracked: bool = False) -> EpisodeTask:
-        video = item.video
+    def _task(self, queued: QueuedEpisode, *, is_tracked: bool = False) -> RecordingTask:
+        video = queued.video
         return self._call.task(
-            self._key_of(item), video.source, video.name, is_tracked=is_tracked, threads=self._threads
+            self._key_of(queued), video.source, video.name, is_tracked=is_tracked, threads=self._threads
         )
 
     # Working
 
-    def _worked_on(self, items: list[Item]) -> bool:
-        """Have a crew work on ``items``; whether it was told to stop before they were through."""
+    def _worked_on(self, episodes: list[QueuedEpisode]) -> bool:
+        """Have ``episodes`` recorded; whether the run was stopped before all were settled."""
         with ExitStack() as opened:
-            agenda = opened.enter_context(Agenda(items, self._call.archive, self._clock))
-            opened.callback(lambda: None if self._crew is None else self._crew.close())
-            while agenda or self._under_way:
+            queue = opened.enter_context(EpisodeQueue(episodes, self._call.archive, self._clock))
+            opened.callback(lambda: None if self._workers is None else self._workers.close())
+            while queue or self._running:
                 if self._is_stopped():
-                    self._let_go()
+                    self._stop_workers()
                     return True
-                self._give(agenda)
-                if self._crew is not None and self._under_way:
-                    self._hear(self._crew.events(_TICK_SECONDS), agenda)
+                self._give(queue)
+                if self._workers is not None and self._running:
+                    self._hear(self._workers.events(_TICK_SECONDS), queue)
                 else:
-                    agenda.wait(_TICK_SECONDS)
-                self._show(0 if self._crew is None else self._crew.workers)
+                    queue.wait(_TICK_SECONDS)
+                self._show(0 if self._workers is None else self._workers.count)
         return False
 
-    def _give(self, agenda: Agenda) -> None:
-        """Hand out what is ready while there are free workers; none is enlisted before there is something to do."""
-        while self._crew is None or self._crew.free:
-            item = agenda.next(ahead=2 if self._crew is None else self._crew.workers)
-            if item is None:
+    def _give(self, queue: EpisodeQueue) -> None:
+        """Hand out episodes while workers are idle; the workers start when the first episode is ready."""
+        while self._workers is None or self._workers.idle:
+            queued = queue.next(ahead=2 if self._workers is None else self._workers.count)
+            if queued is None:
                 return
-            if item.fault is not None:
-                self._unreadable(item, item.fault, agenda)
+            if queued.fault is not None:
+                self._unreadable(queued, queued.fault, queue)
                 continue
-            if item.may_remember and item.stamp is not None:
-                self._manifest.keep_digest(local_path(item.video.source) or "", item.stamp, item.content)
-            self._give_one(item, agenda)
+            if queued.may_remember and queued.stamp is not None:
+                self._manifest.keep_digest(local_path(queued.video.source) or "", queued.stamp, queued.content)
+            self._give_one(queued, queue)
 
-    def _give_one(self, item: Item, agenda: Agenda) -> None:
-        """Hand out one item, unless another run has it, or has done it."""
+    def _give_one(self, queued: QueuedEpisode, queue: EpisodeQueue) -> None:
+        """Hand out one episode, unless another run has it, or has finished it."""
         claim, episode = self._manifest.claim(
-            item.name, self._run, lambda episode: self._settled_state(item, episode) is not None
+            queued.name, self._run, lambda episode: self._settled_state(queued, episode) is not None
         )
         if claim is Claim.SETTLED and episode is not None:
-            self._settle(item, episode.state, episode.error)
+            self._settle(queued, episode.state, episode.error)
             return
         if claim is Claim.THEIRS:
-            agenda.busy(item)
+            queue.busy(queued)
             return
-        if self._crew is None:
-            self._crew, self._threads = self._enlist(len(agenda) + 1)
-        item.frames = 0
-        self._under_way[item.name] = item
-        self._crew.give(self._task(item, is_tracked=self._is_tracked(item, episode)))
+        if self._workers is None:
+            self._workers, self._threads = self._start_workers(len(queue) + 1)
+        queued.frames = 0
+        self._running[queued.name] = queued
+        self._workers.give(self._task(queued, is_tracked=self._is_tracked(queued, episode)))
 
-    def _hear(self, events: list[CrewEvent], agenda: Agenda | None) -> None:
+    def _hear(self, events: list[WorkerEvent], queue: EpisodeQueue | None) -> None:
         for event in events:
-            item = self._under_way[event.task.name]
+            queued = self._running[event.task.name]
             if isinstance(event, Began):
-                self._manifest.began(item.name, event.worker, self._run)
-                self._tally.began(item.name, event.worker, item.video.size)
+                self._manifest.began(queued.name, event.worker, self._run)
+                self._counters.began(queued.name, event.worker, queued.video.size)
             elif isinstance(event, Progressed):
-                item.frames = event.progress.frames
-                self._fresh[item.name] = event.progress
-                self._metrics.frames(self._tally.progressed(item.name, event.progress))
+                queued.frames = event.progress.frames
+                self._fresh[queued.name] = event.progress
+                self._metrics.frames(self._counters.progressed(queued.name, event.progress))
             elif isinstance(event, Lost):
-                self._lost(item, event, agenda)
+                self._lost(queued, event, queue)
             else:
-                self._ended(item, event, agenda)
+                self._ended(queued, event, queue)
 
-    def _ended(self, item: Item, event: Ended, agenda: Agenda | None) -> None:
+    def _ended(self, queued: QueuedEpisode, event: Ended, queue: EpisodeQueue | None) -> None:
         outcome, state = event.outcome, event.outcome.state
-        self._no_longer_at(item, outcome)
+        self._remove_from_running(queued, outcome)
         self._metrics.attempt(state.value)
-        if state in (EpisodeState.DONE, EpisodeState.BROKEN) and item.forget_if_changed():
-            state = EpisodeState.FAILED_PASSING  # its disk may have gone away: that is no fault of the video
-            error = outcome.error or f"{item.video.source}: was written to while it was read"
-            outcome = EpisodeOutcome(state, error=error)
-        if state is EpisodeState.DONE:
-            self._done(item, event.task, outcome)
-        elif state is EpisodeState.BROKEN:
-            self._set_aside(item, EpisodeRowState.BROKEN, outcome)
-            _forget(event.task)
-        elif state is EpisodeState.FAILED_PASSING:
-            self._failed(item, outcome, agenda)
-        else:  # a worker of a run that was killed is still at it, or it was told to stop
-            self._manifest_waits(item, "")
-            if agenda is not None:
-                agenda.busy(item)
+        if state in (RecordingState.DONE, RecordingState.BROKEN) and queued.forget_if_changed():
+            state = RecordingState.FAILED  # its disk may have gone away: that is no damage of the video
+            error = outcome.error or f"{queued.video.source}: was written to while it was read"
+            outcome = RecordingOutcome(state, error=error)
+        if state is RecordingState.DONE:
+            self._done(queued, event.task, outcome)
+        elif state is RecordingState.BROKEN:
+            self._set_aside(queued, EpisodeStatus.BROKEN, outcome)
+            _clear_state(event.task)
+        elif state is RecordingState.FAILED:
+            self._failed(queued, outcome, queue)
+        else:  # a worker of a run that was killed still records it, or the run stops
+            self._manifest_waits(queued, "")
+            if queue is not None:
+                queue.busy(queued)
 
-    def _done(self, item: Item, task: EpisodeTask, outcome: EpisodeOutcome) -> None:
-        episode = self._manifest.get(item.name)
+    def _done(self, queued: QueuedEpisode, task: RecordingTask, outcome: RecordingOutcome) -> None:
+        episode = self._manifest.get(queued.name)
         outputs = set(task.outputs) - {RESULTS}
-        if task.is_tracked and episode is not None:  # what an earlier call asked for is there still
-            outputs |= {name for name in episode.outputs if task.place(name).exists()}
-        self._manifest.done(task, outcome, outputs, _size_of(task.place(RESULTS)))
+        if task.is_tracked and episode is not None:  # outputs of earlier runs are still there
+            outputs |= {name for name in episode.outputs if task.path_of(name).exists()}
+        self._manifest.done(task, outcome, outputs, _size_of(task.path_of(RESULTS)))
         self._has_changed = True
-        _forget(task)
-        self._settle(item, EpisodeRowState.DONE, "")
+        _clear_state(task)
+        self._settle(queued, EpisodeStatus.DONE, "")
         self._metrics.video_seconds(0.0 if task.is_tracked else outcome.video_seconds)
         speed = outcome.new_frames / outcome.seconds if outcome.seconds > 0 else None
-        self._watcher.note(
+        self._observer.note(
             "episode",
-            name=item.name,
+            name=queued.name,
             state="done",
             frames=outcome.frames,
             tracks=outcome.tracks,
@@ -279,62 +279,62 @@ class ArchiveRun:
             warnings=list(outcome.warnings),
         )
 
-    def _failed(self, item: Item, outcome: EpisodeOutcome, agenda: Agenda | None) -> None:
+    def _failed(self, queued: QueuedEpisode, outcome: RecordingOutcome, queue: EpisodeQueue | None) -> None:
         error = outcome.error or "failed without a reason"
-        if outcome.frames > item.best_frames:  # it got further: the cause of the earlier tries has passed
-            item.best_frames, item.attempts = outcome.frames, 0
-        if agenda is not None and not agenda.again(item):
-            self._set_aside(item, EpisodeRowState.FAILING, outcome)
+        if outcome.frames > queued.best_frames:  # it got further: the cause of the earlier tries has passed
+            queued.best_frames, queued.attempts = outcome.frames, 0
+        if queue is not None and not queue.again(queued):
+            self._set_aside(queued, EpisodeStatus.FAILING, outcome)
             return
-        self._manifest_waits(item, error)
-        self._watcher.note("retry", name=item.name, attempt=item.attempts, reason=error)
+        self._manifest_waits(queued, error)
+        self._observer.note("retry", name=queued.name, attempt=queued.attempts, reason=error)
 
-    def _lost(self, item: Item, event: Lost, agenda: Agenda | None) -> None:
-        self._no_longer_at(item, None)
+    def _lost(self, queued: QueuedEpisode, event: Lost, queue: EpisodeQueue | None) -> None:
+        self._remove_from_running(queued, None)
         self._metrics.attempt("lost")
-        if agenda is not None and not agenda.lost(item):
-            error = f"{item.video.source}: {item.losses} workers were lost at it ({event.reason}); look at this video"
-            outcome = EpisodeOutcome(EpisodeState.BROKEN, frames=item.frames, error=error)
-            self._set_aside(item, EpisodeRowState.BROKEN, outcome)
+        if queue is not None and not queue.lost(queued):
+            error = f"{queued.video.source}: {queued.losses} workers were lost at it ({event.reason}); check this video"
+            outcome = RecordingOutcome(RecordingState.BROKEN, frames=queued.frames, error=error)
+            self._set_aside(queued, EpisodeStatus.BROKEN, outcome)
             return
-        self._manifest_waits(item, f"worker lost: {event.reason}")
-        self._watcher.note("lost", name=item.name, worker=event.worker, reason=event.reason)
+        self._manifest_waits(queued, f"worker lost: {event.reason}")
+        self._observer.note("lost", name=queued.name, worker=event.worker, reason=event.reason)
 
-    def _no_longer_at(self, item: Item, outcome: EpisodeOutcome | None) -> None:
-        del self._under_way[item.name]
-        self._fresh.pop(item.name, None)
-        self._metrics.frames(self._tally.ended(item.name, outcome))
+    def _remove_from_running(self, queued: QueuedEpisode, outcome: RecordingOutcome | None) -> None:
+        del self._running[queued.name]
+        self._fresh.pop(queued.name, None)
+        self._metrics.frames(self._counters.ended(queued.name, outcome))
 
-    def _manifest_waits(self, item: Item, error: str) -> None:
-        self._manifest.wait(item.name, self._run, error=error, attempts=item.attempts + item.losses)
-        self._tally.put(item.name, EpisodeRowState.WAITING)
+    def _manifest_waits(self, queued: QueuedEpisode, error: str) -> None:
+        self._manifest.wait(queued.name, self._run, error=error, attempts=queued.attempts + queued.losses)
+        self._counters.put(queued.name, EpisodeStatus.WAITING)
 
     # Setting aside
 
-    def _unreadable(self, item: Item, fault: AcfdError, agenda: Agenda) -> None:
-        """Deal with an item whose content cannot be digested."""
-        outcome = EpisodeOutcome(EpisodeState.BROKEN, error=str(fault))
+    def _unreadable(self, queued: QueuedEpisode, fault: AcfdError, queue: EpisodeQueue) -> None:
+        """Set aside, or try again, an episode whose content cannot be read."""
+        outcome = RecordingOutcome(RecordingState.BROKEN, error=str(fault))
         if is_for_good(fault):
-            self._set_aside(item, EpisodeRowState.BROKEN, outcome)
+            self._set_aside(queued, EpisodeStatus.BROKEN, outcome)
         else:
-            self._failed(item, outcome, agenda)
+            self._failed(queued, outcome, queue)
 
-    def _set_aside(self, item: Item, state: EpisodeRowState, outcome: EpisodeOutcome) -> None:
-        key = self._key_of(item) if item.content else ""
-        tries = max(1, item.attempts + item.losses)
-        self._manifest.set_aside(item.name, state, outcome, attempts=tries, key=key)
+    def _set_aside(self, queued: QueuedEpisode, state: EpisodeStatus, outcome: RecordingOutcome) -> None:
+        key = self._key_of(queued) if queued.content else ""
+        tries = max(1, queued.attempts + queued.losses)
+        self._manifest.set_aside(queued.name, state, outcome, attempts=tries, key=key)
         self._has_changed = True
-        self._settle(item, state, outcome.error or "")
-        self._watcher.note("episode", name=item.name, state=state.value, frames=outcome.frames, reason=outcome.error)
+        self._settle(queued, state, outcome.error or "")
+        self._observer.note("episode", name=queued.name, state=state.value, frames=outcome.frames, reason=outcome.error)
 
     def _put_aside_fault(self, fault: Fault) -> None:
-        outcome = EpisodeOutcome(EpisodeState.BROKEN, error=fault.reason)
-        self._manifest.set_aside(fault.name, EpisodeRowState.BROKEN, outcome, attempts=0, key="")
-        self._tally.put(fault.name, EpisodeRowState.BROKEN, fault.reason)
+        outcome = RecordingOutcome(RecordingState.BROKEN, error=fault.reason)
+        self._manifest.set_aside(fault.name, EpisodeStatus.BROKEN, outcome, attempts=0, key="")
+        self._counters.put(fault.name, EpisodeStatus.BROKEN, fault.reason)
 
-    def _settle(self, item: Item, state: EpisodeRowState, error: str) -> None:
-        self._tally.put(item.name, state, error)
-        self._tally.settled(item.video.size)
+    def _settle(self, queued: QueuedEpisode, state: EpisodeStatus, error: str) -> None:
+        self._counters.put(queued.name, state, error)
+        self._counters.settled(queued.video.size)
 
     # Showing and ending
 
@@ -342,23 +342,23 @@ class ArchiveRun:
         now = self._clock()
         if now - self._shown_at >= _TICK_SECONDS:
             self._shown_at = now
-            view = self._tally.view(workers)
-            self._metrics.show(view)
-            self._watcher.show(view)
+            snapshot = self._counters.snapshot(workers)
+            self._metrics.show(snapshot)
+            self._observer.show(snapshot)
         if now - self._noted_at >= _NOTE_SECONDS:
             self._noted_at = now
             self._manifest.progressed(self._run, self._fresh)
             self._fresh.clear()
 
-    def _let_go(self) -> None:
-        """Have the workers save where they are, and wait for them, though not for ever."""
-        crew = self._crew
-        if crew is None:
+    def _stop_workers(self) -> None:
+        """Have the workers save checkpoints, and wait for them for a limited time."""
+        workers = self._workers
+        if workers is None:
             return
-        crew.stop()
+        workers.stop()
         until = self._clock() + _PATIENCE_SECONDS
-        while self._under_way and self._clock() < until:
-            self._hear(crew.events(_TICK_SECONDS), None)
+        while self._running and self._clock() < until:
+            self._hear(workers.events(_TICK_SECONDS), None)
 
 
 def _is_news(episode: Episode | None, video: Video) -> bool:
@@ -366,17 +366,17 @@ def _is_news(episode: Episode | None, video: Video) -> bool:
 
 
 def _is_gone(episode: Episode) -> bool:
-    """Whether the video of an episode without results is not there any more."""
+    """Whether the video of an episode without results is gone."""
     path = local_path(episode.source)
-    return episode.state is not EpisodeRowState.DONE and path is not None and not Path(path).exists()
+    return episode.state is not EpisodeStatus.DONE and path is not None and not Path(path).exists()
 
 
-def _forget(task: EpisodeTask) -> None:
-    """Clear what the work on an episode left for going on, now that the manifest knows how it ended."""
-    from acfd_stream.recording.episode import forget
+def _clear_state(task: RecordingTask) -> None:
+    """Remove the checkpoint of an episode, now that the manifest says how it ended."""
+    from acfd_stream.recording.episode import clear_state
 
     try:
-        forget(task)
+        clear_state(task)
     except AcfdError as error:
         _log.warning("%s: %s", task.name, error)
 

@@ -1,21 +1,21 @@
-"""What an archive run counts, for Prometheus. The names stand in docs/metrics.md, and a test compares the two."""
+"""The Prometheus metrics of an archive run. A test compares their names with docs/metrics.md."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
-from acfd_stream.archive.records import EpisodeRowState
-from acfd_stream.archive.run_progress import View
-from acfd_stream.recording.task import EpisodeState
+from acfd_stream.archive.records import EpisodeStatus
+from acfd_stream.archive.run_progress import RunSnapshot
+from acfd_stream.recording.task import RecordingState
 
-_ATTEMPTS = (*(state.value for state in EpisodeState), "lost")
+_ATTEMPTS = (*(state.value for state in RecordingState), "lost")
 
 
 class ArchiveMetrics:
-    """All that is counted of one run; every series is there from the beginning.
+    """The metrics of one run; every series exists from the beginning.
 
     Args:
-        registry: where it is scraped from; None: one that nobody reads.
+        registry: what is scraped; None: a new one.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -23,7 +23,7 @@ class ArchiveMetrics:
         self.registry = registry if registry is not None else CollectorRegistry()
         own = self.registry
         episodes = Gauge("acfd_archive_episodes", "Videos by state", ("state",), registry=own)
-        self._episodes = {state: episodes.labels(state.value) for state in EpisodeRowState}
+        self._episodes = {state: episodes.labels(state.value) for state in EpisodeStatus}
         attempts = Counter("acfd_archive_attempts", "Tries that ended, by how", ("outcome",), registry=own)
         self._attempts = {outcome: attempts.labels(outcome) for outcome in _ATTEMPTS}
         self._frames = Counter("acfd_archive_frames", "Frames tracked", registry=own)
@@ -40,12 +40,12 @@ class ArchiveMetrics:
         self._video.inc(seconds)
 
     def attempt(self, outcome: str) -> None:
-        """Count a try that ended: a value of ``EpisodeState``, or "lost"."""
+        """Count a try that ended: a value of ``RecordingState``, or "lost"."""
         self._attempts[outcome].inc()
 
-    def show(self, view: View) -> None:
-        """Set what stands at a moment."""
-        for state, count in view.counts.items():
+    def show(self, snapshot: RunSnapshot) -> None:
+        """Set the gauges."""
+        for state, count in snapshot.counts.items():
             self._episodes[state].set(count)
-        self._workers.set(view.workers)
-        self._busy.set(len(view.at_work))
+        self._workers.set(snapshot.workers)
+        self._busy.set(len(snapshot.at_work))

@@ -1,4 +1,4 @@
-"""What a run shows of itself while it goes on: counts, speeds, what is being worked on, what went wrong."""
+"""How far a run is: counts, speeds, the episodes that are recorded now, and failures."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from acfd_stream.archive.records import EpisodeRowState
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress
+from acfd_stream.archive.records import EpisodeStatus
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress
 
-SETTLED = (EpisodeRowState.DONE, EpisodeRowState.BROKEN, EpisodeRowState.FAILING)
+SETTLED = (EpisodeStatus.DONE, EpisodeStatus.BROKEN, EpisodeStatus.FAILING)
 _WINDOW_SECONDS = 30.0  # over which speeds are taken
 
 
 @dataclass(frozen=True)
-class AtWork:
-    """One episode that a worker is at."""
+class RunningEpisode:
+    """One episode that a worker records."""
 
     name: str
     worker: str
-    progress: EpisodeProgress | None  # None: it has only begun
+    progress: RecordingProgress | None  # None: it has just begun
 
 
 @dataclass(frozen=True)
-class View:
+class RunSnapshot:
     """A run at one moment."""
 
-    counts: dict[EpisodeRowState, int]  # of the videos that this run found
-    at_work: tuple[AtWork, ...]
+    counts: dict[EpisodeStatus, int]  # of the videos that this run found
+    at_work: tuple[RunningEpisode, ...]
     failures: tuple[tuple[str, str], ...]  # name and reason, those of this run
     seconds: float  # since it began
     frames: int  # tracked in this run
@@ -45,26 +45,24 @@ class View:
 
     @property
     def settled(self) -> int:
-        """Videos that this run has nothing to do for any more."""
-        return sum(
-            self.counts[state] for state in (EpisodeRowState.DONE, EpisodeRowState.BROKEN, EpisodeRowState.FAILING)
-        )
+        """Videos that this run is through with."""
+        return sum(self.counts[state] for state in SETTLED)
 
 
-class Watcher(Protocol):
-    """Whoever shows a run to a person or a log."""
+class RunObserver(Protocol):
+    """Shows a run to a person or a log."""
 
-    def show(self, view: View) -> None:
-        """Show the run as it stands; comes several times a second."""
+    def show(self, snapshot: RunSnapshot) -> None:
+        """Show how far the run is; called several times per second."""
 
     def note(self, event: str, **about: Any) -> None:
-        """Note something that happened: "begin", "episode", "retry", "lost", "end"."""
+        """Show an event: "begin", "episode", "retry" or "lost"."""
 
 
-class Unwatched:
-    """Nobody looks."""
+class NoObserver:
+    """Shows nothing."""
 
-    def show(self, view: View) -> None:
+    def show(self, snapshot: RunSnapshot) -> None:
         """Show nothing."""
 
     def note(self, event: str, **about: Any) -> None:
@@ -72,53 +70,53 @@ class Unwatched:
 
 
 @dataclass
-class _Share:
-    """What is known of the work on one video."""
+class _Running:
+    """The recording of one video."""
 
     size: int
     frames: int = 0  # tracked in this run by attempts that have ended
     video_seconds: float = 0.0
-    progress: EpisodeProgress | None = None
+    progress: RecordingProgress | None = None
     worker: str = ""
     begun_seconds: float | None = None  # of the video, when the attempt began
 
 
 @dataclass
-class Tally:
-    """Adds up what a run does."""
+class RunCounters:
+    """Counts what a run does."""
 
     clock: Callable[[], float] = time.monotonic
-    counts: dict[EpisodeRowState, int] = field(default_factory=lambda: dict.fromkeys(EpisodeRowState, 0))
+    counts: dict[EpisodeStatus, int] = field(default_factory=lambda: dict.fromkeys(EpisodeStatus, 0))
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._began = self.clock()
-        self._states: dict[str, EpisodeRowState] = {}
-        self._at_work: dict[str, _Share] = {}
+        self._states: dict[str, EpisodeStatus] = {}
+        self._at_work: dict[str, _Running] = {}
         self._frames = 0
         self._video_seconds = 0.0
         self._bytes_left = 0.0
         self._bytes_done = 0.0
         self._samples: deque[tuple[float, int, float]] = deque()
 
-    def put(self, name: str, state: EpisodeRowState, error: str = "", size: int | None = None) -> None:
-        """Note the state of a video; ``error`` is why it is set aside, ``size`` what is to be read of it."""
+    def put(self, name: str, state: EpisodeStatus, error: str = "", size: int | None = None) -> None:
+        """Note the status of a video; ``error`` is why it is set aside, ``size`` its bytes."""
         before = self._states.get(name)
         if before is not None:
             self.counts[before] -= 1
         self.counts[state] += 1
         self._states[name] = state
-        if state is EpisodeRowState.WAITING and before is None:
+        if state is EpisodeStatus.WAITING and before is None:
             self._bytes_left += size or 0
-        if error and state in (EpisodeRowState.BROKEN, EpisodeRowState.FAILING):
+        if error and state in (EpisodeStatus.BROKEN, EpisodeStatus.FAILING):
             self.failures.append((name, error))
 
     def began(self, name: str, worker: str, size: int | None) -> None:
-        """Note that a worker is at the video."""
-        self._at_work[name] = _Share(size or 0, worker=worker)
-        self.put(name, EpisodeRowState.RUNNING)
+        """Note that a worker records the video."""
+        self._at_work[name] = _Running(size or 0, worker=worker)
+        self.put(name, EpisodeStatus.RUNNING)
 
-    def progressed(self, name: str, progress: EpisodeProgress) -> int:
+    def progressed(self, name: str, progress: RecordingProgress) -> int:
         """Note how far it is; returns how many frames are new."""
         share = self._at_work[name]
         if share.begun_seconds is None:
@@ -131,8 +129,8 @@ class Tally:
         share.frames, share.video_seconds, share.progress = progress.new_frames, seconds, progress
         return new
 
-    def ended(self, name: str, outcome: EpisodeOutcome | None) -> int:
-        """Note that no worker is at it any more; None: it was lost. Returns how many frames are new."""
+    def ended(self, name: str, outcome: RecordingOutcome | None) -> int:
+        """Note that no worker records it any more; None: its worker was lost. Returns how many frames are new."""
         share = self._at_work.pop(name, None)
         if share is None:
             return 0
@@ -143,20 +141,20 @@ class Tally:
         return new
 
     def settled(self, size: int | None) -> None:
-        """Note that a video that was to be read has been dealt with."""
+        """Note that the run is through with a video of ``size`` bytes."""
         self._bytes_done += size or 0
 
-    def view(self, workers: int) -> View:
-        """The run as it stands."""
+    def snapshot(self, workers: int) -> RunSnapshot:
+        """How far the run is."""
         now = self.clock()
         self._samples.append((now, self._frames, self._video_seconds))
         while len(self._samples) > 2 and self._samples[1][0] < now - _WINDOW_SECONDS:
             self._samples.popleft()
         then, frames, seconds = self._samples[0]
         is_fresh = now - then < 0.5 or self._frames == frames
-        return View(
+        return RunSnapshot(
             counts=dict(self.counts),
-            at_work=tuple(AtWork(name, share.worker, share.progress) for name, share in self._at_work.items()),
+            at_work=tuple(RunningEpisode(name, share.worker, share.progress) for name, share in self._at_work.items()),
             failures=tuple(self.failures),
             seconds=now - self._began,
             frames=self._frames,
@@ -167,14 +165,14 @@ class Tally:
         )
 
     def _seconds_left(self, seconds: float) -> float | None:
-        """By bytes of video, which are known of all from the beginning."""
+        """By bytes of video: they are known from the beginning."""
         done = self._bytes_done + sum(_part_done(share) * share.size for share in self._at_work.values())
         if done <= 0 or seconds < 1:
             return None
         return max(0.0, self._bytes_left - done) * seconds / done
 
 
-def _part_done(share: _Share) -> float:
+def _part_done(share: _Running) -> float:
     progress = share.progress
     if progress is None or not progress.expected_frames:
         return 0.0

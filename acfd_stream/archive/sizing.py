@@ -1,4 +1,4 @@
-"""How many workers a machine takes, and what each of them may use."""
+"""How many workers a machine runs, and what each of them may use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from acfd_stream.config import available_cores, cuda_visible_devices
 
 _CORES_A_WORKER = 4
-"""One process decodes, tracks and writes about as fast as the network of four cores sees."""
+"""One process decodes, tracks and writes about as fast as four cores run the network."""
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Sizing:
     """Workers of one machine."""
 
     workers: int
-    threads: int  # of each one's network and decoder; 0: they choose, for the worker has the machine to itself
+    threads: int  # of each one's network and decoder; 0: they choose, because the worker has the machine to itself
     environments: tuple[dict[str, str], ...] = ({},)  # in turn
 
 
 def sizing(asked: int, episodes: int, device: str) -> Sizing:
-    """How the work on ``episodes`` videos is best shared out.
+    """How to divide this machine between workers.
 
     Args:
         asked: how many workers the caller wants; 0: a worker a GPU, else one for every four cores, for a video alone

@@ -1,7 +1,6 @@
-"""A worker of this machine: one process, one model, one episode after the other, told what to do over a pipe.
+"""A worker process of this machine: one model, one episode after the other; its run sends tasks over a pipe.
 
-It ends when it is told to, and when whoever started it is gone: nobody is left to hear how it went, and another run
-may want the episode.
+It ends when the pipe is closed, also because the run was killed: another run may want the episode.
 """
 
 from __future__ import annotations
@@ -13,48 +12,35 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from acfd_stream.errors import AcfdError, BackendUnavailable, ConfigError, RunnerError
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.recording.cancellation import Cancellation
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState, RecordingTask
 
 if TYPE_CHECKING:
     from acfd_stream.detect.detector import Detector
 
 RUN_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-"""A terminal or a supervisor sends them to all processes; what they mean is the run's to say."""
+"""A terminal or a supervisor sends them to all processes; only the run reacts."""
 _ORPHAN_SECONDS = 5.0
 
 
-class Work(Protocol):
-    """What a worker does with a task: ``work_on``, or what stands in for it."""
-
-    def __call__(
-        self,
-        task: EpisodeTask,
-        detector: Detector,
-        report: Callable[[EpisodeProgress], None],
-        is_stopped: Callable[[], bool],
-    ) -> EpisodeOutcome:
-        """Work on the task to its end, or until ``is_stopped``."""
-
-
-class Opener(Protocol):
-    """What opens the detector of a task."""
-
-    def __call__(self, task: EpisodeTask) -> Detector:
-        """A detector that is the caller's to close."""
+Work = Callable[[RecordingTask, Any, Callable[[RecordingProgress], None], Cancellation], RecordingOutcome]
+"""What a worker does with a task and its detector: ``record_episode``, or what stands in for it."""
+Opener = Callable[[RecordingTask], Any]
+"""What opens the detector of a task; the caller closes it."""
 
 
 class Stop:
-    """To a worker: save where you are, and let go."""
+    """To a worker: save a checkpoint and end the task."""
 
 
 class Beginning:
-    """From a worker: the model is there, the work begins."""
+    """From a worker: the model is open, the work begins."""
 
 
-FromWorker = Beginning | EpisodeProgress | EpisodeOutcome | AcfdError
+FromWorker = Beginning | RecordingProgress | RecordingOutcome | AcfdError
 """An AcfdError says that the worker cannot work at all."""
 
 
@@ -65,20 +51,20 @@ def serve(connection: Connection, environment: Mapping[str, str], open_detector:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RUN_SIGNALS)
     os.environ.update(environment)
     inbox = _Inbox(connection)
-    bench = Bench(open_detector)
+    detectors = DetectorCache(open_detector)
     try:
         while (task := inbox.next_task()) is not None:
-            answer = answer_to(task, bench, work, connection.send, inbox.is_stopped)
+            answer = answer_to(task, detectors, work, connection.send, inbox.cancellation)
             connection.send(answer)
             if isinstance(answer, AcfdError):
                 return
-    except (BrokenPipeError, ConnectionResetError):  # nobody listens
+    except (BrokenPipeError, ConnectionResetError):  # the run is gone
         return
     finally:
-        bench.close()
+        detectors.close()
 
 
-def open_for(task: EpisodeTask) -> Detector:
+def open_for(task: RecordingTask) -> Detector:
     """The detector that a task asks for."""
     from acfd_stream.detect.detector import Detector
 
@@ -86,46 +72,46 @@ def open_for(task: EpisodeTask) -> Detector:
 
 
 def answer_to(
-    task: EpisodeTask,
-    bench: Bench,
+    task: RecordingTask,
+    detectors: DetectorCache,
     work: Work,
     send: Callable[[Any], None],
-    is_stopped: Callable[[], bool],
-) -> EpisodeOutcome | AcfdError:
-    """What a worker, wherever it is, answers to a task; until then ``send`` is told what there is to tell."""
+    cancellation: Cancellation,
+) -> RecordingOutcome | AcfdError:
+    """What a worker on any machine answers to a task; ``send`` takes its messages before that."""
     try:
-        detector = bench.detector_for(task)
+        detector = detectors.detector_for(task)
     except (BackendUnavailable, ConfigError, RunnerError) as error:
         return error
     send(Beginning())
     try:
-        return work(task, detector, send, is_stopped)
+        return work(task, detector, send, cancellation)
     except (BrokenPipeError, ConnectionResetError):
         raise
     except MemoryError:
-        return EpisodeOutcome(EpisodeState.FAILED_PASSING, error=f"{task.name}: there was not enough memory")
+        return RecordingOutcome(RecordingState.FAILED, error=f"{task.name}: there was not enough memory")
     except AcfdError as error:
-        return EpisodeOutcome(EpisodeState.FAILED_PASSING, error=str(error))
+        return RecordingOutcome(RecordingState.FAILED, error=str(error))
     except Exception as error:
-        fault = f"{task.name}: this is a fault of the program: {type(error).__name__}: {error}"
-        return EpisodeOutcome(EpisodeState.FAILED_PASSING, error=fault)
+        message = f"{task.name}: this is a defect of the program: {type(error).__name__}: {error}"
+        return RecordingOutcome(RecordingState.FAILED, error=message)
 
 
-class Bench:
-    """The detector of this process, opened once for all tasks that ask for the same."""
+class DetectorCache:
+    """The detector of this process, opened once for all tasks with the same model, device and settings."""
 
     def __init__(self, open_detector: Opener) -> None:
         self._open = open_detector
-        self._asked: object = None
+        self._opened_for: object = None
         self._detector: Detector | None = None
 
-    def detector_for(self, task: EpisodeTask) -> Detector:
-        """The detector of ``task``; the one of before is closed where it is another."""
-        asked = (task.model, task.device, task.detect)
-        if self._detector is None or self._asked != asked:
+    def detector_for(self, task: RecordingTask) -> Detector:
+        """The detector of ``task``; a different one that was open is closed."""
+        wanted = (task.model, task.device, task.detect)
+        if self._detector is None or self._opened_for != wanted:
             self.close()
             self._detector = self._open(task)
-            self._asked = asked
+            self._opened_for = wanted
         return self._detector
 
     def close(self) -> None:
@@ -136,19 +122,15 @@ class Bench:
 
 
 class _Inbox:
-    """Reads what comes while the main thread works."""
+    """Reads messages while the main thread works."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._tasks: queue.SimpleQueue[EpisodeTask | None] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._tasks: queue.SimpleQueue[RecordingTask | None] = queue.SimpleQueue()
+        self.cancellation = Cancellation()
         threading.Thread(target=self._listen, name="acfd-inbox", daemon=True).start()
 
-    def is_stopped(self) -> bool:
-        """Whether the work should let go."""
-        return self._stop.is_set()
-
-    def next_task(self) -> EpisodeTask | None:
+    def next_task(self) -> RecordingTask | None:
         """The next task; None: there will be none."""
         return self._tasks.get()
 
@@ -157,12 +139,12 @@ class _Inbox:
             while True:
                 message = self._connection.recv()
                 if isinstance(message, Stop):
-                    self._stop.set()
+                    self.cancellation.cancel()
                 else:
                     self._tasks.put(message)
         except (EOFError, OSError):
-            self._stop.set()
+            self.cancellation.cancel()
             self._tasks.put(None)
-            threading.Event().wait(_ORPHAN_SECONDS)  # the process ends before, unless something in it stands still
+            threading.Event().wait(_ORPHAN_SECONDS)  # usually the process ends before
             sys.stderr.flush()
             os._exit(1)

@@ -1,4 +1,4 @@
-"""What crews of every kind have in common: hands with a task each, what is heard from them, and when they are lost."""
+"""What all kinds of workers have in common: a task each, messages that become events, and replacement when lost."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 from acfd_stream.archive.worker import Beginning, FromWorker
-from acfd_stream.archive.workers import Began, CrewEvent, Ended, Lost, Progressed
+from acfd_stream.archive.workers import Began, Ended, Lost, Progressed, WorkerEvent
 from acfd_stream.errors import AcfdError, ConfigError, RunnerError
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingTask
 
-_STILLBORN = 3  # workers in a row that end before they begin anything: none will
+_MOST_FAILED_STARTS = 3  # in a row; then no worker is expected to start
 
 
 @dataclass
-class Hand:
+class WorkerHandle:
     """One worker, from outside."""
 
     name: str
-    task: EpisodeTask | None = field(default=None, init=False)
-    heard_at: float = field(default=0.0, init=False)  # time.monotonic() of the last sign of life during a task
+    task: RecordingTask | None = field(default=None, init=False)
+    heard_at: float = field(default=0.0, init=False)  # time.monotonic() of the last message during a task
     has_begun: bool = field(default=False, init=False)
     kill_reason: str = field(default="", init=False)
 
@@ -31,44 +31,44 @@ class Hand:
         return self.name
 
 
-H = TypeVar("H", bound=Hand)
+H = TypeVar("H", bound=WorkerHandle)
 
 
-class Hands(ABC, Generic[H]):
-    """The part of a ``Crew`` that does not depend on where its workers are; a context manager.
+class WorkerPool(ABC, Generic[H]):
+    """The part of ``Workers`` that does not depend on where they run; a context manager.
 
     Args:
-        stall_seconds: a worker that shows no progress for so long in a task that it has begun is killed.
+        stall_seconds: a worker that shows no progress for this long in a task that it has begun is killed.
     """
 
     def __init__(self, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
         self._is_stopping = False
-        self._stillborn = 0
-        self._hands: list[H] = []
+        self._failed_starts = 0
+        self._workers: list[H] = []
 
     @property
-    def workers(self) -> int:
+    def count(self) -> int:
         """How many tasks can be under way at once."""
-        return len(self._hands)
+        return len(self._workers)
 
     @property
-    def free(self) -> int:
+    def idle(self) -> int:
         """How many tasks can be given now."""
-        return 0 if self._is_stopping else sum(hand.task is None for hand in self._hands)
+        return 0 if self._is_stopping else sum(worker.task is None for worker in self._workers)
 
-    def give(self, task: EpisodeTask) -> None:
-        """Hand ``task`` to a free worker; see ``Crew``."""
-        for hand in self._hands:
-            if hand.task is None and not self._is_stopping:
-                hand.task, hand.has_begun, hand.kill_reason = task, False, ""
-                self._send(hand, task)
+    def give(self, task: RecordingTask) -> None:
+        """Hand ``task`` to an idle worker; see ``Workers``."""
+        for worker in self._workers:
+            if worker.task is None and not self._is_stopping:
+                worker.task, worker.has_begun, worker.kill_reason = task, False, ""
+                self._send(worker, task)
                 return
         raise ConfigError("every worker has a task; wait for one to end")
 
     @abstractmethod
     def close(self) -> None:
-        """End the workers; see ``Crew``."""
+        """End the workers; see ``Workers``."""
 
     def __enter__(self) -> Self:
         return self
@@ -76,56 +76,56 @@ class Hands(ABC, Generic[H]):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    # What a kind of crew does in its own way.
+    # Different for each kind of workers
 
     @abstractmethod
-    def _send(self, hand: H, task: EpisodeTask) -> None:
-        """Have the worker begin; it may be gone already."""
+    def _send(self, worker: H, task: RecordingTask) -> None:
+        """Send the task; the worker may be gone already."""
 
     @abstractmethod
-    def _kill(self, hand: H) -> None:
-        """End the worker at once; that it is gone is found out as for any other."""
+    def _kill(self, worker: H) -> None:
+        """End the worker at once; ``events`` then finds it gone, as any other."""
 
     @abstractmethod
-    def _restarted(self, hand: H) -> H:
-        """Another worker in its place."""
+    def _restarted(self, worker: H) -> H:
+        """A new worker with its name."""
 
-    # What all do alike.
+    # Common to all
 
-    def _heard(self, hand: H, message: FromWorker, events: list[CrewEvent]) -> None:
-        """Make an event of what a worker says."""
+    def _heard(self, worker: H, message: FromWorker, events: list[WorkerEvent]) -> None:
+        """Turn a message of a worker into an event."""
         if isinstance(message, AcfdError):
             raise message
-        if hand.task is None:
+        if worker.task is None:
             return
-        hand.heard_at = time.monotonic()
+        worker.heard_at = time.monotonic()
         if isinstance(message, Beginning):
-            hand.has_begun, self._stillborn = True, 0
-            events.append(Began(hand.task, hand.label))
-        elif isinstance(message, EpisodeProgress):
-            events.append(Progressed(hand.task, hand.label, message))
-        elif isinstance(message, EpisodeOutcome):
-            events.append(Ended(hand.task, hand.label, message))
-            hand.task = None
+            worker.has_begun, self._failed_starts = True, 0
+            events.append(Began(worker.task, worker.label))
+        elif isinstance(message, RecordingProgress):
+            events.append(Progressed(worker.task, worker.label, message))
+        elif isinstance(message, RecordingOutcome):
+            events.append(Ended(worker.task, worker.label, message))
+            worker.task = None
 
-    def _replace(self, hand: H, reason: str, events: list[CrewEvent]) -> None:
-        """Put another worker in the place of one that is gone, unless the crew stops."""
-        place = self._hands.index(hand)
-        del self._hands[place]
-        reason = hand.kill_reason or reason
-        if not hand.has_begun:
-            self._stillborn += 1
-            if self._stillborn >= _STILLBORN:
+    def _replace(self, worker: H, reason: str, events: list[WorkerEvent]) -> None:
+        """Replace a worker that is gone, unless the workers stop."""
+        index = self._workers.index(worker)
+        del self._workers[index]
+        reason = worker.kill_reason or reason
+        if not worker.has_begun:
+            self._failed_starts += 1
+            if self._failed_starts >= _MOST_FAILED_STARTS:
                 raise RunnerError(f"workers end before they begin ({reason}); try 'acfd-stream track' on one video")
-        if hand.task is not None:
-            events.append(Lost(hand.task, hand.label, reason))
+        if worker.task is not None:
+            events.append(Lost(worker.task, worker.label, reason))
         if not self._is_stopping:
-            self._hands.insert(place, self._restarted(hand))
+            self._workers.insert(index, self._restarted(worker))
 
     def _kill_stalled(self) -> None:
         now = time.monotonic()
-        for hand in self._hands:
-            is_at_work = hand.task is not None and hand.has_begun
-            if is_at_work and not hand.kill_reason and now - hand.heard_at > self._stall_seconds:
-                hand.kill_reason = f"no progress for {self._stall_seconds:g} s"
-                self._kill(hand)
+        for worker in self._workers:
+            is_at_work = worker.task is not None and worker.has_begun
+            if is_at_work and not worker.kill_reason and now - worker.heard_at > self._stall_seconds:
+                worker.kill_reason = f"no progress for {self._stall_seconds:g} s"
+                self._kill(worker)

@@ -1,7 +1,7 @@
-"""Those who work on the episodes of a run, wherever they are: processes of this machine, or actors of a cluster.
+"""The protocol of the workers of a run: processes of this machine, or actors of a cluster.
 
-A run gives a crew tasks while it has a free worker and reads the events that come back. A crew knows nothing of the
-manifest, of order or of tries: whatever is lost comes back as an event, and the run gives the task again.
+A run gives tasks while a worker is idle, and reads events. The run alone has the manifest, the order and the tries: a
+lost task comes back as an event, and the run gives it again.
 """
 
 from __future__ import annotations
@@ -9,70 +9,70 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeTask
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingTask
 
 
 @dataclass(frozen=True)
 class Began:
-    """A worker took the task up: its model is there."""
+    """A worker has opened its model and begins the task."""
 
-    task: EpisodeTask
+    task: RecordingTask
     worker: str
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """How far the task is; comes about once a second."""
+    """How far the task is; comes a few times per second."""
 
-    task: EpisodeTask
+    task: RecordingTask
     worker: str
-    progress: EpisodeProgress
+    progress: RecordingProgress
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The task is over, however it went; its worker is free again."""
+    """The task is over; its worker is idle again."""
 
-    task: EpisodeTask
+    task: RecordingTask
     worker: str
-    outcome: EpisodeOutcome
+    outcome: RecordingOutcome
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The worker is gone in the middle of the task: it crashed, was killed, or stood still. The crew replaces it."""
+    """The worker is gone in the middle of the task: it crashed, was killed, or made no progress. It is replaced."""
 
-    task: EpisodeTask
+    task: RecordingTask
     worker: str
     reason: str  # "killed by SIGSEGV", "no progress for 600 s"
 
 
-CrewEvent = Began | Progressed | Ended | Lost
+WorkerEvent = Began | Progressed | Ended | Lost
 
 
-class Crew(Protocol):
-    """Workers, each with one model, one task at a time. One thread uses a crew; close it whatever happens.
+class Workers(Protocol):
+    """Workers, each with one model, one task at a time. One thread uses them; always close them.
 
-    Of every task that was given comes exactly one ``Ended`` or ``Lost``, unless the crew is closed before. Events of
+    Of every task that was given comes exactly one ``Ended`` or ``Lost``, unless they are closed before. Events of
     one task come in order: ``Began`` (unless it is lost before), any number of ``Progressed``, the end.
     """
 
     @property
-    def workers(self) -> int:
-        """How many tasks can be under way at once; may change as machines come and go."""
+    def count(self) -> int:
+        """How many tasks can run at once; may change as machines join and leave."""
 
     @property
-    def free(self) -> int:
+    def idle(self) -> int:
         """How many tasks can be given now."""
 
-    def give(self, task: EpisodeTask) -> None:
-        """Hand ``task`` to a free worker; does not wait for it.
+    def give(self, task: RecordingTask) -> None:
+        """Hand ``task`` to an idle worker; does not wait for it.
 
         Raises:
-            ConfigError: no worker is free, or the crew was told to stop.
+            ConfigError: no worker is idle, or they were told to stop.
         """
 
-    def events(self, timeout_seconds: float) -> list[CrewEvent]:
+    def events(self, timeout_seconds: float) -> list[WorkerEvent]:
         """What has happened since the last call; waits for something at most ``timeout_seconds``, then [].
 
         Raises:
@@ -80,9 +80,10 @@ class Crew(Protocol):
         """
 
     def stop(self) -> None:
-        """Have every worker save a checkpoint and let go; returns at once. The tasks end as ``STOPPED``, or are lost
-        where a worker does not hear; a second call does nothing.
+        """Have every worker save a checkpoint and end its task as ``CANCELLED``; returns at once.
+
+        The task of a worker that does not react is lost. A second call does nothing.
         """
 
     def close(self) -> None:
-        """End the workers, whatever they are at; their checkpoints stay. Waits until they are gone."""
+        """End the workers, also in mid-task; their checkpoints stay. Waits until they are gone."""

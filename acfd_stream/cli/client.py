@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,21 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
-from acfd_stream.cli.progress import TrackProgress
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
-from acfd_stream.cli.track import (
-    STDOUT,
-    TrackCall,
-    abort_on_exit,
-    check_places,
-    naming_what_is_left,
-    say_how_it_ended,
-)
+from acfd_stream.cli.track import TrackCall, check_places, naming_what_is_left, open_progress, say_how_it_ended
 from acfd_stream.config import hush_grpc
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 
 if TYPE_CHECKING:
+    from acfd_stream.cli.progress import TrackProgress
     from acfd_stream.client.client import Client, TrackStream
     from acfd_stream.client.stream_progress import StreamOptions
     from acfd_stream.outputs import ResultEnd, ResultHeader
@@ -55,7 +47,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     _check_source(call.source, is_uri)
     hush_grpc()
     from acfd_stream.client.stream_progress import StreamOptions
-    from acfd_stream.recording.record import expected_frames
+    from acfd_stream.recording.header import expected_frames
 
     options = StreamOptions(
         mode="file" if live is None else "live",
@@ -67,11 +59,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     )
     with remote.open() as client, _opened(client, call.source, options, is_uri) as stream:
         info = stream.start.info
-        is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
-        progress = TrackProgress(
-            expected_frames(info, call.video), is_quiet=call.is_quiet, is_bar_welcome=is_screen_free
-        )
-        end = write_results(call, stream, progress)
+        end, progress = write_results(call, stream, expected_frames(info, call.video))
     return say_how_it_ended(call, info.source, end, progress)
 
 
@@ -101,26 +89,25 @@ def _check_source(source: str, is_uri: bool) -> None:
         raise MediaError(f"cannot open {source}: {reason}") from error
 
 
-def write_results(call: TrackCall, stream: TrackStream, progress: TrackProgress) -> ResultEnd:
-    """Write all frames and the closing word; a failure leaves nothing that looks whole."""
-    from acfd_stream.outputs import ResultEnd, open_writer
+def write_results(call: TrackCall, stream: TrackStream, expected_frames: int | None) -> tuple[ResultEnd, TrackProgress]:
+    """Write all frames and the end; a failure leaves no file that looks complete."""
+    from acfd_stream.outputs import ResultEnd
+    from acfd_stream.recording.header import RecordingStart
+    from acfd_stream.recording.sinks import FormatSink, open_sinks
 
-    with contextlib.ExitStack() as failures:
-        place = sys.stdout.buffer if call.place == STDOUT else call.place
-        writer = open_writer(place, call.format, result_header(stream))
-        failures.push(abort_on_exit(writer))
-        with naming_what_is_left(call, progress), progress:
-            for result in stream:
-                writer.write(result)
-                progress.advance(result)
-                STOP.check()
-            said = stream.end
-            if said is None:
-                raise ServiceError(f"the stream was closed before its end; {call.place} is unfinished")
-            end = ResultEnd(said.tracks, said.is_complete, said.error, said.warnings)
-            writer.close(end)
-        failures.pop_all()
-    return end
+    results, progress = FormatSink(call.target, call.format), open_progress(call, expected_frames)
+    start = RecordingStart(stream.start.info, result_header(stream), expected_frames)
+    with open_sinks([results], start), naming_what_is_left(call, progress, results), progress:
+        for result in stream:
+            results.write(None, result)
+            progress.advance(result)
+            STOP.check()
+        said = stream.end
+        if said is None:
+            raise ServiceError(f"the stream was closed before its end; {call.place} is unfinished")
+        end = ResultEnd(said.tracks, said.is_complete, said.error, said.warnings)
+        results.close(end)
+    return end, progress
 
 
 def result_header(stream: TrackStream) -> ResultHeader:

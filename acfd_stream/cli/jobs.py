@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
-from acfd_stream.cli.progress import TrackProgress
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
-from acfd_stream.cli.track import STDOUT, TrackCall, check_places, say_how_it_ended
+from acfd_stream.cli.track import TrackCall, check_places, say_how_it_ended
 from acfd_stream.config import require
 from acfd_stream.errors import ConfigError
 
@@ -76,10 +75,8 @@ def run_results(remote: Remote, call: TrackCall) -> int:
     with remote.open() as client:
         job = client.jobs.get(call.source)
         with client.jobs.results(call.source, name=job.uri) as stream:
-            is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
             expected = stream.start.info.frame_count if job.expected_frames is None else job.expected_frames
-            progress = TrackProgress(expected, is_quiet=call.is_quiet, is_bar_welcome=is_screen_free)
-            end = write_results(call, stream, progress)
+            end, progress = write_results(call, stream, expected)
     return say_how_it_ended(call, job.uri, end, progress)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path, PurePosixPath
@@ -19,12 +19,16 @@ from acfd_stream.config import DetectConfig, VideoConfig
 from acfd_stream.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from acfd_stream.outputs import ResultEnd, Writer
-    from acfd_stream.pipeline.session import TrackSession
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from acfd_stream.outputs import ResultEnd
+    from acfd_stream.recording.header import RecordingStart
+    from acfd_stream.recording.sinks import FormatSink, OverlaySink, ReportSink, ResultSink
+    from acfd_stream.recording.task import RecordingProgress
     from acfd_stream.types import Frame, FrameResult
 
 STDOUT = "-"
-PART_SUFFIX = ".part"  # acfd_stream.outputs and the overlay leave what looks whole and is not under this name
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class TrackCall:
         path = PurePosixPath(unquote(urlsplit(self.source).path)) if is_url else Path(self.source)
         return (path.stem or "video") + result_suffix(self.format)
 
+    @property
+    def target(self) -> str | BinaryIO:
+        """What the results are written to."""
+        return sys.stdout.buffer if self.place == STDOUT else self.place
+
 
 def run_track(call: TrackCall) -> int:
     """Track the video of ``call``; 1 when it broke in the middle, with what was good kept.
@@ -69,19 +78,52 @@ def run_track(call: TrackCall) -> int:
     """
     check_places(call)
     from acfd_stream.outputs import check_format
-    from acfd_stream.pipeline.session import TrackSession
-    from acfd_stream.recording.record import expected_frames
+    from acfd_stream.recording.record import record
+    from acfd_stream.recording.sinks import FormatSink
+    from acfd_stream.recording.task import RecordingSettings
 
     check_format(call.format)
-    session = TrackSession(
-        call.source, model=call.model, device=call.device, video_config=call.video, detect_config=call.detect
-    )
-    with session:
-        expected = expected_frames(session.info, call.video)
-        is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
-        progress = TrackProgress(expected, is_quiet=call.is_quiet, is_bar_welcome=is_screen_free)
-        end = _write_results(call, session, progress)
-    return say_how_it_ended(call, session.info.source, end, progress)
+    settings = RecordingSettings(model=call.model, device=call.device, detect=call.detect, video=call.video)
+    results = FormatSink(call.target, call.format)
+    with _Shown(call, results) as shown:
+        sinks = [results, *_extras(call)]
+        recording = record(call.source, settings, sinks=sinks, on_start=shown.begin, on_progress=shown.advance)
+    return say_how_it_ended(call, shown.source, recording.end, shown.progress)
+
+
+class _Shown:
+    """The progress of a call while it goes on, and what is said of its results where it is interrupted."""
+
+    progress: TrackProgress
+    source: str
+
+    def __init__(self, call: TrackCall, results: FormatSink) -> None:
+        self._call, self._results = call, results
+        self._exits = contextlib.ExitStack()
+
+    def begin(self, start: RecordingStart) -> None:
+        """Show a bar."""
+        self.source = start.info.source
+        self.progress = open_progress(self._call, start.expected_frames)
+        self._exits.enter_context(naming_what_is_left(self._call, self.progress, self._results))
+        self._exits.enter_context(self.progress)
+
+    def advance(self, progress: RecordingProgress, result: FrameResult) -> None:
+        """Count a frame."""
+        self.progress.advance(result)
+        STOP.check()
+
+    def __enter__(self) -> _Shown:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._exits.__exit__(kind, error, at)
+
+
+def open_progress(call: TrackCall, expected_frames: int | None) -> TrackProgress:
+    """The progress of ``call``; its bar stays away from a terminal that shows the results."""
+    is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
+    return TrackProgress(expected_frames, is_quiet=call.is_quiet, is_bar_welcome=is_screen_free)
 
 
 def check_places(call: TrackCall) -> None:
@@ -90,6 +132,8 @@ def check_places(call: TrackCall) -> None:
         raise ConfigError("--output is empty; name a file, or leave it out")
     if call.has_proxy and call.report is None:
         raise ConfigError("--report-proxy goes with --report; name the page with --report OUT.html")
+    from acfd_stream.files import PART_SUFFIX
+
     places = {"--output": call.place} | call.beside
     for option, place in places.items():
         for name in (place, place + PART_SUFFIX):
@@ -105,76 +149,55 @@ def _is_same_file(place: str, source: str) -> bool:
     return os.path.isfile(place) and os.path.isfile(source) and os.path.samefile(place, source)
 
 
-def _write_results(call: TrackCall, session: TrackSession, progress: TrackProgress) -> ResultEnd:
-    """Write all frames and the closing word; a failure leaves nothing that looks whole."""
-    from acfd_stream.cli.track_extras import open_extras
-    from acfd_stream.outputs import open_writer
-    from acfd_stream.recording.record import end_of, header_of
+def _extras(call: TrackCall) -> list[ResultSink]:
+    """The sinks of what ``call`` makes besides its results."""
+    from acfd_stream.recording.sinks import OverlaySink, ReportSink
 
-    with contextlib.ExitStack() as failures:
-        header = header_of(session)
-        extras = open_extras(call, header)
-        for extra in extras:
-            failures.callback(extra.abort)
-        place = sys.stdout.buffer if call.place == STDOUT else call.place
-        writer = open_writer(place, call.format, header)
-        failures.push(abort_on_exit(writer))
-        results = _results(session, keeps_frames=any(extra.needs_frames for extra in extras))
-        with naming_what_is_left(call, progress), contextlib.closing(results), progress:
-            for frame, result in results:
-                writer.write(result)
-                for extra in extras:
-                    with _naming_results(call, f"so far are in {call.place}{PART_SUFFIX}"):
-                        extra.write(frame, result)
-                progress.advance(result)
-                STOP.check()
-            end = end_of(session)
-            writer.close(end)
-        for extra in extras:
-            with _naming_results(call, f"are in {call.place}"):
-                extra.close(end)
-        failures.pop_all()
-    return end
+    extras: list[ResultSink] = []
+    if call.overlay is not None:
+        extras.append(_Extra(OverlaySink(call.overlay, call.source), call))
+    if call.report is not None:
+        report = ReportSink(call.report, call.source, call.video, has_proxy=call.has_proxy, on_frame=STOP.check)
+        extras.append(_Extra(report, call))
+    return extras
 
 
-def _results(session: TrackSession, *, keeps_frames: bool) -> Generator[tuple[Frame | None, FrameResult], None, None]:
-    """Results in order, with their pixels only where something draws on them."""
-    if keeps_frames:
-        yield from session.with_frames()
-    else:
-        for result in session:
-            yield None, result
+class _Extra:
+    """A sink whose errors say where the results are, and whose warnings are printed."""
 
+    def __init__(self, sink: OverlaySink | ReportSink, call: TrackCall) -> None:
+        self._sink, self._call, self.needs_frames = sink, call, sink.needs_frames
+        self.begin, self.abort = sink.begin, sink.abort
 
-def abort_on_exit(writer: Writer) -> Callable[[type[BaseException] | None, BaseException | None, object], None]:
-    """An exit of an ExitStack: unfinished results stay, but aside when a place for output failed."""
+    def write(self, frame: Frame | None, result: FrameResult) -> None:
+        from acfd_stream.files import PART_SUFFIX
 
-    def leave(kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
-        writer.abort(is_failure=isinstance(error, OutputError))
+        with self._naming_results(f"so far are in {self._call.place}{PART_SUFFIX}"):
+            self._sink.write(frame, result)
 
-    return leave
+    def close(self, end: ResultEnd) -> None:
+        with self._naming_results(f"are in {self._call.place}"):
+            self._sink.close(end)
+        for warning in self._sink.warnings:
+            print_error(f"warning: {self._sink.place}: {warning}")
+
+    @contextlib.contextmanager
+    def _naming_results(self, where: str) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as error:
+            raise OutputError(f"{error}; the results {where}" if self._call.place != STDOUT else str(error)) from error
 
 
 @contextlib.contextmanager
-def naming_what_is_left(call: TrackCall, progress: TrackProgress) -> Iterator[None]:
-    """Give Ctrl-C and SIGTERM a message that says what lies where."""
+def naming_what_is_left(call: TrackCall, progress: TrackProgress, results: FormatSink) -> Iterator[None]:
+    """Give Ctrl-C and SIGTERM a message that says where the results are."""
     try:
         yield
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"
-        raise type(error)(f"{how} after {count(progress.frames, 'frame')}; {call.place} is unfinished") from None
-
-
-@contextlib.contextmanager
-def _naming_results(call: TrackCall, where: str) -> Iterator[None]:
-    """Let what cannot be made beside the results, or is broken off, say where these are."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        how = "terminated" if isinstance(error, Terminated) else "interrupted"
-        raise type(error)(f"{how}; the results {where}") from None
-    except OutputError as error:
-        raise OutputError(f"{error}; the results {where}" if call.place != STDOUT else str(error)) from error
+        left = f" after {count(progress.frames, 'frame')}; {call.place} is unfinished"
+        raise type(error)(how + (f"; the results are in {call.place}" if results.is_closed else left)) from None
 
 
 def say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: TrackProgress) -> int:
@@ -184,6 +207,8 @@ def say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: Tra
     if end.is_complete:
         progress.summarize(end.tracks, [call.place, *call.beside.values()])
         return DONE
+    from acfd_stream.files import PART_SUFFIX
+
     kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
     frames = count(progress.frames, "frame")
     beside = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""

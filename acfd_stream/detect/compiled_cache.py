@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from acfd_stream.files import PART_SUFFIX
+
 _log = logging.getLogger(__name__)
 
 KEPT_FILES = 16
@@ -44,7 +46,7 @@ class CompiledCache:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=PART_SUFFIX, delete=False) as file:
                 try:
                     file.write(hashlib.sha256(blob).digest() + blob)
                     file.flush()
@@ -64,7 +66,7 @@ def _path(folder: Path, key: tuple[object, ...]) -> Path:
 def _prune(folder: Path) -> None:
     """Remove the oldest blobs above the limit, and partial files of killed processes."""
     files = sorted(folder.glob("*.compiled"), key=_modified)
-    stale = [path for path in folder.glob("*.part") if _modified(path) < time.time() - _STALE_SECONDS]
+    stale = [path for path in folder.glob(f"*{PART_SUFFIX}") if _modified(path) < time.time() - _STALE_SECONDS]
     for path in files[:-KEPT_FILES] + stale:
         path.unlink(missing_ok=True)
 

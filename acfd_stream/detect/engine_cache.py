@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from acfd_stream.detect.compiled_cache import CompiledCache
+from acfd_stream.files import lock
 
 _log = logging.getLogger(__name__)
 
@@ -73,11 +73,9 @@ class EngineCache:
             yield
             return
         with file.open("w") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not lock(held.fileno()):
                 _log.warning("another process is building the same TensorRT engine: waiting for it")
-                fcntl.flock(held, fcntl.LOCK_EX)
+                lock(held.fileno(), is_patient=True)
             yield  # closing the file unlocks it; the file stays because others may wait for it
 
     def _lock_file(self, key: EngineKey) -> Path | None:

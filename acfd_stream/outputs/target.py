@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from io import FileIO
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from acfd_stream.errors import OutputError
-from acfd_stream.files import DISK_FULL, PART_SUFFIX
+from acfd_stream.files import DISK_FULL, PART_SUFFIX, require_lock
 
 
 class OutputTarget:
@@ -102,12 +101,7 @@ class OutputTarget:
 
     def _claim(self, file: int) -> None:
         """Empty the file, unless another process is writing to it."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(error.errno, "another process is writing it") from error
-        except OSError:
-            pass  # a file system without locks
+        require_lock(file)
         os.ftruncate(file, 0)
 
     def _write_all(self, piece: bytes) -> None:

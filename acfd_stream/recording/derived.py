@@ -1,23 +1,27 @@
-"""What is made of an episode's finished JSON lines: every other output, each a function of them and of the video.
+"""Outputs that are made of an episode's finished JSON lines and of the video, without tracking.
 
-An output is made under a name of the state folder and takes its own when it is whole and on the disk.
+An output is made under a name of the state folder. It takes its own name when it is complete and on the disk.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
-from acfd_stream.files import put_in_place, remove, sync_folder, sync_tree, writing
+from acfd_stream.files import PART_SUFFIX, put_in_place, remove, sync_folder, sync_tree, writing
 from acfd_stream.outputs import ResultFile, convert
 from acfd_stream.outputs.formats import OUTPUTS, RESULTS
+from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS, BestFace, best_faces, cut_around
+from acfd_stream.recording.cancellation import Cancellation
 from acfd_stream.recording.remote import is_remote, opened
-from acfd_stream.recording.task import EpisodeTask
+from acfd_stream.recording.task import RecordingTask
 from acfd_stream.types import Frame, FrameResult
 from acfd_stream.video import open_video
 
@@ -25,133 +29,170 @@ if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed
 
 
-class Stopped(Exception):
-    """The work was told to stop, and has; not a fault."""
-
-
 @dataclass(frozen=True)
-class Finishing:
+class DerivedJob:
     """What an output is made of."""
 
-    task: EpisodeTask
+    task: RecordingTask
     results: ResultFile
-    is_stopped: Callable[[], bool] = lambda: False
+    cancellation: Cancellation = field(default_factory=Cancellation)
     speed: EpisodeSpeed | None = None  # how fast it was tracked; only the report says so
-    tell: Callable[[], None] = lambda: None  # called at every frame and output
+    on_frame: Callable[[], None] = lambda: None  # called at every frame and output
 
-    def pulse(self) -> None:
-        """Show that the work goes on; raises Stopped where it should end."""
-        self.tell()
-        if self.is_stopped():
-            raise Stopped
+    def check(self) -> None:
+        """Show that the work continues; raises Cancelled where it should end."""
+        self.on_frame()
+        self.cancellation.check()
 
     def frames(self) -> Generator[tuple[Frame, FrameResult], None, None]:
-        """The video once more, each frame with its result.
-
-        Raises:
-            MediaError: it is not the video that was tracked, or cannot be read any more.
-        """
-        name = self.results.header.source
-        with opened(self.task.source) as source, open_video(source, self.task.video) as video:
-            results = iter(self.results)
-            for frame in video:
-                result = next(results, None)
-                if result is None or (frame.index, frame.pts) != (result.index, result.pts):
-                    raise MediaError(f"{name}: frame {frame.index} is not the one that was tracked; run it again")
-                self.pulse()
-                yield frame, result
-            if next(results, None) is not None:
-                raise MediaError(f"{name}: has fewer frames than were tracked ({video.error}); run it again")
+        """See ``frames_again``."""
+        return frames_again(self.task.source, self.task.video, self.results, self.check)
 
 
-def missing_outputs(task: EpisodeTask, made: tuple[str, ...]) -> list[str]:
-    """What is still to be made, in the order in which it should be: the results themselves are not in it."""
+def frames_again(
+    source: str, config: VideoConfig, results: ResultFile, on_frame: Callable[[], None] = lambda: None
+) -> Generator[tuple[Frame, FrameResult], None, None]:
+    """The frames of a second reading of the video, each with its result.
+
+    Args:
+        source: path or URL.
+        config: as it was tracked with.
+        results: of the first reading.
+        on_frame: called before every frame; may raise.
+
+    Raises:
+        MediaError: it is not the video that was tracked, or cannot be read any more.
+    """
+    name = results.header.source
+    with opened(source) as media, open_video(media, config) as video:
+        expected = iter(results)
+        for frame in video:
+            result = next(expected, None)
+            if result is None or (frame.index, frame.pts) != (result.index, result.pts):
+                raise MediaError(f"{name}: frame {frame.index} is not the one that was tracked; run it again")
+            on_frame()
+            yield frame, result
+        if next(expected, None) is not None:
+            raise MediaError(f"{name}: has fewer frames than were tracked ({video.error}); run it again")
+
+
+def missing_outputs(task: RecordingTask, made: tuple[str, ...]) -> list[str]:
+    """The outputs of ``task`` that are not in ``made``, without the JSON lines, in the order in which to make them."""
     return [name for name in OUTPUTS if name in task.outputs and name != RESULTS and name not in made]
 
 
-def make_output(output: str, finishing: Finishing) -> None:
+def make_output(output: str, job: DerivedJob) -> None:
     """Make one output and give it its name.
 
     Raises:
-        Stopped: told to; nothing of it is there.
+        Cancelled: nothing of it is there.
         MediaError: the results or the video cannot be read any more.
         OutputError: it cannot be written.
-        BackendUnavailable: a library that it takes is not installed.
+        BackendUnavailable: a library that it needs is not installed.
     """
-    finishing.pulse()
-    with writing(finishing.task.part):
-        finishing.task.part.parent.mkdir(parents=True, exist_ok=True)
+    job.check()
+    with writing(job.task.part):
+        job.task.part.parent.mkdir(parents=True, exist_ok=True)
     if output == "report":
-        _make_report(finishing)
+        _make_report(job)
         return
-    fresh = _fresh_place(finishing.task, output)
+    fresh = _fresh_path(job.task, output)
     with _leaving_nothing(fresh):
         if output == "overlay":
-            _make_overlay(finishing, fresh)
+            _make_overlay(job, fresh)
         elif output == "thumbnails":
-            _make_thumbnails(finishing, fresh)
+            _make_thumbnails(job, fresh)
         else:
-            convert(finishing.results, fresh, output)
-        put_in_place(fresh, finishing.task.place(output))
+            convert(job.results, fresh, output)
+        put_in_place(fresh, job.task.path_of(output))
 
 
-def remove_outputs(task: EpisodeTask) -> None:
-    """Remove what an earlier run made of results that are replaced now; without such results nothing is touched."""
-    if task.place(RESULTS).exists():
+def remove_outputs(task: RecordingTask) -> None:
+    """Remove what an earlier run made of results that are replaced now; without such results do nothing."""
+    if task.path_of(RESULTS).exists():
         for output in OUTPUTS:
             if output != RESULTS:
-                with writing(task.place(output)):
-                    remove(task.place(output))
+                with writing(task.path_of(output)):
+                    remove(task.path_of(output))
 
 
-def _make_overlay(finishing: Finishing, fresh: Path) -> None:
+def write_thumbnails(results: ResultFile, frames: Iterable[tuple[Frame, FrameResult]], folder: Path) -> None:
+    """Make ``folder`` and write ``<track id>.jpg`` of every track into it, from the frame that shows it best.
+
+    Args:
+        results: of the video.
+        frames: the video read once more, from where tracking began; no further than to the last thumbnail.
+        folder: is not there yet.
+
+    Raises:
+        MediaError: the results or the video cannot be read, or the video ends before its results.
+        OutputError: ``folder`` cannot be written.
+    """
+    from acfd_stream.video.snapshot import cut_jpeg
+
+    wanted: dict[int, list[BestFace]] = defaultdict(list)  # by frame
+    for face in best_faces(results, results.header.display_size):
+        wanted[face.index].append(face)
+    with writing(folder):
+        folder.mkdir()
+    for frame, _ in frames if wanted else ():
+        for face in wanted.pop(frame.index, ()):
+            box = cut_around(face.box_xyxy, frame.picture.display_size)
+            picture = cut_jpeg(frame, box, longer_side=int(ENOUGH_PIXELS))
+            with writing(folder):
+                (folder / f"{face.track_id}.jpg").write_bytes(picture)
+        if not wanted:
+            return
+    if wanted:
+        name = results.header.source
+        raise MediaError(f"{name}: the results have a frame {min(wanted)}, the video has not; track it again")
+
+
+def _make_overlay(job: DerivedJob, fresh: Path) -> None:
     from acfd_stream.video.render import OverlayWriter
 
-    source = finishing.task.source
+    source = job.task.source
     sound = None if is_remote(source) else source
-    with OverlayWriter(fresh, sound) as overlay, closing(finishing.frames()) as frames:
+    with OverlayWriter(fresh, sound) as overlay, closing(job.frames()) as frames:
         for frame, result in frames:
             overlay.write(frame, result)
 
 
-def _make_thumbnails(finishing: Finishing, folder: Path) -> None:
-    from acfd_stream.recording.thumbnails import write_thumbnails
-
-    with closing(finishing.frames()) as frames:
-        write_thumbnails(finishing.results, frames, folder)
+def _make_thumbnails(job: DerivedJob, folder: Path) -> None:
+    with closing(job.frames()) as frames:
+        write_thumbnails(job.results, frames, folder)
 
 
-def _make_report(finishing: Finishing) -> None:
-    """The page names the video by the way from where it stands, so it is made there."""
+def _make_report(job: DerivedJob) -> None:
+    """The page names the video by a path relative to itself, so it is made under its final name."""
     from acfd_stream.outputs.report.episode import write_episode_report
 
-    task, place = finishing.task, finishing.task.place("report")
-    thumbnails, own = task.place("thumbnails"), _fresh_place(task, "report_thumbnails")
+    task, page = job.task, job.task.path_of("report")
+    thumbnails, own = task.path_of("thumbnails"), _fresh_path(task, "report_thumbnails")
     with _leaving_nothing(own):
         if "thumbnails" not in task.outputs:
             thumbnails = own
-            _make_thumbnails(finishing, own)
-        source = task.source
-        write_episode_report(task.place(RESULTS), source, place, thumbnails, finishing.speed)
-    with writing(place):
-        sync_tree(place)
-        sync_folder(place.parent)
+            _make_thumbnails(job, own)
+        write_episode_report(task.path_of(RESULTS), task.source, page, thumbnails, job.speed)
+    with writing(page):
+        sync_tree(page)
+        sync_folder(page.parent)
 
 
-def _fresh_place(task: EpisodeTask, output: str) -> Path:
+def _fresh_path(task: RecordingTask, output: str) -> Path:
     return task.part.with_name(f"{task.part.stem}.{output}")
 
 
 @contextmanager
 def _leaving_nothing(fresh: Path) -> Iterator[None]:
     """Begin without what a kill may have left there, and leave nothing."""
-    names = [fresh, Path(f"{os.fspath(fresh)}.part")]  # under the second the writers keep what is unfinished
-    for name in names:
-        with writing(name):
-            remove(name)
+    paths = [fresh, Path(f"{os.fspath(fresh)}{PART_SUFFIX}")]  # under the second one writers keep what is unfinished
+    for path in paths:
+        with writing(path):
+            remove(path)
     try:
         yield
     finally:
-        for name in names:
-            with writing(name):
-                remove(name)
+        for path in paths:
+            with writing(path):
+                remove(path)

@@ -1,93 +1,84 @@
-"""One episode from its video to all its outputs, in one go or over any number of kills, with the same bytes.
+"""One episode of an archive from its video to all its outputs, in one go or over any number of kills.
 
-Its lines go to a part with checkpoints, the part takes its final name, and everything else is made from it.
+Its lines go to a file of the state folder, with checkpoints. When they are complete they take their final name, and
+everything else is made from them. The bytes do not depend on where it was interrupted.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from acfd_stream.errors import AcfdError, MediaError, OverloadedError, ResumeError
-from acfd_stream.files import held, put_in_place, remove, sync_folder, writing
+from acfd_stream.errors import MediaError
+from acfd_stream.files import lock_file, put_in_place, remove, writing
 from acfd_stream.outputs import ResultEnd, read_results
 from acfd_stream.outputs.formats import RESULTS
-from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.session import TrackSession
-from acfd_stream.recording.checkpoint_file import load_record, save_record
-from acfd_stream.recording.derived import Finishing, Stopped, make_output, missing_outputs, remove_outputs
-from acfd_stream.recording.failure_kind import Reading, is_passing, said_in_one_line
-from acfd_stream.recording.lines import Part
-from acfd_stream.recording.record import Closing, expected_frames, write_down
-from acfd_stream.recording.remote import opened
-from acfd_stream.recording.stats import Figures
+from acfd_stream.recording.cancellation import Cancellation, Cancelled
+from acfd_stream.recording.checkpoint_file import CheckpointFile
+from acfd_stream.recording.derived import DerivedJob, make_output, missing_outputs, remove_outputs
+from acfd_stream.recording.failure_kind import FailureKind, SourceWatch, failure_kind, said_in_one_line
+from acfd_stream.recording.lines import FileLines
+from acfd_stream.recording.record import ignore, record
+from acfd_stream.recording.stats import Attempt, RecordingStats
 from acfd_stream.recording.task import (
-    EpisodeOutcome,
-    EpisodeProgress,
-    EpisodeStage,
-    EpisodeState,
-    EpisodeTask,
+    RecordingOutcome,
+    RecordingProgress,
+    RecordingStage,
+    RecordingState,
+    RecordingTask,
 )
 from acfd_stream.types import FrameResult
 from acfd_stream.video.origin import source_name
 
-Report = Callable[[EpisodeProgress], None]
-_REPORT_SECONDS = 0.25
+OnProgress = Callable[[RecordingProgress], None]
+_PROGRESS_SECONDS = 0.25
 _log = logging.getLogger(__name__)
 
 
-def work_on(
-    task: EpisodeTask,
-    detector: Engine,
-    report: Report = lambda progress: None,
-    is_stopped: Callable[[], bool] = lambda: False,
-) -> EpisodeOutcome:
-    """Do what is left of an episode: all of it, or what lies behind the last checkpoint.
+def record_episode(
+    task: RecordingTask, engine: Engine, on_progress: OnProgress = ignore, cancellation: Cancellation | None = None
+) -> RecordingOutcome:
+    """Do what is left of an episode: all of it, or what comes after the last checkpoint.
 
-    Never raises for what can go wrong with an episode: the outcome says it. Once the outcome is noted elsewhere
-    ``forget`` clears what is kept for going on; until then calling this again does nothing twice.
+    Does not raise for what can go wrong with an episode: the outcome says it. When the outcome is noted elsewhere,
+    ``clear_state`` removes the checkpoint; until then a second call does nothing twice.
 
     Args:
         task: the episode.
-        detector: of ``task.model`` on ``task.device`` with ``task.detect``; it stays open.
-        report: told a few times a second how far it is.
-        is_stopped: asked between frames and outputs whether to save a checkpoint and end.
+        engine: of ``task.model`` on ``task.device`` with ``task.detect``; it stays open.
+        on_progress: called a few times per second.
+        cancellation: saves a checkpoint and ends the work.
     """
-    work = _Work(task, detector, report, is_stopped)
+    work = _Episode(task, engine, on_progress, cancellation or Cancellation())
     try:
-        with held(task.lock) as is_ours:
+        with lock_file(task.lock) as is_ours:
             if not is_ours:
-                return EpisodeOutcome(EpisodeState.BUSY, error=f"{task.name}: another run is working on it")
-            return work.outcome(work.done())
-    except Stopped:
-        return work.outcome(EpisodeState.STOPPED)
-    except MediaError as error:
-        is_broken = not (work.is_media_failure_passing or is_passing(error, task.source))
-        state = EpisodeState.BROKEN if is_broken else EpisodeState.FAILED_PASSING
-        return work.outcome(state, said_in_one_line(error, task.source))
+                return RecordingOutcome(RecordingState.BUSY, error=f"{task.name}: another run is working on it")
+            return work.outcome(work.run())
+    except Cancelled:
+        return work.outcome(RecordingState.CANCELLED)
     except Exception as error:
-        if not isinstance(error, AcfdError | OSError | MemoryError):
-            _log.exception("%s: a fault of the program", task.name)
-        return work.outcome(EpisodeState.FAILED_PASSING, said_in_one_line(error, task.source))
+        kind = failure_kind(error, task.source)
+        if kind is FailureKind.PROGRAM:
+            _log.exception("%s: a defect of the program", task.name)
+        is_broken = kind is FailureKind.MEDIA and not work.is_tracked
+        state = RecordingState.BROKEN if is_broken else RecordingState.FAILED
+        return work.outcome(state, said_in_one_line(error, task.source))
 
 
-def forget(task: EpisodeTask) -> None:
-    """Clear what is kept for going on with ``task``, unless somebody is working on it; its outputs stay.
+def clear_state(task: RecordingTask) -> None:
+    """Remove the checkpoint of ``task`` and what belongs to it, unless a process works on it; its outputs stay.
 
     Raises:
         OutputError: it cannot be removed.
     """
     if not task.lock.exists():
         return
-    with held(task.lock) as is_ours:
+    with lock_file(task.lock) as is_ours:
         if is_ours:
             with writing(task.part):
                 for path in task.lock.parent.glob(f"{task.part.stem}.*"):
@@ -96,231 +87,138 @@ def forget(task: EpisodeTask) -> None:
                 remove(task.lock)
 
 
-class _Work:
-    """The work on one episode, by whoever holds its lock."""
+class _Episode:
+    """The work on one episode, whose lock is held."""
 
-    def __init__(self, task: EpisodeTask, detector: Engine, report: Report, is_stopped: Callable[[], bool]) -> None:
-        self.task, self.report, self.is_stopped = task, report, is_stopped
-        self.figures = Figures()
-        self.is_media_failure_passing = False
-        self._detector = detector
+    def __init__(
+        self, task: RecordingTask, engine: Engine, on_progress: OnProgress, cancellation: Cancellation
+    ) -> None:
+        self.is_tracked = False  # the video could be read to its end
+        self._task, self._engine, self._on_progress, self._cancellation = task, engine, on_progress, cancellation
+        self._attempt = Attempt()
+        self._checkpoints = CheckpointFile(task.checkpoint, task.checkpoint_seconds, task.name)
+        self._results = task.path_of(RESULTS)
         self._end = ResultEnd(0)
-        self._before = Figures()  # when this attempt began
-        self._begun = self._told_at = time.perf_counter()
+        self._told_at = time.perf_counter()
 
-    def done(self) -> EpisodeState:
+    def run(self) -> RecordingState:
         """Do all that is left; DONE or BROKEN.
 
         Raises:
-            Stopped: told to.
+            Cancelled: a later call continues.
             MediaError: the video cannot be read from its first frame on, or any more.
             AcfdError: anything else.
         """
-        if self.is_stopped():
-            raise Stopped
-        record = load_record(self.task)
-        made = self._take_up(record)
+        self._cancellation.check()
+        made = self._outputs_of_finished_results()
         if made is None:
-            self._track(record)
+            self._track()
             made = ()
         if not self._end.is_complete:
-            return EpisodeState.BROKEN
-        self.is_media_failure_passing = True  # it could be read to its end
+            return RecordingState.BROKEN
+        self.is_tracked = True
         self._make_outputs(made)
-        return EpisodeState.DONE
+        return RecordingState.DONE
 
-    def outcome(self, state: EpisodeState, error: str | None = None) -> EpisodeOutcome:
-        """What there is to say now."""
-        is_there = state in (EpisodeState.DONE, EpisodeState.BROKEN)
-        places = [self.task.place(output) for output in dict.fromkeys((RESULTS, *self.task.outputs))]
+    def outcome(self, state: RecordingState, error: str | None = None) -> RecordingOutcome:
+        """The outcome so far."""
+        is_there = state in (RecordingState.DONE, RecordingState.BROKEN)
+        paths = [self._task.path_of(output) for output in dict.fromkeys((RESULTS, *self._task.outputs))]
         if error is None and self._end.error is not None:
-            error = f"{source_name(self.task.source)}: {self._end.error}"
+            error = f"{source_name(self._task.source)}: {self._end.error}"
         return replace(
-            self.figures.outcome(state, self._before),
+            self._attempt.outcome(state),
             error=error,
             warnings=self._end.warnings,
-            places=tuple(place for place in places if is_there and place.exists()),
+            paths=tuple(path for path in paths if is_there and path.exists()),
         )
 
-    # Taking up what is there
+    # Results of earlier attempts
 
-    def _take_up(self, record: Mapping[str, Any] | None) -> tuple[str, ...] | None:
-        """The outputs that are made of results that are in place; None: there are no such results yet."""
-        task, place = self.task, self.task.place(RESULTS)
-        if record is not None and record["stage"] == "finish":
-            if task.part.exists() and task.part.stat().st_size == record["bytes"]:
-                self._put_results_in_place()
-            if place.exists() and place.stat().st_size == record["bytes"]:
-                self._know_results(Figures.from_values(record["figures"]))
-                return tuple(output for output in record["made"] if task.place(output).exists())
-        if task.is_tracked and record is None and place.exists():
+    def _outputs_of_finished_results(self) -> tuple[str, ...] | None:
+        """The outputs that were made of results that are in place; None: there are no such results yet."""
+        task, values = self._task, self._checkpoints.read()
+        if values is not None and values["stage"] == "finish":
+            return self._outputs_of_record(values)
+        if task.is_tracked and values is None and self._results.exists():
             try:
-                self._know_results(None)
+                self._read_end(None)
             except MediaError as error:
                 _log.warning("%s is tracked again: %s", task.name, error)
                 return None
-            # Whoever put the results there removed what was made of others.
-            made = tuple(output for output in task.outputs if task.place(output).exists())
+            # The run that wrote the results removed what was made of earlier ones.
+            made = tuple(output for output in task.outputs if task.path_of(output).exists())
             return made if self._end.is_complete else None
         return None
 
-    def _know_results(self, figures: Figures | None) -> None:
-        """Read from the finished results what there is to say of them."""
-        results = read_results(self.task.place(RESULTS))
-        self._end = results.end
-        self._begin_with(figures or Figures.of_results(results))
+    def _outputs_of_record(self, values: Mapping[str, Any]) -> tuple[str, ...] | None:
+        part, size = self._task.part, values["bytes"]
+        if part.exists() and part.stat().st_size == size:
+            put_in_place(part, self._results)
+        if self._results.exists() and self._results.stat().st_size == size:
+            self._read_end(RecordingStats.from_values(values["figures"]))
+            return tuple(output for output in values["made"] if self._task.path_of(output).exists())
+        return None
 
-    def _begin_with(self, figures: Figures) -> None:
-        self.figures, self._before = figures, deepcopy(figures)
+    def _read_end(self, stats: RecordingStats | None) -> None:
+        """Read from the finished results how they end, and their statistics unless they are known."""
+        results = read_results(self._results)
+        self._end = results.end
+        self._attempt.begin_with(stats or RecordingStats.of_results(results))
 
     # Tracking
 
-    def _track(self, record: Mapping[str, Any] | None) -> None:
+    def _track(self) -> None:
         """Track to the end; the results are then in place."""
-        saved = record if record is not None and record["stage"] == "track" else None
-        if saved is not None:
-            try:
-                self._track_from(saved)
-                return
-            except ResumeError as error:
-                _log.warning("%s begins again: %s", self.task.name, error)
-        with writing(self.task.checkpoint):  # before the part is emptied: it speaks of what lies there
-            self.task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            remove(self.task.checkpoint)
-            sync_folder(self.task.checkpoint.parent)
-        self._track_from(None)
-
-    def _track_from(self, saved: Mapping[str, Any] | None) -> None:
-        task = self.task
-        self._begin_with(Figures() if saved is None else Figures.from_values(saved["figures"]))
-        reading = Reading(source_name(task.source), task.source)
-        with ExitStack() as stack:
-            part = stack.enter_context(Part(task.part, 0 if saved is None else saved["bytes"]))
-            source = stack.enter_context(opened(task.source))
-            try:
-                session = stack.enter_context(self._session(reading.watched(source), saved))
-                sheet = _EpisodeSheet(self, part, session)
-                stack.callback(sheet.count_work)
-                closing = write_down(session, sheet, source=reading.name, saved=saved)
-            except (MediaError, ResumeError):
-                self.is_media_failure_passing = reading.failure is not None
-                reading.require_unchanged()
-                raise
-            if closing is None:
-                raise Stopped
-            self._require_sound(reading, closing)
-            sheet.count_work()
-            part.write(closing.line)
-            part.sync()
-            self._end = closing.end
-            self.figures.video_seconds = json.loads(closing.line)["duration"]
-            save_record(task, {"stage": "finish", "bytes": part.size, "figures": self.figures.values(), "made": []})
-        remove_outputs(task)
-        self._put_results_in_place()
-
-    def _session(self, source: Any, saved: Mapping[str, Any] | None) -> TrackSession:
-        task = self.task
-        return TrackSession(
-            source,
-            detector=self._detector,
-            video_config=task.video,
-            track_config=task.track,
-            shot_config=task.shot,
-            resume=None if saved is None else SessionState(saved["session"]),
+        task = self._task
+        lines = FileLines(task.part)
+        watch = SourceWatch(task.source)
+        recording = record(
+            task.source,
+            task,
+            lines=lines,
+            checkpoints=self._checkpoints,
+            engine=self._engine,
+            name=source_name(task.source),
+            watch=watch,
+            attempt=self._attempt,
+            on_progress=self._tell_tracked,
+            cancellation=self._cancellation,
         )
+        if recording.state is RecordingState.CANCELLED:
+            raise Cancelled
+        self._end = recording.end
+        self._checkpoints.save_finished(lines.size, self._attempt.stats, ())
+        remove_outputs(task)
+        put_in_place(task.part, self._results)
 
-    def _require_sound(self, reading: Reading, closing: Closing) -> None:
-        """Raise unless these results are those of the video, whole or broken as it is: nothing failed beside it.
-
-        The last checkpoint stands: what came after it was made of an end that is none.
-        """
-        reading.require_unchanged()
-        if closing.end.error is not None and reading.is_break_passing(closing.end.error):
-            raise OverloadedError(f"{reading.name}: {closing.end.error}; a later try goes on from there")
-
-    def _put_results_in_place(self) -> None:
-        put_in_place(self.task.part, self.task.place(RESULTS))
-
-    # Finishing
+    # Outputs
 
     def _make_outputs(self, made: tuple[str, ...]) -> None:
-        task = self.task
-        place = task.place(RESULTS)
-        finishing = Finishing(task, read_results(place), self.is_stopped, self.figures.speed(), self._tell_finish)
-        for output in missing_outputs(task, made):
-            make_output(output, finishing)
+        results, speed = read_results(self._results), self._attempt.stats.speed()
+        job = DerivedJob(self._task, results, self._cancellation, speed, self._tell_finishing)
+        for output in missing_outputs(self._task, made):
+            make_output(output, job)
             made = (*made, output)
-            self._save_finish(place, made)
+            self._save_made(made)
         if not made:
-            self._save_finish(place, made)
+            self._save_made(made)
 
-    def _save_finish(self, place: Path, made: tuple[str, ...]) -> None:
-        size = place.stat().st_size
-        values = {"stage": "finish", "bytes": size, "figures": self.figures.values(), "made": list(made)}
-        save_record(self.task, values)
+    def _save_made(self, made: tuple[str, ...]) -> None:
+        self._checkpoints.save_finished(self._results.stat().st_size, self._attempt.stats, made)
 
-    def _tell_finish(self) -> None:
-        self.tell(EpisodeStage.FINISH, self.figures.frames)
+    # Progress
 
-    def tell(self, stage: EpisodeStage, expected_frames: int | None) -> None:
-        """Report how far it is, unless that was said just now."""
-        now, figures = time.perf_counter(), self.figures
-        if now - self._told_at < _REPORT_SECONDS:
-            return
-        self._told_at = now
-        self.report(
-            EpisodeProgress(
-                frames=figures.frames,
-                expected_frames=expected_frames,
-                tracks=figures.tracks,
-                seconds=now - self._begun,
-                new_frames=figures.worked_frames - self._before.worked_frames,
-                video_seconds=figures.video_seconds,
-                stage=stage,
-            )
-        )
+    def _tell_tracked(self, progress: RecordingProgress, result: FrameResult) -> None:
+        if self._is_time_to_tell():
+            self._on_progress(progress)
 
+    def _tell_finishing(self) -> None:
+        if self._is_time_to_tell():
+            self._on_progress(self._attempt.progress(self._attempt.stats.frames, RecordingStage.FINISH))
 
-class _EpisodeSheet:
-    """The part of an episode as a ``Sheet``."""
-
-    def __init__(self, work: _Work, part: Part, session: TrackSession) -> None:
-        self._work, self._part, self._session = work, part, session
-        self._expected_frames = expected_frames(session.info, session.video_config)
-        self._saved_at = self._counted_at = time.perf_counter()
-        self._ledger: dict[str, float] = {}
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._work.is_stopped()
-
-    @property
-    def wants_checkpoint(self) -> bool:
-        return time.perf_counter() - self._saved_at >= self._work.task.checkpoint_seconds
-
-    def begin(self, header: bytes, session: TrackSession, *, is_resumed: bool) -> None:
-        if not is_resumed:
-            self._part.write(header)
-        elif not self._part.begins_with(header):
-            raise ResumeError("its lines have another header; begin at the beginning")
-
-    def write(self, line: bytes, result: FrameResult, tracks: int) -> None:
-        self._part.write(line)
-        self._work.figures.count(result, tracks)
-        self._work.tell(EpisodeStage.TRACK, self._expected_frames)
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        self.count_work()
-        self._part.sync()
-        figures = self._work.figures.values()
-        save_record(self._work.task, {"stage": "track", "bytes": self._part.size, "figures": figures, **state})
-        self._saved_at = time.perf_counter()
-
-    def count_work(self) -> None:
-        """Enter into the figures what was worked since this was last called."""
+    def _is_time_to_tell(self) -> bool:
         now = time.perf_counter()
-        seconds, self._counted_at = now - self._counted_at, now
-        totals = {stage: times.count * times.mean_seconds for stage, times in self._session.ledger.summary().items()}
-        fresh = {stage: total - self._ledger.get(stage, 0.0) for stage, total in totals.items()}
-        self._ledger = totals
-        self._work.figures.count_work(seconds, fresh)
+        is_time = now - self._told_at >= _PROGRESS_SECONDS
+        self._told_at = now if is_time else self._told_at
+        return is_time

@@ -1,64 +1,96 @@
-"""Whose fault it is that an episode failed: the video's, for good, or the machine's and the network's, for now."""
+"""What kind of failure an error is: of the video, for good, or of the machine and the network, for now."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, BinaryIO
 
-from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ShapeError
-from acfd_stream.video.origin import FileStamp, local_path, stamp_of, without_secrets
+from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ResumeError
+from acfd_stream.video.origin import FileStamp, local_path, source_name, stamp_of, without_secrets
 
-_PASSING_ERRNOS = frozenset(
+_TRANSIENT_ERRNOS = frozenset(
     {
         *(errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT),
         *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
         *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET, errno.ECONNREFUSED),
     }
 )
-_FINAL_KINDS = {"InvalidDataError", "HTTPClientError"}  # PyAV's: what came is no video, or there is nothing
-_DATA_FAULTS = ("damaged data", "a packet without a picture", "frame_pixels")  # of a decoder that had its bytes
+_FINAL_ERRORS = {"InvalidDataError", "HTTPClientError"}  # PyAV's: the bytes are no video, or there are none
+_DATA_DAMAGE = ("damaged data", "a packet without a picture", "frame_pixels")  # of a decoder that got its bytes
 
 
-class Reading:
-    """How a source is read: whether it changes meanwhile, and whether its store fails.
+class FailureKind(Enum):
+    """Who can mend a failure."""
+
+    MEDIA = "media"  # the video is damaged or missing: trying again gives the same
+    TRANSIENT = "transient"  # the machine, the network or a store: a later try may succeed
+    OUTPUT = "output"  # the results cannot be written
+    REQUEST = "request"  # a setting, a model, a device
+    PROGRAM = "program"  # a defect of this program
+
+
+def failure_kind(error: BaseException, source: str) -> FailureKind:
+    """The kind of ``error``, with which the recording of ``source``, a path or URL, ended."""
+    if isinstance(error, MediaError):
+        return FailureKind.TRANSIENT if _is_transient(error, source) else FailureKind.MEDIA
+    if isinstance(error, OutputError):
+        return FailureKind.OUTPUT
+    if isinstance(error, OverloadedError | OSError | MemoryError):
+        return FailureKind.TRANSIENT
+    return FailureKind.REQUEST if isinstance(error, AcfdError) else FailureKind.PROGRAM
+
+
+class SourceWatch:
+    """Notices a source that changes while it is read, and a store that fails.
 
     Args:
-        name: what the results call it.
         source: path or URL.
     """
 
-    def __init__(self, name: str, source: str) -> None:
-        self._name, self._path = name, local_path(source)
+    def __init__(self, source: str) -> None:
+        self._name, self._path = source_name(source), local_path(source)
         self._is_file_object = False
         self.failure: BaseException | None = None  # of reading from a store
         self._stamp = self._current()
 
-    def watched(self, source: str | BinaryIO) -> Any:
-        """``source``, if it is a file object under the name of its URL and with an eye on its reads."""
+    def watched(self, source: Any) -> Any:
+        """``source``; a file object gets the name of its URL, and its failed reads are noted."""
         if isinstance(source, str):
             return source
         self._is_file_object = True
-        return _WatchedFile(source, self)
+        return _WatchedFile(source, self._name, self)
 
-    @property
-    def name(self) -> str:
-        """What the results call the source."""
-        return self._name
+    def explain(self, error: MediaError | ResumeError) -> None:
+        """Raise OverloadedError where the source changed, or its store failed: then ``error`` is only a consequence."""
+        self.require_unchanged()
+        if self.failure is not None and isinstance(error, MediaError):
+            raise OverloadedError(str(error)) from error
+
+    def require_sound(self, error: str | None) -> None:
+        """Raise OverloadedError unless the results are those of the video, complete or damaged as it is.
+
+        Args:
+            error: what broke the source in the middle, if it broke.
+        """
+        self.require_unchanged()
+        if error is not None and self.is_break_transient(error):
+            raise OverloadedError(f"{self._name}: {error}; a later try goes on from there")
 
     def require_unchanged(self) -> None:
-        """Raise OverloadedError where a local file is not the one of the beginning: somebody is writing it."""
+        """Raise OverloadedError where a local file is not what it was at first: another program writes to it."""
         if self._stamp is not None and self._current() != self._stamp:
             raise OverloadedError(f"{self._name}: changed while it was read; it is read again when that has ended")
 
-    def is_break_passing(self, error: str) -> bool:
-        """Whether a break in mid-file, of which the session says ``error``, is not the video's fault."""
+    def is_break_transient(self, error: str) -> bool:
+        """Whether a break in mid-file, which the session describes as ``error``, is no damage of the video."""
         if self._is_file_object:
             return self.failure is not None
         if self._path is not None:  # its disk or share may have gone away
             return self._stamp is not None and not os.access(self._path, os.R_OK)
-        return not any(fault in error for fault in _DATA_FAULTS)
+        return not any(damage in error for damage in _DATA_DAMAGE)
 
     def _current(self) -> FileStamp | None:
         if self._path is None:
@@ -72,15 +104,15 @@ class Reading:
 class _WatchedFile:
     """A file object of a store as the decoder reads it."""
 
-    def __init__(self, file: BinaryIO, reading: Reading) -> None:
-        self.name = reading.name
-        self._file, self._reading = file, reading
+    def __init__(self, file: BinaryIO, name: str, watch: SourceWatch) -> None:
+        self.name = name
+        self._file, self._watch = file, watch
 
     def read(self, size: int = -1) -> bytes:
         try:
             return self._file.read(size)
         except BaseException as error:
-            self._reading.failure = error
+            self._watch.failure = error
             raise
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -93,23 +125,19 @@ class _WatchedFile:
         return self._file.seekable()
 
 
-def is_passing(error: BaseException, source: str) -> bool:
-    """Whether another try with ``source``, unchanged, may go better after ``error``."""
-    if isinstance(error, ConfigError | ShapeError):
-        return False
-    if not isinstance(error, MediaError):
-        return True
-    causes = list(_causes(error))
-    if local_path(source) is None:
-        said = [cause for cause in causes if _is_av(cause)]  # of a store's library MediaError says that it is final
-        return bool(said) and not any(_is_final(cause) for cause in said)
-    return any(isinstance(cause, OSError) and cause.errno in _PASSING_ERRNOS for cause in causes if not _is_av(cause))
-
-
 def said_in_one_line(error: BaseException, source: str) -> str:
-    """What ``error`` says, for a manifest and a person; never a URL's secrets."""
+    """The message of ``error`` in one line, without the secrets of the URL ``source``."""
     text = str(error) if isinstance(error, AcfdError) else f"{type(error).__name__}: {error}"
     return " ".join(text.replace(source, without_secrets(source)).split())
+
+
+def _is_transient(error: MediaError, source: str) -> bool:
+    """Whether another try with ``source``, unchanged, may succeed after ``error``."""
+    causes = list(_causes(error))
+    if local_path(source) is None:
+        said = [cause for cause in causes if _is_av(cause)]  # a MediaError of a store's library is final
+        return bool(said) and not any(_is_final(cause) for cause in said)
+    return any(isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS for cause in causes if not _is_av(cause))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -124,4 +152,4 @@ def _is_av(cause: BaseException) -> bool:
 
 
 def _is_final(cause: BaseException) -> bool:
-    return any(kind.__name__ in _FINAL_KINDS for kind in type(cause).__mro__)
+    return any(kind.__name__ in _FINAL_ERRORS for kind in type(cause).__mro__)

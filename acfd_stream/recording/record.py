@@ -1,124 +1,246 @@
-"""A session written down as JSON lines: what the command, a job of the service and an archive all do, byte for byte.
-
-The lines go to a ``Sheet``, which keeps them with checkpoints; ``write_down`` goes on where an earlier one stood.
-"""
+"""The loop that turns one video into result files. No other place writes the results of a ``TrackSession``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from acfd_stream.config import VideoConfig, effective
-from acfd_stream.outputs import ResultEnd, ResultHeader
+from acfd_stream.errors import ConfigError, MediaError, ResumeError
+from acfd_stream.outputs import ResultEnd
 from acfd_stream.outputs.jsonl import JsonlLines
+from acfd_stream.pipeline.checkpoint import SessionState
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.recording.cancellation import Cancellation, Cancelled
+from acfd_stream.recording.checkpoint import Checkpoint, CheckpointStore, NoCheckpoint
+from acfd_stream.recording.failure_kind import SourceWatch
+from acfd_stream.recording.header import RecordingStart, end_of, expected_frames, header_of
+from acfd_stream.recording.lines import Lines
+from acfd_stream.recording.remote import opened
+from acfd_stream.recording.sinks import ResultSink, open_sinks
+from acfd_stream.recording.stats import Attempt, RecordingStats
+from acfd_stream.recording.task import RecordingProgress, RecordingSettings, RecordingState
+from acfd_stream.types import Frame, FrameResult
+from acfd_stream.video import Source
 
-if TYPE_CHECKING:
-    from acfd_stream.pipeline.session import TrackSession
-    from acfd_stream.types import FrameResult, MediaInfo
-
-
-def settings_of(session: TrackSession) -> dict[str, Any]:
-    """All settings that change the results of ``session``, ready for JSON."""
-    return {
-        "detect": effective(session.detector.config),
-        "track": effective(session.track_config),
-        "shot": effective(session.shot_config),
-        "start": session.video_config.start_seconds,
-        "end": session.video_config.end_seconds,
-        "every_frame": session.video_config.every_frame,
-    }
-
-
-def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:
-    """What results say before their first frame.
-
-    Args:
-        session: where they come from.
-        source: what they call the video; None: what the session does.
-    """
-    info, engine = session.info, session.detector
-    model = {"name": engine.spec.name, "version": engine.spec.version, "precision": engine.precision}
-    name = info.source if source is None else source
-    return ResultHeader(name, info.display_size, info.time_base, model, settings_of(session), info.frame_rate)
-
-
-def end_of(session: TrackSession) -> ResultEnd:
-    """What results say behind their last frame; once the iteration is over."""
-    return ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
-
-
-def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
-    """How many frames will come, as far as the container knows; None where it does not say."""
-    is_whole = config.start_seconds is None and config.end_seconds is None
-    if is_whole and info.frame_count is not None:
-        return info.frame_count
-    if info.frame_rate is None or info.duration_seconds is None:
-        return None
-    start = max(config.start_seconds or 0.0, 0.0)
-    end = info.duration_seconds if config.end_seconds is None else min(config.end_seconds, info.duration_seconds)
-    return max(round((end - start) * info.frame_rate), 0)
-
-
-class Sheet(Protocol):
-    """Where the lines of one video are laid down."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether the work should end at its next checkpoint, which is now."""
-
-    @property
-    def wants_checkpoint(self) -> bool:
-        """Whether the last one is old enough."""
-
-    def begin(self, header: bytes, session: TrackSession, *, is_resumed: bool) -> None:
-        """Take the header line; where ``is_resumed`` it is there already.
-
-        Raises:
-            ResumeError: the lines that are there have another header.
-        """
-
-    def write(self, line: bytes, result: FrameResult, tracks: int) -> None:
-        """Lay down the line of ``result``; ``tracks`` have begun so far."""
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Keep the lines so far, and ``state``, with which ``write_down`` goes on behind them."""
+OpenSource = Callable[[], AbstractContextManager[Source]]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Closing:
-    """How the video ended, and the line that says so, which is not laid down yet."""
+class Recording:
+    """How a recording ended."""
 
-    end: ResultEnd
-    line: bytes
+    state: RecordingState  # DONE, BROKEN or CANCELLED
+    end: ResultEnd  # as the closing line says it; of a cancelled recording without meaning
 
 
-def write_down(
-    session: TrackSession, sheet: Sheet, *, source: str | None = None, saved: Mapping[str, Any] | None = None
-) -> Closing | None:
-    """Lay all lines but the closing one on ``sheet``; None where it was stopped, after a checkpoint.
+def ignore(*about: object) -> None:
+    """Do nothing: the default of callbacks."""
+
+
+def record(
+    source: str | OpenSource,
+    settings: RecordingSettings,
+    *,
+    lines: Lines | None = None,
+    sinks: Sequence[ResultSink] = (),
+    checkpoints: CheckpointStore | None = None,
+    engine: Engine | None = None,
+    name: str | None = None,
+    watch: SourceWatch | None = None,
+    attempt: Attempt | None = None,
+    on_start: Callable[[RecordingStart], None] = ignore,
+    on_progress: Callable[[RecordingProgress, FrameResult], None] = ignore,
+    cancellation: Cancellation | None = None,
+) -> Recording:
+    """Track one video from its checkpoint, or from the beginning, and write every result.
+
+    A ResumeError is logged and the recording begins at the beginning, once: ``source`` is opened and ``on_start`` is
+    called again.
 
     Args:
-        session: opened with ``resume=SessionState(saved["session"])`` where there is a ``saved``.
-        sheet: holds the lines up to ``saved`` and nothing behind them.
-        source: what the results call the video; None: what the session does.
-        saved: what ``sheet`` was given to save, as JSON brings it back; None: from the beginning.
+        source: path or URL, also of a remote store; or what opens the source.
+        settings: what decides the results. With an ``engine`` its model, device and detect settings hold instead.
+        lines: takes the results as JSON lines. What it holds after the checkpoint is cut off.
+        sinks: take the results besides. The first one opens last and closes first. They cannot be resumed.
+        checkpoints: where the recording continues from, and saves where it is.
+        engine: a detector that is shared and stays open; None: the model is opened after the video.
+        name: what results call the video; None: what the session does.
+        watch: notices a source that changes or a store that fails; None: both go unnoticed.
+        attempt: takes the statistics, which the caller can then read also after an error.
+        on_start: called before the first result; may wait, and raise Cancelled.
+        on_progress: called after every result, which is written then; may raise.
+        cancellation: stops the recording at a checkpoint.
+
+    Returns:
+        DONE; BROKEN where the media ended early: ``end.error`` says why; CANCELLED without a closing line.
+
+    Raises:
+        OverloadedError: ``watch`` saw the source change or its store fail; the checkpoint stays.
+        MediaError: the source holds nothing that can be decoded.
+        OutputError: the results cannot be written.
+        AcfdError: anything else that prevents a recording.
     """
-    lines = JsonlLines(header_of(session, source), None if saved is None else saved["lines"])
+    if sinks and checkpoints is not None:
+        raise ConfigError("sinks cannot continue in mid-file; use either sinks or checkpoints")
+    recorder = _Recorder(
+        source=source,
+        settings=settings,
+        lines=lines,
+        sinks=sinks,
+        checkpoints=checkpoints or NoCheckpoint(),
+        engine=engine,
+        name=name,
+        watch=watch,
+        attempt=attempt or Attempt(),
+        on_start=on_start,
+        on_progress=on_progress,
+        cancellation=cancellation or Cancellation(),
+    )
+    try:
+        return recorder.run()
+    except Cancelled:
+        return Recording(RecordingState.CANCELLED, ResultEnd(0))
+    finally:
+        if lines is not None:
+            lines.close()
 
-    def save() -> None:
-        sheet.save({"session": session.checkpoint().values, "lines": lines.state()})
 
-    sheet.begin(lines.header(), session, is_resumed=saved is not None)
-    for result in session:
-        sheet.write(lines.frame(result), result, session.tracks)
-        if sheet.is_stopped:
-            session.stop()
-        elif sheet.wants_checkpoint and session.error is None:  # what comes at a break that passes may not be so
-            save()
-    if not session.is_finished:
-        if session.error is None:
-            save()
-        return None
-    end = end_of(session)
-    return Closing(end, lines.end(end))
+@dataclass
+class _Recorder:
+    """The arguments of ``record``, defaults filled in."""
+
+    source: str | OpenSource
+    settings: RecordingSettings
+    lines: Lines | None
+    sinks: Sequence[ResultSink]
+    checkpoints: CheckpointStore
+    engine: Engine | None
+    name: str | None
+    watch: SourceWatch | None
+    attempt: Attempt
+    on_start: Callable[[RecordingStart], None]
+    on_progress: Callable[[RecordingProgress, FrameResult], None]
+    cancellation: Cancellation
+
+    def run(self) -> Recording:
+        """Continue from the checkpoint if there is one that fits, else begin."""
+        saved = self.checkpoints.load()
+        if saved is not None:
+            try:
+                return self._run_from(saved)
+            except ResumeError as error:
+                _log.warning("%s begins again: %s", self.name or self.source, error)
+        self.checkpoints.clear()  # before the lines are emptied, which it describes
+        return self._run_from(None)
+
+    def _run_from(self, saved: Checkpoint | None) -> Recording:
+        self.attempt.begin_with(RecordingStats() if saved is None else saved.stats)
+        with ExitStack() as stack:
+            if self.lines is not None:
+                self.lines.truncate(0 if saved is None else saved.size)
+            source = self.source
+            media = stack.enter_context(opened(source) if isinstance(source, str) else source())
+            try:
+                session = stack.enter_context(self._session(media, saved))
+                stack.enter_context(self.cancellation.on_cancel(session.stop))
+                return self._record(session, saved)
+            except (MediaError, ResumeError) as error:
+                if self.watch is not None:
+                    self.watch.explain(error)
+                raise
+
+    def _session(self, media: Source, saved: Checkpoint | None) -> TrackSession:
+        settings = self.settings
+        detector: dict[str, Any] = {"detector": self.engine}
+        if self.engine is None:
+            detector = {"model": settings.model, "device": settings.device, "detect_config": settings.detect}
+        return TrackSession(
+            media if self.watch is None else self.watch.watched(media),
+            **detector,
+            video_config=settings.video,
+            track_config=settings.track,
+            shot_config=settings.shot,
+            resume=None if saved is None else SessionState(saved.session),
+        )
+
+    def _record(self, session: TrackSession, saved: Checkpoint | None) -> Recording:
+        header = header_of(session, self.name)
+        frames = expected_frames(session.info, session.video_config)
+        start = RecordingStart(session.info, header, frames, is_resumed=saved is not None)
+        jsonl = JsonlLines(header, None if saved is None else saved.lines)
+        with open_sinks(self.sinks, start):
+            self.on_start(start)
+            self._begin_lines(jsonl, is_resumed=start.is_resumed)
+            self.attempt.follow(session.ledger)
+            try:
+                self._write_frames(session, jsonl, frames)
+            finally:
+                self.attempt.measure()
+            if not session.is_finished:
+                if session.error is None:
+                    self._save(session, jsonl)
+                return Recording(RecordingState.CANCELLED, ResultEnd(session.tracks))
+            end = end_of(session)
+            if self.watch is not None:
+                self.watch.require_sound(end.error)
+            self._end_lines(jsonl, end)
+            for sink in self.sinks:
+                sink.close(end)
+        return Recording(RecordingState.DONE if end.is_complete else RecordingState.BROKEN, end)
+
+    def _begin_lines(self, jsonl: JsonlLines, *, is_resumed: bool) -> None:
+        if self.lines is None:
+            return
+        if not is_resumed:
+            self.lines.append(jsonl.header())
+        elif not self.lines.starts_with(jsonl.header()):
+            raise ResumeError("its lines have another header; begin at the beginning")
+
+    def _write_frames(self, session: TrackSession, jsonl: JsonlLines, expected: int | None) -> None:
+        saved_at, size = time.perf_counter(), 0
+        with closing(_frames(session, self.sinks)) as frames:
+            for frame, result in frames:
+                if self.lines is not None:
+                    self.lines.append(jsonl.frame(result))
+                    size = self.lines.size
+                self.attempt.stats.count(result, session.tracks)
+                for sink in self.sinks:
+                    sink.write(frame, result)
+                self.on_progress(self.attempt.progress(expected, result_bytes=size), result)
+                is_due = time.perf_counter() - saved_at >= self.checkpoints.interval_seconds
+                # What comes at a break that is not the video's may not be so: it is in no checkpoint.
+                if is_due and session.error is None and not self.cancellation.is_cancelled:
+                    self._save(session, jsonl)
+                    saved_at = time.perf_counter()
+
+    def _save(self, session: TrackSession, jsonl: JsonlLines) -> None:
+        if self.lines is None:
+            return
+        self.attempt.measure()
+        self.lines.sync()
+        state = session.checkpoint().values
+        self.checkpoints.save(Checkpoint(state, jsonl.state(), self.lines.size, self.attempt.stats))
+
+    def _end_lines(self, jsonl: JsonlLines, end: ResultEnd) -> None:
+        if self.lines is None:
+            return
+        self.lines.append(jsonl.end(end))
+        self.lines.sync()
+        self.attempt.stats.video_seconds = jsonl.duration_seconds
+
+
+def _frames(
+    session: TrackSession, sinks: Sequence[ResultSink]
+) -> Generator[tuple[Frame | None, FrameResult], None, None]:
+    """Results in order, with their pixels only where a sink draws on them."""
+    if any(sink.needs_frames for sink in sinks):
+        yield from session.with_frames()
+    else:
+        for result in session:
+            yield None, result

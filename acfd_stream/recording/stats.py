@@ -1,23 +1,27 @@
-"""What is counted of an episode while it is tracked: it is kept with its checkpoints, so that it is of the whole."""
+"""What is counted while a video is recorded, and how fast that was."""
 
 from __future__ import annotations
 
+import time
+from array import array
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.errors import ResumeError
 from acfd_stream.outputs import ResultFile
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeState
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingState
 from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed
+    from acfd_stream.pipeline.ledger import Ledger
 
 
 @dataclass
-class Figures:
-    """Counts over the frames so far, of all attempts."""
+class RecordingStats:
+    """Counts over the frames so far, of all attempts. Checkpoints store the fields by these names."""
 
     frames: int = 0
     tracks: int = 0
@@ -39,19 +43,13 @@ class Figures:
             self.first_seconds = result.pts_seconds
         self.video_seconds = result.pts_seconds - self.first_seconds
 
-    def count_work(self, seconds: float, stage_seconds: Mapping[str, float]) -> None:
-        """Enter what the frames since the last call took."""
-        self.worked_seconds += seconds
-        for stage, more in stage_seconds.items():
-            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + more
-
     def values(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Figures:
-        """The figures that ``values`` was taken from.
+    def from_values(cls, values: Mapping[str, Any]) -> RecordingStats:
+        """The statistics that ``values`` was taken from.
 
         Raises:
             ResumeError: they are of another version.
@@ -59,31 +57,16 @@ class Figures:
         try:
             return cls(**values)
         except TypeError as error:
-            raise ResumeError(f"checkpoint has other figures ({error}); begin at the beginning") from error
+            raise ResumeError(f"checkpoint has other statistics ({error}); begin at the beginning") from error
 
     @classmethod
-    def of_results(cls, results: ResultFile) -> Figures:
-        """The figures of finished results, but for the time they took."""
-        figures = cls()
+    def of_results(cls, results: ResultFile) -> RecordingStats:
+        """The statistics of finished results, without the time they took."""
+        stats = cls()
         for result in results:
-            figures.count(result, results.end.tracks)
-        figures.video_seconds, figures.worked_frames = results.duration_seconds, 0
-        return figures
-
-    def outcome(self, state: EpisodeState, before: Figures) -> EpisodeOutcome:
-        """What there is to say of an attempt that began with the figures ``before``."""
-        stages = {stage: total - before.stage_seconds.get(stage, 0.0) for stage, total in self.stage_seconds.items()}
-        return EpisodeOutcome(
-            state,
-            frames=self.frames,
-            tracks=self.tracks,
-            shots=self.shots,
-            reused=self.reused,
-            video_seconds=self.video_seconds,
-            seconds=self.worked_seconds - before.worked_seconds,
-            new_frames=self.worked_frames - before.worked_frames,
-            stage_seconds=tuple((stage, seconds) for stage, seconds in stages.items() if seconds > 0),
-        )
+            stats.count(result, results.end.tracks)
+        stats.video_seconds, stats.worked_frames = results.duration_seconds, 0
+        return stats
 
     def speed(self) -> EpisodeSpeed | None:
         """For the report; None where nothing was measured."""
@@ -93,3 +76,100 @@ class Figures:
             return None
         means = {stage: seconds / self.worked_frames for stage, seconds in self.stage_seconds.items()}
         return EpisodeSpeed(self.worked_seconds, self.worked_frames, means)
+
+
+class Attempt:
+    """One try at a recording: the statistics so far, and what they were when the try began."""
+
+    def __init__(self) -> None:
+        self.stats = RecordingStats()
+        self._before = RecordingStats()
+        self._began = self._measured_at = time.perf_counter()
+        self._ledger: Ledger | None = None
+        self._stage_totals: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Since the try began."""
+        return time.perf_counter() - self._began
+
+    def begin_with(self, stats: RecordingStats) -> None:
+        """Continue the statistics of earlier tries."""
+        self.stats, self._before = stats, deepcopy(stats)
+
+    def follow(self, ledger: Ledger) -> None:
+        """Take the times of the frames to come from ``ledger``."""
+        self._ledger, self._stage_totals, self._measured_at = ledger, {}, time.perf_counter()
+
+    def measure(self) -> None:
+        """Enter into the statistics what the frames since the last call took."""
+        if self._ledger is None:
+            return
+        now = time.perf_counter()
+        self.stats.worked_seconds += now - self._measured_at
+        totals = {stage: times.count * times.mean_seconds for stage, times in self._ledger.summary().items()}
+        for stage, total in totals.items():
+            more = total - self._stage_totals.get(stage, 0.0)
+            self.stats.stage_seconds[stage] = self.stats.stage_seconds.get(stage, 0.0) + more
+        self._stage_totals, self._measured_at = totals, now
+
+    def progress(
+        self, expected_frames: int | None, stage: RecordingStage = RecordingStage.TRACK, result_bytes: int = 0
+    ) -> RecordingProgress:
+        """How far the recording is."""
+        return RecordingProgress(
+            frames=self.stats.frames,
+            expected_frames=expected_frames,
+            tracks=self.stats.tracks,
+            seconds=self.seconds,
+            new_frames=self.stats.worked_frames - self._before.worked_frames,
+            video_seconds=self.stats.video_seconds,
+            stage=stage,
+            result_bytes=result_bytes,
+        )
+
+    def outcome(self, state: RecordingState) -> RecordingOutcome:
+        """Counts of the whole recording, and how fast this try was."""
+        stats, before = self.stats, self._before
+        stages = {stage: total - before.stage_seconds.get(stage, 0.0) for stage, total in stats.stage_seconds.items()}
+        return RecordingOutcome(
+            state,
+            frames=stats.frames,
+            tracks=stats.tracks,
+            shots=stats.shots,
+            reused=stats.reused,
+            video_seconds=stats.video_seconds,
+            seconds=stats.worked_seconds - before.worked_seconds,
+            new_frames=stats.worked_frames - before.worked_frames,
+            stage_seconds=tuple((stage, seconds) for stage, seconds in stages.items() if seconds > 0),
+        )
+
+
+class FrameCosts:
+    """The work on each frame, from the first one on: for a report that names its middle and its 95th percentile."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._stages: dict[str, float] = {}
+        self._work = array("d")
+
+    def count(self, result: FrameResult) -> None:
+        """Enter a frame."""
+        from acfd_stream.outputs.report.text_format import WAITING_STAGES
+
+        work = {stage: seconds for stage, seconds in result.timings.items() if stage not in WAITING_STAGES}
+        for stage, seconds in work.items():
+            self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+        self._work.append(sum(work.values()))
+
+    def speed(self) -> EpisodeSpeed:
+        """For the report."""
+        from acfd_stream.outputs.report.episode import EpisodeSpeed
+
+        frames, seconds = len(self._work), time.perf_counter() - self._began
+        if not self._stages:
+            return EpisodeSpeed(seconds, frames)
+        ranked = sorted(self._work)
+        middle, late = (ranked[min(frames - 1, int(frames * share))] for share in (0.5, 0.95))
+        means = {stage: total / frames for stage, total in self._stages.items()}
+        return EpisodeSpeed(seconds, frames, means, middle, late)

@@ -1,8 +1,9 @@
-"""What a run gives to a worker, and what it hears from it; all of it can be pickled and sent to another machine."""
+"""What is recorded and with which settings, how far it is, and how it ended; all of it can be pickled."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -14,20 +15,10 @@ STATE_FOLDER = ".acfd"
 _PART_DIGITS = 12
 
 
-@dataclass(frozen=True)
-class EpisodeTask:
-    """One video to be worked on, with everything that its results depend on."""
+@dataclass(frozen=True, kw_only=True)
+class RecordingSettings:
+    """Everything that decides the bytes of the results, besides the video."""
 
-    key: str
-    """Names the content, the model and the settings; letters, digits, - and _ only."""
-    source: str
-    """Path or URL; stands in the results' header as given, without a URL's secrets."""
-    name: str
-    """Where it stands in the archive: a relative path with its suffix, parted by /."""
-    out: Path
-    """Folder of the whole archive's results."""
-    outputs: tuple[str, ...] = (RESULTS,)
-    """Of ``OUTPUTS``, in any order; the results as JSON lines are made in any case."""
     model: str = "acfd-n"
     """A shipped model's name or the path of an ONNX file."""
     device: str = "auto"
@@ -36,10 +27,26 @@ class EpisodeTask:
     track: TrackConfig = field(default_factory=TrackConfig)
     shot: ShotConfig = field(default_factory=ShotConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
+
+
+@dataclass(frozen=True)
+class RecordingTask(RecordingSettings):
+    """One video of an archive, with its settings and where its outputs go."""
+
+    key: str
+    """Identifies the content, the model and the settings; letters, digits, - and _ only."""
+    source: str
+    """Path or URL; the results' header has it as given, without a URL's secrets."""
+    name: str
+    """Of the episode: a relative path with its suffix, separated by /."""
+    out: Path
+    """Folder of the whole archive's results."""
+    outputs: tuple[str, ...] = (RESULTS,)
+    """Of ``OUTPUTS``, in any order; the results as JSON lines are made in any case."""
     checkpoint_seconds: float = 30.0
     """A kill or a power cut loses at most the work of so many seconds, > 0."""
     is_tracked: bool = False
-    """The JSONL under its final name is that of this key: only outputs that are not there yet are made."""
+    """The JSONL under its final name is that of this key: only missing outputs are made."""
 
     def __post_init__(self) -> None:
         is_plain = bool(self.key) and all(sign.isascii() and (sign.isalnum() or sign in "-_") for sign in self.key)
@@ -47,12 +54,11 @@ class EpisodeTask:
         parts = self.name.split("/")
         is_inside = bool(self.name) and not self.name.startswith("/") and ".." not in parts and "" not in parts
         require(is_inside, "name", self.name, "a relative path that stays inside")
-        unknown = sorted(set(self.outputs) - set(OUTPUTS))
-        require(not unknown, "outputs", unknown, f"of {', '.join(OUTPUTS)}")
+        require_outputs(self.outputs)
         require(self.checkpoint_seconds > 0, "checkpoint_seconds", self.checkpoint_seconds, "> 0")
 
-    def place(self, output: str) -> Path:
-        """Where ``output``, one of ``OUTPUTS``, goes under its final name."""
+    def path_of(self, output: str) -> Path:
+        """The final path of ``output``, one of ``OUTPUTS``."""
         return self.out / f"{self.name}{ARCHIVE_SUFFIXES[output]}"
 
     @property
@@ -62,12 +68,12 @@ class EpisodeTask:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the work stands."""
+        """What ``CheckpointFile`` keeps."""
         return self._state_file(".checkpoint")
 
     @property
     def lock(self) -> Path:
-        """Whoever works on the episode holds a lock on this file; ``work_on`` takes it itself."""
+        """Locked while a process works on the episode; ``record_episode`` takes the lock itself."""
         return self._state_file(".lock")
 
     def _state_file(self, suffix: str) -> Path:
@@ -76,41 +82,48 @@ class EpisodeTask:
         return self.out / STATE_FOLDER / "parts" / f"{self.key}-{name}{suffix}"
 
 
-class EpisodeStage(Enum):
-    """What is being done for an episode."""
+def require_outputs(outputs: Sequence[str]) -> None:
+    """Raise ConfigError unless all are of ``OUTPUTS``."""
+    unknown = sorted(set(outputs) - set(OUTPUTS))
+    require(not unknown, "outputs", ",".join(unknown), f"of {', '.join(OUTPUTS)}")
+
+
+class RecordingStage(Enum):
+    """What is being done for a video."""
 
     TRACK = "track"  # its frames are read and tracked
     FINISH = "finish"  # the other outputs are made from its results
 
 
 @dataclass(frozen=True)
-class EpisodeProgress:
-    """How far an episode is."""
+class RecordingProgress:
+    """How far a recording is."""
 
-    frames: int  # tracked so far, those of earlier attempts included
-    expected_frames: int | None  # as the container claims; None: not known
-    tracks: int
-    seconds: float  # worked in this attempt
-    new_frames: int = 0  # of ``frames`` those of this attempt: frames a second are new_frames / seconds
-    video_seconds: float = 0.0  # how much of the video that is, those of earlier attempts included
-    stage: EpisodeStage = EpisodeStage.TRACK
+    frames: int = 0  # tracked so far, those of earlier attempts included
+    expected_frames: int | None = None  # as the container claims; None: not known
+    tracks: int = 0
+    seconds: float = 0.0  # worked in this attempt
+    new_frames: int = 0  # of ``frames`` those of this attempt: frames per second are new_frames / seconds
+    video_seconds: float = 0.0  # how much of the video that is, earlier attempts included
+    stage: RecordingStage = RecordingStage.TRACK
+    result_bytes: int = 0  # of whole result lines
 
 
-class EpisodeState(Enum):
-    """How the work on an episode ended."""
+class RecordingState(Enum):
+    """How a recording ended. The values are labels of metrics."""
 
-    DONE = "done"  # every output is there under its final name
-    BROKEN = "broken"  # the video is at fault; trying again gives the same
-    FAILED_PASSING = "failed_passing"  # the machine or the network is: a later try goes on from the checkpoint
-    STOPPED = "stopped"  # told to; a later try goes on from the checkpoint
+    DONE = "done"  # every output has its final name
+    BROKEN = "broken"  # the video is damaged: trying again gives the same
+    FAILED = "failed_passing"  # an error of the machine or the network: a later try continues from the checkpoint
+    CANCELLED = "stopped"  # a later try continues from the checkpoint
     BUSY = "busy"  # another run holds the episode's lock; nothing was done
 
 
 @dataclass(frozen=True)
-class EpisodeOutcome:
-    """What became of an episode: counts of the whole of it, and how fast this attempt tracked what it did of it."""
+class RecordingOutcome:
+    """How the work on an episode ended: counts of the whole of it, and how fast this attempt tracked its share."""
 
-    state: EpisodeState
+    state: RecordingState
     frames: int = 0
     tracks: int = 0
     shots: int = 0
@@ -121,4 +134,4 @@ class EpisodeOutcome:
     stage_seconds: tuple[tuple[str, float], ...] = ()  # stage → seconds in all, of these frames
     error: str | None = None  # one line: what, where, what to do
     warnings: tuple[str, ...] = ()
-    places: tuple[Path, ...] = ()  # what lies under a final name now
+    paths: tuple[Path, ...] = ()  # of the outputs that have their final name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -19,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from acfd_stream.errors import OutputError
+from acfd_stream.files import DISK_FULL, PART_SUFFIX, require_lock
 from acfd_stream.ops import letterbox
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Frame, FrameResult
@@ -26,9 +26,7 @@ from acfd_stream.video.draw_boxes import draw_result
 from acfd_stream.video.origin import file_target
 from acfd_stream.video.sound import SOUND_ERRORS, NoSoundError, Sound
 
-PART_SUFFIX = ".part"
 _WRITE_ERRORS = (FFmpegError, OSError, ValueError)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BT709, _LIMITED = 1, 1  # AVColorSpace, AVColorRange
 _FINEST_TIME_BASE = Fraction(1, 1_000_000)  # MP4 counts in 32 bits a second
 
@@ -140,7 +138,7 @@ class OverlayWriter:
             raise OutputError(self._complaint(error)) from error
 
     def _complaint(self, error: Exception) -> str:
-        advice = "make room or choose" if getattr(error, "errno", None) in _FULL else "choose"
+        advice = "make room or choose" if getattr(error, "errno", None) in DISK_FULL else "choose"
         return f"cannot write {self.path}: {_reason(error)}; {advice} another place"
 
     def _start(self, frame: Frame) -> VideoStream:
@@ -242,12 +240,10 @@ def _claimed(part: Path) -> BinaryIO:
     """
     file = part.open("ab")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise OSError(error.errno, "another process is writing it") from error
+        require_lock(file.fileno())
     except OSError:
-        pass  # a file system without locks
+        file.close()
+        raise
     return file
 
 

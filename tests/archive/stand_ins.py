@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import BackendUnavailable
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.recording.cancellation import Cancellation
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState, RecordingTask
 
 PATIENCE = 60.0
-STOPPED = EpisodeOutcome(EpisodeState.STOPPED, frames=1)
+STOPPED = RecordingOutcome(RecordingState.CANCELLED, frames=1)
 
 
 class Pretender:
     """What is opened in place of a detector: notes that it was, and by which process."""
 
-    def __init__(self, task: EpisodeTask) -> None:
+    def __init__(self, task: RecordingTask) -> None:
         task.out.mkdir(parents=True, exist_ok=True)
         with open(task.out / "opened", "a") as file:
             file.write(f"{os.getpid()}\n")
@@ -28,21 +29,24 @@ class Pretender:
         """Free nothing."""
 
 
-def no_device(task: EpisodeTask) -> Any:
+def no_device(task: RecordingTask) -> Any:
     """An opener on a machine without the device."""
     raise BackendUnavailable("device 'cuda' cannot be used: there is none")
 
 
-def stillborn(task: EpisodeTask) -> Any:
+def stillborn(task: RecordingTask) -> Any:
     """An opener that takes its process with it."""
     _crash()
 
 
 def work(
-    task: EpisodeTask, detector: Pretender, report: Callable[[EpisodeProgress], None], is_stopped: Callable[[], bool]
-) -> EpisodeOutcome:
+    task: RecordingTask,
+    detector: Pretender,
+    report: Callable[[RecordingProgress], None],
+    cancellation: Cancellation,
+) -> RecordingOutcome:
     """Do what the first part of the task's name says."""
-    report(EpisodeProgress(1, 2, 0, 0.1, 1, 0.04))
+    report(RecordingProgress(1, 2, 0, 0.1, 1, 0.04))
     deed = task.name.split("/")[0]
     if deed == "crash":
         _crash()
@@ -53,14 +57,14 @@ def work(
     elif deed == "hang":
         _until(lambda: False)
     elif deed == "wait":
-        _until(is_stopped)
+        _until(lambda: cancellation.is_cancelled)
         return STOPPED
     elif deed == "deaf":
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(os.getpid(), number)
     elif deed == "crash_once" and not _is_second_time(task.out / task.name):
         _crash()
-    return EpisodeOutcome(EpisodeState.DONE, frames=2, new_frames=2, seconds=0.1, warnings=(str(os.getpid()),))
+    return RecordingOutcome(RecordingState.DONE, frames=2, new_frames=2, seconds=0.1, warnings=(str(os.getpid()),))
 
 
 def _crash() -> None:

@@ -12,14 +12,21 @@ import pytest
 
 from acfd_stream.archive.database import DATABASE
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.records import Claim, EpisodeRowState
+from acfd_stream.archive.records import Claim, EpisodeStatus
 from acfd_stream.cli.archive.status import gather
 from acfd_stream.errors import ConfigError, OutputError
-from acfd_stream.recording.task import STATE_FOLDER, EpisodeOutcome, EpisodeProgress, EpisodeState, EpisodeTask
+from acfd_stream.recording.task import (
+    STATE_FOLDER,
+    RecordingOutcome,
+    RecordingProgress,
+    RecordingStage,
+    RecordingState,
+    RecordingTask,
+)
 from acfd_stream.video.origin import FileStamp
 
-DONE = EpisodeOutcome(
-    EpisodeState.DONE,
+DONE = RecordingOutcome(
+    RecordingState.DONE,
     frames=48,
     tracks=2,
     shots=3,
@@ -32,8 +39,23 @@ DONE = EpisodeOutcome(
 )
 
 
-def task_of(name: str, *, is_tracked: bool = False) -> EpisodeTask:
-    return EpisodeTask("k" * 32, f"library/{name}", name, Path("out"), is_tracked=is_tracked)
+def task_of(name: str, *, is_tracked: bool = False) -> RecordingTask:
+    return RecordingTask("k" * 32, f"library/{name}", name, Path("out"), is_tracked=is_tracked)
+
+
+def test_the_speed_of_tracking_stays_while_outputs_are_added(tmp_path: Path) -> None:
+    with Manifest(tmp_path, is_new=True) as manifest:
+        manifest.expect([("a.mkv", "library/a.mkv", 100)])
+        manifest.done(task_of("a.mkv"), DONE, [], 1000)
+        run = manifest.begin_run({})
+        manifest.began("a.mkv", "local-0", run)
+        finishing = RecordingProgress(48, 48, 2, 0.1, 0, 2.0, RecordingStage.FINISH)
+        manifest.progressed(run, {"a.mkv": finishing})
+        manifest.done(task_of("a.mkv", is_tracked=True), DONE, ["report"], 1000)
+        episode = manifest.get("a.mkv")
+        assert episode is not None
+        assert (episode.seconds, episode.new_frames, episode.frames_per_second) == (4.0, 48, 12.0)
+        assert manifest.sums()["new_frames"] == 48
 
 
 def test_an_episode_goes_through_its_states(tmp_path: Path) -> None:
@@ -41,19 +63,19 @@ def test_an_episode_goes_through_its_states(tmp_path: Path) -> None:
         manifest.expect([("a.mkv", "library/a.mkv", 100)])
         run = manifest.begin_run({})
         manifest.began("a.mkv", "local-0", run)
-        manifest.progressed(run, {"a.mkv": EpisodeProgress(24, 48, 1, 2.0, 24, 1.0)})
+        manifest.progressed(run, {"a.mkv": RecordingProgress(24, 48, 1, 2.0, 24, 1.0)})
         episode = manifest.get("a.mkv")
         assert episode is not None
-        assert (episode.state, episode.worker, episode.frames) == (EpisodeRowState.RUNNING, "local-0", 24)
+        assert (episode.state, episode.worker, episode.frames) == (EpisodeStatus.RUNNING, "local-0", 24)
         manifest.done(task_of("a.mkv"), DONE, ["vtt", "mot"], 1234)
         manifest.end_run(run, 0)
     with Manifest(tmp_path) as manifest:
         episode = manifest.get("a.mkv")
         assert episode is not None
-        assert (episode.state, episode.key, episode.result_bytes) == (EpisodeRowState.DONE, "k" * 32, 1234)
+        assert (episode.state, episode.key, episode.result_bytes) == (EpisodeStatus.DONE, "k" * 32, 1234)
         assert (episode.outputs, episode.warnings, episode.stage_seconds) == (("mot", "vtt"), ("odd",), {"infer": 3.0})
         assert (episode.frames_per_second, episode.reused, episode.changed) == (12.0, 20, 7.0)
-        assert manifest.counts()[EpisodeRowState.DONE] == 1
+        assert manifest.counts()[EpisodeStatus.DONE] == 1
         assert manifest.get("b.mkv") is None
 
 
@@ -61,7 +83,7 @@ def test_figures_stay_those_of_the_tracking(tmp_path: Path) -> None:
     with Manifest(tmp_path, is_new=True) as manifest:
         manifest.expect([("a.mkv", "a.mkv", 100)])
         manifest.done(task_of("a.mkv"), DONE, [], 1234)
-        later = EpisodeOutcome(EpisodeState.DONE, frames=48, seconds=0.1)
+        later = RecordingOutcome(RecordingState.DONE, frames=48, seconds=0.1)
         manifest.done(task_of("a.mkv", is_tracked=True), later, ["vtt"], 1234)
         assert manifest.episodes()[0].frames_per_second == 12.0
 
@@ -110,10 +132,10 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     process.join()
     with Manifest(tmp_path) as manifest:
         assert manifest.living_runs() == []
-        assert manifest.episodes()[0].state is EpisodeRowState.RUNNING
+        assert manifest.episodes()[0].state is EpisodeStatus.RUNNING
         run = manifest.begin_run({})
         manifest.clear_dead_runs()
-        assert manifest.episodes()[0].state is EpisodeRowState.WAITING
+        assert manifest.episodes()[0].state is EpisodeStatus.WAITING
         assert [each.run for each in manifest.living_runs()] == [run]
     with Manifest(tmp_path) as manifest:  # closed without an end: as good as killed
         assert manifest.living_runs() == []

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.archive import sizing as rooms
-from acfd_stream.archive.options import ArchiveCall
+from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.sizing import sizing
 from acfd_stream.config import ArchiveConfig, DetectConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError
 
-CALL = ArchiveCall(
+CALL = ArchiveOptions(
     places=("library", "s3://bucket"),
     out=Path("out"),
     outputs=("vtt", "report"),
@@ -30,13 +30,13 @@ CALL = ArchiveCall(
 
 
 def test_a_call_comes_back_from_the_manifest() -> None:
-    assert ArchiveCall.from_values(json.loads(json.dumps(CALL.values())), Path("out")) == CALL
+    assert ArchiveOptions.from_values(json.loads(json.dumps(CALL.values())), Path("out")) == CALL
 
 
 @pytest.mark.parametrize("damage", [{"detect": {"sizes": 1}}, {"nothing": 1}, {"track": None}])
 def test_a_call_of_another_version_is_refused(damage: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        ArchiveCall.from_values({**CALL.values(), **damage}, Path("out"))
+        ArchiveOptions.from_values({**CALL.values(), **damage}, Path("out"))
 
 
 def test_a_task_has_what_was_asked_for() -> None:

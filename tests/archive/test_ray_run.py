@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive.local_workers import LocalCrew
-from acfd_stream.archive.options import ArchiveCall
-from acfd_stream.archive.ray_workers import RayCrew, Share, shared_out
+from acfd_stream.archive.local_workers import LocalWorkers
+from acfd_stream.archive.options import ArchiveOptions
+from acfd_stream.archive.ray_workers import RayWorkers, Share, shared_out
 from acfd_stream.archive.run import ArchiveRun
-from acfd_stream.archive.workers import CrewEvent, Ended, Lost
+from acfd_stream.archive.workers import Ended, Lost, WorkerEvent
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import BackendUnavailable
 from tests.archive import square_work
@@ -31,7 +31,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Remembering(RayCrew):
+class Remembering(RayWorkers):
     """Keeps how each episode ended, and who was lost."""
 
     def __init__(self, workers: int) -> None:
@@ -39,7 +39,7 @@ class Remembering(RayCrew):
         self.ends: list[Ended] = []
         self.losses: list[Lost] = []
 
-    def events(self, timeout_seconds: float) -> list[CrewEvent]:
+    def events(self, timeout_seconds: float) -> list[WorkerEvent]:
         events = super().events(timeout_seconds)
         self.ends += [event for event in events if isinstance(event, Ended)]
         self.losses += [event for event in events if isinstance(event, Lost)]
@@ -50,15 +50,15 @@ class Remembering(RayCrew):
 def test_a_lost_workers_episode_goes_on_elsewhere_and_all_is_as_on_one_machine(
     library: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    def call(out: Path) -> ArchiveCall:
-        return ArchiveCall((str(library),), out, OUTPUTS, str(tiny_model), "cpu", archive=EAGER)
+    def call(out: Path) -> ArchiveOptions:
+        return ArchiveOptions((str(library),), out, OUTPUTS, str(tiny_model), "cpu", archive=EAGER)
 
-    local = LocalCrew(2, work=square_work.work, open_detector=square_work.open_finder)
+    local = LocalWorkers(2, work=square_work.work, open_detector=square_work.open_finder)
     assert ArchiveRun(call(tmp_path / "local"), lambda episodes: (local, 0)).run().is_all_done
-    crew = Remembering(2)
-    assert ArchiveRun(call(tmp_path / "ray"), lambda episodes: (crew, 0)).run().is_all_done
-    assert [event.task.name for event in crew.losses] == [f"3 {square_work.DEADLY}.mkv"]
-    frames = {event.task.name: event.outcome.new_frames for event in crew.ends}
+    workers = Remembering(2)
+    assert ArchiveRun(call(tmp_path / "ray"), lambda episodes: (workers, 0)).run().is_all_done
+    assert [event.task.name for event in workers.losses] == [f"3 {square_work.DEADLY}.mkv"]
+    frames = {event.task.name: event.outcome.new_frames for event in workers.ends}
     assert (frames.pop("1.mkv"), frames.pop("2.mkv")) == (FRAMES, FRAMES)
     assert 0 < frames.popitem()[1] < FRAMES  # it went on from the checkpoint of the one that is gone
     assert outputs_of(tmp_path / "ray") == outputs_of(tmp_path / "local")
@@ -84,4 +84,4 @@ def test_a_cluster_is_shared_out_so_that_every_worker_finds_a_machine(
 
 def test_a_cluster_that_is_not_there_is_one_line() -> None:
     with pytest.raises(BackendUnavailable, match=r"no Ray cluster at '127\.0\.0\.1:1' \(connection refused\)"):
-        RayCrew(1, address="127.0.0.1:1")
+        RayWorkers(1, address="127.0.0.1:1")

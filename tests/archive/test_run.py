@@ -12,13 +12,13 @@ from acfd_stream.archive.records import Episode
 from acfd_stream.archive.workers import Lost
 from acfd_stream.config import ArchiveConfig, DetectConfig
 from acfd_stream.errors import BackendUnavailable, MediaError, RunnerError
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeState, EpisodeTask
+from acfd_stream.recording.task import RecordingOutcome, RecordingState, RecordingTask
 from tests.archive.scripted import DONE, Answer, Bench
 
 EAGER = ArchiveConfig(backoff_seconds=0.001, longest_backoff_seconds=0.002, attempts=3)
-PASSING = EpisodeOutcome(EpisodeState.FAILED_PASSING, error="the net was away")
-BROKEN = EpisodeOutcome(EpisodeState.BROKEN, frames=7, error="film: damaged data")
-BUSY = EpisodeOutcome(EpisodeState.BUSY)
+PASSING = RecordingOutcome(RecordingState.FAILED, error="the net was away")
+BROKEN = RecordingOutcome(RecordingState.BROKEN, frames=7, error="film: damaged data")
+BUSY = RecordingOutcome(RecordingState.BUSY)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_all_videos_are_done_once(bench: Bench) -> None:
     again = bench.run()
     assert again.is_all_done
     assert not again.has_changed
-    assert bench.crew is None  # no worker, no model
+    assert bench.workers is None  # no worker, no model
 
 
 @pytest.mark.parametrize("changed", ["settings", "content", "result gone", "result cut", "output", "output gone"])
@@ -68,9 +68,9 @@ def test_what_changed_is_done_again(bench: Bench, changed: str) -> None:
         (bench.out / "a.mkv.vtt").unlink()
     assert bench.run(outputs=outputs).is_all_done
     assert bench.given() == given
-    assert bench.crew is not None
+    assert bench.workers is not None
     is_only_finishing = changed.startswith("output")
-    assert [task.is_tracked for task in bench.crew.given] == [is_only_finishing] * len(given)
+    assert [task.is_tracked for task in bench.workers.given] == [is_only_finishing] * len(given)
 
 
 def test_a_copy_or_a_new_date_is_not_a_change(bench: Bench) -> None:
@@ -96,11 +96,11 @@ def test_what_is_broken_is_set_aside_with_its_reason(bench: Bench) -> None:
     bench.add("a.mkv", "b.mkv")
     end = bench.run(lambda task: BROKEN if task.name == "a.mkv" else DONE)
     assert not end.is_all_done
-    assert end.view.failures == (("a.mkv", "film: damaged data"),)
+    assert end.snapshot.failures == (("a.mkv", "film: damaged data"),)
     assert states(bench) == {"a.mkv": "broken", "b.mkv": "done"}
     end = bench.run()
     assert bench.given() == []
-    assert end.view.failures == (("a.mkv", "film: damaged data"),)  # still said, still not all done
+    assert end.snapshot.failures == (("a.mkv", "film: damaged data"),)  # still said, still not all done
     assert not end.is_all_done
     assert bench.run(retries_broken=True).is_all_done
     assert bench.given() == ["a.mkv"]
@@ -112,7 +112,7 @@ def test_a_passing_cause_is_tried_again_with_patience(bench: Bench) -> None:
     assert bench.run(lambda task: answers[task.name].pop(0), archive=EAGER).is_all_done
     assert bench.given()[:2] == ["a.mkv", "b.mkv"]  # the others do not wait for it
     assert sorted(bench.given()) == ["a.mkv"] * 3 + ["b.mkv"]
-    retries = [about["attempt"] for event, about in bench.watcher.events if event == "retry"]
+    retries = [about["attempt"] for event, about in bench.observer.events if event == "retry"]
     assert retries == [1, 2]
 
 
@@ -120,7 +120,7 @@ def test_what_fails_too_often_waits_for_the_next_run(bench: Bench) -> None:
     bench.add("a.mkv")
     end = bench.run(lambda task: PASSING, archive=EAGER)
     assert bench.given() == ["a.mkv"] * 3
-    assert end.view.failures == (("a.mkv", "the net was away"),)
+    assert end.snapshot.failures == (("a.mkv", "the net was away"),)
     assert (states(bench)["a.mkv"], episodes(bench)["a.mkv"].attempts) == ("failing", 3)
     assert bench.run().is_all_done
 
@@ -129,9 +129,9 @@ def test_progress_between_failures_gives_new_tries(bench: Bench) -> None:
     bench.add("a.mkv")
     frames = iter(range(10, 80, 10))
 
-    def answer(task: EpisodeTask) -> Answer:
+    def answer(task: RecordingTask) -> Answer:
         reached = next(frames)
-        return DONE if reached == 70 else EpisodeOutcome(EpisodeState.FAILED_PASSING, frames=reached, error="net")
+        return DONE if reached == 70 else RecordingOutcome(RecordingState.FAILED, frames=reached, error="net")
 
     assert bench.run(answer, archive=EAGER).is_all_done
     assert len(bench.given()) == 7
@@ -145,7 +145,7 @@ def test_a_lost_worker_means_another_try_but_not_for_ever(bench: Bench) -> None:
     }
     end = bench.run(lambda task: answers[task.name].pop(0), archive=EAGER)
     assert states(bench) == {"a.mkv": "done", "b.mkv": "broken"}
-    assert "3 workers were lost at it (killed by SIGSEGV)" in end.view.failures[0][1]
+    assert "3 workers were lost at it (killed by SIGSEGV)" in end.snapshot.failures[0][1]
 
 
 def test_what_another_run_is_at_is_waited_for(bench: Bench) -> None:
@@ -158,14 +158,14 @@ def test_what_another_run_is_at_is_waited_for(bench: Bench) -> None:
 def test_what_another_run_does_meanwhile_is_not_done_again(bench: Bench) -> None:
     bench.add("a.mkv")
     bench.run()
-    assert bench.crew is not None
-    (theirs,) = bench.crew.given
+    assert bench.workers is not None
+    (theirs,) = bench.workers.given
     bench.add("b.mkv")
     with Manifest(bench.out) as other:
         other.claim("a.mkv", other.begin_run({}), lambda episode: False)
 
-        def answer(task: EpisodeTask) -> Answer:
-            other.done(theirs, DONE, [], theirs.place("jsonl").stat().st_size)
+        def answer(task: RecordingTask) -> Answer:
+            other.done(theirs, DONE, [], theirs.path_of("jsonl").stat().st_size)
             return DONE
 
         assert bench.run(answer).is_all_done
@@ -176,15 +176,15 @@ def test_a_video_that_changes_while_it_is_read_is_read_again(bench: Bench) -> No
     bench.add("a.mkv")
     contents = iter(["longer", "longer still"])
 
-    def answer(task: EpisodeTask) -> Answer:
+    def answer(task: RecordingTask) -> Answer:
         text = next(contents, None)
         if text is not None:
             (bench.library / "a.mkv").write_text(text)
         return DONE
 
     assert bench.run(answer, archive=EAGER).is_all_done
-    assert bench.crew is not None
-    keys = [task.key for task in bench.crew.given]
+    assert bench.workers is not None
+    keys = [task.key for task in bench.workers.given]
     assert len(set(keys)) == 3
     assert episodes(bench)["a.mkv"].key == keys[-1]
 
@@ -192,9 +192,9 @@ def test_a_video_that_changes_while_it_is_read_is_read_again(bench: Bench) -> No
 def test_a_video_whose_disk_went_away_is_not_broken_for_good(bench: Bench) -> None:
     bench.add("a.mkv")
 
-    def answer(task: EpisodeTask) -> Answer:
+    def answer(task: RecordingTask) -> Answer:
         (bench.library / "a.mkv").unlink(missing_ok=True)
-        return EpisodeOutcome(EpisodeState.BROKEN, error="a.mkv: no such file")
+        return RecordingOutcome(RecordingState.BROKEN, error="a.mkv: no such file")
 
     assert not bench.run(answer, archive=EAGER).is_all_done
     assert episodes(bench)["a.mkv"].key == ""
@@ -206,14 +206,14 @@ def test_a_stop_leaves_everything_for_the_next_run(bench: Bench) -> None:
     bench.add("a.mkv", "b.mkv")
 
     def is_stopped() -> bool:
-        return bool(bench.watcher.views and bench.watcher.views[-1].at_work)
+        return bool(bench.observer.snapshots and bench.observer.snapshots[-1].at_work)
 
     end = bench.run(lambda task: None, is_stopped)
     assert end.is_stopped
     assert not end.is_all_done
-    assert bench.crew is not None
-    assert bench.crew.is_stopped
-    assert bench.crew.is_closed
+    assert bench.workers is not None
+    assert bench.workers.is_stopped
+    assert bench.workers.is_closed
     assert states(bench) == {"a.mkv": "waiting", "b.mkv": "waiting"}
     assert bench.run().is_all_done
 
@@ -237,15 +237,15 @@ def test_secrets_of_urls_are_for_their_owner_alone(bench: Bench) -> None:
     places = (str(bench.library), "rtsp://me:secret@camera/film.mkv")
     end = bench.run(lambda task: BROKEN, places=places)
     assert manifest.stat().st_mode & 0o077 == 0
-    assert "secret" not in str(end.view)
+    assert "secret" not in str(end.snapshot)
 
 
 def test_a_crew_that_cannot_work_ends_the_run_and_frees_it(bench: Bench) -> None:
     bench.add("a.mkv")
     with pytest.raises(BackendUnavailable, match="no such device"):
         bench.run(lambda task: BackendUnavailable("no such device"))
-    assert bench.crew is not None
-    assert bench.crew.is_closed
+    assert bench.workers is not None
+    assert bench.workers.is_closed
     with Manifest(bench.out) as manifest:
         assert manifest.living_runs() == []
 

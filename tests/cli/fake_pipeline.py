@@ -22,6 +22,7 @@ import numpy as np
 from acfd_stream import errors
 from acfd_stream.cli import main
 from acfd_stream.config import TrackConfig
+from acfd_stream.pipeline.ledger import Ledger
 from acfd_stream.types import Detections, Face, Frame, FrameResult, MediaInfo, Picture
 
 TIME_BASE = Fraction(1, 1000)
@@ -67,8 +68,11 @@ class FakeSession:
 
     track_config = shot_config = TrackConfig()
     tracks = 1
+    is_finished = True
 
-    def __init__(self, source: str, *, model: str, device: str, video_config: Any, detect_config: Any) -> None:
+    def __init__(
+        self, source: str, *, model: str, device: str, video_config: Any, detect_config: Any, **defaults: Any
+    ) -> None:
         if "missing" in source:
             raise errors.MediaError(f"cannot open {source}: No such file or directory")
         self.info = MediaInfo(source, (360, 640), TIME_BASE, Fraction(25), PLAN.get("frames", 3), None, "fake")
@@ -76,7 +80,11 @@ class FakeSession:
         self.error = PLAN.get("error")
         self.is_complete = self.error is None
         self.warnings = PLAN.get("warnings", [])
+        self.ledger = Ledger()
         self.detector = FakeDetector.open(model, device, detect_config)
+
+    def stop(self) -> None:
+        """Nobody does."""
 
     def __iter__(self) -> Iterator[FrameResult]:
         return (result for _, result in self.with_frames())
@@ -133,7 +141,7 @@ def fake_models() -> list[Any]:
 
 def install(name: str, **members: Any) -> None:
     module = types.ModuleType(name)
-    vars(module).update(members)
+    vars(module).update(members, __getattr__=lambda other: Any)  # what is only imported for its type
     sys.modules[name] = module
 
 

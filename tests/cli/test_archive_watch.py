@@ -11,11 +11,11 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 
-from acfd_stream.archive.records import EpisodeRowState
+from acfd_stream.archive.records import EpisodeStatus
 from acfd_stream.archive.run_metrics import ArchiveMetrics
-from acfd_stream.archive.run_progress import Tally, View
+from acfd_stream.archive.run_progress import RunCounters, RunSnapshot
 from acfd_stream.cli.archive.run import expose
-from acfd_stream.cli.archive.watch import LogWatcher, TableWatcher, duration, summary, table, view_values
+from acfd_stream.cli.archive.watch import LogObserver, TableObserver, duration, snapshot_values, summary, table
 from acfd_stream.errors import ConfigError
 from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState
 
@@ -39,59 +39,59 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def tally(clock: Clock) -> Tally:
+def counters(clock: Clock) -> RunCounters:
     """Four videos of a run: one done before, one broken, one half done, one that waits."""
-    tally = Tally(clock)
-    tally.put("old.mkv", EpisodeRowState.DONE, size=1000)
+    counters = RunCounters(clock)
+    counters.put("old.mkv", EpisodeStatus.DONE, size=1000)
     for name in ("odd [1].mkv", "now.mkv", "later.mkv"):
-        tally.put(name, EpisodeRowState.WAITING, size=1000)
-    tally.put("odd [1].mkv", EpisodeRowState.BROKEN, "odd [1].mkv: damaged [bold]data")
-    tally.settled(1000)
-    tally.began("now.mkv", "local-0", 1000)
-    tally.view(1)
+        counters.put(name, EpisodeStatus.WAITING, size=1000)
+    counters.put("odd [1].mkv", EpisodeStatus.BROKEN, "odd [1].mkv: damaged [bold]data")
+    counters.settled(1000)
+    counters.began("now.mkv", "local-0", 1000)
+    counters.snapshot(1)
     clock.now += 5.0
-    tally.progressed("now.mkv", progress(120, 5.0))
-    return tally
+    counters.progressed("now.mkv", progress(120, 5.0))
+    return counters
 
 
-def shown(view: View, width: int = 100) -> str:
+def shown(snapshot: RunSnapshot, width: int = 100) -> str:
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    console.print(table(view))
+    console.print(table(snapshot))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_speeds_are_those_of_late(tally: Tally, clock: Clock) -> None:
-    view = tally.view(1)
-    assert (view.frames, view.frames_per_second, view.real_time_factor) == (120, 24.0, 1.0)
-    assert (view.total, view.settled) == (4, 2)
-    assert view.seconds_left == pytest.approx(5.0)  # 1.5 of 3 files in 5 s
+def test_speeds_are_those_of_late(counters: RunCounters, clock: Clock) -> None:
+    snapshot = counters.snapshot(1)
+    assert (snapshot.frames, snapshot.frames_per_second, snapshot.real_time_factor) == (120, 24.0, 1.0)
+    assert (snapshot.total, snapshot.settled) == (4, 2)
+    assert snapshot.seconds_left == pytest.approx(5.0)  # 1.5 of 3 files in 5 s
     for _ in range(40):
         clock.now += 1.0
-        view = tally.view(1)
-    assert view.frames_per_second is None  # nothing for half a minute
+        snapshot = counters.snapshot(1)
+    assert snapshot.frames_per_second is None  # nothing for half a minute
 
 
-def test_frames_of_an_episode_count_once(tally: Tally) -> None:
-    assert tally.progressed("now.mkv", progress(130, 6.0)) == 10
+def test_frames_of_an_episode_count_once(counters: RunCounters) -> None:
+    assert counters.progressed("now.mkv", progress(130, 6.0)) == 10
     done = EpisodeOutcome(EpisodeState.DONE, frames=240, new_frames=240, video_seconds=10.0)
-    assert tally.ended("now.mkv", done) == 110
-    assert tally.view(1).frames == 240
+    assert counters.ended("now.mkv", done) == 110
+    assert counters.snapshot(1).frames == 240
 
 
 def test_an_attempt_that_goes_on_counts_its_own_frames(clock: Clock) -> None:
-    tally = Tally(clock)
-    tally.put("a.mkv", EpisodeRowState.WAITING, size=1000)
-    tally.began("a.mkv", "local-0", 1000)
-    tally.view(1)
+    counters = RunCounters(clock)
+    counters.put("a.mkv", EpisodeStatus.WAITING, size=1000)
+    counters.began("a.mkv", "local-0", 1000)
+    counters.snapshot(1)
     clock.now += 2.0
-    tally.progressed("a.mkv", EpisodeProgress(200, 240, 3, 2.0, 48, 200 / 24))
-    view = tally.view(1)
-    assert (view.frames, view.frames_per_second) == (48, 24.0)
-    assert view.real_time_factor == pytest.approx(1.0)
+    counters.progressed("a.mkv", EpisodeProgress(200, 240, 3, 2.0, 48, 200 / 24))
+    snapshot = counters.snapshot(1)
+    assert (snapshot.frames, snapshot.frames_per_second) == (48, 24.0)
+    assert snapshot.real_time_factor == pytest.approx(1.0)
 
 
-def test_the_table_says_it_all(tally: Tally) -> None:
-    text = shown(tally.view(1))
+def test_the_table_says_it_all(counters: RunCounters) -> None:
+    text = shown(counters.snapshot(1))
     assert "2 / 4" in text
     assert "24.0 fps" in text
     assert "1.0 × real time, 0:05 left" in text
@@ -101,26 +101,28 @@ def test_the_table_says_it_all(tally: Tally) -> None:
     assert "odd [1].mkv: damaged [bold]data" in text
 
 
-def test_a_narrow_terminal_is_no_error(tally: Tally) -> None:
-    assert all(len(line) <= 40 for line in shown(tally.view(1), 40).splitlines())
+def test_a_narrow_terminal_is_no_error(counters: RunCounters) -> None:
+    assert all(len(line) <= 40 for line in shown(counters.snapshot(1), 40).splitlines())
 
 
-def test_the_summary(tally: Tally, clock: Clock) -> None:
+def test_the_summary(counters: RunCounters, clock: Clock) -> None:
     clock.now += 3595.0
-    assert summary(tally.view(1)) == (
+    assert summary(counters.snapshot(1)) == (
         "1 waiting, 1 running, 1 done, 1 broken of 4 videos; 120 frames in 1:00:00, 0.0 fps"
     )
     assert [duration(seconds) for seconds in (0.4, 61, 3600)] == ["0:00", "1:01", "1:00:00"]
 
 
-def test_a_log_has_every_event_and_now_and_then_the_rest(tally: Tally, capsys: pytest.CaptureFixture[str]) -> None:
-    watcher = LogWatcher()
-    watcher.show(tally.view(1))
-    watcher.note("lost", name="caf\udce9.mkv", worker="local-0")
+def test_a_log_has_every_event_and_now_and_then_the_rest(
+    counters: RunCounters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observer = LogObserver()
+    observer.show(counters.snapshot(1))
+    observer.note("lost", name="caf\udce9.mkv", worker="local-0")
     (line,) = capsys.readouterr().out.splitlines()
     event = json.loads(line)
     assert (event["event"], event["name"]) == ("lost", "caf\udce9.mkv")
-    assert json.loads(json.dumps(view_values(tally.view(1))))["videos"]["done"] == 1
+    assert json.loads(json.dumps(snapshot_values(counters.snapshot(1))))["videos"]["done"] == 1
 
 
 def test_what_is_tried_again_stands_above_the_table() -> None:
@@ -136,8 +138,8 @@ def test_what_is_tried_again_stands_above_the_table() -> None:
             def print(text: str, style: str) -> None:
                 printed.append(text)
 
-    TableWatcher(Live()).note("retry", name="a [x].mkv", reason="net")
-    TableWatcher(Live()).note("episode", name="b.mkv")
+    TableObserver(Live()).note("retry", name="a [x].mkv", reason="net")
+    TableObserver(Live()).note("episode", name="b.mkv")
     assert printed == ["a \\[x].mkv: net; it will be retried"]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.recording.record import expected_frames
+from acfd_stream.recording.header import expected_frames
 from acfd_stream.types import MediaInfo
 
 FAKE = Path(__file__).with_name("fake_pipeline.py")

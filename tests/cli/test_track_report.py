@@ -10,12 +10,13 @@ import av
 import numpy as np
 import pytest
 
-from acfd_stream.cli.track_extras import Report
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import OutputError
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.report import read_summary
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.recording.header import RecordingStart
+from acfd_stream.recording.sinks import ReportSink
+from acfd_stream.types import Frame, FrameResult, MediaInfo
 from acfd_stream.video import open_video
 from tests.cli.test_track import names, track
 from tests.outputs.report.drawn import MODEL, SIZE, STEADY, draw_clip, frame_of, square
@@ -77,10 +78,12 @@ def test_an_interrupted_track_leaves_no_report(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.jsonl"]
 
 
-def report_of_square(folder: Path, *, has_proxy: bool) -> Report:
+def report_of_square(folder: Path, *, has_proxy: bool) -> ReportSink:
     draw_clip(folder / "clip.mp4", STEADY)
     header = ResultHeader("clip.mp4", SIZE, STEADY.time_base, MODEL, {"start": None})
-    return Report(folder / "a.html", str(folder / "clip.mp4"), VideoConfig(), header, has_proxy=has_proxy)
+    report = ReportSink(folder / "a.html", str(folder / "clip.mp4"), VideoConfig(), has_proxy=has_proxy)
+    report.begin(RecordingStart(MediaInfo("clip.mp4", SIZE, STEADY.time_base, None, None, None, "h264"), header))
+    return report
 
 
 def pairs(folder: Path) -> list[tuple[Frame, FrameResult]]:

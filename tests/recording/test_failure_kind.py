@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import ConfigError, MediaError, OutputError, OverloadedError, RunnerError
-from acfd_stream.recording.episode import work_on
-from acfd_stream.recording.failure_kind import Reading, is_passing, said_in_one_line
-from acfd_stream.recording.task import EpisodeState, EpisodeTask
+from acfd_stream.recording.episode import record_episode
+from acfd_stream.recording.failure_kind import FailureKind, SourceWatch, failure_kind, said_in_one_line
+from acfd_stream.recording.task import RecordingState, RecordingTask
 from tests.pipeline.conftest import FRAMES, write_clip
 from tests.pipeline.square_finder import SquareFinder
 
@@ -47,9 +47,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-def of_url(tmp_path: Path, url: str) -> tuple[EpisodeState, str]:
-    outcome = work_on(EpisodeTask("key", url, "film.mkv", tmp_path / "out"), SquareFinder())
-    if outcome.state is EpisodeState.DONE:
+def of_url(tmp_path: Path, url: str) -> tuple[RecordingState, str]:
+    outcome = record_episode(RecordingTask("key", url, "film.mkv", tmp_path / "out"), SquareFinder())
+    if outcome.state is RecordingState.DONE:
         assert outcome.frames == FRAMES
     else:
         assert not (tmp_path / "out" / "film.mkv.jsonl").exists()
@@ -59,15 +59,15 @@ def of_url(tmp_path: Path, url: str) -> tuple[EpisodeState, str]:
 @pytest.mark.parametrize(
     ("name", "state"),
     [
-        ("whole.mkv", EpisodeState.DONE),
-        ("half.mkv", EpisodeState.FAILED_PASSING),  # the server hung up: no half result stands
-        ("ill.mkv", EpisodeState.FAILED_PASSING),
-        ("gone.mkv", EpisodeState.BROKEN),
-        ("secret.mkv", EpisodeState.BROKEN),
-        ("junk.mkv", EpisodeState.BROKEN),
+        ("whole.mkv", RecordingState.DONE),
+        ("half.mkv", RecordingState.FAILED),  # the server hung up: no half result stands
+        ("ill.mkv", RecordingState.FAILED),
+        ("gone.mkv", RecordingState.BROKEN),
+        ("secret.mkv", RecordingState.BROKEN),
+        ("junk.mkv", RecordingState.BROKEN),
     ],
 )
-def test_what_a_server_says_decides(host: str, tmp_path: Path, name: str, state: EpisodeState) -> None:
+def test_what_a_server_says_decides(host: str, tmp_path: Path, name: str, state: RecordingState) -> None:
     found, error = of_url(tmp_path, f"http://user:word@{host}/{name}?token=abc")
     assert found is state, error
     assert [secret for secret in ("user", "word", "token", "abc") if secret in error] == []
@@ -77,42 +77,45 @@ def test_a_server_that_is_away_may_come_back(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     state, error = of_url(tmp_path, f"http://127.0.0.1:{port}/film.mkv")
-    assert state is EpisodeState.FAILED_PASSING
+    assert state is RecordingState.FAILED
     assert "connection refused" in error
 
 
 @pytest.mark.parametrize(
-    ("error", "is_so"),
+    ("error", "kind"),
     [
-        (ConfigError("no such setting"), False),
-        (MediaError("film: holds no frame"), False),
-        (OutputError("cannot write film: no space left on device"), True),
-        (OverloadedError("s3://bucket/film: slow down"), True),
-        (RunnerError("model acfd-n: out of memory"), True),
-        (MemoryError(), True),
-        (KeyError("a fault of the program"), True),
+        (ConfigError("no such setting"), FailureKind.REQUEST),
+        (MediaError("film: holds no frame"), FailureKind.MEDIA),
+        (OutputError("cannot write film: no space left on device"), FailureKind.OUTPUT),
+        (OverloadedError("s3://bucket/film: slow down"), FailureKind.TRANSIENT),
+        (RunnerError("model acfd-n: out of memory"), FailureKind.REQUEST),
+        (MemoryError(), FailureKind.TRANSIENT),
+        (KeyError("a defect of the program"), FailureKind.PROGRAM),
     ],
 )
-def test_what_is_not_the_videos_fault_is_tried_again(error: Exception, is_so: bool) -> None:
-    assert is_passing(error, "film.mkv") is is_so
+def test_an_error_has_a_kind(error: Exception, kind: FailureKind) -> None:
+    assert failure_kind(error, "film.mkv") is kind
 
 
-@pytest.mark.parametrize(("cause", "is_so"), [(OSError(5, "I/O"), True), (OSError(40, "too many links"), False)])
-def test_a_disk_that_fails_to_open_a_file_is_tried_again(cause: OSError, is_so: bool) -> None:
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [(OSError(5, "I/O"), FailureKind.TRANSIENT), (OSError(40, "too many links"), FailureKind.MEDIA)],
+)
+def test_a_disk_that_fails_to_open_a_file_is_tried_again(cause: OSError, kind: FailureKind) -> None:
     error = MediaError("film.mkv: cannot be opened")
     error.__cause__ = cause
-    assert is_passing(error, "film.mkv") is is_so
+    assert failure_kind(error, "film.mkv") is kind
 
 
 def test_a_break_is_the_files_unless_the_file_has_gone(tmp_path: Path) -> None:
     film = tmp_path / "film.mkv"
     film.write_bytes(b"film")
-    reading = Reading("film.mkv", str(film))
-    assert not reading.is_break_passing("breaks off after 1.000 s: input/output error")
+    watch = SourceWatch(str(film))
+    assert not watch.is_break_transient("breaks off after 1.000 s: input/output error")
     film.unlink()
-    assert reading.is_break_passing("breaks off after 1.000 s: input/output error")
+    assert watch.is_break_transient("breaks off after 1.000 s: input/output error")
     with pytest.raises(OverloadedError, match="changed while it was read"):
-        reading.require_unchanged()
+        watch.require_unchanged()
 
 
 def test_a_fault_is_one_line_without_secrets() -> None:

@@ -12,8 +12,8 @@ import pytest
 from acfd_stream.outputs import open_writer
 from acfd_stream.outputs.formats import OUTPUTS
 from acfd_stream.pipeline.session import TrackSession
-from acfd_stream.recording.record import end_of, header_of
-from acfd_stream.recording.task import EpisodeState, EpisodeTask
+from acfd_stream.recording.header import end_of, header_of
+from acfd_stream.recording.task import RecordingState, RecordingTask
 from tests.pipeline.conftest import write_clip
 from tests.pipeline.square_finder import SquareFinder
 from tests.recording.victim import Death, attempt, outputs_of
@@ -34,12 +34,12 @@ def unbroken(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict
     out = tmp_path_factory.mktemp("unbroken") / "out"
     death = attempt(task_of(clip, out))
     assert death.outcome is not None
-    assert death.outcome.state is EpisodeState.DONE, death.outcome
+    assert death.outcome.state is RecordingState.DONE, death.outcome
     return outputs_of(out), death
 
 
-def task_of(clip: Path, out: Path) -> EpisodeTask:
-    return EpisodeTask("key", str(clip), "show/clip.mkv", out, OUTPUTS, checkpoint_seconds=CHECKPOINT_SECONDS)
+def task_of(clip: Path, out: Path) -> RecordingTask:
+    return RecordingTask("key", str(clip), "show/clip.mkv", out, OUTPUTS, checkpoint_seconds=CHECKPOINT_SECONDS)
 
 
 def lots(lines: int) -> Iterator[int]:
@@ -76,7 +76,7 @@ def test_twenty_kills_at_lines_drawn_by_lot_change_no_byte(
         out = tmp_path / f"out-{rounds}"
         while (death := attempt(task_of(clip, out), lines=next(moments))).outcome is None:
             kills += 1
-        assert death.outcome.state is EpisodeState.DONE, death.outcome
+        assert death.outcome.state is RecordingState.DONE, death.outcome
         assert outputs_of(out) == files
 
 
@@ -89,7 +89,7 @@ def test_kills_from_outside_at_any_moment_change_no_byte(
         attempt(task_of(clip, out), before_kill=lambda: waits.wait(draw.random() * 0.4))
     death = attempt(task_of(clip, out))
     assert death.outcome is not None
-    assert death.outcome.state is EpisodeState.DONE
+    assert death.outcome.state is RecordingState.DONE
     assert outputs_of(out) == files
 
 
@@ -100,10 +100,10 @@ def test_a_kill_while_an_output_is_made_leaves_nothing_under_its_name(
     task = task_of(clip, tmp_path / "out")
     for output in OUTPUTS:
         assert attempt(task, in_output=output).outcome is None
-        assert not task.place(output).exists()
+        assert not task.path_of(output).exists()
         there = {name: content for name, content in outputs_of(task.out).items() if not name.endswith(".part")}
         assert there.items() <= files.items()
     death = attempt(task)
     assert death.outcome is not None
-    assert (death.outcome.state, death.outcome.new_frames) == (EpisodeState.DONE, 0)
+    assert (death.outcome.state, death.outcome.new_frames) == (RecordingState.DONE, 0)
     assert outputs_of(task.out) == files

@@ -12,7 +12,7 @@ import pytest
 
 from acfd_stream.errors import MediaError, OutputError
 from acfd_stream.outputs import ResultEnd, ResultFile, ResultHeader, open_writer, read_results
-from acfd_stream.recording.thumbnails import write_thumbnails
+from acfd_stream.recording.derived import write_thumbnails
 from acfd_stream.types import Face, Frame, FrameResult, Picture
 from acfd_stream.video import open_video
 from tests.pipeline.conftest import SIZE, write_clip

@@ -19,8 +19,8 @@ from types import FrameType
 from typing import Any
 
 from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES
-from acfd_stream.recording.episode import work_on
-from acfd_stream.recording.task import STATE_FOLDER, EpisodeOutcome, EpisodeTask
+from acfd_stream.recording.episode import record_episode
+from acfd_stream.recording.task import STATE_FOLDER, RecordingOutcome, RecordingTask
 from tests.pipeline.square_finder import SquareFinder
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -33,12 +33,12 @@ _SPEED = re.compile(" *<div><dt>(Tracked at|processing time|time per frame|· [A
 class Death:
     """How a process ended: by SIGKILL (no outcome), or with its work."""
 
-    outcome: EpisodeOutcome | None
+    outcome: RecordingOutcome | None
     lines: int = 0  # that it ran
 
 
 def attempt(
-    task: EpisodeTask,
+    task: RecordingTask,
     lines: int | None = None,
     before_kill: Callable[[], object] | None = None,
     in_output: str | None = None,
@@ -97,7 +97,7 @@ def _die_before_naming(output: str) -> None:
     os.replace = deadly  # type: ignore[assignment]
 
 
-def _victim(task: EpisodeTask, lines: int | None, in_output: str | None, connection: Connection) -> None:
+def _victim(task: RecordingTask, lines: int | None, in_output: str | None, connection: Connection) -> None:
     ran = 0
     if in_output is not None:
         _die_before_naming(in_output)
@@ -115,6 +115,6 @@ def _victim(task: EpisodeTask, lines: int | None, in_output: str | None, connect
 
     connection.send("began")
     sys.settrace(each_call)
-    outcome = work_on(task, SquareFinder())
+    outcome = record_episode(task, SquareFinder())
     sys.settrace(None)
     connection.send(Death(outcome, ran))

@@ -1,55 +1,74 @@
-"""A runner of jobs whose work can be held back, for tests."""
+"""A runner of jobs whose recording can be held back, for tests."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.metrics import Metrics
-from acfd_stream.service.jobs.record import Job, JobEnd
-from acfd_stream.service.jobs.results import FileResults, MemoryResults
-from acfd_stream.service.jobs.runner import Desk, JobRunner, Stopped, Work
+from acfd_stream.outputs import ResultEnd
+from acfd_stream.recording.checkpoint import Checkpoint
+from acfd_stream.recording.record import Recording
+from acfd_stream.recording.stats import RecordingStats
+from acfd_stream.recording.task import RecordingProgress, RecordingState
+from acfd_stream.service.access import resume_token
+from acfd_stream.service.jobs.record import Job
+from acfd_stream.service.jobs.results import JobResults
+from acfd_stream.service.jobs.runner import JobContext, JobRunner, RecordJob
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import JobSettings
-from acfd_stream.types import FINAL_STATES, JobState
+from acfd_stream.types import FINAL_STATES, FrameResult
 
 EAGER = JobSettings(checkpoint_seconds=1e-9)
+DONE = Recording(RecordingState.DONE, ResultEnd(0))
+CANCELLED = Recording(RecordingState.CANCELLED, ResultEnd(0))
+ANY_RESULT = FrameResult(0, 0, Fraction(1, 25), 0.0, ())
+
+
+def packed(number: int) -> bytes:
+    """The checkpoint of ``CountingWork`` after so many lines, as the store has it."""
+    return resume_token.pack({"session": {"next": number}, "lines": {}})
 
 
 class CountingWork:
-    """Lays down the numbers 0 … request, waiting for ``gate`` before each from ``held`` on."""
+    """Writes the numbers 0 … request, waiting for ``gate`` before each from ``held`` on."""
 
     def __init__(self, held: int = 10**9) -> None:
         self.gate = threading.Semaphore(0)
         self.held = held
         self.began_at: list[int] = []
 
-    def __call__(self, desk: Desk) -> JobEnd:
-        first = int(desk.job.checkpoint or b"0")
+    def __call__(self, context: JobContext) -> Recording:
+        saved = context.checkpoints.load()
+        first = 0 if saved is None else int(saved.session["next"])
+        context.lines.truncate(0 if saved is None else saved.size)
         self.began_at.append(first)
-        desk.on_stop(self.gate.release)
-        for number in range(first, int(desk.job.request)):
-            if number >= self.held:
-                self.gate.acquire()
-            if desk.is_stopped:
-                raise Stopped
-            desk.write(b"%d\n" % number, 1, 0)
-            if desk.wants_checkpoint:
-                desk.save(b"%d" % (number + 1))
-        return JobEnd(JobState.DONE)
+        with context.cancellation.on_cancel(self.gate.release):
+            for number in range(first, int(context.job.request)):
+                if number >= self.held:
+                    self.gate.acquire()
+                if context.cancellation.is_cancelled:
+                    return CANCELLED
+                context.lines.append(b"%d\n" % number)
+                size, stats = context.lines.size, RecordingStats(frames=number + 1)
+                context.on_progress(RecordingProgress(frames=number + 1, result_bytes=size), ANY_RESULT)
+                context.checkpoints.save(Checkpoint({"next": number + 1}, {}, size, stats))
+        return DONE
 
 
 class Bench:
     """A runner, its store and its metrics, on a folder or in memory."""
 
-    def __init__(self, work: Work, folder: Path | None = None, settings: JobSettings = EAGER) -> None:
+    def __init__(self, work: RecordJob, folder: Path | None = None, settings: JobSettings = EAGER) -> None:
         self.registry = CollectorRegistry()
         self.store = JobStore(folder)
-        self.results = MemoryResults() if folder is None else FileResults(folder / "results")
+        results = None if folder is None else folder / "results"
+        self.results = JobResults(results, settings.result_bytes)
         self.runner = JobRunner(
             self.store, self.results, work, settings, code_of=lambda error: 3, metrics=Metrics(self.registry)
         )

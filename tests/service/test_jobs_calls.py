@@ -16,20 +16,21 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.errors import ConfigError, MediaError, OverloadedError
 from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.jsonl import JsonlLines
+from acfd_stream.recording.record import Recording
+from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.token_file import add_token
-from acfd_stream.service.jobs.record import JobEnd
-from acfd_stream.service.jobs.runner import Desk, Stopped
+from acfd_stream.service.jobs.runner import JobContext
 from acfd_stream.service.jobs.servicer import JobServicer
 from acfd_stream.service.settings import AccessConfig
 from acfd_stream.service.status import StatusInterceptor
-from acfd_stream.types import Face, FrameResult, JobState
+from acfd_stream.types import Face, FrameResult
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 from acfd_stream.wire.messages import result_of
-from tests.service.job_bench import EAGER, Bench
+from tests.service.job_bench import CANCELLED, DONE, EAGER, Bench
 from tests.service.rig import failure
 
 BASE = Fraction(1, 25)
@@ -45,30 +46,31 @@ def result(index: int) -> FrameResult:
 class LineWork:
     """As many frames as the file's name says, waiting for ``gate`` before each from ``held`` on."""
 
-    def __init__(self, held: int = 10**9) -> None:
-        self.gate, self.held = threading.Semaphore(0), held
+    def __init__(self, held: int = 10**9, claimed: int | None = None) -> None:
+        self.gate, self.held, self.claimed = threading.Semaphore(0), held, claimed
         self.lines = b""
 
-    def __call__(self, desk: Desk) -> JobEnd:
-        uri = job_pb2.SubmitJobRequest.FromString(desk.job.request).uri
-        desk.on_stop(self.gate.release)
+    def __call__(self, context: JobContext) -> Recording:
+        uri = job_pb2.SubmitJobRequest.FromString(context.job.request).uri
         if uri == "broken":
             raise MediaError("broken: is no video")
         if uri == "away":
-            return JobEnd(JobState.FAILED, "the folder is away", grpc.StatusCode.UNAVAILABLE.value[0])
+            raise OverloadedError("the folder is away")
         lines, count = JsonlLines(HEADER), int(uri)
-        desk.describe(START.SerializeToString(), count)
-        desk.write(lines.header(), 0, 0)
-        for index in range(count):
-            if index >= self.held:
-                self.gate.acquire()
-            if desk.is_stopped:
-                raise Stopped
-            line = lines.frame(result(index))
-            self.lines += line
-            desk.write(line, 1, 1)
-        desk.write(lines.end(ResultEnd(1)), 0, 1)
-        return JobEnd(JobState.DONE)
+        context.describe(START.SerializeToString(), count if self.claimed is None else self.claimed)
+        context.lines.append(lines.header())
+        with context.cancellation.on_cancel(self.gate.release):
+            for index in range(count):
+                if index >= self.held:
+                    self.gate.acquire()
+                if context.cancellation.is_cancelled:
+                    return CANCELLED
+                line = lines.frame(result(index))
+                self.lines += line
+                context.lines.append(line)
+                context.on_progress(RecordingProgress(frames=index + 1, tracks=1), result(index))
+        context.lines.append(lines.end(ResultEnd(1)))
+        return DONE
 
 
 class Service:
@@ -294,12 +296,8 @@ def test_a_stopping_server_says_so_to_readers_and_callers(serve: Callable[..., S
 
 
 @pytest.mark.parametrize(("claimed", "expected"), [(7, 7), (2**63, 0), (-1, 0)])
-def test_a_container_may_claim_any_number_of_frames(
-    serve: Callable[..., Service], claimed: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    describe = Desk.describe
-    monkeypatch.setattr(Desk, "describe", lambda desk, start, _: describe(desk, start, claimed))
-    service = serve()
+def test_a_container_may_claim_any_number_of_frames(serve: Callable[..., Service], claimed: int, expected: int) -> None:
+    service = serve(LineWork(claimed=claimed))
     job_id = service.submit("1").job_id
     assert list(service.results(job_id))[-1].end.frame_count == 1
     progress = service.stub.GetJob(job_pb2.GetJobRequest(job_id=job_id)).job.progress

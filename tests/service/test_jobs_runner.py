@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import MediaError
-from acfd_stream.service.jobs.record import JobEnd, JobProgress
-from acfd_stream.service.jobs.results import FileResults
-from acfd_stream.service.jobs.runner import Desk
+from acfd_stream.recording.record import Recording
+from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.service.jobs.runner import JobContext
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import MEMORY_BYTES, JobSettings
 from acfd_stream.types import JobState
-from tests.service.job_bench import EAGER, Bench, CountingWork
+from tests.service.job_bench import DONE, EAGER, Bench, CountingWork, packed
 
 
 @pytest.fixture
@@ -31,11 +31,24 @@ def opened() -> Iterator[Callable[..., Bench]]:
         bench.close()
 
 
+def progress(frames: int, result_bytes: int) -> RecordingProgress:
+    return RecordingProgress(frames=frames, result_bytes=result_bytes)
+
+
+def written(folder: Path, job_id: str, lines: bytes) -> None:
+    (folder / "results").mkdir(exist_ok=True)
+    (folder / "results" / f"{job_id}.jsonl").write_bytes(lines)
+
+
+def lines_of(bench: Bench, job_id: str) -> bytes:
+    return bench.results.lines_of(job_id).read(0, 100)[1]
+
+
 def test_a_job_is_done_and_counted(opened: Callable[..., Bench]) -> None:
     bench = opened(CountingWork())
     job = bench.end_of(bench.submit())
-    assert (job.state, job.progress) == (JobState.DONE, JobProgress(3, 0, 6))
-    assert bench.results.read(job.job_id, 0, 100)[1] == b"0\n1\n2\n"
+    assert (job.state, job.progress) == (JobState.DONE, progress(3, 6))
+    assert lines_of(bench, job.job_id) == b"0\n1\n2\n"
     assert bench.registry.get_sample_value("acfd_job_frames_total") == 3
     bench.close()
     assert [bench.gauge(state) for state in ("queued", "running", "done")] == [0, 0, 1]
@@ -82,29 +95,18 @@ def test_a_stopped_server_goes_on_from_the_checkpoint(tmp_path: Path, opened: Ca
     after = opened(work, tmp_path)
     job = after.end_of(job_id)
     assert (work.began_at, job.progress.frames, job.attempts) == ([2], 4, 0)
-    assert after.results.read(job_id, 0, 100)[1] == b"0\n1\n2\n3\n"
+    assert lines_of(after, job_id) == b"0\n1\n2\n3\n"
 
 
 def test_what_a_killed_server_wrote_after_its_checkpoint_is_made_again(tmp_path: Path) -> None:
     with JobStore(tmp_path) as store:
-        results = FileResults(tmp_path / "results")
         job = store.submit("ann", "", b"4", 10)[0]
         store.claim()
-        results.append(job.job_id, b"0\n1\n2\n2 to")  # killed in the middle of a line
-        store.save(job.job_id, JobProgress(2, 0, 4), b"2")
+        written(tmp_path, job.job_id, b"0\n1\n2\n2 to")  # killed in the middle of a line
+        store.save(job.job_id, progress(2, 4), packed(2))
     bench = Bench(CountingWork(), tmp_path)
-    assert bench.end_of(job.job_id).progress == JobProgress(4, 0, 8)
-    assert results.read(job.job_id, 0, 100)[1] == b"0\n1\n2\n3\n"
-    bench.close()
-
-
-def test_without_its_results_a_job_begins_again(tmp_path: Path) -> None:
-    with JobStore(tmp_path) as store:
-        job = store.submit("ann", "", b"4", 10)[0]
-        store.claim()
-        store.save(job.job_id, JobProgress(2, 0, 4), b"2")
-    bench = Bench(CountingWork(), tmp_path)
-    assert bench.end_of(job.job_id).progress == JobProgress(4, 0, 8)
+    assert bench.end_of(job.job_id).progress == progress(4, 8)
+    assert lines_of(bench, job.job_id) == b"0\n1\n2\n3\n"
     bench.close()
 
 
@@ -127,10 +129,10 @@ def test_a_job_that_ends_the_server_again_and_again_fails(tmp_path: Path) -> Non
 def test_a_fault_fails_the_job_and_not_the_worker(
     opened: Callable[..., Bench], error: Exception, code: int, message: str
 ) -> None:
-    def work(desk: Desk) -> JobEnd:
-        if desk.job.request == b"bad":
+    def work(context: JobContext) -> Recording:
+        if context.job.request == b"bad":
             raise error
-        return JobEnd(JobState.DONE)
+        return DONE
 
     bench = opened(work)
     job = bench.end_of(bench.submit(b"bad"))
@@ -139,9 +141,9 @@ def test_a_fault_fails_the_job_and_not_the_worker(
 
 
 def test_results_above_the_bound_fail_the_job(opened: Callable[..., Bench]) -> None:
-    def work(desk: Desk) -> JobEnd:
-        desk.write(b"x" * (2**20 + 1), 1, 0)
-        return JobEnd(JobState.DONE)
+    def work(context: JobContext) -> Recording:
+        context.lines.append(b"x" * (2**20 + 1))
+        return DONE
 
     bench = opened(work, settings=JobSettings(kept_bytes=2**20))
     job = bench.end_of(bench.submit())
@@ -149,7 +151,7 @@ def test_results_above_the_bound_fail_the_job(opened: Callable[..., Bench]) -> N
 
 
 def test_results_that_nobody_knows_are_cleared_at_the_start(tmp_path: Path) -> None:
-    FileResults(tmp_path / "results").append("nobodys", b"0\n")
+    written(tmp_path, "nobodys", b"0\n")
     bench = Bench(CountingWork(), tmp_path)
     assert bench.results.ids() == set()
     bench.close()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import ConfigError, OutputError, OverloadedError
-from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
+from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.service.jobs.store import DATABASE, JobStore
 from acfd_stream.types import JobState
 
@@ -30,7 +31,7 @@ def submit(store: JobStore, request: bytes = b"a", *, owner: str = "ann", key: s
 
 def finish(store: JobStore, job: Job, *, result_bytes: int = 0) -> None:
     store.claim()
-    store.finish(job.job_id, DONE, JobProgress(result_bytes=result_bytes))
+    store.finish(job.job_id, DONE, RecordingProgress(result_bytes=result_bytes))
 
 
 def test_the_same_key_and_request_find_the_same_job(store: JobStore) -> None:
@@ -91,7 +92,7 @@ def test_jobs_are_claimed_once_each_oldest_first(store: JobStore) -> None:
 def test_cancelling_ends_a_waiting_job_marks_a_running_one_and_leaves_an_ended_one(store: JobStore) -> None:
     running, waiting, ended = submit(store), submit(store), submit(store)
     store.claim()
-    store.finish(ended.job_id, DONE, JobProgress())
+    store.finish(ended.job_id, DONE, RecordingProgress())
     for _ in range(2):  # idempotent
         assert store.ask_cancel(waiting.job_id).state is JobState.CANCELLED
         asked = store.ask_cancel(running.job_id)
@@ -102,10 +103,13 @@ def test_cancelling_ends_a_waiting_job_marks_a_running_one_and_leaves_an_ended_o
 def test_an_end_keeps_progress_and_drops_the_checkpoint(store: JobStore) -> None:
     job = submit(store)
     store.claim()
-    store.save(job.job_id, JobProgress(5, 1, 50, 100), b"state")
+    store.describe(job.job_id, b"start", 100)
+    store.save(job.job_id, RecordingProgress(5, tracks=1, result_bytes=50), b"state")
     assert store.get(job.job_id).checkpoint == b"state"
-    ended = store.finish(job.job_id, JobEnd(JobState.FAILED, "broke", 15, ("odd",)), JobProgress(9, 2, 90, 100))
-    assert (ended.progress, ended.checkpoint) == (JobProgress(9, 2, 90, 100), None)
+    ended = store.finish(
+        job.job_id, JobEnd(JobState.FAILED, "broke", 15, ("odd",)), RecordingProgress(9, tracks=2, result_bytes=90)
+    )
+    assert (ended.progress, ended.checkpoint) == (RecordingProgress(9, 100, 2, result_bytes=90), None)
     assert (ended.error, ended.error_code, ended.warnings) == ("broke", 15, ("odd",))
 
 
@@ -119,7 +123,7 @@ def test_attempts_count_starts_since_the_last_checkpoint_but_no_stop_of_the_serv
     store.put_back(job.job_id)
     assert store.get(job.job_id).attempts == 2
     store.claim()
-    store.save(job.job_id, JobProgress(), b"state")
+    store.save(job.job_id, RecordingProgress(), b"state")
     assert store.get(job.job_id).attempts == 0
 
 
@@ -154,7 +158,7 @@ def test_a_folder_remembers_and_a_job_that_ran_waits_again(tmp_path: Path) -> No
         finish(store, done)
         store.claim()
         store.claim()
-        store.save(running.job_id, JobProgress(5, 1, 50), b"state")
+        store.save(running.job_id, RecordingProgress(5, tracks=1, result_bytes=50), b"state")
         store.ask_cancel(asked.job_id)
     with JobStore(tmp_path) as store:
         assert store.recover() == 1

@@ -20,8 +20,8 @@ from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.jobs.build import Jobs
+from acfd_stream.service.jobs.job_recording import JobRecording
 from acfd_stream.service.jobs.record import Job
-from acfd_stream.service.jobs.track_file import TrackFile
 from acfd_stream.service.settings import JobSettings, ServiceSettings, SourceSettings
 from acfd_stream.service.status import StatusError
 from acfd_stream.types import JobState
@@ -82,7 +82,7 @@ def run_job(scheduler: Scheduler, wanted: ServiceSettings, uri: str, **config: A
     jobs.start()
     request = job_pb2.SubmitJobRequest(uri=uri, config=stream_pb2.TrackConfig(**config))
     job = ended(jobs.runner, jobs.runner.submit("", "", request.SerializeToString()).job_id)
-    lines = jobs.runner.results.read(job.job_id, 0, 2**30)[1]
+    lines = jobs.runner.results.lines_of(job.job_id).read(0, 2**30)[1]
     jobs.close()
     return job, lines
 
@@ -106,17 +106,14 @@ def test_a_part_of_a_video_is_the_part_that_the_command_gives(
     assert lines == command_lines(clip, tiny_model, tmp_path, VideoConfig(start_seconds=0.5, end_seconds=1.5))
 
 
-@pytest.mark.parametrize("batches", [1, 3, 8, 14])
-def test_a_job_over_two_servers_writes_the_same(
-    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path, batches: int
-) -> None:
+def interrupted(scheduler: Scheduler, wanted: ServiceSettings, clip: Path, batches: int) -> str:
+    """A job that a server stopped after so many batches, at a checkpoint; its id."""
     lanes: list[Held] = []
 
     def held_lane(config: StreamQueueConfig) -> Engine:
         lanes.append(Held(scheduler.open_shared(config), batches))
         return lanes[-1]
 
-    wanted = settings(clip, tmp_path / "state")
     before = Jobs(wanted, scheduler.engine, held_lane)
     before.start()
     request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
@@ -128,13 +125,45 @@ def test_a_job_over_two_servers_writes_the_same(
     stopping.start()
     lanes[0].go.set()
     stopping.join(20)
+    return job_id
+
+
+def continued(scheduler: Scheduler, wanted: ServiceSettings, job_id: str) -> bytes:
+    """The lines of the job when the next server has done the rest."""
     after = Jobs(wanted, scheduler.engine, scheduler.open_shared)
     assert after.runner.get(job_id, None).state is JobState.QUEUED
     after.start()
-    assert ended(after.runner, job_id).state is JobState.DONE
+    job = ended(after.runner, job_id)
+    assert (job.state, job.progress.frames) == (JobState.DONE, FRAMES)
+    lines = after.runner.results.lines_of(job_id).read(0, 2**30)[1]
+    assert job.progress.result_bytes == len(lines)
     after.close()
-    lines = (tmp_path / "state" / "results" / f"{job_id}.jsonl").read_bytes()
-    assert lines == command_lines(clip, tiny_model, tmp_path)
+    return lines
+
+
+@pytest.mark.parametrize("batches", [1, 3, 8, 14])
+def test_a_job_over_two_servers_writes_the_same(
+    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path, batches: int
+) -> None:
+    wanted = settings(clip, tmp_path / "state")
+    job_id = interrupted(scheduler, wanted, clip, batches)
+    assert continued(scheduler, wanted, job_id) == command_lines(clip, tiny_model, tmp_path)
+
+
+@pytest.mark.parametrize("harm", ["another header", "fewer lines", "no file"])
+def test_a_job_whose_lines_do_not_fit_its_checkpoint_begins_again(
+    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path, harm: str
+) -> None:
+    wanted = settings(clip, tmp_path / "state")
+    job_id = interrupted(scheduler, wanted, clip, 8)
+    file = tmp_path / "state" / "results" / f"{job_id}.jsonl"
+    if harm == "another header":
+        file.write_bytes(file.read_bytes().replace(b'"name"', b'"gnam"', 1))
+    elif harm == "fewer lines":
+        file.write_bytes(file.read_bytes()[:300])
+    else:
+        file.unlink()
+    assert continued(scheduler, wanted, job_id) == command_lines(clip, tiny_model, tmp_path)
 
 
 def test_a_checkpoint_that_does_not_fit_any_more_begins_again(
@@ -145,14 +174,14 @@ def test_a_checkpoint_that_does_not_fit_any_more_begins_again(
     request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
     job_id = before.runner.submit("", "", request).job_id
     before.runner.store.claim()
-    before.runner.results.append(job_id, b"{}\n")
+    (tmp_path / "state" / "results" / f"{job_id}.jsonl").write_bytes(b"{}\n")
     progress = replace(before.runner.get(job_id, None).progress, frames=1, result_bytes=3)
     before.runner.store.save(job_id, progress, b"no checkpoint")
     before.close()
     after = Jobs(wanted, scheduler.engine, scheduler.open_shared)
     after.start()
     assert ended(after.runner, job_id).state is JobState.DONE
-    assert after.runner.results.read(job_id, 0, 2**30)[1] == command_lines(clip, tiny_model, tmp_path)
+    assert after.runner.results.lines_of(job_id).read(0, 2**30)[1] == command_lines(clip, tiny_model, tmp_path)
     after.close()
 
 
@@ -169,7 +198,7 @@ def test_a_video_that_breaks_in_the_middle_fails_and_keeps_what_was_good(
     scheduler: Scheduler, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burning = Burning(clip.read_bytes())
-    monkeypatch.setattr("acfd_stream.service.jobs.track_file.open_allowed", lambda uri, sources: burning)
+    monkeypatch.setattr("acfd_stream.service.jobs.job_recording.open_allowed", lambda uri, sources: burning)
     job, lines = run_job(scheduler, settings(clip, None), str(clip))
     assert (job.state, job.error_code) == (JobState.FAILED, grpc.StatusCode.DATA_LOSS.value[0])
     assert "disk on fire" in job.error
@@ -195,7 +224,7 @@ def test_a_video_that_breaks_in_the_middle_fails_and_keeps_what_was_good(
 def test_what_may_not_be_read_or_asked_becomes_no_job(
     scheduler: Scheduler, clip: Path, uri: str, config: dict[str, Any], error: type[Exception]
 ) -> None:
-    work = TrackFile(settings(clip, None), scheduler.engine, scheduler.open_shared)
+    work = JobRecording(settings(clip, None), scheduler.engine, scheduler.open_shared)
     request = job_pb2.SubmitJobRequest(uri=uri.format(folder=clip.parent), config=stream_pb2.TrackConfig(**config))
     with pytest.raises(error):
         work.check(request)

@@ -98,10 +98,10 @@ def run(
     is_quiet: QuietOption = False,
 ) -> int:
     """Track every video that is not done yet, and write its results to OUT under the video's name."""
-    from acfd_stream.archive.options import ArchiveCall
+    from acfd_stream.archive.options import ArchiveOptions
     from acfd_stream.cli.archive.run import Showing, run_archive
 
-    call = ArchiveCall(
+    call = ArchiveOptions(
         places=tuple(places),
         out=out,
         outputs=tuple(dict.fromkeys([*split(outputs), *(["report"] if report else [])])),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acfd_stream.cli.archive.watch import open_watcher, summary
+from acfd_stream.cli.archive.watch import open_observer, summary
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.errors import ConfigError
@@ -18,7 +18,7 @@ from acfd_stream.errors import ConfigError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from acfd_stream.archive.options import ArchiveCall
+    from acfd_stream.archive.options import ArchiveOptions
     from acfd_stream.archive.run import RunEnd
     from acfd_stream.archive.run_metrics import ArchiveMetrics
 
@@ -34,7 +34,7 @@ class Showing:
     metrics: str = ""  # HOST:PORT; empty: not served
 
 
-def run_archive(call: ArchiveCall, showing: Showing) -> int:
+def run_archive(call: ArchiveOptions, showing: Showing) -> int:
     """Run ``call``; exit code 1 unless every video is done.
 
     Args:
@@ -45,7 +45,7 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
         AcfdError: the run cannot start.
         KeyboardInterrupt: a signal stopped it.
     """
-    from acfd_stream.archive.choose_workers import enlist_for
+    from acfd_stream.archive.choose_workers import workers_for
     from acfd_stream.archive.run import ArchiveRun
     from acfd_stream.archive.run_metrics import ArchiveMetrics
 
@@ -54,8 +54,8 @@ def run_archive(call: ArchiveCall, showing: Showing) -> int:
     with ExitStack() as opened:
         expose(opened, showing.metrics, metrics)
         stop = opened.enter_context(_recorded_signals())
-        watcher = opened.enter_context(open_watcher(showing.is_log_json, showing.is_quiet))
-        run = ArchiveRun(call, enlist_for(call), watcher=watcher, metrics=metrics, is_stopped=stop.is_requested)
+        observer = opened.enter_context(open_observer(showing.is_log_json, showing.is_quiet))
+        run = ArchiveRun(call, workers_for(call), observer=observer, metrics=metrics, is_stopped=stop.is_requested)
         end = run.run()
     if "report" in call.outputs and (end.has_changed or not (call.out / "index.html").exists()):
         from acfd_stream.archive.reports import write_index
@@ -73,14 +73,14 @@ def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> i
         showing: how its progress is shown.
     """
     from acfd_stream.archive.manifest import Manifest
-    from acfd_stream.archive.options import ArchiveCall
+    from acfd_stream.archive.options import ArchiveOptions
 
     out = Path(os.path.abspath(out))
     with Manifest(out) as manifest:
         last = manifest.last_run()
     if last is None:
         raise ConfigError(f"{out} has no earlier run; use 'archive run'")
-    call = ArchiveCall.from_values(last.call, out)
+    call = ArchiveOptions.from_values(last.call, out)
     call = replace(call, **{name: value for name, value in changes.items() if value is not None})
     enter_folder_of(last.call)
     return run_archive(call, showing)
@@ -140,21 +140,19 @@ def _interrupt(number: int, message: str = "") -> KeyboardInterrupt:
     return Terminated(f"terminated{message}")
 
 
-def _report_end(call: ArchiveCall, showing: Showing, end: RunEnd, stop: _Stop) -> int:
+def _report_end(call: ArchiveOptions, showing: Showing, end: RunEnd, stop: _Stop) -> int:
     out = os.path.relpath(call.out)
     if end.is_stopped:
         STOP.check()
-        about = (
-            f"; {end.view.settled} of {end.view.total} videos finished; 'acfd-stream archive resume {out}' continues"
-        )
-        raise _interrupt(stop.number, about)
-    for name, reason in end.view.failures[:SHOWN_FAILURES]:
+        settled = f"{end.snapshot.settled} of {end.snapshot.total} videos finished"
+        raise _interrupt(stop.number, f"; {settled}; 'acfd-stream archive resume {out}' continues")
+    for name, reason in end.snapshot.failures[:SHOWN_FAILURES]:
         print_error(reason if name in reason else f"{name}: {reason}")
-    rest = len(end.view.failures) - SHOWN_FAILURES
+    rest = len(end.snapshot.failures) - SHOWN_FAILURES
     if rest > 0:
         print_error(f"… and {rest} more; 'acfd-stream archive status {out} --all' lists them")
     if not showing.is_quiet:
-        print_note(f"{summary(end.view)} → {out}")
+        print_note(f"{summary(end.snapshot)} → {out}")
     return DONE if end.is_all_done else INPUT_AT_FAULT
 
 

@@ -41,18 +41,18 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         failures: maximum number of failures; -1: all.
     """
     from acfd_stream.archive.manifest import Manifest
-    from acfd_stream.archive.records import EpisodeRowState
+    from acfd_stream.archive.records import EpisodeStatus
 
     with Manifest(out) as manifest:
         counts, sums = manifest.counts(), manifest.sums()
         runs, last = manifest.living_runs(), manifest.last_run()
         living = {run.run for run in runs}
-        begun = manifest.episodes(EpisodeRowState.RUNNING)
+        begun = manifest.episodes(EpisodeStatus.RUNNING)
         at_work = [row for row in begun if row.run in living]
-        counts[EpisodeRowState.RUNNING] = len(at_work)  # videos of a killed run count as waiting
-        counts[EpisodeRowState.WAITING] += len(begun) - len(at_work)
-        waiting = [row for row in manifest.episodes(EpisodeRowState.WAITING, limit=100) if row.error]
-        broken = manifest.episodes(EpisodeRowState.BROKEN, EpisodeRowState.FAILING, limit=failures)
+        counts[EpisodeStatus.RUNNING] = len(at_work)  # videos of a killed run count as waiting
+        counts[EpisodeStatus.WAITING] += len(begun) - len(at_work)
+        waiting = [row for row in manifest.episodes(EpisodeStatus.WAITING, limit=100) if row.error]
+        broken = manifest.episodes(EpisodeStatus.BROKEN, EpisodeStatus.FAILING, limit=failures)
     return {
         "out": os.fspath(out),
         "videos": {state.value: number for state, number in counts.items()},

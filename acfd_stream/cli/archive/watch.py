@@ -15,7 +15,7 @@ from acfd_stream.cli.progress import count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from acfd_stream.archive.run_progress import View, Watcher
+    from acfd_stream.archive.run_progress import RunObserver, RunSnapshot
 
 _LOG_SECONDS = 10.0  # between two progress lines
 _SHOWN_AT_WORK = 16
@@ -24,33 +24,33 @@ _BAR = 16  # characters
 
 
 @contextmanager
-def open_watcher(is_log_json: bool, is_quiet: bool) -> Iterator[Watcher]:
+def open_observer(is_log_json: bool, is_quiet: bool) -> Iterator[RunObserver]:
     """The observer of a run: a table on stderr if that is a terminal, else JSON lines on stdout; quiet: none."""
-    from acfd_stream.archive.run_progress import Unwatched
+    from acfd_stream.archive.run_progress import NoObserver
 
     if is_quiet and not is_log_json:
-        yield Unwatched()
+        yield NoObserver()
     elif is_log_json or not sys.stderr.isatty():
-        yield LogWatcher()
+        yield LogObserver()
     else:
         from rich.console import Console
         from rich.live import Live
 
         with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
-            yield TableWatcher(live)
+            yield TableObserver(live)
 
 
-class LogWatcher:
+class LogObserver:
     """JSON lines on stdout: every event, and the progress every ten seconds."""
 
     def __init__(self) -> None:
         self._shown_at = time.monotonic()
 
-    def show(self, view: View) -> None:
+    def show(self, snapshot: RunSnapshot) -> None:
         """Write the progress, unless a line was written within ten seconds."""
         if time.monotonic() - self._shown_at >= _LOG_SECONDS:
             self._shown_at = time.monotonic()
-            self.note("progress", **view_values(view))
+            self.note("progress", **snapshot_values(snapshot))
 
     def note(self, event: str, **about: Any) -> None:
         """Write an event."""
@@ -59,15 +59,15 @@ class LogWatcher:
         print(line, flush=True)
 
 
-class TableWatcher:
+class TableObserver:
     """A table in a terminal; ``live`` is Rich's display."""
 
     def __init__(self, live: Any) -> None:
         self._live = live
 
-    def show(self, view: View) -> None:
+    def show(self, snapshot: RunSnapshot) -> None:
         """Draw the table anew."""
-        self._live.update(table(view), refresh=True)
+        self._live.update(table(snapshot), refresh=True)
 
     def note(self, event: str, **about: Any) -> None:
         """Print retries above the table."""
@@ -77,7 +77,7 @@ class TableWatcher:
             self._live.console.print(escape(f"{about['name']}: {about['reason']}; it will be retried"), style="yellow")
 
 
-def table(view: View) -> RenderableType:
+def table(snapshot: RunSnapshot) -> RenderableType:
     """The run as a table: a row for all videos, a row per active video, and the last failures."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -91,12 +91,12 @@ def table(view: View) -> RenderableType:
         rows.add_column(justify="right", no_wrap=True)
     rows.add_row(
         Text("all", style="bold"),
-        ProgressBar(total=max(view.total, 1), completed=view.settled, width=_BAR),
-        f"{view.settled} / {view.total}",
-        _speed(view.frames_per_second),
-        f"{_factor(view)}{_left(view.seconds_left)}",
+        ProgressBar(total=max(snapshot.total, 1), completed=snapshot.settled, width=_BAR),
+        f"{snapshot.settled} / {snapshot.total}",
+        _speed(snapshot.frames_per_second),
+        f"{_factor(snapshot)}{_left(snapshot.seconds_left)}",
     )
-    for work in view.at_work[:_SHOWN_AT_WORK]:
+    for work in snapshot.at_work[:_SHOWN_AT_WORK]:
         progress = work.progress
         total = None if progress is None else progress.expected_frames
         frames = 0 if progress is None else progress.frames
@@ -108,31 +108,35 @@ def table(view: View) -> RenderableType:
             _speed(fps),
             "" if progress is None else f"{count(progress.tracks, 'track')}, {progress.stage.value}",
         )
-    lines: list[RenderableType] = [rows, Text(_states(view), style="dim")]
-    for name, reason in view.failures[-_SHOWN_FAILURES:]:
+    lines: list[RenderableType] = [rows, Text(_states(snapshot), style="dim")]
+    for name, reason in snapshot.failures[-_SHOWN_FAILURES:]:
         said = reason if name in reason else f"{name}: {reason}"
         lines.append(Text(said, style="red", no_wrap=True, overflow="ellipsis"))
     return Group(*lines)
 
 
-def summary(view: View) -> str:
+def summary(snapshot: RunSnapshot) -> str:
     """The finished run in one line."""
-    speed = view.frames / view.seconds if view.seconds > 0 else 0.0
-    what = f"; {count(view.frames, 'frame')} in {duration(view.seconds)}, {speed:.1f} fps" if view.frames else ""
-    return f"{_states(view)} of {count(view.total, 'video')}{what}"
+    speed = snapshot.frames / snapshot.seconds if snapshot.seconds > 0 else 0.0
+    what = (
+        f"; {count(snapshot.frames, 'frame')} in {duration(snapshot.seconds)}, {speed:.1f} fps"
+        if snapshot.frames
+        else ""
+    )
+    return f"{_states(snapshot)} of {count(snapshot.total, 'video')}{what}"
 
 
-def view_values(view: View) -> dict[str, Any]:
+def snapshot_values(snapshot: RunSnapshot) -> dict[str, Any]:
     """The progress of the run for JSON."""
     return {
-        "videos": {state.value: number for state, number in view.counts.items()},
-        "frames": view.frames,
-        "fps": _rounded(view.frames_per_second),
-        "real_time_factor": _rounded(view.real_time_factor),
-        "seconds": round(view.seconds, 1),
-        "seconds_left": _rounded(view.seconds_left),
-        "workers": view.workers,
-        "at_work": [work.name for work in view.at_work],
+        "videos": {state.value: number for state, number in snapshot.counts.items()},
+        "frames": snapshot.frames,
+        "fps": _rounded(snapshot.frames_per_second),
+        "real_time_factor": _rounded(snapshot.real_time_factor),
+        "seconds": round(snapshot.seconds, 1),
+        "seconds_left": _rounded(snapshot.seconds_left),
+        "workers": snapshot.workers,
+        "at_work": [work.name for work in snapshot.at_work],
     }
 
 
@@ -143,16 +147,16 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _states(view: View) -> str:
-    return ", ".join(f"{number} {state.value}" for state, number in view.counts.items() if number) or "nothing"
+def _states(snapshot: RunSnapshot) -> str:
+    return ", ".join(f"{number} {state.value}" for state, number in snapshot.counts.items() if number) or "nothing"
 
 
 def _speed(fps: float | None) -> str:
     return "– fps" if fps is None else f"{fps:.1f} fps"
 
 
-def _factor(view: View) -> str:
-    return "" if view.real_time_factor is None else f"{view.real_time_factor:.1f} × real time"
+def _factor(snapshot: RunSnapshot) -> str:
+    return "" if snapshot.real_time_factor is None else f"{snapshot.real_time_factor:.1f} × real time"
 
 
 def _left(seconds: float | None) -> str:

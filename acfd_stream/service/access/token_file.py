@@ -28,6 +28,7 @@ from typing import Any
 
 from acfd_stream.config import from_mapping, require
 from acfd_stream.errors import ConfigError
+from acfd_stream.files import PART_SUFFIX
 from acfd_stream.service.access.file_watch import FileWatch
 
 RIGHTS = ("track", "uri", "detect", "stats", "jobs")
@@ -157,7 +158,7 @@ def add_token(
     if any(entry.name == name for entry in _parsed(before, path)):
         raise ConfigError(f"token file {path} already has a token {name}; choose another name, or remove the old one")
     text = before + ("\n" if before and not before.endswith("\n\n") else "") + _entry(grant)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + PART_SUFFIX)
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)

@@ -1,4 +1,5 @@
-"""Jobs: videos that the service tracks in the background, kept over restarts, results to be fetched.
+"""Jobs: videos that the service tracks in the background. They survive restarts, and clients fetch their results.
 
-A call comes to ``servicer``, is remembered by ``store``, done by a worker of ``runner``, and lies in ``results``.
+``servicer`` takes the calls, ``store`` remembers the jobs, ``runner`` has workers that record them (``job_recording``),
+and ``results`` has their lines.
 """

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from acfd_stream.config import StreamQueueConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.service.jobs.results import FileResults, MemoryResults, ResultLog, made
+from acfd_stream.service.jobs.job_recording import JobRecording
+from acfd_stream.service.jobs.results import JobResults
 from acfd_stream.service.jobs.runner import JobRunner
 from acfd_stream.service.jobs.servicer import JobServicer
 from acfd_stream.service.jobs.store import JobStore
-from acfd_stream.service.jobs.track_file import TrackFile
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import status_of
 
@@ -25,10 +26,10 @@ class Jobs:
 
     Args:
         settings: of the service; ``jobs`` says what is kept.
-        engine: what looks at the frames.
-        open_shared: a way to it, for one job.
+        engine: detects the faces.
+        open_shared: opens a lane to it, for one job.
         metrics: where jobs and their frames are counted.
-        capacity: where jobs take their places among the streams.
+        capacity: where jobs reserve their share beside the streams.
 
     Raises:
         ConfigError: the state folder cannot be used, or another server uses it.
@@ -45,26 +46,39 @@ class Jobs:
         folder = settings.jobs.state_dir
         self._store = JobStore(None if folder is None else made(folder))
         try:
-            results: ResultLog = MemoryResults() if folder is None else FileResults(folder / _RESULTS)
+            results = JobResults(None if folder is None else made(folder / _RESULTS), settings.jobs.result_bytes)
         except ConfigError:
             self._store.close()
             raise
-        work = TrackFile(settings, engine, open_shared, capacity)
+        recording = JobRecording(settings, engine, open_shared, capacity)
         self.runner = JobRunner(
             self._store,
             results,
-            work,
+            recording,
             settings.jobs,
             code_of=lambda error: int(status_of(error).code),
             metrics=metrics,
         )
-        self.servicer = JobServicer(self.runner, work.check)
+        self.servicer = JobServicer(self.runner, recording.check)
 
     def start(self) -> None:
         """Take up unfinished jobs, and begin to work."""
         self.runner.start()
 
     def close(self, patience_seconds: float = 10.0) -> None:
-        """Stop jobs at a checkpoint, from which the next server goes on. Readers of results are told."""
+        """Stop jobs at a checkpoint, from which the next server continues. Streams of results end with an error."""
         if self.runner.close(patience_seconds):
             self._store.close()
+
+
+def made(folder: Path) -> Path:
+    """``folder``, readable only by its owner, made when missing.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"jobs.state_dir: cannot make {folder}: {error.strerror}") from error
+    return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acfd_stream.errors import AcfdError
+from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.types import JobState
 
 
@@ -19,16 +20,6 @@ class JobConflict(AcfdError):
 
 class JobNotFound(AcfdError):
     """There is no such job, or it was too old to keep."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobProgress:
-    """How far a job has come."""
-
-    frames: int = 0
-    tracks: int = 0
-    result_bytes: int = 0  # whole lines of results
-    expected_frames: int | None = None  # as the container claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ class Job:
     created_seconds: float  # since the epoch, as are the other two
     started_seconds: float | None
     ended_seconds: float | None
-    progress: JobProgress
+    progress: RecordingProgress
     is_cancel_asked: bool
     attempts: int  # starts since a checkpoint was last saved
     checkpoint: bytes | None

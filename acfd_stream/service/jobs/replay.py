@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from acfd_stream.outputs.jsonl import frame_of
-from acfd_stream.service.jobs.results import ResultLog
+from acfd_stream.recording.lines import Lines
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.wire.messages import fraction_of, result_pb
 
@@ -18,16 +18,16 @@ PAGE_BYTES = 64 * 2**10
 class Replay:
     """The results of one job from a frame on; asked again and again while there may be more."""
 
-    def __init__(self, results: ResultLog, job_id: str, start: stream_pb2.TrackStart, first_index: int) -> None:
-        self._results, self._job_id, self._first_index = results, job_id, first_index
+    def __init__(self, lines: Lines, start: stream_pb2.TrackStart, first_index: int) -> None:
+        self._lines, self._first_index = lines, first_index
         self._time_base = fraction_of(start.info.time_base)
-        self._offset = self._place_of(first_index)
+        self._offset = self._offset_of(first_index)
         self.end: stream_pb2.TrackEnd | None = None
 
     def pages(self) -> Iterator[stream_pb2.FrameResults]:
         """What is there now and was not given yet, in order; behind the last frame ``end`` is set."""
         while True:
-            begin, lines = self._results.read(self._job_id, self._offset, PAGE_BYTES)
+            begin, lines = self._lines.read(self._offset, PAGE_BYTES)
             if not lines:
                 return
             self._offset = begin + len(lines)
@@ -41,12 +41,12 @@ class Replay:
             if page.frames:
                 yield page
 
-    def _place_of(self, index: int) -> int:
+    def _offset_of(self, index: int) -> int:
         """An offset that is not behind the frame, and not far before it: lines are in order, so halves are tried."""
-        low, high = 0, self._results.size(self._job_id)
+        low, high = 0, self._lines.size
         while high - low > PAGE_BYTES:
             middle = (low + high) // 2
-            begin, line = self._results.read(self._job_id, middle, 1)
+            begin, line = self._lines.read(middle, 1)
             values: dict[str, Any] = json.loads(line) if line else {}
             if values.get("index", index) < index:
                 low = begin

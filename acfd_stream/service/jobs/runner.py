@@ -1,8 +1,4 @@
-"""Jobs at work: a few threads that take what waits, save how far it is, and go on where it was broken off.
-
-What a job does is the ``Work`` that the runner is given: it writes its results to a ``Desk``, offers checkpoints
-to it, and looks there whether it should stop. A work that tracks one file is in ``track_file.py``.
-"""
+"""The workers of the job service: threads that take waiting jobs, record them, and store how they ended."""
 
 from __future__ import annotations
 
@@ -10,112 +6,44 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 from acfd_stream.errors import AcfdError, OutputError
 from acfd_stream.metrics import Metrics
-from acfd_stream.service.jobs.record import Job, JobEnd, JobProgress
-from acfd_stream.service.jobs.results import ResultLog
+from acfd_stream.recording.cancellation import Cancellation
+from acfd_stream.recording.checkpoint import CheckpointStore
+from acfd_stream.recording.lines import Lines
+from acfd_stream.recording.record import Recording
+from acfd_stream.recording.task import RecordingProgress, RecordingState
+from acfd_stream.service.jobs.checkpoint import JobCheckpoint
+from acfd_stream.service.jobs.record import Job, JobEnd
+from acfd_stream.service.jobs.results import JobResults
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import JobSettings
-from acfd_stream.types import JobState
+from acfd_stream.types import FrameResult, JobState
 
 _log = logging.getLogger(__name__)
 _INTERNAL = 13  # google.rpc.Code
 _RESOURCE_EXHAUSTED = 8
+_DATA_LOSS = 15
 _SWEEP_SECONDS = 60.0
 
 
-class Stopped(Exception):
-    """The work was told to stop, and has; not a fault."""
+@dataclass
+class JobContext:
+    """What the recording of one running job is given."""
+
+    job: Job
+    lines: Lines
+    checkpoints: CheckpointStore
+    describe: Callable[[bytes, int | None], None]
+    """Takes, before the first result, the message that its readers get first, and the expected frames."""
+    on_progress: Callable[[RecordingProgress, FrameResult], None]
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
 
-class Desk:
-    """Where one running job lays its results down and hears that it should stop. One thread writes."""
-
-    def __init__(self, job: Job, runner: JobRunner) -> None:
-        self.job = job
-        self.progress = job.progress
-        self._runner = runner
-        self._stop = threading.Event()
-        self._turn = threading.Lock()
-        self._on_stop: Callable[[], None] | None = None
-        self._saved_at = time.monotonic()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether the work should offer a last checkpoint and raise ``Stopped``."""
-        return self._stop.is_set()
-
-    def is_stopped_within(self, seconds: float) -> bool:
-        """Wait for the word to stop, at most ``seconds``."""
-        return self._stop.wait(seconds)
-
-    @property
-    def wants_checkpoint(self) -> bool:
-        """Whether the last one is old enough."""
-        return time.monotonic() - self._saved_at >= self._runner.settings.checkpoint_seconds
-
-    def write(self, lines: bytes, frames: int, tracks: int) -> None:
-        """Lay down the whole lines of ``frames`` more frames; ``tracks`` have begun so far.
-
-        Raises:
-            OutputError: no room, or more than may be kept.
-        """
-        size, most = self.progress.result_bytes + len(lines), self._runner.settings.result_bytes
-        if size > most:
-            raise OutputError(f"the results are above the limit, jobs.kept_bytes = {most}")
-        self._runner.results.append(self.job.job_id, lines)
-        self.progress = replace(self.progress, frames=self.progress.frames + frames, tracks=tracks, result_bytes=size)
-        self._runner.note_frames(frames)
-
-    def describe(self, start: bytes, expected_frames: int | None) -> None:
-        """Note what is known before the first result; ``start`` is what readers of the results get first."""
-        if expected_frames is not None and not 0 <= expected_frames < 2**63:
-            expected_frames = None  # a container may claim anything
-        self.progress = replace(self.progress, expected_frames=expected_frames)
-        self._runner.store.describe(self.job.job_id, start, expected_frames)
-
-    def save(self, checkpoint: bytes) -> None:
-        """Keep the results so far, and ``checkpoint``, from which their rest can be made."""
-        self._runner.results.sync(self.job.job_id)
-        self._runner.store.save(self.job.job_id, self.progress, checkpoint)
-        self._runner.sweep()
-        self._saved_at = time.monotonic()
-
-    def restart(self) -> None:
-        """Forget the results so far: the work begins at the beginning."""
-        self._runner.results.cut(self.job.job_id, 0)
-        self.job = replace(self.job, checkpoint=None)
-        self.progress = JobProgress()
-
-    def on_stop(self, callback: Callable[[], None] | None) -> None:
-        """Call ``callback``, on another thread, when the work should stop; at once where it should already."""
-        with self._turn:
-            self._on_stop = callback
-        if callback is not None and self._stop.is_set():
-            callback()
-
-    def stop(self) -> None:
-        """Tell the work to stop."""
-        self._stop.set()
-        with self._turn:
-            callback = self._on_stop
-        if callback is not None:
-            callback()
-
-
-class Work(Protocol):
-    """What a job does: one file, or whatever else a request may ask for."""
-
-    def __call__(self, desk: Desk) -> JobEnd:
-        """Do the job of ``desk`` to its end, from its checkpoint where it has one.
-
-        Raises:
-            Stopped: the desk said so.
-            AcfdError: the job failed.
-        """
+RecordJob = Callable[[JobContext], Recording]
+"""Records the video of a job, from its checkpoint if it has one. Raises AcfdError where that fails."""
 
 
 class JobRunner:
@@ -124,19 +52,20 @@ class JobRunner:
     def __init__(
         self,
         store: JobStore,
-        results: ResultLog,
-        work: Work,
+        results: JobResults,
+        record_job: RecordJob,
         settings: JobSettings,
         *,
         code_of: Callable[[BaseException], int] = lambda error: _INTERNAL,
         metrics: Metrics | None = None,
     ) -> None:
-        self.store, self.results, self.settings, self._work = store, results, settings, work
+        self.store, self.results, self.settings, self._record_job = store, results, settings, record_job
         self._code_of, self._metrics = code_of, metrics or Metrics.none()
         self._changed = threading.Condition()
         self._version = 0  # of everything that a waiting reader may look at
         self._is_closing = False
-        self._desks: dict[str, Desk] = {}
+        self._running: dict[str, Cancellation] = {}
+        self._progress: dict[str, RecordingProgress] = {}  # of running jobs
         self._threads: list[threading.Thread] = []
         self._swept_at = -_SWEEP_SECONDS
 
@@ -156,10 +85,10 @@ class JobRunner:
         """Stop all jobs at their last checkpoint, to go on when a server starts; whether all stopped in time."""
         with self._changed:
             self._is_closing = True
-            desks = list(self._desks.values())
+            running = list(self._running.values())
         self.stir()
-        for desk in desks:
-            desk.stop()
+        for cancellation in running:
+            cancellation.cancel()
         until = time.monotonic() + patience_seconds
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -196,9 +125,9 @@ class JobRunner:
         """The job, which will stop; see ``JobStore.ask_cancel``."""
         job = self.store.ask_cancel(job_id, owner)
         with self._changed:
-            desk = self._desks.get(job_id)
-        if desk is not None and job.is_cancel_asked:
-            desk.stop()
+            cancellation = self._running.get(job_id)
+        if cancellation is not None and job.is_cancel_asked:
+            cancellation.cancel()
         self._note()
         return self._fresh(job)
 
@@ -214,19 +143,14 @@ class JobRunner:
 
     def _fresh(self, job: Job) -> Job:
         with self._changed:
-            desk = self._desks.get(job.job_id)
-        return job if desk is None or job.state is not JobState.RUNNING else replace(job, progress=desk.progress)
+            progress = self._progress.get(job.job_id)
+        return job if progress is None or job.state is not JobState.RUNNING else replace(job, progress=progress)
 
     def _note(self) -> None:
         """Wake whoever waits, and tell the gauges."""
         with self._changed:
             for state, count in self.store.counts().items():
                 self._metrics.job_counted(state, count)
-        self.stir()
-
-    def note_frames(self, frames: int) -> None:
-        """Count results that were laid down, and wake whoever waits for them."""
-        self._metrics.job_frames(frames)
         self.stir()
 
     def stir(self) -> None:
@@ -250,35 +174,54 @@ class JobRunner:
                 self._run(job)
 
     def _run(self, job: Job) -> None:
-        desk = Desk(job, self)
+        context = self._context(job)
         with self._changed:
-            self._desks[job.job_id] = desk
+            self._running[job.job_id] = context.cancellation
             is_late = self._is_closing
         if is_late or self.store.get(job.job_id).is_cancel_asked:
-            desk.stop()  # who asked did so before the desk was there
+            context.cancellation.cancel()  # it was asked for before the job was in ``_running``
         self._note()
         try:
-            self._settle(desk, self._outcome(desk))
+            self._settle(context, self._outcome(context))
         except Exception:
             _log.exception("job %s: its end cannot be noted; it runs again when the server does", job.job_id)
         finally:
+            context.lines.close()
             with self._changed:
-                del self._desks[job.job_id]
+                del self._running[job.job_id]
+                self._progress.pop(job.job_id, None)
             self._note()
 
-    def _outcome(self, desk: Desk) -> JobEnd | None:
-        """How the job ended; None: it goes on another time."""
-        job = desk.job
+    def _context(self, job: Job) -> JobContext:
+        def describe(start: bytes, expected_frames: int | None) -> None:
+            if expected_frames is not None and not 0 <= expected_frames < 2**63:
+                expected_frames = None  # a container may claim anything
+            show(RecordingProgress(expected_frames=expected_frames))
+            self.store.describe(job.job_id, start, expected_frames)
+
+        def on_progress(progress: RecordingProgress, result: FrameResult) -> None:
+            show(replace(progress, expected_frames=self._progress[job.job_id].expected_frames))
+            self._metrics.job_frames(1)
+            self.stir()
+            self.sweep()
+
+        def show(progress: RecordingProgress) -> None:
+            with self._changed:
+                self._progress[job.job_id] = progress
+
+        show(job.progress)
+        checkpoints = JobCheckpoint(self.store, job, self.settings.checkpoint_seconds)
+        return JobContext(job, self.results.lines_of(job.job_id), checkpoints, describe, on_progress)
+
+    def _outcome(self, context: JobContext) -> JobEnd | None:
+        """How the job ended; None: it continues another time."""
+        job = context.job
         if job.attempts > self.settings.attempts:
             return JobEnd(
                 JobState.FAILED, f"the server ended {job.attempts - 1} times while it ran this job", _INTERNAL
             )
         try:
-            if not self.results.cut(job.job_id, job.progress.result_bytes) or job.checkpoint is None:
-                desk.restart()
-            return self._work(desk)
-        except Stopped:
-            return None
+            recording = self._record_job(context)
         except OutputError as error:
             return JobEnd(JobState.FAILED, str(error), _RESOURCE_EXHAUSTED)
         except AcfdError as error:
@@ -286,15 +229,21 @@ class JobRunner:
         except Exception as error:
             _log.exception("job %s failed", job.job_id)
             return JobEnd(JobState.FAILED, f"{type(error).__name__}: {error}", _INTERNAL)
+        end = recording.end
+        if recording.state is RecordingState.CANCELLED:
+            return None
+        if recording.state is RecordingState.BROKEN:
+            return JobEnd(JobState.FAILED, end.error or "the video is incomplete", _DATA_LOSS, end.warnings)
+        return JobEnd(JobState.DONE, warnings=end.warnings)
 
-    def _settle(self, desk: Desk, end: JobEnd | None) -> None:
-        job_id = desk.job.job_id
+    def _settle(self, context: JobContext, end: JobEnd | None) -> None:
+        job_id = context.job.job_id
         if end is None and self.store.get(job_id).is_cancel_asked:
             end = JobEnd(JobState.CANCELLED)
         if end is None:
             self.store.put_back(job_id)
         else:
-            self.store.finish(job_id, end, desk.progress)
+            self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=context.lines.size))
             self.sweep(is_due=True)
 
     def sweep(self, is_due: bool = False) -> None:

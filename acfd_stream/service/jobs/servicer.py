@@ -120,7 +120,8 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
             if replay is None and job.start is not None:
                 start = stream_pb2.TrackStart.FromString(job.start)
                 start.first_index = request.first_index
-                replay = Replay(self._runner.results, job.job_id, start, request.first_index)
+                lines = self._runner.results.lines_of(job.job_id)
+                replay = Replay(lines, start, request.first_index)
                 yield job_pb2.StreamJobResultsResponse(start=start)
             if replay is not None:
                 for page in replay.pages():

@@ -6,7 +6,6 @@ method returns, as far as a crash of the process goes; a power cut may lose the 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import ConfigError, OverloadedError
-from acfd_stream.files import transaction
-from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound, JobProgress
+from acfd_stream.files import locked, transaction
+from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.types import JobState
 
 SCHEMA_VERSION = 1
@@ -69,10 +69,10 @@ class JobStore:
         """
         self._clock = clock
         self._turn = threading.Lock()
-        self._lock_file = -1
+        self._lock_file: int | None = None
         try:
             if folder is not None:
-                self._lock_file = _claim(folder / LOCK)
+                self._claim(folder / LOCK)
             place = ":memory:" if folder is None else os.fspath(folder / DATABASE)
             self._database = sqlite3.connect(place, isolation_level=None, check_same_thread=False)
             self._database.row_factory = sqlite3.Row
@@ -178,21 +178,21 @@ class JobStore:
                 "UPDATE jobs SET start = ?, expected_frames = ? WHERE job_id = ?", (start, expected_frames, job_id)
             )
 
-    def save(self, job_id: str, progress: JobProgress, checkpoint: bytes | None) -> None:
+    def save(self, job_id: str, progress: RecordingProgress, checkpoint: bytes | None) -> None:
         """Note how far a running job has come, and from where it can go on."""
         with self._transaction() as database:
             database.execute(
-                "UPDATE jobs SET frames = ?, tracks = ?, result_bytes = ?, expected_frames = ?, checkpoint = ?,"
+                "UPDATE jobs SET frames = ?, tracks = ?, result_bytes = ?, checkpoint = ?,"
                 " attempts = CASE WHEN ? IS NULL THEN attempts ELSE 0 END WHERE job_id = ? AND state = ?",
                 (*_progress_values(progress), checkpoint, checkpoint, job_id, JobState.RUNNING.value),
             )
 
-    def finish(self, job_id: str, end: JobEnd, progress: JobProgress) -> Job:
+    def finish(self, job_id: str, end: JobEnd, progress: RecordingProgress) -> Job:
         """Note how a job ended; a checkpoint is needed no more."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE jobs SET state = ?, ended = ?, error = ?, error_code = ?, warnings = ?, checkpoint = NULL,"
-                " frames = ?, tracks = ?, result_bytes = ?, expected_frames = ? WHERE job_id = ?",
+                " frames = ?, tracks = ?, result_bytes = ? WHERE job_id = ?",
                 (end.state.value, self._clock(), end.error, end.code, json.dumps(end.warnings))
                 + (*_progress_values(progress), job_id),
             )
@@ -300,30 +300,22 @@ class JobStore:
             raise JobNotFound(f"there is no job {job_id!r}; finished jobs are kept for a limited time")
         return _job(row)
 
+    def _claim(self, path: Path) -> None:
+        """Lock ``path`` until this process ends: two servers would run the same jobs twice."""
+        self._lock_file = locked(path, is_required=True, mode=0o600)
+        if self._lock_file is None:
+            raise OSError("another server uses it")
+
     def _release(self) -> None:
         if hasattr(self, "_database"):
             self._database.close()
-        if self._lock_file >= 0:
+        if self._lock_file is not None:
             os.close(self._lock_file)
-            self._lock_file = -1
+            self._lock_file = None
 
 
-def _claim(path: Path) -> int:
-    """A lock that this process holds until it ends: two servers would run the same jobs twice."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise OSError("another server uses it") from error
-    except OSError:
-        os.close(file)
-        raise
-    return file
-
-
-def _progress_values(progress: JobProgress) -> tuple[int | None, ...]:
-    return progress.frames, progress.tracks, progress.result_bytes, progress.expected_frames
+def _progress_values(progress: RecordingProgress) -> tuple[int, ...]:
+    return progress.frames, progress.tracks, progress.result_bytes
 
 
 def _job(row: Any) -> Job:
@@ -336,7 +328,12 @@ def _job(row: Any) -> Job:
         created_seconds=row["created"],
         started_seconds=row["started"],
         ended_seconds=row["ended"],
-        progress=JobProgress(row["frames"], row["tracks"], row["result_bytes"], row["expected_frames"]),
+        progress=RecordingProgress(
+            frames=row["frames"],
+            expected_frames=row["expected_frames"],
+            tracks=row["tracks"],
+            result_bytes=row["result_bytes"],
+        ),
         is_cancel_asked=bool(row["is_cancel_asked"]),
         attempts=row["attempts"],
         checkpoint=row["checkpoint"],

@@ -28,7 +28,7 @@ from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
-from acfd_stream.recording.record import settings_of
+from acfd_stream.recording.header import settings_of
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest

@@ -1,0 +1,59 @@
+"""Where a recording stands, and the protocol of what keeps it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from acfd_stream.recording.stats import RecordingStats
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """From here a recording continues, and its results are those that it would have given."""
+
+    session: Mapping[str, Any]  # values of the SessionState
+    lines: Mapping[str, Any]  # what later lines depend on
+    size: int  # bytes of the lines so far
+    stats: RecordingStats
+
+
+class CheckpointStore(Protocol):
+    """The last checkpoint of one recording."""
+
+    interval_seconds: float
+    """How old the last checkpoint becomes while frames come."""
+
+    def load(self) -> Checkpoint | None:
+        """The last one; None, and a warning in the log, where it cannot be used."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep it; it survives a power cut on return. Its lines are on the disk already.
+
+        Raises:
+            OutputError: it cannot be written; the one before stays.
+        """
+
+    def clear(self) -> None:
+        """Forget it: the recording begins at the beginning, and its lines are emptied next.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+
+
+class NoCheckpoint:
+    """Keeps none."""
+
+    interval_seconds = math.inf
+
+    def load(self) -> None:
+        """There is none."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep nothing."""
+
+    def clear(self) -> None:
+        """There is nothing."""

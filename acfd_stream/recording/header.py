@@ -1,0 +1,65 @@
+"""What is known of a recording before its first result and after its last: header, settings, expected frames, end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from acfd_stream.config import VideoConfig, effective
+from acfd_stream.outputs import ResultEnd, ResultHeader
+
+if TYPE_CHECKING:
+    from acfd_stream.pipeline.session import TrackSession
+    from acfd_stream.types import MediaInfo
+
+
+@dataclass(frozen=True)
+class RecordingStart:
+    """Known before the first result."""
+
+    info: MediaInfo
+    header: ResultHeader
+    expected_frames: int | None = None  # as far as the container says
+    is_resumed: bool = False  # the results continue after those of an earlier attempt
+
+
+def settings_of(session: TrackSession) -> dict[str, Any]:
+    """All settings that change the results of ``session``, ready for JSON."""
+    return {
+        "detect": effective(session.detector.config),
+        "track": effective(session.track_config),
+        "shot": effective(session.shot_config),
+        "start": session.video_config.start_seconds,
+        "end": session.video_config.end_seconds,
+        "every_frame": session.video_config.every_frame,
+    }
+
+
+def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:
+    """What results say before their first frame.
+
+    Args:
+        session: where they come from.
+        source: what they call the video; None: what the session does.
+    """
+    info, engine = session.info, session.detector
+    model = {"name": engine.spec.name, "version": engine.spec.version, "precision": engine.precision}
+    name = info.source if source is None else source
+    return ResultHeader(name, info.display_size, info.time_base, model, settings_of(session), info.frame_rate)
+
+
+def end_of(session: TrackSession) -> ResultEnd:
+    """What results say after their last frame; call it when the iteration is over."""
+    return ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
+
+
+def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
+    """How many frames will come, as far as the container says; None where it does not."""
+    is_whole = config.start_seconds is None and config.end_seconds is None
+    if is_whole and info.frame_count is not None:
+        return info.frame_count
+    if info.frame_rate is None or info.duration_seconds is None:
+        return None
+    start = max(config.start_seconds or 0.0, 0.0)
+    end = info.duration_seconds if config.end_seconds is None else min(config.end_seconds, info.duration_seconds)
+    return max(round((end - start) * info.frame_rate), 0)

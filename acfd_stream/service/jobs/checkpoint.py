@@ -1,0 +1,56 @@
+"""The checkpoint of a job, in the job store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from acfd_stream.errors import ConfigError, ResumeError
+from acfd_stream.recording.checkpoint import Checkpoint
+from acfd_stream.recording.stats import RecordingStats
+from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.service.access import resume_token as tokens
+from acfd_stream.service.jobs.record import Job
+from acfd_stream.service.jobs.store import JobStore
+
+_log = logging.getLogger(__name__)
+
+
+class JobCheckpoint:
+    """A ``CheckpointStore`` of one job. Of the statistics it keeps what the job shows as its progress.
+
+    Args:
+        store: knows the job.
+        job: as it was claimed.
+        interval_seconds: how often its recording saves.
+    """
+
+    def __init__(self, store: JobStore, job: Job, interval_seconds: float) -> None:
+        self._store, self._job, self.interval_seconds = store, job, interval_seconds
+
+    def load(self) -> Checkpoint | None:
+        """See ``CheckpointStore``."""
+        if self._job.checkpoint is None:
+            return None
+        try:
+            values = tokens.unpack(self._job.checkpoint)
+            if not all(isinstance(values.get(name), Mapping) for name in ("session", "lines")):
+                raise ResumeError("checkpoint lacks its session or its lines; begin at the beginning")
+        except (ConfigError, ResumeError) as error:
+            _log.warning("job %s begins again: %s", self._job.job_id, error)
+            return None
+        progress = self._job.progress
+        stats = RecordingStats(frames=progress.frames, tracks=progress.tracks)
+        return Checkpoint(values["session"], values["lines"], progress.result_bytes, stats)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """See ``CheckpointStore``."""
+        stats = checkpoint.stats
+        progress = RecordingProgress(frames=stats.frames, tracks=stats.tracks, result_bytes=checkpoint.size)
+        packed = tokens.pack({"session": checkpoint.session, "lines": checkpoint.lines})
+        self._store.save(self._job.job_id, progress, packed)
+
+    def clear(self) -> None:
+        """See ``CheckpointStore``."""
+        if self._job.checkpoint is not None:
+            self._store.save(self._job.job_id, RecordingProgress(), None)

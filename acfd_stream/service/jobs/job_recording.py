@@ -1,0 +1,117 @@
+"""What a job does: it records one video as ``acfd-stream track`` does, through a lane of the shared engine.
+
+Live streams come first: a job takes the turns that they leave.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import replace
+
+from acfd_stream.config import StreamQueueConfig, require
+from acfd_stream.pipeline.capacity import Capacity, Demand
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.recording.cancellation import Cancelled
+from acfd_stream.recording.header import RecordingStart
+from acfd_stream.recording.record import Recording, record
+from acfd_stream.recording.task import RecordingSettings
+from acfd_stream.service.access.sources import open_allowed
+from acfd_stream.service.jobs.runner import JobContext
+from acfd_stream.service.model_messages import loaded_model_pb
+from acfd_stream.service.requests import read_request
+from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.v1 import job_pb2, stream_pb2
+from acfd_stream.video import Source
+from acfd_stream.video.origin import source_name
+from acfd_stream.wire.messages import media_info_pb
+
+LOWEST_PRIORITY = 9
+_RETRY_SECONDS = 0.5  # between questions for capacity
+
+
+class JobRecording:
+    """Records the video of a SubmitJobRequest.
+
+    Args:
+        settings: what may be read, and the limits.
+        engine: what the lanes lead to.
+        open_shared: opens one for a job.
+        capacity: where a job reserves its share, and waits until there is one; None: it reserves none.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        open_shared: Callable[[StreamQueueConfig], Engine],
+        capacity: Capacity | None = None,
+    ) -> None:
+        self._settings, self._engine, self._open_shared, self._capacity = settings, engine, open_shared, capacity
+
+    def check(self, request: job_pb2.SubmitJobRequest) -> None:
+        """Refuse what cannot become a job.
+
+        Raises:
+            ConfigError: a setting is outside its range, or for streams only.
+            StatusError: the video may not be read, or another engine is asked for.
+            MediaError: there is no such file.
+        """
+        config = request.config
+        require(config.mode != stream_pb2.STREAM_MODE_LIVE, "config.mode", "STREAM_MODE_LIVE", "STREAM_MODE_FILE")
+        require(not config.resume_token, "config.resume_token", "a token", "empty: a job goes on by itself")
+        read_request(config, self._settings, self._engine)
+        with self._open(request.uri):
+            pass
+
+    def __call__(self, context: JobContext) -> Recording:
+        """Record to the end, or until the job is cancelled.
+
+        Raises:
+            AcfdError: the job failed.
+        """
+        asked = job_pb2.SubmitJobRequest.FromString(context.job.request)
+        request = read_request(asked.config, self._settings, self._engine)
+        lane = self._open_shared(replace(request.lane, priority=LOWEST_PRIORITY))
+        with closing(lane), ExitStack() as reserved:
+
+            def begin(start: RecordingStart) -> None:
+                reserved.close()  # where the recording begins again
+                self._reserve(reserved, context, start)
+                if not start.is_resumed:
+                    context.describe(_start_message(start, lane).SerializeToString(), start.expected_frames)
+
+            return record(
+                lambda: self._open(asked.uri),
+                RecordingSettings(video=request.video),
+                lines=context.lines,
+                checkpoints=context.checkpoints,
+                engine=lane,
+                name=source_name(asked.uri),
+                on_start=begin,
+                on_progress=context.on_progress,
+                cancellation=context.cancellation,
+            )
+
+    def _open(self, uri: str) -> AbstractContextManager[Source]:
+        source = open_allowed(uri, self._settings.sources)
+        return nullcontext(source) if isinstance(source, str) else source
+
+    def _reserve(self, reserved: ExitStack, context: JobContext, start: RecordingStart) -> None:
+        """Wait until the job fits beside the streams that are admitted."""
+        while self._capacity is not None:
+            reservation = self._capacity.spare(Demand(start.info.display_size))
+            if reservation is not None:
+                reserved.callback(reservation.release)
+                return
+            if context.cancellation.wait(_RETRY_SECONDS):
+                raise Cancelled
+
+
+def _start_message(start: RecordingStart, engine: Engine) -> stream_pb2.TrackStart:
+    return stream_pb2.TrackStart(
+        info=media_info_pb(start.info),
+        model=loaded_model_pb(engine),
+        settings_json=json.dumps(dict(start.header.settings)),
+    )
