@@ -151,10 +151,10 @@ def score_tracks(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules
     Raises:
         MediaError: the result has frames that the clip has not.
     """
-    score, ledger = _followed(frames, truth, rules or Rules())
-    score.identity_hits = _assigned(ledger.together)
-    score.tracks, score.identities = len(ledger.tracks), len(ledger.identities)
-    score.hota = hota_of(ledger.pairs)
+    score, stage_times = _followed(frames, truth, rules or Rules())
+    score.identity_hits = _assigned(stage_times.together)
+    score.tracks, score.identities = len(stage_times.tracks), len(stage_times.identities)
+    score.hota = hota_of(stage_times.pairs)
     _score_shots(score, frames, truth)
     return score
 
@@ -174,11 +174,11 @@ def _followed(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules) -
         raise MediaError(
             f"the result has a frame {beyond}, the clip only {len(truth.frames)} frames: they do not belong together"
         )
-    score, ledger = Score(), _Ledger()
+    score, stage_times = Score(), _Ledger()
     empty = TrackedFrame([], np.zeros((0, 4)))
     for frame in truth.frames:
-        _score_frame(score, ledger, frame.faces, frames.get(frame.index, empty), rules)
-    return score, ledger
+        _score_frame(score, stage_times, frame.faces, frames.get(frame.index, empty), rules)
+    return score, stage_times
 
 
 def _counts(face: FaceTruth, rules: Rules) -> bool:
@@ -191,12 +191,12 @@ def _boxes(faces: list[FaceTruth]) -> Boxes:
 
 
 def _score_frame(
-    score: Score, ledger: _Ledger, faces: tuple[FaceTruth, ...], result: TrackedFrame, rules: Rules
+    score: Score, stage_times: _Ledger, faces: tuple[FaceTruth, ...], result: TrackedFrame, rules: Rules
 ) -> None:
     counted = [face for face in faces if _counts(face, rules)]
     names = [face.character if rules.by_character else face.id for face in counted]
     iou = overlaps(_boxes(counted), result.boxes_xyxy)
-    pairs = _matched(iou, names, result.ids, ledger.last_track, rules.iou)
+    pairs = _matched(iou, names, result.ids, stage_times.last_track, rules.iou)
     free = [column for column in range(len(result.ids)) if column not in pairs.values()]
     ignored = _on_ignored(
         _boxes([face for face in faces if not _counts(face, rules)]), result.boxes_xyxy[free], rules.iou
@@ -206,29 +206,29 @@ def _score_frame(
     dropped = {column for column, is_ignored in zip(free, ignored, strict=True) if is_ignored}
     kept = [column for column in range(len(result.ids)) if column not in dropped]
     tracks = [result.ids[column] for column in kept]
-    ledger.tracks.update(tracks)
-    ledger.pairs.append(FramePair(names, tracks, iou[:, kept]))
+    stage_times.tracks.update(tracks)
+    stage_times.pairs.append(FramePair(names, tracks, iou[:, kept]))
     for row, name in enumerate(names):
-        ledger.identities.add(name)
+        stage_times.identities.add(name)
         for column in np.flatnonzero(iou[row] >= rules.iou):
             if int(column) not in dropped:
-                ledger.together[name, result.ids[int(column)]] += 1
-        _follow(score, ledger, name, result.ids[pairs[row]] if row in pairs else None)
+                stage_times.together[name, result.ids[int(column)]] += 1
+        _follow(score, stage_times, name, result.ids[pairs[row]] if row in pairs else None)
 
 
-def _follow(score: Score, ledger: _Ledger, name: int, track: int | None) -> None:
+def _follow(score: Score, stage_times: _Ledger, name: int, track: int | None) -> None:
     """Count one truth face of one frame as hit by ``track`` or missed."""
     if track is None:
         score.misses += 1
-        if name in ledger.last_track:
-            ledger.was_missed[name] = True
+        if name in stage_times.last_track:
+            stage_times.was_missed[name] = True
         return
     score.hits += 1
-    if ledger.last_track.get(name, track) != track:
+    if stage_times.last_track.get(name, track) != track:
         score.switches += 1
-    if ledger.was_missed.pop(name, False):
+    if stage_times.was_missed.pop(name, False):
         score.fragments += 1
-    ledger.last_track[name] = track
+    stage_times.last_track[name] = track
 
 
 def _matched(iou: Boxes, names: list[int], tracks: list[int], last: dict[int, int], least: float) -> dict[int, int]:

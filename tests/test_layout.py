@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.status": FLOOR | {"wire", "service.handlers"},
     "service.model_messages": FLOOR | {"v1", "detect", "pipeline"},
     "service.health": FLOOR,
-    "service.access": SERVICE_FLOOR | {"wire", "video"},
+    "service.access": SERVICE_FLOOR | {"wire", "video", "files"},
     "service.requests": SERVICE_FLOOR | {"v1", "wire", "pipeline", "service.access"},
     "service.logs": SERVICE_FLOOR | {"video", "service.access"},
     "service.tracing": SERVICE_FLOOR,

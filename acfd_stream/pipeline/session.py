@@ -115,7 +115,7 @@ class TrackSession:
         self.pace = pace or PaceConfig()
         configs = configs_for(self.pace, video_config, track_config, shot_config)
         self.video_config, self.track_config, self.shot_config = configs
-        self.ledger = StageTimes()
+        self.stage_times = StageTimes()
         self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
@@ -306,12 +306,12 @@ class TrackSession:
     def _return(self, settled: SettledFrame) -> Iterator[tuple[Frame | None, FrameResult]]:
         """Return one result, and measure the time until the next one is requested."""
         result = settled.result(self.info.time_base, verdict_now(settled, self.pace))
-        self.ledger.add(result.timings)
+        self.stage_times.add(result.timings)
         self._ahead.drop_reason = DropReason.CLIENT_SLOW
         begin = time.perf_counter()
         yield settled.frame, result
         self._ahead.drop_reason = DropReason.QUEUE_FULL
-        self.ledger.add({"send": time.perf_counter() - begin})
+        self.stage_times.add({"send": time.perf_counter() - begin})
 
     def _in_batches(self, keeps_frames: Callable[[], bool]) -> Iterator[None]:
         """Track a group of frames while detection runs on the next; yields after every frame."""

@@ -177,7 +177,7 @@ class _Recorder:
         with open_sinks(self.sinks, start):
             self.on_start(start)
             self._begin_lines(jsonl, is_resumed=start.is_resumed)
-            self.attempt.follow(session.ledger)
+            self.attempt.follow(session.stage_times)
             try:
                 self._write_frames(session, jsonl, frames)
             finally:

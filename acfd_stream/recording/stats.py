@@ -16,7 +16,7 @@ from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed
-    from acfd_stream.pipeline.ledger import Ledger
+    from acfd_stream.pipeline.stage_times import StageTimes
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Attempt:
         self.stats = RecordingStats()
         self._before = RecordingStats()
         self._began = self._measured_at = time.perf_counter()
-        self._ledger: Ledger | None = None
+        self._stage_times: StageTimes | None = None
         self._stage_totals: dict[str, float] = {}
 
     @property
@@ -97,17 +97,17 @@ class Attempt:
         """Continue the statistics of earlier tries."""
         self.stats, self._before = stats, deepcopy(stats)
 
-    def follow(self, ledger: Ledger) -> None:
-        """Take the times of the frames to come from ``ledger``."""
-        self._ledger, self._stage_totals, self._measured_at = ledger, {}, time.perf_counter()
+    def follow(self, stage_times: StageTimes) -> None:
+        """Take the times of the frames to come from ``stage_times``."""
+        self._stage_times, self._stage_totals, self._measured_at = stage_times, {}, time.perf_counter()
 
     def measure(self) -> None:
         """Enter into the statistics what the frames since the last call took."""
-        if self._ledger is None:
+        if self._stage_times is None:
             return
         now = time.perf_counter()
         self.stats.worked_seconds += now - self._measured_at
-        totals = {stage: times.count * times.mean_seconds for stage, times in self._ledger.summary().items()}
+        totals = {stage: times.count * times.mean_seconds for stage, times in self._stage_times.summary().items()}
         for stage, total in totals.items():
             more = total - self._stage_totals.get(stage, 0.0)
             self.stats.stage_seconds[stage] = self.stats.stage_seconds.get(stage, 0.0) + more

@@ -22,7 +22,7 @@ import numpy as np
 from acfd_stream import errors
 from acfd_stream.cli import main
 from acfd_stream.config import TrackConfig
-from acfd_stream.pipeline.ledger import Ledger
+from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.types import Detections, Face, Frame, FrameResult, MediaInfo, Picture
 
 TIME_BASE = Fraction(1, 1000)
@@ -80,7 +80,7 @@ class FakeSession:
         self.error = PLAN.get("error")
         self.is_complete = self.error is None
         self.warnings = PLAN.get("warnings", [])
-        self.ledger = Ledger()
+        self.stage_times = StageTimes()
         self.detector = FakeDetector.open(model, device, detect_config)
 
     def stop(self) -> None:

@@ -203,7 +203,7 @@ def test_how_long_a_reader_takes_is_in_the_ledger(pace: PaceConfig | None) -> No
     session = TrackSession(fed(*map(draw, range(9))), detector=SquareFinder(), pace=pace)
     for result in session:
         time.sleep(0.05 * (result.index == 4))
-    sent = session.ledger.summary()["send"]
+    sent = session.stage_times.summary()["send"]
     assert sent.count == 9
     assert sent.longest_seconds >= 0.05
 

@@ -168,7 +168,7 @@ def test_stage_times_of_every_frame_are_in_the_ledger(clip: Path, detector: Dete
     unmet = {"send"}, {"send", "infer", "decode_boxes", "nms"}  # a repeat does not meet the network
     assert all(set(result.timings) == set(met) - unmet[result.reused] for result in results)
     assert all(min(result.timings.values()) >= 0 for result in results)
-    summary = session.ledger.summary()
+    summary = session.stage_times.summary()
     looked_at = [result for result in results if not result.reused]
     counts = {stage: len(looked_at) if stage in unmet[1] - unmet[0] else FRAMES for stage in met}
     assert {stage: times.count for stage, times in summary.items()} == counts

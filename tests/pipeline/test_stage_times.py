@@ -10,11 +10,11 @@ BUCKET = 0.011  # a bucket is 2 % wide and answered by its middle
 
 
 def test_percentiles_of_a_stage_are_true_to_a_percent() -> None:
-    ledger = StageTimes()
+    stage_times = StageTimes()
     times = np.random.default_rng(5).lognormal(-4, 1, 5000)
     for seconds in times:
-        ledger.add({"infer": float(seconds)})
-    found = ledger.summary()["infer"]
+        stage_times.add({"infer": float(seconds)})
+    found = stage_times.summary()["infer"]
     assert found.count == 5000
     assert found.mean_seconds == pytest.approx(times.mean())
     assert found.longest_seconds == times.max()
@@ -23,25 +23,25 @@ def test_percentiles_of_a_stage_are_true_to_a_percent() -> None:
 
 
 def test_one_time_is_all_its_percentiles() -> None:
-    ledger = StageTimes()
-    ledger.add({"nms": 0.25})
-    found = ledger.summary()["nms"]
+    stage_times = StageTimes()
+    stage_times.add({"nms": 0.25})
+    found = stage_times.summary()["nms"]
     assert (found.p50_seconds, found.p99_seconds) == (pytest.approx(0.25, rel=BUCKET), pytest.approx(0.25, rel=BUCKET))
 
 
 def test_stages_come_in_the_order_of_the_flow_and_only_those_met() -> None:
-    ledger = StageTimes()
-    assert ledger.summary() == {}
-    ledger.add({"track": 0.1, "decode": 0.1})
-    assert list(ledger.summary()) == ["decode", "track"]
+    stage_times = StageTimes()
+    assert stage_times.summary() == {}
+    stage_times.add({"track": 0.1, "decode": 0.1})
+    assert list(stage_times.summary()) == ["decode", "track"]
     assert STAGES.index("infer") < STAGES.index("track")
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1e-9, 1e9])
 def test_times_outside_the_buckets_are_counted(seconds: float) -> None:
-    ledger = StageTimes()
-    ledger.add({"decode": seconds})
-    assert ledger.summary()["decode"].count == 1
+    stage_times = StageTimes()
+    stage_times.add({"decode": seconds})
+    assert stage_times.summary()["decode"].count == 1
 
 
 def test_an_unknown_stage_is_refused() -> None:

@@ -168,7 +168,7 @@ def stats_pb(stream: StreamCall) -> face_track_pb2.StreamStats:
     request, meter, session = stream.request, stream.meter, stream.session
     start_time = Timestamp()
     start_time.FromNanoseconds(round(stream.start_time * 1e9))
-    times = ({} if session is None else session.ledger.summary()) | stream.stage_times.summary()
+    times = ({} if session is None else session.stage_times.summary()) | stream.stage_times.summary()
     latency = times.pop("latency", None)
     total = meter.history.total() if meter else WindowStats()
     return face_track_pb2.StreamStats(
