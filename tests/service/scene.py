@@ -71,7 +71,7 @@ class Scene:
         """A stream comes, brings broken media and ends."""
         meter = self._open("camera 7", Mode.LIVE, InputKind.BYTES, (480, 640), 30, False)
         meter.began_at -= 48
-        meter.media_at_fault(DecodeFault.BROKEN, "the H.264 data is damaged after 3.2 s")
+        meter.media_error(DecodeFault.BROKEN, "the H.264 data is damaged after 3.2 s")
         meter.end()
 
     def show(self, picture: Picture, faces: tuple[Face, ...]) -> None:

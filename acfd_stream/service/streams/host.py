@@ -1,4 +1,4 @@
-"""All streams of a server and what they stand on: who is let in, who has kept quiet for too long, and the drain."""
+"""All streams of a server: admits them, ends idle ones, and drains them on shutdown."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from acfd_stream.service.status import StatusError, draining
 from acfd_stream.service.streams.stream import StreamCall, StreamContext
 
 _WATCH_SECONDS = 0.2
-_PATIENCE_SECONDS = 1.0  # how long a stream that hands over may wait for its next result
-_HAND_OVER_SECONDS = 3.0  # how long all of them may take to be gone
+_HAND_OVER_SECONDS = 1.0  # after hand_over, until a stream that has no result is stopped
+_DRAIN_GRACE_SECONDS = 3.0  # after the drain time, until all streams must have ended
 
 
 class StreamHost:
-    """Lets streams in, watches them, and sees them out.
+    """Admits streams, checks them several times a second, and drains them.
 
     Args:
         context: what the streams share.
@@ -39,24 +39,24 @@ class StreamHost:
         self._watcher.start()
 
     def admit(self, owner: str) -> StreamCall:
-        """A place for one more stream; ``close`` it when its call is over.
+        """A new stream; the caller must ``close`` it when its call ends.
 
         Raises:
-            StatusError: UNAVAILABLE, the service drains.
-            OverloadedError: there are as many streams as may be.
+            StatusError: UNAVAILABLE, the server drains.
+            OverloadedError: the maximum number of streams is open.
         """
         with self._changed:
             self.require_open()
             if len(self._streams) >= self.context.settings.limits.streams:
                 self.context.metrics.refused(Refusal.STREAMS)
-                raise OverloadedError(f"{len(self._streams)} streams are open, the most at once; try again later")
+                raise OverloadedError(f"{len(self._streams)} streams are open, the maximum; try again later")
             stream_id = secrets.token_hex(8)
             stream = StreamCall(self.context, stream_id, owner, lambda: self._forget(stream_id))
             self._streams[stream_id] = stream
             return stream
 
     def require_open(self) -> None:
-        """Refuse new work once the service drains.
+        """Refuse new work while the server drains.
 
         Raises:
             StatusError: UNAVAILABLE.
@@ -66,29 +66,29 @@ class StreamHost:
             raise draining()
 
     def streams_of(self, owner: str) -> list[StreamCall]:
-        """The streams of one caller, by rising start."""
+        """The streams of one caller, oldest first."""
         with self._changed:
             mine = [stream for stream in self._streams.values() if stream.owner == owner]
         return sorted(mine, key=lambda stream: stream.began_at)
 
     @property
     def stream_count(self) -> int:
-        """Streams that have not given everything back yet."""
+        """Streams that still hold resources."""
         with self._changed:
             return len(self._streams)
 
     def refuse(self, seconds: float) -> None:
-        """Let nobody in from now on: live streams hand over at once, files have ``seconds`` to finish."""
+        """Admit no more streams. Live streams hand over at once, file streams have ``seconds`` to finish."""
         until = time.monotonic() + seconds
         with self._changed:
             self._drain_until = until if self._drain_until is None else min(self._drain_until, until)
             self._changed.notify_all()
 
     def wait_empty(self) -> bool:
-        """Wait, after ``refuse``, until all streams are out or out of time; whether all are."""
+        """Wait, after ``refuse``, until all streams have ended or the time is over; whether all have ended."""
         with self._changed:
             while self._streams:
-                until = (self._drain_until or 0.0) + _HAND_OVER_SECONDS
+                until = (self._drain_until or 0.0) + _DRAIN_GRACE_SECONDS
                 left = until - time.monotonic()
                 if left <= 0 or self._is_closed:
                     break
@@ -96,7 +96,7 @@ class StreamHost:
             return not self._streams
 
     def close(self) -> None:
-        """Break off what is left, and end the watch."""
+        """Stop the remaining streams and the checks."""
         with self._changed:
             self._drain_until = self._drain_until or time.monotonic()
             self._is_closed = True
@@ -106,7 +106,7 @@ class StreamHost:
             stream.stop(draining())
         self._watcher.join()
         with self._changed:
-            self._changed.wait_for(lambda: not self._streams, _PATIENCE_SECONDS)
+            self._changed.wait_for(lambda: not self._streams, _HAND_OVER_SECONDS)
         self.context.packing.shutdown(wait=False, cancel_futures=True)
 
     def _forget(self, stream_id: str) -> None:
@@ -122,33 +122,33 @@ class StreamHost:
                 if self._is_closed:
                     return
             self._on_check()
-            idle.update(is_busy=self._look_at_all())
+            idle.update(is_busy=self._check_all())
 
-    def _look_at_all(self) -> bool:
-        """Whether there are streams; none of them is held between two looks."""
+    def _check_all(self) -> bool:
+        """Check every stream; whether there are any. No reference is kept between two checks."""
         with self._changed:
             streams, until = list(self._streams.values()), self._drain_until
         for stream in streams:
             stream.note_bytes()
-            self._look_at(stream)
+            self._check(stream)
             if until is not None:
-                self._see_out(stream, until)
+                self._drain(stream, until)
         return bool(streams)
 
-    def _look_at(self, stream: StreamCall) -> None:
+    def _check(self, stream: StreamCall) -> None:
         seconds, now = self.context.settings.limits.idle_seconds, time.monotonic()
         reader, sending_since = stream.reader, stream.sending_since
         if reader is not None and stream.is_silent and reader.silence_seconds > seconds:
             stream.stop(_timed_out(f"nothing was sent for {seconds:g} s"))
         if sending_since is not None and now - sending_since > seconds:
             stream.stop(_timed_out(f"no result was read for {seconds:g} s"))
-            stream.cancel_call()  # its thread hears nothing else while it sends
+            stream.cancel_call()  # its thread is blocked in a send and notices nothing else
 
-    def _see_out(self, stream: StreamCall, until: float) -> None:
+    def _drain(self, stream: StreamCall, until: float) -> None:
         is_over = time.monotonic() >= until
         if stream.request is None or stream.request.is_live or is_over:
             stream.hand_over()
-        if stream.handing_over_seconds > _PATIENCE_SECONDS:
+        if stream.handing_over_seconds > _HAND_OVER_SECONDS:
             stream.stop(draining())
 
 

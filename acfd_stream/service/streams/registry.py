@@ -1,8 +1,7 @@
-"""What is going on, for whoever looks: every stream with its last minutes, and the service as a whole.
+"""The registry of streams that the dashboard reads, with the metrics of each stream.
 
-A stream's handler tells its ``StreamMetrics`` of every frame; the meter counts it in the metrics, in the service's
-history and in the stream's own. Nothing here grows with the length of a stream, and of ended streams the last few
-are remembered.
+A stream reports each frame to its ``StreamMetrics``, which counts it in the Prometheus metrics, in the history of all
+streams and in its own. Memory does not grow with the length of a stream. The last few closed streams are kept.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, StreamState
 from acfd_stream.service.streams.history import History
-from acfd_stream.service.streams.preview import OverlayWindow
+from acfd_stream.service.streams.preview import Preview
 from acfd_stream.types import FrameResult, MediaInfo, Mode, Outcome
 
 ENDED_STREAMS = 12
@@ -25,18 +24,18 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What is known of a stream before its first byte."""
+    """What is known about a stream before its first byte."""
 
     stream_id: str
-    name: str = ""  # as its owner calls it
+    name: str = ""  # chosen by its client
     mode: Mode = Mode.FILE
     input_kind: InputKind = InputKind.BYTES
-    objective_seconds: float | None = None  # None: it has none
-    shows_overlay: bool = False  # its owner allows a look at its pictures
+    objective_seconds: float | None = None  # None: in file mode
+    shows_overlay: bool = False  # its client allows a preview
 
 
 class StreamMetrics:
-    """One stream, as it fares. One thread tells it of frames, any may read."""
+    """Metrics of one stream. One thread writes, any may read."""
 
     def __init__(self, info: StreamInfo, registry: StreamRegistry, clock: Clock) -> None:
         self.info = info
@@ -48,19 +47,19 @@ class StreamMetrics:
         self.shots = 0
         self.state: StreamState | None = StreamState.OPENING
         self.history = History(_STREAM_STEP_SECONDS, _STREAM_STEPS, clock)
-        self.overlay = OverlayWindow(clock) if info.shows_overlay else None
+        self.overlay = Preview(clock) if info.shows_overlay else None
         self._registry = registry
         self._clock = clock
         self._last_shot = 0
         registry.metrics.stream_moved(None, StreamState.OPENING)
 
     def understood(self, media: MediaInfo) -> None:
-        """The container has been opened."""
+        """The container is open."""
         self.media = media
         self._move(StreamState.RUNNING)
 
     def frame(self, result: FrameResult) -> None:
-        """Count a result that was sent; its verdict and timings include the time to send it."""
+        """Count a result that was sent; its timings include the time to send it."""
         metrics, verdict = self._registry.metrics, result.verdict
         outcome = verdict.outcome
         if outcome in (Outcome.OK, Outcome.LATE):
@@ -81,22 +80,22 @@ class StreamMetrics:
         self._note_shot(result)
 
     def tracks_started(self, total: int) -> None:
-        """The stream has begun ``total`` tracks so far."""
+        """The stream has started ``total`` tracks so far."""
         if total > self.tracks:
             self._registry.metrics.tracks_started(total - self.tracks)
             self.tracks = total
 
-    def media_at_fault(self, fault: DecodeFault, error: str) -> None:
-        """Its media broke, could not be opened, or is odd."""
+    def media_error(self, fault: DecodeFault, error: str) -> None:
+        """Its media cannot be opened, broke off, or is unusual."""
         self.error = error
         self._registry.metrics.decode_error(self.media.codec if self.media else None, fault)
 
     def draining(self) -> None:
-        """The service stops, and the stream is to hand out what it has."""
+        """The server drains: the stream sends its last results."""
         self._move(StreamState.DRAINING)
 
     def end(self, error: str = "") -> None:
-        """It is over; a second call does nothing."""
+        """The stream has ended; a second call does nothing."""
         if self.state is None:
             return
         self.error = self.error or error
@@ -122,11 +121,11 @@ class StreamMetrics:
 
 
 class StreamRegistry:
-    """All streams of a service.
+    """The open and recently closed streams of a server.
 
     Args:
-        metrics: where everything is counted too.
-        clock: seconds that never go back.
+        metrics: the Prometheus metrics, which count the same frames.
+        clock: seconds that never decrease.
     """
 
     def __init__(self, metrics: Metrics | None = None, clock: Clock = time.monotonic) -> None:
@@ -139,33 +138,33 @@ class StreamRegistry:
         self._ended: deque[StreamMetrics] = deque(maxlen=ENDED_STREAMS)
 
     def open_stream(self, info: StreamInfo) -> StreamMetrics:
-        """A meter for a stream that has been let in; whoever opens it ends it."""
+        """The metrics of an admitted stream; the caller must call ``end``."""
         meter = StreamMetrics(info, self, self.clock)
         with self._lock:
             self._open[info.stream_id] = meter
         return meter
 
     def forget(self, meter: StreamMetrics) -> None:
-        """Move a stream that is over to the last few that are remembered."""
+        """Move a stream that has ended to the recently closed ones."""
         with self._lock:
             if self._open.pop(meter.info.stream_id, None) is not None:
                 self._ended.append(meter)
 
     def streams(self) -> list[StreamMetrics]:
-        """Those that are open, by rising start."""
+        """The open streams, oldest first."""
         with self._lock:
             return sorted(self._open.values(), key=lambda meter: meter.began_at)
 
     def ended(self) -> list[StreamMetrics]:
-        """The last few that are over, the latest first."""
+        """The recently closed streams, latest first."""
         with self._lock:
             return list(reversed(self._ended))
 
     def stream(self, stream_id: str) -> StreamMetrics | None:
-        """The open stream of that id."""
+        """The open stream with that id; None if there is none."""
         with self._lock:
             return self._open.get(stream_id)
 
     def history(self, mode: Mode) -> History:
-        """How the frames of all streams of a mode fared."""
+        """The history of all streams of a mode."""
         return self._histories[mode]

@@ -1,4 +1,4 @@
-"""The thread that reads what a client sends, and feeds it to the stream's decoder; it waits where there is no room."""
+"""The thread that reads the messages of a client and feeds them to the decoder, waiting while that is full."""
 
 from __future__ import annotations
 
@@ -16,84 +16,84 @@ from acfd_stream.service.status import StatusError
 
 
 class RequestReader:
-    """Reads the requests of one call on a thread of its own: the first two to tell what is coming, then all.
+    """Reads the requests of one call on its own thread: the first two, which say what follows, and then the rest.
 
-    A call's own thread may not wait for requests: nothing could wake it when none come.
+    The thread of the call must not wait for requests itself: nothing could wake it if none arrive.
 
     Args:
         requests: of the call.
-        metrics: counts messages that wait to be fed.
+        metrics: counts messages that wait for the decoder.
     """
 
     def __init__(self, requests: Iterator[Any], metrics: Metrics) -> None:
         self._requests, self._metrics = requests, metrics
         self._changed = threading.Condition()
-        self._first: list[Any] = []  # the config, and what comes behind it
-        self._is_ended = False  # no request will come
-        self._is_left = False  # none is wanted
-        self._is_over = False  # none will be fed
-        self._fault: BaseException | None = None  # why
+        self._first: list[Any] = []  # the config, and the request after it
+        self._is_ended = False  # the client sends no more
+        self._is_left = False  # no more requests are wanted
+        self._is_over = False  # the thread is done
+        self._error: BaseException | None = None  # why ``leave`` was called
         self._take: Callable[[Any], bool] | None = None
         self._close: Callable[[], None] = _nothing
-        self._on_fault: Callable[[AcfdError], None] = _nothing
+        self._on_error: Callable[[AcfdError], None] = _nothing
         self._on_gone: Callable[[], None] = _nothing
         self._waiting_since: float | None = time.monotonic()
         threading.Thread(target=self._run, name="acfd-feed", daemon=True).start()
 
     @property
     def silence_seconds(self) -> float:
-        """How long the client has sent nothing though it could; 0 after its end."""
+        """Time since the last request, while the reader waits for one; 0 after the end."""
         since = self._waiting_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def request(self, place: int, timeout_seconds: float) -> Any:
-        """The first request (``place`` 0) or the second (1), waiting for it; None where the requests end before.
+    def request(self, index: int, timeout_seconds: float) -> Any:
+        """The first request (``index`` 0) or the second (1), waiting for it; None if the requests end before.
 
         Raises:
             StatusError: DEADLINE_EXCEEDED.
-            BaseException: what ``leave`` was given; once.
+            BaseException: the error that ``leave`` was given; once.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._is_ended or self._is_left or len(self._first) > place, timeout_seconds)
-            fault, self._fault = self._fault, None
+            self._changed.wait_for(lambda: self._is_ended or self._is_left or len(self._first) > index, timeout_seconds)
+            error, self._error = self._error, None
             try:
-                if fault is not None:
-                    raise fault
+                if error is not None:
+                    raise error
             finally:
-                del fault  # its traceback holds this frame: they would hold each other, and the whole stream
-            if len(self._first) > place:
-                return self._first[place]
+                del error  # its traceback refers to this frame: a reference cycle would keep the whole stream
+            if len(self._first) > index:
+                return self._first[index]
             if self._is_ended:
                 return None
-        what = "config" if place == 0 else "data or frame behind the config"
-        message = f"no {what} has come for {timeout_seconds:g} s; the stream was ended"
+        what = "config" if index == 0 else "data or frame after the config"
+        message = f"no {what} arrived within {timeout_seconds:g} s; the stream was ended"
         raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE", message)
 
     def feed(
         self,
         take: Callable[[Any], bool],
         close: Callable[[], None],
-        on_fault: Callable[[AcfdError], None],
+        on_error: Callable[[AcfdError], None],
         on_gone: Callable[[], None],
     ) -> None:
-        """Go on behind the config.
+        """Continue after the config.
 
         Args:
-            take: feeds a request, waiting for room; False: nobody wants more.
+            take: feeds a request, waiting for room; False: no more are wanted.
             close: called at the end of the requests.
-            on_fault: told what the caller did wrong.
-            on_gone: called when the call broke off.
+            on_error: called with the error in an invalid request.
+            on_gone: called when the call was cancelled.
         """
         with self._changed:
             if not self._is_over:
-                self._close, self._on_fault, self._on_gone, self._take = close, on_fault, on_gone, take
+                self._close, self._on_error, self._on_gone, self._take = close, on_error, on_gone, take
                 self._changed.notify_all()
 
-    def leave(self, fault: BaseException | None = None) -> None:
-        """Nothing more is wanted, because of ``fault`` if there is one."""
+    def leave(self, error: BaseException | None = None) -> None:
+        """Read no more requests, because of ``error`` if given."""
         with self._changed:
             self._is_left = True
-            self._keep(fault)
+            self._keep(error)
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -109,24 +109,24 @@ class RequestReader:
         except (ConfigError, MediaError) as error:
             with self._changed:
                 self._keep(error)
-            self._on_fault(error)
-        except Exception:  # grpc raises a bare one when the call is over
+            self._on_error(error)
+        except Exception:  # grpc raises a plain Exception when the call has ended
             self._on_gone()
         finally:
             self._end()
             self._forget()
 
-    def _keep(self, fault: BaseException | None) -> None:
-        """Have ``request`` raise it; where ``feed`` was called, nobody will ask, and ``on_fault`` is told."""
+    def _keep(self, error: BaseException | None) -> None:
+        """Let ``request`` raise it. After ``feed``, ``request`` is not called any more, and ``on_error`` is."""
         if self._take is None and not self._is_over:
-            self._fault = self._fault or fault
+            self._error = self._error or error
 
     def _forget(self) -> None:
-        """Let go of the stream, which holds this reader: what is in no circle is freed as soon as it ends."""
+        """Drop references to the stream, which refers to this reader: without a cycle it is freed at once."""
         with self._changed:
             self._is_over = True
             self._take, self._close = None, _nothing
-            self._on_fault = self._on_gone = _nothing
+            self._on_error = self._on_gone = _nothing
 
     def _end(self) -> None:
         with self._changed:
@@ -151,26 +151,26 @@ class RequestReader:
             self._metrics.queued(QueueStage.DECODE, -1)
 
     def _may_feed(self) -> bool:
-        """Wait until ``feed`` has said where to; False: it will not."""
+        """Wait for ``feed``; False: ``leave`` was called instead."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_left or self._take is not None)
             return not self._is_left
 
 
 def _nothing(*_: object) -> None:
-    """What is called where nobody is to be told."""
+    """The default callback."""
 
 
 def content_of(request: Any, input_kind: InputKind, data_bytes: int) -> Any:
-    """The bytes or the frame in a request behind the config.
+    """The bytes or the frame in a request after the config.
 
     Raises:
-        ConfigError: it holds something else, or too much.
+        ConfigError: it has other or too much content.
     """
     kind = request.WhichOneof("request")
     wanted = "data" if input_kind is InputKind.BYTES else "frame"
-    require(kind == wanted, "request", kind, f"{wanted} in every message of this stream behind the config")
+    require(kind == wanted, "request", kind, f"{wanted} in every message of this stream after the config")
     content = getattr(request, wanted)
     if input_kind is InputKind.BYTES:
-        require(len(content) <= data_bytes, "data", f"{len(content)} bytes", f"at most {data_bytes} bytes a message")
+        require(len(content) <= data_bytes, "data", f"{len(content)} bytes", f"at most {data_bytes} bytes per message")
     return content

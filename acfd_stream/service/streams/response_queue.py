@@ -1,6 +1,6 @@
-"""What a stream has to say, between the thread that finds it and the one that sends it.
+"""The bounded queue between the thread that produces results and the thread that sends them.
 
-Bounded: a reader that is slow stops its own stream and nobody else's. Results that wait together leave together.
+A slow client blocks only its own stream. Results that wait at the same time are sent in one message.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from typing import Any
 from acfd_stream.metrics import Metrics, Pool, QueueStage
 from acfd_stream.types import FrameResult
 
-_RESULT_BYTES, _FACE_BYTES = 600, 200  # of a result in memory, about
+_RESULT_BYTES, _FACE_BYTES = 600, 200  # approximate size of a result in memory
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedResult:
-    """A result, and when it was there (``time.perf_counter``)."""
+    """A result, and the time at which it was queued (``time.perf_counter``)."""
 
     result: FrameResult
     at: float
 
     @property
     def size_bytes(self) -> int:
-        """What it holds, about."""
+        """Approximate size in memory."""
         return _RESULT_BYTES + _FACE_BYTES * len(self.result.faces)
 
 
 @dataclass(frozen=True, slots=True)
 class ControlMessage:
-    """A message that is no result: a field of the answer's oneof, and its content."""
+    """A message without results: the field of the response's oneof, and its content."""
 
     field: str
     content: Any
 
 
-Piece = list[QueuedResult] | ControlMessage
+Batch = list[QueuedResult] | ControlMessage
 
 
 class ResponseQueue:
-    """Results and notes in order; ``put`` on one thread, ``take`` on another, ``finish`` and ``leave`` on any.
+    """Results and control messages in order; ``put`` on one thread, ``take`` on another, the rest on any.
 
     Args:
-        capacity: most entries that wait.
-        results: most results that leave together.
-        wait_seconds: longest time that a result waits for others.
-        metrics: where what waits is counted.
+        capacity: maximum entries.
+        results: maximum results per message.
+        wait_seconds: maximum time that a result waits for more results.
+        metrics: counts queued results and their bytes.
     """
 
     def __init__(self, capacity: int, results: int, wait_seconds: float, metrics: Metrics) -> None:
@@ -60,26 +60,26 @@ class ResponseQueue:
         self._error: BaseException | None = None
 
     def put(self, entry: QueuedResult | ControlMessage) -> bool:
-        """Wait for room and append; False when nothing more is taken."""
+        """Wait for room and append; False: the queue is finished."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_finished or len(self._entries) < self._capacity)
             if self._is_finished:
                 return False
             self._entries.append(entry)
             self._count(entry, 1)
-            if len(self._entries) == 1 or self._is_whole():  # else whoever takes would only wait on
+            if len(self._entries) == 1 or self._is_complete():  # otherwise ``take`` would only continue to wait
                 self._changed.notify_all()
             return True
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Nothing more will be put: ``take`` gives what waits, then raises ``error``. The first call wins."""
+        """End the queue: ``take`` returns the remaining entries, then raises ``error``. Only the first call counts."""
         with self._changed:
             if not self._is_finished:
                 self._is_finished, self._error = True, error
             self._changed.notify_all()
 
     def leave(self) -> None:
-        """Nobody will take what waits."""
+        """End the queue and discard its entries: the client is gone."""
         with self._changed:
             self._is_finished = True
             while self._entries:
@@ -88,15 +88,15 @@ class ResponseQueue:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether the queue is empty."""
         with self._changed:
             return not self._entries
 
-    def take(self) -> Piece | None:
-        """The next note, or the next results together; None at the end.
+    def take(self) -> Batch | None:
+        """The next control message, or the next results together; None at the end.
 
         Raises:
-            BaseException: what ``finish`` was given; once.
+            BaseException: the error that ``finish`` was given; once.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._entries or self._is_finished)
@@ -107,20 +107,20 @@ class ResponseQueue:
                 try:
                     raise error
                 finally:
-                    del error  # its traceback holds this frame: they would hold each other, and the whole stream
+                    del error  # its traceback refers to this frame: a reference cycle would keep the whole stream
             first = self._entries[0]
             if isinstance(first, ControlMessage):
                 self._pop()
                 return first
-            self._changed.wait_for(self._is_whole, max(0.0, first.at + self._wait_seconds - time.perf_counter()))
-            piece: list[QueuedResult] = []
-            while self._entries and len(piece) < self._results and isinstance(entry := self._entries[0], QueuedResult):
+            self._changed.wait_for(self._is_complete, max(0.0, first.at + self._wait_seconds - time.perf_counter()))
+            batch: list[QueuedResult] = []
+            while self._entries and len(batch) < self._results and isinstance(entry := self._entries[0], QueuedResult):
                 self._pop()
-                piece.append(entry)
-            return piece
+                batch.append(entry)
+            return batch
 
-    def _is_whole(self) -> bool:
-        """Whether waiting longer would bring nothing more into the message."""
+    def _is_complete(self) -> bool:
+        """Whether the next message cannot grow by waiting."""
         is_full = len(self._entries) >= min(self._results, self._capacity)
         return is_full or self._is_finished or isinstance(self._entries[-1], ControlMessage)
 

@@ -1,4 +1,4 @@
-"""The calls of FaceTrackService: what is asked for becomes a stream of the host, or is answered at once."""
+"""The RPC methods of FaceTrackService."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ from acfd_stream.wire.messages import (
     stage_times_pb,
 )
 
-_DETECT_LANE = StreamQueueConfig(priority=2, deadline_seconds=1.0)
+_DETECT_QUEUE = StreamQueueConfig(priority=2, deadline_seconds=1.0)
 _MODES = {Mode.FILE: stream_pb2.STREAM_MODE_FILE, Mode.LIVE: stream_pb2.STREAM_MODE_LIVE}
 
 
 class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: ignore[misc]  # grpc ships no types
-    """FaceTrackService over the streams of ``host``; errors are raised, and become a status further out."""
+    """FaceTrackService over the streams of ``host``. It raises errors; StatusInterceptor turns them into a status."""
 
     def __init__(self, host: StreamHost) -> None:
         self._host, self._context = host, host.context
@@ -61,8 +61,8 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         """See face_track.proto."""
         stream = self._host.admit(caller_name())
         try:
-            if _listens(stream, context):
-                yield from self._fed(requests, stream)
+            if _on_call_end(stream, context):
+                yield from self._track_sent(requests, stream)
         finally:
             stream.close()
 
@@ -70,51 +70,51 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         """See face_track.proto."""
         stream = self._host.admit(caller_name())
         try:
-            if _listens(stream, context):
-                yield from self._read(request, stream)
+            if _on_call_end(stream, context):
+                yield from self._track_uri(request, stream)
         finally:
             stream.close()
 
-    def _fed(self, requests: Iterator[Any], stream: StreamCall) -> Iterator[Any]:
+    def _track_sent(self, requests: Iterator[Any], stream: StreamCall) -> Iterator[Any]:
         shared, limits = self._context, self._context.settings.limits
         reader = stream.reader = RequestReader(requests, shared.metrics)
         current_permit().on_withdrawn(stream.stop)
-        with ExitStack() as unbegun:
-            unbegun.callback(reader.leave)
+        with ExitStack() as rollback:
+            rollback.callback(reader.leave)
             first = reader.request(0, limits.first_message_seconds)
             kind = None if first is None else first.WhichOneof("request")
             require(kind == "config", "request", kind, "config in the first message of a stream")
             request = self._request_of(first.config)
-            reservation = unbegun.enter_context(_reserved(shared.capacity, request))
+            reservation = rollback.enter_context(_reserved(shared.capacity, request))
             second = reader.request(1, limits.idle_seconds)
             is_frames = second is not None and second.WhichOneof("request") == "frame"
             input_kind = InputKind.FRAMES if is_frames else InputKind.BYTES
             source, take = _intake(request, input_kind, limits)
             stream.begin(request, input_kind, source, reservation)
             reader.feed(take, source.close, stream.stop, stream.abandon)
-            unbegun.pop_all()
+            rollback.pop_all()
         try:
             yield from stream.messages(face_track_pb2.TrackResponse)
         finally:
             reader.leave()
 
-    def _read(self, asked: Any, stream: StreamCall) -> Iterator[Any]:
+    def _track_uri(self, asked: Any, stream: StreamCall) -> Iterator[Any]:
         current_permit().on_withdrawn(stream.stop)
         request = self._request_of(asked.config)
-        with ExitStack() as unbegun:
+        with ExitStack() as rollback:
             source = open_allowed(asked.uri, self._context.settings.sources)
             if not isinstance(source, str):
-                unbegun.callback(source.close)
-            reservation = unbegun.enter_context(_reserved(self._context.capacity, request))
+                rollback.callback(source.close)
+            reservation = rollback.enter_context(_reserved(self._context.capacity, request))
             stream.begin(request, InputKind.URI, source, reservation)
-            unbegun.pop_all()
+            rollback.pop_all()
         yield from stream.messages(face_track_pb2.TrackUriResponse)
 
     def _request_of(self, config: Any) -> StreamRequest:
         shared = self._context
         return read_request(config, shared.settings, shared.scheduler.engine, shared.signer, shared.capacity.live_view)
 
-    # Answered at once.
+    # Calls with one response.
 
     def Detect(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See face_track.proto."""
@@ -124,8 +124,8 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         if not request.image:
             raise ConfigError("image must be a PNG, JPEG or WebP, got nothing")
         image = _decoded(request.image, settings.limits.frame_pixels)
-        with scheduler.open_shared(_DETECT_LANE) as lane:
-            [(detections, timings)] = lane.detect_timed([Picture.from_rgb(image)])
+        with scheduler.open_shared(_DETECT_QUEUE) as engine:
+            [(detections, timings)] = engine.detect_timed([Picture.from_rgb(image)])
         return face_track_pb2.DetectResponse(
             size=size_pb((image.shape[0], image.shape[1])),
             faces=detected_faces_pb(detections),
@@ -164,7 +164,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
 
 
 def stats_pb(stream: StreamCall) -> face_track_pb2.StreamStats:
-    """How ``stream`` fares now."""
+    """The current statistics of ``stream``."""
     request, meter, session = stream.request, stream.meter, stream.session
     start_time = Timestamp()
     start_time.FromNanoseconds(round(stream.start_time * 1e9))
@@ -208,10 +208,10 @@ def _latency_pb(summary: StageSummary) -> face_track_pb2.LatencySummary:
 
 
 def _reserved(capacity: Capacity, request: StreamRequest) -> Reservation:
-    """Room for a stream, as far as it is known before its first byte; the rest is asked for when it is opened.
+    """Capacity for a stream, as far as its demand is known before its first byte; the rest follows when it is open.
 
     Raises:
-        OverloadedError: there is none.
+        OverloadedError: there is not enough.
     """
     is_known = not request.is_live or request.declared_size is not None
     return capacity.reserve(demand_of(request)) if is_known else Reservation(capacity)
@@ -220,15 +220,15 @@ def _reserved(capacity: Capacity, request: StreamRequest) -> Reservation:
 def _intake(
     request: StreamRequest, input_kind: InputKind, limits: Limits
 ) -> tuple[ByteStream | FrameFeed, Callable[[Any], bool]]:
-    """Where the content of the requests goes, and how."""
+    """The source of the session, and the function that feeds it a request."""
     if input_kind is InputKind.BYTES:
         stream = ByteStream(limits.ingest_bytes)
-        return stream, lambda piece: stream.feed(content_of(piece, input_kind, limits.data_bytes))
+        return stream, lambda message: stream.feed(content_of(message, input_kind, limits.data_bytes))
     rate = None if request.declared_rate is None else Fraction(request.declared_rate).limit_denominator(1001)
     feed = FrameFeed(request.frame_time_base, limits.ingest_bytes, rate)
 
-    def push(piece: Any) -> bool:
-        frame = content_of(piece, input_kind, limits.data_bytes)
+    def push(message: Any) -> bool:
+        frame = content_of(message, input_kind, limits.data_bytes)
         return feed.push(frame.image, frame.pts)
 
     return feed, push
@@ -241,8 +241,8 @@ def _decoded(image: bytes, frame_pixels: int) -> NDArray[np.uint8]:
         raise MediaError(f"image {error}") from error
 
 
-def _listens(stream: StreamCall, context: Any) -> bool:
-    """Let the end of the call end the stream; False where it is over already."""
+def _on_call_end(stream: StreamCall, context: Any) -> bool:
+    """End the stream with the call; False: the call has already ended."""
     stream.cancel_call = context.cancel
     cancelled: Callable[[], None] = stream.abandon
     return bool(context.add_callback(cancelled))

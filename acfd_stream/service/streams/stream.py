@@ -1,8 +1,7 @@
-"""One stream, from being let in to its last message.
+"""One stream, from its admission to its last message.
 
-Three threads share it: a reader puts what the client sends into its source, a worker runs the TrackSession and puts
-results into the responses, and the thread of the call takes them out and sends them. Whoever ends it, and however, the
-worker gives everything back.
+Three threads share it: a reader feeds the client's messages to the source, a worker runs the TrackSession and queues
+its results, and the thread of the call sends them. However the stream ends, the worker releases its resources.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ import grpc
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
-from acfd_stream.pipeline.checkpoint import SessionState, damage_as_resume_error
+from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
-from acfd_stream.recording.header import settings_of
+from acfd_stream.recording.record import settings_of
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest
@@ -44,9 +43,9 @@ from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.wire.messages import duration_pb, media_info_pb, results_pb
 
 Source = ByteStream | FrameFeed | str | BinaryIO
-_FALLBACK_RATE = 30.0  # frames a second of a live stream, where neither its client nor its container say
+_FALLBACK_RATE = 30.0  # frames per second, if neither the client nor the container of a live stream says
 _FALLBACK_SIZE = (720, 1280)
-_LIVE_QUEUE = 8  # results; more would be old before they are sent
+_LIVE_QUEUE = 8  # results; more would be late before they are sent
 _log = logging.getLogger(__name__)
 
 
@@ -83,17 +82,17 @@ class StreamCall:
         self._context, self._release = context, release
         self._responses: ResponseQueue | None = None
         self._source: Source | None = None
-        self._lane: SharedEngine | None = None
+        self._engine: SharedEngine | None = None
         self._held_bytes: dict[Pool, int] = {}
         self._hands_over_since: float | None = None
         self._lock = threading.Lock()
         self._is_released = False
         self._stopped: BaseException | None = None
 
-    # The thread of the call.
+    # Called on the thread of the call.
 
     def begin(self, request: StreamRequest, input_kind: InputKind, source: Source, reservation: Reservation) -> None:
-        """Start the worker; ``source`` and ``reservation`` are the stream's from now on."""
+        """Start the worker, which takes over ``source`` and ``reservation``."""
         answers, metrics = self._context.settings.answers, self._context.metrics
         objective = request.pace.objective_seconds if request.is_live else None
         info = StreamInfo(self.stream_id, request.name, request.mode, input_kind, objective, request.shows_overlay)
@@ -106,20 +105,20 @@ class StreamCall:
         threading.Thread(
             target=self._work, args=(request, source, reservation), name=f"acfd-stream-{self.stream_id}", daemon=True
         ).start()
-        if self._stopped is not None:  # meanwhile
+        if self._stopped is not None:  # it was stopped meanwhile
             self.stop(self._stopped)
 
     def messages(self, make: Callable[..., Any]) -> Iterator[Any]:
-        """The answers, of class ``make``; a generator that ends with the stream, or raises what ended it."""
+        """The response messages, of class ``make``; raises the error that ended the stream."""
         responses = self._responses
         if responses is None:
             return
-        while (piece := responses.take()) is not None:
-            if isinstance(piece, ControlMessage):
-                message, results = make(**{piece.field: piece.content}), []
+        while (batch := responses.take()) is not None:
+            if isinstance(batch, ControlMessage):
+                message, results = make(**{batch.field: batch.content}), []
             else:
-                results = [self._to_send(queued) for queued in piece]
-                with damage_as_resume_error(is_resumed=self.request is not None and self.request.resume is not None):
+                results = [self._to_send(queued) for queued in batch]
+                with telling_damage(is_resumed=self.request is not None and self.request.resume is not None):
                     message = make(results=results_pb(results))
             begin = self.sending_since = time.monotonic()
             yield message
@@ -127,26 +126,26 @@ class StreamCall:
             self._count(results, time.monotonic() - begin)
 
     def close(self) -> None:
-        """The call is over: nobody reads any more. The worker gives the rest back, or it is given back now."""
+        """The call has ended. The worker releases everything; without a worker it is released now."""
         self.abandon()
-        self.reader = None  # it and the call hold this stream: what is in no circle is freed as soon as it ends
+        self.reader = None  # it refers to this stream: without a cycle the stream is freed at once
         self.cancel_call = lambda: None
         with self._lock:
-            is_at_work = self._responses is not None
-        if not is_at_work:
-            self._give_back()
+            has_worker = self._responses is not None
+        if not has_worker:
+            self._release_once()
             self._stopped = None
 
-    # Any thread.
+    # Called on any thread.
 
     def abandon(self) -> None:
-        """The client has gone."""
+        """The client is gone."""
         if self._responses is not None:
             self._responses.leave()
         self.stop(StatusError(grpc.StatusCode.CANCELLED, "CANCELLED", "the call was cancelled"))
 
     def stop(self, error: BaseException) -> None:
-        """End the stream with ``error``, behind the results that are there. Does not wait."""
+        """End the stream with ``error``, after the queued results. Does not wait."""
         with self._lock:
             self._stopped = self._stopped or error
             responses, source, session = self._responses, self._source, self.session
@@ -157,13 +156,13 @@ class StreamCall:
             responses.finish(error)
         if session is not None:
             session.stop()
-        if self._lane is not None:
-            self._lane.close()  # its pictures make room for others' at once
+        if self._engine is not None:
+            self._engine.close()  # frees its queue slots at once
         if isinstance(source, ByteStream | FrameFeed):
             source.abort("the stream was ended")
 
     def hand_over(self) -> None:
-        """The service stops: give out a resume point, and end. Does not wait."""
+        """The server drains: send a resume point and end. Does not wait."""
         if self._hands_over_since is None:
             self._hands_over_since = time.monotonic()
             if self.meter is not None:
@@ -178,34 +177,34 @@ class StreamCall:
 
     @property
     def handing_over_seconds(self) -> float:
-        """How long ago ``hand_over`` was called; 0: it was not."""
+        """Time since ``hand_over``; 0: it was not called."""
         return 0.0 if self._hands_over_since is None else time.monotonic() - self._hands_over_since
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that were sent and are not read yet."""
+        """Bytes that were received and not decoded yet."""
         return self._source.waiting_bytes if isinstance(self._source, ByteStream | FrameFeed) else 0
 
     @property
     def is_silent(self) -> bool:
-        """Whether there is nothing to do but to wait for the client to send."""
+        """Whether the stream only waits for the client to send."""
         is_busy = self.waiting_bytes > 0 or (self.session is not None and self.session.waiting_bytes > 0)
         return not is_busy and (self._responses is None or self._responses.is_empty)
 
     def note_bytes(self) -> None:
-        """Tell the metrics how many bytes wait; called now and then."""
+        """Update the metrics of waiting bytes; called regularly."""
         with self._lock:
             session = self.session
             frames = 0 if session is None else session.waiting_bytes
             now = {} if self._is_released else {Pool.INGEST: self.waiting_bytes, Pool.FRAMES: frames}
-            self._tell_bytes(now)
+            self._set_bytes(now)
 
-    def _tell_bytes(self, now: dict[Pool, int]) -> None:
+    def _set_bytes(self, now: dict[Pool, int]) -> None:
         for pool in (Pool.INGEST, Pool.FRAMES):
             self._context.metrics.held(pool, now.get(pool, 0) - self._held_bytes.get(pool, 0))
         self._held_bytes = now
 
-    # The worker.
+    # Called on the worker.
 
     def _work(self, request: StreamRequest, source: Source, reservation: Reservation) -> None:
         responses, error = self._responses, None
@@ -215,21 +214,21 @@ class StreamCall:
                 if not isinstance(source, ByteStream | FrameFeed | str):
                     opened.callback(source.close)
                 self._run(opened, request, source, reservation)
-        except BaseException as fault:
-            error = self._stopped or fault
-            if error is fault and not isinstance(error, AcfdError):
+        except BaseException as raised:
+            error = self._stopped or raised
+            if error is raised and not isinstance(error, AcfdError):
                 _log.error("stream %s failed", self.stream_id, exc_info=error)
         finally:
             if responses is not None:
                 responses.finish(error)
-            self._give_back(error)
-            error = self._stopped = None  # its traceback holds this frame, and so the stream
+            self._release_once(error)
+            error = self._stopped = None  # its traceback refers to this frame, and so to the stream
 
     def _run(self, opened: ExitStack, request: StreamRequest, source: Source, reservation: Reservation) -> None:
         session = self._opened_session(opened, request, source)
         with self._lock:
             self.session = session
-        self._require_wanted()
+        self._require_running()
         reservation.change(demand_of(request, session.info))
         if self.meter is not None:
             self.meter.understood(session.info)
@@ -240,19 +239,21 @@ class StreamCall:
             raise draining()
         self._end(session, count)
 
-    def _require_wanted(self) -> None:
-        """Raise what has ended the stream while it was opened."""
+    def _require_running(self) -> None:
+        """Raise the error that ended the stream while it was being opened."""
         if self._stopped is not None:
             raise self._stopped
         if self.is_handing_over:
             raise draining()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
-        lane = self._lane = opened.enter_context(self._context.scheduler.open_shared(request.lane, request.view_side))
+        engine = self._engine = opened.enter_context(
+            self._context.scheduler.open_shared(request.lane, request.view_side)
+        )
         try:
             session = TrackSession(
                 source,
-                detector=lane,
+                detector=engine,
                 video_config=request.video,
                 track_config=request.track,
                 shot_config=request.shot,
@@ -261,12 +262,12 @@ class StreamCall:
             )
         except MediaError as error:
             if self.meter is not None and self._stopped is None:
-                self.meter.media_at_fault(DecodeFault.OPEN, str(error))
+                self.meter.media_error(DecodeFault.OPEN, str(error))
             raise
         return opened.enter_context(session)
 
     def _results(self, session: TrackSession, count: int) -> int:
-        """Put all results; how many have been answered, ``count`` of them before."""
+        """Queue all results; the number of results, ``count`` of which came before a resume."""
         first_seconds: float | None = None
         saved_at, saving = time.monotonic(), None
         overlay = None if self.meter is None else self.meter.overlay
@@ -274,23 +275,23 @@ class StreamCall:
             count += 1
             if overlay is not None and frame is not None:
                 overlay.show(frame, result)
-            self._learn(session, result.timings)
+            self._observe_cost(session, result.timings)
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
             self._put(QueuedResult(result, time.perf_counter()))
             if saving is None and time.monotonic() - saved_at >= self._context.settings.answers.resume_seconds:
                 saving = self._context.packing.submit(resume_point, session.snapshot(), self._context.signer)
                 saved_at = time.monotonic()
-            if saving is not None and (saving.done() or not session.pace.is_live):  # a live frame waits for none
+            if saving is not None and (saving.done() or not session.pace.is_live):  # a live frame does not wait for it
                 self._put(saving.result())
                 saving = None
             self._require_short(result.pts_seconds - first_seconds)
         return count
 
-    def _learn(self, session: TrackSession, seconds: Mapping[str, float]) -> None:
-        """What a frame that the network looked at took besides, where all of it is known."""
+    def _observe_cost(self, session: TrackSession, seconds: Mapping[str, float]) -> None:
+        """Report the CPU time of a frame besides the network, if all of it was measured."""
         if {"decode", "preprocess", "infer", "track"} <= seconds.keys():
-            upkeep = seconds["preprocess"] + seconds["track"]
-            self._context.capacity.observe(session.info.display_size, seconds["decode"], upkeep)
+            cpu_seconds = seconds["preprocess"] + seconds["track"]
+            self._context.capacity.observe(session.info.display_size, seconds["decode"], cpu_seconds)
 
     def _put(self, entry: QueuedResult | ControlMessage) -> None:
         if self._responses is None or not self._responses.put(entry):
@@ -299,7 +300,7 @@ class StreamCall:
     def _require_short(self, seconds: float) -> None:
         most = self._context.settings.limits.duration_seconds
         if seconds > most:
-            message = f"the stream is longer than {most:g} s of media, the limit of this server; send it in parts"
+            message = f"the stream exceeds {most:g} s of media, the limit of this server; send it in parts"
             raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "DURATION_LIMIT", message)
 
     def _start(self, request: StreamRequest, session: TrackSession) -> stream_pb2.TrackStart:
@@ -316,9 +317,9 @@ class StreamCall:
         if self.meter is not None:
             self.meter.tracks_started(session.tracks)
             if session.error is not None:
-                self.meter.media_at_fault(DecodeFault.BROKEN, session.error)
+                self.meter.media_error(DecodeFault.BROKEN, session.error)
             elif session.warnings:
-                self.meter.media_at_fault(DecodeFault.WARNING, session.warnings[0])
+                self.meter.media_error(DecodeFault.WARNING, session.warnings[0])
         if self._stopped is not None:
             raise self._stopped
         end = stream_pb2.TrackEnd(
@@ -330,12 +331,12 @@ class StreamCall:
         )
         self._put(ControlMessage("end", end))
 
-    def _give_back(self, error: BaseException | None = None) -> None:
+    def _release_once(self, error: BaseException | None = None) -> None:
         with self._lock:
             if self._is_released:
                 return
             self._is_released = True
-            self._tell_bytes({})
+            self._set_bytes({})
         if self.meter is not None:
             self.meter.end("" if error is None else str(error))
         self._release()
@@ -371,7 +372,7 @@ def with_send_time(result: FrameResult, send_seconds: float) -> FrameResult:
 
 
 def resume_point(snapshot: Callable[[], SessionState], signer: TokenSigner) -> ControlMessage:
-    """Where a stream stood when ``snapshot`` was taken, for its client to keep."""
+    """The resume point of a stream at its ``snapshot``, as a message to its client."""
     state = snapshot()
     token = signer.pack(state.values)
     point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
@@ -379,7 +380,7 @@ def resume_point(snapshot: Callable[[], SessionState], signer: TokenSigner) -> C
 
 
 def demand_of(request: StreamRequest, info: MediaInfo | None = None) -> Demand:
-    """What a stream will ask of the machine, as its client declares and its container says."""
+    """The demand of a stream on the machine, from its container or as its client declares."""
     size = info.display_size if info is not None else request.declared_size or _FALLBACK_SIZE
     rate = None if info is None or info.frame_rate is None else float(info.frame_rate)
     if not request.is_live:
