@@ -1,4 +1,4 @@
-"""The client: video in, FrameResults out, over gRPC.
+"""The synchronous client: video in, FrameResults out, over gRPC.
 
     with Client("localhost:50051") as client, client.track("episode.mkv") as stream:
         for result in stream:
@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -41,25 +41,18 @@ from acfd_stream.wire.channel import KeepaliveConfig, channel_options
 from acfd_stream.wire.trace import trace_metadata
 
 MESSAGE_BYTES = 16 * 2**20
-"""Longest answer that is taken."""
+"""Maximum size of a response."""
 CALL_SECONDS = 30.0
-"""Longest time for an answer that is one message."""
+"""Timeout of a call with one response."""
 CONNECT_SECONDS = 3.0
-"""Longest time until a server is heard for the first time."""
+"""Time to keep trying until the first response of a server."""
+S = TypeVar("S")
 
 
-class Client:
-    """A connection to one service; may be used from several threads at once.
+class BaseClient(ABC, Generic[S]):
+    """The part that both clients share; ``S`` is the type of their streams."""
 
-    Example:
-        >>> with Client("localhost:50051", token="acfd_…") as client:
-        ...     with client.track("episode.mkv") as stream:
-        ...         for result in stream:
-        ...             print(result.index, [face.track_id for face in result.faces])
-        ...         print(stream.end)
-
-    ``jobs`` has the server's jobs: submit, look, list, cancel, watch, read results.
-    """
+    _grpc: Any = grpc  # or grpc.aio
 
     def __init__(
         self,
@@ -70,139 +63,74 @@ class Client:
         keepalive: KeepaliveConfig | None = None,
         patience_seconds: float = 60.0,
     ) -> None:
-        """Prepare the connection; it is made when it is first needed.
+        """Prepare the connection; it is opened by the first call.
 
         Args:
             target: HOST:PORT or unix:PATH.
             token: bearer token; empty: none.
-            tls: whom to trust, and what to prove oneself with; None: nothing is encrypted.
-            keepalive: pings; the defaults fit those of the service.
-            patience_seconds: a stream that broke is begun again for so long, seconds; 0: never.
+            tls: trusted CA and client certificate; None: no encryption.
+            keepalive: pings; the defaults fit those of the server.
+            patience_seconds: how long to retry a broken stream, seconds; 0: no retries.
 
         Raises:
-            ConfigError: a PEM file is bad.
+            ConfigError: a PEM file is invalid.
         """
         self.target = target
         self._patience = patience_seconds
         self._token = token
-        self._channel = open_channel(grpc, target, tls, keepalive)
+        self._channel = open_channel(self._grpc, target, tls, keepalive)
         self._faces = face_track_pb2_grpc.FaceTrackServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
-        stub = job_pb2_grpc.JobServiceStub(self._channel)
-        self.jobs = JobsClient(stub, self._ask, self._heard, self._metadata, patience_seconds)
+        self.jobs = self._jobs(job_pb2_grpc.JobServiceStub(self._channel))
 
-    def track(self, source: Bytes, options: StreamOptions | None = None, *, name: str = "<stream>") -> TrackStream:
-        """The tracks of a container that is sent from here.
+    def track_frames(self, frames: Iterable[EncodedFrame], options: StreamOptions | None = None) -> S:
+        """Send single frames, each an encoded picture with its pts; the stream of their results."""
+        return self._send(FrameMedia(frames), options)
 
-        A path and a callable that gives the bytes from the beginning can be sent again, so a stream that breaks goes
-        on; an open file or an iterator cannot.
-
-        Args:
-            source: path, binary file object, pieces of bytes, or what gives the pieces.
-            options: what is asked of the stream.
-            name: what a source without a name is called in results.
-
-        Raises:
-            AcfdError: while iterating, see ``TrackStream``.
-        """
-        return self._stream(ByteMedia(source, name), options or StreamOptions())
-
-    def track_frames(self, frames: Iterable[EncodedFrame], options: StreamOptions | None = None) -> TrackStream:
-        """The tracks of frames that are sent one by one, each an encoded picture with its pts."""
-        return self._stream(FrameMedia(frames), options or StreamOptions())
-
-    def track_uri(self, uri: str, options: StreamOptions | None = None) -> TrackStream:
-        """The tracks of a file or URL that the server reads itself; which it may read is its operator's choice."""
+    def track_uri(self, uri: str, options: StreamOptions | None = None) -> S:
+        """Have the server read a file or URL, if its operator allows it; the stream of its results."""
         progress = StreamProgress(uri, options or StreamOptions())
 
         def begin(_: None) -> Any:
             return self._faces.TrackUri(progress.uri_request(uri), metadata=self._metadata())
 
-        return self._heard(progress, begin)
+        return self._receive(progress, begin)
 
-    def detect(self, image: bytes) -> PictureFaces:
-        """Faces of one encoded picture: PNG, JPEG or WebP."""
-        return PictureFaces.of(self._ask(self._faces.Detect, detect_request(image)))
+    @abstractmethod
+    def _jobs(self, stub: Any) -> Any:
+        """The client of the JobService ``stub``."""
 
-    def capacity(self, size: tuple[int, int], fps: float, objective_seconds: float | None = None) -> CapacityReply:
-        """Whether one more live stream would fit.
-
-        Args:
-            size: (height, width) of its pictures.
-            fps: frames a second, > 0.
-            objective_seconds: longest time a frame should take; None: the server's.
-        """
-        return CapacityReply.of(self._ask(self._faces.GetCapacity, capacity_request(size, fps, objective_seconds)))
-
-    def models(self) -> list[KnownModel]:
-        """The models that the server knows."""
-        response = self._ask(self._faces.ListModels, face_track_pb2.ListModelsRequest())
-        return [KnownModel.of(model) for model in response.models]
-
-    def stream_stats(self, stream_id: str = "") -> list[Any]:
-        """How one's own streams fare, or one of them: messages StreamStats."""
-        request = face_track_pb2.GetStreamStatsRequest(stream_id=stream_id)
-        return list(self._ask(self._faces.GetStreamStats, request).streams)
-
-    def health(self, service: str = "") -> str:
-        """Status of a service, such as "SERVING"; of the whole server if empty."""
-        response = self._ask(self._health.Check, health_pb2.HealthCheckRequest(service=service))
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
-
-    def watch_health(self, service: str = "") -> Iterator[str]:
-        """The status of a service now, and again whenever it changes, until the server stops."""
-        call = self._health.Watch(health_pb2.HealthCheckRequest(service=service), metadata=self._metadata())
-        try:
-            for response in call:
-                yield str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
-        except grpc.RpcError as error:
-            raise error_of(error, self.target) from error
-        finally:
-            call.cancel()
-
-    def close(self) -> None:
-        """Break off what runs and close the connection."""
-        self._channel.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _ask(self, method: Any, request: Any) -> Any:
-        try:
-            return method(request, timeout=CALL_SECONDS, metadata=self._metadata())
-        except grpc.RpcError as error:
-            raise error_of(error, self.target) from error
+    @abstractmethod
+    def _open_stream(self, progress: StreamProgress, begin: Callable[[Any], Any], media: Any) -> S:
+        """A stream; ``begin`` starts the call of an attempt."""
 
     def _metadata(self) -> list[tuple[str, str]]:
         return authorization(self._token) + trace_metadata()
 
-    def _stream(self, media: Media, options: StreamOptions) -> TrackStream:
-        def begin(requests: Iterator[Any]) -> Any:
+    def _send(self, media: Any, options: StreamOptions | None) -> S:
+        """A stream that sends ``media``."""
+        options = options or StreamOptions()
+
+        def begin(requests: Any) -> Any:
             return self._faces.Track(requests, metadata=self._metadata())
 
-        progress = StreamProgress(media.name, options)
-        return TrackStream(progress, begin, media, self.target, self._patience)
+        return self._open_stream(StreamProgress(media.name, options), begin, media)
 
-    def _heard(self, progress: StreamProgress, begin: Callable[[Any], Any]) -> TrackStream:
-        """A stream that nothing is sent to."""
-        return TrackStream(progress, begin, None, self.target, self._patience)
+    def _receive(self, progress: StreamProgress, begin: Callable[[Any], Any]) -> S:
+        """A stream that sends no media."""
+        return self._open_stream(progress, begin, None)
 
 
 def authorization(token: str) -> list[tuple[str, str]]:
-    """The metadata that shows a token."""
+    """Call metadata with the bearer token."""
     return [("authorization", f"Bearer {token}")] if token else []
 
 
 def open_channel(kind: Any, target: str, tls: ClientTls | None, keepalive: KeepaliveConfig | None) -> Any:
-    """A channel of ``grpc`` or of ``grpc.aio``, whichever ``kind`` is; other arguments as of ``Client``.
+    """A channel of ``kind``, which is ``grpc`` or ``grpc.aio``; other arguments as of ``Client``.
 
     Raises:
-        ConfigError: a PEM file is bad.
+        ConfigError: a PEM file is invalid.
     """
     options = channel_options(keepalive or KeepaliveConfig(), MESSAGE_BYTES)
     if tls is None:
@@ -211,7 +139,7 @@ def open_channel(kind: Any, target: str, tls: ClientTls | None, keepalive: Keepa
 
 
 class _Sender:
-    """The requests of one try, on gRPC's thread. Where the media fails it ends the call, and keeps the reason."""
+    """The requests of one attempt, on a thread of gRPC. An error of the media is kept, and cancels the call."""
 
     def __init__(self, progress: StreamProgress, media: Media) -> None:
         self.error: Exception | None = None
@@ -221,7 +149,7 @@ class _Sender:
         self._is_bound = threading.Event()
 
     def bind(self, call: Any) -> None:
-        """The call that sends these."""
+        """Set the call that sends the requests."""
         self._call = call
         self._is_bound.set()
 
@@ -229,14 +157,14 @@ class _Sender:
         try:
             yield self._first
             yield from self._rest
-        except Exception as error:  # raised on, gRPC would log it and say only that there was one
+        except Exception as error:  # gRPC would only log it
             self.error = error
             self._is_bound.wait()
             self._call.cancel()
 
 
 class RetryingStream(ABC):
-    """One stream over all its tries, as far as it is the same with and without asyncio."""
+    """One stream over all its attempts: the part that both clients share."""
 
     def __init__(
         self,
@@ -246,7 +174,7 @@ class RetryingStream(ABC):
         target: str,
         patience_seconds: float,
     ) -> None:
-        """For the clients: ``begin`` makes the call of a try, with what is to be sent if there is ``media``."""
+        """For the clients: ``begin`` starts the call of an attempt, with its requests if there is ``media``."""
         self._progress = progress
         self._begin = begin
         self._media = media
@@ -259,44 +187,44 @@ class RetryingStream(ABC):
 
     @abstractmethod
     def _run(self) -> Any:
-        """Results, message by message, over all tries."""
+        """Lists of results, one per message, over all attempts."""
 
     @property
     def end(self) -> StreamEnd | None:
-        """How the stream ended; None while it has not, or where it was closed."""
+        """How the stream ended; None before that, or if it was closed."""
         return self._progress.end
 
     @property
     def resume_token(self) -> bytes:
-        """The last that came; empty where none has."""
+        """The last resume token; empty before the first."""
         return self._progress.resume_token
 
     def _pause_after(self, error: AcfdError) -> float:
-        """Seconds to wait before the next try; raises ``error`` where there will be none."""
+        """Seconds until the next attempt; raises ``error`` if there is none."""
         if self._media is not None and self._media.is_spent:
             raise error
         return self._retry.pause_after(error)
 
     def _require_end(self) -> None:
-        """Refuse a call that is over, and well, before its stream is."""
+        """Raise if the call ended without an error before the stream did."""
         if self._progress.end is None:
-            raise ServiceError(f"{self._target} ended the stream without saying how")
+            raise ServiceError(f"{self._target} ended the stream without an end message")
 
     def _closed_early(self) -> ServiceError:
         return ServiceError(f"the stream to {self._target} was closed before it began")
 
 
 class TrackStream(RetryingStream):
-    """One video on its way; an iterator over its results, in order, each frame once.
+    """The stream of one video; an iterator over its results, in order, each frame once. A context manager.
 
-    A context manager. A stream that breaks is begun again with its resume token: same ids, no frame twice. The server
-    is asked when ``start`` is read or the iteration begins.
+    A broken stream is resumed with its token: the track IDs stay the same, and no frame is returned twice. The call
+    starts when ``start`` is read or the iteration begins.
 
     Raises, from ``start`` and the iteration:
-        MediaError: the media cannot be read here, or not be decoded there before the first frame.
-        AccessError, OverloadedError, ConfigError: the service does not let the caller in, has no room, or has other
-            settings than those asked for.
-        ServiceError: the service cannot be reached any more.
+        MediaError: the media cannot be read here, or the server cannot decode it.
+        AccessError, OverloadedError, ConfigError: the server refuses the token, has no capacity, or has other settings
+            than requested.
+        ServiceError: the server cannot be reached.
     """
 
     @property
@@ -318,7 +246,7 @@ class TrackStream(RetryingStream):
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """Break the stream off; the iteration ends. May be called from any thread, a second call does nothing."""
+        """Cancel the stream; the iteration ends. Safe from any thread; a second call does nothing."""
         self._closed.set()
         if self._call is not None:
             self._call.cancel()
@@ -356,3 +284,99 @@ class TrackStream(RetryingStream):
         finally:
             call.cancel()
         self._require_end()
+
+
+class Client(BaseClient[TrackStream]):
+    """A connection to one server; safe for several threads.
+
+    Example:
+        >>> with Client("localhost:50051", token="acfd_…") as client:
+        ...     with client.track("episode.mkv") as stream:
+        ...         for result in stream:
+        ...             print(result.index, [face.track_id for face in result.faces])
+        ...         print(stream.end)
+
+    ``jobs`` manages background jobs: submit, get, list, cancel, watch, read results.
+    """
+
+    jobs: JobsClient[TrackStream]
+
+    def track(self, source: Bytes, options: StreamOptions | None = None, *, name: str = "<stream>") -> TrackStream:
+        """Send a container; the stream of its results.
+
+        A path, and a callable that returns the bytes from the start, can be sent again if the stream breaks. An open
+        file or an iterator cannot.
+
+        Args:
+            source: path, binary file object, pieces of bytes, or a callable that returns the pieces.
+            options: settings of the stream.
+            name: name in results of a source that has none.
+
+        Raises:
+            AcfdError: while iterating, see ``TrackStream``.
+        """
+        return self._send(ByteMedia(source, name), options)
+
+    def detect(self, image: bytes) -> PictureFaces:
+        """Faces of one encoded picture: PNG, JPEG or WebP."""
+        return PictureFaces.of(self._ask(self._faces.Detect, detect_request(image)))
+
+    def capacity(self, size: tuple[int, int], fps: float, objective_seconds: float | None = None) -> CapacityReply:
+        """Whether the server has capacity for one more live stream.
+
+        Args:
+            size: (height, width) of its pictures.
+            fps: frames per second, > 0.
+            objective_seconds: latency objective of a frame; None: that of the server.
+        """
+        return CapacityReply.of(self._ask(self._faces.GetCapacity, capacity_request(size, fps, objective_seconds)))
+
+    def models(self) -> list[KnownModel]:
+        """The models of the server."""
+        response = self._ask(self._faces.ListModels, face_track_pb2.ListModelsRequest())
+        return [KnownModel.of(model) for model in response.models]
+
+    def stream_stats(self, stream_id: str = "") -> list[Any]:
+        """StreamStats messages of the caller's streams, or of one of them."""
+        request = face_track_pb2.GetStreamStatsRequest(stream_id=stream_id)
+        return list(self._ask(self._faces.GetStreamStats, request).streams)
+
+    def health(self, service: str = "") -> str:
+        """Health of a service, such as "SERVING"; empty: of the whole server."""
+        response = self._ask(self._health.Check, health_pb2.HealthCheckRequest(service=service))
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+
+    def watch_health(self, service: str = "") -> Iterator[str]:
+        """The health of a service now and after each change, until the server stops."""
+        call = self._health.Watch(health_pb2.HealthCheckRequest(service=service), metadata=self._metadata())
+        try:
+            for response in call:
+                yield str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+        except grpc.RpcError as error:
+            raise error_of(error, self.target) from error
+        finally:
+            call.cancel()
+
+    def close(self) -> None:
+        """Cancel running calls and close the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, method: Any, request: Any) -> Any:
+        try:
+            return method(request, timeout=CALL_SECONDS, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise error_of(error, self.target) from error
+
+    def _jobs(self, stub: Any) -> JobsClient[TrackStream]:
+        return JobsClient(stub, self._ask, self._receive, self._metadata, self._patience)
+
+    def _open_stream(self, progress: StreamProgress, begin: Callable[[Any], Any], media: Any) -> TrackStream:
+        return TrackStream(progress, begin, media, self.target, self._patience)

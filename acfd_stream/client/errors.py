@@ -1,4 +1,4 @@
-"""What a call's status means to a client: one of our errors, and whether trying again is of use."""
+"""gRPC status → our errors, and when to retry."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ DETAILS_KEY = "grpc-status-details-bin"
 _CODE = grpc.StatusCode
 _TLS_FAULT = re.compile(r"(?i)handshake|certificate|ssl_error|wrong_version_number|peer name|tls")
 _BROKEN_WRITE = (_CODE.INTERNAL, "Internal error from Core")
-"""What grpc.aio makes of a server's own word when that comes in the middle of a write; another try hears it."""
+"""grpc.aio reports this instead of the server's status if that arrives during a write; a retry gets the real one."""
 _OF_JOBS = ("JOB_FAILED", "JOB_CANCELLED", "RESULTS_LOST")
-"""Reasons that are about a job whose results are read, not about this call: trying again is of no use."""
+"""Reasons about the job whose results are read, not about this call: a retry is useless."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Unreachable(ServiceError):
-    """Nobody answers, the connection broke, or the server is draining: another try may succeed."""
+    """The server does not answer, is draining, or the connection broke: a retry may succeed."""
 
 
 class Refused(OverloadedError):
-    """The service has no room for this call now."""
+    """The server has no capacity for this call now."""
 
     retry_seconds: float | None = None
-    """When the service says that a try may succeed; None: it does not say."""
+    """Delay after which a retry may succeed, from the server; None: unknown."""
 
 
 def error_of(error: Any, target: str) -> AcfdError:
-    """Our error for a ``grpc.RpcError`` of a call to ``target``; its message is one line."""
+    """The error for a ``grpc.RpcError`` of a call to ``target``; its message is one line."""
     code, text = error.code(), " ".join((error.details() or "").split())
     status = rich_status(error.trailing_metadata())
     info = detail(status, error_details_pb2.ErrorInfo)
@@ -46,7 +46,7 @@ def error_of(error: Any, target: str) -> AcfdError:
     if reason in _OF_JOBS:
         return ServiceError(f"{target}: {'the job failed: ' if reason == 'JOB_FAILED' else ''}{text}")
     if (code, text) == _BROKEN_WRITE:
-        return Unreachable(f"{target} ended the call while it was being sent to")
+        return Unreachable(f"{target} ended the call while a message was being sent")
     if code is _CODE.UNAVAILABLE:
         return _unavailable(text, target)
     if code in (_CODE.UNAUTHENTICATED, _CODE.PERMISSION_DENIED):
@@ -77,7 +77,7 @@ def _refused(text: str, status: status_pb2.Status, target: str) -> AcfdError:
 
 
 def rich_status(metadata: Iterable[tuple[str, str | bytes]] | None) -> status_pb2.Status:
-    """The google.rpc.Status in a call's trailers; an empty one where there is none."""
+    """The google.rpc.Status in the trailers of a call; empty if there is none."""
     for key, value in metadata or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
             return status_pb2.Status.FromString(value)
@@ -85,7 +85,7 @@ def rich_status(metadata: Iterable[tuple[str, str | bytes]] | None) -> status_pb
 
 
 def detail(status: status_pb2.Status, kind: type[D]) -> D | None:
-    """The first detail of a kind."""
+    """The first detail of type ``kind``; None if there is none."""
     for packed in status.details:
         found = kind()
         if packed.Unpack(found):
@@ -94,9 +94,9 @@ def detail(status: status_pb2.Status, kind: type[D]) -> D | None:
 
 
 class Retry:
-    """How long to wait before a broken stream is begun again, and when to give up.
+    """Backoff of a broken stream: how long to wait before a retry, and when to give up.
 
-    Waits grow from 0.1 s to 5 s and differ by chance, so that not all clients of a server come back at once.
+    Waits grow from 0.1 s to 5 s and are randomised, so that the clients of a server do not return at the same time.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Retry:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Give up once nothing was heard for ``patience_seconds``; for ``first_seconds`` where nothing ever was."""
+        """Give up ``patience_seconds`` after the last response, or ``first_seconds`` if there never was one."""
         self._later_patience = patience_seconds
         self._patience = min(first_seconds, patience_seconds)
         self._clock = clock
@@ -116,23 +116,23 @@ class Retry:
         self._is_heard = False
 
     def heard(self) -> None:
-        """The stream goes on."""
+        """A response arrived: the backoff starts anew."""
         self._patience = self._later_patience
         self._is_heard = True
         self._heard_at = self._clock()
         self._pause = _FIRST_PAUSE_SECONDS
 
     def pause_after(self, error: AcfdError) -> float:
-        """Seconds to wait after ``error``. Who finds no room waits too, but only to go on with what has begun.
+        """Seconds to wait after ``error``. A lack of capacity is retried only to resume a stream that had started.
 
         Raises:
-            AcfdError: ``error``, where trying again is of no use or nothing was heard for too long.
+            AcfdError: ``error``, if a retry is useless or the time is over.
         """
         left = self._patience - (self._clock() - self._heard_at)
-        is_of_use = isinstance(error, Unreachable) or (isinstance(error, Refused) and self._is_heard)
-        if not is_of_use or left <= 0:
+        can_retry = isinstance(error, Unreachable) or (isinstance(error, Refused) and self._is_heard)
+        if not can_retry or left <= 0:
             raise error
-        told = error.retry_seconds if isinstance(error, Refused) else None
-        pause = max(told or 0.0, self._pause * (0.5 + self._chance()))
+        least = error.retry_seconds if isinstance(error, Refused) else None
+        pause = max(least or 0.0, self._pause * (0.5 + self._chance()))
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
         return min(pause, left)

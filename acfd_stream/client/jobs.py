@@ -1,7 +1,4 @@
-"""Jobs as a client asks for them: submitted, looked at, listed, cancelled, watched, and their results read.
-
-``Client.jobs`` and ``AsyncClient.jobs`` are these; the servers' side is ``servicer``.
-"""
+"""Jobs from the side of a client: ``Client.jobs`` and ``AsyncClient.jobs``."""
 
 from __future__ import annotations
 
@@ -20,22 +17,22 @@ from acfd_stream.v1 import job_pb2
 
 S = TypeVar("S")
 WATCH_SECONDS = 1.0
-"""A job that is watched is looked at so often."""
+"""Interval at which a watched job is queried."""
 _STATES = {job_pb2.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
 _NUMBERS = {state: number for number, state in _STATES.items()}
 
 
 @dataclass(frozen=True)
 class JobInfo:
-    """A job as its server tells of it."""
+    """A job as reported by its server."""
 
     job_id: str
     uri: str  # without its secrets
     state: JobState
     created: datetime
-    started: datetime | None  # None: it waits for its turn
+    started: datetime | None  # None: it is queued
     ended: datetime | None
-    frames: int  # whose results can be read
+    frames: int  # with readable results
     expected_frames: int | None  # as the container claims
     tracks: int
     error: str | None
@@ -43,7 +40,7 @@ class JobInfo:
 
     @property
     def is_final(self) -> bool:
-        """Nothing of it changes any more."""
+        """Whether the job has ended."""
         return self.state in FINAL_STATES
 
     @classmethod
@@ -67,7 +64,7 @@ class JobInfo:
 
 @dataclass(frozen=True)
 class JobPage:
-    """Some of one's jobs, newest first."""
+    """A page of the caller's jobs, newest first."""
 
     jobs: tuple[JobInfo, ...]
     next_page_token: str  # empty on the last page
@@ -89,7 +86,7 @@ def _listing(states: Sequence[JobState], page_token: str, page_size: int) -> Any
 
 
 class _JobsClient(Generic[S]):
-    """What both kinds of clients give their jobs: a way to ask, and streams of kind ``S``."""
+    """The part that both clients share; ``S`` is the type of their streams."""
 
     def __init__(
         self,
@@ -103,24 +100,23 @@ class _JobsClient(Generic[S]):
 
         Args:
             stub: of JobService.
-            ask: calls a method with a request, and makes errors ours.
-            open_stream: a stream that is not sent to, from what it has heard and what begins a try.
-            metadata: of a call.
-            patience_seconds: a server that is away is waited for so long.
+            ask: calls a method with a request, and translates its errors.
+            open_stream: opens a stream that sends no media, from its progress and the start of an attempt.
+            metadata: returns the metadata of a call.
+            patience_seconds: how long to retry if the server does not answer.
         """
         self._stub, self._ask, self._open, self._metadata = stub, ask, open_stream, metadata
         self._patience = patience_seconds
 
     def results(self, job_id: str, *, first_index: int = 0, name: str = "") -> S:
-        """The results of a job, of one that is running as they come.
+        """The stream of a job's results; it follows a running job.
 
-        Goes on by itself after a break. A job that failed or was cancelled gives the results that it has, and then
-        ServiceError.
+        A broken stream is resumed. For a job that failed or was cancelled, ServiceError follows the existing results.
 
         Args:
-            job_id: as ``submit`` said.
-            first_index: frames below this are left out.
-            name: what the media is called in ``start``; empty: as the job is.
+            job_id: from ``submit``.
+            first_index: the first frame to return.
+            name: name of the media in ``start``; empty: the job ID.
         """
         progress = StreamProgress(name or job_id, StreamOptions(), next_index=first_index)
 
@@ -135,30 +131,30 @@ class _JobsClient(Generic[S]):
 
 
 class JobsClient(_JobsClient[S]):
-    """The jobs of a ``Client``; every call may raise what ``error_of`` makes of its status."""
+    """The jobs of a ``Client``; every call may raise the errors of ``error_of``."""
 
     _ask: Callable[[Any, Any], Any]
 
     def submit(self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "") -> JobInfo:
-        """Have the server track a file or URL that it reads itself; the job, which goes on without us.
+        """Have the server track a file or URL in the background; the new job.
 
         Args:
-            uri: which may be read is the operator's choice.
-            options: what is asked; ``mode`` must be "file".
-            idempotency_key: the same key and video give the same job, so that one may ask twice; empty: a new one.
+            uri: the operator decides which may be read.
+            options: settings; ``mode`` must be "file".
+            idempotency_key: a second request with the same key returns the same job; empty: always a new one.
         """
         return JobInfo.of(self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key)).job)
 
     def get(self, job_id: str) -> JobInfo:
-        """A job as it stands now."""
+        """The current state of a job."""
         return JobInfo.of(self._ask(self._stub.GetJob, job_pb2.GetJobRequest(job_id=job_id)).job)
 
     def page(self, states: Sequence[JobState] = (), *, page_token: str = "", page_size: int = 0) -> JobPage:
-        """A page of one's jobs in ``states``, or in any if empty; at most ``page_size``, 0: as the server likes."""
+        """A page of the caller's jobs in ``states``, empty: any; at most ``page_size``, 0: the server's default."""
         return JobPage.of(self._ask(self._stub.ListJobs, _listing(states, page_token, page_size)))
 
     def list(self, states: Sequence[JobState] = ()) -> Iterator[JobInfo]:
-        """All of one's jobs, newest first; a page is asked for when it is wanted."""
+        """All jobs of the caller, newest first; pages are requested as needed."""
         page = self.page(states)
         yield from page.jobs
         while page.next_page_token:
@@ -166,11 +162,11 @@ class JobsClient(_JobsClient[S]):
             yield from page.jobs
 
     def cancel(self, job_id: str) -> JobInfo:
-        """Have a job stop; it may take a moment. One that has ended stays as it is."""
+        """Cancel a job, which may take a moment. A job that has ended does not change."""
         return JobInfo.of(self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id)).job)
 
     def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> Iterator[JobInfo]:
-        """A job now, and again whenever it has changed, until it has ended; a server that is away is waited for."""
+        """A job now and after each change, until it ends; retries while the server does not answer."""
         retry, last = self._retry(), None
         while last is None or not last.is_final:
             try:
@@ -196,15 +192,15 @@ class AsyncJobsClient(_JobsClient[S]):
         return JobInfo.of((await self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key))).job)
 
     async def get(self, job_id: str) -> JobInfo:
-        """A job as it stands now."""
+        """The current state of a job."""
         return JobInfo.of((await self._ask(self._stub.GetJob, job_pb2.GetJobRequest(job_id=job_id))).job)
 
     async def page(self, states: Sequence[JobState] = (), *, page_token: str = "", page_size: int = 0) -> JobPage:
-        """A page of one's jobs; see ``JobsClient.page``."""
+        """See ``JobsClient.page``."""
         return JobPage.of(await self._ask(self._stub.ListJobs, _listing(states, page_token, page_size)))
 
     async def list(self, states: Sequence[JobState] = ()) -> AsyncIterator[JobInfo]:
-        """All of one's jobs, newest first; a page is asked for when it is wanted."""
+        """All jobs of the caller, newest first; pages are requested as needed."""
         page = await self.page(states)
         for job in page.jobs:
             yield job
@@ -214,11 +210,11 @@ class AsyncJobsClient(_JobsClient[S]):
                 yield job
 
     async def cancel(self, job_id: str) -> JobInfo:
-        """Have a job stop; see ``JobsClient.cancel``."""
+        """See ``JobsClient.cancel``."""
         return JobInfo.of((await self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id))).job)
 
     async def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> AsyncIterator[JobInfo]:
-        """A job now, and again whenever it has changed, until it has ended."""
+        """See ``JobsClient.watch``."""
         retry, last = self._retry(), None
         while last is None or not last.is_final:
             try:

@@ -1,4 +1,4 @@
-"""Answers that are one message, as a client hands them out, and the requests they answer."""
+"""Responses of one message as dataclasses, and their requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from acfd_stream.wire.messages import duration_pb, face_of, seconds_of, size_pb
 class PictureFaces:
     """Faces of one picture."""
 
-    display_size: tuple[int, int]  # (height, width); boxes live in it
+    display_size: tuple[int, int]  # (height, width) of the boxes
     faces: tuple[Face, ...]  # best first, with track_id 0
-    is_truncated: bool  # a cap cut off some
+    is_truncated: bool  # a limit cut off some
 
     @classmethod
     def of(cls, response: Any) -> PictureFaces:
@@ -27,12 +27,12 @@ class PictureFaces:
 
 @dataclass(frozen=True)
 class CapacityReply:
-    """Whether one more live stream would fit now."""
+    """Whether there is capacity for one more live stream."""
 
     fits: bool
     headroom: float  # share of the engine that is free, [0, 1]
     reason: str
-    retry_seconds: float | None  # when to ask again; None where it fits, or never will
+    retry_seconds: float | None  # delay before the next request; None: it fits, or never will
 
     @classmethod
     def of(cls, response: Any) -> CapacityReply:
@@ -43,12 +43,12 @@ class CapacityReply:
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that a server knows."""
+    """A model of a server."""
 
     name: str
     version: str
-    precision: str  # empty where it is not loaded
-    description: str  # runtime, device and threads; empty where it is not loaded
+    precision: str  # empty if it is not loaded
+    description: str  # runtime, device and threads; empty if it is not loaded
     is_loaded: bool
     training_data: str
     date: str
@@ -68,11 +68,11 @@ class KnownModel:
 
 
 def detect_request(image: bytes) -> Any:
-    """Asks for the faces of an encoded picture."""
+    """The request for the faces of an encoded picture."""
     return face_track_pb2.DetectRequest(image=image)
 
 
 def capacity_request(size: tuple[int, int], fps: float, objective_seconds: float | None) -> Any:
-    """Asks whether a live stream of (height, width) pictures would fit."""
+    """The request for the capacity for a live stream of (height, width) pictures."""
     objective = None if objective_seconds is None else duration_pb(objective_seconds)
     return face_track_pb2.GetCapacityRequest(size=size_pb(size), frame_rate=fps, objective=objective)

@@ -1,7 +1,7 @@
-"""What a client says and hears on one stream, without the saying and hearing: both clients stand on it.
+"""The state of one stream without its I/O, which both clients share.
 
-Settings become the first message, media the ones after it; answers become FrameResults. It remembers how far the stream
-is and where it can go on, so that a stream that is begun again gives every frame once.
+Options become the first message, media the following ones, and responses FrameResults. ``StreamProgress`` knows how far
+the stream is and its resume token, so that a resumed stream returns each frame once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from acfd_stream.v1 import face_track_pb2, stream_pb2
 from acfd_stream.wire.messages import duration_pb, media_info_of, rational_pb, result_of, seconds_of, size_pb
 
 CHUNK_BYTES = 64 * 2**10
-"""Most bytes of media in a message."""
+"""Maximum bytes of media per message."""
 MODES = tuple(pace.value for pace in Pace)
 POLICIES = tuple(policy.value for policy in DropPolicy)
 PRIORITIES = ("low", "normal", "high")
@@ -29,38 +29,38 @@ PRIORITIES = ("low", "normal", "high")
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What a client asks of one stream. What is not said is the server's choice."""
+    """Settings of one stream. The server chooses what is not set."""
 
     mode: str = "file"
-    """"file": every frame is answered, as well as can be. "live": at once, and frames may be dropped."""
+    """"file": every frame gets a result. "live": low latency, and frames may be dropped."""
     drop_policy: str | None = None
-    """Of a live stream that comes faster than it is seen: "wait", "drop_oldest" or "drop_latest"."""
+    """For a live stream that is faster than the server: "wait", "drop_oldest" or "drop_latest"."""
     priority: str | None = None
     """"low", "normal" or "high"."""
     declared_size: tuple[int, int] | None = None
-    """(height, width) of a live stream, for which room is kept."""
+    """(height, width) of a live stream, for which capacity is reserved."""
     declared_fps: float | None = None
-    """Frames a second of a live stream, for which room is kept, > 0."""
+    """Frames per second of a live stream, for which capacity is reserved, > 0."""
     objective_seconds: float | None = None
-    """Longest time a frame of a live stream should take, > 0."""
+    """Latency objective of a live stream, > 0."""
     start_seconds: float | None = None
     """Frames presented before this are skipped."""
     end_seconds: float | None = None
     """Frames presented at or after this are not read."""
     every_frame: bool = False
-    """Look also at frames that repeat the drawing before them."""
+    """Run detection also on frames that repeat the previous drawing."""
     name: str = ""
-    """What the stream is called in statistics; at most 100 characters."""
+    """Name in statistics; at most 100 characters."""
     shows_overlay: bool = False
-    """Whoever may look at the server's page may see the last frame."""
+    """Whether the status page of the server may show the last frame."""
     model: str = ""
-    """The model that must look; a server that has another one refuses."""
+    """The required model; a server with another one refuses the stream."""
     size: int = 0
-    """Longer side of the network's view that it must have, pixels; 0: any."""
+    """Required longer side of the network's input, pixels; 0: any."""
     scales: tuple[int, ...] = ()
-    """Scales that it must have; empty: any."""
+    """Required scales; empty: any."""
     frame_time_base: Fraction = Fraction(1, 90000)
-    """Seconds of one unit of pts of frames that are sent one by one."""
+    """Time base of single frames: seconds per unit of pts."""
 
     def __post_init__(self) -> None:
         require(self.mode in MODES, "mode", self.mode, " or ".join(MODES))
@@ -71,7 +71,7 @@ class StreamOptions:
             require(value is None or value > 0, setting, value, "> 0")
 
     def message(self, resume_token: bytes = b"") -> Any:
-        """The TrackConfig that says this."""
+        """The TrackConfig message of these options."""
         config = stream_pb2.TrackConfig(
             detect=stream_pb2.DetectConfig(model=self.model, size=self.size, scales=self.scales),
             mode=_number(stream_pb2.StreamMode, "STREAM_MODE", self.mode),
@@ -106,7 +106,7 @@ class StreamStart:
     stream_id: str
     info: MediaInfo
     model: Mapping[str, str]  # name, version and precision
-    settings: Mapping[str, Any]  # all that changes results
+    settings: Mapping[str, Any]  # everything that affects results
     objective_seconds: float | None  # None in file mode
     first_index: int
 
@@ -117,45 +117,45 @@ class StreamEnd:
 
     frames: int
     tracks: int
-    is_complete: bool  # False: the media broke before its end
-    error: str | None  # what broke, where it did
+    is_complete: bool  # False: the media broke off
+    error: str | None  # why it broke off
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class EncodedFrame:
-    """A frame that is sent by itself."""
+    """A single frame to send."""
 
     image: bytes  # PNG, JPEG or WebP
-    pts: int  # in units of StreamOptions.frame_time_base, above that of the frame before
+    pts: int  # in units of StreamOptions.frame_time_base; must increase
 
 
 @dataclass
 class StreamProgress:
-    """How far one stream is, over all its tries."""
+    """How far one stream is, over all its attempts."""
 
-    source: str  # what the media is called in results
+    source: str  # name of the media in results
     options: StreamOptions
     start: StreamStart | None = None
     end: StreamEnd | None = None
-    next_index: int = 0  # the first frame that was not given out
-    next_frame: int = 0  # of frames that are sent one by one: the first that has to be sent again
+    next_index: int = 0  # the first frame that was not returned
+    next_frame: int = 0  # of single frames: the first that must be sent after a resume
     resume_token: bytes = b""
     _time_base: Fraction = field(default=Fraction(1))
 
     def first_request(self) -> Any:
-        """The message that begins a try."""
+        """The first message of an attempt."""
         return face_track_pb2.TrackRequest(config=self.options.message(self.resume_token))
 
     def uri_request(self, uri: str) -> Any:
-        """The one message of a try at media that the server reads itself."""
+        """The only message of an attempt with media that the server reads."""
         return face_track_pb2.TrackUriRequest(uri=uri, config=self.options.message(self.resume_token))
 
     def take(self, response: Any) -> list[FrameResult]:
-        """Note what ``response`` says; the frames in it that were not given out before.
+        """Update the state from ``response``; returns its results, without those that were returned before.
 
         Raises:
-            ServiceError: the server says something that it may not say now.
+            ServiceError: the server breaks the protocol.
         """
         kind = response.WhichOneof("response")
         if kind == "start":
@@ -175,7 +175,7 @@ class StreamProgress:
         info = media_info_of(start.info, self.source)
         self._time_base = info.time_base
         if start.first_index > self.next_index:
-            raise ServiceError(f"the server goes on at frame {start.first_index}, not at {self.next_index}")
+            raise ServiceError(f"the server continues at frame {start.first_index}, not at {self.next_index}")
         model = {"name": start.model.name, "version": start.model.version, "precision": start.model.precision}
         objective = seconds_of(start.objective) if start.HasField("objective") else None
         try:
@@ -188,7 +188,7 @@ class StreamProgress:
         fresh = []
         for frame in frames:
             if frame.index < self.next_index:
-                continue  # from before the break
+                continue  # returned before the stream broke
             if frame.index > self.next_index:
                 raise ServiceError(f"frame {self.next_index} is missing: the server sent {frame.index}")
             self.next_index += 1
@@ -201,15 +201,15 @@ def _stream_end(end: Any) -> StreamEnd:
 
 
 Bytes = str | Path | BinaryIO | Iterable[bytes] | Callable[[], Iterable[bytes]]
-"""A container: a file's path, a binary file object, pieces, or what gives the pieces from the beginning again."""
+"""A container: a path, a binary file object, pieces, or a callable that returns the pieces from the start."""
 
 
 class MediaSource:
-    """What is sent, and perhaps again after a break.
+    """Media to send.
 
     Args:
-        name: what it is called in results.
-        is_replayable: it can be begun again.
+        name: its name in results.
+        is_replayable: whether it can be sent again from the start.
     """
 
     def __init__(self, name: str, *, is_replayable: bool) -> None:
@@ -218,14 +218,14 @@ class MediaSource:
 
     @property
     def is_spent(self) -> bool:
-        """Whether it was begun and cannot be begun again."""
+        """Whether it was sent and cannot be sent again."""
         return self._is_begun and not self.is_replayable
 
     def begin(self, what: str = "media") -> None:
-        """Note that it is sent now.
+        """Mark it as sent.
 
         Raises:
-            ConfigError: it was sent before and cannot be begun again; the message calls it ``what``.
+            ConfigError: it was sent before and cannot be sent again; the message calls it ``what``.
         """
         if self.is_spent:
             raise ConfigError(f"the stream of {self.name} broke, and its {what} cannot be sent a second time")
@@ -235,8 +235,7 @@ class MediaSource:
 class ByteMedia(MediaSource):
     """Bytes of a container in pieces that fit a message.
 
-    A path and a callable can be begun again after a break; an open file and an iterable cannot. Of a path the index of
-    an MP4 goes first, wherever it stands.
+    A path and a callable can be sent again; an open file and an iterable cannot. The index of an MP4 file goes first.
     """
 
     def __init__(self, source: Bytes, name: str = "<stream>") -> None:
@@ -249,7 +248,7 @@ class ByteMedia(MediaSource):
 
         Raises:
             MediaError: the file cannot be read.
-            ConfigError: it was read before and cannot be begun again.
+            ConfigError: it was sent before and cannot be sent again.
         """
         for piece in self.pieces():
             yield face_track_pb2.TrackRequest(data=piece)
@@ -268,7 +267,7 @@ class ByteMedia(MediaSource):
 
 
 class FrameMedia(MediaSource):
-    """Frames that are sent one by one. A list can be begun again after a break; an iterator cannot."""
+    """Single frames. A list can be sent again; an iterator cannot."""
 
     def __init__(self, frames: Iterable[EncodedFrame], name: str = "<frames>") -> None:
         super().__init__(name, is_replayable=iter(frames) is not frames)
@@ -291,14 +290,14 @@ def _file_pieces(path: Path) -> Iterator[bytes]:
         yield from streamable(path)
         return
     try:
-        with path.open("rb") as pipe:  # what comes through it cannot be put in another order
+        with path.open("rb") as pipe:  # a pipe cannot be reordered
             yield from _read_pieces(pipe)
     except OSError as error:
         raise MediaError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _read_pieces(file: Any) -> Iterator[bytes]:
-    read = getattr(file, "read1", file.read)  # what a pipe has now, rather than all that would fit
+    read = getattr(file, "read1", file.read)  # returns what a pipe has now, without filling the piece
     while piece := read(CHUNK_BYTES):
         yield piece
 

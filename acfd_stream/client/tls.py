@@ -1,4 +1,4 @@
-"""What a client trusts and identifies itself with."""
+"""TLS settings of a client."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from acfd_stream.wire.pem import read_authorities, read_pair
 
 @dataclass(frozen=True)
 class ClientTls:
-    """Whom a client trusts, and what it proves itself with."""
+    """Trusted CA and certificate of a client."""
 
     ca: Path | None = None
-    """PEM of the authorities that may vouch for the server; None: those that gRPC knows."""
+    """PEM file of the CA certificates that verify the server; None: the default ones of gRPC."""
     certificate: Path | None = None
-    """PEM of the client's own certificate (mTLS)."""
+    """PEM file of the client certificate (mTLS)."""
     key: Path | None = None
-    """PEM of its key, without a password."""
+    """PEM file of its private key, without a password."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
-            raise ConfigError("a client's certificate and key go together: give both, or neither")
+            raise ConfigError("a client certificate needs its key, and a key its certificate")
 
 
 def channel_credentials(tls: ClientTls) -> grpc.ChannelCredentials:
     """Credentials for a secure channel.
 
     Raises:
-        ConfigError: as ``server_credentials``.
+        ConfigError: a file cannot be read, is not a PEM of its kind, or key and certificate do not match.
     """
     ca = None if tls.ca is None else read_authorities(tls.ca)
     if tls.certificate is None or tls.key is None:

@@ -1,4 +1,4 @@
-"""Options of both ends of a gRPC connection: pings, message size, reconnection."""
+"""gRPC options of server and client: keepalive pings, message size, reconnection."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def server_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
     """Options of ``grpc.server``.
 
     Args:
-        keepalive: how dead clients are found, and which pings are borne.
-        message_bytes: longest message that is received.
+        keepalive: how dead clients are detected, and how many pings are allowed.
+        message_bytes: maximum size of a received message.
     """
     return [
         *_ping_options(keepalive),
@@ -47,12 +47,12 @@ def server_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
         ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(keepalive.least_ping_seconds)),
         ("grpc.http2.max_ping_strikes", keepalive.strikes),
         ("grpc.max_receive_message_length", message_bytes),
-        ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
+        ("grpc.so_reuseport", 0),  # a second server on the same port must fail
     ]
 
 
 def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
-    """Options of a client's channel; its pings should be rarer than ``least_ping_seconds`` of the server."""
+    """Options of a client channel. It must ping less often than ``least_ping_seconds`` of the server."""
     return [
         *_ping_options(keepalive),
         ("grpc.http2.max_pings_without_data", 0),
@@ -60,7 +60,7 @@ def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1000),
         ("grpc.max_reconnect_backoff_ms", 5000),
-        ("grpc.enable_retries", 0),  # whoever knows where a stream stands begins it again
+        ("grpc.enable_retries", 0),  # the client resumes streams itself
     ]
 
 

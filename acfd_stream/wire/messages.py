@@ -1,7 +1,4 @@
-"""Between what the rooms say and what stands on the wire, both ways; nothing is lost on it.
-
-Enums of both sides have the same names, which a test holds.
-"""
+"""Types ↔ protobuf messages, in both directions and without loss."""
 
 from __future__ import annotations
 
@@ -74,17 +71,17 @@ def size_pb(size: tuple[int, int]) -> types_pb2.Size:
 
 
 def stage_pb(stage: Stage | str) -> Any:
-    """The number of a stage, of which ``stage`` may be the name."""
+    """The number of a stage, given as a member or by name."""
     return _STAGES[stage] if isinstance(stage, Stage) else _STAGES_BY_NAME[stage]
 
 
 def outcome_pb(outcome: Outcome) -> Any:
-    """The number of an outcome."""
+    """The protobuf number of an outcome."""
     return _OUTCOMES[outcome]
 
 
 def drop_reason_pb(reason: DropReason) -> Any:
-    """The number of a reason."""
+    """The protobuf number of a drop reason."""
     return _DROP_REASONS[reason]
 
 
@@ -95,7 +92,7 @@ def stage_times_pb(timings: Mapping[str, float]) -> list[types_pb2.StageTime]:
 
 
 def timings_of(times: Iterable[types_pb2.StageTime]) -> dict[str, float]:
-    """Stage → seconds; stages of a newer server are left out."""
+    """Stage → seconds, without stages that only a newer server knows."""
     return {_STAGES_BACK[time.stage].value: seconds_of(time.duration) for time in times if time.stage in _STAGES_BACK}
 
 
@@ -122,7 +119,7 @@ def face_of(face: types_pb2.Face) -> Face:
 
 
 def detected_faces_pb(detections: Detections) -> list[types_pb2.Face]:
-    """Faces of one picture, best first, which are in no track."""
+    """Faces of one picture, best first, without track IDs."""
     pairs = zip(detections.boxes_xyxy.tolist(), detections.scores.tolist(), strict=True)
     return [face_pb(Face(0, (x1, y1, x2, y2), score)) for (x1, y1, x2, y2), score in pairs]
 
@@ -130,7 +127,7 @@ def detected_faces_pb(detections: Detections) -> list[types_pb2.Face]:
 def _fill_verdict(message: types_pb2.Verdict, verdict: Verdict) -> None:
     message.outcome = _OUTCOMES[verdict.outcome]
     if verdict.latency_seconds is not None:
-        message.latency.SetInParent()  # 0 s is not the same as not known
+        message.latency.SetInParent()  # a latency of 0 s differs from an unknown one
         _fill_duration(message.latency, verdict.latency_seconds)
     if verdict.cause is not None:
         message.cause = _STAGES_BY_NAME[verdict.cause]
@@ -144,7 +141,7 @@ def _fill_duration(message: Duration, seconds: float) -> None:
 
 
 def verdict_of(verdict: types_pb2.Verdict) -> Verdict:
-    """What is thought of a frame."""
+    """The verdict on a frame."""
     cause = _STAGES_BACK.get(verdict.cause)
     return Verdict(
         _OUTCOMES_BACK.get(verdict.outcome, Outcome.OK),
@@ -156,14 +153,14 @@ def verdict_of(verdict: types_pb2.Verdict) -> Verdict:
 
 
 def result_pb(result: FrameResult) -> types_pb2.FrameResult:
-    """What is said of one frame."""
+    """The result of one frame."""
     message = types_pb2.FrameResult()
     fill_result(message, result)
     return message
 
 
 def results_pb(results: Iterable[FrameResult]) -> stream_pb2.FrameResults:
-    """What is said of some frames, in one message."""
+    """The results of several frames in one message."""
     message = stream_pb2.FrameResults()
     for result in results:
         fill_result(message.frames.add(), result)
@@ -171,7 +168,7 @@ def results_pb(results: Iterable[FrameResult]) -> stream_pb2.FrameResults:
 
 
 def fill_result(message: types_pb2.FrameResult, result: FrameResult) -> None:
-    """Write what is said of one frame into an empty message: in place, for this is done for every frame."""
+    """Write the result of one frame into an empty message; in place, which is faster."""
     message.index, message.pts, message.shot = result.index, result.pts, result.shot
     message.is_pts_filled, message.reused = result.is_pts_filled, result.reused
     message.is_truncated = result.is_truncated
@@ -185,7 +182,7 @@ def fill_result(message: types_pb2.FrameResult, result: FrameResult) -> None:
 
 
 def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult:
-    """What is said of one frame of a stream with ``time_base``, seconds."""
+    """The result of one frame of a stream with ``time_base``, seconds."""
     return FrameResult(
         index=result.index,
         pts=result.pts,
@@ -202,7 +199,7 @@ def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult
 
 
 def media_info_pb(info: MediaInfo) -> types_pb2.MediaInfo:
-    """What a container says of its video, but not what it is called: that may be a path of the server."""
+    """Media information without the name of the source, which may be a path on the server."""
     return types_pb2.MediaInfo(
         display_size=size_pb(info.display_size),
         time_base=rational_pb(info.time_base),
@@ -214,7 +211,7 @@ def media_info_pb(info: MediaInfo) -> types_pb2.MediaInfo:
 
 
 def media_info_of(info: types_pb2.MediaInfo, source: str) -> MediaInfo:
-    """What the container of ``source`` says of its video."""
+    """Media information of the container of ``source``."""
     return MediaInfo(
         source=source,
         display_size=(info.display_size.height, info.display_size.width),

@@ -9,38 +9,38 @@ from acfd_stream.errors import ConfigError
 
 
 def read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
-    """The bytes of a certificate and its key, which belong together."""
+    """The content of a certificate file and of its key file; checks that they match."""
     contents = _content(certificate), _content(key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         raise ConfigError(_complaint(certificate, key, contents, error)) from error
-    except (OSError, ValueError) as error:  # the file went away just now; a password is asked for
+    except (OSError, ValueError) as error:  # the file was removed just now; a password is required
         raise ConfigError(f"cannot read certificate {certificate} and key {key}: {error}") from error
     return contents
 
 
 def read_authorities(path: Path) -> bytes:
-    """The bytes of a file of authorities, at least one."""
+    """The content of a file with at least one CA certificate."""
     content = _content(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cafile=path)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError(f"{path} holds no PEM certificate of an authority") from error
+        raise ConfigError(f"{path} has no PEM certificate of an authority") from error
     return content
 
 
 def _complaint(certificate: Path, key: Path, contents: tuple[bytes, bytes], error: ssl.SSLError) -> str:
     if b"-----BEGIN CERTIFICATE-----" not in contents[0]:
-        return f"{certificate} holds no PEM certificate (no line BEGIN CERTIFICATE)"
+        return f"{certificate} has no PEM certificate (no line BEGIN CERTIFICATE)"
     if b"PRIVATE KEY-----" not in contents[1]:
-        return f"{key} holds no PEM key (no line BEGIN … PRIVATE KEY)"
+        return f"{key} has no PEM key (no line BEGIN … PRIVATE KEY)"
     if error.reason == "KEY_VALUES_MISMATCH":
-        return f"key {key} is not that of certificate {certificate}"
+        return f"key {key} does not match certificate {certificate}"
     if b"ENCRYPTED" in contents[1]:
-        return f"key {key} has a password; give one without"
+        return f"key {key} has a password; use one without"
     return f"certificate {certificate} or key {key} is damaged ({error.reason or error})"
 
 

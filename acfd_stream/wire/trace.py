@@ -1,10 +1,10 @@
-"""The trace context that goes with a call."""
+"""The trace context of a call."""
 
 from __future__ import annotations
 
 
 def trace_metadata() -> list[tuple[str, str]]:
-    """W3C context of the span that is open here, as metadata of a call; [] where there is none."""
+    """The W3C trace context of the current span as call metadata; [] without a span."""
     try:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
     except ModuleNotFoundError:

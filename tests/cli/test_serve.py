@@ -166,7 +166,7 @@ def test_what_keeps_it_from_serving_is_one_line_and_exits_2(
             ("cannot read", ["--config", str(tmp_path / "none.toml")]),
             ("cannot listen on", [*here, "--listen", f"127.0.0.1:{port}"]),
             ("listen must be", [*here, "--listen", "here"]),
-            ("bad.toml holds no PEM", [*here, "--tls-cert", str(bad), "--tls-key", str(bad)]),
+            ("bad.toml has no PEM", [*here, "--tls-cert", str(bad), "--tls-key", str(bad)]),
             ("both a certificate and a key", [*here, "--tls-cert", str(bad)]),
             ("may hold [[token]] tables", [*here, "--tokens", str(bad)]),
             ("cannot read resume key", [*here, "--resume-key", str(tmp_path / "none")]),

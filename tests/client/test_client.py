@@ -135,7 +135,7 @@ def test_media_that_fails_here_is_told_as_it_failed(
 
 
 def test_a_service_with_other_settings_than_asked_for_refuses(server: Server, clip: Path) -> None:
-    with client_of(server) as client, pytest.raises(ConfigError, match="model 'acfd-n' was asked for"):
+    with client_of(server) as client, pytest.raises(ConfigError, match="model 'acfd-n' was requested"):
         list(client.track(clip, StreamOptions(model="acfd-n")))
 
 
@@ -211,8 +211,8 @@ def test_patience_ends() -> None:
     [
         ([frames(0)], "before the start"),
         ([started(), frames(1)], "frame 0 is missing"),
-        ([started(1)], "goes on at frame 1"),
-        ([started()], "without saying how"),
+        ([started(1)], "continues at frame 1"),
+        ([started()], "without an end message"),
     ],
 )
 def test_a_server_that_breaks_the_rules_is_found_out(answers: list[Any], complaint: str) -> None:
