@@ -21,13 +21,13 @@ import grpc
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
 from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
-from acfd_stream.pipeline.checkpoint import SessionState, telling_damage
+from acfd_stream.pipeline.checkpoint import SessionState, damage_as_resume_error
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
-from acfd_stream.recording.record import settings_of
+from acfd_stream.recording.header import settings_of
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest
@@ -118,7 +118,7 @@ class StreamCall:
                 message, results = make(**{batch.field: batch.content}), []
             else:
                 results = [self._to_send(queued) for queued in batch]
-                with telling_damage(is_resumed=self.request is not None and self.request.resume is not None):
+                with damage_as_resume_error(is_resumed=self.request is not None and self.request.resume is not None):
                     message = make(results=results_pb(results))
             begin = self.sending_since = time.monotonic()
             yield message
