@@ -69,32 +69,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def locked(path: Path, *, is_patient: bool = False, is_required: bool = False, mode: int = 0o666) -> int | None:
-    """A file descriptor that holds the lock file ``path`` until it is closed; None: another process holds it.
-
-    The system releases the lock when the process ends, also when it is killed. The file may have been removed
-    meanwhile: see ``lock_file``.
-
-    Args:
-        path: made when missing.
-        is_patient: wait for the other process.
-        is_required: see ``lock``.
-        mode: of a new file.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-    try:
-        if lock(file, is_patient=is_patient, is_required=is_required):
-            return file
-    except BaseException:
-        os.close(file)
-        raise
-    os.close(file)
-    return None
-
-
 def lock(file: int, *, is_patient: bool = False, is_required: bool = False) -> bool:
     """Lock an open file; False: another process holds the lock.
 
@@ -117,23 +91,31 @@ def require_lock(file: int) -> None:
 
 
 @contextlib.contextmanager
-def lock_file(path: Path) -> Iterator[bool]:
-    """Hold the lock file ``path``, which its holder may remove; gives False at once where another process holds it.
+def lock_file(path: Path, *, is_patient: bool = False, is_required: bool = False) -> Iterator[bool]:
+    """Hold the lock file ``path``, which its holder may remove; gives False where another process holds it.
+
+    The system releases the lock when the process ends, also when it is killed.
+
+    Args:
+        path: made when missing, with its folder.
+        is_patient: wait for the other process.
+        is_required: see ``lock``.
 
     Raises:
         OutputError: it cannot be made.
     """
-    with writing(path):
+    with writing(path), contextlib.ExitStack() as opened:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = locked(path)
-        while file is not None and not _is_at(file, path):
-            os.close(file)  # its last holder removed it meanwhile
-            file = locked(path)
-    try:
-        yield file is not None
-    finally:
-        if file is not None:
-            os.close(file)
+        while True:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            opened.callback(os.close, file)
+            is_ours = lock(file, is_patient=is_patient, is_required=is_required)
+            if _is_at(file, path):
+                break
+            opened.close()  # its last holder removed it meanwhile
+        held = opened.pop_all()
+    with held:
+        yield is_ours
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -12,12 +12,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from acfd_stream.archive.database import Database, text_bytes
 from acfd_stream.archive.records import Claim, Episode, EpisodeStatus, Run
-from acfd_stream.files import locked
+from acfd_stream.files import lock_file
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingTask
 from acfd_stream.video.origin import FileStamp
 
@@ -28,7 +29,7 @@ class Manifest(Database):
     """The manifest of one archive; a context manager. To be used by one thread."""
 
     _digests: dict[str, tuple[FileStamp, str]] | None = None
-    _lock: int | None = None  # of the run that this object began
+    _lock: AbstractContextManager[bool] | None = None  # of the run that this object began
 
     def close(self) -> None:
         """Close the files."""
@@ -46,7 +47,8 @@ class Manifest(Database):
                 (os.getpid(), json.dumps(dict(call)), now, now),
             )
             run = int(added.lastrowid or 0)
-            self._lock = locked(self._lock_of(run), is_patient=True)  # before the run becomes visible
+            self._lock = lock_file(self._lock_of(run), is_patient=True)  # before the run becomes visible
+            self._lock.__enter__()
         return run
 
     def keep_private(self) -> None:
@@ -250,10 +252,8 @@ class Manifest(Database):
     def _is_held(self, run: int) -> bool:
         if not self._lock_of(run).exists():
             return False
-        file = locked(self._lock_of(run))
-        if file is not None:
-            os.close(file)
-        return file is None
+        with lock_file(self._lock_of(run)) as is_free:
+            return not is_free
 
     def _release(self, run: int) -> None:
         self._lock_of(run).unlink(missing_ok=True)
@@ -261,7 +261,7 @@ class Manifest(Database):
 
     def _unlock(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.__exit__(None, None, None)
             self._lock = None
 
 

@@ -19,7 +19,6 @@ from acfd_stream.config import DetectConfig, VideoConfig
 from acfd_stream.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import BinaryIO
 
     from acfd_stream.outputs import ResultEnd
@@ -78,46 +77,35 @@ def run_track(call: TrackCall) -> int:
     """
     check_places(call)
     from acfd_stream.outputs import check_format
-    from acfd_stream.recording.record import record
+    from acfd_stream.recording.record import Recorder
     from acfd_stream.recording.sinks import FormatSink
     from acfd_stream.recording.task import RecordingSettings
+    from acfd_stream.video.origin import source_name
 
     check_format(call.format)
-    settings = RecordingSettings(model=call.model, device=call.device, detect=call.detect, video=call.video)
-    results = FormatSink(call.target, call.format)
-    with _Shown(call, results) as shown:
-        sinks = [results, *_extras(call)]
-        recording = record(call.source, settings, sinks=sinks, on_start=shown.begin, on_progress=shown.advance)
-    return say_how_it_ended(call, shown.source, recording.end, shown.progress)
-
-
-class _Shown:
-    """The progress of a call while it goes on, and what is said of its results where it is interrupted."""
-
     progress: TrackProgress
-    source: str
+    results, name = FormatSink(call.target, call.format), source_name(call.source)
+    with contextlib.ExitStack() as shown:
 
-    def __init__(self, call: TrackCall, results: FormatSink) -> None:
-        self._call, self._results = call, results
-        self._exits = contextlib.ExitStack()
+        def begin(start: RecordingStart) -> None:
+            nonlocal progress
+            progress = open_progress(call, start.expected_frames)
+            shown.enter_context(naming_what_is_left(call, progress, results))
+            shown.enter_context(progress)
 
-    def begin(self, start: RecordingStart) -> None:
-        """Show a bar."""
-        self.source = start.info.source
-        self.progress = open_progress(self._call, start.expected_frames)
-        self._exits.enter_context(naming_what_is_left(self._call, self.progress, self._results))
-        self._exits.enter_context(self.progress)
+        def advance(_: RecordingProgress, result: FrameResult) -> None:
+            progress.advance(result)
+            STOP.check()
 
-    def advance(self, progress: RecordingProgress, result: FrameResult) -> None:
-        """Count a frame."""
-        self.progress.advance(result)
-        STOP.check()
-
-    def __enter__(self) -> _Shown:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._exits.__exit__(kind, error, at)
+        recording = Recorder(
+            source=call.source,
+            settings=RecordingSettings(model=call.model, device=call.device, detect=call.detect, video=call.video),
+            sinks=[results, *_extras(call)],
+            name=name,
+            on_start=begin,
+            on_progress=advance,
+        ).record()
+    return say_how_it_ended(call, name, recording.end, progress)
 
 
 def open_progress(call: TrackCall, expected_frames: int | None) -> TrackProgress:

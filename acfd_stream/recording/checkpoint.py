@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -42,18 +41,3 @@ class CheckpointStore(Protocol):
         Raises:
             OutputError: it cannot be removed.
         """
-
-
-class NoCheckpoint:
-    """Keeps none."""
-
-    interval_seconds = math.inf
-
-    def load(self) -> None:
-        """There is none."""
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep nothing."""
-
-    def clear(self) -> None:
-        """There is nothing."""

@@ -22,7 +22,7 @@ from acfd_stream.recording.checkpoint_file import CheckpointFile
 from acfd_stream.recording.derived import DerivedJob, make_output, missing_outputs, remove_outputs
 from acfd_stream.recording.failure_kind import FailureKind, SourceWatch, failure_kind, said_in_one_line
 from acfd_stream.recording.lines import FileLines
-from acfd_stream.recording.record import ignore, record
+from acfd_stream.recording.record import Recorder, ignore
 from acfd_stream.recording.stats import Attempt, RecordingStats
 from acfd_stream.recording.task import (
     RecordingOutcome,
@@ -172,19 +172,18 @@ class _Episode:
         """Track to the end; the results are then in place."""
         task = self._task
         lines = FileLines(task.part)
-        watch = SourceWatch(task.source)
-        recording = record(
-            task.source,
-            task,
+        recording = Recorder(
+            source=task.source,
+            settings=task,
             lines=lines,
             checkpoints=self._checkpoints,
             engine=self._engine,
             name=source_name(task.source),
-            watch=watch,
+            watch=SourceWatch(task.source),
             attempt=self._attempt,
             on_progress=self._tell_tracked,
             cancellation=self._cancellation,
-        )
+        ).record()
         if recording.state is RecordingState.CANCELLED:
             raise Cancelled
         self._end = recording.end

@@ -4,51 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Protocol
 
 from acfd_stream.errors import OutputError, ResumeError
 from acfd_stream.files import writing
-
-
-class Lines(Protocol):
-    """The JSON lines of one video: one writer, and any number of readers in other threads."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that are there."""
-
-    def truncate(self, size: int) -> None:
-        """Keep the first ``size`` bytes.
-
-        Raises:
-            ResumeError: there are fewer.
-            OutputError: they cannot be written.
-        """
-
-    def starts_with(self, line: bytes) -> bool:
-        """Whether the first line is ``line``."""
-
-    def append(self, lines: bytes) -> None:
-        """Add whole lines; readers see them at once.
-
-        Raises:
-            OutputError: they cannot be written, or there would be too many bytes; nothing of them is left.
-        """
-
-    def read(self, offset: int, most_bytes: int) -> tuple[int, bytes]:
-        """The first offset at or after ``offset`` at which a line begins, and whole lines from there.
-
-        At most ``most_bytes`` of them, but at least one; empty at the end.
-        """
-
-    def sync(self) -> None:
-        """Return when what was appended survives a power cut."""
-
-    def close(self) -> None:
-        """Release the file, which stays; a later call opens it again."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +21,78 @@ class Limit:
     setting: str  # names the limit in the error
 
 
-class FileLines:
-    """Lines in a file. Each reader uses an instance of its own.
+class Lines(ABC):
+    """The JSON lines of one video: one writer, and any number of readers in other threads.
 
     Args:
-        path: the file; its folder is made when missing.
-        name: what messages call it; None: its path.
-        limit: the largest size, and the setting that it comes from; None: no limit.
+        name: what messages call them.
+        limit: of their size; None: no limit.
     """
 
-    def __init__(self, path: Path, *, name: str | None = None, limit: Limit | None = None) -> None:
+    def __init__(self, name: str, limit: Limit | None = None) -> None:
+        self._name, self._limit = name, limit
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes that are there."""
+
+    @abstractmethod
+    def read(self, offset: int, most_bytes: int) -> tuple[int, bytes]:
+        """The first offset at or after ``offset`` at which a line begins, and whole lines from there.
+
+        At most ``most_bytes`` of them, but at least one; empty at the end.
+        """
+
+    def starts_with(self, line: bytes) -> bool:
+        """Whether the first line is ``line``."""
+        return self.read(0, 1)[1] == line
+
+    def truncate(self, size: int) -> None:
+        """Keep the first ``size`` bytes.
+
+        Raises:
+            ResumeError: there are fewer.
+            OutputError: they cannot be written.
+        """
+        if self.size < size:
+            raise ResumeError(
+                f"{self._name}: {self.size} bytes, and the checkpoint says {size}; begin at the beginning"
+            )
+        self._truncate(size)
+
+    def append(self, lines: bytes) -> None:
+        """Add whole lines; readers see them at once.
+
+        Raises:
+            OutputError: they cannot be written, or would exceed the limit; nothing of them is left.
+        """
+        size = self.size + len(lines)
+        if self._limit is not None and size > self._limit.most_bytes:
+            raise OutputError(
+                f"{self._name} would be larger than the limit, {self._limit.setting} = {self._limit.most_bytes}"
+            )
+        self._append(lines)
+
+    def sync(self) -> None:  # noqa: B027  # memory has nothing to do
+        """Return when what was appended survives a power cut."""
+
+    def close(self) -> None:  # noqa: B027
+        """Release what the writer holds; a later call opens it again."""
+
+    @abstractmethod
+    def _truncate(self, size: int) -> None: ...
+
+    @abstractmethod
+    def _append(self, lines: bytes) -> None: ...
+
+
+class FileLines(Lines):
+    """Lines in a file, whose folder is made when missing. Each reader uses an instance of its own."""
+
+    def __init__(self, path: Path, name: str | None = None, limit: Limit | None = None) -> None:
+        super().__init__(name or os.fspath(path), limit)
         self.path = path
-        self._name, self._limit = name or os.fspath(path), limit
         self._file: FileIO | None = None
 
     @property
@@ -80,37 +102,6 @@ class FileLines:
             return os.stat(self.path).st_size
         except OSError:
             return 0
-
-    def truncate(self, size: int) -> None:
-        """See ``Lines``."""
-        with writing(self._name):
-            file = self._opened()
-            found = os.fstat(file.fileno()).st_size
-            if found >= size:
-                file.truncate(size)
-                file.seek(size)
-                return
-        raise ResumeError(_too_short(self._name, found, size))
-
-    def starts_with(self, line: bytes) -> bool:
-        """See ``Lines``."""
-        with writing(self._name):
-            return os.pread(self._opened().fileno(), len(line), 0) == line
-
-    def append(self, lines: bytes) -> None:
-        """See ``Lines``."""
-        with writing(self._name):
-            file = self._opened()
-            before = file.tell()
-            _require_room(self._name, before + len(lines), self._limit)
-            try:
-                rest = memoryview(lines)
-                while rest:
-                    rest = rest[file.write(rest) :]
-            except OSError:
-                file.truncate(before)
-                file.seek(before)
-                raise
 
     def read(self, offset: int, most_bytes: int) -> tuple[int, bytes]:
         """See ``Lines``."""
@@ -137,6 +128,24 @@ class FileLines:
             self._file.close()
             self._file = None
 
+    def _truncate(self, size: int) -> None:
+        with writing(self._name):
+            file = self._opened()
+            file.truncate(size)
+            file.seek(size)
+
+    def _append(self, lines: bytes) -> None:
+        with writing(self._name):
+            file = self._opened()
+            before = file.tell()
+            try:
+                rest = memoryview(lines)
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError:
+                self._truncate(before)
+                raise
+
     def _opened(self) -> FileIO:
         """The file, at its end."""
         if self._file is None:
@@ -146,11 +155,11 @@ class FileLines:
         return self._file
 
 
-class MemoryLines:
-    """Lines that are lost with the process; writer and readers share the instance. See ``FileLines``."""
+class MemoryLines(Lines):
+    """Lines that are lost with the process; writer and readers share the instance."""
 
-    def __init__(self, *, name: str = "the results", limit: Limit | None = None) -> None:
-        self._name, self._limit = name, limit
+    def __init__(self, name: str, limit: Limit | None = None) -> None:
+        super().__init__(name, limit)
         self._turn = threading.Lock()
         self._lines = bytearray()
 
@@ -158,23 +167,6 @@ class MemoryLines:
     def size(self) -> int:
         """Bytes that are there."""
         return len(self._lines)
-
-    def truncate(self, size: int) -> None:
-        """See ``Lines``."""
-        with self._turn:
-            if len(self._lines) < size:
-                raise ResumeError(_too_short(self._name, len(self._lines), size))
-            del self._lines[size:]
-
-    def starts_with(self, line: bytes) -> bool:
-        """See ``Lines``."""
-        return self._lines.startswith(line)
-
-    def append(self, lines: bytes) -> None:
-        """See ``Lines``."""
-        with self._turn:
-            _require_room(self._name, len(self._lines) + len(lines), self._limit)
-            self._lines += lines
 
     def read(self, offset: int, most_bytes: int) -> tuple[int, bytes]:
         """See ``Lines``."""
@@ -186,17 +178,10 @@ class MemoryLines:
                 end = self._lines.find(b"\n", begin)
             return begin, bytes(self._lines[begin : end + 1])
 
-    def sync(self) -> None:
-        """See ``Lines``."""
+    def _truncate(self, size: int) -> None:
+        with self._turn:
+            del self._lines[size:]
 
-    def close(self) -> None:
-        """See ``Lines``."""
-
-
-def _too_short(name: str, found: int, size: int) -> str:
-    return f"{name} holds {found} bytes, and its checkpoint says {size}; begin at the beginning"
-
-
-def _require_room(name: str, size: int, limit: Limit | None) -> None:
-    if limit is not None and size > limit.most_bytes:
-        raise OutputError(f"{name} would be larger than the limit, {limit.setting} = {limit.most_bytes}")
+    def _append(self, lines: bytes) -> None:
+        with self._turn:
+            self._lines += lines

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from acfd_stream.errors import ConfigError, MediaError, ResumeError
@@ -16,7 +17,7 @@ from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.cancellation import Cancellation, Cancelled
-from acfd_stream.recording.checkpoint import Checkpoint, CheckpointStore, NoCheckpoint
+from acfd_stream.recording.checkpoint import Checkpoint, CheckpointStore
 from acfd_stream.recording.failure_kind import SourceWatch
 from acfd_stream.recording.header import RecordingStart, end_of, expected_frames, header_of
 from acfd_stream.recording.lines import Lines
@@ -43,100 +44,69 @@ def ignore(*about: object) -> None:
     """Do nothing: the default of callbacks."""
 
 
-def record(
-    source: str | OpenSource,
-    settings: RecordingSettings,
-    *,
-    lines: Lines | None = None,
-    sinks: Sequence[ResultSink] = (),
-    checkpoints: CheckpointStore | None = None,
-    engine: Engine | None = None,
-    name: str | None = None,
-    watch: SourceWatch | None = None,
-    attempt: Attempt | None = None,
-    on_start: Callable[[RecordingStart], None] = ignore,
-    on_progress: Callable[[RecordingProgress, FrameResult], None] = ignore,
-    cancellation: Cancellation | None = None,
-) -> Recording:
-    """Track one video from its checkpoint, or from the beginning, and write every result.
-
-    A ResumeError is logged and the recording begins at the beginning, once: ``source`` is opened and ``on_start`` is
-    called again.
-
-    Args:
-        source: path or URL, also of a remote store; or what opens the source.
-        settings: what decides the results. With an ``engine`` its model, device and detect settings hold instead.
-        lines: takes the results as JSON lines. What it holds after the checkpoint is cut off.
-        sinks: take the results besides. The first one opens last and closes first. They cannot be resumed.
-        checkpoints: where the recording continues from, and saves where it is.
-        engine: a detector that is shared and stays open; None: the model is opened after the video.
-        name: what results call the video; None: what the session does.
-        watch: notices a source that changes or a store that fails; None: both go unnoticed.
-        attempt: takes the statistics, which the caller can then read also after an error.
-        on_start: called before the first result; may wait, and raise Cancelled.
-        on_progress: called after every result, which is written then; may raise.
-        cancellation: stops the recording at a checkpoint.
-
-    Returns:
-        DONE; BROKEN where the media ended early: ``end.error`` says why; CANCELLED without a closing line.
-
-    Raises:
-        OverloadedError: ``watch`` saw the source change or its store fail; the checkpoint stays.
-        MediaError: the source holds nothing that can be decoded.
-        OutputError: the results cannot be written.
-        AcfdError: anything else that prevents a recording.
-    """
-    if sinks and checkpoints is not None:
-        raise ConfigError("sinks cannot continue in mid-file; use either sinks or checkpoints")
-    recorder = _Recorder(
-        source=source,
-        settings=settings,
-        lines=lines,
-        sinks=sinks,
-        checkpoints=checkpoints or NoCheckpoint(),
-        engine=engine,
-        name=name,
-        watch=watch,
-        attempt=attempt or Attempt(),
-        on_start=on_start,
-        on_progress=on_progress,
-        cancellation=cancellation or Cancellation(),
-    )
-    try:
-        return recorder.run()
-    except Cancelled:
-        return Recording(RecordingState.CANCELLED, ResultEnd(0))
-    finally:
-        if lines is not None:
-            lines.close()
-
-
-@dataclass
-class _Recorder:
-    """The arguments of ``record``, defaults filled in."""
+@dataclass(kw_only=True)
+class Recorder:
+    """Tracks one video from its checkpoint, or from the beginning, and writes every result. ``record`` is the loop."""
 
     source: str | OpenSource
+    """Path or URL, also of a remote store; or what opens the source."""
     settings: RecordingSettings
-    lines: Lines | None
-    sinks: Sequence[ResultSink]
-    checkpoints: CheckpointStore
-    engine: Engine | None
-    name: str | None
-    watch: SourceWatch | None
-    attempt: Attempt
-    on_start: Callable[[RecordingStart], None]
-    on_progress: Callable[[RecordingProgress, FrameResult], None]
-    cancellation: Cancellation
+    """What decides the results. With an ``engine`` its model, device and detect settings hold instead."""
+    lines: Lines | None = None
+    """Takes the results as JSON lines. What it holds after the checkpoint is cut off."""
+    checkpoints: CheckpointStore | None = None
+    """Where the recording continues from, and saves its ``lines``; goes with them."""
+    sinks: Sequence[ResultSink] = ()
+    """Take the results besides. The first one opens last and closes first. They cannot be resumed."""
+    engine: Engine | None = None
+    """A detector that is shared and stays open; None: the model is opened after the video."""
+    name: str | None = None
+    """What results call the video; None: what the session does."""
+    watch: SourceWatch | None = None
+    """Notices a source that changes or a store that fails; None: both go unnoticed."""
+    attempt: Attempt = field(default_factory=Attempt)
+    """Takes the statistics, also of a recording that fails."""
+    on_start: Callable[[RecordingStart], None] = ignore
+    """Called before the first result; may wait, and raise Cancelled."""
+    on_progress: Callable[[RecordingProgress, FrameResult], None] = ignore
+    """Called after every result, which is written then; may raise."""
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    """Stops the recording at a checkpoint."""
 
-    def run(self) -> Recording:
-        """Continue from the checkpoint if there is one that fits, else begin."""
-        saved = self.checkpoints.load()
-        if saved is not None:
-            try:
-                return self._run_from(saved)
-            except ResumeError as error:
-                _log.warning("%s begins again: %s", self.name or self.source, error)
-        self.checkpoints.clear()  # before the lines are emptied, which it describes
+    def record(self) -> Recording:
+        """Record the video; call it once.
+
+        A ResumeError is logged and the recording begins at the beginning, once: ``source`` is opened and ``on_start``
+        is called again.
+
+        Returns:
+            DONE; BROKEN where the media ended early: ``end.error`` says why; CANCELLED without a closing line.
+
+        Raises:
+            OverloadedError: ``watch`` saw the source change or its store fail; the checkpoint stays.
+            MediaError: the source holds nothing that can be decoded.
+            OutputError: the results cannot be written.
+            AcfdError: anything else that prevents a recording.
+        """
+        if self.sinks and self.checkpoints is not None:
+            raise ConfigError("sinks cannot continue in mid-file; use either sinks or checkpoints")
+        try:
+            return self._run()
+        except Cancelled:
+            return Recording(RecordingState.CANCELLED, ResultEnd(0))
+        finally:
+            if self.lines is not None:
+                self.lines.close()
+
+    def _run(self) -> Recording:
+        if self.checkpoints is not None:
+            saved = self.checkpoints.load()
+            if saved is not None:
+                try:
+                    return self._run_from(saved)
+                except ResumeError as error:
+                    _log.warning("%s begins again: %s", self.name or self.source, error)
+            self.checkpoints.clear()  # before the lines are emptied, which it describes
         return self._run_from(None)
 
     def _run_from(self, saved: Checkpoint | None) -> Recording:
@@ -204,6 +174,7 @@ class _Recorder:
 
     def _write_frames(self, session: TrackSession, jsonl: JsonlLines, expected: int | None) -> None:
         saved_at, size = time.perf_counter(), 0
+        interval = math.inf if self.checkpoints is None else self.checkpoints.interval_seconds
         with closing(_frames(session, self.sinks)) as frames:
             for frame, result in frames:
                 if self.lines is not None:
@@ -213,14 +184,14 @@ class _Recorder:
                 for sink in self.sinks:
                     sink.write(frame, result)
                 self.on_progress(self.attempt.progress(expected, result_bytes=size), result)
-                is_due = time.perf_counter() - saved_at >= self.checkpoints.interval_seconds
-                # What comes at a break that is not the video's may not be so: it is in no checkpoint.
+                is_due = time.perf_counter() - saved_at >= interval
+                # Results after a break may be wrong where the break is not the video's: they are in no checkpoint.
                 if is_due and session.error is None and not self.cancellation.is_cancelled:
                     self._save(session, jsonl)
                     saved_at = time.perf_counter()
 
     def _save(self, session: TrackSession, jsonl: JsonlLines) -> None:
-        if self.lines is None:
+        if self.lines is None or self.checkpoints is None:
             return
         self.attempt.measure()
         self.lines.sync()

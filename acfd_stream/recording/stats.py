@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import defaultdict
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -146,11 +147,11 @@ class Attempt:
 
 
 class FrameCosts:
-    """The work on each frame, from the first one on: for a report that names its middle and its 95th percentile."""
+    """The work on each frame, from the first one on: its middle and 95th percentile for a report."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
-        self._stages: dict[str, float] = {}
+        self._stages: dict[str, float] = defaultdict(float)
         self._work = array("d")
 
     def count(self, result: FrameResult) -> None:
@@ -159,17 +160,13 @@ class FrameCosts:
 
         work = {stage: seconds for stage, seconds in result.timings.items() if stage not in WAITING_STAGES}
         for stage, seconds in work.items():
-            self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+            self._stages[stage] += seconds
         self._work.append(sum(work.values()))
 
     def speed(self) -> EpisodeSpeed:
         """For the report."""
         from acfd_stream.outputs.report.episode import EpisodeSpeed
 
-        frames, seconds = len(self._work), time.perf_counter() - self._began
-        if not self._stages:
-            return EpisodeSpeed(seconds, frames)
-        ranked = sorted(self._work)
-        middle, late = (ranked[min(frames - 1, int(frames * share))] for share in (0.5, 0.95))
-        means = {stage: total / frames for stage, total in self._stages.items()}
-        return EpisodeSpeed(seconds, frames, means, middle, late)
+        frames, seconds, ranked = len(self._work), time.perf_counter() - self._began, sorted(self._work)
+        percentiles = [ranked[min(frames - 1, int(frames * share))] for share in (0.5, 0.95)] if self._stages else ()
+        return EpisodeSpeed(seconds, frames, {name: each / frames for name, each in self._stages.items()}, *percentiles)

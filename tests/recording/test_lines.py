@@ -20,7 +20,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
     """Gives the lines again and again, as every reader gets them."""
     if request.param == "files":
         return lambda: FileLines(tmp_path / "results" / "a.jsonl", limit=LIMIT)
-    memory = MemoryLines(limit=LIMIT)
+    memory = MemoryLines("the results", LIMIT)
     return lambda: memory
 
 
@@ -56,7 +56,7 @@ def test_lines_are_cut_back_to_what_was_kept(lines: Lines) -> None:
     lines.append(b"one\ntwo\n")
     lines.truncate(4)
     assert lines.read(0, 100) == (0, b"one\n")
-    with pytest.raises(ResumeError, match="holds 4 bytes, and its checkpoint says 99"):
+    with pytest.raises(ResumeError, match="4 bytes, and the checkpoint says 99"):
         lines.truncate(99)
     lines.append(b"three\n")
     assert lines.read(0, 100) == (0, b"one\nthree\n")

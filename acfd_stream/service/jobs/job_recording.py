@@ -15,7 +15,7 @@ from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.recording.cancellation import Cancelled
 from acfd_stream.recording.header import RecordingStart
-from acfd_stream.recording.record import Recording, record
+from acfd_stream.recording.record import Recorder, Recording
 from acfd_stream.recording.task import RecordingSettings
 from acfd_stream.service.access.sources import open_allowed
 from acfd_stream.service.jobs.runner import JobContext
@@ -82,9 +82,9 @@ class JobRecording:
                 if not start.is_resumed:
                     context.describe(_start_message(start, lane).SerializeToString(), start.expected_frames)
 
-            return record(
-                lambda: self._open(asked.uri),
-                RecordingSettings(video=request.video),
+            return Recorder(
+                source=lambda: self._open(asked.uri),
+                settings=RecordingSettings(video=request.video),
                 lines=context.lines,
                 checkpoints=context.checkpoints,
                 engine=lane,
@@ -92,7 +92,7 @@ class JobRecording:
                 on_start=begin,
                 on_progress=context.on_progress,
                 cancellation=context.cancellation,
-            )
+            ).record()
 
     def _open(self, uri: str) -> AbstractContextManager[Source]:
         source = open_allowed(uri, self._settings.sources)

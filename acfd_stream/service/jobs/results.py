@@ -28,8 +28,8 @@ class JobResults:
         """The lines of a job: one writer, and any number of readers with an object of their own."""
         name = f"the results of job {job_id}"
         if self._folder is None:
-            return self._memory.setdefault(job_id, MemoryLines(name=name, limit=self._limit))
-        return FileLines(self._folder / f"{job_id}{SUFFIX}", name=name, limit=self._limit)
+            return self._memory.setdefault(job_id, MemoryLines(name, self._limit))
+        return FileLines(self._folder / f"{job_id}{SUFFIX}", name, self._limit)
 
     def forget(self, job_id: str) -> None:
         """Remove a job's lines; no error where there are none."""

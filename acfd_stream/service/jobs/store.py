@@ -14,12 +14,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.errors import ConfigError, OverloadedError
-from acfd_stream.files import locked, transaction
+from acfd_stream.errors import ConfigError, OutputError, OverloadedError
+from acfd_stream.files import lock_file, transaction
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.types import JobState
@@ -69,15 +69,16 @@ class JobStore:
         """
         self._clock = clock
         self._turn = threading.Lock()
-        self._lock_file: int | None = None
+        self._opened = ExitStack()
         try:
-            if folder is not None:
-                self._claim(folder / LOCK)
+            is_ours = folder is None or self._opened.enter_context(lock_file(folder / LOCK, is_required=True))
+            if not is_ours:
+                raise OSError("another server uses it")  # two servers would run the same jobs twice
             place = ":memory:" if folder is None else os.fspath(folder / DATABASE)
             self._database = sqlite3.connect(place, isolation_level=None, check_same_thread=False)
             self._database.row_factory = sqlite3.Row
             self._prepare(place)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, OutputError, sqlite3.Error) as error:
             self._release()
             raise ConfigError(f"jobs.state_dir must be a folder of this server's own, got {folder}: {error}") from error
         except ConfigError:
@@ -300,18 +301,10 @@ class JobStore:
             raise JobNotFound(f"there is no job {job_id!r}; finished jobs are kept for a limited time")
         return _job(row)
 
-    def _claim(self, path: Path) -> None:
-        """Lock ``path`` until this process ends: two servers would run the same jobs twice."""
-        self._lock_file = locked(path, is_required=True, mode=0o600)
-        if self._lock_file is None:
-            raise OSError("another server uses it")
-
     def _release(self) -> None:
         if hasattr(self, "_database"):
             self._database.close()
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
+        self._opened.close()
 
 
 def _progress_values(progress: RecordingProgress) -> tuple[int, ...]:
