@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.sizing import sizing
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def workers_for(call: ArchiveOptions) -> StartWorkers:
     """Starts the workers that ``call`` asks for, when there is something to do."""
 
-    def start_workers(episodes: int) -> tuple[Workers, int]:
+    def start_workers(episodes: int) -> tuple[Workers[Any], int]:
         if call.engine == "ray":
             from acfd_stream.archive.ray_workers import RayWorkers
 

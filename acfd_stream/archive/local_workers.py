@@ -11,8 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from acfd_stream.archive.worker import RUN_SIGNALS, Opener, Stop, Work, open_for, serve
-from acfd_stream.archive.worker_pool import WorkerHandle, WorkerPool
-from acfd_stream.archive.workers import WorkerEvent
+from acfd_stream.archive.workers import WorkerEvent, WorkerHandle, Workers
 from acfd_stream.errors import AcfdError
 from acfd_stream.recording.episode import record_episode
 from acfd_stream.recording.task import RecordingTask
@@ -30,8 +29,8 @@ class _Process(WorkerHandle):
     connection: Connection
 
 
-class LocalWorkers(WorkerPool[_Process]):
-    """Processes of this machine behind the ``Workers`` protocol; a context manager.
+class LocalWorkers(Workers[_Process]):
+    """Processes of this machine; a context manager.
 
     Args:
         workers: how many.

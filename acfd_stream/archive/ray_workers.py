@@ -16,8 +16,7 @@ from typing import Any
 
 from acfd_stream.archive.ray_worker import RayWorker
 from acfd_stream.archive.worker import Opener, Work, open_for
-from acfd_stream.archive.worker_pool import WorkerHandle, WorkerPool
-from acfd_stream.archive.workers import WorkerEvent
+from acfd_stream.archive.workers import WorkerEvent, WorkerHandle, Workers
 from acfd_stream.config import hush_ray
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.recording.episode import record_episode
@@ -74,8 +73,8 @@ class _Actor(WorkerHandle):
         return f"{self.name}@{self.machine}"
 
 
-class RayWorkers(WorkerPool[_Actor]):
-    """Actors of a Ray cluster behind the ``Workers`` protocol; a context manager.
+class RayWorkers(Workers[_Actor]):
+    """Actors of a Ray cluster; a context manager.
 
     Args:
         workers: how many; 0: as many as the cluster suggests.

@@ -1,6 +1,6 @@
 """A run over an archive: finds the videos, skips those that are done, and has workers record the rest.
 
-Processes and clusters are behind the ``Workers`` protocol. This module hands out tasks and writes the manifest.
+Processes and clusters are behind the class ``Workers``. This module hands out tasks and writes the manifest.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from acfd_stream.archive.episode_queue import EpisodeQueue, QueuedEpisode, is_for_good
 from acfd_stream.archive.find import Fault, Findings, Video, find
@@ -27,7 +28,7 @@ from acfd_stream.outputs.formats import RESULTS
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState, RecordingTask
 from acfd_stream.video.origin import is_url, local_path, without_secrets
 
-StartWorkers = Callable[[int], tuple[Workers, int]]
+StartWorkers = Callable[[int], tuple[Workers[Any], int]]
 """Number of episodes → workers, which the run closes, and the threads that each of them may use."""
 _TICK_SECONDS = 0.25
 _NOTE_SECONDS = 2.0  # between writes of progress to the manifest
@@ -76,7 +77,7 @@ class ArchiveRun:
         self._metrics = metrics or ArchiveMetrics()
         self._counters = RunCounters(clock)
         self._running: dict[str, QueuedEpisode] = {}
-        self._workers: Workers | None = None
+        self._workers: Workers[Any] | None = None
         self._threads = 0
         self._has_changed = False
         self._fresh: dict[str, RecordingProgress] = {}  # not in the manifest yet
