@@ -1,7 +1,7 @@
-"""Which videos an archive holds: folders, patterns, single files and URLs become sources with a name each.
+"""Finds the videos of an archive: folders, patterns, single files and URLs become sources with a name each.
 
-The name is where the results go below OUT: the path below the folder that was given, below the fixed part of a pattern,
-or the file's own name. What cannot be worked on for a reason that is seen from outside is found too, as a ``Fault``.
+The name says where the results go below OUT. It is the path below the folder, below the fixed part of a pattern, or the
+file's own name. A video that cannot be read or named is returned as a ``Fault``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SUFFIXES = """
 mxf nut obu ogg ogm ogv qt rm rmvb ts vob webm wmv y4m
 """
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
-"""What counts as a video in a folder, in any case; a file that is named by itself counts whatever its suffix."""
+"""Suffixes of videos in a folder, in lower case; a file that the caller names may have any suffix."""
 SYSTEM_FOLDERS = frozenset({"lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
 _OVERLAY = ARCHIVE_SUFFIXES["overlay"]
 _MAGIC = re.compile(r"[*?\[]")
@@ -47,7 +47,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Fault:
-    """What should be a video or a folder of them, and cannot be read."""
+    """A video, or a folder of videos, that cannot be read or named."""
 
     source: str
     name: str
@@ -65,11 +65,11 @@ class Findings:
 def find(places: Sequence[str], out: Path) -> Findings:
     """The videos of all ``places``: folders, patterns, files and URLs.
 
-    Hidden files and folders are left out, and so are ``out`` where it lies inside a folder, overlays that lie beside
-    their videos, and folders of file systems. Links are followed, a folder is not entered twice from itself.
+    Ignores hidden files and folders, ``out`` inside a folder, overlays next to their videos, and folders of file
+    systems. Follows links, but enters no folder again from inside itself.
 
     Raises:
-        MediaError: a place is not there, or nothing in it is a video.
+        MediaError: a place does not exist, or has no video.
         ConfigError: two videos would have one name.
         BackendUnavailable: a URL needs a library that is not installed.
     """
@@ -83,7 +83,7 @@ def find(places: Sequence[str], out: Path) -> Findings:
             else:
                 findings.videos.append(named)
         if len(findings.videos) + len(findings.faults) == before:
-            raise MediaError(f"{without_secrets(place)}: holds no video; name another folder, or the files themselves")
+            raise MediaError(f"{without_secrets(place)}: has no video; name another folder, or the files themselves")
     _refuse_doubles(findings)
     videos = {video.name: video for video in findings.videos}  # a file may be named twice
     faults = {fault.name: fault for fault in findings.faults}
@@ -122,7 +122,7 @@ def _found_remotely(url: str) -> Iterator[Video | Fault]:
 
 
 def _fixed_part(pattern: str) -> str:
-    """The folder above the first part of ``pattern`` that holds a sign of patterns."""
+    """The folder above the first part of ``pattern`` that has a wildcard."""
     parts = pattern.split("/")
     for number, part in enumerate(parts):
         if _MAGIC.search(part):
@@ -131,7 +131,7 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _matches(pattern: str, out: str) -> Iterator[Video | Fault]:
-    """What a pattern matches; one that ends in a suffix of its own wants all those files."""
+    """The videos that a pattern matches; a pattern that ends in a suffix matches all files with it."""
     root = _fixed_part(pattern)
     wants_suffix = bool(Path(pattern).suffix) and not _MAGIC.search(Path(pattern).suffix)
     for path in sorted(glob.iglob(pattern, recursive=True)):
@@ -171,7 +171,7 @@ def _walk(root: str, out: str) -> Iterator[Video | Fault]:
 
 
 def _entry(entry: os.DirEntry[str], root: str) -> Video | Fault | None:
-    """A file of a folder; None for pipes and devices, which nobody meant."""
+    """A file of a folder; None for pipes and devices."""
     name = os.path.relpath(entry.path, root)
     try:
         status = entry.stat()
@@ -181,13 +181,13 @@ def _entry(entry: os.DirEntry[str], root: str) -> Video | Fault | None:
 
 
 def _file(path: str, name: str, source: str | None = None) -> Video | Fault:
-    """A file that was named by itself."""
+    """A file that the caller named."""
     try:
         status = os.stat(path)
     except OSError as error:
         return Fault(source or path, name, f"{path}: {os_reason(error)}")
     if not stat.S_ISREG(status.st_mode):
-        return Fault(source or path, name, f"{path}: is no file that can be read twice; copy it into one")
+        return Fault(source or path, name, f"{path}: cannot be read twice; copy it into a file")
     return Video(source or path, name, status.st_size, FileStamp.of(status))
 
 
@@ -196,19 +196,19 @@ def _is_video(name: str) -> bool:
 
 
 def _is_overlay(name: str, names: set[str]) -> bool:
-    """Whether a file is what an archive run left beside a video."""
+    """Whether a file is an overlay that an archive run wrote next to a video."""
     return name.endswith(_OVERLAY) and name.removesuffix(_OVERLAY) in names
 
 
 def _with_usable_name(found: Video | Fault) -> Video | Fault:
-    """``found``, or a fault where results cannot stand under its name."""
+    """``found``, or a fault where results cannot have its name."""
     if isinstance(found, Fault):
         return found
     parts = found.name.split("/")
     if ".." in parts or found.name.startswith("/") or parts[0] == STATE_FOLDER:
-        return Fault(found.source, found.name, f"{found.name}: results cannot stand under this name; rename it")
+        return Fault(found.source, found.name, f"{found.name}: results cannot have this name; rename it")
     if len(os.fsencode(parts[-1])) + _LONGEST_SUFFIX > _NAME_BYTES:
-        return Fault(found.source, found.name, f"{found.name}: the name is too long for results beside it; shorten it")
+        return Fault(found.source, found.name, f"{found.name}: the name is too long for its results; shorten it")
     return found
 
 

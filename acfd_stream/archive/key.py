@@ -1,7 +1,7 @@
-"""Names for work: the same video, model and settings have the same key, and whatever changes results changes it.
+"""Keys of episodes: equal for the same video, model and settings; everything that changes results changes the key.
 
-The content of a file is digested whole. What it was is remembered with the file's size, time and inode, so that an
-archive that has not changed is not read again. A file of a remote store goes by what the store says of it.
+The whole content of a file is digested. The digest is stored with the file's size, time and inode, so that an unchanged
+archive is not read again. A file of a remote store is identified by the version that the store reports.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FRESH_NS = 2_000_000_000  # a file that was written to just now may be written 
 
 @dataclass(frozen=True)
 class Settings:
-    """All on which results depend besides the video, but for the arithmetic that "auto" comes to on a device."""
+    """Everything that decides results besides the video, except the precision that "auto" chooses on a device."""
 
     model: Path
     detect: DetectConfig
@@ -40,7 +40,7 @@ class Settings:
     video: VideoConfig
 
     def digest(self) -> str:
-        """Names the settings and the content of the model file; what changes no result is left out."""
+        """A digest of the settings and of the model file's content, without what changes no result."""
         values = {room: effective(getattr(self, room)) for room in ("detect", "track", "shot")}
         about = {
             **values,
@@ -60,13 +60,13 @@ class Settings:
 
 
 class Digests(Protocol):
-    """Where the digests of files are remembered."""
+    """Stores the digests of files."""
 
     def digest_of(self, path: str, stamp: FileStamp) -> str | None:
         """The digest of the file at ``path`` when it had this stamp; None: not known."""
 
     def keep_digest(self, path: str, stamp: FileStamp, digest: str) -> None:
-        """Remember it."""
+        """Store it."""
 
 
 def episode_key(content: str, settings: str) -> str:
@@ -75,7 +75,7 @@ def episode_key(content: str, settings: str) -> str:
 
 
 def known_content(video: Video, digests: Digests) -> str | None:
-    """The digest of a local video's content where it is remembered."""
+    """The stored digest of a local video's content; None: there is none."""
     path = local_path(video.source)
     return None if path is None or video.stamp is None else digests.digest_of(path, video.stamp)
 
@@ -85,7 +85,7 @@ def read_content(video: Video, is_stopped: Callable[[], bool] = lambda: False) -
 
     Args:
         video: what to read.
-        is_stopped: whether nobody wants to know any more; asked while the file is read.
+        is_stopped: whether to stop; called while the file is read.
 
     Raises:
         MediaError: there is no such video, or it may not be read.
@@ -105,7 +105,7 @@ def read_content(video: Video, is_stopped: Callable[[], bool] = lambda: False) -
     except OSError as error:
         raise OverloadedError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
     if stamp_of(path) != before:
-        raise OverloadedError(f"{path}: is being written to; it is read when that has ended")
+        raise OverloadedError(f"{path}: another program is writing to it; it is read later")
     return digest, before, time.time_ns() - before.mtime_ns > _FRESH_NS
 
 
@@ -114,7 +114,7 @@ def _digest(file: FileIO, size: int, is_stopped: Callable[[], bool]) -> str:
     found, buffer, done = hashlib.sha256(), bytearray(_PIECE_BYTES), 0
     while done <= size and (read := file.readinto(buffer)):
         if is_stopped():
-            raise OverloadedError("nobody waits for the digest any more")
+            raise OverloadedError("reading was stopped")
         found.update(memoryview(buffer)[:read])
         done += read
     return found.hexdigest()

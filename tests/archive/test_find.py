@@ -124,14 +124,14 @@ def test_pipes_are_left_out_of_folders_and_refused_by_name(library: Path, tmp_pa
     os.mkfifo(library / "pipe.mkv")
     assert "pipe.mkv" not in names(find([str(library)], tmp_path / "out"))
     assert "cannot" not in find([str(library / "pipe.mkv")], tmp_path / "out").faults[0].reason
-    assert "no file that can be read twice" in find([str(library / "pipe.mkv")], tmp_path / "out").faults[0].reason
+    assert "cannot be read twice; copy it into a file" in find([str(library / "pipe.mkv")], tmp_path / "out").faults[0].reason
 
 
 def test_names_that_no_result_can_have_are_faults(library: Path, tmp_path: Path) -> None:
     (library / ("x" * 240 + ".mkv")).touch()
     faults = find([str(library)], tmp_path / "out").faults
     assert [fault.reason[-60:] for fault in faults] == [
-        "x.mkv: the name is too long for results beside it; shorten it"[-60:]
+        "x.mkv: the name is too long for its results; shorten it"[-60:]
     ]
 
 
@@ -144,7 +144,7 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="nowhere: no such file or folder"):
         find([str(tmp_path / "nowhere")], tmp_path / "out")
     (tmp_path / "text.txt").touch()
-    with pytest.raises(MediaError, match="holds no video; name another folder"):
+    with pytest.raises(MediaError, match="has no video; name another folder"):
         find([str(tmp_path)], tmp_path / "out")
 
 

@@ -251,7 +251,7 @@ def test_a_crew_that_cannot_work_ends_the_run_and_frees_it(bench: Bench) -> None
 
 
 def test_a_call_that_cannot_be_done_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="holds no video"):
+    with pytest.raises(MediaError, match="has no video"):
         bench.run()
     bench.add("a.mkv")
     with pytest.raises(RunnerError, match="no model 'nobody'"):

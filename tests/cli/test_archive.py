@@ -246,4 +246,4 @@ def test_a_call_that_cannot_be_done_is_refused(
 def test_a_folder_without_videos_is_the_inputs_fault(archive: Archive, capfd: pytest.CaptureFixture[str]) -> None:
     archive.library.mkdir()
     assert main(archive.arguments()) == 1
-    assert "holds no video" in capfd.readouterr().err
+    assert "has no video" in capfd.readouterr().err

@@ -17,7 +17,7 @@ from acfd_stream.archive.run_progress import RunCounters, RunSnapshot
 from acfd_stream.cli.archive.run import expose
 from acfd_stream.cli.archive.watch import LogObserver, TableObserver, duration, snapshot_values, summary, table
 from acfd_stream.errors import ConfigError
-from acfd_stream.recording.task import EpisodeOutcome, EpisodeProgress, EpisodeState
+from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState
 
 
 class Clock:
@@ -29,8 +29,8 @@ class Clock:
         return self.now
 
 
-def progress(frames: int, seconds: float) -> EpisodeProgress:
-    return EpisodeProgress(frames, 240, 3, seconds, frames, frames / 24)
+def progress(frames: int, seconds: float) -> RecordingProgress:
+    return RecordingProgress(frames, 240, 3, seconds, frames, frames / 24)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_speeds_are_those_of_late(counters: RunCounters, clock: Clock) -> None:
 
 def test_frames_of_an_episode_count_once(counters: RunCounters) -> None:
     assert counters.progressed("now.mkv", progress(130, 6.0)) == 10
-    done = EpisodeOutcome(EpisodeState.DONE, frames=240, new_frames=240, video_seconds=10.0)
+    done = RecordingOutcome(RecordingState.DONE, frames=240, new_frames=240, video_seconds=10.0)
     assert counters.ended("now.mkv", done) == 110
     assert counters.snapshot(1).frames == 240
 
@@ -84,7 +84,7 @@ def test_an_attempt_that_goes_on_counts_its_own_frames(clock: Clock) -> None:
     counters.began("a.mkv", "local-0", 1000)
     counters.snapshot(1)
     clock.now += 2.0
-    counters.progressed("a.mkv", EpisodeProgress(200, 240, 3, 2.0, 48, 200 / 24))
+    counters.progressed("a.mkv", RecordingProgress(200, 240, 3, 2.0, 48, 200 / 24))
     snapshot = counters.snapshot(1)
     assert (snapshot.frames, snapshot.frames_per_second) == (48, 24.0)
     assert snapshot.real_time_factor == pytest.approx(1.0)
