@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,28 +43,6 @@ class ModelFile:
         return precisions_of(self.path)
 
 
-class _Path(Protocol):
-    """All steps from pictures to faces on one device."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The description in the model file."""
-
-    @property
-    def facts(self) -> EngineFacts:
-        """Runtime, device and precision of the network."""
-
-    @property
-    def concurrency(self) -> int:
-        """See ``Detector.concurrency``."""
-
-    def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
-        """See ``Detector.detect_timed``."""
-
-    def close(self) -> None:
-        """Free the network; a second call does nothing."""
-
-
 class Detector:
     """Finds faces with one network. May be used from several threads at once.
 
@@ -74,7 +51,7 @@ class Detector:
         ...     detections = detector.detect(image)
     """
 
-    def __init__(self, path: _Path, config: DetectConfig) -> None:
+    def __init__(self, path: HostPath | DevicePath, config: DetectConfig) -> None:
         self.config = config
         self._path = path
 

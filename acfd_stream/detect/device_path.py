@@ -6,16 +6,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from acfd_stream.detect.device import Faces, GpuNetwork, Mark
+from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_sizes import NetworkSizes
 from acfd_stream.detect.runner import COMPILED_SHAPES, EngineFacts, ModelSpec
 from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Detections, Picture
+
+if TYPE_CHECKING:
+    from acfd_stream.ops.cuda.faces import CudaFaces
 
 _Sizes = tuple[tuple[int, int], ...]
 STAGES = ("preprocess", "infer", "decode_boxes")
@@ -34,7 +38,7 @@ class DevicePath:
     def __init__(self, gpu: GpuNetwork) -> None:
         self._gpu = gpu
         self._sizes = NetworkSizes(gpu)
-        self._faces: LRUCache[_Sizes, Faces] = LRUCache(COMPILED_SHAPES)
+        self._faces: LRUCache[_Sizes, CudaFaces] = LRUCache(COMPILED_SHAPES)
 
     @property
     def spec(self) -> ModelSpec:
@@ -91,13 +95,13 @@ class DevicePath:
         marks.append(mark())
         return faces.read(), self._seconds(marks)
 
-    def _seconds(self, marks: Sequence[Mark]) -> StageSeconds:
+    def _seconds(self, marks: Sequence[Any]) -> StageSeconds:
         """Seconds of the stages, summed over the scales."""
         spans = [self._gpu.ops.seconds(begin, end) for begin, end in pairwise(marks)]
         seconds = {stage: sum(spans[at : -1 : len(STAGES)]) for at, stage in enumerate(STAGES)}
         return seconds | {"nms": spans[-1]}
 
-    def _faces_of(self, sizes: _Sizes) -> Faces:
+    def _faces_of(self, sizes: _Sizes) -> CudaFaces:
         if sizes not in self._faces:
             config = self._gpu.config
             self._faces[sizes] = self._gpu.ops.faces(

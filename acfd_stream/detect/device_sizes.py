@@ -18,7 +18,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from acfd_stream.detect.device import GpuNetwork, Letterboxes, Program
+from acfd_stream.detect.device import GpuNetwork, Program
 from acfd_stream.detect.runner import COMPILED_SHAPES, check_finite
 from acfd_stream.errors import RunnerError
 from acfd_stream.ops.anchors import anchor_count
@@ -42,9 +42,7 @@ class SizedNetwork:
         self._gpu = gpu
         spec, most = gpu.network.spec, gpu.config.batch
         anchors = anchor_count(size, spec.anchors)
-        self.letterboxes: Letterboxes = gpu.ops.letterboxes(
-            most, size, gpu.network.dtype, spec.pad, spec.mean, spec.std
-        )
+        self.letterboxes = gpu.ops.letterboxes(most, size, gpu.network.dtype, spec.pad, spec.mean, spec.std)
         self.scores = gpu.ops.empty((most, anchors), np.float32)
         self.deltas = gpu.ops.empty((most, anchors, 4), np.float32)
         counts = batches(most)

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect.device import Array, DeviceOps, Program, address_of
+from acfd_stream.detect.device import Array, Program, address_of
 from acfd_stream.detect.half_graph import arithmetic, half_model
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, check_interface, check_output
 from acfd_stream.errors import BackendUnavailable, RunnerError
+
+if TYPE_CHECKING:
+    from acfd_stream.ops.cuda.batch import CudaOps
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -37,7 +40,7 @@ class OnnxRuntimeNetwork:
         RunnerError: the file is refused.
     """
 
-    def __init__(self, path: Path, spec: ModelSpec, ops: DeviceOps, config: DetectConfig, provider: str = CUDA) -> None:
+    def __init__(self, path: Path, spec: ModelSpec, ops: CudaOps, config: DetectConfig, provider: str = CUDA) -> None:
         self.spec = spec
         ort = _import_onnxruntime()
         self._device = "cuda" if provider == CUDA else "cpu"

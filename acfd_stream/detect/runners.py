@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import onnxruntime_runner, openvino_runner, tensorrt_runner
-from acfd_stream.detect.device import DeviceNetwork, DeviceOps
+from acfd_stream.detect.device import DeviceNetwork
 from acfd_stream.detect.runner import ModelSpec, Runner
 from acfd_stream.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from acfd_stream.ops.cuda.batch import CudaOps
 
 Opener = TypeVar("Opener")
 CpuOpener = Callable[[Path, ModelSpec, DetectConfig, Path | None], Runner]
 """Opens a model file: (path, its description, config, the int8 file of the same model or None)."""
-GpuOpener = Callable[[Path, ModelSpec, DeviceOps, DetectConfig], DeviceNetwork]
+GpuOpener = Callable[[Path, ModelSpec, "CudaOps", DetectConfig], DeviceNetwork]
 
 
 @dataclass(frozen=True)

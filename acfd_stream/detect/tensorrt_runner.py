@@ -20,18 +20,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acfd_stream.config import DetectConfig, cache_dir
-from acfd_stream.detect.device import Array, DeviceOps, Program, address_of
+from acfd_stream.detect.device import Array, Program, address_of
 from acfd_stream.detect.engine_cache import EngineCache
 from acfd_stream.detect.half_graph import arithmetic
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, check_interface, check_output
 from acfd_stream.detect.tensorrt_engine import EngineMaker
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import anchor_count
+
+if TYPE_CHECKING:
+    from acfd_stream.ops.cuda.batch import CudaOps
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ class TensorRTNetwork:
     """
 
     def __init__(
-        self, path: Path, spec: ModelSpec, ops: DeviceOps, config: DetectConfig, cache: EngineCache | None = None
+        self, path: Path, spec: ModelSpec, ops: CudaOps, config: DetectConfig, cache: EngineCache | None = None
     ) -> None:
         self.spec = spec
         self.dtype: np.dtype[Any] = np.dtype(np.float16)

@@ -25,7 +25,7 @@ _handles = itertools.count(1)
 
 
 class StandInOps:
-    """``DeviceOps`` in NumPy."""
+    """``CudaOps`` in NumPy."""
 
     name = "stand-in"
     compute_capability = "0.0"
@@ -102,7 +102,7 @@ class StandInGraph:
 
 @dataclass
 class StandInLetterboxes:
-    """``Letterboxes``."""
+    """``CudaLetterboxes``."""
 
     ops: StandInOps
     images: np.ndarray
@@ -119,7 +119,7 @@ class StandInLetterboxes:
 
 @dataclass
 class StandInFaces:
-    """``Faces``."""
+    """``CudaFaces``."""
 
     ops: StandInOps
     batch: int

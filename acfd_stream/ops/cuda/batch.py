@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from acfd_stream.errors import ShapeError
 from acfd_stream.ops.anchors import AnchorSpec
-from acfd_stream.ops.cuda.device import Array, CupyDevice, Device
+from acfd_stream.ops.cuda.device import Array, CupyDevice
 from acfd_stream.ops.cuda.faces import AnchorDecoder, CudaFaces, Suppressor
 from acfd_stream.ops.cuda.letterboxes import CudaLetterboxes, PictureRecords, network_levels
 
@@ -21,7 +21,7 @@ class CudaOps:
     ``close`` wait for it, nothing else does. What goes wrong on the device is a RunnerError.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: CupyDevice) -> None:
         self.device = device
         self._records = PictureRecords(device)
 

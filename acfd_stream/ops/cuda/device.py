@@ -1,6 +1,6 @@
-"""A GPU as the ops need it: memory, copies, launches, marks and graphs, all on one stream.
+"""A GPU for the ops: memory, copies, launches, marks and graphs, all on one stream.
 
-The only file that imports CuPy. What the driver, the compiler or the memory pool refuses is a RunnerError.
+The only file that imports CuPy. Errors of the driver, the compiler and the memory pool are RunnerErrors.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,77 +21,6 @@ Array = Any
 """Memory on the device with ``shape``, ``dtype`` and ``strides``: CuPy's, or NumPy's where tests stand in for a GPU."""
 OLDEST = (7, 5)
 """Least compute capability for which the kernels are compiled and tested: Turing."""
-
-
-class Device(Protocol):
-    """The GPU that the batches use; in tests the CPU runs the same kernels."""
-
-    @property
-    def name(self) -> str:
-        """The driver's name of it."""
-
-    @property
-    def compute_capability(self) -> str:
-        """Its generation: "9.0"."""
-
-    @property
-    def stream(self) -> int:
-        """The driver's handle of the stream of all work."""
-
-    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Uninitialised memory, C-contiguous."""
-
-    def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        """Pinned host memory, zeros."""
-
-    def address(self, array: Array) -> int:
-        """The address of its first element."""
-
-    def upload(self, values: NDArray[Any]) -> Array:
-        """A contiguous copy on the device, queued; ``values`` may change when this returns."""
-
-    def contiguous(self, array: Array) -> Array:
-        """The array itself or a contiguous copy of it, queued."""
-
-    def copy_in(self, target: Array, source: NDArray[Any]) -> None:
-        """Queue a copy from ``pinned`` memory, which must stay as it is until the copy is done."""
-
-    def copy_out(self, target: NDArray[Any], source: Array) -> None:
-        """Queue a copy to ``pinned`` memory."""
-
-    def launch(
-        self, kernel: str, grid: tuple[int, int, int], threads: int, arguments: Sequence[Any], shared_bytes: int = 0
-    ) -> None:
-        """Queue a kernel of ``csrc``.
-
-        Args:
-            kernel: its name.
-            grid: blocks along x, y and z.
-            threads: of a block, along x.
-            arguments: NumPy scalars of exactly the parameters' types; pointers as uint64.
-            shared_bytes: dynamic shared memory of a block.
-        """
-
-    def wait_for(self, event: Any) -> None:
-        """Make later work wait for an event of another stream."""
-
-    def synchronize(self) -> None:
-        """Wait for the queue."""
-
-    def mark(self) -> Any:
-        """A mark at the current end of the stream."""
-
-    def seconds(self, begin: Any, end: Any) -> float:
-        """Time between two marks that the stream has passed."""
-
-    def begin_capture(self) -> None:
-        """Record launches from here on instead of running them."""
-
-    def end_capture(self) -> Any:
-        """The recorded launches, with ``launch()``."""
-
-    def close(self) -> None:
-        """Wait, then free the memory; a second call does nothing."""
 
 
 @cache
@@ -118,7 +47,7 @@ def load_cupy() -> Any:
 
 
 class CupyDevice:
-    """A GPU through CuPy. For one thread at a time."""
+    """A GPU by CuPy, for one thread at a time; in tests the CPU stands in for it and runs the same kernels."""
 
     def __init__(self, index: int = 0) -> None:
         self._cupy = load_cupy()
@@ -196,7 +125,15 @@ class CupyDevice:
     def launch(
         self, kernel: str, grid: tuple[int, int, int], threads: int, arguments: Sequence[Any], shared_bytes: int = 0
     ) -> None:
-        """Queue a kernel of ``csrc``; CuPy checks the launch."""
+        """Queue a kernel of ``csrc``; CuPy checks the launch.
+
+        Args:
+            kernel: its name.
+            grid: blocks along x, y and z.
+            threads: of a block, along x.
+            arguments: NumPy scalars of exactly the parameters' types; pointers as uint64.
+            shared_bytes: dynamic shared memory of a block.
+        """
         with self._translated():
             if kernel not in self._kernels:
                 self._kernels[kernel] = self._module.get_function(kernel)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from acfd_stream.errors import ShapeError
 from acfd_stream.ops.anchors import AnchorSpec, Letterbox, anchor_count, level_sizes
 from acfd_stream.ops.cuda import records
-from acfd_stream.ops.cuda.device import Array, Device
+from acfd_stream.ops.cuda.device import Array, CupyDevice
 from acfd_stream.types import Detections
 
 BLOCK_THREADS = 1024
@@ -30,7 +30,7 @@ class AnchorDecoder:
 
     def __init__(
         self,
-        device: Device,
+        device: CupyDevice,
         batch: int,
         network_sizes: Sequence[tuple[int, int]],
         spec: AnchorSpec,
@@ -105,7 +105,7 @@ class Suppressor:
     """Greedy NMS of every picture of a batch, and the copy that brings the kept boxes to the host."""
 
     def __init__(
-        self, device: Device, batch: int, scales: int, candidates: int, iou_threshold: float, faces: int
+        self, device: CupyDevice, batch: int, scales: int, candidates: int, iou_threshold: float, faces: int
     ) -> None:
         self._device = device
         self._batch = batch
@@ -203,12 +203,12 @@ def _power_of_two(count: int) -> int:
     return 1 << max(count - 1, 0).bit_length()
 
 
-def _working_memory(device: Device, blocks: int, block_bytes: int) -> tuple[Array | None, int]:
+def _working_memory(device: CupyDevice, blocks: int, block_bytes: int) -> tuple[Array | None, int]:
     """Scratch memory on the device, or shared memory if a block's need fits."""
     if block_bytes <= SHARED_BYTES:
         return None, block_bytes
     return device.empty((blocks, block_bytes), np.uint8), 0
 
 
-def _address_or_null(device: Device, array: Array | None) -> np.uint64:
+def _address_or_null(device: CupyDevice, array: Array | None) -> np.uint64:
     return np.uint64(0 if array is None else device.address(array))

@@ -20,7 +20,7 @@ from acfd_stream.errors import ShapeError
 from acfd_stream.ops import _checks
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.ops.cuda import records
-from acfd_stream.ops.cuda.device import Array, Device
+from acfd_stream.ops.cuda.device import Array, CupyDevice
 from acfd_stream.ops.reference import color_transform
 from acfd_stream.types import Picture, PixelFormat
 
@@ -51,7 +51,7 @@ class Filter:
 class AxisFilters:
     """The triangle filters of ``csrc/preprocess.h`` on the device, each computed there once."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: CupyDevice) -> None:
         self._device = device
         self._made: weakref.WeakValueDictionary[tuple[int, int, int, bool], Filter] = weakref.WeakValueDictionary()
 
@@ -102,7 +102,7 @@ class PictureRecord:
 class PictureRecords:
     """Records of pictures; the pictures of a video share one."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: CupyDevice) -> None:
         self._filters = AxisFilters(device)
         # Memory of a removed filter returns to a pool that reuses it in the stream's order.
         self._made: LRUCache[tuple[Any, ...], PictureRecord] = LRUCache(RECORDS_KEPT)
@@ -162,7 +162,7 @@ class CudaLetterboxes:
 
     def __init__(
         self,
-        device: Device,
+        device: CupyDevice,
         picture_records: PictureRecords,
         batch: int,
         network_size: tuple[int, int],
