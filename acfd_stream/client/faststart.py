@@ -1,7 +1,9 @@
-"""An MP4 whose index stands at its end, in an order in which it can be read while it is sent.
+"""Reorders an MP4 with its index at the end, so that a server can decode it while it is being sent.
 
-A server that gets bytes cannot look ahead to the index (the ``moov`` box). So it is sent first, with the places of the
-samples in it moved by its own size; not a byte of the samples changes, nor a time stamp. Other files go as they are.
+The index (the ``moov`` box) is sent first, with its sample offsets increased by its own size. Samples and timestamps do
+not change. Other files are sent as they are.
+
+No library does this without writing a copy of the file first.
 
 Source: ISO/IEC 14496-12, sections 4.2 (boxes) and 8.7.5 (chunk offsets).
 """
@@ -24,7 +26,7 @@ _OFFSETS = {b"stco": (">I", 4), b"co64": (">Q", 8)}
 
 @dataclass(frozen=True)
 class Box:
-    """A box of the file's top level."""
+    """A top-level box of the file."""
 
     kind: bytes
     offset: int
@@ -32,19 +34,19 @@ class Box:
 
     @property
     def end(self) -> int:
-        """Where the next one begins."""
+        """Offset of the next box."""
         return self.offset + self.size
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The order in which a file is sent: its head, its index where that stood behind, and the rest."""
+    """The order in which a file is sent: its head, its index if that was at the end, and the rest."""
 
     path: Path
     total_bytes: int
-    head_end: int  # where the index is put in; 0 where nothing moves
-    index: bytes  # as it is sent; empty where nothing moves
-    index_offset: int  # where it stood
+    head_end: int  # offset at which the index is inserted; 0: the file is not reordered
+    index: bytes  # as sent; empty: the file is not reordered
+    index_offset: int  # its offset in the file
 
     @classmethod
     def of(cls, path: Path) -> Layout:
@@ -60,8 +62,8 @@ class Layout:
         except OSError as error:
             raise MediaError(f"cannot read {path}: {error.strerror}") from error
 
-    def place(self, offset: int) -> int:
-        """Where the byte at ``offset`` of the file is sent; not for bytes of the index."""
+    def sent_offset(self, offset: int) -> int:
+        """Position in the sent bytes of the byte at ``offset`` of the file; not for bytes of the index."""
         return offset + len(self.index) if self.head_end <= offset < self.index_offset else offset
 
     def pieces(self) -> Iterator[bytes]:
@@ -82,7 +84,7 @@ class Layout:
 
 
 def streamable(path: Path) -> Iterator[bytes]:
-    """The bytes of a file in an order in which they can be read while they come.
+    """The bytes of a file, in an order in which they can be decoded while they arrive.
 
     Raises:
         MediaError: it cannot be read.
@@ -91,7 +93,7 @@ def streamable(path: Path) -> Iterator[bytes]:
 
 
 def _span(file: BinaryIO, size: int | None) -> Iterator[bytes]:
-    """The next ``size`` bytes; all that are left if None."""
+    """The next ``size`` bytes; None: all remaining bytes."""
     while size is None or size > 0:
         piece = file.read(PIECE_BYTES if size is None else min(size, PIECE_BYTES))
         if not piece:
@@ -102,7 +104,7 @@ def _span(file: BinaryIO, size: int | None) -> Iterator[bytes]:
 
 
 def _moved(path: Path, file: BinaryIO, total: int) -> Layout | None:
-    """The order with the index in front; None where the file can or must go as it is."""
+    """The order with the index first; None: the file is sent as it is."""
     boxes = _boxes(file, total)
     data = next((box for box in boxes if box.kind == b"mdat"), None)
     index = next((box for box in boxes if box.kind == b"moov"), None)
@@ -113,13 +115,13 @@ def _moved(path: Path, file: BinaryIO, total: int) -> Layout | None:
     content = bytearray(file.read(index.size))
     try:
         _move_samples(content, 8, len(content), range(data.offset, index.offset), index.size)
-    except (struct.error, IndexError):  # damaged, or its places do not fit: the server says what it thinks of it
+    except (struct.error, IndexError):  # damaged, or its offsets do not fit: the server reports the error
         return None
     return Layout(path, total, data.offset, bytes(content), index.offset)
 
 
 def _boxes(file: BinaryIO, total: int) -> list[Box]:
-    """The boxes of the top level, as far as they make sense."""
+    """The valid boxes of the top level."""
     boxes: list[Box] = []
     offset = 0
     while offset + 8 <= total and len(boxes) < 10_000:
@@ -138,24 +140,24 @@ def _boxes(file: BinaryIO, total: int) -> list[Box]:
 
 
 def _move_samples(content: bytearray, begin: int, end: int, moved: range, by: int) -> None:
-    """Add ``by`` to each chunk's place within ``moved``, in all tracks between ``begin`` and ``end``.
+    """Add ``by`` to each chunk offset within ``moved``, in all tracks between ``begin`` and ``end``.
 
     Raises:
-        struct.error: a box is damaged, or a place does not fit its field.
+        struct.error: a box is damaged, or an offset does not fit its field.
     """
     while begin + 8 <= end:
         size, kind = struct.unpack_from(">I4s", content, begin)
         if size < 8 or begin + size > end:
-            raise struct.error("a box is longer than what holds it")
+            raise struct.error("a box is longer than its parent")
         if kind in _HOLDERS:
             _move_samples(content, begin + 8, begin + size, moved, by)
         elif kind in _OFFSETS:
             form, width = _OFFSETS[kind]
             count = struct.unpack_from(">I", content, begin + 12)[0]
             if 16 + count * width > size:
-                raise struct.error("more places than its box has room for")
-            for place in range(begin + 16, begin + 16 + count * width, width):
-                offset = struct.unpack_from(form, content, place)[0]
+                raise struct.error("more offsets than fit in the box")
+            for position in range(begin + 16, begin + 16 + count * width, width):
+                offset = struct.unpack_from(form, content, position)[0]
                 if offset in moved:
-                    struct.pack_into(form, content, place, offset + by)
+                    struct.pack_into(form, content, position, offset + by)
         begin += size

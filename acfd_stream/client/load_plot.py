@@ -1,4 +1,4 @@
-"""A sweep as a picture: latencies and goodput over the number of streams."""
+"""A chart of a load test: latency and goodput over the number of streams."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def draw_sweep(report: Mapping[str, Any], path: Path) -> None:
     try:
         figure.savefig(path, format="png", dpi=120)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another path") from error
 
 
 def _title(report: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""Live streams against a service, as many as asked for: what became of their frames, and what that cost.
+"""Live streams against a server: the outcome of their frames, and the CPU time of both sides.
 
-Every stream sends a clip by the clock, with a client of its own. Latencies are taken at both ends: the server's from a
-frame's bytes being there to its result, the client's from handing over the bytes to holding the result.
+Every stream sends a clip at its frame rate, with a client of its own. Latency is measured on both sides: on the server
+from the arrival of a frame's bytes to its result, on the client from sending the bytes to receiving the result.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """What each of the streams does."""
+    """Settings of each stream."""
 
     clip: Path
-    """What is sent."""
+    """The video to send."""
     fps: float = 24.0
-    """Frames a second, > 0."""
+    """Frames per second, > 0."""
     objective_seconds: float = 0.05
-    """Longest time a frame should take, > 0."""
+    """Latency objective, > 0."""
     seconds: float = 10.0
-    """How long the streams last, > warmup_seconds."""
+    """Length of the streams, > warmup_seconds."""
     warmup_seconds: float = 1.0
-    """Frames sent before this do not count: streams open and measure themselves in it; >= 0."""
+    """Frames sent before this are not counted, >= 0."""
     drop_policy: str = "drop_oldest"
-    """What gives way when the service is too slow."""
+    """Drop policy if the server is too slow."""
     every_frame: bool = False
-    """Have frames looked at that repeat the drawing before them, too."""
+    """Run detection also on frames that repeat the previous drawing."""
 
     def __post_init__(self) -> None:
         require(self.fps > 0, "fps", self.fps, "> 0")
@@ -53,36 +53,36 @@ class LoadPlan:
 
 @dataclass
 class LoadRow:
-    """What became of so many streams."""
+    """The result of one number of streams."""
 
     streams: int
     admitted: int = 0
     refused: int = 0
-    failures: list[str] = field(default_factory=list)  # of streams that broke
-    outcomes: Counter[str] = field(default_factory=Counter)  # frames by how they fared
+    failures: list[str] = field(default_factory=list)  # errors of streams that failed
+    outcomes: Counter[str] = field(default_factory=Counter)  # frames by outcome
     drops: Counter[str] = field(default_factory=Counter)  # dropped frames by reason
-    causes: Counter[str] = field(default_factory=Counter)  # late frames by the stage that took longest
-    server_seconds: list[float] = field(default_factory=list)  # latency of each frame that was answered
+    causes: Counter[str] = field(default_factory=Counter)  # late frames by slowest stage
+    server_seconds: list[float] = field(default_factory=list)  # latency of each answered frame
     client_seconds: list[float] = field(default_factory=list)
-    refusal_seconds: list[float] = field(default_factory=list)  # from asking to being refused
-    server_cpu_seconds: float | None = None  # None: not known
+    refusal_seconds: list[float] = field(default_factory=list)  # from the request to the refusal
+    server_cpu_seconds: float | None = None  # None: unknown
     client_cpu_seconds: float = 0.0
-    answered: int = 0  # frames, those of the warm-up too
+    answered: int = 0  # frames, including the warm-up
 
     @property
     def frames(self) -> int:
-        """Frames that count."""
+        """Counted frames."""
         return self.outcomes.total()
 
     @property
     def goodput(self) -> float:
-        """Share of them that was answered within the objective, as the server says."""
+        """Share of them that the server answered within the objective."""
         return self.outcomes[Outcome.OK.value] / max(1, self.frames)
 
     def keeps(self, objective_seconds: float) -> bool:
-        """Whether every stream was let in, none broke, and 95 % of all frames came within the objective.
+        """Whether every stream was admitted, none failed, and 95 % of all frames were answered within the objective.
 
-        A frame that was dropped or failed counts as one that never came.
+        Dropped and failed frames count as not answered.
         """
         if self.refused or self.failures or not self.frames:
             return False
@@ -90,7 +90,7 @@ class LoadRow:
         return in_time >= 0.95 * self.frames
 
     def values(self) -> dict[str, Any]:
-        """As it stands in the JSON file; times in seconds."""
+        """The entry of the JSON file; times in seconds."""
         answered = max(1, self.answered)
         server_cpu = None if self.server_cpu_seconds is None else round(self.server_cpu_seconds / answered, 6)
         return {
@@ -113,7 +113,7 @@ class LoadRow:
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
-    """p50, p95, p99 and the longest; None where there are none."""
+    """p50, p95, p99 and the maximum; None without times."""
     if not seconds:
         return None
     cuts = quantiles(list(seconds) * (2 if len(seconds) == 1 else 1), n=100, method="inclusive")
@@ -122,7 +122,7 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
 
 
 class Load:
-    """Runs plans against one service."""
+    """Runs a plan against one server."""
 
     def __init__(
         self, connect: Callable[[], Client], plan: LoadPlan, server_cpu: Callable[[], float | None] = lambda: None
@@ -130,9 +130,9 @@ class Load:
         """Prepare ``plan``.
 
         Args:
-            connect: opens a client; it must not begin broken streams again.
-            plan: what each stream does.
-            server_cpu: processor seconds of the server so far; None where nobody knows.
+            connect: opens a client, which must not retry.
+            plan: settings of each stream.
+            server_cpu: returns the CPU seconds of the server so far; None: unknown.
 
         Raises:
             MediaError: the clip cannot be read, or is shorter than the plan.
@@ -145,7 +145,7 @@ class Load:
         require(self._seconds > plan.warmup_seconds, "clip", f"{self._seconds:g} s", "longer than the warm-up")
 
     def run(self, streams: int) -> LoadRow:
-        """Have ``streams`` streams at once, their frames spread evenly over a frame's time."""
+        """Run ``streams`` streams at once, with their frames spread evenly over the frame interval."""
         row = LoadRow(streams)
         lock, ready = threading.Lock(), threading.Barrier(streams + 1)
         begin = [0.0]
@@ -169,14 +169,14 @@ class Load:
     def _stream(
         self, row: LoadRow, lock: threading.Lock, ready: threading.Barrier, begin: list[float], phase: float
     ) -> None:
-        """One stream from asking to its end; what it saw goes into ``row``."""
+        """Run one stream and add its result to ``row``."""
         plan, asked = self._plan, 0.0
         results: list[tuple[FrameResult, float]] = []
         failure: AcfdError | None = None
         media: PacedMedia | None = None
         with self._connect() as client:
             try:
-                client.health()  # the connection stands: a refusal is timed from the question
+                client.health()  # connects first, so that a refusal is timed from the request
             except AcfdError as error:
                 failure = error
             ready.wait()
@@ -232,18 +232,18 @@ class Load:
 
 
 def sweep(
-    run: Callable[[int], LoadRow], counts: Sequence[int], objective_seconds: float, told: Callable[[LoadRow], None]
+    run: Callable[[int], LoadRow], counts: Sequence[int], objective_seconds: float, on_row: Callable[[LoadRow], None]
 ) -> tuple[list[LoadRow], int]:
-    """Rows of ``counts`` and of those between, and the largest load that keeps the objective; 0: none does.
+    """The rows, and the largest number of streams that keeps the objective; 0: none does.
 
-    Goes up until a load does not keep it, then halves the gap between that and the last that did.
+    Tries ``counts`` in rising order until one fails, then bisects between that and the last one that passed.
     """
     rows: dict[int, LoadRow] = {}
 
     def keeps(count: int) -> bool:
         if count not in rows:
             rows[count] = run(count)
-            told(rows[count])
+            on_row(rows[count])
         return rows[count].keeps(objective_seconds)
 
     good, bad = 0, None

@@ -1,4 +1,4 @@
-"""A file sent as a camera would: the bytes of each frame when it is its time, and not before."""
+"""Sends a file at the speed of a camera: the bytes of each frame at its time, and not before."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Due:
-    """Bytes that are sent together: those of one frame, and what stands between it and the next."""
+    """Bytes that are sent together: one frame, and what follows it up to the next frame."""
 
     seconds: float  # after the first
-    end: int  # bytes sent by then
+    end: int  # total bytes sent by then
     pts: int | None
 
 
 def schedule(path: str | Path, fps: float | None = None) -> tuple[Layout, list[Due]]:
-    """When which bytes of a video are sent.
+    """The send time of the bytes of a video.
 
     Args:
         path: a file.
-        fps: frames a second; None: as the file says.
+        fps: frames per second; None: that of the file.
 
     Raises:
-        MediaError: the file cannot be read, or holds no video.
+        MediaError: the file cannot be read, or has no video.
     """
     import av
 
@@ -47,28 +47,28 @@ def schedule(path: str | Path, fps: float | None = None) -> tuple[Layout, list[D
             stream = container.streams.video[0]
             base = Fraction(stream.time_base or Fraction(1, 1000))
             packets = [
-                (layout.place(packet.pos), packet.dts, packet.pts)
+                (layout.sent_offset(packet.pos), packet.dts, packet.pts)
                 for packet in container.demux(stream)
                 if packet.pos is not None and packet.pos >= 0 and packet.size
             ]
     except av.FFmpegError as error:
         raise MediaError(f"cannot read {path}: {error.strerror}") from error
     if not packets:
-        raise MediaError(f"{path} does not say where its frames stand; it cannot be sent at its own speed")
+        raise MediaError(f"{path} does not have the positions of its frames; it cannot be sent at its own speed")
     packets.sort(key=lambda packet: packet[0])
-    ends = [place for place, _, _ in packets[1:]] + [layout.total_bytes]
+    ends = [offset for offset, _, _ in packets[1:]] + [layout.total_bytes]
     first = next((dts for _, dts, _ in packets if dts is not None), 0)
     dues: list[Due] = []
     seconds = 0.0
     for number, ((_, dts, pts), end) in enumerate(zip(packets, ends, strict=True)):
-        told = seconds if dts is None else float((dts - first) * base)
-        seconds = number / fps if fps is not None else max(seconds, told)
+        decode_seconds = seconds if dts is None else float((dts - first) * base)
+        seconds = number / fps if fps is not None else max(seconds, decode_seconds)
         dues.append(Due(seconds, end, pts))
     return layout, dues
 
 
 class PacedMedia:
-    """The bytes of a video, each frame's at its time. ``sent_at`` says when that was."""
+    """The bytes of a video, each frame at its time. ``sent_at`` has the times at which they were sent."""
 
     def __init__(
         self, layout: Layout, dues: list[Due], *, longest_seconds: float | None = None, begin_at: float | None = None
@@ -77,23 +77,23 @@ class PacedMedia:
 
         Args:
             layout: of the file.
-            dues: as ``schedule`` gives them.
-            longest_seconds: end after so long; None: at the end of the file.
-            begin_at: when the first frame is due, ``time.perf_counter``; None: when the first byte is asked for.
+            dues: from ``schedule``.
+            longest_seconds: maximum time; None: until the end of the file.
+            begin_at: send time of the first frame, ``time.perf_counter``; None: when the iteration begins.
         """
         self._layout = layout
         self._dues = dues
         self._longest = longest_seconds
         self._begin_at = begin_at
         self._stopped = threading.Event()
-        self.sent_at: dict[int, float] = {}  # pts → time.perf_counter when the last of its bytes were handed over
+        self.sent_at: dict[int, float] = {}  # pts → time.perf_counter when its bytes were returned
 
     def stop(self) -> None:
-        """End now; may be called from any thread."""
+        """End now; safe from any thread."""
         self._stopped.set()
 
     def __call__(self) -> Iterator[bytes]:
-        """The bytes; whoever asks for them waits until they are due."""
+        """The bytes; each step waits until they are due."""
         begin = time.perf_counter() if self._begin_at is None else self._begin_at
         take = _Taker(self._layout.pieces())
         for due in self._dues:
@@ -108,7 +108,7 @@ class PacedMedia:
 
 
 def paced(path: str | Path, fps: float | None = None) -> Iterator[bytes]:
-    """The bytes of a video at the speed at which it is shown, or at ``fps`` frames a second.
+    """The bytes of a video at its own speed, or at ``fps`` frames per second.
 
     Raises:
         MediaError: as ``schedule``.
@@ -118,7 +118,7 @@ def paced(path: str | Path, fps: float | None = None) -> Iterator[bytes]:
 
 
 class _Taker:
-    """Cuts a row of pieces at given places."""
+    """Cuts a sequence of pieces at given offsets."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -126,7 +126,7 @@ class _Taker:
         self._taken = 0
 
     def until(self, end: int) -> Iterator[bytes]:
-        """What comes before ``end``, counted from the beginning."""
+        """The next bytes before the offset ``end``, counted from the start."""
         while self._taken < end:
             if not self._piece:
                 self._piece = next(self._pieces, b"")
@@ -139,10 +139,10 @@ class _Taker:
 
 
 def live_copy(source: Path, target: Path) -> Path:
-    """``source`` encoded as live senders do, with no frame that waits for a later one.
+    """``source`` encoded like a live stream, without frames that depend on later ones.
 
     Raises:
-        MediaError: it cannot be read, or not be written.
+        MediaError: it cannot be read or written.
     """
     import av
 
@@ -160,7 +160,7 @@ def live_copy(source: Path, target: Path) -> Path:
 
 
 def add_live_stream(container: OutputContainer, size: tuple[int, int], rate: Fraction | int | None) -> VideoStream:
-    """A stream of ``container`` for frames of ``size`` (height, width), encoded as live senders do."""
+    """A stream of ``container`` for frames of ``size`` (height, width), encoded like a live stream."""
     stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "tune": "zerolatency"})
     stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
     return stream

@@ -1,4 +1,4 @@
-"""One service, put together: gRPC, engine, streams, jobs, metrics and page; started, drained and stopped in order."""
+"""The server: builds gRPC, engine, streams, jobs, metrics and page; starts, drains and stops them in order."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ SERVICES = (
     face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],
     job_pb2.DESCRIPTOR.services_by_name["JobService"],
 )
-_QUEUED_CALLS = 4  # so many times as many calls as there are threads may wait for one
-_STOP_SECONDS = 1.0  # for answers that are on their way when everything is over
+_QUEUED_CALLS = 4  # waiting calls per thread
+_STOP_SECONDS = 1.0  # for responses in flight when the server stops
 _SIGNAL_SECONDS = 0.5
-_PICTURE_THREADS = 2  # a live frame is done sooner so; more of them gain little on pictures of a view's size
+_PICTURE_THREADS = 2  # a live frame is faster with two; more gain little on pictures of the network's input size
 _log = logging.getLogger(__name__)
 
 
 class Server:
-    """A service over one engine; a context manager.
+    """A server over one engine; a context manager.
 
     Args:
-        settings: all of it.
-        detector: the engine; it stays the caller's. None: the settings' own.
-        registry: where metrics are scraped from; None: one of its own.
+        settings: of the server.
+        detector: the engine, which the caller closes; None: open the one in the settings.
+        registry: the Prometheus registry; None: a new one.
 
     Example:
         >>> with Server(ServiceSettings(listen="127.0.0.1:0", metrics="")) as server:
@@ -84,8 +84,8 @@ class Server:
         self.dashboard: DashboardServer | None = None
         self._detector = detector
         self._access = AccessInterceptor(settings.access, self._note_refusal)
-        self._seal = TokenSigner(settings.access.resume_key)
-        self._face_tracks, self._jobbing = LateServicer(), LateServicer()
+        self._signer = TokenSigner(settings.access.resume_key)
+        self._face_tracks, self._job_calls = LateServicer(), LateServicer()
         self._grpc: Any = None
         self._jobs: Jobs | None = None
         self._opened = ExitStack()
@@ -93,12 +93,12 @@ class Server:
         self._stopped = threading.Event()
 
     def start(self) -> Server:
-        """Listen, warm up, and serve. Health says NOT_SERVING until the engine is warm.
+        """Listen, warm up, and serve. Health is NOT_SERVING until the engine is warm.
 
         Raises:
-            ConfigError: it cannot listen there, or a setting is bad.
-            RunnerError: no such model, or its file is refused.
-            BackendUnavailable: the device was asked for by name and cannot be used.
+            ConfigError: the address cannot be bound, or a setting is invalid.
+            RunnerError: the model does not exist or its file is invalid.
+            BackendUnavailable: the requested device cannot be used.
         """
         try:
             self._listen()
@@ -115,18 +115,18 @@ class Server:
         self._access.reload()
 
     def wait(self) -> None:
-        """Return when the service has stopped."""
-        while not self._stopped.wait(_SIGNAL_SECONDS):  # a signal that comes just before a wait is heard behind it
+        """Return when the server has stopped."""
+        while not self._stopped.wait(_SIGNAL_SECONDS):  # a signal just before a wait is handled after it
             pass
 
     def stop(self, drain_seconds: float | None = None) -> bool:
-        """Say NOT_SERVING, see streams out, and stop. May be called again, to hurry.
+        """Set health to NOT_SERVING, drain the streams, and stop. May be called again with a shorter time.
 
         Args:
-            drain_seconds: how long streams may finish; None: as the settings say.
+            drain_seconds: time for streams to finish; None: that of the settings.
 
         Returns:
-            Whether every stream had ended or been given its resume point in time.
+            Whether every stream ended, or got its resume point, in time.
         """
         seconds = self.settings.drain_seconds if drain_seconds is None else drain_seconds
         self.health.drain()
@@ -154,7 +154,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where it listens, with the port that it got."""
+        """The address that it listens on, with the actual port."""
         listen = self.settings.listen
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{self.port}"
 
@@ -193,7 +193,7 @@ class Server:
         self.health.add_to(server)
         add_reflection(server, [service.full_name for service in SERVICES])
         face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(self._face_tracks, server)
-        job_pb2_grpc.add_JobServiceServicer_to_server(self._jobbing, server)
+        job_pb2_grpc.add_JobServiceServicer_to_server(self._job_calls, server)
         self.port = _bound(server, settings)
         server.start()
         self._grpc = server
@@ -211,22 +211,22 @@ class Server:
         )
         self.metrics.build(info.version, detector.spec.name, detector.spec.version)
         self.metrics.objective(settings.objective_seconds)
-        self.metrics.headroom(1.0)  # an autoscaler must not take a server that warms up for a full one
+        self.metrics.headroom(1.0)  # an autoscaler must not mistake a starting server for a full one
         if settings.metrics:
             self.dashboard = DashboardServer(settings.metrics, self.streams, info, lambda: self.state).start()
             opened.callback(self.dashboard.close)
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
-        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, self._seal)
+        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, self._signer)
         host = StreamHost(context, self._access.withdraw_invalid)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity)
         opened.callback(jobs.close)
-        self._jobbing.servicer = jobs.servicer
+        self._job_calls.servicer = jobs.servicer
         jobs.start()
-        # Last, so that a scrape without it says that the engine is not warm.
+        # Last: its absence in a scrape means that the engine is not warm.
         decoder, facts = choose_decoder(device=detector.device).name, detector.facts
         self.metrics.engine(
             facts.backend,
@@ -239,7 +239,7 @@ class Server:
         self.host = host
 
     def _capacity(self, detector: Detector, scheduler: Scheduler) -> Capacity:
-        """What fits on this machine, as it is measured before anybody is served."""
+        """The capacity of this machine, measured before the first call is served."""
         settings, costs = self.settings, scheduler.costs
         sizes, objective_seconds = settings.scheduler.warm_sizes, settings.objective_seconds
         if settings.live_size:
@@ -255,10 +255,10 @@ class Server:
 
 
 def _bound(server: Any, settings: ServiceSettings) -> int:
-    """Bind ``server`` to where it shall listen; the port.
+    """Bind ``server`` to its address; returns the port.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: the address cannot be bound.
     """
     credentials = server_credentials(settings.tls)
     try:
