@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from acfd_stream.types import Face
@@ -56,15 +56,7 @@ class KnownModel:
     @classmethod
     def of(cls, model: Any) -> KnownModel:
         """From a ModelInfo."""
-        return cls(
-            model.name,
-            model.version,
-            model.precision,
-            model.description,
-            model.is_loaded,
-            model.training_data,
-            model.date,
-        )
+        return cls(**{field.name: getattr(model, field.name) for field in fields(cls)})
 
 
 def detect_request(image: bytes) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -31,3 +32,20 @@ def rewrapped(
     }
     make, behaviour = kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
     return make(wrap(behaviour), deserializer or handler.request_deserializer, handler.response_serializer)
+
+
+def surrounded(handler: Any, surround: Callable[[Any], AbstractContextManager[object]]) -> Any:
+    """``handler``, whose behaviour runs inside ``surround(context)``; that of a stream until its last response."""
+
+    def wrap(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def respond(request: Any, context: Any) -> Any:
+            with surround(context):
+                return behaviour(request, context)
+
+        def stream(request: Any, context: Any) -> Iterator[Any]:
+            with surround(context):
+                yield from behaviour(request, context)
+
+        return stream if handler.response_streaming else respond
+
+    return rewrapped(handler, wrap)

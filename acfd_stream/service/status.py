@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -23,7 +24,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ResumeError, ShapeError
-from acfd_stream.service.handlers import rewrapped
+from acfd_stream.service.handlers import surrounded
 from acfd_stream.wire.messages import duration_pb
 
 DOMAIN = "acfd_stream"
@@ -100,37 +101,19 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-        method = handler_call_details.method
-        translated = _translated_stream if handler.response_streaming else _translated
-        return rewrapped(handler, lambda behaviour: translated(behaviour, method))
+        return surrounded(handler, lambda context: _translated(context, handler_call_details.method))
 
 
-def _translated(inner: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Any], Any]:
-    def call(request: Any, context: Any) -> Any:
-        try:
-            return inner(request, context)
-        except Exception as error:
-            _end(context, error, method)
-
-    return call
-
-
-def _translated_stream(inner: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Any], Any]:
-    def call(request: Any, context: Any) -> Any:
-        try:
-            yield from inner(request, context)
-        except Exception as error:
-            _end(context, error, method)
-
-    return call
-
-
-def _end(context: Any, error: Exception, method: str) -> NoReturn:
-    if context.code() is not None:  # the method has aborted the call itself
-        raise error
-    if not isinstance(error, AcfdError) and context.is_active():
-        _log.error("%s failed: %s", method, error, exc_info=error)
-    abort(context, error)
+@contextmanager
+def _translated(context: Any, method: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if context.code() is not None:  # the method has aborted the call itself
+            raise
+        if not isinstance(error, AcfdError) and context.is_active():
+            _log.error("%s failed: %s", method, error, exc_info=error)
+        abort(context, error)
 
 
 def _code_and_details(error: BaseException) -> tuple[grpc.StatusCode, list[Message]]:

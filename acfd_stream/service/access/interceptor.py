@@ -86,9 +86,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             return _refusing(handler, refusal)
         permit = Permit(grant, method)
         enter_permit(permit)
-        if method in STREAM_METHODS:
-            handler = self._counted(handler, grant)
-        return self._watched(handler, permit) if handler.response_streaming else handler
+        return self._tracked(handler, permit, grant) if handler.response_streaming else handler
 
     def _admitted(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Grant:
         values = [value for key, value in metadata or () if key == "authorization"]
@@ -111,36 +109,29 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         self._on_rejection("unauthenticated")
         return StatusError(grpc.StatusCode.UNAUTHENTICATED, reason, message)
 
-    def _watched(self, handler: Any, permit: Permit) -> Any:
-        """The handler of a stream, which ends with its permit."""
+    def _tracked(self, handler: Any, permit: Permit, grant: Grant) -> Any:
+        """The handler of a stream, which ends with its permit, and may count against the quota of its token."""
+        is_counted = permit.method in STREAM_METHODS
 
-        def watched(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def wrap(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             def run(request: Any, context: Any) -> Any:
-                permit.cancel = context.cancel
-                self._permits.add(permit)
-                if not context.add_callback(lambda: self._permits.remove(permit)):
-                    self._permits.remove(permit)  # the call has already ended
-                return behaviour(request, context)
-
-            return run
-
-        return rewrapped(handler, watched)
-
-    def _counted(self, handler: Any, grant: Grant) -> Any:
-        """The handler of a stream, which counts against the quota of its token until the call ends."""
-
-        def counted(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-            def run(request: Any, context: Any) -> Any:
-                if not self._quotas.take(grant):
+                if is_counted and not self._quotas.take(grant):
                     self._on_rejection("quota")
                     abort(context, _over_quota(grant))
-                if not context.add_callback(lambda: self._quotas.release(grant)):
-                    self._quotas.release(grant)  # the call has already ended
+                permit.cancel = context.cancel
+                self._permits.add(permit)
+                if not context.add_callback(end):
+                    end()  # the call has already ended
                 return behaviour(request, context)
 
             return run
 
-        return rewrapped(handler, counted)
+        def end() -> None:
+            self._permits.remove(permit)
+            if is_counted:
+                self._quotas.release(grant)
+
+        return rewrapped(handler, wrap)
 
 
 def _refusing(handler: Any, refusal: StatusError) -> Any:

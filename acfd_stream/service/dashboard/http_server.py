@@ -21,6 +21,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -103,7 +104,7 @@ class DashboardServer:
         host, _, port = address.rpartition(":")
         self._is_local = _is_loopback(host.strip("[]"))
         try:
-            self._server = _Server(host.strip("[]"), int(port), self._handler())
+            self._server = _Server(host.strip("[]"), int(port), partial(_Handler, self.answer))
         except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(f"metrics cannot listen on {address}: {error}") from error
         self._process = ProcessCollector(registry=registry.metrics.registry)  # memory, CPU time and open files
@@ -193,21 +194,13 @@ class DashboardServer:
             self._samples.take()
             self._stopped.wait(STEP_SECONDS)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        answer = self.answer
-
-        class Handler(_Handler):
-            answer_to = staticmethod(answer)
-
-        return Handler
-
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 16
 
-    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, host: str, port: int, handler: Any) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._free = threading.Semaphore(MOST_REQUESTS)
         super().__init__((host, port), handler)
@@ -234,12 +227,15 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """One request, answered by ``answer_to``."""
 
-    answer_to: Callable[[str, str, str], Answer]
     timeout = REQUEST_SECONDS
     server_version = "acfd_stream"
     sys_version = ""
     error_content_type = "text/plain; charset=utf-8"
     error_message_format = "%(code)d %(message)s\n"
+
+    def __init__(self, answer_to: Callable[[str, str, str], Answer], *arguments: Any) -> None:
+        self.answer_to = answer_to
+        super().__init__(*arguments)
 
     def do_GET(self) -> None:
         self._reply(has_body=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
+from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, surrounded
 from acfd_stream.service.logs import request_id, trace_id
 from acfd_stream.service.tracing import Tracing, current_trace_id
 
@@ -37,20 +37,7 @@ class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-        is_stream = bool(handler.response_streaming)
-
-        def around(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-            def answer(request: Any, context: Any) -> Any:
-                with self._logged(method, metadata, context):
-                    return behaviour(request, context)
-
-            def stream(request: Any, context: Any) -> Iterator[Any]:
-                with self._logged(method, metadata, context):
-                    yield from behaviour(request, context)
-
-            return stream if is_stream else answer
-
-        return rewrapped(handler, around)
+        return surrounded(handler, lambda context: self._logged(method, metadata, context))
 
     @contextmanager
     def _logged(self, method: str, metadata: list[Any], context: Any) -> Iterator[None]:

@@ -171,11 +171,6 @@ class StreamCall:
                 self.session.stop()
 
     @property
-    def is_handing_over(self) -> bool:
-        """Whether ``hand_over`` was called."""
-        return self._hands_over_since is not None
-
-    @property
     def handing_over_seconds(self) -> float:
         """Time since ``hand_over``; 0: it was not called."""
         return 0.0 if self._hands_over_since is None else time.monotonic() - self._hands_over_since
@@ -234,7 +229,7 @@ class StreamCall:
             self.meter.understood(session.info)
         self._put(ControlMessage("start", self._start(request, session)))
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
-        if self.is_handing_over and not session.is_complete and session.error is None:
+        if self._hands_over_since is not None and not session.is_complete and session.error is None:
             self._put(resume_point(session.snapshot(), self._context.signer))
             raise draining()
         self._end(session, count)
@@ -243,7 +238,7 @@ class StreamCall:
         """Raise the error that ended the stream while it was being opened."""
         if self._stopped is not None:
             raise self._stopped
-        if self.is_handing_over:
+        if self._hands_over_since is not None:
             raise draining()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
