@@ -102,7 +102,7 @@ class AsyncTrackStream(RetryingStream):
         call = self._call = self._begin(None if self._media is None else self._requests(self._media))
         try:
             async for response in call:
-                self._retry.heard()
+                self._retry.received()
                 yield self._progress.take(response)
         except grpc.RpcError as error:
             if self._media_error is not None:

@@ -275,7 +275,7 @@ class TrackStream(RetryingStream):
             sender.bind(call)
         try:
             for response in call:
-                self._retry.heard()
+                self._retry.received()
                 yield self._progress.take(response)
         except grpc.RpcError as error:
             if sender is not None and sender.error is not None:

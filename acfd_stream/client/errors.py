@@ -115,7 +115,7 @@ class Retry:
         self._pause = _FIRST_PAUSE_SECONDS
         self._is_heard = False
 
-    def heard(self) -> None:
+    def received(self) -> None:
         """A response arrived: the backoff starts anew."""
         self._patience = self._later_patience
         self._is_heard = True

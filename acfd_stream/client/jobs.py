@@ -174,7 +174,7 @@ class JobsClient(_JobsClient[S]):
             except AcfdError as error:
                 time.sleep(retry.pause_after(error))
                 continue
-            retry.heard()
+            retry.received()
             if job != last:
                 yield job
             last = job
@@ -222,7 +222,7 @@ class AsyncJobsClient(_JobsClient[S]):
             except AcfdError as error:
                 await asyncio.sleep(retry.pause_after(error))
                 continue
-            retry.heard()
+            retry.received()
             if job != last:
                 yield job
             last = job

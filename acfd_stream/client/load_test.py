@@ -170,7 +170,7 @@ class Load:
         self, row: LoadRow, lock: threading.Lock, ready: threading.Barrier, begin: list[float], phase: float
     ) -> None:
         """Run one stream and add its result to ``row``."""
-        plan, asked = self._plan, 0.0
+        plan, requested_at = self._plan, 0.0
         results: list[tuple[FrameResult, float]] = []
         failure: AcfdError | None = None
         media: PacedMedia | None = None
@@ -184,7 +184,7 @@ class Load:
                 if failure is None:
                     start_at = begin[0] + phase / plan.fps
                     media = PacedMedia(self._layout, self._dues, longest_seconds=self._seconds, begin_at=start_at)
-                    asked = time.perf_counter()
+                    requested_at = time.perf_counter()
                     with client.track(media, self._options()) as stream:
                         results.extend((result, time.perf_counter()) for result in stream)
             except AcfdError as error:
@@ -193,7 +193,7 @@ class Load:
         with lock:
             if failure is not None and isinstance(failure, OverloadedError) and not results:
                 row.refused += 1
-                row.refusal_seconds.append(ended - asked)
+                row.refusal_seconds.append(ended - requested_at)
             elif failure is not None:
                 row.failures.append(str(failure))
             row.admitted += bool(results)

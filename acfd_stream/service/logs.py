@@ -101,10 +101,10 @@ class _JsonLines(_Lines):
 class _TextLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        words = " ".join(self.clean(record, record.getMessage()).split())
+        message = " ".join(self.clean(record, record.getMessage()).split())
         fields = "".join(f" {name}={_plain(value)}" for name, value in self.fields(record).items())
-        fault = "\n" + self.traceback(record) if record.exc_info else ""
-        return f"{when} {record.levelname.lower()} {words}{fields}{fault}"
+        trace = "\n" + self.traceback(record) if record.exc_info else ""
+        return f"{when} {record.levelname.lower()} {message}{fields}{trace}"
 
 
 def _plain(value: Any) -> str:

@@ -135,7 +135,7 @@ def read_request(
     )
 
 
-def require_engine(asked: Any, model: str, engine: Engine) -> None:
+def require_engine(requested: Any, model: str, engine: Engine) -> None:
     """Refuse a DetectConfig message that requests another engine than the running one.
 
     Raises:
@@ -143,15 +143,20 @@ def require_engine(asked: Any, model: str, engine: Engine) -> None:
     """
     config, spec = engine.config, engine.spec
     wanted: list[tuple[str, object, object, bool]] = [
-        ("model", asked.model, spec.name, asked.model in ("", model, spec.name)),
-        ("size", asked.size, config.size, asked.size in (0, config.size) or bool(config.scales)),
-        ("scales", list(asked.scales), list(config.scales), not asked.scales or tuple(asked.scales) == config.scales),
+        ("model", requested.model, spec.name, requested.model in ("", model, spec.name)),
+        ("size", requested.size, config.size, requested.size in (0, config.size) or bool(config.scales)),
+        (
+            "scales",
+            list(requested.scales),
+            list(config.scales),
+            not requested.scales or tuple(requested.scales) == config.scales,
+        ),
         (
             "score_threshold",
-            asked.score_threshold,
+            requested.score_threshold,
             config.score_threshold,
-            not asked.HasField("score_threshold")
-            or math.isclose(asked.score_threshold, config.score_threshold, rel_tol=1e-6),
+            not requested.HasField("score_threshold")
+            or math.isclose(requested.score_threshold, config.score_threshold, rel_tol=1e-6),
         ),
     ]
     for name, want, have, is_right in wanted:

@@ -233,8 +233,8 @@ def test_pauses_grow_and_patience_counts_from_the_last_word() -> None:
     assert [retry.pause_after(gone) for _ in range(4)] == [0.1, 0.2, 0.4, 0.8]
     now[0] = 1.0
     with pytest.raises(Unreachable):
-        retry.pause_after(gone)  # nothing was ever heard
-    retry.heard()
+        retry.pause_after(gone)  # nothing was ever received
+    retry.received()
     assert [retry.pause_after(gone) for _ in range(7)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
     now[0] = 10.5
     assert retry.pause_after(gone) == 0.5
@@ -247,7 +247,7 @@ def test_only_what_may_pass_is_tried_again() -> None:
     retry = Retry(10.0, 1.0)
     with pytest.raises(Refused):
         retry.pause_after(Refused("full"))  # a stream that has not begun does not wait in line
-    retry.heard()
+    retry.received()
     assert retry.pause_after(Refused("full")) > 0
     told = Refused("full")
     told.retry_seconds = 7.0

@@ -1,6 +1,6 @@
 """Diagnosis of live latency in one sentence: how slow, since when, at which stage, by which stream, and what helps.
 
-It looks at the live frames of the last minute. A late frame counts for its slowest stage, a dropped frame for its
+It covers the live frames of the last minute. A late frame counts for its slowest stage, a dropped frame for its
 drop reason.
 """
 

@@ -98,11 +98,11 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         finally:
             reader.leave()
 
-    def _track_uri(self, asked: Any, stream: StreamCall) -> Iterator[Any]:
+    def _track_uri(self, requested: Any, stream: StreamCall) -> Iterator[Any]:
         current_permit().on_withdrawn(stream.stop)
-        request = self._request_of(asked.config)
+        request = self._request_of(requested.config)
         with ExitStack() as rollback:
-            source = open_allowed(asked.uri, self._context.settings.sources)
+            source = open_allowed(requested.uri, self._context.settings.sources)
             if not isinstance(source, str):
                 rollback.callback(source.close)
             reservation = rollback.enter_context(_reserved(self._context.capacity, request))
