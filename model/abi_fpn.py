@@ -35,7 +35,7 @@ class FusionNode(nn.Module):
 def double(x: Tensor, like: Tensor) -> Tensor:
     """``x`` [B, C, h, w] at twice its size, cut to the height and width of ``like``.
 
-    Cutting instead of resizing keeps every place over the same pixels when a side is odd.
+    Cutting instead of resizing keeps every cell over the same pixels when a side is odd.
     """
     return functional.interpolate(x, scale_factor=2.0)[:, :, : like.shape[2], : like.shape[3]]
 
@@ -67,7 +67,7 @@ class FusionLayer(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """ABi-FPN: 1×1 convolutions to one width, then fusion layers; BiFPN where it is not asymmetric."""
+    """ABi-FPN: 1×1 convolutions to one width, then fusion layers; BiFPN if it is not asymmetric."""
 
     def __init__(
         self, inputs: tuple[int, ...], channels: int, layers: int, norms: str, *, is_asymmetric: bool = True

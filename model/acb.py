@@ -13,7 +13,7 @@ ACTIVATIONS = {"relu": functional.relu, "relu6": functional.relu6, "none": lambd
 
 
 def fuse_norm(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Kernel and bias of a bias-free convolution and the batch norm behind it as one (eq. 4)."""
+    """Kernel and bias of one convolution that equals a bias-free one and its batch norm (eq. 4)."""
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain
 
@@ -41,7 +41,7 @@ class ConvBlock(nn.Module):
         return ACTIVATIONS[self.activation](self.norm(self._convolved(x)))
 
     def _convolved(self, x: Tensor) -> Tensor:
-        """The convolution; in float32 where the gradient of a depthwise kernel takes four times as long in bf16."""
+        """The convolution; in float32 for large depthwise kernels, whose gradient is four times as slow in bf16."""
         is_slow = self.training and x.device.type == "cpu" and self.conv.groups > 1 and self.conv.kernel_size[0] > 3
         if not (is_slow and torch.is_autocast_enabled("cpu")):
             return self.conv(x)
@@ -57,8 +57,8 @@ class AsymmetricBlock(nn.Module):
     """ACB: 3×3, 1×3 and 3×1 convolutions in parallel, summed, then one of ACTIVATIONS.
 
     ``norms`` is "branch" for a batch norm in each branch, as published, or "sum" for one batch
-    norm behind the summed kernels: the same function class at inference, a third of the training
-    cost on a CPU, since the three kernels are added before the one convolution.
+    norm after the summed kernels: the same functions at inference for a third of the training
+    cost on a CPU, because the three kernels are added before one convolution.
     """
 
     def __init__(

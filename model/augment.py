@@ -1,7 +1,7 @@
 """One training example out of the pictures of the sources.
 
 Source: ACFD paper, section 4.1 (colour distortion, expansion with mean padding, random crop, faces
-tiled to anchor scales); mosaics, compression, grey and grain are ours, for much from little data.
+tiled to anchor scales); mosaics, compression, grey and grain are additions for small data sets.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ class AugmentConfig:
     """Chances and ranges of the augmentation."""
 
     mosaic: float = 0.4  # chance that an example is made of four pictures
-    tile: float = 0.5  # chance that a face is brought to an anchor's size (paper)
-    expand: float = 4.0  # most zoom out against a picture that just fits (paper)
-    zoom: float = 2.0  # most zoom in
-    aspect: float = 1.2  # most stretch of one axis against the other
-    grey: float = 0.12  # chances of looks
+    tile: float = 0.5  # chance that a face is scaled to an anchor's size (paper)
+    expand: float = 4.0  # largest zoom out, from a picture that just fits (paper)
+    zoom: float = 2.0  # largest zoom in
+    aspect: float = 1.2  # largest ratio of the scales of both axes
+    grey: float = 0.12  # chances of each effect
     blur: float = 0.08
     grain: float = 0.1
     compression: float = 0.15
-    line_art: float = 0.0  # chance that the colours go and the edges stay, as ink on paper
-    film: float = 0.0  # chance that it is a worn print of an old film, which has a grey, blur and grain of its own
-    tiny: float = 0.0  # chance that a face is brought to tiny_sides instead of an anchor's size
+    line_art: float = 0.0  # chance of edges as ink on paper
+    film: float = 0.0  # chance of a worn print of an old film, with its own grey, blur and grain
+    tiny: float = 0.0  # chance that a face is scaled to tiny_sides instead of an anchor's size
     tiny_sides: tuple[float, float] = (8.0, 20.0)  # pixels
-    paste: float = 0.0  # chance that figures of the first source of sprites are laid over a picture
+    paste: float = 0.0  # chance that figures of the first source of sprites are pasted over a picture
     least_face: float = 7.0  # smaller faces are ignored, pixels
     least_visible: float = 0.35  # a face that the crop leaves less of is ignored, share of its area
 
@@ -53,7 +53,7 @@ def make_example(
         sources: where pictures come from.
         weights: [len(sources)], how often each is drawn from; they sum to 1.
         size: side, pixels.
-        rng: all chance comes from here.
+        rng: the only source of chance.
         config: chances and ranges.
     """
     figures = next((source for source in sources if isinstance(source, SpriteSource)), None)
@@ -72,11 +72,11 @@ def make_example(
     if rng.random() < 0.5:
         image = image[:, ::-1]
         boxes = np.stack([size - boxes[:, 2], boxes[:, 1], size - boxes[:, 0], boxes[:, 3]], 1)
-    return _look(np.ascontiguousarray(image), rng, config), boxes, kinds
+    return _recoloured(np.ascontiguousarray(image), rng, config), boxes, kinds
 
 
 def _mosaic(examples: list[Example], size: int, rng: np.random.Generator, config: AugmentConfig) -> Example:
-    """Four crops that meet in a point near the middle."""
+    """Four crops around a point near the middle."""
     middle = (rng.uniform(0.3, 0.7, 2) * size).astype(int)
     image = np.empty((size, size, 3), np.uint8)
     all_boxes, all_kinds = [], []
@@ -91,7 +91,7 @@ def _mosaic(examples: list[Example], size: int, rng: np.random.Generator, config
 
 
 def _crop(example: Example, size: tuple[int, int], rng: np.random.Generator, config: AugmentConfig) -> Example:
-    """A window of ``size`` of the picture at a random scale and place, padded with the mean."""
+    """A window of ``size`` of the picture at a random scale and position, padded with the mean."""
     image, boxes, kinds = example
     faces = boxes[kinds == FACE]
     fitting = min(size[0] / image.shape[0], size[1] / image.shape[1])
@@ -115,7 +115,7 @@ def _crop(example: Example, size: tuple[int, int], rng: np.random.Generator, con
 
 
 def _tile_ratio(face: FloatArray, size: int, rng: np.random.Generator) -> float:
-    """Scale that brings ``face`` to the size of one of the anchors that fit the window."""
+    """Scale at which ``face`` has the size of an anchor that fits the window."""
     sides = [side for side in ANCHOR_SIDES if side <= size]
     target = sides[rng.integers(len(sides))] * np.exp(rng.uniform(-0.4, 0.4))
     return float(target / max(1.0, np.sqrt(np.prod(face[2:] - face[:2]))))
@@ -148,9 +148,9 @@ def _cut(
     origin: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """The window's pixels, and the ratios and shift (x, y) by which whole pixels brought the picture there.
+    """The window's pixels, and the exact ratios and shift (x, y) after rounding to whole pixels.
 
-    Reads only the part of the picture that the window shows.
+    Only the part of the picture inside the window is resized.
     """
     window = np.empty((*size, 3), np.uint8)
     window[:] = MEAN
@@ -160,15 +160,17 @@ def _cut(
     )
     if (end <= low).any():
         return window, ratios, -origin * ratios
-    place = np.round((low - origin) * ratios).astype(int)
+    corner = np.round((low - origin) * ratios).astype(int)
     extent = np.round((end - low) * ratios).astype(int).clip(1)
-    way = cv2.INTER_AREA if ratios.mean() < 1 and rng.random() < 0.8 else cv2.INTER_LINEAR
-    part = cv2.resize(image[low[1] : end[1], low[0] : end[0]], (int(extent[0]), int(extent[1])), interpolation=way)
+    interpolation = cv2.INTER_AREA if ratios.mean() < 1 and rng.random() < 0.8 else cv2.INTER_LINEAR
+    part = cv2.resize(
+        image[low[1] : end[1], low[0] : end[0]], (int(extent[0]), int(extent[1])), interpolation=interpolation
+    )
     exact = extent / (end - low)
-    shift = place - low * exact
-    before = np.minimum(-place, extent - 1).clip(0)  # columns and rows that lie before the window
-    part, place = part[before[1] :, before[0] :], place.clip(0)
-    room = window[place[1] : place[1] + part.shape[0], place[0] : place[0] + part.shape[1]]
+    shift = corner - low * exact
+    before = np.minimum(-corner, extent - 1).clip(0)  # columns and rows left of and above the window
+    part, corner = part[before[1] :, before[0] :], corner.clip(0)
+    room = window[corner[1] : corner[1] + part.shape[0], corner[0] : corner[0] + part.shape[1]]
     room[:] = part[: room.shape[0], : room.shape[1]]
     return window, exact, shift
 
@@ -176,7 +178,7 @@ def _cut(
 def _clipped(
     boxes: FloatArray, kinds: NDArray[np.int8], size: tuple[int, int], config: AugmentConfig
 ) -> tuple[FloatArray, NDArray[np.int8]]:
-    """Boxes cut to the window; faces that became too small or too hidden are to be ignored."""
+    """Boxes cut to the window; faces that became too small or too hidden are marked IGNORE."""
     limits = np.array([size[1], size[0], size[1], size[0]], np.float32)
     cut = boxes.clip(0, limits)
     sides = cut[:, 2:] - cut[:, :2]
@@ -188,8 +190,8 @@ def _clipped(
     return cut[inside], kinds[inside]
 
 
-def _look(image: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
-    """Another light, colour, sharpness or encoding of the same drawing."""
+def _recoloured(image: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
+    """The picture with another brightness, colour, sharpness or encoding."""
     if config.line_art and rng.random() < config.line_art:
         image = line_art(image, rng)
     if rng.random() < 0.5:

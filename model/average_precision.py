@@ -1,7 +1,7 @@
-"""What detections are worth: average precision as COCO counts it, recall by kind of face, the precision-recall curve.
+"""Quality of detections: average precision as in COCO, recall by kind of face, and the precision-recall curve.
 
-AP is pycocotools'. ``judge`` follows the same rules box by box, for what pycocotools does not give: faces by size and
-by shape, and the score from which on enough of the boxes are faces.
+AP is that of pycocotools. ``judge`` applies the same rules to single boxes, for figures that pycocotools lacks: recall
+by size and shape, and the score at which the boxes reach a precision.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .scoring import overlaps
 
 IOU = 0.5
 MOST_BOXES = 100
-"""Boxes of a picture that count, best first."""
+"""Boxes per picture that count, best first."""
 SIDE_EDGES = (0, 10, 20, 32, 64, 128, 256, 512, float("inf"))
 """Bounds of the sizes of faces: √(width · height), pixels of the picture."""
 ASPECT_EDGES = (0, 1 / 3, 1 / 2, 3 / 4, 4 / 3, 2, 3, float("inf"))
@@ -35,9 +35,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Score:
-    """What an evaluation says."""
+    """Result of an evaluation."""
 
-    ap50: float  # average precision at IoU 0.5, as COCO counts it
+    ap50: float  # average precision at IoU 0.5, as in COCO
     recall50: float  # share of faces found, at most 100 boxes a picture
     pictures: int
     faces: int
@@ -45,7 +45,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Every box and every face judged; those to be ignored are left out."""
+    """The match of every box and every face; ignored ones are left out."""
 
     scores: Floats  # [N] of the boxes, falling
     is_face: NDArray[np.bool_]  # [N]
@@ -64,7 +64,7 @@ class Verdicts:
         return rows
 
     def curve(self) -> tuple[Floats, Floats]:
-        """Recall and precision [N] when the boxes are taken best first."""
+        """Recall and precision [N] over the boxes, best first."""
         hits = np.cumsum(self.is_face)
         return hits / max(1, len(self.found_at)), hits / np.arange(1, len(hits) + 1)
 
@@ -77,9 +77,9 @@ class Verdicts:
         return float(envelope[np.searchsorted(recall, _RECALLS, side="left")].mean())
 
     def at_precision(self, least: float) -> tuple[float, float] | None:
-        """(score, recall) of the lowest score from which on at least this share of the boxes are faces.
+        """(score, recall) at the lowest score with at least this precision.
 
-        None where even the best boxes are not.
+        None if no score reaches it.
         """
         recall, precision = self.curve()
         is_last = np.append(self.scores[1:] < self.scores[:-1], True)  # equal scores are taken together
@@ -90,8 +90,8 @@ class Verdicts:
 def judge(samples: Sequence[Sample], found: Sequence[Detections]) -> Verdicts:
     """Verdicts on detections, one of each sample, in its pixels: COCO's rules at IoU 0.5.
 
-    Boxes are taken best first; each finds the face that it overlaps most and that none has found yet. A box that finds
-    none but lies on an ignored region (by its own area) is no mistake.
+    Boxes are taken best first; each is matched to the unmatched face that it overlaps most. A box without a face on an
+    ignored region (by its own area) is left out.
     """
     scores, is_face, faces = [], [], []
     for sample, detections in zip(samples, found, strict=True):
@@ -118,7 +118,7 @@ def judge(samples: Sequence[Sample], found: Sequence[Detections]) -> Verdicts:
 
 
 def pooled(parts: Sequence[Verdicts]) -> Verdicts:
-    """The verdicts of several sets as of one."""
+    """The verdicts of several sets as one."""
     scores = np.concatenate([part.scores for part in parts])
     rank = np.argsort(-scores, kind="stable")
     is_face = np.concatenate([part.is_face for part in parts])[rank]
@@ -184,6 +184,6 @@ def draw_curves(parts: dict[str, Verdicts], path: Path) -> None:
 
 
 def _covered(box: Floats, regions: Floats) -> Floats:
-    """Share of the area of ``box`` [4] that lies on each of ``regions`` [N, 4]."""
+    """Share of the area of ``box`` [4] inside each of ``regions`` [N, 4]."""
     low, high = np.maximum(box[:2], regions[:, :2]), np.minimum(box[2:], regions[:, 2:])
     return np.maximum(high - low, 0).prod(1) / max(float(np.prod(box[2:] - box[:2])), 1e-9)

@@ -1,6 +1,6 @@
-"""Boxes as tensors: IoU, and the way between boxes and network deltas.
+"""Boxes as tensors: IoU, and conversion between boxes and network deltas.
 
-The inverse of ``encode`` at run time is ``ops.decode_anchors``; a test holds the two together.
+The inverse of ``encode`` at run time is ``ops.decode_anchors``; a test compares the two.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def decode(deltas: Tensor, anchors: Tensor, spec: AnchorSpec) -> Tensor:
 
 
 def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Generalised IoU [N], -1 … 1, of boxes x1 y1 x2 y2 [N, 4], the first with the first and so on.
+    """Generalised IoU [N], -1 … 1, of boxes x1 y1 x2 y2 [N, 4], pair by pair.
 
-    Source: Rezatofighi et al. 2019, eq. 5: how far apart two boxes are that do not overlap counts, too.
+    Source: Rezatofighi et al. 2019, eq. 5: the distance of boxes without overlap counts, too.
     """
     inner = _area(torch.maximum(first[:, :2], second[:, :2]), torch.minimum(first[:, 2:], second[:, 2:]))
     around = _area(torch.minimum(first[:, :2], second[:, :2]), torch.maximum(first[:, 2:], second[:, 2:]))

@@ -1,6 +1,6 @@
-"""What a network costs: multiplications and parameters of every config, in the form it is deployed in.
+"""Cost of a network: FLOPs and parameters of every config, as it is deployed.
 
-``python -m acfd_stream.model.complexity [CONFIG …] [--size 640]``; nothing is computed, only shapes are followed.
+``python -m acfd_stream.model.complexity [CONFIG …] [--size 640]``; only shapes are computed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONFIGS = Path(__file__).parent / "configs"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one network takes; a multiplication and its addition are two FLOPs."""
+    """Cost of one network; a multiplication and its addition are two FLOPs."""
 
     parameters: int  # ACBs and norms fused into single convolutions
     trained_parameters: int  # as it is trained
@@ -36,7 +36,7 @@ class Cost:
 
 
 def cost(config: NetworkConfig, size: tuple[int, int] = (640, 640)) -> Cost:
-    """What the network of ``config`` takes for one picture of ``size`` (height, width), pixels."""
+    """Cost of the network of ``config`` for one picture of ``size`` (height, width), pixels."""
     with torch.device("meta"):
         network = Network(config).eval()
         trained = sum(parameter.numel() for parameter in network.parameters())
@@ -48,11 +48,11 @@ def cost(config: NetworkConfig, size: tuple[int, int] = (640, 640)) -> Cost:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what every config's network takes."""
+    """Print the cost of each config's network."""
     parser = Parser(prog="complexity", description=main.__doc__)
-    parser.add_argument("configs", nargs="*", type=Path, help="TOML files; those of the family if none is named")
+    parser.add_argument("configs", nargs="*", type=Path, help="TOML files; default: the family")
     parser.add_argument("--size", type=int, default=640, help="side of the picture, pixels")
-    parser.add_argument("--variant", help="a [variants.NAME] of the configs, as full")
+    parser.add_argument("--variant", help="[variants.NAME] of the configs, for example full")
     options = parser.parse_args(arguments)
     return exit_code(lambda: _print_costs(options))
 

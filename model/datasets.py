@@ -1,6 +1,6 @@
-"""Where training pictures come from: held decoded in memory, drawn by weight.
+"""Sources of training pictures, decoded in memory and drawn by weight.
 
-A source gives one picture at a time: uint8 RGB [H, W, 3], boxes float32 [N, 4] and kinds int8 [N]
+A source returns one picture at a time: uint8 RGB [H, W, 3], boxes float32 [N, 4] and kinds int8 [N]
 (``readers.FACE``, ``IGNORE``, ``PARTIAL``, ``LOOSE``).
 """
 
@@ -28,22 +28,22 @@ Example = tuple[NDArray[np.uint8], FloatArray, NDArray[np.int8]]
 
 
 class Source(Protocol):
-    """Something that pictures can be drawn from."""
+    """A source of pictures."""
 
     def draw(self, rng: np.random.Generator) -> Example:
-        """One picture, its boxes and their kinds."""
+        """A picture, its boxes and their kinds."""
 
 
 class PictureSource:
-    """A data set, decoded once.
+    """An annotated data set, decoded once.
 
     Args:
         samples: of a reader.
-        longest: larger pictures are made smaller, pixels.
-        is_partial: not all faces are boxed, so a confident find elsewhere is no mistake.
-        is_loose: boxes follow another convention; how little they count is the loss's ``loose_regression``.
-        count: this many pictures only, chosen by ``choice``; a larger count holds those of a smaller one.
-        choice: seed of the order they are taken in.
+        longest: larger pictures are shrunk to this side, pixels.
+        is_partial: some faces have no box, so confident detections elsewhere are not counted as errors.
+        is_loose: boxes follow another convention; the loss's ``loose_regression`` is their weight.
+        count: only this many pictures, chosen by ``choice``; a larger count includes those of a smaller one.
+        choice: seed of the shuffle.
 
     Raises:
         ConfigError: a box lies outside its picture, or there are fewer pictures than ``count``.
@@ -74,12 +74,12 @@ class PictureSource:
             self.examples.append((image, boxes, kinds))
 
     def draw(self, rng: np.random.Generator) -> Example:
-        """A picture, each as likely as the next."""
+        """One of the pictures, all equally likely."""
         return self.examples[rng.integers(len(self.examples))]
 
 
 def chosen(samples: list[Sample], count: int | None, choice: int) -> list[Sample]:
-    """The first ``count`` samples of a seeded shuffle; all, in order, where it is None."""
+    """The first ``count`` samples of a seeded shuffle; all, in order, for None."""
     if count is None:
         return samples
     if not 1 <= count <= len(samples):
@@ -88,7 +88,7 @@ def chosen(samples: list[Sample], count: int | None, choice: int) -> list[Sample
 
 
 class SpriteSource:
-    """Figures with an alpha channel laid over scenes without faces."""
+    """Figures with an alpha channel pasted over scenes without faces."""
 
     def __init__(self, sprites: Path, backgrounds: Path) -> None:
         try:
@@ -112,10 +112,7 @@ class SpriteSource:
         return self.lay((scene, *empty), int(rng.integers(0, 4)), (0.35, 1.3), rng)
 
     def lay(self, example: Example, count: int, heights: tuple[float, float], rng: np.random.Generator) -> Example:
-        """``example`` with ``count`` figures over it, their heights as shares of the picture's.
-
-        The example's own picture stays as it is.
-        """
+        """A copy of ``example`` with ``count`` figures over it, their heights as shares of the picture's."""
         scene, boxes, kinds = example[0].copy(), example[1], example[2]
         for _ in range(count):
             sprite, box = self.sprites[rng.integers(len(self.sprites))]
@@ -130,11 +127,11 @@ class SpriteSource:
 
 
 class DrawnSource:
-    """Drawn pictures, drawn once, since drawing costs far more than reading.
+    """Drawn pictures, drawn once and kept.
 
     Args:
         count: number of pictures.
-        seed: number of the first; those of ``toon.sets.FIRST_SEED`` on are kept to score on.
+        seed: number of the first; numbers from ``toon.sets.FIRST_SEED`` on are for evaluation.
         what: "any" for ``toon.picture``, or a name of ``toon.sets.SETS``.
     """
 
@@ -147,7 +144,7 @@ class DrawnSource:
             self.examples = list(pool.map(_draw_picture, repeat(what), range(seed, seed + count), chunksize=16))
 
     def draw(self, rng: np.random.Generator) -> Example:
-        """A picture, each as likely as the next."""
+        """One of the pictures, all equally likely."""
         return self.examples[rng.integers(len(self.examples))]
 
 
@@ -165,7 +162,7 @@ def _draw_picture(what: str, seed: int) -> Example:
 
 
 def open_sources(rows: list[dict[str, Any]], data: Path) -> tuple[list[Source], NDArray[np.float64]]:
-    """The sources of a config's data rows and how often each is drawn from.
+    """The sources of a config's data rows, and the share of each.
 
     Args:
         rows: ``kind`` of each is coco, yolo, wider or icartoonface (with ``annotation`` and ``images``, and what
@@ -174,10 +171,10 @@ def open_sources(rows: list[dict[str, Any]], data: Path) -> tuple[list[Source], 
         data: folder that their paths are relative to.
 
     Returns:
-        the sources and float64 [len(rows)] shares that sum to 1.
+        the sources, and float64 [len(rows)] shares that sum to 1.
 
     Raises:
-        ConfigError: a kind or key is unknown, a weight is not above 0, or an annotation is at fault.
+        ConfigError: a kind or key is unknown, a weight is not above 0, or an annotation cannot be used.
         MediaError: a picture is missing or cannot be read.
     """
     weights = [float(row.get("weight", 0)) for row in rows]

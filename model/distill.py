@@ -1,7 +1,7 @@
-"""Distillation: a small network learns what a large one says of the same pictures, besides the truth.
+"""Distillation: a small network learns the outputs of a large one, besides the ground truth.
 
-Logits are met where either of the two sees a face (quality focal loss, Li et al. 2020, with the teacher's
-probability as its goal), deltas where the teacher does, pyramid features after a 1×1 convolution of the student's.
+The logits' loss weighs anchors where either network scores (quality focal loss, Li et al. 2020, with the teacher's
+probability as target), the deltas' loss those that the teacher scores. Features are compared after a 1×1 convolution.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Distiller(nn.Module):
     """The teacher, frozen, and the adapters that bring the student's features to its width.
 
     Args:
-        teacher: trained; it is put into evaluation mode.
-        student: its ``pyramid`` is listened to where features are met.
+        teacher: trained; put into evaluation mode.
+        student: a hook on its ``pyramid`` reads features, if they are used.
         config: weights of the parts.
     """
 
@@ -46,7 +46,7 @@ class Distiller(nn.Module):
         return hook
 
     def forward(self, batch: Tensor, logits: Tensor, deltas: Tensor) -> Tensor:
-        """The loss of a batch [B, 3, H, W] for which the student has said logits [B, A] and deltas [B, A, 4]."""
+        """The loss of a batch [B, 3, H, W] for which the student gave logits [B, A] and deltas [B, A, 4]."""
         teacher = self._teacher[0].to(batch.device)
         with torch.no_grad():
             goal_logits, goal_deltas = teacher(batch)
@@ -61,9 +61,9 @@ class Distiller(nn.Module):
 
 
 def logit_loss(logits: Tensor, goals: Tensor) -> Tensor:
-    """Cross entropy of [B, A] logits with the goals' probabilities, weighed by how far apart the two are.
+    """Cross entropy of [B, A] logits with the goals' probabilities, weighted by their distance.
 
-    0 where both say the same; divided by the sum of the goals' probabilities (at least 1).
+    0 for equal outputs; divided by the sum of the goals' probabilities (at least 1).
     """
     goal = goals.sigmoid()
     distance = functional.binary_cross_entropy_with_logits(logits, goal, reduction="none")
@@ -73,19 +73,19 @@ def logit_loss(logits: Tensor, goals: Tensor) -> Tensor:
 
 
 def delta_loss(deltas: Tensor, goals: Tensor, scores: Tensor) -> Tensor:
-    """Smooth L1 between deltas [B, A, 4], weighed by the teacher's scores [B, A]."""
+    """Smooth L1 between deltas [B, A, 4], weighted by the teacher's scores [B, A]."""
     distance = functional.smooth_l1_loss(deltas, goals, reduction="none").sum(2)
     return (distance * scores).sum() / scores.sum().clamp(min=1e-6)
 
 
 def feature_loss(features: Tensor, goals: Tensor) -> Tensor:
-    """Mean squared distance of [B, C, H, W] features, each place's brought to length 1: 0 … 4."""
+    """Mean squared distance of [B, C, H, W] features, each cell's normalised to length 1: 0 … 4."""
     mine, theirs = (functional.normalize(part.float(), dim=1) for part in (features, goals))
     return (mine - theirs).square().sum(1).mean()
 
 
 def open_distiller(config: DistillConfig, student: Network) -> Distiller | None:
-    """The distiller of a config, or None where nobody teaches.
+    """The distiller of a config, or None without a teacher.
 
     Raises:
         ConfigError: the teacher's files cannot be read.

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0 … 2 with six stages: a backbone that begins with weights learned on ImageNet.
+"""EfficientNet-Lite 0 … 2 with six output maps: a backbone with weights pretrained on ImageNet.
 
 Not in the ACFD paper, whose VoVNetV3 is trained from scratch. Source: Tan and Le 2019 (EfficientNet: inverted residual
 blocks, compound scaling); TensorFlow's EfficientNet-Lite: no excitation, ReLU6, a stem that does not scale, pictures as
@@ -43,16 +43,16 @@ SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))
 """Width and depth of Lite0, Lite1 and Lite2."""
 NORM_EPSILON = 1e-3
 PRETRAINED_MEAN, PRETRAINED_STD = 127.0, 128.0
-"""What the package's weights expect pictures to be normalised by, all channels alike."""
+"""Normalisation that the package's weights expect, the same for all channels."""
 
 
 @dataclass(frozen=True)
 class EfficientNetLiteConfig:
-    """Which of the variants, and the two stages behind it."""
+    """The variant, and the two extra stages after it."""
 
     variant: int = 0  # 0, 1 or 2
     extra: int = 128  # channels of the maps of strides 64 and 128
-    norms: str = "sum"  # of the ACBs behind it, see AsymmetricBlock
+    norms: str = "sum"  # of the ACBs after it, see AsymmetricBlock
 
     def __post_init__(self) -> None:
         require(self.variant in range(len(SCALES)), "network.backbone.variant", self.variant, "0, 1 or 2")
@@ -138,11 +138,11 @@ class EfficientNetLite(nn.Module):
         return features
 
     def frozen(self, stages: int) -> list[nn.Module]:
-        """The stem and the first ``stages`` of the seven stages; nothing where that is 0."""
+        """The stem and the first ``stages`` of the seven stages; empty for 0."""
         return [self.stem, *self.stages[:stages]] if stages else []
 
     def load_pretrained(self) -> None:
-        """Take over ImageNet's weights from the installed package, made for pictures as our engine gets them.
+        """Load the ImageNet weights of the installed package, converted to this project's normalisation.
 
         Raises:
             ConfigError: the package is not installed, or holds another network.

@@ -1,7 +1,6 @@
-"""How good a network or a model file is over sets of pictures whose faces are known.
+"""AP of a network or a model file over sets of annotated pictures.
 
-Detection is the server's own ops, so that the figure is what a user gets; a checkpoint, its published weights and the
-file made of them give the same figure.
+Detection uses the ops of the server, so a checkpoint, its published weights and its model file score the same.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from .toon.sets import SETS, draw_set
 
 Detect = Callable[[NDArray[np.uint8]], Detections]
 DRAWN = "drawn-"
-"""What the name of a set begins with that is drawn, not read."""
+"""Prefix of the names of drawn sets."""
 
 
 def evaluate(samples: Sequence[Sample], detect: Detect) -> Score:
@@ -86,7 +85,7 @@ def examples_of(name: str, data: Path | None, count: int) -> Iterator[tuple[Samp
 
 
 def report(name: str, result: Score, verdicts: Verdicts, options: argparse.Namespace) -> dict[str, Any]:
-    """What is known of one set, as plain values."""
+    """The figures of one set, as plain values."""
     sizes = verdicts.recall(SIDE_EDGES, verdicts.sides, options.threshold)
     shapes = verdicts.recall(ASPECT_EDGES, verdicts.aspects, options.threshold)
     return {
@@ -101,7 +100,7 @@ def report(name: str, result: Score, verdicts: Verdicts, options: argparse.Names
 
 
 def working_point(verdicts: Verdicts, least: float) -> dict[str, Any]:
-    """The score from which on ``least`` of all boxes are faces, and the recall there."""
+    """The lowest score with a precision of ``least``, and the recall there."""
     point = verdicts.at_precision(least)
     found = {"threshold": None, "recall": 0.0} if point is None else {"threshold": point[0], "recall": point[1]}
     rounded = {key: value if value is None else round(value, 4) for key, value in found.items()}
@@ -131,15 +130,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="the TOML file that .pt or .safetensors were trained with")
     parser.add_argument("--data", type=Path, help="folder that holds annotations/ and images/")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where the network runs")
-    parser.add_argument("--size", type=int, help="longer side of the network's view, pixels")
-    parser.add_argument("--scales", help="shorter sides of a multi-scale test, as 480,640,800")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0: as many as cores")
+    parser.add_argument("--size", type=int, help="longer side of the input, pixels")
+    parser.add_argument("--scales", help="shorter sides of a multi-scale test, for example 480,640,800")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0: one per core")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="arithmetic of the network on a CPU")
-    parser.add_argument("--threshold", type=float, default=0.0, help="least score for recall by side and shape")
-    parser.add_argument("--at-precision", type=float, help="print the score with this precision over all sets, as 0.95")
+    parser.add_argument("--threshold", type=float, default=0.0, help="lowest score for recall by size and shape")
+    parser.add_argument("--at-precision", type=float, help="print the lowest score with this precision over all sets")
     parser.add_argument("--count", type=int, default=200, help="pictures of a drawn set")
     parser.add_argument("--curve", type=Path, help="write the precision-recall curves to this PNG")
-    parser.add_argument("--json", action="store_true", dest="is_json", help="a JSON object a line")
+    parser.add_argument("--json", action="store_true", dest="is_json", help="print JSON lines")
     drawn = ", ".join(DRAWN + kind for kind in SETS)
     parser.add_argument("sets", nargs="+", help=f"annotation files without .json, as icartoonface_val; or {drawn}")
     return parser

@@ -1,6 +1,6 @@
-"""A trained network as the one ONNX file that the server reads, and as weights to train on from.
+"""Exports a trained network as the ONNX file that the server reads, and as weights to continue training from.
 
-The file carries its own description in the metadata key "acfd_stream" (see ``detect.runner``).
+The file contains its own description in the metadata key "acfd_stream" (see ``detect.runner``).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ OPSET = 18
 
 @dataclass(frozen=True)
 class Description:
-    """What a model file says of itself besides its geometry."""
+    """The description in a model file, besides its geometry."""
 
     name: str
     version: str
-    size: int  # longer side of the view it is meant for, pixels
+    size: int  # longer side of the input it is meant for, pixels
     training_data: str
     date: str  # ISO, day of training
     score_threshold: float = 0.08  # paper, section 4.1
@@ -58,11 +58,11 @@ def export(network: Network, spec: AnchorSpec, description: Description, path: P
     """Write ``network`` as ONNX with dynamic batch, height and width.
 
     Args:
-        network: trained, with its blocks unfused; it is not changed.
+        network: trained, unfused; it is not changed.
         spec: anchors it was trained with.
         description: goes into the file's metadata.
         path: the file, replaced if there.
-        is_half: store weights as fp16 behind casts; inputs and outputs stay float32.
+        is_half: store weights as fp16 with casts; inputs and outputs stay float32.
     """
     import onnx
 
@@ -83,7 +83,7 @@ def _trace(network: Deployed, path: Path) -> None:
     batch = torch.export.Dim("n")
     height, width = (ALIGNMENT * torch.export.Dim(name, min=1, max=512) for name in ("h", "w"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about its own parts
+        warnings.simplefilter("ignore")  # from inside the exporter
         program = torch.onnx.export(
             network.eval(),
             (torch.zeros(2, 3, 128, 160),),
@@ -117,7 +117,7 @@ def _metadata(spec: AnchorSpec, description: Description) -> dict[str, object]:
 
 
 def _store_half(model: object) -> None:
-    """Keep large float32 initialisers as fp16 and widen them on loading; halves the file, costs no run time."""
+    """Store large float32 initialisers as fp16 with a cast: half the file size, no run time."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
@@ -136,7 +136,7 @@ def _store_half(model: object) -> None:
 
 
 def _write(options: argparse.Namespace) -> None:
-    """Everything the options ask for; folders that are missing are made before the tracing, which takes its time."""
+    """Write all requested files; missing folders are made before the slow tracing."""
     config = TrainConfig.load(options.config)
     network = load_network(config, options.checkpoint)
     for target in (options.output, options.weights, options.half):
@@ -154,14 +154,14 @@ def _write(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a checkpoint as the ONNX file that the server reads."""
+    """Write the ONNX model file of a checkpoint."""
     parser = Parser(prog="acfd-stream export", description=main.__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the TOML file it was trained with")
     parser.add_argument("--checkpoint", type=Path, required=True, help="last.pt of a run, or .safetensors")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file")
-    parser.add_argument("--weights", type=Path, help="also keep unfused weights, .safetensors")
-    parser.add_argument("--half", type=Path, help="also write it as the strongly typed fp16 .onnx of TensorRT")
-    parser.add_argument("--size", type=int, default=640, help="longer side of the view it is meant for")
+    parser.add_argument("--weights", type=Path, help="also write unfused weights, .safetensors")
+    parser.add_argument("--half", type=Path, help="also write the strongly typed fp16 .onnx for TensorRT")
+    parser.add_argument("--size", type=int, default=640, help="longer side of the input it is meant for, pixels")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--training-data", default="unknown")
     parser.add_argument("--date", default="unknown", help="day of training, YYYY-MM-DD")

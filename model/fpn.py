@@ -1,6 +1,6 @@
-"""FPN: features of six strides met top-down, the pyramid that the paper's ablation starts from.
+"""FPN: features of six strides, summed top-down; the first pyramid of the paper's ablation.
 
-Source: Lin et al. 2017 (feature pyramid networks); the norm behind each convolution is ours, since nothing here is
+Source: Lin et al. 2017 (feature pyramid networks); the norm after each convolution is ours, because nothing here is
 pretrained.
 """
 
@@ -13,7 +13,7 @@ from .acb import ConvBlock
 
 
 class PlainPyramid(nn.Module):
-    """1×1 convolutions to one width, sums from coarse to fine, a 3×3 convolution a level."""
+    """1×1 convolutions to one width, sums from coarse to fine, one 3×3 convolution per level."""
 
     def __init__(self, inputs: tuple[int, ...], channels: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Filter grafting: layers of a network take over from its twin's, in the measure in which those know more.
+"""Filter grafting: layers are averaged with those of a second run, weighted by the entropy of their weights.
 
-Source: Meng et al. 2020 (filter grafting) and DGD (Cheng et al. 2020), which joins it with distillation. Two trainings
-of one network, at different rates or seeds, run at the same time; now and then each layer becomes
-``α · own + (1 - α) · twin's`` with α = A · arctan(c · (H(own) - H(twin's))) + 0.5, H the entropy of its weights.
+Source: Meng et al. 2020 (filter grafting) and DGD (Cheng et al. 2020), which combines it with distillation.
+Two trainings of one network, with different rates or seeds, run at the same time. At intervals each layer becomes
+``α · own + (1 - α) · peer`` with α = A · arctan(c · (H(own) - H(peer))) + 0.5, H the entropy of its weights.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def entropy(weights: Tensor) -> float:
 
 
 def own_share(own: Tensor, peer: Tensor, config: GraftConfig) -> float:
-    """α: how much of a layer's own weights stays; 0.5 where both know as much."""
+    """α: the share of a layer's own weights; 0.5 for equal entropies."""
     return config.reach * math.atan(config.slope * (entropy(own) - entropy(peer))) + 0.5
 
 
 @torch.no_grad()
 def graft(state: dict[str, Tensor], peer: dict[str, Tensor], config: GraftConfig) -> list[float]:
-    """Graft the layers of ``peer`` into ``state``, in place; a layer's norms go with the convolution before them.
+    """Graft the layers of ``peer`` into ``state``, in place; norms use the α of the convolution before them.
 
     Returns:
         α of every convolution, in the order of the state.
@@ -60,7 +60,7 @@ def graft(state: dict[str, Tensor], peer: dict[str, Tensor], config: GraftConfig
 
 
 def read_peer(path: Path) -> dict[str, Tensor] | None:
-    """The weights of the twin's last checkpoint; None while there is none."""
+    """The weights of the peer's last checkpoint; None while there is none."""
     if not path.exists():
         return None
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["network"]

@@ -1,7 +1,10 @@
-"""HOTA: how well faces are found and how well each keeps its track, in one figure that weighs both alike.
+"""HOTA: detection and association quality of tracks in one figure, both weighted alike.
 
 Source: Luiten et al., HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking, IJCV 129, 2021: equations
-5 to 10 for DetA, AssA and HOTA, and section 5.3 for which pairs are matched.
+5 to 10 for DetA, AssA and HOTA, and section 5.3 for the matching.
+
+The tests compare it with TrackEval. TrackEval is not used here, because `make demo` runs ``acfd_stream.model.scoring``
+with the base install, and TrackEval requires the OpenCV build with windows.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _ROUNDING = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """One frame of the truth beside one of the result."""
+    """The truth and the result of one frame."""
 
     names: Sequence[int]  # [N] truth ids, none twice
     tracks: Sequence[int]  # [M] track ids, none twice
@@ -54,11 +57,11 @@ def hota_of(frames: Sequence[FramePair]) -> Hota:
     return Hota(*(float(mean) for mean in figures.mean(0)))
 
 
-_Placed = list[tuple[Indices, Indices, Floats]]  # rows and columns of a frame's ids in the tables of the whole clip
+_Placed = list[tuple[Indices, Indices, Floats]]  # a frame's ids as rows and columns of the clip's tables
 
 
 def _sizes(placed: _Placed, names: int, tracks: int) -> tuple[Floats, Floats]:
-    """In how many frames each truth id [N, 1] and each track [1, M] is."""
+    """Number of frames of each truth id [N, 1] and each track [1, M]."""
     rows = np.concatenate([rows for rows, _, _ in placed])
     columns = np.concatenate([columns for _, columns, _ in placed])
     return (
@@ -68,7 +71,7 @@ def _sizes(placed: _Placed, names: int, tracks: int) -> tuple[Floats, Floats]:
 
 
 def _alignment(placed: _Placed, sizes: tuple[Floats, Floats]) -> Floats:
-    """How well each truth id and track fit over the whole clip, whatever the threshold: a Jaccard index [N, M]."""
+    """Jaccard index [N, M] of each truth id and track over the whole clip, for all thresholds."""
     shared = np.zeros((len(sizes[0]), sizes[1].shape[1]))
     for rows, columns, iou in placed:
         union = iou.sum(0)[None, :] + iou.sum(1)[:, None] - iou
@@ -77,7 +80,7 @@ def _alignment(placed: _Placed, sizes: tuple[Floats, Floats]) -> Floats:
 
 
 def _matched(placed: _Placed, alignment: Floats) -> tuple[Indices, Floats]:
-    """Row and column of every matched pair [P, 2], and their IoU [P], frame after frame."""
+    """Row and column of every matched pair [P, 2] and their IoU [P], by frame."""
     pairs, ious = [np.zeros((0, 2), int)], [np.zeros(0)]
     for rows, columns, iou in placed:
         chosen = linear_sum_assignment(alignment[np.ix_(rows, columns)] * iou, maximize=True)

@@ -1,7 +1,7 @@
-"""Margin binary classification and box regression, matched and compensated anchors weighed apart.
+"""Margin binary classification and box regression, matched and compensated anchors weighted apart.
 
-Source: ACFD paper, section 3.5, eqs. 2 and 3. Boxes judged by their overlap ("giou") and a bound on N2 are not in the
-paper, and off unless a config asks for them.
+Source: ACFD paper, section 3.5, eqs. 2 and 3. The overlap loss ("giou"), a bound on N2 and loose regions are not in
+the paper, and off by default.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LossConfig:
     margin: float = 0.2  # m of eq. 3 (paper, Table 5)
     compensated_regression: float = 0.7  # lambda_reg (paper, section 4.1; the slides say 0.8)
     compensated_classification: float = 0.7  # lambda_cls
-    compensated_at_least: bool = False  # N2 is no less than N1: a few compensated anchors do not outweigh all others
+    compensated_at_least: bool = False  # N2 is at least N1: a few compensated anchors do not outweigh all others
     focal_alpha: float = 0.25  # focal loss, Lin et al. 2017
     focal_gamma: float = 2.0
     box: str = "smooth-l1"  # or "giou": 1 - generalised IoU (Rezatofighi et al. 2019)
@@ -42,7 +42,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Losses:
-    """Parts of one batch's loss."""
+    """The loss of one batch and its parts."""
 
     total: Tensor
     classification: float
@@ -85,7 +85,7 @@ def detection_loss(
 
 
 def _focal(logits: Tensor, is_face: Tensor, config: LossConfig) -> Tensor:
-    """Focal loss of every anchor [B, A]; the margin is taken off the logits of faces (eq. 3)."""
+    """Focal loss of every anchor [B, A]; the margin is subtracted from the logits of faces (eq. 3)."""
     signed = torch.where(is_face, logits - config.margin, -logits)
     probability = torch.sigmoid(signed)
     alpha = torch.where(is_face, config.focal_alpha, 1 - config.focal_alpha)
@@ -126,5 +126,5 @@ def _assign(
 
 def _inside(points: Tensor, regions: Tensor) -> Tensor:
     """Whether each point x y [P, 2] lies in one of the regions [R, 4]: bool [P]."""
-    place = points[:, None]
-    return ((place >= regions[None, :, :2]) & (place <= regions[None, :, 2:])).all(2).any(1)
+    points = points[:, None]
+    return ((points >= regions[None, :, :2]) & (points <= regions[None, :, 2:])).all(2).any(1)

@@ -1,7 +1,7 @@
-"""Dynamic anchor match: which anchors are to find which faces.
+"""Dynamic anchor match: assigns faces to anchors.
 
-Source: ACFD paper, section 3.4, Algorithm 1. The bound on the second step is not in it, and off unless a config asks
-for it: HAMBox (Liu et al. 2020), which the paper's match stands on, gives a face that few anchors match only as many.
+Source: ACFD paper, section 3.4, Algorithm 1. The bound on the second step is not in it, and off by default.
+HAMBox (Liu et al. 2020), on which the paper's match is based, has such a bound.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class MatchConfig:
 
     first_iou: float = 0.35  # T1, between anchor and face (paper, section 4.1)
     second_iou: float = 0.7  # T2, between regressed box and face; > 1 turns compensation off
-    per_face: int = 0  # anchors of a face up to which the second step adds, best boxes first; 0: all (paper)
+    per_face: int = 0  # anchors per face up to which the second step adds, best boxes first; 0: all (paper)
 
     def __post_init__(self) -> None:
         require(self.per_face >= 0, "match.per_face", self.per_face, ">= 0")
@@ -35,13 +35,13 @@ def match(anchors_xyxy: Tensor, boxes_xyxy: Tensor, faces_xyxy: Tensor, config: 
 
     Args:
         anchors_xyxy: float32 [A, 4], the predefined anchors.
-        boxes_xyxy: float32 [A, 4], what the network makes of them now.
-        faces_xyxy: float32 [G, 4], the truth; G may be 0.
+        boxes_xyxy: float32 [A, 4], regressed from them by the network.
+        faces_xyxy: float32 [G, 4], ground truth; G may be 0.
         config: T1 and T2, and the bound of the second step.
 
     Returns:
         labels int64 [A] (NEGATIVE, MATCHED in the first step, COMPENSATED in the second) and
-        the index of the face of every anchor, int64 [A], 0 where negative. Equal IoUs go to the first face.
+        the index of the face of every anchor, int64 [A], 0 where negative. Of equal IoUs the first face wins.
     """
     labels = torch.zeros(len(anchors_xyxy), dtype=torch.int64, device=anchors_xyxy.device)
     if len(faces_xyxy) == 0:
@@ -66,7 +66,7 @@ def _best(overlaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _best_of_each(chosen: Tensor, overlaps: Tensor, faces: Tensor, room: Tensor) -> Tensor:
-    """Of the ``chosen`` anchors [A], those with the largest overlaps, as many a face as it has ``room`` [G] for."""
+    """Of the ``chosen`` anchors [A], those with the largest overlaps, at most ``room`` [G] per face."""
     order = torch.argsort(overlaps, descending=True, stable=True)
     order = order[chosen[order]]
     order = order[torch.argsort(faces[order], stable=True)]

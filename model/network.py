@@ -1,6 +1,7 @@
 """The whole detector: backbone, pyramid, heads.
 
-Source: ACFD paper, Fig. 1. Its ablation's parts, ResNet-50 and plain FPN, are chosen by config.
+Source: ACFD paper, Fig. 1. A config can choose the parts of its ablation (ResNet-50, plain FPN), and
+EfficientNet-Lite, which is not in the paper.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .resnet import ResNet, ResNetConfig
 from .vovnet import Backbone, BackboneConfig
 
 PRIOR = 0.01
-"""Score of every anchor before training, so that the many negatives do not drown the start (focal loss)."""
+"""Score of every anchor before training, so that the many negatives do not dominate the first losses (focal loss)."""
 BACKBONES: Mapping[str, tuple[Any, Any]] = {
     "vovnet": (BackboneConfig, Backbone),
     "resnet": (ResNetConfig, ResNet),
@@ -36,7 +37,7 @@ PYRAMIDS = ("abi-fpn", "bifpn", "fpn")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Everything that shapes the network; the defaults are acfd-51."""
+    """The architecture; the defaults are acfd-51."""
 
     backbone: BackboneConfig | ResNetConfig | EfficientNetLiteConfig = field(default_factory=BackboneConfig)
     pyramid: str = "abi-fpn"  # of PYRAMIDS; "bifpn" is ABi-FPN with plain 3×3 convolutions (paper, Table 3)
@@ -49,7 +50,7 @@ class NetworkConfig:
 
     @property
     def is_asymmetric(self) -> bool:
-        """Whether pyramid and head are made of ACBs."""
+        """Whether pyramid and head consist of ACBs."""
         return self.pyramid == "abi-fpn"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""A network in training as a detector: the server's ops around a torch forward pass."""
+"""A torch network as a detector, with the ops of the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .normalisation import MEAN, STD
 
 
 def multiplies_bf16(device: str) -> bool:
-    """Whether ``device`` is faster in bf16 than in float32: a CPU without instructions for it is many times slower."""
+    """Whether ``device`` has bf16 instructions; CPUs without them are many times slower in bf16."""
     return not device.startswith("cpu") or torch.cpu._is_avx512_bf16_supported()
 
 
@@ -27,7 +27,7 @@ def normalise(pictures: torch.Tensor) -> torch.Tensor:
 
 
 class TorchDetector:
-    """Detections of single pictures by a torch network; ``is_half`` computes in bf16 where training does."""
+    """Detections of single pictures by a torch network; ``is_half`` computes in bf16 if training does."""
 
     def __init__(self, network: Network, spec: AnchorSpec, config: DetectConfig, *, is_half: bool = True) -> None:
         self.network, self.spec, self.config, self.is_half = network.eval(), spec, config, is_half
@@ -37,10 +37,10 @@ class TorchDetector:
         shape = (image.shape[0], image.shape[1])
         config = self.config
         views = [fit_scale(shape, scale) for scale in config.scales] or [fit(shape, config.size)]
-        return ops.merge_scales([self._see(image, view) for view in views], config.nms_iou, config.faces)
+        return ops.merge_scales([self._detect_view(image, view) for view in views], config.nms_iou, config.faces)
 
     @torch.inference_mode()
-    def _see(self, image: NDArray[np.uint8], box: Letterbox) -> tuple[FloatArray, FloatArray]:
+    def _detect_view(self, image: NDArray[np.uint8], box: Letterbox) -> tuple[FloatArray, FloatArray]:
         """Boxes in the picture's pixels and scores of one view."""
         view = ops.letterbox(Picture.from_rgb(image), box, MEAN)
         device = next(self.network.parameters()).device

@@ -1,8 +1,11 @@
-"""A model file with its convolutions in int8, for GPUs and CPUs that multiply bytes faster than fp16.
+"""An int8 model file for GPUs: explicit quantisation, which TensorRT reads.
 
-Explicit quantisation, as TensorRT and OpenVINO read it: QuantizeLinear and DequantizeLinear around what a convolution
-takes in, symmetric, one scale a tensor for pictures of features and one a channel for weights. The first and the last
-convolutions stay as they are: they are cheap, and pixels and boxes need their bits.
+Pairs of QuantizeLinear and DequantizeLinear are on the inputs of the inner convolutions. All bytes are signed and
+symmetric, with one scale per feature map and one per channel of weights. The first and the last convolutions keep their
+precision.
+
+NNCF makes the files for CPUs (``quantise_cpu``) and cannot make these: version 3.4 refuses signed activations for its
+target devices (tried: CPU, GPU), and TensorRT takes no others.
 
 Source: Wu et al., Integer Quantization for Deep Learning Inference (2020), sections 3 and 5.
 """
@@ -21,35 +24,35 @@ from numpy.typing import NDArray
 
 from acfd_stream import ops
 from acfd_stream.config import DetectConfig
-from acfd_stream.errors import AcfdError
 from acfd_stream.ops.anchors import fit
 from acfd_stream.types import Picture
 
 from .average_precision import score
+from .command_line import Parser, exit_code
 from .evaluate import examples_of
 from .normalisation import MEAN
 from .predict import normalise
 from .readers import Sample
 
 OPSET = 19
-"""The first in which scales may be fp16, as a GPU's model has them."""
+"""The first version that allows fp16 scales, which a GPU's model has."""
 LEVELS = 127
 FEWEST_CHANNELS = 8
-"""Of a convolution that is worth it; those that give results have 5."""
+"""Of a convolution that is quantised; the output convolutions have 5."""
 PERCENTILE = 99.99
-"""What is above this share of a tensor's values is cut: single outliers would cost all others their steps."""
+"""Values above this percentile are clipped, so that single outliers do not widen the steps of all others."""
 LEAST_SCALE = 2.0**-14
-"""The smallest that is whole in fp16."""
+"""The smallest normal number of fp16."""
 MOST_FALL = 0.005
-"""Of AP50, from which on a quantised model is refused."""
+"""Loss of AP50 from which on a quantised model is refused."""
 
 
 def find_ranges(path: Path, views: Iterable[NDArray[np.uint8]]) -> dict[str, float]:
-    """The largest value, but for outliers, of every tensor that a convolution inside the network takes in.
+    """The largest value, without outliers, of the input of each inner convolution, by tensor name.
 
     Args:
         path: a model file.
-        views: uint8 [H, W, 3] RGB, as the network sees pictures; a few dozen are enough.
+        views: uint8 [H, W, 3] RGB, letterboxed; a few dozen are enough.
     """
     import onnxruntime
     from onnx import ValueInfoProto
@@ -71,14 +74,14 @@ def quantise(path: Path, ranges: dict[str, float], target: Path) -> None:
 
     Args:
         path: a model file; it is not changed.
-        ranges: what ``find_ranges`` gives for it.
+        ranges: of ``find_ranges``.
         target: the file, replaced if there.
     """
     import onnx
 
     model = _load(path)
     weights, inner = _weights(model), {node.output[0] for node in _inner(model)}
-    bytes_of: dict[str, str] = {}  # tensor → what has it brought to bytes and back
+    bytes_of: dict[str, str] = {}  # tensor → the same tensor, quantised and dequantised
     nodes: list[Any] = []
     for node in model.graph.node:
         if node.output[0] in inner:
@@ -102,7 +105,7 @@ def _load(path: Path) -> Any:
 
 
 def _weights(model: Any) -> dict[str, NDArray[Any]]:
-    """The weights by the names that layers know them by, those that are stored as fp16 too."""
+    """The weights by the names that layers use, those stored as fp16 included."""
     import onnx
 
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -113,7 +116,7 @@ def _weights(model: Any) -> dict[str, NDArray[Any]]:
 
 
 def _inner(model: Any) -> list[Any]:
-    """The convolutions between pixels and results; not the gates, which see one number a channel."""
+    """The convolutions between the first and the last; not the gates, whose input is one number per channel."""
     weights, made_by = _weights(model), {node.output[0]: node.op_type for node in model.graph.node}
     pictures = model.graph.input[0].name
     return [
@@ -127,7 +130,7 @@ def _inner(model: Any) -> list[Any]:
 
 
 def _rounded(graph: Any, nodes: list[Any], name: str, scale: NDArray[Any]) -> str:
-    """Bring a tensor to bytes and back; the name of what comes back."""
+    """Quantise and dequantise a tensor; the name of the result."""
     from onnx import helper
 
     parameters = _parameters(graph, name, scale)
@@ -137,7 +140,7 @@ def _rounded(graph: Any, nodes: list[Any], name: str, scale: NDArray[Any]) -> st
 
 
 def _stored(graph: Any, nodes: list[Any], name: str, weight: NDArray[Any]) -> str:
-    """Store a weight as bytes, with a scale for every channel it makes; the name of what comes of it."""
+    """Store a weight as bytes with a scale per output channel; the name of the dequantised weight."""
     from onnx import helper, numpy_helper
 
     scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(axis=1) / LEVELS, LEAST_SCALE)
@@ -149,7 +152,7 @@ def _stored(graph: Any, nodes: list[Any], name: str, weight: NDArray[Any]) -> st
 
 
 def _parameters(graph: Any, name: str, scale: NDArray[Any]) -> list[str]:
-    """Names of scale and zero point, which is 0: bytes stand for both signs alike."""
+    """Names of the scale and of the zero point, which is 0."""
     from onnx import numpy_helper
 
     whole = np.maximum(scale, LEAST_SCALE).astype(np.float16).astype(np.float32)
@@ -159,7 +162,7 @@ def _parameters(graph: Any, name: str, scale: NDArray[Any]) -> list[str]:
 
 
 def _replace(graph: Any, nodes: list[Any]) -> None:
-    """Have ``nodes`` in the graph, less casts of weights that are bytes now, and what nobody reads any more."""
+    """Put ``nodes`` into the graph, without casts and weights that no node reads any more."""
     read = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
     nodes = [node for node in nodes if node.op_type != "Cast" or node.output[0] in read]
     read = {name for node in nodes for name in node.input}
@@ -170,14 +173,14 @@ def _replace(graph: Any, nodes: list[Any]) -> None:
 
 
 def views_of(pictures: Iterable[NDArray[np.uint8]], size: int) -> Iterable[NDArray[np.uint8]]:
-    """Pictures as the network sees them."""
+    """Letterboxed views of pictures, as the network takes them."""
     for picture in pictures:
         view = fit((picture.shape[0], picture.shape[1]), size)
         yield ops.letterbox(Picture.from_rgb(picture), view, MEAN)
 
 
 def _fall(path: Path, quantised: Path, examples: Sequence[tuple[Sample, NDArray[np.uint8]]], size: int) -> float:
-    """By how much AP50 over ``examples`` is lower for the quantised model."""
+    """Loss of AP50 over ``examples`` by quantisation."""
     from acfd_stream.detect import Detector
 
     scores = []
@@ -189,38 +192,35 @@ def _fall(path: Path, quantised: Path, examples: Sequence[tuple[Sample, NDArray[
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a model file with its convolutions in int8, unless it then finds too few faces."""
-    parser = argparse.ArgumentParser(prog="python -m acfd_stream.model.quantise", description=main.__doc__)
+    """Write an int8 model file for GPUs, unless it loses too much AP50."""
+    parser = Parser(prog="python -m acfd_stream.model.quantise", description=main.__doc__)
     parser.add_argument("model", help="a shipped name or an .onnx file")
     parser.add_argument("output", type=Path, help="the .onnx file")
-    parser.add_argument("--set", default="drawn-crowds", help="pictures with known faces, as of acfd-stream evaluate")
+    parser.add_argument("--set", default="drawn-crowds", help="set of pictures, as in acfd-stream evaluate")
     parser.add_argument("--data", type=Path, help="folder that holds annotations/ and images/")
-    parser.add_argument(
-        "--count", type=int, default=64, help="pictures that ranges are taken from, and as many to judge"
-    )
-    parser.add_argument(
-        "--size", type=int, help="longer side of the network's view, pixels; the model's own if left out"
-    )
-    parser.add_argument("--most-fall", type=float, default=MOST_FALL, help="of AP50, from which on it is refused")
+    parser.add_argument("--count", type=int, default=64, help="pictures to measure ranges on, and as many to score")
+    parser.add_argument("--size", type=int, help="longer side of the input, pixels; default: the model's own")
+    parser.add_argument("--most-fall", type=float, default=MOST_FALL, help="refuse the file from this loss of AP50 on")
     options = parser.parse_args(arguments)
+    return exit_code(lambda: _write(options))
+
+
+def _write(options: argparse.Namespace) -> int:
     from acfd_stream.detect.detector import find_model
     from acfd_stream.detect.runner import read_spec
 
-    try:
-        path = find_model(options.model)
-        size = options.size or read_spec(path).size
-        examples = list(examples_of(options.set, options.data, 2 * options.count))[: 2 * options.count]
-        shown, judged = examples[: len(examples) // 2], examples[len(examples) // 2 :]
-        quantise(path, find_ranges(path, views_of((picture for _, picture in shown), size)), options.output)
-        fall = _fall(path, options.output, judged, size)
-    except AcfdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    path = find_model(options.model)
+    size = options.size or read_spec(path).size
+    examples = list(examples_of(options.set, options.data, 2 * options.count))[: 2 * options.count]
+    measured, scored = examples[: len(examples) // 2], examples[len(examples) // 2 :]
+    quantise(path, find_ranges(path, views_of((picture for _, picture in measured), size)), options.output)
+    fall = _fall(path, options.output, scored, size)
+    said = f"AP50 falls by {fall:.4f} on {len(scored)} pictures of {options.set}"
     if fall >= options.most_fall:
         options.output.unlink()
-        print(f"error: AP50 falls by {fall:.4f} on {len(judged)} pictures of {options.set}: not kept", file=sys.stderr)
+        print(f"error: {said}: not kept", file=sys.stderr)
         return 1
-    print(f"{options.output}: AP50 falls by {fall:.4f} on {len(judged)} pictures of {options.set}")
+    print(f"{options.output}: {said}")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""The int8 twin of a model, which CPUs that multiply bytes run instead of it: made by NNCF after training.
+"""The int8 variant of a model, which CPUs with int8 instructions run instead of it: made by NNCF after training.
 
-Signed bytes for weights, one scale a channel; unsigned ones for what ReLU leaves, which has twice the steps that way.
-The last convolutions, which give scores and boxes, stay as they are: they are a fiftieth of the work.
-Zero is byte 0 in both, so that padding costs nothing. A GPU wants another kind of file: see ``quantise``.
+Weights are signed bytes with one scale per channel. Activations after ReLU are unsigned bytes, which gives them twice
+the steps. The zero point is 0 in both, so that padding is exact. The last convolutions, which give scores and boxes,
+keep their precision: they are a fiftieth of the work. GPUs take another kind of file: see ``quantise``.
 
 Source: Nagel et al., A White Paper on Neural Network Quantization (2021), section 3.
 """
@@ -22,50 +22,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, hush_nncf
-from acfd_stream.errors import AcfdError, BackendUnavailable
+from acfd_stream.errors import BackendUnavailable
 from acfd_stream.ops.anchors import fit
 
 from .average_precision import Score, score
+from .command_line import Parser, exit_code
+from .datasets import read_set
 from .evaluate import examples_of
 from .quantise import views_of
-from .readers import read_coco, read_picture
+from .readers import read_picture
 from .toon.sets import draw_set
 
 MADE_FROM = "acfd_stream_made_from"
-"""Metadata entry: SHA-256 of the file that a twin was made from."""
+"""Metadata entry: SHA-256 of the file that a variant was made from."""
 SHOWN = (("icartoonface_train", 24), ("toons_train", 6), ("dexter_train", 1), ("scooby_train", 1))
-"""Sets and how many pictures of each the ranges are taken from; drawn ones make up the rest."""
-SHOWN_DRAWN = (("crowds", 28), ("lineart", 8))  # many small faces need wide ranges: with fewer, crowds lose a hundredth
+"""Sets, and how many pictures of each the ranges are measured on, besides drawn ones."""
+SHOWN_DRAWN = (("crowds", 28), ("lineart", 8))  # with fewer, AP50 on crowds loses a hundredth
 FIRST_DRAWN = 5000
-"""Number of the first drawn one: none of those that are scored on."""
+"""Number of the first drawn picture; evaluation uses others."""
 JUDGED = ("icartoonface_val",)
 MOST_FALL = 0.01
-"""Of AP50, from which on a twin is not kept."""
+"""Loss of AP50 from which on a variant is not kept."""
 View = NDArray[np.uint8]
 
 
 def shown_pictures(data: Path | None) -> Iterator[View]:
-    """Pictures that the ranges are taken from: spread evenly over the training sets of ``data``, and drawn ones.
+    """Pictures that the ranges are measured on: spread evenly over the training sets of ``data``, and drawn ones.
 
     Raises:
         MediaError: a picture is missing or cannot be read.
     """
     for name, count in SHOWN if data is not None else ():
-        assert_data = Path(str(data))
-        samples = read_coco(assert_data / "annotations" / f"{name}.json", assert_data / "images")
-        for place in np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int):
-            yield read_picture(samples[place].file)[0]
+        samples = read_set(name, data)
+        for number in np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int):
+            yield read_picture(samples[number].file)[0]
     for name, count in SHOWN_DRAWN:
         for picture, _ in draw_set(name, count, FIRST_DRAWN):
             yield picture
 
 
 def quantise_for_cpu(path: Path, views: Sequence[View], target: Path) -> None:
-    """Write the model at ``path`` in int8, with the metadata that it has.
+    """Write the model at ``path`` in int8, with the same metadata.
 
     Args:
         path: a model file; it is not changed.
-        views: uint8 [H, W, 3] RGB, as the network sees pictures; some dozens.
+        views: uint8 [H, W, 3] RGB, letterboxed; a few dozen.
         target: the file, replaced if there.
 
     Raises:
@@ -99,7 +100,7 @@ def quantise_for_cpu(path: Path, views: Sequence[View], target: Path) -> None:
 
 
 def widened(path: Path) -> Any:
-    """The model at ``path`` with float32 weights where the file holds fp16 ones behind casts."""
+    """The model at ``path``, its fp16 weights stored as float32."""
     from onnx import numpy_helper
 
     from acfd_stream.detect.onnx_graph import load_model
@@ -119,10 +120,10 @@ def widened(path: Path) -> Any:
 
 
 def last_convolutions(model: Any) -> list[str]:
-    """Names of the convolutions from which an output is reached without another one, in the order of the graph."""
+    """Names of the convolutions with no other convolution between them and an output, in the order of the graph."""
     wanted = {output.name for output in model.graph.output}
     found = []
-    for node in reversed(model.graph.node):  # every node stands behind those that it takes from
+    for node in reversed(model.graph.node):  # each node comes after those that it reads
         if wanted.isdisjoint(node.output):
             continue
         if node.op_type == "Conv":
@@ -138,13 +139,13 @@ def digest(path: Path) -> str:
 
 
 def judge(path: Path, sets: Sequence[str], data: Path | None, size: int, count: int) -> dict[str, Score]:
-    """How good the model file at ``path`` is over every one of ``sets``."""
+    """AP50 of the model file at ``path`` on each of ``sets``."""
     from acfd_stream.detect import Detector
 
     scores = {}
     with Detector.open(path, "cpu", DetectConfig(size=size)) as detector:
         for name in sets:
-            # Alike views one after the other: a network is compiled for each.
+            # Equal view sizes in a row: a network is compiled for each.
             examples = sorted(examples_of(name, data, count), key=lambda one: fit(one[1].shape[:2], size).network_size)
             found = [detector.detect(picture) for _, picture in examples]
             scores[name] = score([sample for sample, _ in examples], found)
@@ -164,44 +165,43 @@ def _import_nncf() -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m acfd_stream.model.quantise_cpu", description=main.__doc__)
-    parser.add_argument("model", help="a shipped name, whose twin is made; or an .onnx file")
-    parser.add_argument("output", nargs="?", type=Path, help="the int8 .onnx file; beside the model if left out")
-    parser.add_argument("--data", type=Path, help="folder that holds annotations/ and images/; drawn pictures without")
-    parser.add_argument("--set", action="append", dest="sets", help="judged on it; may be repeated")
+    parser = Parser(prog="python -m acfd_stream.model.quantise_cpu", description=main.__doc__)
+    parser.add_argument("model", help="a shipped name or an .onnx file")
+    parser.add_argument("output", nargs="?", type=Path, help="the int8 .onnx file; default: next to the model")
+    parser.add_argument("--data", type=Path, help="folder with annotations/ and images/; default: drawn pictures")
+    parser.add_argument("--set", action="append", dest="sets", help="set to score on; repeatable")
     parser.add_argument("--count", type=int, default=200, help="pictures of a drawn set")
     parser.add_argument(
-        "--most-fall", type=float, default=MOST_FALL, help="of AP50 in any set, from which on it is refused"
+        "--most-fall", type=float, default=MOST_FALL, help="refuse the file from this loss of AP50 in any set on"
     )
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the int8 twin of a model, unless it then finds too few faces."""
+    """Write the int8 variant of a model, unless it loses too much AP50."""
     options = _parser().parse_args(arguments)
+    return exit_code(lambda: _write(options))
+
+
+def _write(options: argparse.Namespace) -> int:
     from acfd_stream.detect.detector import find_model
     from acfd_stream.detect.precision import int8_path_of
     from acfd_stream.detect.runner import read_spec
 
     sets = options.sets or (JUDGED if options.data else ("drawn-crowds",))
-    try:
-        path = find_model(options.model)
-        target, size = options.output or int8_path_of(path), read_spec(path).size
-        with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / "int8.onnx"
-            quantise_for_cpu(path, list(views_of(shown_pictures(options.data), size)), made)
-            before, after = (judge(file, sets, options.data, size, options.count) for file in (path, made))
-            falls = {name: before[name].ap50 - after[name].ap50 for name in sets}
-            for name in sets:
-                print(f"{name}: AP50 {before[name].ap50:.4f}, in int8 {after[name].ap50:.4f}", flush=True)
-            worst = max(falls.values())
-            if worst >= options.most_fall:
-                print(f"error: AP50 falls by {worst:.4f}: not kept", file=sys.stderr)
-                return 1
-            target.write_bytes(made.read_bytes())
-    except AcfdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    path = find_model(options.model)
+    target, size = options.output or int8_path_of(path), read_spec(path).size
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "int8.onnx"
+        quantise_for_cpu(path, list(views_of(shown_pictures(options.data), size)), made)
+        before, after = (judge(file, sets, options.data, size, options.count) for file in (path, made))
+        for name in sets:
+            print(f"{name}: AP50 {before[name].ap50:.4f}, in int8 {after[name].ap50:.4f}", flush=True)
+        worst = max(before[name].ap50 - after[name].ap50 for name in sets)
+        if worst >= options.most_fall:
+            print(f"error: AP50 falls by {worst:.4f}: not kept", file=sys.stderr)
+            return 1
+        target.write_bytes(made.read_bytes())
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
     return 0
 

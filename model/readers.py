@@ -1,6 +1,6 @@
 """Annotated data sets: COCO, YOLO, WIDER FACE and iCartoonFace files become samples.
 
-Every reader says which row is wrong instead of training on it.
+Every reader names the row that is wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FACE, IGNORE, PARTIAL, LOOSE = 1, 2, 3, 4
 region in which the boxes of faces follow another convention than the one to be learned."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SLACK = 0.01
-"""Share of a side that a YOLO box may stick out by: rounding."""
+"""Share of a side by which a YOLO box may leave the picture, for rounding."""
 Row = tuple[Sequence[float], int]  # x1 y1 x2 y2 and kind
 
 
@@ -37,10 +37,10 @@ class Sample:
 
 
 def read_picture(file: Path, longest: int | None = None) -> tuple[NDArray[np.uint8], float]:
-    """The picture as uint8 RGB, made smaller so that no side is above ``longest``, and the ratio used.
+    """The picture as uint8 RGB, shrunk so that no side is above ``longest``, and the ratio used.
 
     Raises:
-        MediaError: the file is missing or no picture.
+        MediaError: the file is missing or is not a picture.
     """
     try:
         encoded = np.frombuffer(file.read_bytes(), np.uint8)
@@ -56,7 +56,7 @@ def read_picture(file: Path, longest: int | None = None) -> tuple[NDArray[np.uin
 
 
 def check_inside(sample: Sample, size: tuple[int, int]) -> None:
-    """Refuse a sample with a box that its picture of ``size`` (height, width) does not hold any of.
+    """Refuse a sample with a box outside its picture of ``size`` (height, width).
 
     Raises:
         ConfigError: such a box.
@@ -68,7 +68,7 @@ def check_inside(sample: Sample, size: tuple[int, int]) -> None:
 
 
 def read_coco(annotation: Path, images: Path) -> list[Sample]:
-    """Samples of a COCO file; every box is a face, a crowd is to be ignored.
+    """Samples of a COCO file; every box is a face, a crowd becomes IGNORE.
 
     Raises:
         ConfigError: the file is missing or not COCO, or a box has no area or lies outside its picture.
@@ -82,7 +82,7 @@ def read_coco(annotation: Path, images: Path) -> list[Sample]:
             x, y, width, height = row["bbox"]
             limit = sizes[row["image_id"]]
             is_inside = x < limit[0] and y < limit[1] and x + width > 0 and y + height > 0
-            if not (width > 0 and height > 0 and is_inside):  # so that a NaN is refused too
+            if not (width > 0 and height > 0 and is_inside):  # also refuses NaN
                 raise ConfigError(f"{annotation}: annotation {row['id']} has box {row['bbox']} in a picture of {limit}")
             rows[row["image_id"]].append(([x, y, x + width, y + height], IGNORE if row.get("iscrowd") else FACE))
         return [_sample(images / image["file_name"], rows[image["id"]]) for image in table["images"]]
@@ -129,13 +129,13 @@ def _yolo_rows(path: Path) -> Iterator[Row]:
 
 
 def read_wider(annotation: Path, images: Path) -> list[Sample]:
-    """Samples of a WIDER FACE text file; a face marked invalid, or without area, is to be ignored or is left out.
+    """Samples of a WIDER FACE text file; faces marked invalid become IGNORE, or are left out without area.
 
     A picture is its path, the number of its faces, and a line ``x y w h blur expression illumination invalid
     occlusion pose`` for each; one without faces has the number 0 and a line of zeros.
 
     Raises:
-        ConfigError: the file is missing, ends early, or a line is not what should stand there.
+        ConfigError: the file is missing, ends early, or a line is not in this format.
     """
     lines = list(_lines(annotation))
     samples, at = [], 0
@@ -152,7 +152,7 @@ def read_wider(annotation: Path, images: Path) -> list[Sample]:
             elif not is_invalid:
                 raise ConfigError(f"{annotation}: line {number} has a box without area: {line!r}")
         if at + 2 + count > len(lines):
-            raise ConfigError(f"{annotation}: ends in the middle of {name}, which is to have {count} faces")
+            raise ConfigError(f"{annotation}: ends in the middle of {name}, which must have {count} faces")
         at += 2 + count
         if count == 0 and at < len(lines) and set(lines[at][1].split()) == {"0"}:
             at += 1
@@ -163,12 +163,12 @@ def read_wider(annotation: Path, images: Path) -> list[Sample]:
 def _count(annotation: Path, lines: list[tuple[int, str]], at: int) -> int:
     number, text = lines[at + 1] if at + 1 < len(lines) else (lines[at][0] + 1, "")
     if not text.isdecimal():
-        raise ConfigError(f"{annotation}: line {number} is to be the number of faces of {lines[at][1]}, got {text!r}")
+        raise ConfigError(f"{annotation}: line {number} must be the number of faces of {lines[at][1]}, got {text!r}")
     return int(text)
 
 
 def read_icartoonface(annotation: Path, images: Path) -> list[Sample]:
-    """Samples of an iCartoonFace detection CSV: ``name,x1,y1,x2,y2`` a face, further columns are passed over.
+    """Samples of an iCartoonFace detection CSV: ``name,x1,y1,x2,y2`` per face; further columns are ignored.
 
     Raises:
         ConfigError: the file is missing, or a row is not a name and a box with an area.
@@ -215,10 +215,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _numbers(path: Path, line: int, fields: Sequence[str], columns: range) -> list[float]:
-    """The finite numbers that stand in ``columns``."""
+    """The finite numbers in ``columns``."""
     chosen = [fields[column] for column in columns if column < len(fields)]
     if len(chosen) != len(columns) or not all(_is_number(text) for text in chosen):
-        raise ConfigError(f"{path}: line {line} is to have numbers in columns {columns[0] + 1} to {columns[-1] + 1}")
+        raise ConfigError(f"{path}: line {line} must have numbers in columns {columns[0] + 1} to {columns[-1] + 1}")
     return [float(text) for text in chosen]
 
 

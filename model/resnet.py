@@ -1,4 +1,4 @@
-"""ResNet-50 with six stages: the backbone that the paper's ablation starts from.
+"""ResNet-50 with six stages: the first backbone of the paper's ablation.
 
 Source: He et al. 2016; ACFD paper, section 4.2: two extra convolutions of stride 2 with norm and ReLU make the
 strides 64 and 128. Their width is not stated there.
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from .acb import ConvBlock
 
-GROWTH = 4  # channels a bottleneck gives out, in its own width (He et al. 2016)
+GROWTH = 4  # output channels of a bottleneck, in its own width (He et al. 2016)
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class ResNetConfig:
     """Widths and depths; the defaults are ResNet-50."""
 
     width: int = 64  # channels of the stem and of the first stage's bottlenecks; they double from stage to stage
-    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)  # bottlenecks a stage (He et al. 2016)
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)  # bottlenecks per stage (He et al. 2016)
     extra: int = 256  # channels of the two further stages
-    norms: str = "branch"  # of the ACBs behind it, see AsymmetricBlock
+    norms: str = "branch"  # of the ACBs after it, see AsymmetricBlock
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -32,7 +32,7 @@ class ResNetConfig:
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions round which the input is led: [B, Cin, H, W] → [B, 4·width, H/s, W/s]."""
+    """1×1, 3×3 and 1×1 convolutions with a shortcut: [B, Cin, H, W] → [B, 4·width, H/s, W/s]."""
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()

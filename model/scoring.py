@@ -1,8 +1,7 @@
-"""How good tracks are against a drawn clip's truth: recall, precision, IDF1, HOTA, switches, fragments, shot changes.
+"""Scores tracks against a drawn clip's truth: recall, precision, IDF1, HOTA, switches, fragments, shot changes.
 
-``python -m acfd_stream.model.scoring RESULT.jsonl TRUTH.json [--least-idf1 0.9 --least-recall 0.95]`` prints one
-table and exits 1 when a figure is below what was asked. Faces that hardly show (hidden beyond a stated part, or
-smaller than a stated side) are ignored: neither finding nor missing them counts.
+``python -m acfd_stream.model.scoring RESULT.jsonl TRUTH.json [--least-idf1 0.9 --least-recall 0.95]`` prints a
+table and exits 1 if a figure is below its limit. Faces that are mostly hidden or very small (``Rules``) are ignored.
 """
 
 from __future__ import annotations
@@ -40,23 +39,23 @@ class TrackedFrame:
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts."""
+    """Limits of the scoring."""
 
-    iou: float = 0.5  # least overlap of a hit
-    least_visible: float = 0.4  # faces of which less can be seen are ignored
+    iou: float = 0.5  # lowest overlap of a hit
+    least_visible: float = 0.4  # less visible faces are ignored
     least_side: float = 12.0  # pixels; faces whose shorter side is less are ignored
     by_character: bool = False  # identity is the character for life, not one appearance
 
 
 @dataclass(slots=True)
 class Score:
-    """What came out."""
+    """The counts of a clip, and HOTA."""
 
     hits: int = 0
     misses: int = 0
     false_boxes: int = 0
     ignored: int = 0  # boxes of the result that lie on ignored faces
-    identity_hits: int = 0  # frames in which a truth id has the one track the global assignment gives it
+    identity_hits: int = 0  # frames in which a truth id has the track of the global assignment
     switches: int = 0
     fragments: int = 0
     tracks: int = 0
@@ -68,17 +67,17 @@ class Score:
 
     @property
     def recall(self) -> float:
-        """Found part of the faces that count; 1 when there are none."""
+        """Share of the faces that are found; 1 if there are none."""
         return _ratio(self.hits, self.hits + self.misses)
 
     @property
     def precision(self) -> float:
-        """Part of the result's boxes that are faces; 1 when there are none."""
+        """Share of the boxes that are faces; 1 if there are none."""
         return _ratio(self.hits, self.hits + self.false_boxes)
 
     @property
     def idf1(self) -> float:
-        """2 IDTP / (truth boxes + result boxes); 1 when there are neither (Ristani et al. 2016)."""
+        """2 IDTP / (truth boxes + result boxes); 1 if there are neither (Ristani et al. 2016)."""
         return _ratio(2 * self.identity_hits, 2 * self.hits + self.misses + self.false_boxes)
 
 
@@ -129,8 +128,8 @@ def read_tracks(path: str | Path) -> dict[int, TrackedFrame]:
 
 
 @dataclass(slots=True)
-class _Ledger:
-    """What is remembered from frame to frame."""
+class _State:
+    """State from frame to frame."""
 
     last_track: dict[int, int] = field(default_factory=dict)  # truth id → track of its last hit
     was_missed: dict[int, bool] = field(default_factory=dict)  # truth id → missed since its last hit
@@ -144,41 +143,41 @@ def score_tracks(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules
     """Compare a result's frames with the truth.
 
     Args:
-        frames: by frame index; a frame that is not there has no boxes.
+        frames: by frame index; a missing frame has no boxes.
         truth: of the clip the result was made from.
-        rules: what counts.
+        rules: limits.
 
     Raises:
-        MediaError: the result has frames that the clip has not.
+        MediaError: the result has more frames than the clip.
     """
-    score, stage_times = _followed(frames, truth, rules or Rules())
-    score.identity_hits = _assigned(stage_times.together)
-    score.tracks, score.identities = len(stage_times.tracks), len(stage_times.identities)
-    score.hota = hota_of(stage_times.pairs)
+    score, state = _followed(frames, truth, rules or Rules())
+    score.identity_hits = _assigned(state.together)
+    score.tracks, score.identities = len(state.tracks), len(state.identities)
+    score.hota = hota_of(state.pairs)
     _score_shots(score, frames, truth)
     return score
 
 
 def frame_pairs(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules | None = None) -> list[FramePair]:
-    """What counts of every frame of the truth and of the result, for other programs that score tracks.
+    """The faces and boxes of every frame that count, for other scoring programs.
 
-    Takes what ``score_tracks`` takes and raises what it raises.
+    Arguments and errors are those of ``score_tracks``.
     """
     return _followed(frames, truth, rules or Rules())[1].pairs
 
 
-def _followed(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules) -> tuple[Score, _Ledger]:
-    """Frame after frame, what can be said without the ones that follow."""
+def _followed(frames: dict[int, TrackedFrame], truth: ClipTruth, rules: Rules) -> tuple[Score, _State]:
+    """The counts that need no global assignment, and the state after the last frame."""
     beyond = max(frames, default=-1)
     if beyond >= len(truth.frames):
         raise MediaError(
             f"the result has a frame {beyond}, the clip only {len(truth.frames)} frames: they do not belong together"
         )
-    score, stage_times = Score(), _Ledger()
+    score, state = Score(), _State()
     empty = TrackedFrame([], np.zeros((0, 4)))
     for frame in truth.frames:
-        _score_frame(score, stage_times, frame.faces, frames.get(frame.index, empty), rules)
-    return score, stage_times
+        _score_frame(score, state, frame.faces, frames.get(frame.index, empty), rules)
+    return score, state
 
 
 def _counts(face: FaceTruth, rules: Rules) -> bool:
@@ -190,13 +189,11 @@ def _boxes(faces: list[FaceTruth]) -> Boxes:
     return np.array([face.box_xyxy for face in faces], np.float64).reshape(-1, 4)
 
 
-def _score_frame(
-    score: Score, stage_times: _Ledger, faces: tuple[FaceTruth, ...], result: TrackedFrame, rules: Rules
-) -> None:
+def _score_frame(score: Score, state: _State, faces: tuple[FaceTruth, ...], result: TrackedFrame, rules: Rules) -> None:
     counted = [face for face in faces if _counts(face, rules)]
     names = [face.character if rules.by_character else face.id for face in counted]
     iou = overlaps(_boxes(counted), result.boxes_xyxy)
-    pairs = _matched(iou, names, result.ids, stage_times.last_track, rules.iou)
+    pairs = _matched(iou, names, result.ids, state.last_track, rules.iou)
     free = [column for column in range(len(result.ids)) if column not in pairs.values()]
     ignored = _on_ignored(
         _boxes([face for face in faces if not _counts(face, rules)]), result.boxes_xyxy[free], rules.iou
@@ -206,33 +203,33 @@ def _score_frame(
     dropped = {column for column, is_ignored in zip(free, ignored, strict=True) if is_ignored}
     kept = [column for column in range(len(result.ids)) if column not in dropped]
     tracks = [result.ids[column] for column in kept]
-    stage_times.tracks.update(tracks)
-    stage_times.pairs.append(FramePair(names, tracks, iou[:, kept]))
+    state.tracks.update(tracks)
+    state.pairs.append(FramePair(names, tracks, iou[:, kept]))
     for row, name in enumerate(names):
-        stage_times.identities.add(name)
+        state.identities.add(name)
         for column in np.flatnonzero(iou[row] >= rules.iou):
             if int(column) not in dropped:
-                stage_times.together[name, result.ids[int(column)]] += 1
-        _follow(score, stage_times, name, result.ids[pairs[row]] if row in pairs else None)
+                state.together[name, result.ids[int(column)]] += 1
+        _follow(score, state, name, result.ids[pairs[row]] if row in pairs else None)
 
 
-def _follow(score: Score, stage_times: _Ledger, name: int, track: int | None) -> None:
-    """Count one truth face of one frame as hit by ``track`` or missed."""
+def _follow(score: Score, state: _State, name: int, track: int | None) -> None:
+    """Count one face of one frame as hit by ``track``, or as missed for None."""
     if track is None:
         score.misses += 1
-        if name in stage_times.last_track:
-            stage_times.was_missed[name] = True
+        if name in state.last_track:
+            state.was_missed[name] = True
         return
     score.hits += 1
-    if stage_times.last_track.get(name, track) != track:
+    if state.last_track.get(name, track) != track:
         score.switches += 1
-    if stage_times.was_missed.pop(name, False):
+    if state.was_missed.pop(name, False):
         score.fragments += 1
-    stage_times.last_track[name] = track
+    state.last_track[name] = track
 
 
 def _matched(iou: Boxes, names: list[int], tracks: list[int], last: dict[int, int], least: float) -> dict[int, int]:
-    """Rows (truth) to columns (result): as many as possible, the last partner first, then the best overlap."""
+    """Rows (truth) to columns (result): as many as possible, then last partners, then the best overlap."""
     if iou.size == 0:
         return {}
     stays = np.array([[last.get(name) == track for track in tracks] for name in names])
@@ -242,7 +239,7 @@ def _matched(iou: Boxes, names: list[int], tracks: list[int], last: dict[int, in
 
 
 def _on_ignored(ignored: Boxes, boxes: Boxes, least: float) -> list[bool]:
-    """Whether each box lies on a face that does not count: by IoU, or because most of the box is inside it."""
+    """Whether each box is on an ignored face: by IoU, or with most of its area inside."""
     if len(ignored) == 0:
         return [False] * len(boxes)
     low = np.maximum(boxes[:, None, :2], ignored[None, :, :2])
@@ -253,7 +250,7 @@ def _on_ignored(ignored: Boxes, boxes: Boxes, least: float) -> list[bool]:
 
 
 def _assigned(together: Counter[tuple[int, int]]) -> int:
-    """Frames kept by the best one-to-one assignment of truth ids to tracks."""
+    """Frames matched by the best one-to-one assignment of truth ids to tracks."""
     if not together:
         return 0
     names = sorted({name for name, _ in together})
@@ -264,7 +261,7 @@ def _assigned(together: Counter[tuple[int, int]]) -> int:
 
 
 def _score_shots(score: Score, frames: dict[int, TrackedFrame], truth: ClipTruth) -> None:
-    """Shot changes, right when they fall on a cut or within a fade or dissolve (one frame of grace)."""
+    """Shot changes, right when they fall on a cut or within a fade or dissolve (give or take one frame)."""
     order = sorted(frames)
     starts = [index for before, index in pairwise(order) if frames[index].shot != frames[before].shot]
     expected = [change for change in truth.changes if change.at is not None]
@@ -278,7 +275,7 @@ def _score_shots(score: Score, frames: dict[int, TrackedFrame], truth: ClipTruth
 
 
 def table(score: Score) -> str:
-    """The score for a person to read."""
+    """The score as a text table."""
     rows = [
         ("recall", f"{score.recall:.4f}", f"{score.hits} of {score.hits + score.misses} faces"),
         (

@@ -1,9 +1,8 @@
-"""Self-labelling: a trained model boxes the faces of videos, or those that a set of pictures leaves out, to train on.
+"""Self-labelling: a trained model boxes the faces of videos, or the missing ones of a set of pictures.
 
-``python -m acfd_stream.model.selflabel --videos DIR --out OUT`` keeps frames and a COCO file, for a data row of kind
-"selflabel" (``folder = OUT``); ``--data FACES --set NAME --out FILE.json`` adds boxes to a COCO file whose pictures
-stay where they are. A find counts when the mirrored picture has it too: sure ones become faces, doubtful ones regions
-to ignore.
+``python -m acfd_stream.model.selflabel --videos DIR --out OUT`` writes frames and a COCO file, for a data row of kind
+"selflabel" (``folder = OUT``); ``--data FACES --set NAME --out FILE.json`` adds boxes to a COCO file.
+Detections with high scores in the picture and its mirror image become faces, other ones become regions to ignore.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What is believed."""
+    """Which detections become labels."""
 
-    sure: float = 0.6  # score from which on a find is a face, in both views
-    doubtful: float = 0.25  # below: nothing; between: to be ignored
+    sure: float = 0.6  # lowest score of a face, in both views
+    doubtful: float = 0.25  # lowest score of a region to ignore
     same_iou: float = 0.6  # overlap of the two views' boxes
-    known_iou: float = 0.3  # a find that overlaps a box that is there already adds nothing
+    known_iou: float = 0.3  # detections that overlap an existing box by this are dropped
     seconds: float = 2.0  # between frames of a video
     most_frames: int = 200  # of one video
 
@@ -51,12 +50,12 @@ class LabelConfig:
 
 
 def label(image: Pixels, detect: Detect, config: LabelConfig) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Boxes that are worth a mention and which of them are sure.
+    """Boxes of a picture, and which of them are faces.
 
     Args:
         image: uint8 [H, W, 3] RGB.
         detect: the model.
-        config: what is believed.
+        config: which detections count.
 
     Returns:
         float32 [N, 4] boxes_xyxy, the mean of both views, and bool [N].
@@ -82,13 +81,13 @@ def label(image: Pixels, detect: Detect, config: LabelConfig) -> tuple[NDArray[n
 
 
 def _partner(box: NDArray[np.float32], others: NDArray[np.float32], found: Detections, least: float) -> int | None:
-    """The best scored box of ``others`` that lies where ``box`` does."""
+    """The best scored box of ``others`` that overlaps ``box``."""
     near = np.flatnonzero(overlaps(box[None], others)[0] >= least)
     return int(near[np.argmax(found.scores[near])]) if len(near) else None
 
 
 def frames(video: Path, config: LabelConfig) -> Iterator[Pixels]:
-    """Every ``seconds`` a frame of a video, uint8 RGB; those like the one before are left out.
+    """One frame per ``seconds`` of a video, uint8 RGB, without repeats of the one before.
 
     Raises:
         MediaError: the video cannot be opened.
@@ -115,7 +114,7 @@ def frames(video: Path, config: LabelConfig) -> Iterator[Pixels]:
 
 
 class Table:
-    """A COCO file in the making."""
+    """A COCO file to be written."""
 
     def __init__(self, table: dict[str, Any] | None = None) -> None:
         empty: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "face"}]}
@@ -129,7 +128,7 @@ class Table:
         return number
 
     def add_box(self, image: int, box: NDArray[np.float32], is_sure: bool) -> None:
-        """A box of the model's; doubtful ones are to be ignored."""
+        """Add a box of the model; one that is not sure is to be ignored."""
         x1, y1, x2, y2 = (round(float(value), 1) for value in box)
         width, height = round(x2 - x1, 1), round(y2 - y1, 1)
         if width <= 0 or height <= 0:
@@ -145,9 +144,9 @@ class Table:
 
 
 def label_videos(videos: Sequence[Path], out: Path, detect: Detect, config: LabelConfig) -> Table:
-    """Frames of the videos in ``out/images``, their faces in ``out/annotations/selflabel.json``.
+    """Write frames to ``out/images`` and their faces to ``out/annotations/selflabel.json``.
 
-    A video that cannot be opened is passed over with a line on stderr.
+    A video that cannot be opened is skipped with a line on stderr.
     """
     table = Table()
     (out / "images").mkdir(parents=True, exist_ok=True)
@@ -161,15 +160,15 @@ def label_videos(videos: Sequence[Path], out: Path, detect: Detect, config: Labe
                 for box, is_sure in zip(boxes, sure, strict=True):
                     table.add_box(at, box, bool(is_sure))
         except MediaError as error:
-            print(f"passed over: {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
     if not table.table["images"]:
-        raise ConfigError("none of the videos gave a frame")
+        raise ConfigError("no frame could be read from the videos")
     table.save(out / "annotations/selflabel.json")
     return table
 
 
 def label_set(annotation: Path, images: Path, out: Path, detect: Detect, config: LabelConfig) -> Table:
-    """The COCO file with the model's boxes where it has none, written to ``out``.
+    """The COCO file with the model's boxes added, written to ``out``.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -196,7 +195,7 @@ def label_set(annotation: Path, images: Path, out: Path, detect: Detect, config:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Box faces with a trained model, for training on."""
+    """Box faces with a trained model, as training data."""
     parser = Parser(prog="selflabel", description=main.__doc__)
     parser.add_argument("--model", default="acfd-n", help="shipped name, or path of an .onnx, .pt or .safetensors file")
     parser.add_argument("--config", type=Path, help="the TOML file that .pt or .safetensors were trained with")

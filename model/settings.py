@@ -1,8 +1,7 @@
 """The config of a training, read from TOML: every published number is a value here or in a file of ``configs/``.
 
-A file may stand on another, ``extends = "base.toml"``, and hold tables that replace parts of it when they are asked
-for by name, ``[variants.full.network]``. A table is laid over the one it replaces key by key, but those of its tables
-that it names in ``replaces`` are put in their place whole.
+A file can extend another, ``extends = "base.toml"``, and hold variants that change parts of it if they are requested
+by name, ``[variants.full.network]``. Tables are merged key by key. Those that ``replaces`` names are replaced whole.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ SCHEDULES = ("steps", "cosine", "plateau", "budget")
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """How long, how fast, how large."""
+    """Length, learning rate and picture sizes."""
 
     kind: str = "budget"  # "steps": as published; "cosine": over the iterations; "budget": cosine over the clock;
     # "plateau": the peak, then a cosine over the last of the iterations, whose number can be set while it runs
@@ -35,7 +34,7 @@ class ScheduleConfig:
     learning_rate: float = 1e-3  # peak; the paper's SGD: 0.04 at batch 64
     weight_decay: float = 0.05  # the paper's SGD: 5e-4
     momentum: float = 0.9  # of SGD (paper)
-    batch: int = 16  # pictures an iteration, over all processes
+    batch: int = 16  # pictures per iteration, over all processes
     minutes: float = 60.0  # of "budget"
     iterations: int = 210_000  # of all but "budget": 300 epochs of 45,000 pictures at batch 64
     decay: float = 0.3  # of "plateau": share of the iterations over which the rate falls
@@ -44,7 +43,7 @@ class ScheduleConfig:
     milestones: tuple[float, ...] = (200 / 300, 250 / 300, 280 / 300)  # of "steps", share of iterations (paper)
     warmup: int = 300  # iterations; the paper: 1000 from 1e-6
     sizes: tuple[int, ...] = (640,)  # sides of pictures over the course, each for an equal share
-    ema: float = 0.999  # decay of the averaged weights, an iteration
+    ema: float = 0.999  # decay of the averaged weights, per iteration
     clip: float = 5.0  # largest norm of all gradients
     evaluate_minutes: float = 15.0  # between evaluations on the validation set
     evaluate_pictures: int = 0  # pictures between evaluations; 0: evaluate_minutes holds
@@ -67,9 +66,9 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """What a large network teaches a small one; see ``distill``."""
+    """Distillation from a large network; see ``distill``."""
 
-    teacher: str = ""  # .pt or .safetensors of the large network; empty: nobody teaches
+    teacher: str = ""  # .pt or .safetensors of the large network; empty: no distillation
     config: str = ""  # the TOML file that it was trained with
     logits: float = 1.0  # weights of the parts against the ordinary loss
     deltas: float = 1.0
@@ -81,11 +80,11 @@ class DistillConfig:
 
 @dataclass(frozen=True)
 class GraftConfig:
-    """Filters taken over from a twin in training; see ``grafting``."""
+    """Filters grafted from a second run; see ``grafting``."""
 
-    peer: str = ""  # last.pt of the twin's run, which trains at the same time; empty: no grafting
+    peer: str = ""  # last.pt of a run that trains at the same time; empty: no grafting
     every: int = 1000  # iterations; an epoch in the source
-    reach: float = 0.4  # A of eq. 8: the most that the better of two layers is preferred
+    reach: float = 0.4  # A of eq. 8: α is in 0.5 ± A · π / 2
     slope: float = 500.0  # c of eq. 8
 
     def __post_init__(self) -> None:
@@ -95,7 +94,7 @@ class GraftConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole training; ``data`` rows: kind (see ``datasets.open_sources``), weight, and the kind's own keys."""
+    """One training; ``data`` rows: kind (see ``datasets.open_sources``), weight, and the kind's own keys."""
 
     name: str
     data: list[dict[str, Any]]
@@ -115,7 +114,7 @@ class TrainConfig:
         """The config of a TOML file, with the tables of ``variants.VARIANT`` over it; unknown keys are errors.
 
         Raises:
-            ConfigError: the file, or one it stands on, cannot be read, or a setting is unknown or out of range.
+            ConfigError: the file, or one it extends, cannot be read, or a setting is unknown or out of range.
         """
         table = read_table(path)
         variants = table.pop("variants", {})
@@ -143,7 +142,7 @@ class TrainConfig:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file over those of the file that it extends, its path taken from this one."""
+    """The tables of a TOML file merged over those of the file that it extends."""
     chain: dict[Path, dict[str, Any]] = {}
     while path not in chain:
         try:
@@ -158,7 +157,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables of both; where both have a value that is no table, the one of ``above``."""
+    """The tables of both; of two values, that of ``above``."""
     replaced = above.get("replaces", [])
     result = {key: value for key, value in below.items() if key not in replaced}
     for key, value in above.items():

@@ -1,4 +1,4 @@
-"""Another look of the same scene: line art, a worn print of an old film, and figures laid over it."""
+"""Picture effects for training: line art, a worn print of an old film, and figures pasted over a scene."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .readers import FACE, IGNORE
 
 Pixels = NDArray[np.uint8]
 _SHARPNESS = 1.6  # ratio of the two blurs of a difference of Gaussians
-_LEAST_VISIBLE = 0.4  # part of a face that must be left for it to be a face
-_HIDDEN = 0.5  # part of a face that a figure in front may cover before it is to be ignored
+_LEAST_VISIBLE = 0.4  # share of a face that must be inside the picture for a box
+_HIDDEN = 0.5  # share of a face that a figure may cover before it becomes IGNORE
 
 
 def line_art(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """The edges of ``image`` (uint8 [H, W, 3] RGB) as ink on paper, with a tone here and there.
+    """The edges of ``image`` (uint8 [H, W, 3] RGB) as ink on paper, half of them with flat tones.
 
     Source: thresholded differences of Gaussians, Winnemöller et al. 2012.
     """
@@ -36,9 +36,9 @@ def line_art(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def old_film(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """``image`` (uint8 [H, W, 3] RGB) as a worn print of a film of the 1930s shows it.
+    """``image`` (uint8 [H, W, 3] RGB) as a worn print of a film of the 1930s.
 
-    One tone, soft, with little contrast, clumped grain, corners that the lamp leaves dark, scratches and dust.
+    One tone, soft, with low contrast, coarse grain, dark corners, scratches and dust.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     soft = cv2.GaussianBlur(grey, (0, 0), float(np.exp(rng.uniform(np.log(0.4), np.log(1.8)))))
@@ -66,17 +66,17 @@ def lay_figure(
     box: FloatArray,
     corner: tuple[int, int],
 ) -> tuple[FloatArray, NDArray[np.int8]]:
-    """Lay a figure over a scene, in place, and say what the truth is then.
+    """Paste a figure over a scene, in place, and return the new truth.
 
     Args:
         scene: uint8 [H, W, 3], changed.
         truth: boxes float32 [N, 4] and kinds int8 [N] of the scene.
         figure: uint8 [h, w, 4] with alpha.
-        box: float32 [4], the figure's face in its own pixels.
-        corner: (x, y) of the figure's top left in the scene; may lie outside.
+        box: float32 [4], the figure's face in the figure's pixels.
+        corner: (x, y) of the figure's top left in the scene; may be outside.
 
     Returns:
-        boxes and kinds with the figure's face; faces that it covers by more than half are to be ignored.
+        boxes and kinds with the figure's face; faces that it covers by more than half become IGNORE.
     """
     paste(scene, figure, *corner)
     boxes, kinds = truth
@@ -93,7 +93,7 @@ def lay_figure(
 
 
 def paste(scene: Pixels, figure: Pixels, left: int, top: int) -> None:
-    """Blend ``figure`` uint8 [h, w, 4] over ``scene`` uint8 [H, W, 3] in place; what sticks out is cut off."""
+    """Blend ``figure`` uint8 [h, w, 4] over ``scene`` uint8 [H, W, 3] in place; parts outside are cut off."""
     x1, y1 = max(0, left), max(0, top)
     x2, y2 = min(scene.shape[1], left + figure.shape[1]), min(scene.shape[0], top + figure.shape[0])
     if x1 >= x2 or y1 >= y2:
@@ -111,7 +111,7 @@ def shown(box: FloatArray, limits: FloatArray) -> float:
 
 
 def _covered(box: FloatArray, body: FloatArray, figure: Pixels, corner: tuple[int, int]) -> float:
-    """Share of ``box`` that the opaque part of the figure hides."""
+    """Share of ``box`` hidden by the opaque part of the figure."""
     low = np.maximum(box[:2], body[:2]).round().astype(int)
     high = np.minimum(box[2:], body[2:]).round().astype(int)
     if (high <= low).any():

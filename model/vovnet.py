@@ -20,8 +20,8 @@ class BackboneConfig:
 
     stem: tuple[int, int, int] = (64, 64, 128)  # channels of conv1 … conv3
     split: tuple[int, ...] = (128, 160, 192, 224, 128, 128)  # channels of a layer within an AOSA module
-    concat: tuple[int, ...] = (256, 512, 768, 1024, 128, 128)  # channels an AOSA module gives out
-    repeat: tuple[int, ...] = (1, 1, 2, 2, 1, 1)  # AOSA modules a stage
+    concat: tuple[int, ...] = (256, 512, 768, 1024, 128, 128)  # output channels of an AOSA module
+    repeat: tuple[int, ...] = (1, 1, 2, 2, 1, 1)  # AOSA modules per stage
     layers: int = 5  # 3×3 layers in an AOSA module (VoVNet-51)
     norms: str = "branch"  # see AsymmetricBlock
 
@@ -44,7 +44,7 @@ class Excitation(nn.Module):
 
 
 class AggregationModule(nn.Module):
-    """AOSA: a chain of ACBs, all of whose outputs meet in one 1×1 convolution, eSE and a residual."""
+    """AOSA: a chain of ACBs; one 1×1 convolution over all their outputs, eSE and a residual."""
 
     def __init__(self, inputs: int, split: int, concat: int, config: BackboneConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Drawn cartoons: pictures and clips whose faces are known exactly, made from nothing but a seed."""
+"""Drawn cartoons: pictures and clips with exact face boxes, generated from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m acfd_stream.model.toon PLAN OUT.mp4 --truth OUT.json``: a drawn clip and the truth about it."""
+"""``python -m acfd_stream.model.toon PLAN OUT.mp4 --truth OUT.json``: writes a drawn clip and its ground truth."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def _rate(text: str) -> Fraction:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="toon", description="Draw a cartoon clip whose faces are known exactly.")
-    parser.add_argument("plan", choices=sorted(PLANS), help="what happens")
+    parser = Parser(prog="toon", description="Draw a cartoon clip with exact face boxes.")
+    parser.add_argument("plan", choices=sorted(PLANS), help="plan of the clip")
     parser.add_argument("output", help="video file to write (.mp4, .mkv …)")
     parser.add_argument("--truth", help="JSON file for boxes, ids, drawings and shot changes")
-    parser.add_argument("--seed", type=int, default=0, help="chooses style, characters and places (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="chooses style, characters and scenes (default 0)")
     parser.add_argument("--size", type=_size, default=(720, 1280), help="WIDTHxHEIGHT in pixels (default 1280x720)")
-    parser.add_argument("--fps", type=_rate, default=Fraction(24), help="frames a second (default 24)")
+    parser.add_argument("--fps", type=_rate, default=Fraction(24), help="frames per second (default 24)")
     parser.add_argument(
         "--crf", type=int, default=18, choices=range(52), metavar="0…51", help="x264 quality (default 18)"
     )
-    parser.add_argument("--bitrate", type=int, help="bits a second, instead of --crf")
+    parser.add_argument("--bitrate", type=int, help="bits per second, instead of --crf")
     parser.add_argument("--tone", action="store_true", help="add a quiet tone")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 done, 1 the file cannot be written, 2 the call is at fault (argparse)."""
+    """Exit code: 0 done, 1 the file cannot be written, 2 wrong arguments (argparse)."""
     options = _parser().parse_args(arguments)
     return exit_code(lambda: _draw(options), "toon")
 

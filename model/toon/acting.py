@@ -1,4 +1,4 @@
-"""What a character does during a shot, as a function of time: where it is, where it looks, what its mouth does."""
+"""A character's movement during a shot, as a function of time: position, direction of view, mouth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Keys = list[tuple[float, float]]  # (seconds, value), by rising time
 
 
 def ease(keys: Keys, time: float) -> float:
-    """The value at ``time``, gliding from key to key."""
+    """The value at ``time``, eased between keys."""
     if time <= keys[0][0]:
         return keys[0][1]
     for (start, a), (end, b) in pairwise(keys):
@@ -24,20 +24,20 @@ def ease(keys: Keys, time: float) -> float:
 
 
 def glide(keys: Keys, time: float) -> float:
-    """The value at ``time``, in straight lines from key to key."""
+    """The value at ``time``, linear between keys."""
     return float(np.interp(time, [key[0] for key in keys], [key[1] for key in keys]))
 
 
 @dataclass(slots=True)
 class Part:
-    """A character's part in one shot. Places are fractions of the frame; times are seconds into the shot."""
+    """A character's part in one shot. Positions are fractions of the frame; times are seconds into the shot."""
 
     character: int  # index into the clip's cast
     x: Keys  # of the head's middle, fraction of the width
     unit: Keys  # half head height, fraction of the frame's height
-    y: Keys | None = None  # of the head's middle, fraction of the height; None: it stands on ``ground``
+    y: Keys | None = None  # of the head's middle, fraction of the height; None: the feet are on ``ground``
     ground: float = 0.95  # of the feet, fraction of the height
-    yaw: Keys | None = None  # where it looks when it stands; None: at us
+    yaw: Keys | None = None  # direction of view while standing; None: at the camera
     talks: list[tuple[float, float]] = field(default_factory=list)
     mood: Keys = field(default_factory=lambda: [(0.0, 0.3)])
     arms: Keys = field(default_factory=lambda: [(0.0, 0.25)])  # of the arm on the right of the picture
@@ -46,7 +46,7 @@ class Part:
 
 
 def _wave(seed: int, time: float, period: float) -> float:
-    """A slow wander in about ±1, the same for the same seed."""
+    """A slow oscillation of about ±1, the same for the same seed."""
     phase = (seed * 2.399) % 6.283
     return float(
         0.6 * np.sin(time * 2 * np.pi / period + phase) + 0.4 * np.sin(time * 2 * np.pi / (period * 0.43) + 2 * phase)
@@ -72,10 +72,10 @@ def pose_at(part: Part, time: float, mouth_time: float, speed: float, distance: 
 
     Args:
         part: what the character does in this shot.
-        time: seconds into the shot, for the body.
-        mouth_time: seconds into the shot, for mouth and eyelids, which may move while the body holds.
-        speed: over the ground in half head heights a second, positive to the right; for turning and stride.
-        distance: walked since the shot began, half head heights.
+        time: of the body, seconds into the shot.
+        mouth_time: of mouth and eyelids, seconds into the shot; they may move while the body is held.
+        speed: over the ground in half head heights per second, positive to the right; for turning and stride.
+        distance: walked since the start of the shot, half head heights.
     """
     walking = float(np.clip(abs(speed) / 1.2, 0.0, 1.0))
     look = ease(part.yaw, time) if part.yaw else 0.25 * _wave(part.seed, time, 4.7)

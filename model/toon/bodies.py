@@ -1,4 +1,4 @@
-"""Bodies, so that a face is never just any skin-coloured thing; and whole characters."""
+"""Bodies and whole characters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Figure:
         self.body, self.style = design.body, design.style
         self.centre = np.asarray(centre, np.float64)
         self.line_width = self.style.line_width * unit
-        self.wide = 0.55 + 0.45 * abs(float(np.cos(pose.yaw)))  # a body in profile is narrower
+        self.wide = 0.55 + 0.45 * abs(float(np.cos(pose.yaw)))  # narrower in profile
         self.shoulder_y = 0.95 + self.body.neck + 0.15
         self.hip_y = self.shoulder_y + self.body.torso
 
@@ -39,7 +39,7 @@ class Figure:
 
 
 def _bend(start: tuple[float, float], first: float, second: float, length: float) -> Points:
-    """Shoulder, elbow and hand of an arm; angles from straight down, positive to the right."""
+    """Points of an arm from shoulder to hand; angles from straight down, positive to the right."""
     elbow = (start[0] + length * np.sin(first), start[1] + length * np.cos(first))
     hand = (elbow[0] + length * np.sin(second), elbow[1] + length * np.cos(second))
     return smooth([start, elbow, hand], closed=False, steps=6)
@@ -170,7 +170,7 @@ def _four_legged(canvas: Canvas, figure: Figure) -> None:
 
 
 def draw_behind(canvas: Canvas, figure: Figure) -> None:
-    """What lies behind the head: far arm, legs, torso, neck."""
+    """The parts behind the head: far arm, legs, torso, neck."""
     canvas.tag = 0
     body, design = figure.body, figure.design
     if body.kind == "none":
@@ -200,7 +200,7 @@ def draw_behind(canvas: Canvas, figure: Figure) -> None:
 
 
 def draw_before(canvas: Canvas, figure: Figure) -> None:
-    """What lies before the head: the near arm."""
+    """The part in front of the head: the near arm."""
     canvas.tag = 0
     body = figure.body
     if body.kind == "biped" or (body.kind == "four" and figure.design.kind != "animal"):
@@ -212,7 +212,7 @@ def draw_character(
 ) -> None:
     """A whole character whose head's middle is at ``centre`` (pixels) and half as high as ``unit`` (pixels).
 
-    The pixels of its face are ``tag`` in the canvas's owner map afterwards; 0 where nothing of it shows.
+    The pixels of its face are ``tag`` in the canvas's owner map afterwards.
     """
     head = Head(design, pose, centre, unit)
     figure = Figure(design, pose, centre, unit)

@@ -1,7 +1,7 @@
-"""Where drawings land: anti-aliased shapes, strokes and shading on RGB, and whose face every pixel is.
+"""A canvas for anti-aliased shapes, strokes and shading in RGB, with a map of which face owns each pixel.
 
 Every shape also writes its ``tag`` into ``owner``: a face's number where the face is, 0 where anything
-else covers it. Boxes and visible fractions are read from there, so truth is what was really drawn.
+else covers it. Boxes and visible shares are computed from it, so the truth is exactly what was drawn.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Canvas:
 
     @classmethod
     def over(cls, pixels: NDArray[np.uint8]) -> Canvas:
-        """A canvas that goes on drawing on ``pixels``, uint8 [H, W, 3], in place."""
+        """A canvas on ``pixels``, uint8 [H, W, 3], which are changed in place."""
         canvas = cls.__new__(cls)
         canvas.pixels, canvas.tag = pixels, 0
         canvas.owner = np.zeros(pixels.shape[:2], np.uint8)
@@ -101,7 +101,7 @@ class Canvas:
             cv2.fillPoly(self.owner, [whole], self.tag, cv2.LINE_8, SHIFT)
 
     def claim(self, points: Points, tag: int) -> None:
-        """Say that the pixels of the polygon are face ``tag``; draws nothing."""
+        """Mark the pixels of the polygon as face ``tag``; draws nothing."""
         cv2.fillPoly(self.owner, [fixed(points)], tag, cv2.LINE_8, SHIFT)
 
     def stroke(self, points: Points, color: Color, width: float, closed: bool = False) -> None:

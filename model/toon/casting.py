@@ -1,4 +1,4 @@
-"""New characters and poses by chance."""
+"""Random characters and poses."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _body(rng: np.random.Generator, style: Style, kind: str) -> Body:
 
 
 def random_design(rng: np.random.Generator, style: Style, kind: str | None = None) -> Design:
-    """A new character in ``style``; ``kind`` is human, animal or thing, or left to chance."""
+    """A new character in ``style``; ``kind`` is human, animal or thing, or random if None."""
     kind = kind or _pick(rng, {"human": 0.74, "animal": 0.21, "thing": 0.05})
     skin = (
         palette.skin_color(rng)
@@ -230,7 +230,7 @@ def random_design(rng: np.random.Generator, style: Style, kind: str | None = Non
 
 
 def random_pose(rng: np.random.Generator, front: float = 0.45) -> Pose:
-    """A pose for a still picture; ``front`` is how often it looks at us."""
+    """A pose for a still picture; ``front`` is the share of front views."""
     kind = rng.random()
     if kind < front:
         yaw = rng.normal(0, 0.2)

@@ -1,4 +1,4 @@
-"""From a plan to frames: held drawings, cuts, fades, flashes, and the truth of each frame."""
+"""Renders a plan to frames: held drawings, cuts, fades, flashes, and the truth of each frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .truth import GONE_SECONDS, Change, ClipTruth, FaceTruth, FrameTruth
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where a shot lies in the clip: frames ``start`` … ``end`` - 1 are its own; fades reach beyond."""
+    """The frames of a shot: ``start`` … ``end`` - 1; fades extend beyond them."""
 
     start: int
     end: int
@@ -25,9 +25,9 @@ class _Span:
 
 
 class Clip:
-    """A clip that draws itself frame by frame; iterate to get (pixels, FrameTruth).
+    """A drawn clip; iterate to get (pixels, FrameTruth) frame by frame.
 
-    ``truth`` is complete once the iteration has come to its end. Every iteration gives the same frames.
+    ``truth`` is complete after an iteration. Every iteration gives the same frames.
     """
 
     def __init__(self, script: Script, seed: int, size: tuple[int, int], fps: Fraction) -> None:
@@ -100,14 +100,14 @@ class Clip:
 
 
 class _Names:
-    """Gives every appearance its number."""
+    """Numbers the appearances of faces."""
 
     def __init__(self, gone: int) -> None:
         self._gone, self._count = gone, 0
         self._known: dict[tuple[int, int], tuple[int, int]] = {}  # (shot, character) → (id, last frame)
 
     def name(self, index: int, shot: int, face: SeenFace, visible: float) -> FaceTruth:
-        """The face as truth; a character that was gone too long, or is in another shot, gets a new id."""
+        """The face as truth; after a long absence, or in another shot, a character gets a new id."""
         key = (shot, face.character)
         known = self._known.get(key)
         if known is None or index - known[1] > self._gone + 1:
@@ -122,20 +122,20 @@ Shown = list[tuple[int, SeenFace, float]]  # (shot, face, visible after fades)
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The drawing that a frame shows, before a fade, and how."""
+    """The drawing of a frame before a fade, and how it is shown."""
 
     pixels: Pixels
-    way: object  # equal for frames that show their drawings alike, at whatever level
+    mode: object  # equal for frames that show their drawings in the same way, at any level
 
     def repeats(self, other: _Shown) -> bool:
-        """Whether it is the other one's drawing; another one that came out the same is."""
-        if self.way != other.way:
+        """Whether both are the same drawing; drawings with equal pixels are."""
+        if self.mode != other.mode:
             return False
         return self.pixels is other.pixels or np.array_equal(self.pixels, other.pixels)
 
 
 class _Painter:
-    """Draws frames and keeps what the next frame may repeat."""
+    """Draws frames and caches the drawings that the next frame may repeat."""
 
     shown: _Shown  # of the last frame
 
@@ -181,8 +181,8 @@ class _Painter:
             self._last[span.shot] = known
         return known[1][0], known[1][1], steps
 
-    def _faded(self, kind: str, index: int, place: tuple[int, int, int]) -> tuple[Pixels, Shown, object]:
-        first, last, at = place
+    def _faded(self, kind: str, index: int, span_at: tuple[int, int, int]) -> tuple[Pixels, Shown, object]:
+        first, last, at = span_at
         before = next(span for span in self._clip.spans if span.end == at)
         after = next(span for span in self._clip.spans if span.start == at)
         if kind == "dissolve":
@@ -207,13 +207,13 @@ class _Painter:
 def render(
     plan: str = "demo", seed: int = 0, size: tuple[int, int] = (720, 1280), fps: Fraction | float = Fraction(24)
 ) -> Clip:
-    """A drawn clip, exactly known and the same for the same arguments.
+    """A drawn clip with its truth; the same arguments give the same clip.
 
     Args:
-        plan: one of ``plans.PLANS``, as demo, crowd, cuts or quiet.
-        seed: chooses style, characters, places and what happens.
+        plan: one of ``plans.PLANS``, for example demo or crowd.
+        seed: chooses style, characters, scenes and events.
         size: (height, width) in pixels, each 64 … 4320.
-        fps: frames a second, 1 … 120.
+        fps: frames per second, 1 … 120.
 
     Raises:
         ConfigError: an argument is outside its range.

@@ -1,4 +1,4 @@
-"""Things in a scene that are not faces, round ones above all."""
+"""Objects in a scene that are not faces, most of them round."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def windows(brush: Brush, wall: tuple[float, float, float, float]) -> None:
 
 
 def clock(brush: Brush, at: Point, size: float) -> None:
-    """A round dial with two hands and marks: like a face, and none."""
+    """A clock: round like a face, with two hands and marks."""
     rng, canvas, ink = brush.rng, brush.canvas, (30, 28, 30)
     brush.disc(*at, size, size, palette.any_color(rng), count=36)
     brush.disc(*at, size * 0.82, size * 0.82, (245, 240, 225), 0.5, count=36)
@@ -66,7 +66,7 @@ def clock(brush: Brush, at: Point, size: float) -> None:
 
 
 def ball(brush: Brush, at: Point, size: float) -> None:
-    """A ball, wheel, flower, button, plate or balloon: round, and no face."""
+    """A ball, wheel, flower, button, plate or balloon: round like a face."""
     (x, y), rng, canvas = at, brush.rng, brush.canvas
     color, other = palette.any_color(rng), palette.any_color(rng)
     kind = rng.integers(6)
@@ -97,7 +97,7 @@ def ball(brush: Brush, at: Point, size: float) -> None:
 
 
 def letters(canvas: Canvas, rng: np.random.Generator, at: Point, size: float, color: Color, count: int) -> None:
-    """Screen text or a sign; now and then strokes like those of other scripts."""
+    """Screen text or a sign, in Latin letters or in strokes of an invented script."""
     if rng.random() < 0.6:
         text = "".join(rng.choice(list("ABCDEFGHIJKLMNOPRSTUVWXYZabcdefghiklmnoprstu !?0123456789"), count))
         corner = (int(at[0]), int(at[1]))

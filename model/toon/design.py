@@ -1,4 +1,4 @@
-"""Who a character is (Design, fixed for life) and how it stands at a moment (Pose)."""
+"""The fixed look of a character (Design) and its posture at a moment (Pose)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Eyes:
 
 @dataclass(slots=True)
 class Features:
-    """Brows, nose, mouth, ears and what is worn on the face."""
+    """Brows, nose, mouth, ears and glasses."""
 
     brow: float  # thickness; 0: none
     brow_y: float  # above the eye's top
@@ -60,7 +60,7 @@ class Features:
 
 @dataclass(slots=True)
 class Hair:
-    """What grows on the head and what sits on it."""
+    """Hair and hat."""
 
     kind: str  # none, bald, short, bangs, spikes, side, curly, afro, bun, long, tails, pony, tuft
     color: Color
@@ -105,14 +105,14 @@ class Design:
     hair: Hair
     body: Body
     thing: str = "none"
-    wobble: NDArray[np.float64] = field(default_factory=lambda: np.zeros(64))  # in [-1, 1]: what makes details its own
+    wobble: NDArray[np.float64] = field(default_factory=lambda: np.zeros(64))  # in [-1, 1]: random details
 
 
 @dataclass(slots=True)
 class Pose:
     """A moment of a character. Angles in radians."""
 
-    yaw: float = 0.0  # positive looks to the right of the picture; beyond ±1.8 we see the back of the head
+    yaw: float = 0.0  # positive looks to the right of the picture; beyond ±1.8 the back of the head shows
     pitch: float = 0.0  # positive looks down
     roll: float = 0.0
     blink: float = 0.0  # 1: closed

@@ -1,4 +1,4 @@
-"""What happens to a picture after it is drawn: blur, grain, compression, fading colours."""
+"""Effects on a drawn picture: blur, grain, compression, faded colours."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def blur(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def compress(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """What a low JPEG quality leaves of a picture."""
+    """The picture after JPEG compression at a low quality."""
     done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(12, 75))])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8) if done else pixels
 
@@ -71,7 +71,7 @@ _CHANCES = ((fade_colors, 0.1), (cast, 0.35), (vignette, 0.1), (blur, 0.25), (gr
 
 
 def age(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """``pixels`` (uint8 [H, W, 3] RGB) after a random choice of everything above."""
+    """``pixels`` (uint8 [H, W, 3] RGB) with a random choice of these effects."""
     for effect, chance in _CHANCES:
         if rng.random() < chance:
             pixels = effect(pixels, rng)

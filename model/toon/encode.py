@@ -1,4 +1,4 @@
-"""Drawn clips as video files: H.264 in whatever container the name asks for, with a tone when asked."""
+"""Writes drawn clips as video files: H.264, optionally with a tone; the suffix chooses the container."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SAMPLE_RATE = 44100
 def write_clip(
     path: str | Path, clip: Clip, crf: int = 18, bit_rate: int | None = None, has_tone: bool = False
 ) -> ClipTruth:
-    """Draw ``clip`` into a video file; returns its truth.
+    """The truth of ``clip``, which is drawn into a video file.
 
     Args:
         path: the file; its suffix chooses the container (.mp4, .mkv …).
-        clip: what ``render`` gave. Odd sizes are cut to even ones, since yuv420p has no others.
-        crf: quality of x264, 0 … 51; unused when ``bit_rate`` is given.
-        bit_rate: bits a second.
+        clip: of ``render``. Odd sizes are cut to even ones for yuv420p.
+        crf: quality of x264, 0 … 51; not used with ``bit_rate``.
+        bit_rate: bits per second.
         has_tone: whether to add an AAC track with a quiet tone.
 
     Raises:
@@ -35,7 +35,7 @@ def write_clip(
     try:
         with av.open(str(path), "w") as container:
             _write(container, clip, crf, bit_rate, has_tone)
-    except (OSError, ValueError) as error:  # av's own errors are both
+    except (OSError, ValueError) as error:  # av's errors are one of them
         raise OutputError(f"{path}: cannot write the clip: {error}") from error
     return clip.truth
 

@@ -11,7 +11,7 @@ from .palette import hsv
 
 
 def _places(head: Head) -> list[tuple[float, float, float, float]]:
-    """(side, x, y, facing) of the eyes that can be seen, the far one first."""
+    """(side, x, y, facing) of the visible eyes, the far one first."""
     design = head.design.eyes
     if design.count == 1:
         x, y, facing = head.at(0.0, design.y)
@@ -25,7 +25,7 @@ def _places(head: Head) -> list[tuple[float, float, float, float]]:
 
 
 def draw_eyes(canvas: Canvas, head: Head) -> None:
-    """Both eyes, as far as the turn of the head shows them."""
+    """Draw the eyes that the turn of the head shows."""
     design = head.design.eyes
     for side, x, y, facing in _places(head):
         width = design.width * min(1.0, 0.25 + 0.75 * facing) * (1.5 if design.count == 1 else 1.0)
@@ -60,14 +60,14 @@ def _lid(canvas: Canvas, head: Head, x: float, y: float, width: float, height: f
     head.shape(canvas, body, color, 0.8, plain=True)
 
 
-def _look(head: Head, room_x: float, room_y: float) -> tuple[float, float]:
+def _gaze(head: Head, room_x: float, room_y: float) -> tuple[float, float]:
     return head.pose.gaze[0] * max(room_x, 0.0), head.pose.gaze[1] * max(room_y, 0.0)
 
 
 def _ball(c: Canvas, head: Head, eyes: Eyes, side: float, x: float, y: float, w: float, h: float) -> None:
     head.draw_disc(c, x, y, w, h, eyes.sclera, 0.8, plain=head.style.kind != "soft")
     size = eyes.pupil * min(w, h) if eyes.pupil < 0.3 else eyes.pupil * w
-    dx, dy = _look(head, w - size * 1.15, h - size * 1.15)
+    dx, dy = _gaze(head, w - size * 1.15, h - size * 1.15)
     if eyes.pupil > 0.3:
         c.fill(head.disc(x + dx, y + dy, size * 1.1, size * 1.1), head.style.tone(eyes.iris))
         size *= 0.6
@@ -87,7 +87,7 @@ def _oval(c: Canvas, head: Head, eyes: Eyes, side: float, x: float, y: float, w:
 def _pie(c: Canvas, head: Head, eyes: Eyes, side: float, x: float, y: float, w: float, h: float) -> None:
     c.fill(head.disc(x, y, w * 1.5, h * 1.25), WHITE)
     c.stroke(head.disc(x, y, w * 1.5, h * 1.25), BLACK, head.line_width * 0.6, closed=True)
-    dx, dy = _look(head, w * 0.45, h * 0.25)
+    dx, dy = _gaze(head, w * 0.45, h * 0.25)
     c.fill(head.disc(x + dx, y + dy, w, h), BLACK)
     wedge = np.array([[0.1, -0.1], [1.1, -1.0], [1.3, -0.2]]) * (w, h) + (x + dx, y + dy)
     c.fill(head.px(wedge), WHITE)
@@ -104,7 +104,7 @@ def _lens(c: Canvas, head: Head, eyes: Eyes, side: float, x: float, y: float, w:
     points = _lens_points(x, y, w, h, side)
     c.fill(head.px(points), head.style.tone(eyes.sclera))
     size = min(h * 0.85, w * 0.5)
-    dx, dy = _look(head, w - size * 1.3, 0.1 * h)
+    dx, dy = _gaze(head, w - size * 1.3, 0.1 * h)
     c.fill(head.disc(x + dx, y + dy, size, size), head.style.tone(eyes.iris))
     c.fill(head.disc(x + dx, y + dy, size * 0.5, size * 0.5), BLACK)
     if size * head.unit > 4:
@@ -120,7 +120,7 @@ def _anime(c: Canvas, head: Head, eyes: Eyes, side: float, x: float, y: float, w
     upper = np.stack([x + w * t, y - top * (1 - 0.55 * t**2) - side * t * h * 0.12], 1)
     lower = np.stack([x + 0.8 * w * t[::-1], y + h * (1 - 0.35 * t[::-1] ** 2)], 1)
     c.fill(head.px(np.concatenate([upper, lower])), style.tone(eyes.sclera))
-    dx = _look(head, w * 0.3, 0)[0]
+    dx = _gaze(head, w * 0.3, 0)[0]
     iris_w, mid = w * 0.68, y + (h - top) / 2
     iris_h = (h + top) / 2 * 0.98
     dark = style.tone(scaled(eyes.iris, 0.45))
@@ -149,7 +149,7 @@ _OPEN = {"ball": _ball, "dot": _dot, "oval": _oval, "pie": _pie, "lens": _lens, 
 
 
 def draw_brows(canvas: Canvas, head: Head) -> None:
-    """Brows that show the mood."""
+    """Draw the brows by the mood."""
     design, eyes = head.design.features, head.design.eyes
     if design.brow <= 0:
         return

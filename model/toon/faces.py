@@ -1,4 +1,4 @@
-"""What lies on a face besides eyes and nose: muzzle, mouth, beard, glasses, blush."""
+"""The parts of a face besides eyes and nose: muzzle, mouth, beard, glasses, blush."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .noses import nose_place
 
 
 def draw_marks(canvas: Canvas, head: Head) -> None:
-    """Blush and freckles, under everything else."""
+    """Draw blush and freckles, below all other parts."""
     features, skin = head.design.features, head.design.skin
     for side in (-1.0, 1.0):
         x, y, facing = head.at(side * 0.65, 0.35)
@@ -29,7 +29,7 @@ def draw_marks(canvas: Canvas, head: Head) -> None:
 
 
 def draw_muzzle(canvas: Canvas, head: Head) -> None:
-    """The lighter mouth part of an animal's face, which stands out sideways in profile."""
+    """Draw the lighter mouth part of an animal's face, which projects in profile."""
     features = head.design.features
     if features.muzzle <= 0:
         return
@@ -55,7 +55,7 @@ def _mouth_points(head: Head, lift: float, open_by: float) -> tuple[Points, Poin
 
 
 def draw_mouth(canvas: Canvas, head: Head) -> None:
-    """The mouth, shut or open, with teeth and tongue where it has them."""
+    """Draw the mouth, shut or open, with teeth and tongue if it has them."""
     features, style, pose = head.design.features, head.style, head.pose
     if features.mouth == "beak":
         return
@@ -174,7 +174,7 @@ def _chin_beard(canvas: Canvas, head: Head, color: tuple[int, int, int], kind: s
 
 
 def draw_glasses(canvas: Canvas, head: Head) -> None:
-    """Glasses, whose rims follow the turn of the head."""
+    """Draw glasses, whose rims follow the turn of the head."""
     kind, eyes = head.design.features.glasses, head.design.eyes
     if kind == "none":
         return

@@ -1,4 +1,4 @@
-"""Hair and ears: what surrounds a face and is not part of it."""
+"""Hair and ears, which are not part of a face."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ANIMAL_EARS = ("cat", "bear", "rabbit", "floppy", "mouse", "horns")
 
 
 def draw_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
-    """The ears in front of (``is_near``) or behind the head."""
+    """Draw the ears in front of (``is_near``) or behind the head."""
     features = head.design.features
     if features.ear in _ANIMAL_EARS:
         _top_ears(canvas, head, is_near)
@@ -52,7 +52,7 @@ def _top_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
     for side in (-1.0, 1.0):
         x, _, facing = head.at(side * 1.5, -0.6)
         if is_near != (features.ear == "floppy" and facing > -0.3):
-            continue  # a hanging ear on the far side is behind the head, every other one too
+            continue  # all ears are behind the head, except a near hanging one
         x = (
             x * 0.85 - 0.15 * turn
             if features.ear == "floppy"
@@ -204,7 +204,7 @@ def _fringe(head: Head, hairline: float, kind: str) -> Points:
 
 
 def _sideburns(head: Head) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Where the cap comes down before the ears, right and left; of a turned head it covers the back to the nape."""
+    """Points of the hair in front of the ears, right and left; on a turned head it covers the back to the nape."""
     volume = head.design.hair.volume
     ends = []
     for is_right in (True, False):
@@ -260,7 +260,7 @@ def draw_front(canvas: Canvas, head: Head) -> None:
 
 
 def _locks(canvas: Canvas, head: Head) -> None:
-    """Strands that hang before the ears."""
+    """Strands in front of the ears."""
     low = 0.4 + 0.6 * abs(head.design.wobble[42])
     for side in (-1.0, 1.0):
         x, y, facing = head.at(side * 1.25, -0.3)

@@ -1,4 +1,4 @@
-"""Hats and whatever else is worn on a head."""
+"""Hats and other things worn on a head."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .head import Head
 
 
 def draw_hat(canvas: Canvas, head: Head) -> None:
-    """Whatever is worn on top."""
+    """Draw the hat of the head, if any."""
     hair = head.design.hair
     if hair.hat == "none":
         return

@@ -1,4 +1,4 @@
-"""A head from chin to crown: its outline under any turn, and where its points lie in pixels."""
+"""The geometry of a head: its outline under any turn, and its points in pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Head:
         self.drop = float(np.clip(pose.pitch, -0.6, 0.6)) * 0.35
         side = np.abs(np.sin(pose.yaw)) ** 1.5
         front = design.head * (1 - side + side * _PROFILE_FRONT)
-        front[4] = min(front[4], 0.96 * front[3])  # a chin, not a shovel
+        front[4] = min(front[4], 0.96 * front[3])  # the chin is narrower than the jaw
         back = design.head * (1 - side + side * _PROFILE_BACK)
         self.right, self.left = (front, back) if np.sin(pose.yaw) >= 0 else (back, front)
         self.outline = self._outline()
@@ -41,7 +41,7 @@ class Head:
 
     @property
     def is_back(self) -> bool:
-        """Whether the face looks away from us."""
+        """Whether the face is turned away."""
         return bool(np.cos(self.pose.yaw) < -0.25)
 
     def px(self, points: object) -> Points:
@@ -55,7 +55,7 @@ class Head:
         return float(np.interp(y, levels, np.concatenate([[widths[0] * 0.55], widths, [widths[4] * 0.6]])))
 
     def at(self, lon: float, y: float, out: float = 0.0) -> tuple[float, float, float]:
-        """x, y in head space and how much it faces us (1 … -1) of a place on the face, ``out`` above the skin."""
+        """x, y in head space, and how far it faces the camera (1 … -1), of a point ``out`` above the skin."""
         angle = lon + self.pose.yaw
         y = y + self.drop * np.cos(angle)
         sin = float(np.sin(angle))

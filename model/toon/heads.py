@@ -1,4 +1,4 @@
-"""The order in which the parts of a head are drawn."""
+"""Draws the parts of a head in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hangs on walls and stands on floors."""
+"""Furniture and objects on walls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noses, snouts and beaks; in three-quarter view and profile they stand out of the face."""
+"""Noses, snouts and beaks; in three-quarter view and profile they project from the face."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .head import Head
 
 
 def nose_place(head: Head) -> tuple[float, float, float]:
-    """x, y in head space of the nose and how much it faces us."""
+    """x, y in head space of the nose, and how far it faces the camera."""
     features = head.design.features
     out = 0.0
     if features.nose in ("dog", "cat", "snout"):
@@ -22,7 +22,7 @@ def nose_place(head: Head) -> tuple[float, float, float]:
 
 
 def draw_nose(canvas: Canvas, head: Head) -> None:
-    """The nose of any kind."""
+    """Draw the nose, if there is one."""
     kind = head.design.features.nose
     if kind != "none":
         x, y, _ = nose_place(head)
@@ -46,8 +46,8 @@ def _snout(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: flo
     wide = size * (0.5 + 0.5 * facing)
     head.draw_disc(canvas, x + sin * size * 0.5, y, wide, size * 0.7, scaled(color, 0.93))
     for side in (-1, 1):
-        place = x + sin * size * 0.6 + side * size * 0.35 * facing
-        canvas.fill(head.disc(place, y, size * 0.13, size * 0.25), head.style.tone(scaled(color, 0.4)))
+        hole = x + sin * size * 0.6 + side * size * 0.35 * facing
+        canvas.fill(head.disc(hole, y, size * 0.13, size * 0.25), head.style.tone(scaled(color, 0.4)))
 
 
 def _animal(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: float) -> None:

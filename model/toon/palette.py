@@ -66,12 +66,12 @@ def hsv(hue: float, saturation: float, value: float) -> Color:
 
 
 def any_color(rng: np.random.Generator, saturation: tuple[float, float] = (0.2, 0.9)) -> Color:
-    """A random colour that is neither black nor grey on the whole."""
+    """A random colour, rarely grey or black."""
     return hsv(rng.random(), rng.uniform(*saturation), rng.uniform(0.35, 1.0))
 
 
 def grey(color: Color) -> Color:
-    """``color`` as a black-and-white film shows it."""
+    """``color`` in grey, by luminance."""
     level = int(0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2])
     return level, level, level
 
@@ -83,21 +83,21 @@ def jitter(rng: np.random.Generator, color: Color, amount: float = 14.0) -> Colo
 
 
 def skin_color(rng: np.random.Generator, odd: float = 0.14) -> Color:
-    """A human skin, or with probability ``odd`` any colour at all."""
+    """A human skin colour, or with probability ``odd`` any colour."""
     if rng.random() < odd:
         return hsv(rng.random(), rng.uniform(0.15, 0.75), rng.uniform(0.5, 1.0))
     return jitter(rng, _HUMAN_SKINS[rng.integers(len(_HUMAN_SKINS))], 8)
 
 
 def fur_color(rng: np.random.Generator) -> Color:
-    """Fur, now and then of a colour no animal has."""
+    """A colour of fur; one in five is any colour."""
     if rng.random() < 0.2:
         return any_color(rng)
     return jitter(rng, _FURS[rng.integers(len(_FURS))], 10)
 
 
 def hair_color(rng: np.random.Generator, vivid: float) -> Color:
-    """Hair; with probability ``vivid`` pink, blue, green …"""
+    """A hair colour; with probability ``vivid`` any bright one."""
     if rng.random() < vivid:
         return hsv(rng.random(), rng.uniform(0.3, 0.9), rng.uniform(0.4, 1.0))
     return jitter(rng, _HAIRS[rng.integers(len(_HAIRS))], 10)
@@ -105,7 +105,7 @@ def hair_color(rng: np.random.Generator, vivid: float) -> Color:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one picture is drawn: its lines, its fills, its light."""
+    """How one picture is drawn: outlines, fills and shading."""
 
     kind: str  # one of KINDS
     line_width: float  # part of a head's half height; 0 draws no outlines
@@ -113,7 +113,7 @@ class Style:
     is_line_tinted: bool  # outlines take a dark shade of the fill instead of line_color
     shade: ShadeMap | None  # None: flat
     is_grey: bool = False
-    is_unfilled: bool = False  # paper shows through
+    is_unfilled: bool = False  # no fills: white paper
 
     def tone(self, color: Color) -> Color:
         """``color`` as this style shows it."""

@@ -1,4 +1,4 @@
-"""One drawn picture with the boxes of its faces: training material without a photographer."""
+"""One drawn picture with the boxes of its faces."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .canvas import Canvas
 from .casting import random_design, random_pose
 from .palette import Style, random_style
 
-_LEAST_VISIBLE = 0.4  # a face of which less is seen has no box
-_LEAST_SIDE = 5.0  # pixels; a box below has no value
+_LEAST_VISIBLE = 0.4  # a face that is less visible has no box
+_LEAST_SIDE = 5.0  # pixels; a smaller box is dropped
 
 
 def visible_boxes(
     owner: NDArray[np.uint8], areas: dict[int, int], least_visible: float
 ) -> dict[int, tuple[float, ...]]:
-    """Bounding boxes (x1, y1, x2, y2 in pixels) of the faces of which at least ``least_visible`` is still seen.
+    """Bounding boxes (x1, y1, x2, y2 in pixels) of the faces of which at least ``least_visible`` shows.
 
     Args:
-        owner: uint8 [H, W], which face owns the pixel, 0: none.
-        areas: pixels of each face right after it was drawn.
+        owner: uint8 [H, W], the face that owns the pixel, 0: none.
+        areas: pixels of each face after it was drawn.
         least_visible: part in [0, 1].
     """
     boxes: dict[int, tuple[float, ...]] = {}
@@ -38,12 +38,12 @@ def visible_boxes(
     return boxes
 
 
-Place = tuple[float, float, float]
-"""Where a character stands: x, y and half head height, pixels."""
+Position = tuple[float, float, float]
+"""x, y and half head height of a character, pixels."""
 
 
-def _layout(rng: np.random.Generator, size: tuple[int, int]) -> list[Place]:
-    """Places of the characters, the farthest first."""
+def _layout(rng: np.random.Generator, size: tuple[int, int]) -> list[Position]:
+    """Positions of the characters, the farthest first."""
     height, width = size
     kind = rng.choice(["none", "huge", "close", "pair", "group", "crowd"], p=[0.06, 0.05, 0.24, 0.27, 0.25, 0.13])
     if kind == "none":
@@ -67,16 +67,16 @@ def _layout(rng: np.random.Generator, size: tuple[int, int]) -> list[Place]:
 
 
 def _inside(x: float, y: float, unit: float, size: tuple[int, int]) -> float:
-    """Roughly what part of a head lies in the picture."""
+    """Approximate share of a head inside the picture."""
     across = (min(x + unit, size[1]) - max(x - unit, 0)) / (2 * unit)
     down = (min(y + unit, size[0]) - max(y - unit, 0)) / (2 * unit)
     return max(0.0, across) * max(0.0, down)
 
 
 def _people(
-    canvas: Canvas, rng: np.random.Generator, style: Style, places: list[Place] | None = None
+    canvas: Canvas, rng: np.random.Generator, style: Style, places: list[Position] | None = None
 ) -> dict[int, int]:
-    """Draw the characters; returns the area of each face as if nothing hid it, 0 if the frame leaves too little."""
+    """The area of each drawn face without occlusion, pixels; 0 if the frame cuts off too much."""
     areas: dict[int, int] = {}
     mixed = rng.random() < 0.08
     twin = random_design(rng, style)
@@ -91,7 +91,7 @@ def _people(
         draw_character(canvas, design, pose, (x, y), unit, tag)
         seen = int((canvas.owner == tag).sum())
         inside = _inside(x, y, unit, canvas.size)
-        areas[tag] = int(seen / max(inside, 0.4)) if inside > 0.2 else 0  # the frame may cut more than things may hide
+        areas[tag] = int(seen / max(inside, 0.4)) if inside > 0.2 else 0  # a cut may hide more
     return areas
 
 
@@ -120,15 +120,15 @@ def _overlays(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def draw_scene(
-    rng: np.random.Generator, size: tuple[int, int], style: Style | None = None, places: list[Place] | None = None
+    rng: np.random.Generator, size: tuple[int, int], style: Style | None = None, places: list[Position] | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """One scene, clean.
+    """One scene, without the effects of ``effects``.
 
     Args:
         rng: the only source of chance.
         size: (height, width), pixels.
-        style: how it is drawn; any way if None.
-        places: where the characters stand, in pixels of ``size``, the farthest first; anywhere if None.
+        style: random if None.
+        places: positions of the characters in pixels of ``size``, the farthest first; random if None.
 
     Returns:
         uint8 [H, W, 3] RGB and float32 [N, 4] boxes_xyxy of the faces.
@@ -181,8 +181,8 @@ def picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[NDArray[np
 
     Returns:
         uint8 [H, W, 3] RGB and float32 [N, 4] boxes_xyxy in pixels: brow or hairline to chin, cheek
-        to cheek, of what is visible inside the picture. Faces hidden by more than 60 % and faces
-        seen from behind have none.
+        to cheek, of the visible part. Faces hidden by more than 60 % and faces seen from behind
+        have none.
     """
     is_page = min(size) >= 160 and rng.random() < 0.05
     pixels, boxes = _panels(rng, size) if is_page else draw_scene(rng, size)

@@ -1,4 +1,4 @@
-"""What happens in the clips that can be asked for by name."""
+"""The plans of the clips, by name."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Script:
     """A clip before it is drawn."""
 
     name: str
-    hold: int  # frames a body's drawing lasts: 1 on ones, 2 on twos, 3 on threes
-    mouth_hold: int  # frames a mouth's drawing lasts
+    hold: int  # frames per drawing of a body: 1 on ones, 2 on twos, 3 on threes
+    mouth_hold: int  # frames per drawing of a mouth
     shots: list[Shot]
-    styles: list[Style]  # one a shot
-    casts: list[list[Design]]  # one a shot; a character keeps its place in the list
+    styles: list[Style]  # one per shot
+    casts: list[list[Design]]  # one per shot; a character keeps its index in the list
 
 
 def clear_design(rng: np.random.Generator, style: Style, kind: str = "human") -> Design:
-    """A character whose face shows: two eyes, a mouth, nothing dark before them."""
+    """A character with a clear face: two eyes, a mouth, nothing dark in front of them."""
     while True:
         design = random_design(rng, style, kind)
         features = design.features
@@ -296,7 +296,7 @@ def returns(rng: np.random.Generator) -> Script:
     style, t = _style(rng), 7.0
     cast = _cast(rng, style, 5)
     unit = [(0.0, 0.085)]
-    short, long = float(rng.uniform(0.12, 0.3)), float(rng.uniform(0.8, 1.4))  # seconds out of sight
+    short, long = float(rng.uniform(0.12, 0.3)), float(rng.uniform(0.8, 1.4))  # seconds outside the frame
     parts = [
         Part(
             0,
@@ -324,7 +324,7 @@ def _running(rng: np.random.Generator, name: str, hold: int) -> Script:
     cast = _cast(rng, style, 3)
     parts = []
     for index in range(3):
-        speed = float(rng.uniform(0.35, 0.7))  # widths a second
+        speed = float(rng.uniform(0.35, 0.7))  # widths per second
         x, way = float(rng.uniform(0.1, 0.9)), float(rng.choice([-1.0, 1.0]))
         moment, keys = 0.0, [(0.0, x)]
         while moment < seconds:  # to the edge and back
@@ -349,7 +349,7 @@ def running_threes(rng: np.random.Generator) -> Script:
     return _running(rng, "running_threes", 3)
 
 
-PLANS: dict[str, Callable[[np.random.Generator], Script]] = {  # added to at the end: a plan's place is in its seed
+PLANS: dict[str, Callable[[np.random.Generator], Script]] = {  # append only: a plan's index is in its seed
     "crowd": crowd,
     "cuts": cuts,
     "demo": demo,

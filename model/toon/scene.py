@@ -1,4 +1,4 @@
-"""One shot: a painted background, characters acting before it, a camera that may pan."""
+"""One shot: a background, characters in front of it, and a camera that may pan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Shot:
     place: str  # name of a background
     parts: list[Part]
     pan: Keys = field(default_factory=lambda: [(0.0, 0.0)])  # camera, fractions of the width to the right
-    after: str = "cut"  # how the next shot comes: cut, fade_black, fade_white, dissolve
+    after: str = "cut"  # transition to the next shot: cut, fade_black, fade_white, dissolve
     after_seconds: float = 0.0  # length of that fade or dissolve
     flashes: list[tuple[float, int, str]] = field(default_factory=list)  # (seconds, frames 1 … 4, white/black/inverted)
     has_foreground: bool = False
@@ -35,7 +35,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class SeenFace:
-    """A face as drawn: what a frame's truth is made of."""
+    """A face as drawn in a frame."""
 
     character: int
     box_xyxy: tuple[float, float, float, float]  # pixels of the frame
@@ -47,7 +47,7 @@ class Scene:
 
     def __init__(self, shot: Shot, cast: list[Design], style: Style, size: tuple[int, int]) -> None:
         self.shot, self.cast, self.style, self.size = shot, cast, style, size
-        self.margin = size[0] // 4  # drawn round the frame, so that faces cut by it are known whole
+        self.margin = size[0] // 4  # drawn around the frame, to know the whole area of faces that it cuts
         self._line = max(1.0, 0.045 * 0.06 * size[0]) if style.line_width > 0 else 0.0
         self._background = self._paint_background()
 
@@ -74,17 +74,17 @@ class Scene:
         return canvas
 
     def _position(self, part: Part, time: float) -> tuple[float, float, float]:
-        """x, y of the head and half its height in pixels of the frame, as if it stood still on its way."""
+        """x, y of the head and half its height, in pixels of the frame, without the bob of walking."""
         height, width = self.size
         unit, tall = ease(part.unit, time) * height, standing_height(self.cast[part.character])
         if part.y is None:
             return glide(part.x, time) * width, part.ground * height - unit * tall, unit
         y = ease(part.y, time) * height
-        closer = 1.04 * height - y  # a small character is shown closer, so that nobody floats
+        closer = 1.04 * height - y  # a small character is enlarged until its feet leave the frame
         return glide(part.x, time) * width, y, min(max(unit, closer / tall), 0.3 * height)
 
     def _walked(self, part: Part, time: float) -> tuple[float, float]:
-        """Speed over the ground and path since the start, half head heights (a second)."""
+        """Speed over the ground and distance since the start, half head heights (per second)."""
         unit = max(ease(part.unit, time) * self.size[0], 1.0)
 
         def place(moment: float) -> float:

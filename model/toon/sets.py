@@ -1,6 +1,6 @@
-"""Sets of drawn pictures that each ask one thing of a detector: anime crowds, line art, small faces.
+"""Sets of drawn pictures, each for one difficulty: anime crowds, line art, small faces.
 
-A picture is made of its number alone. Sets to score on take their numbers from ``FIRST_SEED`` on; training stays below.
+A picture depends on its number only. Evaluation uses numbers from ``FIRST_SEED`` on, training uses lower ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from acfd_stream.errors import ConfigError
 
 from . import effects
 from .palette import random_style
-from .picture import Place, draw_scene
+from .picture import Position, draw_scene
 
 FIRST_SEED = 1_000_000
 LEAST_SIDE = 8.0
@@ -22,10 +22,10 @@ LEAST_SIDE = 8.0
 Drawing = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
-def _rows(rng: np.random.Generator, size: tuple[int, int], unit: tuple[float, float], count: int) -> list[Place]:
-    """Places of ``count`` characters that stand apart, the farthest first; ``unit`` in pixels."""
+def _rows(rng: np.random.Generator, size: tuple[int, int], unit: tuple[float, float], count: int) -> list[Position]:
+    """Positions of ``count`` characters apart from each other, the farthest first; ``unit`` in pixels."""
     height, width = size
-    places: list[Place] = []
+    places: list[Position] = []
     for _ in range(count * 8):
         half = float(np.exp(rng.uniform(*np.log(unit))))
         x, y = rng.uniform(half, width - half), rng.uniform(1.2 * half, height - half)

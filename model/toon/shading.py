@@ -1,4 +1,4 @@
-"""How light lies on a filled shape: flat, cel, soft, textured, patterned. Maps multiply a colour."""
+"""Shading of filled shapes: cel, soft, textured, patterned. Maps multiply a colour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TILE = 512  # side of the stored noise, pixels
 
 @lru_cache(maxsize=8)
 def noise_tile(grain: int) -> FloatMap:
-    """float32 [512, 512] of noise around 0, within about ±1, blotches ``grain`` pixels wide; repeats itself."""
+    """float32 [512, 512] of noise around 0, within about ±1, blotches ``grain`` pixels wide, seamless."""
     rng = np.random.default_rng(77 + grain)
     small = np.pad(rng.standard_normal((_TILE // grain,) * 2).astype(np.float32), 2, mode="wrap")
     large = cv2.resize(small, None, fx=grain, fy=grain, interpolation=cv2.INTER_CUBIC)

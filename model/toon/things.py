@@ -1,4 +1,4 @@
-"""Talking things: a box, a fruit, a star, a cup … with a face on it."""
+"""Objects with a face: a box, a fruit, a star, a cup …"""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _SHAPES = {
 
 
 def draw_thing(canvas: Canvas, head: Head, tag: int) -> None:
-    """A thing and the face on it; the box is round the features."""
+    """Draw an object and the face on it; the box is around the features."""
     head.pose.yaw = float(np.clip(head.pose.yaw, -0.5, 0.5))
     canvas.tag = 0
     _SHAPES[head.design.thing](canvas, head, head.design.skin)

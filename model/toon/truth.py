@@ -1,10 +1,10 @@
-"""What is true of a drawn clip: whose face is where in every frame, and where shots change. JSON in and out.
+"""Ground truth of a drawn clip: the faces of every frame and the shot changes, read and written as JSON.
 
-``visible`` is the part of the whole face that can be seen: less when something covers it, when the frame cuts
-it, while the picture is faded, and 0 in a flash frame. ``id`` names one appearance: a character within a shot,
-until nothing of its face was seen for longer than ``GONE_SECONDS``. ``character`` names it for the whole clip.
-``drawing`` counts distinct pictures: two neighbouring frames with the same number are the same bytes. ``held`` says
-that the frame repeats the drawing before it: the same lines and colours, though a fade may show them at another level.
+``visible`` is the visible share of the whole face: less if something covers it, if the frame cuts it or during a fade,
+and 0 in a flash frame. ``id`` is one appearance: a character within a shot, until its face was invisible for longer
+than ``GONE_SECONDS``. ``character`` is the same for the whole clip. ``drawing`` counts distinct pictures: neighbouring
+frames with the same number have the same bytes. ``held`` marks a frame that repeats the drawing before it: the same
+lines and colours, though a fade may show them at another level.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FaceTruth:
 
     id: int  # from 1, one appearance
     character: int  # from 1, the same in every shot
-    box_xyxy: tuple[float, float, float, float]  # pixels; of what is visible
+    box_xyxy: tuple[float, float, float, float]  # pixels; of the visible part
     visible: float  # [0, 1]
 
 
@@ -44,9 +44,9 @@ class FrameTruth:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A shot change or a flash: frames ``first`` … ``last`` inclusive are touched by it.
+    """A shot change or a flash: it affects frames ``first`` … ``last`` inclusive.
 
-    A cut touches the first frame of the new shot only. Of a fade or dissolve, the new shot begins at ``at``.
+    A cut affects the first frame of the new shot only. After a fade or dissolve, the new shot begins at ``at``.
     """
 
     kind: str  # cut, fade_black, fade_white, dissolve, flash_white, flash_black, flash_inverted

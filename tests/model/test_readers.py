@@ -39,7 +39,7 @@ def test_yolo_shares_become_pixels_and_a_picture_without_a_file_has_no_faces(tmp
 @pytest.mark.parametrize(
     ("line", "said"),
     [("0 0.5 0.5 0 0.2", "line 2 is not a box"), ("0 0.9 0.5 0.4 0.2", "line 2 is not a box"),
-     ("0 0.5 0.5 0.2", "line 2 is to have numbers"), ("0 0.5 nan 0.2 0.2", "line 2 is to have numbers")],
+     ("0 0.5 0.5 0.2", "line 2 must have numbers"), ("0 0.5 nan 0.2 0.2", "line 2 must have numbers")],
 )  # fmt: skip
 def test_a_bad_yolo_line_is_named(tmp_path: Path, images: Path, line: str, said: str) -> None:
     with pytest.raises(ConfigError, match=rf"a\.txt: {said}"):
@@ -79,8 +79,8 @@ def test_wider_faces_are_read_and_invalid_ones_ignored(tmp_path: Path, images: P
     ("wrong", "right", "said"),
     [
         ("10 20 30 40", "10 20 0 40", "line 3 has a box without area"),
-        ("2\n", "3\n", "line 5 is to have numbers"),
-        ("\n2\n", "\nx\n", "line 2 is to be the number of faces"),
+        ("2\n", "3\n", "line 5 must have numbers"),
+        ("\n2\n", "\nx\n", "line 2 must be the number of faces"),
         ("b.png\n0\n0 0 0 0", "b.png\n2\n1 1 5 5", "ends in the middle of deep/b.png"),
     ],
 )
