@@ -123,16 +123,14 @@ def test_a_folder_that_cannot_be_read_is_a_fault_and_no_end(
 def test_pipes_are_left_out_of_folders_and_refused_by_name(library: Path, tmp_path: Path) -> None:
     os.mkfifo(library / "pipe.mkv")
     assert "pipe.mkv" not in names(find([str(library)], tmp_path / "out"))
-    assert "cannot" not in find([str(library / "pipe.mkv")], tmp_path / "out").faults[0].reason
-    assert "cannot be read twice; copy it into a file" in find([str(library / "pipe.mkv")], tmp_path / "out").faults[0].reason
+    (fault,) = find([str(library / "pipe.mkv")], tmp_path / "out").faults
+    assert "cannot be read twice; copy it into a file" in fault.reason
 
 
 def test_names_that_no_result_can_have_are_faults(library: Path, tmp_path: Path) -> None:
     (library / ("x" * 240 + ".mkv")).touch()
     faults = find([str(library)], tmp_path / "out").faults
-    assert [fault.reason[-60:] for fault in faults] == [
-        "x.mkv: the name is too long for its results; shorten it"[-60:]
-    ]
+    assert [fault.reason[-60:] for fault in faults] == ["x.mkv: the name is too long for its results; shorten it"[-60:]]
 
 
 def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
