@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 
 import numpy as np
@@ -57,7 +58,7 @@ class CudaBackend:
         device, to_host = self._ops.device, self._ops.to_host
         with self._lock:
             decoder = AnchorDecoder(device, 1, [view.network_size], spec, score_threshold, candidates)
-            decoder.place([[view]])
+            decoder.place([[replace(view, display_size=view.content_size)]])  # it scales boxes to the display
             decoder.decode(0, device.upload(scores[None]), device.upload(deltas[None]))
             kept, passed = to_host(decoder.counts).view(CANDIDATE_COUNT)[0, 0].item()
             arrays = [to_host(array)[0, :kept] for array in (decoder.boxes, decoder.scores, decoder.indices)]
