@@ -51,7 +51,7 @@ def test_a_lost_workers_episode_goes_on_elsewhere_and_all_is_as_on_one_machine(
     library: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     def call(out: Path) -> ArchiveOptions:
-        return ArchiveOptions((str(library),), out, OUTPUTS, str(tiny_model), "cpu", archive=EAGER)
+        return ArchiveOptions((str(library),), out, OUTPUTS, model=str(tiny_model), device="cpu", archive=EAGER)
 
     local = LocalWorkers(2, work=square_work.work, open_detector=square_work.open_finder)
     assert ArchiveRun(call(tmp_path / "local"), lambda episodes: (local, 0)).run().is_all_done
