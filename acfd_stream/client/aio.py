@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -81,9 +80,7 @@ class AsyncTrackStream(RetryingStream):
     async def __aenter__(self) -> AsyncTrackStream:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _run(self) -> AsyncGenerator[list[FrameResult], None]:
@@ -188,9 +185,7 @@ class AsyncClient(BaseClient[AsyncTrackStream]):
     async def __aenter__(self) -> AsyncClient:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _ask(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:

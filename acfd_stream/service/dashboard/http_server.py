@@ -25,7 +25,6 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -142,9 +141,7 @@ class DashboardServer:
     def __enter__(self) -> DashboardServer:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def answer(self, path: str, host: str, accept: str) -> Answer:

@@ -52,8 +52,10 @@ class CallMetricsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # g
         shape = _shape(handler.request_streaming, handler.response_streaming)  # a refusing handler has another shape
         counted = _counted_stream if handler.response_streaming else _counted_unary
 
-        def start() -> _Call:
-            return _Call(self._metrics, *(known or (shape, _UNKNOWN, _UNKNOWN)))
+        def start(context: grpc.ServicerContext) -> _Call:
+            call = _Call(self._metrics, *(known or (shape, _UNKNOWN, _UNKNOWN)))
+            call.watch(context)
+            return call
 
         return rewrapped(handler, lambda behavior: counted(behavior, start, handler.request_streaming))
 
@@ -116,10 +118,9 @@ def _shape(has_many_requests: bool, has_many_responses: bool) -> CallType:
     return CallType.SERVER_STREAM if has_many_responses else CallType.UNARY
 
 
-def _counted_unary(behavior: _Behavior, start: Callable[[], _Call], has_many_requests: bool) -> _Behavior:
+def _counted_unary(behavior: _Behavior, start: Callable[[Any], _Call], has_many_requests: bool) -> _Behavior:
     def run(request: Any, context: grpc.ServicerContext) -> Any:
-        call = start()
-        call.watch(context)
+        call = start(context)
         with call.running(context):
             response = behavior(_received(request, call, has_many_requests), context)
         call.message(is_received=False)
@@ -128,10 +129,9 @@ def _counted_unary(behavior: _Behavior, start: Callable[[], _Call], has_many_req
     return run
 
 
-def _counted_stream(behavior: _Behavior, start: Callable[[], _Call], has_many_requests: bool) -> _Behavior:
+def _counted_stream(behavior: _Behavior, start: Callable[[Any], _Call], has_many_requests: bool) -> _Behavior:
     def run(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        call = start()
-        call.watch(context)
+        call = start(context)
         with call.running(context):
             for response in behavior(_received(request, call, has_many_requests), context):
                 call.message(is_received=False)
@@ -141,13 +141,8 @@ def _counted_stream(behavior: _Behavior, start: Callable[[], _Call], has_many_re
 
 
 def _received(request: Any, call: _Call, has_many_requests: bool) -> Any:
-    if has_many_requests:
-        return _counted_requests(request, call)
-    call.message(is_received=True)
-    return request
-
-
-def _counted_requests(requests: Iterator[Any], call: _Call) -> Iterator[Any]:
-    for request in requests:
+    def counted(one: Any) -> Any:
         call.message(is_received=True)
-        yield request
+        return one
+
+    return map(counted, request) if has_many_requests else counted(request)
