@@ -56,7 +56,7 @@ class StreamRequest:
 
     pace: PaceConfig
     video: VideoConfig
-    lane: StreamQueueConfig
+    queue: StreamQueueConfig
     track: TrackConfig
     shot: ShotConfig
     name: str = ""
@@ -122,7 +122,7 @@ def read_request(
     return StreamRequest(
         pace=pace,
         video=_video(config, settings, is_live=is_live),
-        lane=_lane(config.priority, pace, engine),
+        queue=_queue(config.priority, pace, engine),
         track=TrackConfig(fills_gaps=not is_live),
         shot=ShotConfig(lookahead_frames=0) if is_live else ShotConfig(),
         name=config.name,
@@ -180,15 +180,15 @@ def _video(config: Any, settings: ServiceSettings, *, is_live: bool) -> VideoCon
     )
 
 
-def _lane(priority: int, pace: PaceConfig, engine: Engine) -> StreamQueueConfig:
+def _queue(priority: int, pace: PaceConfig, engine: Engine) -> StreamQueueConfig:
     if not pace.is_live:
         batch = engine.config.batch
         if engine.device == "cpu":  # one picture per thread runs at a time: more would only take memory
             batch = min(batch, engine.config.threads or available_cores())
-        lane = StreamQueueConfig.background(batch)
+        queue = StreamQueueConfig.background(batch)
     else:
-        lane = StreamQueueConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
-    return replace(lane, priority=_PRIORITIES[priority]) if priority else lane
+        queue = StreamQueueConfig(deadline_seconds=_INFER_SHARE * pace.objective_seconds)
+    return replace(queue, priority=_PRIORITIES[priority]) if priority else queue
 
 
 def _view_side(pace: PaceConfig, resume: SessionState | None, live_view: LiveInputSize, engine: Engine) -> int:

@@ -23,7 +23,7 @@ def engine(threads: int, device: str = "cpu") -> Any:
 @pytest.mark.parametrize(("threads", "device", "batch"), [(1, "cuda", 4), (1, "cpu", 1), (2, "cpu", 2), (16, "cpu", 4)])
 def test_a_file_hands_over_as_many_pictures_as_are_looked_at_at_once(threads: int, device: str, batch: int) -> None:
     config = stream_pb2.TrackConfig(mode=stream_pb2.STREAM_MODE_FILE)
-    assert read_request(config, ServiceSettings(), engine(threads, device)).lane.batch == batch
+    assert read_request(config, ServiceSettings(), engine(threads, device)).queue.batch == batch
 
 
 def test_the_slices_of_a_live_frame_are_decoded_on_several_cores_and_files_beside_each_other() -> None:

@@ -1,5 +1,30 @@
-"""Jobs: videos that the service tracks in the background. They survive restarts, and clients fetch their results.
+"""Jobs: videos that the server tracks in the background. They survive restarts, and clients fetch their results.
 
-``servicer`` takes the calls, ``store`` remembers the jobs, ``runner`` has workers that record them (``job_recording``),
-and ``results`` has their lines.
+| module | content |
+|---|---|
+| ``servicer`` | the RPC methods of JobService: submit, get, list, cancel, stream results |
+| ``build`` | store, results, workers and servicer, connected for the server |
+| ``runner`` | worker threads: take a waiting job, record it, store how it ended; deletes old jobs |
+| ``job_recording`` | records one job through the shared engine, with ``recording.record`` |
+| ``checkpoint`` | the checkpoint of a job, stored in the job store |
+| ``store``, ``record`` | the jobs in SQLite, in a file or in memory; ``Job`` and its parts as dataclasses |
+| ``results`` | the result lines of each job, in a file or in memory |
+| ``replay`` | stored lines → messages of a result stream |
+
+The path of a job:
+
+    SubmitJob → store (QUEUED) → runner (RUNNING) → recording.record → results, checkpoints → store (DONE or FAILED)
+                                        StreamJobResults ← replay ← results
+
+The lines of a job are those of ``acfd-stream track --format jsonl``, byte for byte. A client may read them while the
+job runs. A job has a lower priority than every stream and waits until the capacity has room for it.
+
+A stopped or killed server continues its jobs from their last checkpoint when it starts again. A job that is started
+several times without a new checkpoint fails, so that a video that crashes the server cannot do so forever. Without a
+state folder, jobs and results are in memory and are lost with the process.
+
+A client sees only jobs of its own token. The same idempotency key returns the same job.
+
+This package may import ``access``, ``requests``, ``model_messages``, ``status`` and ``settings`` of the service, and
+the rooms ``recording``, ``outputs``, ``pipeline``, ``video``, ``files`` and ``metrics``. It does not know ``streams``.
 """

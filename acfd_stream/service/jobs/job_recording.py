@@ -73,7 +73,7 @@ class JobRecording:
         """
         asked = job_pb2.SubmitJobRequest.FromString(context.job.request)
         request = read_request(asked.config, self._settings, self._engine)
-        lane = self._open_shared(replace(request.lane, priority=LOWEST_PRIORITY))
+        lane = self._open_shared(replace(request.queue, priority=LOWEST_PRIORITY))
         with closing(lane), ExitStack() as reserved:
 
             def begin(start: RecordingStart) -> None:

@@ -243,7 +243,7 @@ class StreamCall:
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
         engine = self._engine = opened.enter_context(
-            self._context.scheduler.open_shared(request.lane, request.view_side)
+            self._context.scheduler.open_shared(request.queue, request.view_side)
         )
         try:
             session = TrackSession(
