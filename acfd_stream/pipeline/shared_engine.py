@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 
-from acfd_stream.config import DetectConfig
-from acfd_stream.detect.runner import ModelSpec
 from acfd_stream.pipeline.batching import StreamQueue, TimedDetections
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.types import Picture
@@ -38,40 +36,12 @@ class SharedEngine:
         self.queue = queue
         self.changed = threading.Condition(lock)
         self.is_closed = False
-        self._engine, self._detect, self._on_close = engine, detect, on_close
+        self.spec, self.precision, self.description = engine.spec, engine.precision, engine.description
+        self.device, self.concurrency = engine.device, engine.concurrency
+        self._detect, self._on_close = detect, on_close
         config = engine.config
         self._view_side = 0 if config.scales or view_side == config.size else view_side
-        self._config = replace(config, batch=queue.config.batch, size=self._view_side or config.size)
-
-    @property
-    def config(self) -> DetectConfig:
-        """The engine's, with the input size and the batch size of the stream."""
-        return self._config
-
-    @property
-    def spec(self) -> ModelSpec:
-        """Metadata of the model file."""
-        return self._engine.spec
-
-    @property
-    def precision(self) -> str:
-        """Arithmetic of the network."""
-        return self._engine.precision
-
-    @property
-    def description(self) -> str:
-        """Runtime, device, precision and threads."""
-        return self._engine.description
-
-    @property
-    def device(self) -> str:
-        """Memory in which pictures need no copy."""
-        return self._engine.device
-
-    @property
-    def concurrency(self) -> int:
-        """The engine's."""
-        return self._engine.concurrency
+        self.config = replace(config, batch=queue.config.batch, size=self._view_side or config.size)
 
     def detect_timed(self, pictures: Sequence[Picture]) -> list[TimedDetections]:
         """As ``Engine.detect_timed``; the stage "queue" includes the time in the stream's queue.
