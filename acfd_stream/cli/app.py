@@ -8,29 +8,10 @@ from typing import Annotated, cast
 import typer
 
 from acfd_stream.cli.archive.app import archive_app
-from acfd_stream.cli.choices import (
-    DETECT,
-    JSON_LINES,
-    BatchOption,
-    Device,
-    DeviceOption,
-    EndOption,
-    EveryFrameOption,
-    FormatOption,
-    ModelOption,
-    Precision,
-    PrecisionOption,
-    QuietOption,
-    ScalesOption,
-    SizeOption,
-    StartOption,
-    ThreadsOption,
-    parse_scales,
-)
+from acfd_stream.cli.choices import JSON_LINES, DetectorOptions, FormatOption, QuietOption, VideoOptions, takes
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, print_error
 from acfd_stream.cli.jobs_app import jobs_app
 from acfd_stream.cli.service_app import bench_app, client_app, serve_app
-from acfd_stream.config import DetectConfig, VideoConfig
 
 ABOUT = "Find cartoon faces in animation video, and give every face the same ID from frame to frame."
 app = typer.Typer(
@@ -64,8 +45,12 @@ def root(
 
 
 @app.command()
+@takes("video", VideoOptions)
+@takes("detector", DetectorOptions)
 def track(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file or URL.")],
+    detector: DetectorOptions,
+    video: VideoOptions,
     output: Annotated[
         str | None,
         typer.Option(
@@ -87,16 +72,6 @@ def track(
     has_proxy: Annotated[
         bool, typer.Option("--report-proxy", help="Put a small copy of the video into the report.")
     ] = False,
-    model: ModelOption = "acfd-n",
-    device: DeviceOption = Device.AUTO,
-    size: SizeOption = DETECT.size,
-    scales: ScalesOption = "",
-    start: StartOption = None,
-    end: EndOption = None,
-    every_frame: EveryFrameOption = False,
-    batch: BatchOption = DETECT.batch,
-    threads: ThreadsOption = DETECT.threads,
-    precision: PrecisionOption = Precision.AUTO,
     is_quiet: QuietOption = False,
 ) -> int:
     """Track the faces of a video: one line per frame, written as soon as the frame is known."""
@@ -107,12 +82,10 @@ def track(
         output=output,
         format=str(result_format),
         overlay=overlay,
-        model=model,
-        device=device.value,
-        detect=DetectConfig(
-            size=size, scales=parse_scales(scales), batch=batch, threads=threads, precision=precision.value
-        ),
-        video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
+        model=detector.model,
+        device=detector.device.value,
+        detect=detector.config,
+        video=video.config,
         is_quiet=is_quiet,
         report=report,
         has_proxy=has_proxy,
@@ -121,20 +94,15 @@ def track(
 
 
 @app.command()
+@takes("detector", DetectorOptions, without=["batch"])
 def detect(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP and others.")],
-    model: ModelOption = "acfd-n",
-    device: DeviceOption = Device.AUTO,
-    size: SizeOption = DETECT.size,
-    scales: ScalesOption = "",
-    threads: ThreadsOption = DETECT.threads,
-    precision: PrecisionOption = Precision.AUTO,
+    detector: DetectorOptions,
 ) -> int:
     """Find the faces of pictures: one JSON object per picture on stdout."""
     from acfd_stream.cli.detect import run_detect
 
-    config = DetectConfig(size=size, scales=parse_scales(scales), threads=threads, precision=precision.value)
-    return run_detect(images, model, device.value, config)
+    return run_detect(images, detector.model, detector.device.value, detector.config)
 
 
 @app.command()

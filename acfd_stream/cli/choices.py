@@ -1,14 +1,18 @@
-"""Options that several commands share: their values, checks and help."""
+"""Options that several commands share, as dataclasses: ``takes`` puts their fields on the command line of a command."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, VideoConfig
 from acfd_stream.outputs.formats import FORMATS
 
 DETECT = DetectConfig()
@@ -18,6 +22,7 @@ else:
     Format = StrEnum("Format", {name.upper(): name for name in FORMATS})
     """Values of ``--format``."""
 JSON_LINES = Format("jsonl")
+_Command = Callable[..., int]
 
 
 class Device(StrEnum):
@@ -37,17 +42,42 @@ class Precision(StrEnum):
     F32 = "f32"
 
 
+def takes(
+    name: str, group: type[Any], *, without: Sequence[str] = (), **defaults: Any
+) -> Callable[[_Command], _Command]:
+    """A decorator that replaces the parameter ``name`` of a command by the fields of ``group``.
+
+    Args:
+        name: of the parameter, which gets an object of ``group``.
+        group: a dataclass whose fields are annotated with ``typer.Option``.
+        without: fields that the command does not have.
+        defaults: other defaults of fields.
+    """
+    fields = {
+        field: parameter.replace(kind=parameter.KEYWORD_ONLY, default=defaults.get(field, parameter.default))
+        for field, parameter in inspect.signature(group, eval_str=True).parameters.items()
+        if field not in without
+    }
+
+    def decorate(command: _Command) -> _Command:
+        own = dict(inspect.signature(command, eval_str=True).parameters)
+        del own[name]
+
+        @functools.wraps(command)
+        def run(**options: Any) -> int:
+            values = {field: options.pop(field) for field in fields}
+            return command(**options, **{name: group(**values)})
+
+        parameters = [*(one.replace(kind=one.KEYWORD_ONLY) for one in own.values()), *fields.values()]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
 def split(text: str) -> tuple[str, ...]:
     """The names in ``a,b,c``; empty text means none."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def parse_scales(text: str) -> tuple[int, ...]:
-    """The scales in ``480,640,800``; empty text means none."""
-    try:
-        return tuple(int(part) for part in split(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list of whole numbers like 480,640,800") from None
 
 
 def _check_seconds(seconds: float | None) -> float | None:
@@ -56,27 +86,81 @@ def _check_seconds(seconds: float | None) -> float | None:
     return seconds
 
 
-ModelOption = Annotated[
-    str, typer.Option("--model", metavar="NAME|PATH", help="Name of a shipped model, or path of an .onnx file.")
-]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Device that runs the network.")]
-PrecisionOption = Annotated[
-    Precision,
-    typer.Option("--precision", help="Arithmetic of the network on a CPU; auto: the fastest that model and CPU have."),
-]
-SizeOption = Annotated[int, typer.Option("--size", help="Longer side of the network's input, in pixels; 64 to 4096.")]
-ScalesOption = Annotated[
-    str,
-    typer.Option(
-        "--scales",
-        metavar="S,S,…",
-        help="Shorter sides for a multi-scale test, such as 480,640,800; replaces --size.",
-    ),
-]
-BatchOption = Annotated[
-    int, typer.Option("--batch", help="Pictures per batch of the network, 1 to 64; never changes results.")
-]
-ThreadsOption = Annotated[int, typer.Option("--threads", help="CPU threads of the network; 0: one per core.")]
+@dataclass(frozen=True)
+class DetectorOptions:
+    """The detector of a command."""
+
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME|PATH", help="Name of a shipped model, or path of an .onnx file.")
+    ] = "acfd-n"
+    device: Annotated[Device, typer.Option("--device", help="Device that runs the network.")] = Device.AUTO
+    size: Annotated[int, typer.Option("--size", help="Longer side of the network's input, in pixels; 64 to 4096.")] = (
+        DETECT.size
+    )
+    scales: Annotated[
+        str,
+        typer.Option(
+            "--scales",
+            metavar="S,S,…",
+            help="Shorter sides for a multi-scale test, such as 480,640,800; replaces --size.",
+        ),
+    ] = ""
+    batch: Annotated[
+        int, typer.Option("--batch", help="Pictures per batch of the network, 1 to 64; never changes results.")
+    ] = DETECT.batch
+    threads: Annotated[
+        int, typer.Option("--threads", help="CPU threads of the network, per worker; 0: all cores together.")
+    ] = 0
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            "--precision", help="Arithmetic of the network on a CPU; auto: the fastest that model and CPU have."
+        ),
+    ] = Precision.AUTO
+
+    @property
+    def config(self) -> DetectConfig:
+        """The settings of detection.
+
+        Raises:
+            ConfigError: a setting is out of range.
+        """
+        try:
+            scales = tuple(int(part) for part in split(self.scales))
+        except ValueError:
+            message = f"{self.scales!r} is not a list of whole numbers like 480,640,800"
+            raise typer.BadParameter(message) from None
+        return DetectConfig(
+            size=self.size, scales=scales, batch=self.batch, threads=self.threads, precision=self.precision.value
+        )
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """The part of a video that a command processes."""
+
+    start: Annotated[
+        float | None,
+        typer.Option("--start", metavar="S", callback=_check_seconds, help="Start at this second of the video."),
+    ] = None
+    end: Annotated[
+        float | None,
+        typer.Option("--end", metavar="S", callback=_check_seconds, help="Stop before this second of the video."),
+    ] = None
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Run detection also on frames that repeat the drawing before them.")
+    ] = False
+
+    @property
+    def config(self) -> VideoConfig:
+        """The settings of decoding.
+
+        Raises:
+            ConfigError: a setting is out of range.
+        """
+        return VideoConfig(start_seconds=self.start, end_seconds=self.end, every_frame=self.every_frame)
+
+
 FormatOption = Annotated[
     Format,
     typer.Option(
@@ -84,17 +168,6 @@ FormatOption = Annotated[
         help="JSON lines; Parquet, with a row per face and frame; MOTChallenge text; COCO JSON; "
         "or WebVTT, with a cue for every span of time in which a track is on screen.",
     ),
-]
-StartOption = Annotated[
-    float | None,
-    typer.Option("--start", metavar="S", callback=_check_seconds, help="Start at this second of the video."),
-]
-EndOption = Annotated[
-    float | None,
-    typer.Option("--end", metavar="S", callback=_check_seconds, help="Stop before this second of the video."),
-]
-EveryFrameOption = Annotated[
-    bool, typer.Option("--every-frame", help="Run detection also on frames that repeat the drawing before them.")
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print no progress and no summary; warnings and errors still appear.")

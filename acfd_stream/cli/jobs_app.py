@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from acfd_stream.cli.choices import JSON_LINES, EndOption, FormatOption, QuietOption, StartOption
-from acfd_stream.cli.remote import Remote, takes_remote
+from acfd_stream.cli.choices import JSON_LINES, FormatOption, QuietOption, VideoOptions, takes
+from acfd_stream.cli.remote import Remote
 from acfd_stream.config import DetectConfig, VideoConfig
 
 jobs_app = typer.Typer(help="Manage background tracking jobs.", no_args_is_help=True)
@@ -16,24 +16,24 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="ID that 'submit' printed.
 
 
 @jobs_app.command("submit")
-@takes_remote()
+@takes("remote", Remote, without=["patience_seconds"])
+@takes("video", VideoOptions, without=["every_frame"])
 def submit(
     uri: Annotated[str, typer.Argument(metavar="URI", help="Path or URL that the server reads.")],
     remote: Remote,
+    video: VideoOptions,
     idempotency_key: Annotated[
         str, typer.Option("--idempotency-key", metavar="K", help="The same key and URI give the same job again.")
     ] = "",
-    start: StartOption = None,
-    end: EndOption = None,
 ) -> int:
     """Start a job, and print its ID."""
     from acfd_stream.cli.jobs import run_submit
 
-    return run_submit(remote, uri, idempotency_key, start, end)
+    return run_submit(remote, uri, idempotency_key, video.start, video.end)
 
 
 @jobs_app.command("watch")
-@takes_remote(has_patience=True)
+@takes("remote", Remote)
 def watch(
     job_id: Id,
     remote: Remote,
@@ -45,7 +45,7 @@ def watch(
 
 
 @jobs_app.command("list")
-@takes_remote()
+@takes("remote", Remote, without=["patience_seconds"])
 def list_jobs(
     remote: Remote,
     state: Annotated[
@@ -61,7 +61,7 @@ def list_jobs(
 
 
 @jobs_app.command("cancel")
-@takes_remote()
+@takes("remote", Remote, without=["patience_seconds"])
 def cancel(
     job_id: Id,
     remote: Remote,
@@ -73,7 +73,7 @@ def cancel(
 
 
 @jobs_app.command("results")
-@takes_remote(has_patience=True)
+@takes("remote", Remote)
 def results(
     job_id: Id,
     remote: Remote,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +13,6 @@ from acfd_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from acfd_stream.client.client import Client
-
-_Command = Callable[..., int]
 
 
 @dataclass(frozen=True)
@@ -73,32 +68,3 @@ class Remote:
         if not token or not token.isascii() or not token.isprintable():
             raise ConfigError(f"token file {self.token_file} must hold the token in its first line")
         return token
-
-
-def takes_remote(*, has_patience: bool = False, is_optional: bool = False) -> Callable[[_Command], _Command]:
-    """A decorator that replaces a command's parameter ``remote`` by the options of ``Remote``.
-
-    Args:
-        has_patience: ``--patience`` is one of them.
-        is_optional: ``--to`` may be left out; ``remote`` is then None.
-    """
-    fields = dict(inspect.signature(Remote, eval_str=True).parameters)
-    if not has_patience:
-        del fields["patience_seconds"]
-    if is_optional:
-        fields["target"] = fields["target"].replace(default="")
-
-    def decorate(command: _Command) -> _Command:
-        own = dict(inspect.signature(command, eval_str=True).parameters)
-        del own["remote"]
-
-        @functools.wraps(command)
-        def run(**options: Any) -> int:
-            connection = {name: options.pop(name) for name in fields}
-            return command(remote=None if is_optional and not connection["target"] else Remote(**connection), **options)
-
-        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in [*own.values(), *fields.values()]]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        return run
-
-    return decorate

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from acfd_stream.cli.choices import JSON_LINES, EndOption, EveryFrameOption, FormatOption, QuietOption, StartOption
-from acfd_stream.cli.remote import Remote, takes_remote
-from acfd_stream.config import DetectConfig, DropPolicy, VideoConfig
+from acfd_stream.cli.choices import JSON_LINES, FormatOption, QuietOption, VideoOptions, takes
+from acfd_stream.cli.remote import Remote
+from acfd_stream.config import DetectConfig, DropPolicy
 
 serve_app = typer.Typer(help="Serve gRPC until SIGTERM or Ctrl-C.", invoke_without_command=True)
 client_app = typer.Typer(help="Use a service.", no_args_is_help=True)
@@ -133,10 +133,12 @@ def token(
 
 
 @client_app.command("track")
-@takes_remote(has_patience=True)
+@takes("remote", Remote)
+@takes("video", VideoOptions)
 def client_track(
     source: Annotated[str, typer.Argument(metavar="FILE", help="A video file; '-' is stdin.")],
     remote: Remote,
+    video: VideoOptions,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="OUT", help="Result file, as of 'track'; '-' is stdout."),
@@ -151,9 +153,6 @@ def client_track(
         typer.Option(metavar="S", help="Latency objective, seconds; default: the server's."),
     ] = None,
     is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads.")] = False,
-    start: StartOption = None,
-    end: EndOption = None,
-    every_frame: EveryFrameOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
     """Track a video on a service; with the same settings, the results are those of 'track'."""
@@ -168,7 +167,7 @@ def client_track(
         model="",
         device="",
         detect=DetectConfig(),
-        video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
+        video=video.config,
         is_quiet=is_quiet,
     )
     live = Live(None if drop is None else drop.value, objective) if is_live else None
@@ -178,7 +177,7 @@ def client_track(
 
 
 @client_app.command("detect")
-@takes_remote()
+@takes("remote", Remote, without=["patience_seconds"])
 def client_detect(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP.")],
     remote: Remote,
@@ -190,7 +189,7 @@ def client_detect(
 
 
 @client_app.command("capacity")
-@takes_remote()
+@takes("remote", Remote, without=["patience_seconds"])
 def client_capacity(
     remote: Remote,
     size: Annotated[str, typer.Option(metavar="WxH", help="Frame size of the stream.")] = "1280x720",
@@ -206,7 +205,7 @@ def client_capacity(
 
 
 @client_app.command("health")
-@takes_remote()
+@takes("remote", Remote, without=["patience_seconds"])
 def client_health(
     remote: Remote,
     service: Annotated[str, typer.Option(help="Name of one gRPC service; default: the whole server.")] = "",
@@ -218,7 +217,7 @@ def client_health(
 
 
 @client_app.command("watch")
-@takes_remote()
+@takes("remote", Remote, without=["patience_seconds"])
 def client_watch(
     remote: Remote,
     service: Annotated[str, typer.Option(help="Name of one gRPC service; default: the whole server.")] = "",
@@ -230,9 +229,9 @@ def client_watch(
 
 
 @bench_app.command("service")
-@takes_remote(is_optional=True)
+@takes("remote", Remote, without=["patience_seconds"], target="")
 def bench_service(
-    remote: Remote | None,
+    remote: Remote,
     is_spawned: Annotated[bool, typer.Option("--spawn", help="Start a service, and stop it at the end.")] = False,
     options: Annotated[str, typer.Option("--with", metavar="'--batch 8 …'", help="Options of that service.")] = "",
     wait: Annotated[float, typer.Option(metavar="S", help="How long it may take to start, seconds.")] = 300.0,
@@ -254,12 +253,12 @@ def bench_service(
 
     from acfd_stream.cli.bench import BenchOptions, LoadOptions, parse_counts, run_bench_service
 
-    if (remote is None) != is_spawned:
+    if bool(remote.target) == is_spawned:
         raise typer.BadParameter("give either --to HOST:PORT or --spawn")
     counts = tuple(parse_counts(streams))
     further = tuple(shlex.split(options))
     load = LoadOptions(counts, fps, objective, seconds, drop.value)
-    return run_bench_service(BenchOptions(remote, further, load, clip, output, wait))
+    return run_bench_service(BenchOptions(remote if remote.target else None, further, load, clip, output, wait))
 
 
 def parse_size(text: str) -> tuple[int, int]:

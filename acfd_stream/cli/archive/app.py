@@ -8,24 +8,8 @@ from typing import Annotated
 
 import typer
 
-from acfd_stream.cli.choices import (
-    DETECT,
-    BatchOption,
-    Device,
-    DeviceOption,
-    EndOption,
-    EveryFrameOption,
-    ModelOption,
-    Precision,
-    PrecisionOption,
-    QuietOption,
-    ScalesOption,
-    SizeOption,
-    StartOption,
-    parse_scales,
-    split,
-)
-from acfd_stream.config import ArchiveConfig, DetectConfig, VideoConfig
+from acfd_stream.cli.choices import DetectorOptions, QuietOption, VideoOptions, split, takes
+from acfd_stream.config import ArchiveConfig
 
 archive_app = typer.Typer(
     help="Track folders of videos. A run resumes after a crash, and writes results and reports per video.",
@@ -57,6 +41,8 @@ RayAddress = Annotated[
 
 
 @archive_app.command()
+@takes("video", VideoOptions)
+@takes("detector", DetectorOptions)
 def run(
     places: Annotated[
         list[str], typer.Argument(metavar="DIR|GLOB|URL…", help="Folders, patterns, files, s3:// and other URLs.")
@@ -64,6 +50,8 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results: OUT/NAME.jsonl and so on.")
     ],
+    detector: DetectorOptions,
+    video: VideoOptions,
     outputs: Annotated[
         str,
         typer.Option(
@@ -83,16 +71,6 @@ def run(
     retries_broken: Annotated[
         bool, typer.Option("--retry-broken", help="Also retry videos that were set aside as broken.")
     ] = False,
-    model: ModelOption = "acfd-n",
-    device: DeviceOption = Device.AUTO,
-    size: SizeOption = DETECT.size,
-    scales: ScalesOption = "",
-    start: StartOption = None,
-    end: EndOption = None,
-    every_frame: EveryFrameOption = False,
-    batch: BatchOption = DETECT.batch,
-    threads: Annotated[int, typer.Option(help="CPU threads per worker; 0: the cores divided by the workers.")] = 0,
-    precision: PrecisionOption = Precision.AUTO,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
     is_quiet: QuietOption = False,
@@ -105,12 +83,10 @@ def run(
         places=tuple(places),
         out=out,
         outputs=tuple(dict.fromkeys([*split(outputs), *(["report"] if report else [])])),
-        model=model,
-        device=device.value,
-        detect=DetectConfig(
-            size=size, scales=parse_scales(scales), batch=batch, threads=threads, precision=precision.value
-        ),
-        video=VideoConfig(start_seconds=start, end_seconds=end, every_frame=every_frame),
+        model=detector.model,
+        device=detector.device.value,
+        detect=detector.config,
+        video=video.config,
         archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds),
         engine=engine.value,
         workers=workers,
