@@ -97,7 +97,7 @@ def test_a_ctrl_c_while_the_program_loads_is_one_line() -> None:
 def test_a_second_ctrl_c_while_the_first_is_told_is_one_line_too(tmp_path: Path) -> None:
     code = (
         "import signal, sys; from acfd_stream.cli import exits, main;"
-        "exits._said = lambda action: signal.raise_signal(signal.SIGINT); sys.exit(main())"
+        "exits._guarded = lambda action: signal.raise_signal(signal.SIGINT); sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (130, "acfd-stream: interrupted\n")
