@@ -251,12 +251,12 @@ class Capacity:
     def _refusal(self, load: _Load, others: list[_Load]) -> tuple[Refusal, str] | None:
         files = sum(not other.demand.is_live for other in others)
         if not load.demand.is_live and files >= self.config.file_streams:
-            return Refusal.FILE_STREAMS, f"{files} streams in file mode are open, the most at once"
+            return Refusal.FILE_STREAMS, f"{files} streams in file mode are open, which is the maximum"
         loads = [*others, load]
         views = {view for one in loads for view in self._costs.views_of(one.demand.display_size, one.demand.view_side)}
         if len(views) > self.config.view_sizes:
-            seen = f"frames of {len(views)} different shapes would be open, the most at once are"
-            return Refusal.CAPACITY, f"{seen} {self.config.view_sizes}"
+            shapes = f"streams with {len(views)} different shapes of frames would be open"
+            return Refusal.CAPACITY, f"{shapes}; the maximum is {self.config.view_sizes}"
         reason = self._too_slow(load) or self._too_much(load, others) or self._too_slow_together(loads)
         return None if reason is None else (Refusal.CAPACITY, reason)
 

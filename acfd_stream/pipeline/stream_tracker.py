@@ -160,10 +160,10 @@ class StreamTracker:
         """The remaining frames, at the end of the stream."""
         return self._decided(self._shots.flush()) + self._with_faces(self._tracker.flush())
 
-    def _decided(self, verdicts: list[ShotChange | None]) -> list[SettledFrame]:
+    def _decided(self, changes: list[ShotChange | None]) -> list[SettledFrame]:
         settled = self._unseen()
-        for verdict in verdicts:
-            settled += self._in_shot(is_new=verdict is not None)
+        for change in changes:
+            settled += self._in_shot(is_new=change is not None)
             settled += self._unseen()
         return settled
 

@@ -1,1 +1,1 @@
-"""``archive``: many videos, worked through, gone on with, looked at and reported on."""
+"""The commands ``archive run``, ``resume``, ``status`` and ``report``."""
