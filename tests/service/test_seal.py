@@ -50,7 +50,7 @@ def test_a_secret_is_exchanged_while_the_service_runs(tmp_path: Path, caplog: py
     assert signed(tmp_path / "new", NEW).unpack(after) == {}
     path.write_text("")
     assert signer.unpack(after) == {}
-    assert "the resume key from before stays in use: resume key" in caplog.text
+    assert "the previous resume keys stay in use: resume key" in caplog.text
     path.write_text(f"{NEW}\n")
     with pytest.raises(ConfigError, match="same key"):
         signer.unpack(before)

@@ -4,12 +4,11 @@
 |---|---|
 | ``interceptor`` | checks the token of each call; refuses calls and streams that are not allowed |
 | ``token_file`` | the token file: grants with name, hash, expiry, number of streams and rights |
-| ``permits`` | the permit of the current call, and its end when the token is withdrawn |
-| ``quotas`` | counts the running streams of each token |
+| ``permits`` | permits of running calls: the quota of streams per token, and the end of a withdrawn permit |
 | ``tls`` | server certificates |
 | ``sources`` | which files and URLs TrackUri and jobs may read |
 | ``token_signer``, ``resume_token`` | the key of resume tokens, and their binary format |
-| ``file_watch`` | whether a file has changed since it was last read |
+| ``file_watch`` | reads files again when they change |
 
 The interceptor decides before a byte of the request is read. Without a token file every call is allowed and has no
 name. With one, the metadata ``authorization: Bearer TOKEN`` names a grant. The call then runs with a ``Permit``:

@@ -9,7 +9,6 @@ import grpc
 from google.rpc import error_details_pb2
 
 from acfd_stream.service.access.permits import Permit, Permits, enter_permit
-from acfd_stream.service.access.quotas import StreamQuotas
 from acfd_stream.service.access.token_file import Grant, TokenFile, now_utc
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
 from acfd_stream.service.settings import AccessConfig
@@ -46,7 +45,6 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             ConfigError: the token file is invalid.
         """
         self._tokens = None if config.tokens is None else TokenFile(config.tokens)
-        self._quotas = StreamQuotas()
         self._permits = Permits()
         self._on_rejection = on_rejection
         opened = [HEALTH_METHODS] * config.is_health_open + [REFLECTION_METHODS] * config.is_reflection_open
@@ -111,25 +109,18 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
 
     def _tracked(self, handler: Any, permit: Permit, grant: Grant) -> Any:
         """The handler of a stream, which ends with its permit, and may count against the quota of its token."""
-        is_counted = permit.method in STREAM_METHODS
 
         def wrap(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             def run(request: Any, context: Any) -> Any:
-                if is_counted and not self._quotas.take(grant):
+                permit.cancel = context.cancel
+                if not self._permits.add(permit, is_counted=permit.method in STREAM_METHODS):
                     self._on_rejection("quota")
                     abort(context, _over_quota(grant))
-                permit.cancel = context.cancel
-                self._permits.add(permit)
-                if not context.add_callback(end):
-                    end()  # the call has already ended
+                if not context.add_callback(lambda: self._permits.remove(permit)):
+                    self._permits.remove(permit)  # the call has already ended
                 return behaviour(request, context)
 
             return run
-
-        def end() -> None:
-            self._permits.remove(permit)
-            if is_counted:
-                self._quotas.release(grant)
 
         return rewrapped(handler, wrap)
 

@@ -25,10 +25,16 @@ class Permit:
         """For ``AccessInterceptor``: ``cancel`` cancels the call."""
         self.grant, self.method = grant, method
         self.cancel = cancel
+        self.is_counted = False  # against the quota of its token
         self._lock = threading.Lock()
         self._error: StatusError | None = None
         self._withdrawn_at = 0.0
         self._tell: Callable[[StatusError], object] = lambda error: None
+
+    @property
+    def name(self) -> str:
+        """Name of the token; "" without one."""
+        return "" if self.grant is None else self.grant.name
 
     def on_withdrawn(self, tell: Callable[[StatusError], object]) -> None:
         """Call ``tell`` with the error that ends the call, on another thread; at once if it is already withdrawn."""
@@ -57,16 +63,24 @@ class Permit:
 
 
 class Permits:
-    """All permits in use."""
+    """The permits of all running calls."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[Permit] = set()
 
-    def add(self, permit: Permit) -> None:
-        """The call of ``permit`` begins."""
+    def add(self, permit: Permit, *, is_counted: bool) -> bool:
+        """The call of ``permit`` begins; False: it counts against a quota, and its token has all its streams."""
+        permit.is_counted = is_counted
         with self._lock:
+            most = None if permit.grant is None else permit.grant.streams
+            if is_counted and most is not None and self._count(permit) >= most:
+                return False
             self._running.add(permit)
+            return True
+
+    def _count(self, permit: Permit) -> int:
+        return sum(other.is_counted and other.name == permit.name for other in self._running)
 
     def remove(self, permit: Permit) -> None:
         """The call of ``permit`` has ended."""
@@ -89,8 +103,7 @@ def enter_permit(permit: Permit) -> None:
 
 def caller_name() -> str:
     """Name of the token of the current call; "" without tokens, or outside a call."""
-    grant = current_permit().grant
-    return "" if grant is None else grant.name
+    return current_permit().name
 
 
 def current_permit() -> Permit:

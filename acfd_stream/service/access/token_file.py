@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import os
 import re
 import secrets
-import threading
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +36,6 @@ PREFIX = "acfd_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,41 +88,24 @@ class TokenFile:
         Raises:
             ConfigError: it cannot be read or is invalid.
         """
-        self._path = path
-        self._lock = threading.Lock()
-        self._watch = FileWatch([path])
-        self._grants = read_grants(path)
+        self._grants = FileWatch("tokens", [path], lambda: read_grants(path))
 
     def find(self, token: str) -> Grant | None:
         """The grant of ``token``, expired or not; compares with every entry in constant time."""
-        self.refresh()
         wanted = digest(token)
         found = None
-        for grant in self._grants:
+        for grant in self._grants.value:
             if hmac.compare_digest(grant.sha256, wanted):
                 found = grant
         return found
 
     def grants(self) -> dict[str, Grant]:
         """The current grants, by SHA-256."""
-        self.refresh()
-        return {grant.sha256: grant for grant in self._grants}
-
-    def refresh(self) -> None:
-        """Read the file again if it has changed since the last check; never raises."""
-        if self._watch.have_changed():
-            self.reload()
+        return {grant.sha256: grant for grant in self._grants.value}
 
     def reload(self) -> None:
         """Read the file again now; never raises."""
-        with self._lock:
-            self._watch.note()
-            try:
-                self._grants = read_grants(self._path)
-            except ConfigError as error:
-                _log.error("the tokens from before stay in use: %s", error)
-            else:
-                _log.info("%d tokens are in use", len(self._grants))
+        self._grants.reload()
 
 
 def read_grants(path: Path) -> tuple[Grant, ...]:

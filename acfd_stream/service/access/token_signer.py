@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from acfd_stream.service.access.file_watch import FileWatch
 LEAST_BYTES = 16
 """Minimum length of a key; shorter ones can be guessed."""
 _CHECKSUM = (b"",)
-_log = logging.getLogger(__name__)
 
 
 class TokenSigner:
@@ -31,14 +28,12 @@ class TokenSigner:
         Raises:
             ConfigError: it cannot be read, has no key, or one that is too short.
         """
-        self._path = path
-        self._lock = threading.Lock()
-        self._watch = FileWatch([] if path is None else [path])
-        self._keys = _CHECKSUM if path is None else read_secrets(path)
+        paths = [] if path is None else [path]
+        self._keys = FileWatch("resume keys", paths, lambda: _CHECKSUM if path is None else read_secrets(path))
 
     def pack(self, state: Mapping[str, Any]) -> bytes:
         """A signed token with ``state``."""
-        return tokens.pack(state, self._fresh()[0])
+        return tokens.pack(state, self._keys.value[0])
 
     def unpack(self, token: bytes) -> dict[str, Any]:
         """The state in ``token``.
@@ -46,16 +41,7 @@ class TokenSigner:
         Raises:
             ConfigError: it is not a token, is damaged, or was not signed with one of the keys.
         """
-        return tokens.unpack(token, self._fresh())
-
-    def _fresh(self) -> tuple[bytes, ...]:
-        if self._path is not None and self._watch.have_changed():
-            with self._lock:
-                try:
-                    self._keys = read_secrets(self._path)
-                except ConfigError as error:
-                    _log.error("the resume key from before stays in use: %s", error)
-        return self._keys
+        return tokens.unpack(token, self._keys.value)
 
 
 def read_secrets(path: Path) -> tuple[bytes, ...]:
