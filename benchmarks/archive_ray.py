@@ -31,7 +31,7 @@ MOST_OVERHEAD = 0.15
 
 
 class Lent:
-    """A workers that outlives the runs it works for."""
+    """Workers that outlive the runs that use them."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
@@ -40,7 +40,7 @@ class Lent:
         return getattr(self._workers, name)
 
     def close(self) -> None:
-        """Nothing: others want it."""
+        """Keep them: other runs use them."""
 
 
 def write_library(folder: Path, files: int, frames: int) -> None:

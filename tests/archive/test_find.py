@@ -130,7 +130,8 @@ def test_pipes_are_left_out_of_folders_and_refused_by_name(library: Path, tmp_pa
 def test_names_that_no_result_can_have_are_faults(library: Path, tmp_path: Path) -> None:
     (library / ("x" * 240 + ".mkv")).touch()
     faults = find([str(library)], tmp_path / "out").faults
-    assert [fault.reason[-60:] for fault in faults] == ["x.mkv: the name is too long for its results; shorten it"[-60:]]
+    assert len(faults) == 1
+    assert faults[0].reason.endswith("x.mkv: the name is too long for its results; shorten it")
 
 
 def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
