@@ -75,9 +75,9 @@ def track(
     is_quiet: QuietOption = False,
 ) -> int:
     """Track the faces of a video: one line per frame, written as soon as the frame is known."""
-    from acfd_stream.cli.track import TrackCall, run_track
+    from acfd_stream.cli.track import TrackOptions, run_track
 
-    call = TrackCall(
+    call = TrackOptions(
         source=source,
         output=output,
         format=str(result_format),

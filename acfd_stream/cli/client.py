@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
-from acfd_stream.cli.track import TrackCall, check_places, naming_what_is_left, open_progress, say_how_it_ended
+from acfd_stream.cli.track import TrackOptions, check_paths, naming_results, open_progress, report_end
 from acfd_stream.config import hush_grpc
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 
@@ -32,7 +32,7 @@ class Live:
     objective_seconds: float | None = None
 
 
-def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, *, is_uri: bool = False) -> int:
+def run_client_track(remote: Remote, call: TrackOptions, live: Live | None = None, *, is_uri: bool = False) -> int:
     """Track the video of ``call`` on a service; exit codes are those of ``track``.
 
     Raises:
@@ -43,7 +43,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     check_format(call.format)
     if call.source == STDIN and call.output is None:
         call = replace(call, output="stdin" + result_suffix(call.format))
-    check_places(call)
+    check_paths(call)
     _check_source(call.source, is_uri)
     hush_grpc()
     from acfd_stream.client.stream_progress import StreamOptions
@@ -60,7 +60,7 @@ def run_client_track(remote: Remote, call: TrackCall, live: Live | None = None, 
     with remote.open() as client, _opened(client, call.source, options, is_uri) as stream:
         info = stream.start.info
         end, progress = write_results(call, stream, expected_frames(info, call.video))
-    return say_how_it_ended(call, info.source, end, progress)
+    return report_end(call, info.source, end, progress)
 
 
 def _opened(client: Client, source: str, options: StreamOptions, is_uri: bool) -> TrackStream:
@@ -80,7 +80,7 @@ def _check_source(source: str, is_uri: bool) -> None:
     if is_uri or source == STDIN:
         return
     if "://" in source:
-        raise ConfigError(f"{source} is a URL; --uri has the server read it, where its operator allows that")
+        raise ConfigError(f"{source} is a URL; with --uri the server reads it, if its operator allows that")
     try:
         with Path(source).open("rb"):
             pass
@@ -89,7 +89,9 @@ def _check_source(source: str, is_uri: bool) -> None:
         raise MediaError(f"cannot open {source}: {reason}") from error
 
 
-def write_results(call: TrackCall, stream: TrackStream, expected_frames: int | None) -> tuple[ResultEnd, TrackProgress]:
+def write_results(
+    call: TrackOptions, stream: TrackStream, expected_frames: int | None
+) -> tuple[ResultEnd, TrackProgress]:
     """Write all frames and the end; a failure leaves no file that looks complete."""
     from acfd_stream.outputs import ResultEnd
     from acfd_stream.recording.header import RecordingStart
@@ -97,21 +99,20 @@ def write_results(call: TrackCall, stream: TrackStream, expected_frames: int | N
 
     results, progress = FormatSink(call.target, call.format), open_progress(call, expected_frames)
     start = RecordingStart(stream.start.info, result_header(stream), expected_frames)
-    with open_sinks([results], start), naming_what_is_left(call, progress, results), progress:
+    with open_sinks([results], start), naming_results(call, progress, results), progress:
         for result in stream:
             results.write(None, result)
             progress.advance(result)
             STOP.check()
-        said = stream.end
-        if said is None:
-            raise ServiceError(f"the stream was closed before its end; {call.place} is unfinished")
-        end = ResultEnd(said.tracks, said.is_complete, said.error, said.warnings)
+        if stream.end is None:
+            raise ServiceError(f"the stream was closed before its end; {call.path} is unfinished")
+        end = ResultEnd(stream.end.tracks, stream.end.is_complete, stream.end.error, stream.end.warnings)
         results.close(end)
     return end, progress
 
 
 def result_header(stream: TrackStream) -> ResultHeader:
-    """What the results say before their first frame: what ``track`` would, with the server's model and settings."""
+    """The header of the results: that of ``track``, with the server's model and settings."""
     from acfd_stream.outputs import ResultHeader
 
     start = stream.start

@@ -10,7 +10,7 @@ from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
-from acfd_stream.cli.track import TrackCall, check_places, say_how_it_ended
+from acfd_stream.cli.track import TrackOptions, check_paths, report_end
 from acfd_stream.config import require
 from acfd_stream.errors import ConfigError
 
@@ -62,7 +62,7 @@ def run_watch(remote: Remote, job_id: str) -> int:
     return DONE if job.state.value == "done" else INPUT_AT_FAULT
 
 
-def run_results(remote: Remote, call: TrackCall) -> int:
+def run_results(remote: Remote, call: TrackOptions) -> int:
     """Write the results of the job ``call.source``, also while it runs; exit codes are those of ``track``.
 
     Raises:
@@ -71,13 +71,13 @@ def run_results(remote: Remote, call: TrackCall) -> int:
     from acfd_stream.outputs import check_format
 
     check_format(call.format)
-    check_places(call)
+    check_paths(call)
     with remote.open() as client:
         job = client.jobs.get(call.source)
         with client.jobs.results(call.source, name=job.uri) as stream:
             expected = stream.start.info.frame_count if job.expected_frames is None else job.expected_frames
             end, progress = write_results(call, stream, expected)
-    return say_how_it_ended(call, job.uri, end, progress)
+    return report_end(call, job.uri, end, progress)
 
 
 def _states(names: Sequence[str]) -> list[JobState]:

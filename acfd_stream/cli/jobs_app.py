@@ -8,7 +8,6 @@ import typer
 
 from acfd_stream.cli.choices import JSON_LINES, FormatOption, QuietOption, VideoOptions, takes
 from acfd_stream.cli.remote import Remote
-from acfd_stream.config import DetectConfig, VideoConfig
 
 jobs_app = typer.Typer(help="Manage background tracking jobs.", no_args_is_help=True)
 
@@ -85,17 +84,6 @@ def results(
 ) -> int:
     """Write the results of a job as 'track' does; those of a running job are written as they come."""
     from acfd_stream.cli.jobs import run_results
-    from acfd_stream.cli.track import TrackCall
+    from acfd_stream.cli.track import TrackOptions
 
-    call = TrackCall(
-        source=job_id,
-        output=output,
-        format=str(result_format),
-        overlay=None,
-        model="",
-        device="",
-        detect=DetectConfig(),
-        video=VideoConfig(),
-        is_quiet=is_quiet,
-    )
-    return run_results(remote, call)
+    return run_results(remote, TrackOptions(job_id, output, str(result_format), is_quiet))

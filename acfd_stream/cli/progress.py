@@ -21,17 +21,17 @@ class TrackProgress:
     Args:
         expected_frames: number of frames to come; None: unknown.
         is_quiet: show neither a bar nor a summary.
-        is_bar_welcome: False if the results themselves go to the terminal.
+        has_bar: False if the results themselves go to the terminal.
     """
 
-    def __init__(self, expected_frames: int | None, *, is_quiet: bool, is_bar_welcome: bool = True) -> None:
+    def __init__(self, expected_frames: int | None, *, is_quiet: bool, has_bar: bool = True) -> None:
         self.frames = 0
         self.reused = 0  # frames with the faces of the drawing before
         self._detected = 0
         self.tracks = 0  # the highest id so far: ids count from 1 and are never used twice
         self._is_quiet = is_quiet
         self._started = time.perf_counter()
-        self._bar = _bar() if is_bar_welcome and not is_quiet and sys.stderr.isatty() else None
+        self._bar = _bar() if has_bar and not is_quiet and sys.stderr.isatty() else None
         self._expected = expected_frames
 
     def __enter__(self) -> TrackProgress:

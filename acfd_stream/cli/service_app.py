@@ -10,7 +10,7 @@ import typer
 
 from acfd_stream.cli.choices import JSON_LINES, FormatOption, QuietOption, VideoOptions, takes
 from acfd_stream.cli.remote import Remote
-from acfd_stream.config import DetectConfig, DropPolicy
+from acfd_stream.config import DropPolicy
 
 serve_app = typer.Typer(help="Serve gRPC until SIGTERM or Ctrl-C.", invoke_without_command=True)
 client_app = typer.Typer(help="Use a service.", no_args_is_help=True)
@@ -157,19 +157,9 @@ def client_track(
 ) -> int:
     """Track a video on a service; with the same settings, the results are those of 'track'."""
     from acfd_stream.cli.client import Live, run_client_track
-    from acfd_stream.cli.track import TrackCall
+    from acfd_stream.cli.track import TrackOptions
 
-    call = TrackCall(
-        source=source,
-        output=output,
-        format=str(result_format),
-        overlay=None,
-        model="",
-        device="",
-        detect=DetectConfig(),
-        video=video.config,
-        is_quiet=is_quiet,
-    )
+    call = TrackOptions(source, output, str(result_format), is_quiet, video.config)
     live = Live(None if drop is None else drop.value, objective) if is_live else None
     if not is_live and (drop is not None or objective is not None):
         raise typer.BadParameter("--drop and --objective are for --live")

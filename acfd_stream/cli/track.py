@@ -1,4 +1,4 @@
-"""``track``: one video in; results, and an overlay where asked for, out of one pass."""
+"""``track``: tracks one video, and writes results, an overlay and a report in the same pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -31,30 +31,30 @@ STDOUT = "-"
 
 
 @dataclass(frozen=True)
-class TrackCall:
-    """One call of the command, parsed."""
+class TrackOptions:
+    """Options of ``track``, and of the commands that get the same results from a service."""
 
     source: str
-    output: str | None  # None: beside the caller, named after the source
+    output: str | None  # None: in the current folder, named after the source
     format: str
-    overlay: Path | None
-    model: str
-    device: str
-    detect: DetectConfig
-    video: VideoConfig
     is_quiet: bool = False
+    video: VideoConfig = field(default_factory=VideoConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    model: str = "acfd-n"
+    device: str = "auto"
+    overlay: Path | None = None
     report: Path | None = None
-    has_proxy: bool = False  # of the report: the video goes into it, small
+    has_proxy: bool = False  # the report contains a small copy of the video
 
     @property
-    def beside(self) -> dict[str, str]:
-        """Option → place of what is made beside the results."""
-        asked = {"--overlay": self.overlay, "--report": self.report}
-        return {option: os.fspath(place) for option, place in asked.items() if place is not None}
+    def extra_paths(self) -> dict[str, str]:
+        """Option → path of the overlay and the report, if requested."""
+        requested = {"--overlay": self.overlay, "--report": self.report}
+        return {option: os.fspath(path) for option, path in requested.items() if path is not None}
 
     @property
-    def place(self) -> str:
-        """Where the results go."""
+    def path(self) -> str:
+        """Path of the results; ``STDOUT`` for stdout."""
         if self.output is not None:
             return self.output
         from acfd_stream.outputs import result_suffix
@@ -65,17 +65,17 @@ class TrackCall:
 
     @property
     def target(self) -> str | BinaryIO:
-        """What the results are written to."""
-        return sys.stdout.buffer if self.place == STDOUT else self.place
+        """The stream or path to which the results are written."""
+        return sys.stdout.buffer if self.path == STDOUT else self.path
 
 
-def run_track(call: TrackCall) -> int:
-    """Track the video of ``call``; 1 when it broke in the middle, with what was good kept.
+def run_track(call: TrackOptions) -> int:
+    """Track the video of ``call``; 1 if it broke in the middle: the results before the damage are kept.
 
     Raises:
-        AcfdError: nothing could be done, or the results cannot be written.
+        AcfdError: the video cannot be tracked, or the results cannot be written.
     """
-    check_places(call)
+    check_paths(call)
     from acfd_stream.outputs import check_format
     from acfd_stream.recording.record import Recorder
     from acfd_stream.recording.sinks import FormatSink
@@ -90,7 +90,7 @@ def run_track(call: TrackCall) -> int:
         def begin(start: RecordingStart) -> None:
             nonlocal progress
             progress = open_progress(call, start.expected_frames)
-            shown.enter_context(naming_what_is_left(call, progress, results))
+            shown.enter_context(naming_results(call, progress, results))
             shown.enter_context(progress)
 
         def advance(_: RecordingProgress, result: FrameResult) -> None:
@@ -105,40 +105,40 @@ def run_track(call: TrackCall) -> int:
             on_start=begin,
             on_progress=advance,
         ).record()
-    return say_how_it_ended(call, name, recording.end, progress)
+    return report_end(call, name, recording.end, progress)
 
 
-def open_progress(call: TrackCall, expected_frames: int | None) -> TrackProgress:
-    """The progress of ``call``; its bar stays away from a terminal that shows the results."""
-    is_screen_free = call.place != STDOUT or not sys.stdout.isatty()
-    return TrackProgress(expected_frames, is_quiet=call.is_quiet, is_bar_welcome=is_screen_free)
+def open_progress(call: TrackOptions, expected_frames: int | None) -> TrackProgress:
+    """The progress of ``call``, without a bar if the results go to the terminal."""
+    is_screen_free = call.path != STDOUT or not sys.stdout.isatty()
+    return TrackProgress(expected_frames, is_quiet=call.is_quiet, has_bar=is_screen_free)
 
 
-def check_places(call: TrackCall) -> None:
-    """Refuse a call that would write over its own input or over its own other output."""
-    if not call.place:
+def check_paths(call: TrackOptions) -> None:
+    """Refuse options that would overwrite the input, or one output by another."""
+    if not call.path:
         raise ConfigError("--output is empty; name a file, or leave it out")
     if call.has_proxy and call.report is None:
         raise ConfigError("--report-proxy goes with --report; name the page with --report OUT.html")
     from acfd_stream.files import PART_SUFFIX
 
-    places = {"--output": call.place} | call.beside
-    for option, place in places.items():
-        for name in (place, place + PART_SUFFIX):
-            if place != STDOUT and _is_same_file(name, call.source):
-                raise ConfigError(f"{option} {place} would write over the input, {name}; choose another place")
-    for (one, first), (other, second) in combinations(places.items(), 2):
-        names = [{os.path.realpath(place), os.path.realpath(place) + PART_SUFFIX} for place in (first, second)]
+    paths = {"--output": call.path} | call.extra_paths
+    for option, path in paths.items():
+        for name in (path, path + PART_SUFFIX):
+            if path != STDOUT and _is_same_file(name, call.source):
+                raise ConfigError(f"{option} {path} would write over the input, {name}; choose another path")
+    for (one, first), (other, second) in combinations(paths.items(), 2):
+        names = [{os.path.realpath(path), os.path.realpath(path) + PART_SUFFIX} for path in (first, second)]
         if names[0] & names[1]:
-            raise ConfigError(f"{one} {first} and {other} {second} would be one file; choose another place")
+            raise ConfigError(f"{one} {first} and {other} {second} would be one file; choose another path")
 
 
-def _is_same_file(place: str, source: str) -> bool:
-    return os.path.isfile(place) and os.path.isfile(source) and os.path.samefile(place, source)
+def _is_same_file(path: str, source: str) -> bool:
+    return os.path.isfile(path) and os.path.isfile(source) and os.path.samefile(path, source)
 
 
-def _extras(call: TrackCall) -> list[ResultSink]:
-    """The sinks of what ``call`` makes besides its results."""
+def _extras(call: TrackOptions) -> list[ResultSink]:
+    """The sinks of the overlay and the report."""
     from acfd_stream.recording.sinks import OverlaySink, ReportSink
 
     extras: list[ResultSink] = []
@@ -151,55 +151,55 @@ def _extras(call: TrackCall) -> list[ResultSink]:
 
 
 class _Extra:
-    """A sink whose errors say where the results are, and whose warnings are printed."""
+    """A sink that adds the path of the results to errors, and prints warnings."""
 
-    def __init__(self, sink: OverlaySink | ReportSink, call: TrackCall) -> None:
+    def __init__(self, sink: OverlaySink | ReportSink, call: TrackOptions) -> None:
         self._sink, self._call, self.needs_frames = sink, call, sink.needs_frames
         self.begin, self.abort = sink.begin, sink.abort
 
     def write(self, frame: Frame | None, result: FrameResult) -> None:
         from acfd_stream.files import PART_SUFFIX
 
-        with self._naming_results(f"so far are in {self._call.place}{PART_SUFFIX}"):
+        with self._adding_path(f"so far are in {self._call.path}{PART_SUFFIX}"):
             self._sink.write(frame, result)
 
     def close(self, end: ResultEnd) -> None:
-        with self._naming_results(f"are in {self._call.place}"):
+        with self._adding_path(f"are in {self._call.path}"):
             self._sink.close(end)
         for warning in self._sink.warnings:
             print_error(f"warning: {self._sink.place}: {warning}")
 
     @contextlib.contextmanager
-    def _naming_results(self, where: str) -> Iterator[None]:
+    def _adding_path(self, where: str) -> Iterator[None]:
         try:
             yield
         except OutputError as error:
-            raise OutputError(f"{error}; the results {where}" if self._call.place != STDOUT else str(error)) from error
+            raise OutputError(f"{error}; the results {where}" if self._call.path != STDOUT else str(error)) from error
 
 
 @contextlib.contextmanager
-def naming_what_is_left(call: TrackCall, progress: TrackProgress, results: FormatSink) -> Iterator[None]:
-    """Give Ctrl-C and SIGTERM a message that says where the results are."""
+def naming_results(call: TrackOptions, progress: TrackProgress, results: FormatSink) -> Iterator[None]:
+    """Add to Ctrl-C and SIGTERM where the results are."""
     try:
         yield
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"
-        left = f" after {count(progress.frames, 'frame')}; {call.place} is unfinished"
-        raise type(error)(how + (f"; the results are in {call.place}" if results.is_closed else left)) from None
+        left = f" after {count(progress.frames, 'frame')}; {call.path} is unfinished"
+        raise type(error)(how + (f"; the results are in {call.path}" if results.is_closed else left)) from None
 
 
-def say_how_it_ended(call: TrackCall, source: str, end: ResultEnd, progress: TrackProgress) -> int:
-    """Warnings, then one line: what came out, or what broke. Returns the exit code."""
+def report_end(call: TrackOptions, source: str, end: ResultEnd, progress: TrackProgress) -> int:
+    """Print warnings and one line about results or damage; returns the exit code."""
     for warning in end.warnings:
         print_error(f"warning: {source}: {warning}")
     if end.is_complete:
-        progress.summarize(end.tracks, [call.place, *call.beside.values()])
+        progress.summarize(end.tracks, [call.path, *call.extra_paths.values()])
         return DONE
     from acfd_stream.files import PART_SUFFIX
 
-    kept = call.place if call.format == "jsonl" or call.place == STDOUT else call.place + PART_SUFFIX
+    kept = call.path if call.format == "jsonl" or call.path == STDOUT else call.path + PART_SUFFIX
     frames = count(progress.frames, "frame")
-    beside = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""
-    beside += f"; the report of them is {call.report}" if call.report else ""
-    print_error(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{beside}")
+    extra = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""
+    extra += f"; the report of them is {call.report}" if call.report else ""
+    print_error(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{extra}")
     return INPUT_AT_FAULT

@@ -166,7 +166,7 @@ def test_faults_are_one_line_with_a_code(
         (1, "cannot be reached", ["capacity", *nobody]),
         (1, "cannot open", ["track", str(tmp_path / "absent.mp4"), *to(server), *out]),
         (1, "", ["track", str(broken), *to(server), *out]),
-        (2, "--uri has the server read it", ["track", "http://localhost/a.mp4", *to(server), *out]),
+        (2, "with --uri the server reads it", ["track", "http://localhost/a.mp4", *to(server), *out]),
         (2, "'xml' is not one of 'jsonl', 'parquet'", ["track", str(clip), *to(server), "--format", "xml", "-o", "x"]),
         (2, "cannot read token file", ["capacity", *to(server), "--token-file", str(tmp_path / "none")]),
         (2, "has no PEM", ["capacity", *to(server), "--ca", str(broken)]),

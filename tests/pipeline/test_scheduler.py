@@ -153,7 +153,7 @@ def test_a_fault_of_the_engines_thread_is_told_to_all(submit: Submit) -> None:
         with pytest.raises(RunnerError, match="engine thread failed: SystemExit: gone"):
             submit(stream, 1).result(WAIT_SECONDS)
         when(scheduler, lambda: not scheduler.is_running)
-        with pytest.raises(RunnerError, match="has died"):
+        with pytest.raises(RunnerError, match="an engine thread failed"):
             stream.detect_timed([picture(1)])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from acfd_stream.cli.track import TrackCall, run_track
+from acfd_stream.cli.track import TrackOptions, run_track
 from acfd_stream.config import CapacityConfig, SchedulerConfig, StreamQueueConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError, MediaError
@@ -47,9 +47,7 @@ def scheduler(tiny_model: Path) -> Iterator[Scheduler]:
 def command_lines(clip: Path, model: Path, folder: Path, video: VideoConfig | None = None) -> bytes:
     """What the command writes."""
     out = folder / "out.jsonl"
-    run_track(
-        TrackCall(str(clip), str(out), "jsonl", None, str(model), "cpu", DETECT, video or VideoConfig(), is_quiet=True)
-    )
+    run_track(TrackOptions(str(clip), str(out), "jsonl", True, video or VideoConfig(), DETECT, str(model), "cpu"))
     return out.read_bytes()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.cli.track import TrackCall, run_track
+from acfd_stream.cli.track import TrackOptions, run_track
 from acfd_stream.client.client import Client
 from acfd_stream.client.stream_progress import StreamOptions
 from acfd_stream.config import DetectConfig, VideoConfig
@@ -24,7 +24,7 @@ REAL = DetectConfig(size=256, threads=1)
 def tracked(clip: Path, model: str, detect: DetectConfig, out: Path, end: float | None = None) -> list[bytes]:
     """Lines of ``acfd-stream track``."""
     video = VideoConfig(end_seconds=end)
-    call = TrackCall(str(clip), str(out), "jsonl", None, model, "auto", detect, video, is_quiet=True)
+    call = TrackOptions(str(clip), str(out), "jsonl", True, video, detect, model)
     assert run_track(call) == 0
     return out.read_bytes().splitlines(keepends=True)
 
