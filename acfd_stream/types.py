@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     PlaneArray = NDArray[Any]  # uint8, or uint16 for more than 8 bits; on a GPU a CuPy array
 else:  # a client needs these types without arrays: annotations must not load NumPy
     FloatArray = IndexArray = PlaneArray = Any
+
+
+class Closeable:
+    """Base of context managers that call ``close`` at the end of a ``with`` block."""
+
+    def close(self) -> None:
+        """Free all resources."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class PixelFormat(Enum):

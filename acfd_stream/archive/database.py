@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.files import transaction
 from acfd_stream.recording.task import STATE_FOLDER
+from acfd_stream.types import Closeable
 
 SCHEMA_VERSION = 1
 DATABASE = "manifest.sqlite3"
@@ -62,7 +62,7 @@ CREATE TABLE runs (
 """
 
 
-class Database:
+class Database(Closeable):
     """An open manifest file; a context manager. To be used by one thread."""
 
     def __init__(self, out: Path, *, is_new: bool = False, clock: Callable[[], float] = time.time) -> None:
@@ -102,12 +102,6 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _prepare(self, out: Path) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")

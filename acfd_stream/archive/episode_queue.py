@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
-from types import TracebackType
 
 from acfd_stream.archive.find import Video
 from acfd_stream.archive.key import read_content
@@ -71,9 +70,7 @@ class EpisodeQueue:
     def __enter__(self) -> EpisodeQueue:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._is_closed.set()
         self._reader.shutdown(wait=False, cancel_futures=True)
 

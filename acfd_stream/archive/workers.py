@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from acfd_stream.archive.worker import Beginning, FromWorker
 from acfd_stream.errors import AcfdError, ConfigError, RunnerError
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingTask
+from acfd_stream.types import Closeable
 
 _MOST_FAILED_STARTS = 3  # in a row; then no worker is expected to start
 
@@ -75,7 +76,7 @@ class WorkerHandle:
 H = TypeVar("H", bound=WorkerHandle)
 
 
-class Workers(ABC, Generic[H]):
+class Workers(Closeable, ABC, Generic[H]):
     """Workers, each with one model and one task at a time; a context manager. One thread uses them.
 
     Every task that was given ends with exactly one ``Ended`` or ``Lost``, unless the workers are closed before. Events
@@ -132,12 +133,6 @@ class Workers(ABC, Generic[H]):
     @abstractmethod
     def close(self) -> None:
         """End the workers, also in mid-task; their checkpoints stay. Waits until they are gone."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     # Different for each kind of workers
 

@@ -34,7 +34,7 @@ from acfd_stream.client.stream_progress import (
 )
 from acfd_stream.client.tls import ClientTls, channel_credentials
 from acfd_stream.errors import AcfdError, ServiceError
-from acfd_stream.types import FrameResult
+from acfd_stream.types import Closeable, FrameResult
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2_grpc
 from acfd_stream.wire.channel import KeepaliveConfig, channel_options
 from acfd_stream.wire.trace import trace_metadata
@@ -213,7 +213,7 @@ class RetryingStream(ABC):
         return ServiceError(f"the stream to {self._target} was closed before it began")
 
 
-class TrackStream(RetryingStream):
+class TrackStream(RetryingStream, Closeable):
     """The stream of one video; an iterator over its results, in order, each frame once. A context manager.
 
     A broken stream is resumed with its token: the track IDs stay the same, and no frame is returned twice. The call
@@ -250,12 +250,6 @@ class TrackStream(RetryingStream):
         if self._call is not None:
             self._call.cancel()
 
-    def __enter__(self) -> TrackStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _run(self) -> Iterator[list[FrameResult]]:
         while self._progress.end is None and not self._closed.is_set():
             try:
@@ -283,7 +277,7 @@ class TrackStream(RetryingStream):
         self._require_end()
 
 
-class Client(BaseClient[TrackStream]):
+class Client(BaseClient[TrackStream], Closeable):
     """A connection to one server; safe for several threads.
 
     Example:
@@ -357,12 +351,6 @@ class Client(BaseClient[TrackStream]):
     def close(self) -> None:
         """Cancel running calls and close the connection."""
         self._channel.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _ask(self, method: Any, request: Any) -> Any:
         try:

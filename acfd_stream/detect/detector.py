@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from acfd_stream.detect.precision import int8_path_of, is_int8_variant, precisio
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, read_spec
 from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError, ShapeError
-from acfd_stream.types import Detections, Picture
+from acfd_stream.types import Closeable, Detections, Picture
 
 __all__ = ["Detector", "ModelFile", "StageSeconds", "device_for", "find_model", "letterboxes", "models"]
 
@@ -43,7 +42,7 @@ class ModelFile:
         return precisions_of(self.path)
 
 
-class Detector:
+class Detector(Closeable):
     """Finds faces with one network. May be used from several threads at once.
 
     Example:
@@ -137,14 +136,6 @@ class Detector:
     def close(self) -> None:
         """Free the network and its threads; a second call does nothing."""
         self._path.close()
-
-    def __enter__(self) -> Detector:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def models(folder: Path | None = None) -> list[ModelFile]:

@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from types import TracebackType
 
 from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores, require
 from acfd_stream.errors import OverloadedError
@@ -354,9 +353,7 @@ class Reservation:
     def __enter__(self) -> Reservation:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.release()
 
 

@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
@@ -28,7 +27,7 @@ from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.live import configs_for, verdict_now
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, position_of
-from acfd_stream.types import DropReason, Frame, FrameResult, MediaInfo
+from acfd_stream.types import Closeable, DropReason, Frame, FrameResult, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
 from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
@@ -89,7 +88,7 @@ def track_video(
     )
 
 
-class TrackSession:
+class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
     A context manager, with the arguments and errors of ``track_video``. ``is_complete``, ``error`` and ``warnings`` are
@@ -238,14 +237,6 @@ class TrackSession:
             if self._batches is not None:
                 self._batches.shutdown(cancel_futures=True)
             self._opened.close()
-
-    def __enter__(self) -> TrackSession:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     # Opening
 

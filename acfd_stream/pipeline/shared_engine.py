@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import TracebackType
 
 from acfd_stream.pipeline.batching import StreamQueue, TimedDetections
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.types import Picture
+from acfd_stream.types import Closeable, Picture
 
 
-class SharedEngine:
+class SharedEngine(Closeable):
     """The shared engine for one stream: an ``Engine`` and a context manager, made by ``Scheduler.open_shared``.
 
     Args:
@@ -62,11 +61,3 @@ class SharedEngine:
         A picture that is running keeps its memory until its batch is done.
         """
         self._on_close(self)
-
-    def __enter__(self) -> SharedEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()

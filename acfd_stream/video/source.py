@@ -8,12 +8,11 @@ import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from itertools import chain
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, ResumeError
-from acfd_stream.types import Frame, MediaInfo, Picture
+from acfd_stream.types import Closeable, Frame, MediaInfo, Picture
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
@@ -76,7 +75,7 @@ def open_video(source: Source, config: VideoConfig | None = None, device: str = 
         raise
 
 
-class VideoSource:
+class VideoSource(Closeable):
     """The frames of one video in display order, to be read once; a context manager.
 
     After the iteration ``warnings``, ``error`` and ``is_complete`` say how it went. ``error`` is a break: a packet
@@ -146,14 +145,6 @@ class VideoSource:
                 self._release()
                 raise StopIteration
             return frame
-
-    def __enter__(self) -> VideoSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop reading and close the container; may be called twice, and from another thread."""

@@ -141,7 +141,7 @@ class DashboardServer:
     def __enter__(self) -> DashboardServer:
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def answer(self, path: str, host: str, accept: str) -> Answer:

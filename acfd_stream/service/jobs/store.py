@@ -22,7 +22,7 @@ from acfd_stream.errors import ConfigError, OutputError, OverloadedError
 from acfd_stream.files import lock_file, transaction
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
-from acfd_stream.types import JobState
+from acfd_stream.types import Closeable, JobState
 
 SCHEMA_VERSION = 1
 DATABASE = "jobs.sqlite3"
@@ -58,7 +58,7 @@ CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
 _OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
 
 
-class JobStore:
+class JobStore(Closeable):
     """Jobs by their id, in the order in which they were submitted; a context manager."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -89,12 +89,6 @@ class JobStore:
         """Give the file back; a second call does nothing."""
         with self._turn:
             self._release()
-
-    def __enter__(self) -> JobStore:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def submit(self, owner: str, key: str, request: bytes, most_open: int) -> tuple[Job, bool]:
         """The new job of ``request``, or the one that was submitted with the same ``key``; and whether it is new.
