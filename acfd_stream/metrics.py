@@ -130,7 +130,7 @@ def member(kind: type[E], value: E | str) -> E:
         raise ConfigError(f"{kind.__name__} must be one of {allowed}, got {value!r}") from None
 
 
-class _Series(Generic[F]):
+class Series(Generic[F]):
     """The series of a metric, by label values that are members of enums."""
 
     def __init__(self, family: F, labels: Mapping[str, type[Enum]]) -> None:
@@ -151,7 +151,8 @@ class _Series(Generic[F]):
 class Metrics:
     """All metrics of the service, on one registry.
 
-    Thread-safe. The registry refuses a second object.
+    Metrics with a single call are attributes: ``metrics.queue_depth.of(QueueStage.INFER).inc()``. Methods count events
+    that change several metrics, or replace label values. Thread-safe. The registry refuses a second object.
 
     Args:
         registry: the registry that is scraped; None: a new one, for a program without a service.
@@ -167,8 +168,6 @@ class Metrics:
     def none(cls) -> Metrics:
         """An object whose metrics are not served."""
         return cls()
-
-    # Frames
 
     def frame_answered(
         self,
@@ -191,7 +190,7 @@ class Metrics:
             reused: its detections are those of the previous drawing.
         """
         self._latency.of(mode, input_kind).observe(latency_seconds)
-        self._frames.of(outcome).inc()
+        self.frames.of(outcome).inc()
         self.stages(timings)
         if reused:
             self._reused.inc()
@@ -204,39 +203,11 @@ class Metrics:
     def frame_dropped(self, reason: DropReason) -> None:
         """Count a dropped frame."""
         self._dropped.of(reason).inc()
-        self._frames.of(Outcome.DROPPED).inc()
-
-    def frames_failed(self, count: int = 1) -> None:
-        """Count frames that were lost to an error."""
-        self._frames.of(Outcome.FAILED).inc(count)
-
-    def tracks_started(self, count: int = 1) -> None:
-        """Count new tracks."""
-        self._tracks.inc(count)
-
-    def shot_cut(self, count: int = 1) -> None:
-        """Count new shots."""
-        self._shots.inc(count)
+        self.frames.of(Outcome.DROPPED).inc()
 
     def decode_error(self, codec: str | None, fault: DecodeFault) -> None:
         """Count an error of a video; ``codec`` is the decoder's name, None without one."""
         self._decode_errors.of(Codec.of(codec), fault).inc()
-
-    # Batches and queues
-
-    def batch(self, pictures: int) -> None:
-        """Count a batch of the network."""
-        self._batches.observe(pictures)
-
-    def queued(self, stage: QueueStage, change: int) -> None:
-        """Change the number of entries that wait for ``stage``."""
-        self._depths.of(stage).inc(change)
-
-    def held(self, pool: Pool, change_bytes: int) -> None:
-        """Change the number of bytes in ``pool``."""
-        self._bytes.of(pool).inc(change_bytes)
-
-    # Streams
 
     def stream_moved(self, before: StreamState | None, after: StreamState | None) -> None:
         """Change the state of a stream; None: not admitted yet, or closed."""
@@ -244,26 +215,6 @@ class Metrics:
             self._streams.of(before).dec()
         if after is not None:
             self._streams.of(after).inc()
-
-    def refused(self, reason: Refusal) -> None:
-        """Count a refused stream."""
-        self._refusals.of(reason).inc()
-
-    def headroom(self, share: float) -> None:
-        """Set the free share of the capacity, 0 … 1."""
-        self._headroom.set(share)
-
-    # Jobs
-
-    def job_counted(self, state: JobState, count: int) -> None:
-        """Set the number of jobs in ``state``, including those of earlier runs."""
-        self._jobs.of(state).set(count)
-
-    def job_frames(self, count: int = 1) -> None:
-        """Count frames that jobs have finished."""
-        self._job_frames.inc(count)
-
-    # The service
 
     def engine(
         self,
@@ -288,10 +239,6 @@ class Metrics:
         self._engine.clear()
         self._engine.labels(backend=backend, precision=precision, trt=trt, sm=sm, decoder=decoder).set(1)
         self._fallback.set(is_fallback)
-
-    def objective(self, seconds: float) -> None:
-        """Set the latency objective of live frames."""
-        self._objective.set(seconds)
 
     def build(self, version: str, model: str, model_version: str) -> None:
         """Set the version of the package and the model."""
@@ -327,29 +274,29 @@ class Metrics:
         self._latency = self._histogram(*latency, mode=Mode, path=InputKind)
         stages = "acfd_stage_duration_seconds", "Time of a frame in a stage", STAGE_BUCKETS
         self._stages = self._histogram(*stages, stage=Stage)
-        self._frames = self._counter("acfd_frames", "Frames by how they ended", outcome=Outcome)
+        self.frames = self._counter("acfd_frames", "Frames by how they ended", outcome=Outcome)
         self._dropped = self._counter("acfd_frames_dropped", "Frames of live streams left out", reason=DropReason)
         self._reused = self._counter("acfd_frames_reused", "Frames that took over a held drawing's detections").of()
-        self._tracks = self._counter("acfd_tracks_started", "Tracks that began").of()
-        self._shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade").of()
+        self.tracks = self._counter("acfd_tracks_started", "Tracks that began").of()
+        self.shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade").of()
         self._decode_errors = self._counter("acfd_decode_errors", "Media at fault", codec=Codec, kind=DecodeFault)
-        self._batches = self._histogram("acfd_batch_size", "Pictures in a batch of the network", BATCH_BUCKETS).of()
+        self.batches = self._histogram("acfd_batch_size", "Pictures in a batch of the network", BATCH_BUCKETS).of()
 
     def _make_streams(self) -> None:
-        self._depths = self._gauge("acfd_queue_depth", "How many wait for a stage", stage=QueueStage)
-        self._bytes = self._gauge("acfd_inflight_bytes", "Bytes that are held", pool=Pool)
+        self.queue_depth = self._gauge("acfd_queue_depth", "How many wait for a stage", stage=QueueStage)
+        self.held_bytes = self._gauge("acfd_inflight_bytes", "Bytes that are held", pool=Pool)
         self._streams = self._gauge("acfd_streams_active", "Streams that are open", state=StreamState)
-        self._refusals = self._counter("acfd_admission_rejected", "Streams that were not let in", reason=Refusal)
-        self._headroom = self._gauge("acfd_capacity_headroom_ratio", "Share of the capacity that is free").of()
-        self._jobs = self._gauge("acfd_jobs", "Jobs by state", state=JobState)
-        self._job_frames = self._counter("acfd_job_frames", "Frames that jobs have finished").of()
+        self.refusals = self._counter("acfd_admission_rejected", "Streams that were not let in", reason=Refusal)
+        self.headroom = self._gauge("acfd_capacity_headroom_ratio", "Share of the capacity that is free").of()
+        self.jobs = self._gauge("acfd_jobs", "Jobs by state", state=JobState)
+        self.job_frames = self._counter("acfd_job_frames", "Frames that jobs have finished").of()
 
     def _make_service(self) -> None:
         own: dict[str, Any] = {"registry": self.registry}
         engine = ("backend", "precision", "trt", "sm", "decoder")
         self._engine = Gauge("acfd_engine_info", "What decodes and what runs the network", engine, **own)
         self._fallback = Gauge("acfd_engine_fallback", "1 while the engine is not the one that was wanted", **own)
-        self._objective = Gauge("acfd_slo_target_seconds", "What a frame of a live stream may take", **own)
+        self.objective = Gauge("acfd_slo_target_seconds", "What a frame of a live stream may take", **own)
         self._build = Gauge("acfd_build_info", "What runs", ("version", "model", "model_version"), **own)
         call = ("grpc_type", "grpc_service", "grpc_method")
         self._calls_started = Counter("grpc_server_started", "Calls that came in", call, **own)
@@ -359,11 +306,11 @@ class Metrics:
         own |= {"buckets": CALL_BUCKETS}
         self._call_seconds = Histogram("grpc_server_handling_seconds", "Time of a call", call, **own)
 
-    def _counter(self, name: str, meaning: str, /, **labels: type[Enum]) -> _Series[Counter]:
-        return _Series(Counter(name, meaning, labels, registry=self.registry), labels)
+    def _counter(self, name: str, meaning: str, /, **labels: type[Enum]) -> Series[Counter]:
+        return Series(Counter(name, meaning, labels, registry=self.registry), labels)
 
-    def _gauge(self, name: str, meaning: str, /, **labels: type[Enum]) -> _Series[Gauge]:
-        return _Series(Gauge(name, meaning, labels, registry=self.registry), labels)
+    def _gauge(self, name: str, meaning: str, /, **labels: type[Enum]) -> Series[Gauge]:
+        return Series(Gauge(name, meaning, labels, registry=self.registry), labels)
 
-    def _histogram(self, name: str, meaning: str, edges: Buckets, /, **labels: type[Enum]) -> _Series[Histogram]:
-        return _Series(Histogram(name, meaning, labels, registry=self.registry, buckets=edges), labels)
+    def _histogram(self, name: str, meaning: str, edges: Buckets, /, **labels: type[Enum]) -> Series[Histogram]:
+        return Series(Histogram(name, meaning, labels, registry=self.registry, buckets=edges), labels)

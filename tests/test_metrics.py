@@ -103,5 +103,5 @@ def test_there_is_one_engine_at_a_time(registry: CollectorRegistry, metrics: Met
 def test_two_services_do_not_share_a_registry_by_mistake(registry: CollectorRegistry, metrics: Metrics) -> None:
     with pytest.raises(ValueError, match="Duplicated timeseries"):
         Metrics(registry)
-    Metrics.none().queued(QueueStage.INFER, 3)
+    Metrics.none().queue_depth.of(QueueStage.INFER).inc(3)
     assert registry.get_sample_value("acfd_queue_depth", {"stage": "infer"}) == 0

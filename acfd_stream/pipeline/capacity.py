@@ -137,7 +137,7 @@ class Capacity:
         self._frames_seen = 0
         self._lock = threading.Lock()
         self._admitted: dict[Reservation, Demand] = {}
-        self._metrics.headroom(1.0)
+        self._metrics.headroom.set(1.0)
 
     @property
     def headroom(self) -> float:
@@ -184,7 +184,7 @@ class Capacity:
                 return None
             reservation = Reservation(self)
             self._admitted[reservation] = demand
-            self._metrics.headroom(self._headroom())
+            self._metrics.headroom.set(self._headroom())
             return reservation
 
     def change(self, reservation: Reservation, demand: Demand) -> None:
@@ -193,10 +193,10 @@ class Capacity:
             others = [known for holder, known in self._admitted.items() if holder is not reservation]
             answer = self._answer(demand, others)
             if answer.refusal is not None and not self._is_less(demand, self._admitted.get(reservation)):
-                self._metrics.refused(answer.refusal)
+                self._metrics.refusals.of(answer.refusal).inc()
                 raise OverloadedError(answer.reason)
             self._admitted[reservation] = demand
-            self._metrics.headroom(self._headroom())
+            self._metrics.headroom.set(self._headroom())
 
     def release(self, reservation: Reservation) -> None:
         """Free the capacity of a stream."""
@@ -205,7 +205,7 @@ class Capacity:
             if not self._admitted:  # without streams, nothing would measure that frames are fast again
                 self._decode.reset()
                 self._upkeep.reset()
-            self._metrics.headroom(self._headroom())
+            self._metrics.headroom.set(self._headroom())
 
     def observe(self, display_size: Size, decode_seconds: float, upkeep_seconds: float) -> None:
         """Update the means from a frame: CPU time of decoding, and of everything else but the network."""
@@ -214,7 +214,7 @@ class Capacity:
             self._upkeep.observe(upkeep_seconds)
             self._frames_seen += 1
             if self._frames_seen % _REFRESH_FRAMES == 0:
-                self._metrics.headroom(self._headroom())
+                self._metrics.headroom.set(self._headroom())
 
     # With the lock held.
 

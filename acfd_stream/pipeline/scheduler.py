@@ -179,7 +179,7 @@ class Scheduler:
                 return
             stream.is_closed = True
             dropped = self._queue.close_stream(stream.queue)
-            self._metrics.queued(QueueStage.INFER, -len(dropped))
+            self._metrics.queue_depth.of(QueueStage.INFER).inc(-len(dropped))
             self._add_bytes(-sum(queued.size_bytes for queued in dropped))
             stream.changed.notify_all()
             self._work.notify()
@@ -203,7 +203,7 @@ class Scheduler:
         alone_seconds = self.costs.picture_seconds(picture.display_size, picture.view_side)
         queued = QueuedPicture(picture, alone_seconds, size_bytes, now, deadline)
         self._queue.add(stream.queue, queued)
-        self._metrics.queued(QueueStage.INFER, 1)
+        self._metrics.queue_depth.of(QueueStage.INFER).inc(1)
         self._add_bytes(size_bytes)
         self._work.notify()
         return queued
@@ -268,7 +268,7 @@ class Scheduler:
             return []
 
     def _start(self, batch: _Batch) -> _Batch:
-        self._metrics.queued(QueueStage.INFER, -len(batch))
+        self._metrics.queue_depth.of(QueueStage.INFER).inc(-len(batch))
         self._running += 1
         self._started_batches += 1
         if self._queue.waiting:
@@ -319,7 +319,7 @@ class Scheduler:
             self._deliver(batch, detected, begin)
 
     def _detect_batch(self, pictures: list[Picture]) -> list[TimedDetections]:
-        self._metrics.batch(len(pictures))
+        self._metrics.batches.observe(len(pictures))
         detected = self.engine.detect_timed(pictures)
         if len(detected) != len(pictures):
             raise RunnerError(f"the engine returned {len(detected)} results for {len(pictures)} pictures")
@@ -340,7 +340,7 @@ class Scheduler:
 
     def _add_bytes(self, change_bytes: int) -> None:
         self._held_bytes += change_bytes
-        self._metrics.held(Pool.ENGINE, change_bytes)
+        self._metrics.held_bytes.of(Pool.ENGINE).inc(change_bytes)
         if change_bytes < 0:
             for stream in self._blocked:
                 stream.changed.notify_all()

@@ -164,7 +164,7 @@ class Server:
 
     def _note_refusal(self, reason: str) -> None:
         if reason == "quota":
-            self.metrics.refused(Refusal.QUOTA)
+            self.metrics.refusals.of(Refusal.QUOTA).inc()
 
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits
@@ -207,8 +207,8 @@ class Server:
             objective_seconds=settings.objective_seconds,
         )
         self.metrics.build(info.version, detector.spec.name, detector.spec.version)
-        self.metrics.objective(settings.objective_seconds)
-        self.metrics.headroom(1.0)  # an autoscaler must not mistake a starting server for a full one
+        self.metrics.objective.set(settings.objective_seconds)
+        self.metrics.headroom.set(1.0)  # an autoscaler must not mistake a starting server for a full one
         if settings.metrics:
             self.dashboard = DashboardServer(settings.metrics, self.streams, info, lambda: self.state).start()
             opened.callback(self.dashboard.close)

@@ -60,12 +60,12 @@ class Scene:
                     meter.frame(self._result(meter, weight, load))
                 meter.tracks_started(meter.tracks + (self._random.random() < 0.2))
             for _ in range(20):
-                metrics.batch(self._random.choice(BATCH_BUCKETS[:4]))
-            metrics.headroom(max(0.0, 1 - 0.62 * load * self._random.uniform(0.93, 1.07)))
+                metrics.batches.observe(self._random.choice(BATCH_BUCKETS[:4]))
+            metrics.headroom.set(max(0.0, 1 - 0.62 * load * self._random.uniform(0.93, 1.07)))
             self.samples.take()
             self.now += STEP_SECONDS
         waiting = int(self.samples.now()["acfd_queue_depth{infer}"])
-        metrics.queued(QueueStage.INFER, round(9 * max(0.0, load - 1)) - waiting)
+        metrics.queue_depth.of(QueueStage.INFER).inc(round(9 * max(0.0, load - 1)) - waiting)
 
     def break_one(self) -> None:
         """A stream comes, brings broken media and ends."""

@@ -150,7 +150,7 @@ class JobRunner:
         """Wake whoever waits, and tell the gauges."""
         with self._changed:
             for state, count in self.store.counts().items():
-                self._metrics.job_counted(state, count)
+                self._metrics.jobs.of(state).set(count)
         self.stir()
 
     def stir(self) -> None:
@@ -201,7 +201,7 @@ class JobRunner:
 
         def on_progress(progress: RecordingProgress, result: FrameResult) -> None:
             show(replace(progress, expected_frames=self._progress[job.job_id].expected_frames))
-            self._metrics.job_frames(1)
+            self._metrics.job_frames.inc(1)
             self.stir()
             self.sweep()
 

@@ -48,7 +48,7 @@ class StreamHost:
         with self._changed:
             self.require_open()
             if len(self._streams) >= self.context.settings.limits.streams:
-                self.context.metrics.refused(Refusal.STREAMS)
+                self.context.metrics.refusals.of(Refusal.STREAMS).inc()
                 raise OverloadedError(f"{len(self._streams)} streams are open, the maximum; try again later")
             stream_id = secrets.token_hex(8)
             stream = StreamCall(self.context, stream_id, owner, lambda: self._forget(stream_id))
@@ -62,7 +62,7 @@ class StreamHost:
             StatusError: UNAVAILABLE.
         """
         if self._drain_until is not None:
-            self.context.metrics.refused(Refusal.DRAINING)
+            self.context.metrics.refusals.of(Refusal.DRAINING).inc()
             raise draining()
 
     def streams_of(self, owner: str) -> list[StreamCall]:

@@ -73,7 +73,7 @@ class StreamMetrics:
             if outcome is Outcome.DROPPED and verdict.drop_reason is not None:
                 metrics.frame_dropped(verdict.drop_reason)
             else:
-                metrics.frames_failed()
+                metrics.frames.of(Outcome.FAILED).inc()
                 metrics.decode_error(self.media.codec if self.media else None, DecodeFault.FRAME)
             for history in self._histories():
                 history.lost(outcome, reason=verdict.drop_reason)
@@ -82,7 +82,7 @@ class StreamMetrics:
     def tracks_started(self, total: int) -> None:
         """The stream has started ``total`` tracks so far."""
         if total > self.tracks:
-            self._registry.metrics.tracks_started(total - self.tracks)
+            self._registry.metrics.tracks.inc(total - self.tracks)
             self.tracks = total
 
     def media_error(self, fault: DecodeFault, error: str) -> None:
@@ -110,7 +110,7 @@ class StreamMetrics:
 
     def _note_shot(self, result: FrameResult) -> None:
         if result.shot > self._last_shot:
-            self._registry.metrics.shot_cut(result.shot - self._last_shot)
+            self._registry.metrics.shots.inc(result.shot - self._last_shot)
             self.shots += result.shot - self._last_shot
             self._last_shot = result.shot
 

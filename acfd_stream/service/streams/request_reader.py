@@ -144,11 +144,11 @@ class RequestReader:
             return True
         if not self._may_feed() or self._take is None:
             return False
-        self._metrics.queued(QueueStage.DECODE, 1)
+        self._metrics.queue_depth.of(QueueStage.DECODE).inc(1)
         try:
             return self._take(request)
         finally:
-            self._metrics.queued(QueueStage.DECODE, -1)
+            self._metrics.queue_depth.of(QueueStage.DECODE).inc(-1)
 
     def _may_feed(self) -> bool:
         """Wait for ``feed``; False: ``leave`` was called instead."""

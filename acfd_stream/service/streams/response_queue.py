@@ -130,5 +130,5 @@ class ResponseQueue:
 
     def _count(self, entry: QueuedResult | ControlMessage, change: int) -> None:
         if isinstance(entry, QueuedResult):
-            self._metrics.queued(QueueStage.SEND, change)
-            self._metrics.held(Pool.RESULTS, change * entry.size_bytes)
+            self._metrics.queue_depth.of(QueueStage.SEND).inc(change)
+            self._metrics.held_bytes.of(Pool.RESULTS).inc(change * entry.size_bytes)

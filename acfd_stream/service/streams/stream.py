@@ -196,7 +196,7 @@ class StreamCall:
 
     def _set_bytes(self, now: dict[Pool, int]) -> None:
         for pool in (Pool.INGEST, Pool.FRAMES):
-            self._context.metrics.held(pool, now.get(pool, 0) - self._held_bytes.get(pool, 0))
+            self._context.metrics.held_bytes.of(pool).inc(now.get(pool, 0) - self._held_bytes.get(pool, 0))
         self._held_bytes = now
 
     # Called on the worker.
