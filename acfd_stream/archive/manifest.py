@@ -14,13 +14,15 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acfd_stream.archive.database import Database, text_bytes
 from acfd_stream.archive.records import Claim, Episode, EpisodeStatus, Run
 from acfd_stream.files import lock_file
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingTask
-from acfd_stream.video.origin import FileStamp
+
+if TYPE_CHECKING:
+    from acfd_stream.video.origin import FileStamp
 
 _COLUMNS = tuple(Episode.__dataclass_fields__)
 
@@ -88,6 +90,8 @@ class Manifest(Database):
 
     def digest_of(self, path: str, stamp: FileStamp) -> str | None:
         """See ``Digests``; all are read at once, the first time."""
+        from acfd_stream.video.origin import FileStamp  # here, so that ``status`` does not load the decoder
+
         if self._digests is None:
             rows = self._database.execute("SELECT path, size, mtime_ns, inode, digest FROM files")
             self._digests = {path: (FileStamp(size, mtime, inode), digest) for path, size, mtime, inode, digest in rows}
