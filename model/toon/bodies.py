@@ -95,17 +95,12 @@ def _torso(canvas: Canvas, figure: Figure) -> None:
     lean = 0.1 * float(np.sin(figure.pose.step * 2)) * figure.pose.stride
     points = smooth(
         [
-            (-shoulder * 0.4, top - 0.1),
-            (shoulder * 0.4, top - 0.1),
-            (shoulder, top + 0.2),
-            (waist + lean, (top + low) / 2),
-            (hem, low + drop),
-            (-hem, low + drop),
-            (-waist + lean, (top + low) / 2),
+            (-shoulder * 0.4, top - 0.1), (shoulder * 0.4, top - 0.1), (shoulder, top + 0.2),
+            (waist + lean, (top + low) / 2), (hem, low + drop), (-hem, low + drop), (-waist + lean, (top + low) / 2),
             (-shoulder, top + 0.2),
         ],
         steps=6,
-    )
+    )  # fmt: skip
     color = figure.design.skin if figure.design.kind == "animal" and figure.design.wobble[21] > 0 else body.top
     pixels = figure.px(points)
     if body.pattern != "none" and not figure.style.is_unfilled and figure.unit > 8:

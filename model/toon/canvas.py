@@ -80,14 +80,6 @@ class Canvas:
         self.owner: NDArray[np.uint8] = np.zeros(size, np.uint8)
         self.tag: int | None = 0  # written into owner by every shape; None leaves owner alone
 
-    @classmethod
-    def over(cls, pixels: NDArray[np.uint8]) -> Canvas:
-        """A canvas on ``pixels``, uint8 [H, W, 3], which are changed in place."""
-        canvas = cls.__new__(cls)
-        canvas.pixels, canvas.tag = pixels, 0
-        canvas.owner = np.zeros(pixels.shape[:2], np.uint8)
-        return canvas
-
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""

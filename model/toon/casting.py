@@ -138,27 +138,11 @@ def _animal(rng: np.random.Generator, features: Features, style: Style) -> None:
 
 
 _ANIME_HAIRS = {
-    "bangs": 4,
-    "spikes": 4,
-    "side": 2,
-    "long": 4,
-    "tails": 2,
-    "pony": 1.5,
-    "short": 1,
-    "bun": 1,
-    "tuft": 0.3,
-}
+    "bangs": 4, "spikes": 4, "side": 2, "long": 4, "tails": 2, "pony": 1.5, "short": 1, "bun": 1, "tuft": 0.3,
+}  # fmt: skip
 _HAIRS = {
-    "short": 3,
-    "bangs": 1.5,
-    "spikes": 1.5,
-    "side": 2,
-    "curly": 1.5,
-    "afro": 0.7,
-    "bun": 1,
-    "long": 1.5,
-    "bald": 2,
-}
+    "short": 3, "bangs": 1.5, "spikes": 1.5, "side": 2, "curly": 1.5, "afro": 0.7, "bun": 1, "long": 1.5, "bald": 2,
+}  # fmt: skip
 _HAIRS |= {"tuft": 1, "none": 1, "tails": 0.7, "pony": 0.7}
 _HATS = {"none": 15, "cap": 1.2, "top": 0.8, "beanie": 0.8, "cone": 0.5, "helmet": 0.6, "crown": 0.5, "bow": 1}
 _HATS |= {"band": 0.8, "headphones": 0.4, "hood": 0.6}

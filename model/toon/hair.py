@@ -28,14 +28,10 @@ def draw_ears(canvas: Canvas, head: Head, is_near: bool) -> None:
         rx = size * (0.65 + 0.3 * abs(facing))
         points = ellipse(x + side * (0.4 if not is_near else 0.0) * size, y, rx, size * 1.15)
         if features.ear == "pointed":
-            points = smooth(
-                [
-                    (x, y + size),
-                    (x + side * 0.2, y - size * 0.2),
-                    (x + side * 2.2 * size, y - size * 1.8),
-                    (x, y - size * 0.6),
-                ]
-            )
+            points = smooth([
+                (x, y + size), (x + side * 0.2, y - size * 0.2), (x + side * 2.2 * size, y - size * 1.8),
+                (x, y - size * 0.6),
+            ])  # fmt: skip
         head.shape(canvas, points, head.design.skin, 0.8)
         if is_near:
             canvas.stroke(
@@ -81,35 +77,22 @@ def _ear_shape(kind: str, x: float, side: float, size: float) -> tuple[Points, P
         return outer, (outer - outer.mean(0)) * 0.55 + outer.mean(0)
     if kind == "rabbit":
         tip = -1.0 - size * 3.2
-        outer = smooth(
-            [
-                (x - 0.5 * size, -0.8),
-                (x - 0.3 * size, tip),
-                (x + side * 0.35 * size + 0.2 * size, tip),
-                (x + 0.5 * size, -0.8),
-            ]
-        )
+        outer = smooth([
+            (x - 0.5 * size, -0.8), (x - 0.3 * size, tip), (x + side * 0.35 * size + 0.2 * size, tip),
+            (x + 0.5 * size, -0.8),
+        ])  # fmt: skip
         return outer, (outer - outer.mean(0)) * (0.5, 0.8) + outer.mean(0)
     if kind == "floppy":
-        outer = smooth(
-            [
-                (x, -0.92),
-                (x + side * size * 1.1, -0.7),
-                (x + side * size * 1.3, 0.35),
-                (x + side * size * 0.5, 0.5),
-                (x + side * 0.2 * size, -0.4),
-            ]
-        )
+        outer = smooth([
+            (x, -0.92), (x + side * size * 1.1, -0.7), (x + side * size * 1.3, 0.35), (x + side * size * 0.5, 0.5),
+            (x + side * 0.2 * size, -0.4),
+        ])  # fmt: skip
         return outer, None
     if kind == "horns":
-        return smooth(
-            [
-                (x - side * 0.1, -0.8),
-                (x + side * size * 0.3, -1.1),
-                (x + side * size * 0.2, -1.1 - size),
-                (x + side * size * 0.7, -1.0),
-            ]
-        ), None
+        return smooth([
+            (x - side * 0.1, -0.8), (x + side * size * 0.3, -1.1), (x + side * size * 0.2, -1.1 - size),
+            (x + side * size * 0.7, -1.0),
+        ]), None  # fmt: skip
     wide = size * (0.75 if kind == "bear" else 1.25)
     centre = (x + side * wide * 0.4, -0.85 - wide * 0.35)
     return ellipse(*centre, wide, wide), ellipse(*centre, wide * 0.6, wide * 0.6) if kind == "bear" else None
@@ -265,15 +248,10 @@ def _locks(canvas: Canvas, head: Head) -> None:
     for side in (-1.0, 1.0):
         x, y, facing = head.at(side * 1.25, -0.3)
         if facing > -0.1:
-            strand = smooth(
-                [
-                    (x - 0.13, y),
-                    (x + 0.13, y),
-                    (x + 0.1 * side + 0.07, y + low * 0.8),
-                    (x + 0.06 * side, y + low + 0.25),
-                    (x - 0.1, y + low * 0.7),
-                ]
-            )
+            strand = smooth([
+                (x - 0.13, y), (x + 0.13, y), (x + 0.1 * side + 0.07, y + low * 0.8),
+                (x + 0.06 * side, y + low + 0.25), (x - 0.1, y + low * 0.7),
+            ])  # fmt: skip
             head.shape(canvas, strand, head.design.hair.color)
 
 
@@ -281,15 +259,10 @@ def _tuft(canvas: Canvas, head: Head) -> None:
     for index in range(3):
         lean = head.design.wobble[12 + index] * 0.4
         x = (index - 1) * 0.12
-        blade = smooth(
-            [
-                (x - 0.08, -0.9),
-                (x + lean * 0.5, -1.2),
-                (x + lean, -1.4),
-                (x + lean * 0.5 + 0.08, -1.15),
-                (x + 0.08, -0.9),
-            ]
-        )
+        blade = smooth([
+            (x - 0.08, -0.9), (x + lean * 0.5, -1.2), (x + lean, -1.4), (x + lean * 0.5 + 0.08, -1.15),
+            (x + 0.08, -0.9),
+        ])  # fmt: skip
         head.shape(canvas, blade, head.design.hair.color, 0.8)
 
 

@@ -27,14 +27,10 @@ def _dome(width: float, brim: float, height: float) -> Points:
 def _cap(c: Canvas, head: Head, width: float, brim: float) -> None:
     color, turn = head.design.hair.hat_color, float(np.sin(head.pose.yaw))
     head.shape(c, _dome(width, brim, 0.72), color)
-    peak = smooth(
-        [
-            (-width * 0.7 + turn * 0.7, brim - 0.05),
-            (turn * width * 1.3, brim + 0.16),
-            (width * 0.7 + turn * 0.7, brim - 0.05),
-            (turn, brim - 0.1),
-        ]
-    )
+    peak = smooth([
+        (-width * 0.7 + turn * 0.7, brim - 0.05), (turn * width * 1.3, brim + 0.16),
+        (width * 0.7 + turn * 0.7, brim - 0.05), (turn, brim - 0.1),
+    ])  # fmt: skip
     head.shape(c, peak, scaled(color, 0.75))
 
 
@@ -65,13 +61,9 @@ def _helmet(c: Canvas, head: Head, width: float, brim: float) -> None:
     color = head.design.hair.hat_color
     dome = _dome(width * 1.1, brim + 0.1, 0.85)
     sides = [
-        (width * 1.1, 0.2),
-        (width * 0.92, 0.2),
-        (width * 0.88, brim + 0.1),
-        (-width * 0.88, brim + 0.1),
-        (-width * 0.92, 0.2),
-        (-width * 1.1, 0.2),
-    ]
+        (width * 1.1, 0.2), (width * 0.92, 0.2), (width * 0.88, brim + 0.1), (-width * 0.88, brim + 0.1),
+        (-width * 0.92, 0.2), (-width * 1.1, 0.2),
+    ]  # fmt: skip
     head.shape(c, np.concatenate([dome, sides]), color)
 
 
@@ -116,14 +108,6 @@ def _hood(c: Canvas, head: Head, width: float, brim: float) -> None:
 
 
 _HATS = {
-    "cap": _cap,
-    "top": _top,
-    "beanie": _beanie,
-    "cone": _cone,
-    "helmet": _helmet,
-    "crown": _crown,
-    "bow": _bow,
-    "band": _band,
-    "headphones": _headphones,
-    "hood": _hood,
-}
+    "cap": _cap, "top": _top, "beanie": _beanie, "cone": _cone, "helmet": _helmet, "crown": _crown, "bow": _bow,
+    "band": _band, "headphones": _headphones, "hood": _hood,
+}  # fmt: skip

@@ -65,14 +65,12 @@ def _long_nose(canvas: Canvas, head: Head, x: float, y: float, size: float, sin:
     back = x - direction * size * 0.25
     points = smooth(
         [
-            (back, y - size * 0.9),
-            (reach, y - size * 0.25 + droop),
-            (reach, y + size * 0.3 + droop),
+            (back, y - size * 0.9), (reach, y - size * 0.25 + droop), (reach, y + size * 0.3 + droop),
             (back, y + size * 0.42),
         ],
         False,
         6,
-    )
+    )  # fmt: skip
     pixels = head.px(points)
     style = head.style
     canvas.fill(pixels, style.tone(head.design.features.nose_color))
@@ -106,14 +104,6 @@ def _beak(canvas: Canvas, head: Head, x: float, y: float, size: float, sin: floa
 
 
 _NOSES = {
-    "ball": _ball,
-    "button": _ball,
-    "long": _long_nose,
-    "triangle": _tick_nose,
-    "tick": _tick_nose,
-    "dots": _dots,
-    "snout": _snout,
-    "beak": _beak,
-    "dog": _animal,
-    "cat": _animal,
-}
+    "ball": _ball, "button": _ball, "long": _long_nose, "triangle": _tick_nose, "tick": _tick_nose, "dots": _dots,
+    "snout": _snout, "beak": _beak, "dog": _animal, "cat": _animal,
+}  # fmt: skip

@@ -74,14 +74,9 @@ def close_up(rng: np.random.Generator, who: int, seconds: float, place: str) -> 
         (seconds, float(rng.uniform(-0.5, 0.5))),
     ]
     part = Part(
-        who,
-        [(0.0, x), (seconds, x + 0.02)],
-        [(0.0, 0.2), (seconds, 0.23)],
-        y=[(0.0, 0.48)],
-        yaw=yaw,
-        talks=_talk(rng, seconds),
-        seed=_number(rng),
-    )
+        who, [(0.0, x), (seconds, x + 0.02)], [(0.0, 0.2), (seconds, 0.23)], y=[(0.0, 0.48)], yaw=yaw,
+        talks=_talk(rng, seconds), seed=_number(rng),
+    )  # fmt: skip
     return Shot(seconds, place, [part], seed=_number(rng))
 
 
@@ -94,58 +89,30 @@ def two_shot(rng: np.random.Generator, who: tuple[int, int], seconds: float, pla
     ]
     parts = [
         Part(
-            who[0],
-            [(0.0, 0.3), (seconds, 0.32)],
-            [(0.0, 0.12)],
-            y=[(0.0, 0.42)],
-            yaw=turns[0],
-            talks=[(0.2, half)],
-            mood=[(0.0, 0.5)],
-            seed=_number(rng),
+            who[0], [(0.0, 0.3), (seconds, 0.32)], [(0.0, 0.12)], y=[(0.0, 0.42)], yaw=turns[0], talks=[(0.2, half)],
+            mood=[(0.0, 0.5)], seed=_number(rng),
         ),
         Part(
-            who[1],
-            [(0.0, 0.7), (seconds, 0.69)],
-            [(0.0, 0.115)],
-            y=[(0.0, 0.46)],
-            yaw=turns[1],
-            talks=[(half, seconds)],
-            mood=[(0.0, 0.1), (seconds, 0.7)],
-            arms=[(0.0, 0.3), (half, 0.9), (seconds, 0.4)],
+            who[1], [(0.0, 0.7), (seconds, 0.69)], [(0.0, 0.115)], y=[(0.0, 0.46)], yaw=turns[1],
+            talks=[(half, seconds)], mood=[(0.0, 0.1), (seconds, 0.7)], arms=[(0.0, 0.3), (half, 0.9), (seconds, 0.4)],
             seed=_number(rng),
         ),
-    ]
+    ]  # fmt: skip
     return Shot(seconds, place, parts, seed=_number(rng))
 
 
 def crossing(rng: np.random.Generator, who: list[int], seconds: float, place: str) -> Shot:
     """Two walk past each other, one leaves and comes back; others stand behind."""
     t = seconds
+    away_and_back = [(0.0, 0.8), (t * 0.05, 0.8), (t * 0.4, 0.02), (t * 0.46, -0.12), (t * 0.72, -0.12)]
+    away_and_back += [(t * 0.95, 0.3), (t, 0.3)]
     parts = [
         Part(
-            who[0],
-            [(0.0, -0.08), (t * 0.42, 0.62), (t, 0.7)],
-            [(0.0, 0.075)],
-            ground=0.97,
-            talks=[(t * 0.5, t)],
+            who[0], [(0.0, -0.08), (t * 0.42, 0.62), (t, 0.7)], [(0.0, 0.075)], ground=0.97, talks=[(t * 0.5, t)],
             seed=_number(rng),
         ),
-        Part(
-            who[1],
-            [
-                (0.0, 0.8),
-                (t * 0.05, 0.8),
-                (t * 0.4, 0.02),
-                (t * 0.46, -0.12),
-                (t * 0.72, -0.12),
-                (t * 0.95, 0.3),
-                (t, 0.3),
-            ],
-            [(0.0, 0.066)],
-            ground=0.93,
-            seed=_number(rng),
-        ),
-    ]
+        Part(who[1], away_and_back, [(0.0, 0.066)], ground=0.93, seed=_number(rng)),
+    ]  # fmt: skip
     for index, character in enumerate(who[2:4]):
         x = 0.42 + 0.5 * index
         parts.append(Part(character, [(0.0, x)], [(0.0, 0.05)], ground=0.84, talks=_talk(rng, t), seed=_number(rng)))
@@ -160,14 +127,10 @@ def walk_along(rng: np.random.Generator, who: list[int], seconds: float, place: 
         x = 0.32 + 0.36 * index
         parts.append(
             Part(
-                character,
-                [(0.0, x), (seconds, x + 0.06)],
-                [(0.0, 0.085 - 0.012 * index)],
-                ground=0.99 - 0.04 * index,
-                talks=_talk(rng, seconds),
-                seed=_number(rng),
+                character, [(0.0, x), (seconds, x + 0.06)], [(0.0, 0.085 - 0.012 * index)], ground=0.99 - 0.04 * index,
+                talks=_talk(rng, seconds), seed=_number(rng),
             )
-        )
+        )  # fmt: skip
     pan = [(0.0, 0.0 if way > 0 else 0.6), (seconds, 0.6 if way > 0 else 0.0)]
     return Shot(seconds, place, parts, pan=pan, seed=_number(rng))
 
@@ -197,14 +160,10 @@ def crowd(rng: np.random.Generator) -> Script:
         stop = float(rng.uniform(0.4, 0.9)) * seconds
         parts.append(
             Part(
-                index,
-                [(0.0, start), (stop, end), (seconds, end)],
-                [(0.0, 0.036 + 0.035 * depth)],
-                ground=0.78 + 0.2 * depth,
-                talks=_talk(rng, seconds),
-                seed=_number(rng),
+                index, [(0.0, start), (stop, end), (seconds, end)], [(0.0, 0.036 + 0.035 * depth)],
+                ground=0.78 + 0.2 * depth, talks=_talk(rng, seconds), seed=_number(rng),
             )
-        )
+        )  # fmt: skip
     shot = Shot(seconds, str(rng.choice(_PLACES)), parts, seed=_number(rng), has_foreground=rng.random() < 0.4)
     return Script("crowd", 2, 2, [shot], [style], [cast])
 
@@ -301,16 +260,13 @@ def returns(rng: np.random.Generator) -> Script:
         Part(
             0,
             [(0.0, 0.2), (1.5, -0.07), (1.5 + short, -0.07), (3.5, 0.3), (5.0, -0.07), (5.0 + long, -0.07), (t, 0.1)],
-            unit,
-            seed=_number(rng),
+            unit, seed=_number(rng),
         ),
         Part(
-            1,
-            [(0.0, 0.8), (1.8, 1.07), (1.8 + long, 1.07), (4.4, 0.75), (5.8, 1.07), (5.8 + short, 1.07), (t, 0.9)],
-            [(0.0, 0.08)],
-            seed=_number(rng),
+            1, [(0.0, 0.8), (1.8, 1.07), (1.8 + long, 1.07), (4.4, 0.75), (5.8, 1.07), (5.8 + short, 1.07), (t, 0.9)],
+            [(0.0, 0.08)], seed=_number(rng),
         ),
-    ]
+    ]  # fmt: skip
     for index, away in enumerate((short, long)):
         begin, x = 1.2 + 1.6 * index, 0.4 + 0.2 * index
         ducks = [(0.0, 0.5), (begin, 0.5), (begin + 0.5, 1.12), (begin + 0.5 + away, 1.12), (begin + 1.0 + away, 0.5)]

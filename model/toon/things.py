@@ -61,15 +61,9 @@ def _slab(c: Canvas, head: Head, color: Any) -> None:
 
 
 _SHAPES = {
-    "box": _box,
-    "fruit": _fruit,
-    "star": _star,
-    "cloud": _cloud,
-    "cup": _cup,
-    "car": _car,
-    "tree": _tree,
-    "slab": _slab,
-}
+    "box": _box, "fruit": _fruit, "star": _star, "cloud": _cloud, "cup": _cup, "car": _car, "tree": _tree, "slab":
+    _slab,
+}  # fmt: skip
 
 
 def draw_thing(canvas: Canvas, head: Head, tag: int) -> None:

@@ -99,7 +99,7 @@ def test_icartoonface_rows_of_one_picture_become_one_sample(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("row", "said"),
-    [("a.jpg,5,6,5,9", "box without area"), ("a.jpg,5,6", "to have numbers"), ("a.jpg,1,2,x,4", "to have numbers")],
+    [("a.jpg,5,6,5,9", "box without area"), ("a.jpg,5,6", "must have numbers"), ("a.jpg,1,2,x,4", "must have numbers")],
 )
 def test_a_bad_icartoonface_row_is_named(tmp_path: Path, row: str, said: str) -> None:
     (tmp_path / "f.csv").write_text(f"b.jpg,1,2,3,4\n{row}\n")

@@ -56,7 +56,7 @@ def test_a_circle_of_files_and_a_missing_one_are_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [("", "lacks data, validation"), ('validation = "v"\ndata = []\nsize = 3\n', "no setting size"),
-     ('validation = "v"\ndata = []\n[schedule]\nkind = "fast"\n', "steps, cosine or budget"),
+     ('validation = "v"\ndata = []\n[schedule]\nkind = "fast"\n', "one of steps, cosine, plateau, budget"),
      ('validation = "v"\ndata = []\n[network]\npyramid = "pan"\n', "abi-fpn, bifpn, fpn"),
      ('validation = "v"\ndata = []\n[network.backbone]\nkind = "vgg"\n', "vovnet, resnet")],
 )  # fmt: skip
