@@ -23,6 +23,7 @@ from .readers import IGNORE, Sample
 from .scoring import overlaps
 
 IOU = 0.5
+TIGHT_IOU = 0.75
 MOST_BOXES = 100
 """Boxes per picture that count, best first."""
 SIDE_EDGES = (0, 10, 20, 32, 64, 128, 256, 512, float("inf"))
@@ -38,6 +39,7 @@ class Score:
     """Result of an evaluation."""
 
     ap50: float  # average precision at IoU 0.5, as in COCO
+    ap75: float  # the same at IoU 0.75
     recall50: float  # share of faces found, at most 100 boxes a picture
     pictures: int
     faces: int
@@ -127,7 +129,7 @@ def pooled(parts: Sequence[Verdicts]) -> Verdicts:
 
 
 def score(samples: Sequence[Sample], found: Sequence[Detections]) -> Score:
-    """AP50 and recall of detections, one of each sample, in its pixels, by pycocotools."""
+    """AP50, AP75 and recall of detections, one of each sample, in its pixels, by pycocotools."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -150,17 +152,18 @@ def score(samples: Sequence[Sample], found: Sequence[Detections]) -> Score:
     ).reshape(-1, 7)
     faces = sum(not row["iscrowd"] for row in rows)
     if not len(table) or not faces:
-        return Score(0.0, 0.0, len(samples), faces)
+        return Score(0.0, 0.0, 0.0, len(samples), faces)
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         run = COCOeval(truth, truth.loadRes(table), "bbox")
-        run.params.iouThrs = np.array([IOU])
+        run.params.iouThrs = np.array([IOU, TIGHT_IOU])
         run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
         run.params.maxDets = [MOST_BOXES]
         run.evaluate()
         run.accumulate()
-    precision, recall = run.eval["precision"], run.eval["recall"]
-    return Score(float(precision[precision > -1].mean()), float(recall[recall > -1].mean()), len(samples), faces)
+    ap50, ap75 = (float(part[part > -1].mean()) for part in run.eval["precision"])
+    recall = run.eval["recall"][0]
+    return Score(ap50, ap75, float(recall[recall > -1].mean()), len(samples), faces)
 
 
 def draw_curves(parts: dict[str, Verdicts], path: Path) -> None:

@@ -91,6 +91,7 @@ def report(name: str, result: Score, verdicts: Verdicts, options: argparse.Names
     return {
         "set": name,
         "ap50": round(result.ap50, 4),
+        "ap75": round(result.ap75, 4),
         "recall50": round(result.recall50, 4),
         "pictures": result.pictures,
         "faces": result.faces,
@@ -112,7 +113,7 @@ def _print(row: dict[str, Any], is_json: bool) -> None:
         print(json.dumps(row, ensure_ascii=False), flush=True)
     elif "ap50" in row:
         print(
-            f"{row['set']}: AP50 {row['ap50']:.4f} recall {row['recall50']:.4f} "
+            f"{row['set']}: AP50 {row['ap50']:.4f} AP75 {row['ap75']:.4f} recall {row['recall50']:.4f} "
             f"({row['pictures']} pictures, {row['faces']} faces)"
         )
         for title, key in (("by side, pixels", "recall_by_side"), ("by width / height", "recall_by_aspect")):

@@ -39,6 +39,13 @@ def test_verdicts_by_hand() -> None:
     assert verdicts.average_precision() == pytest.approx((51 * 1 + 50 * 0.5) / 101)
 
 
+def test_a_loose_box_counts_at_half_overlap_and_not_at_three_quarters() -> None:
+    loose = [0.0, 0, 20, 12]  # IoU with LEFT is 0.6
+    result = score([sample([LEFT, RIGHT])], [found((loose, 0.9), (RIGHT, 0.8))])
+    assert result.ap50 == pytest.approx(1.0)
+    assert result.ap75 == pytest.approx(51 / 101 / 2)  # half of the faces, and a wrong box before them
+
+
 def test_boxes_on_ignored_regions_are_no_mistakes_and_ignored_faces_no_misses() -> None:
     truth = sample([LEFT, [40.0, 0, 100, 60]], [FACE, IGNORE])
     verdicts = judge([truth], [found((LEFT, 0.9), ([50.0, 10, 60, 20], 0.8), ([35.0, 0, 44, 9], 0.7))])
