@@ -27,7 +27,7 @@ class Jobs:
     Args:
         settings: of the service; ``jobs`` says what is kept.
         engine: detects the faces.
-        open_shared: opens a lane to it, for one job.
+        open_shared: gives one job its share of the engine.
         metrics: where jobs and their frames are counted.
         capacity: where jobs reserve their share beside the streams.
 

@@ -1,6 +1,6 @@
-"""What a job does: it records one video as ``acfd-stream track`` does, through a lane of the shared engine.
+"""What a job does: it records one video as ``acfd-stream track`` does, on the shared engine.
 
-Live streams come first: a job takes the turns that they leave.
+Live streams come first: a job gets the batches that they leave.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class JobRecording:
 
     Args:
         settings: what may be read, and the limits.
-        engine: what the lanes lead to.
-        open_shared: opens one for a job.
+        engine: what all streams and jobs share.
+        open_shared: gives a job its share of the engine.
         capacity: where a job reserves its share, and waits until there is one; None: it reserves none.
     """
 
@@ -73,21 +73,21 @@ class JobRecording:
         """
         asked = job_pb2.SubmitJobRequest.FromString(context.job.request)
         request = read_request(asked.config, self._settings, self._engine)
-        lane = self._open_shared(replace(request.queue, priority=LOWEST_PRIORITY))
-        with closing(lane), ExitStack() as reserved:
+        engine = self._open_shared(replace(request.queue, priority=LOWEST_PRIORITY))
+        with closing(engine), ExitStack() as reserved:
 
             def begin(start: RecordingStart) -> None:
                 reserved.close()  # where the recording begins again
                 self._reserve(reserved, context, start)
                 if not start.is_resumed:
-                    context.describe(_start_message(start, lane).SerializeToString(), start.expected_frames)
+                    context.describe(_start_message(start, engine).SerializeToString(), start.expected_frames)
 
             return Recorder(
                 source=lambda: self._open(asked.uri),
                 settings=RecordingSettings(video=request.video),
                 lines=context.lines,
                 checkpoints=context.checkpoints,
-                engine=lane,
+                engine=engine,
                 name=source_name(asked.uri),
                 on_start=begin,
                 on_progress=context.on_progress,
