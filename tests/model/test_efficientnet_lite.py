@@ -132,6 +132,6 @@ def test_plateau_keeps_its_rate_and_falls_over_the_last_share() -> None:
 
 
 def test_published_weights_of_the_small_network_stay_under_30_mb(tmp_path: Path) -> None:
-    config = TrainConfig.load(CONFIGS / "acfd-n-lite.toml")
+    config = TrainConfig.load(CONFIGS / "acfd-n.toml")
     save_weights(Network(config.network), tmp_path / "acfd-n.safetensors")
     assert (tmp_path / "acfd-n.safetensors").stat().st_size < 30e6

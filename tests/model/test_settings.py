@@ -87,8 +87,8 @@ def test_each_row_of_the_ablation_changes_one_thing(variant: str | None) -> None
     assert (rows[0].match.second_iou > 1, rows[0].loss.margin) == (True, 0)
 
 
-def test_the_last_row_of_the_ablation_is_the_shipped_network_and_in_full_the_papers() -> None:
+def test_the_last_row_of_the_ablation_is_the_small_vovnet_and_in_full_the_papers() -> None:
     small, full = (TrainConfig.load(CONFIGS / "ablation/mbc.toml", variant) for variant in (None, "full"))
-    assert small.network == TrainConfig.load(CONFIGS / "acfd-n.toml").network
+    assert small.network == TrainConfig.load(CONFIGS / "acfd-n-vovnet.toml").network
     assert full.network == TrainConfig.load(CONFIGS / "acfd-51.toml").network
     assert (full.schedule.kind, full.schedule.learning_rate, full.schedule.batch) == ("steps", 0.04, 64)
