@@ -25,12 +25,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": FLOOR | {"_C"},
     "video": FLOOR | {"ops", "files"},
     "detect": FLOOR | {"ops", "files"},
-    "track": FLOOR | {"ops"},
+    "track": FLOOR,
     "metrics": FLOOR,
     "malloc": set(),
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics"},
     "outputs": FLOOR | {"files"},
-    "recording": FLOOR | {"files", "video", "detect", "pipeline", "outputs"},
+    "recording": FLOOR | {"files", "video", "pipeline", "outputs"},
     "archive": FLOOR | {"files", "recording", "video", "detect", "outputs"},
     "v1": set(),
     "wire": FLOOR | {"v1"},
@@ -53,14 +53,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"v1", "wire", "files", "video", "pipeline", "outputs", "recording", "metrics"}
     | {"service.access", "service.requests"},
     "service.interceptors": SERVICE_FLOOR | {"metrics", "service.logs", "service.tracing"},
-    "service.dashboard": SERVICE_FLOOR | {"metrics", "outputs", "service.streams"},
+    "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},
     "service.server": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "metrics"}
     | {"service.access", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}
     | {"service.streams", "service.tracing"},
     "cli": FLOOR
-    | {"ops", "video", "detect", "track", "pipeline", "outputs", "recording", "archive", "model", "service", "client"}
-    | {"files", "wire", "metrics", "malloc"},
+    | {"files", "video", "detect", "outputs", "recording", "archive", "model", "service", "client", "malloc"},
     "model": FLOOR | {"ops", "malloc"},
     "__init__": FLOOR | {"detect", "pipeline"},
 }

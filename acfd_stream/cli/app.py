@@ -158,5 +158,6 @@ def _refuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = message.replace("Value error, ", "", 1)  # pydantic's words before those of typer
     print_error(f"{message.strip().rstrip('.')}; see '{path} --help'")
     return CALL_AT_FAULT
