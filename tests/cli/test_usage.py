@@ -44,6 +44,7 @@ def test_a_wrong_call_is_one_line_and_exits_2(
     assert out == ""
     assert err.startswith("acfd-stream: ")
     assert said in err
+    assert "Value error" not in err
     assert err.count("\n") == 1
 
 
