@@ -15,7 +15,12 @@ from typing import Any, BinaryIO, cast
 from acfd_stream.errors import AcfdError, BackendUnavailable, MediaError, OverloadedError
 from acfd_stream.video.origin import is_url, without_secrets
 
-DECODER_SCHEMES = frozenset({"file", "ftp", "http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "udp"})
+# The network protocols of FFmpeg.
+DECODER_SCHEMES = frozenset(
+    ["dtls", "file", "ftp", "gopher", "gophers", "hls", "http", "httpproxy", "https", "mmsh", "mmst", "rist", "rtmp"]
+    + ["rtmpe", "rtmps", "rtmpt", "rtmpte", "rtmpts", "rtp", "rtsp", "rtsps", "sctp", "srt", "srtp", "tcp", "tls"]
+    + ["udp", "udplite", "unix"]
+)
 _HEAD_SECONDS = 30.0
 _VALIDATORS = ("ETag", "Last-Modified", "Content-Length")
 
