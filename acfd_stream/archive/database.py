@@ -78,17 +78,18 @@ class Database(Closeable):
             OutputError: it cannot be opened or made.
         """
         self._clock = clock
-        self._place = out / STATE_FOLDER / DATABASE
-        if not is_new and not self._place.is_file():
+        self._path = out / STATE_FOLDER / DATABASE
+        if not is_new and not self._path.is_file():
             raise ConfigError(f"{out} holds no archive; name the --out of an earlier 'archive run'")
         try:
             if is_new:
                 (out / STATE_FOLDER / "parts").mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(
-                os.fspath(self._place), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                os.fspath(self._path), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"cannot use {self._path}: {reason}; choose another --out") from error
         try:
             self._database.row_factory = sqlite3.Row
             self._database.text_factory = _text
@@ -96,7 +97,7 @@ class Database(Closeable):
         except BaseException as error:
             self._database.close()
             if isinstance(error, sqlite3.Error):
-                raise OutputError(f"cannot use {self._place}: {error}; choose another --out") from error
+                raise OutputError(f"cannot use {self._path}: {error}; choose another --out") from error
             raise
 
     def close(self) -> None:
@@ -128,7 +129,7 @@ class Database(Closeable):
         Raises:
             OutputError: the disk is full, the file is damaged, or another process holds it for too long.
         """
-        with transaction(self._database, f"cannot write {self._place}", "make room, or see who holds it") as database:
+        with transaction(self._database, f"cannot write {self._path}", "make room, or see who holds it") as database:
             yield database
 
 

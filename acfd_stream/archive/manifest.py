@@ -56,7 +56,7 @@ class Manifest(Database):
     def keep_private(self) -> None:
         """Let only its owner read the file: the options of the run contain secrets."""
         with contextlib.suppress(OSError):  # a disk without permissions
-            self._place.chmod(0o600)
+            self._path.chmod(0o600)
 
     def end_run(self, run: int, code: int) -> None:
         """Note how a run ended, and that its episodes wait again."""
@@ -251,7 +251,7 @@ class Manifest(Database):
 
     def _lock_of(self, run: int) -> Path:
         """The file that a living run locks: a process ID would soon be another process."""
-        return self._place.parent / f"run-{run}.lock"
+        return self._path.parent / f"run-{run}.lock"
 
     def _is_held(self, run: int) -> bool:
         if not self._lock_of(run).exists():
