@@ -240,6 +240,7 @@ def test_a_call_that_cannot_be_done_is_refused(
     assert main(["archive", *filled]) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert message in line
+    assert "invalid literal" not in line
     assert not archive.out.exists()
 
 

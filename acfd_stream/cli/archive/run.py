@@ -169,8 +169,10 @@ def expose(opened: ExitStack, address: str, metrics: ArchiveMetrics) -> int:
     host, _, port = address.rpartition(":")
     try:
         server, thread = start_http_server(int(port), host or "127.0.0.1", registry=metrics.registry)
-    except (OSError, ValueError, OverflowError) as error:
-        raise ConfigError(f"--metrics must be a free HOST:PORT, got {address!r}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"--metrics must be a free HOST:PORT, got {address!r}: {error.strerror or error}") from error
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"--metrics must be a free HOST:PORT, got {address!r}") from error
 
     def close() -> None:
         server.shutdown()
