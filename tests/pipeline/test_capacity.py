@@ -150,7 +150,7 @@ def test_where_held_drawings_and_tracks_take_longer_fewer_are_let_in_from_the_st
     assert len(fill(stopped, LIVE)) == slow
 
 
-def test_upkeep_is_that_of_frames_that_change_all_over() -> None:
+def test_the_cpu_overhead_is_that_of_frames_that_change_all_over() -> None:
     clock = Clock()
 
     def ticking() -> float:
