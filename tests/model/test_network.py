@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -76,13 +77,13 @@ def test_full_network_has_an_output_for_each_of_34125_anchors() -> None:
     assert (tuple(logits.shape), tuple(deltas.shape)) == ((1, 34125), (1, 34125, 4))
 
 
-def test_family_grows_by_the_same_step_and_stays_under_200_megabytes() -> None:
+def test_family_grows_and_stays_under_200_megabytes() -> None:
     costs = [cost(TrainConfig.load(MODEL / f"configs/{name}.toml").network) for name in ("acfd-n", "acfd-s", "acfd-51")]
     assert costs[-1].trained_parameters * 4 < 200e6
     assert costs[-1].megabytes < costs[-1].trained_parameters * 4 / 1e6
-    flops = [part.flops for part in costs]
-    assert flops[1] / flops[0] == pytest.approx(flops[2] / flops[1], rel=0.1)
-    assert [part.parameters for part in costs] == sorted(part.parameters for part in costs)
+    for smaller, larger in pairwise(costs):
+        assert larger.flops > 2 * smaller.flops
+        assert larger.parameters > 1.5 * smaller.parameters
 
 
 def test_flops_of_one_convolution_are_counted_by_hand() -> None:
