@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.detect import Detector, device_choice, tensorrt_runner
+from acfd_stream.detect import Detector, device_choice
 from acfd_stream.detect.device_choice import GpuStatus
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import ServiceSettings
 from tests.detect.fake_tensorrt import make_tensorrt
 from tests.detect.stand_in_gpu import StandInOps
+from tests.detect.test_device_choice import use_tensorrt
 from tests.detect.tiny_model import write_tiny_model
 from tests.pipeline.conftest import DETECT
 from tests.service.watched import get_json, url
@@ -36,7 +37,7 @@ def scraped(folder: Path, device: str) -> list[str]:
 def test_a_gpu_is_seen_with_its_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_choice, "gpu_status", lambda: GpuStatus(True))
     monkeypatch.setattr("acfd_stream.ops.cuda.open_ops", StandInOps)
-    monkeypatch.setattr(tensorrt_runner, "import_tensorrt", lambda: make_tensorrt("11.4.0.106"))
+    use_tensorrt(monkeypatch, lambda: make_tensorrt("11.4.0.106"))
     lines = scraped(tmp_path, "auto")
     assert lines == [ENGINE % ("tensorrt", "f16", "0.0", "11.4.0.106"), "acfd_engine_fallback 0.0"]
 
