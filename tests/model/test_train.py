@@ -103,6 +103,10 @@ def test_exported_file_detects_as_the_network_does(exported: Path, samples: list
         assert evaluate(samples, detector.detect).ap50 >= 0.99
 
 
+def test_exported_file_names_no_path_of_the_machine(exported: Path) -> None:
+    assert str(Path(__file__).parents[2]).encode() not in (exported / "tiny.onnx").read_bytes()
+
+
 def test_the_half_file_is_what_a_gpu_is_given_of_the_model(exported: Path, tmp_path: Path) -> None:
     paths = {"config": exported / "tiny.toml", "checkpoint": exported / "tiny.safetensors"}
     paths |= {"output": tmp_path / "new/tiny.onnx", "half": tmp_path / "newer/half.onnx"}
