@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -28,6 +30,14 @@ def block(language: str) -> str:
     found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     assert found
     return found[1]
+
+
+def run_command(words: list[str]) -> None:
+    """Run ``acfd-stream`` in a process of its own, as a user does,
+    and apart from what other tests have loaded."""
+    program = "import sys; from acfd_stream.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, (words, done.stderr)
 
 
 def write_pictures(folder: Path, part: str, first: int) -> None:
@@ -71,7 +81,7 @@ def test_the_recipe_leads_from_a_folder_to_tracks(folder: Path) -> None:
     for line in block("sh").strip().splitlines():
         words = shlex.split(line)
         assert words[0] == "acfd-stream"
-        assert main([*words[1:], *(["--threads", "1"] if words[1] == "train" else [])]) == 0, line
+        run_command([*words[1:], *(["--threads", "1"] if words[1] == "train" else [])])
     results = read_results(folder / "film.jsonl")
     assert results.header.model["name"] == "mine"
     assert (folder / "mine.safetensors").is_file()
@@ -82,7 +92,7 @@ def test_the_other_formats_train_as_well(folder: Path, kind: str, ending: str) -
     text = (folder / "mine.toml").read_text().replace('"yolo"', f'"{kind}"')
     (folder / "mine.toml").write_text(re.sub(r'"labels/(\w+)"', rf'"\1.{ending}"', text))
     command = shlex.split(block("sh").splitlines()[0])[1:]
-    assert main([*command, "--threads", "1"]) == 0
+    run_command([*command, "--threads", "1"])
     assert json.loads((folder / "runs/mine/curve.jsonl").read_text().splitlines()[-1])["pictures"] > 0
 
 
