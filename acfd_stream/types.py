@@ -6,6 +6,7 @@ a box says of which picture.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -23,12 +24,12 @@ else:  # a client needs these types without arrays: annotations must not load Nu
     FloatArray = IndexArray = PlaneArray = Any
 
 
-class Closeable:
+class Closeable(ABC):
     """Base of context managers that call ``close`` at the end of a ``with`` block."""
 
+    @abstractmethod
     def close(self) -> None:
         """Free all resources."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

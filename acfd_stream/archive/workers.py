@@ -7,7 +7,7 @@ lost task comes back as an event, and the run gives it again.
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -76,7 +76,7 @@ class WorkerHandle:
 H = TypeVar("H", bound=WorkerHandle)
 
 
-class Workers(Closeable, ABC, Generic[H]):
+class Workers(Closeable, Generic[H]):
     """Workers, each with one model and one task at a time; a context manager. One thread uses them.
 
     Every task that was given ends with exactly one ``Ended`` or ``Lost``, unless the workers are closed before. Events
