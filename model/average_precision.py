@@ -26,7 +26,7 @@ IOU = 0.5
 TIGHT_IOU = 0.75
 MOST_BOXES = 100
 """Boxes per picture that count, best first."""
-SIDE_EDGES = (0, 10, 20, 32, 64, 128, 256, 512, float("inf"))
+SIDE_EDGES = (0, 10, 20, 24, 32, 64, 128, 256, 512, float("inf"))
 """Bounds of the sizes of faces: √(width · height), pixels of the picture."""
 ASPECT_EDGES = (0, 1 / 3, 1 / 2, 3 / 4, 4 / 3, 2, 3, float("inf"))
 """Bounds of the shapes of faces: width / height."""

@@ -1,4 +1,4 @@
-"""Sets of drawn pictures, each for one difficulty: anime crowds, line art, small faces.
+"""Sets of drawn pictures, each for one difficulty: anime crowds, line art, small faces, old films.
 
 A picture depends on its number only. Evaluation uses numbers from ``FIRST_SEED`` on, training uses lower ones.
 """
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.errors import ConfigError
 
+from ..styles import old_film
 from . import effects
 from .palette import random_style
 from .picture import Position, draw_scene
@@ -50,12 +51,22 @@ def _small(rng: np.random.Generator, size: tuple[int, int]) -> Drawing:
     return draw_scene(rng, size, None, _rows(rng, size, (7.0, 12.0), int(rng.integers(3, 10))))
 
 
+def _old_film(rng: np.random.Generator, size: tuple[int, int]) -> Drawing:
+    low, high = 0.07 * size[0], 0.35 * size[0]
+    image, boxes = draw_scene(
+        rng, size, random_style(rng, "rubber"), _rows(rng, size, (low, high), int(rng.integers(1, 6)))
+    )
+    return old_film(image, rng), boxes
+
+
 SETS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Drawing]] = {
     "crowds": _crowd,
     "lineart": _line_art,
     "small": _small,
+    "oldfilms": _old_film,
 }
-"""Name → drawer: crowds of anime faces of about 20 to 80 pixels, ink on paper, faces of about 10 to 20 pixels."""
+"""Name → drawer: crowds of anime faces of about 20 to 80 pixels, ink on paper, faces of about 10 to 20 pixels, and
+rubber-hose figures on a worn print of the 1930s."""
 
 
 def draw_one(name: str, seed: int) -> Drawing:
