@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from acfd_stream.errors import OutputError
@@ -158,3 +158,18 @@ def transaction(database: sqlite3.Connection, failure: str, advice: str = "") ->
         if isinstance(error, sqlite3.Error):
             raise OutputError(f"{failure}: {error}" + (f"; {advice}" if advice else "")) from error
         raise
+
+
+def add_columns(database: sqlite3.Connection, table: str, columns: Mapping[str, str]) -> None:
+    """Give a table of an earlier program the ``columns`` (name → declaration) that it lacks.
+
+    Raises:
+        OutputError: the disk is full, the file is damaged, or another process holds it for too long.
+    """
+    query = f"SELECT name FROM pragma_table_info('{table}')"
+    if columns.keys() <= {name for (name,) in database.execute(query)}:
+        return
+    with transaction(database, f"cannot extend {table}"):
+        there = {name for (name,) in database.execute(query)}
+        for name in columns.keys() - there:
+            database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")

@@ -7,7 +7,7 @@ includes the first event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import product
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.types import DropReason, JobState, Mode, Outcome, Stage
+from acfd_stream.types import DropReason, Gap, GapCause, JobState, Mode, Outcome, Stage
 
 LATENCY_BUCKETS = (
     *(0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.055, 0.06, 0.075),
@@ -105,7 +105,7 @@ class DecodeFault(Enum):
     OPEN = "open"  # it cannot be decoded at all
     BROKEN = "broken"  # it broke in the middle
     FRAME = "frame"  # a frame that was sent as a picture cannot be decoded
-    WARNING = "warning"  # no frame is lost, but it is shorter than declared, or its timestamps jump
+    WARNING = "warning"  # it has gaps, is shorter than declared, or its timestamps jump
 
 
 class CallType(Enum):
@@ -209,6 +209,12 @@ class Metrics:
         """Count an error of a video; ``codec`` is the decoder's name, None without one."""
         self._decode_errors.of(Codec.of(codec), fault).inc()
 
+    def gaps(self, gaps: Iterable[Gap]) -> None:
+        """Count the holes of a video that was read to its end."""
+        for gap in gaps:
+            self._gaps.of(gap.cause).inc()
+            self._missing.inc(gap.missing_seconds)
+
     def stream_moved(self, before: StreamState | None, after: StreamState | None) -> None:
         """Change the state of a stream; None: not admitted yet, or closed."""
         if before is not None:
@@ -280,6 +286,9 @@ class Metrics:
         self.tracks = self._counter("acfd_tracks_started", "Tracks that began").of()
         self.shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade").of()
         self._decode_errors = self._counter("acfd_decode_errors", "Media at fault", codec=Codec, kind=DecodeFault)
+        self.damaged = self._counter("acfd_frames_damaged", "Frames with parts that the decoder made up").of()
+        self._gaps = self._counter("acfd_media_gaps", "Holes in media", cause=GapCause)
+        self._missing = self._counter("acfd_media_missing_seconds", "Media that is missing in holes").of()
         self.batches = self._histogram("acfd_batch_size", "Pictures in a batch of the network", BATCH_BUCKETS).of()
 
     def _make_streams(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self, get_origin, get_type_hints
 
@@ -99,6 +99,33 @@ class Picture:
         return cls((image,), PixelFormat.RGB24, (image.shape[0], image.shape[1]), is_full_range=True)
 
 
+class Seam(StrEnum):
+    """What begins anew at a frame, because recordings were joined or the stream changes."""
+
+    CLOCK = "clock"  # the times restart here; they were continued
+    STREAM = "stream"  # another PID, program, codec or file begins
+    SIZE = "size"  # the display size changes
+
+
+class GapCause(StrEnum):
+    """The sign by which a gap was found."""
+
+    LOST_PACKETS = "lost packets"
+    TIME_HOLE = "time hole"
+    DAMAGED_PACKET = "damaged packet"
+    MISSING_REFERENCE = "missing reference"
+    DAMAGED_CONTAINER = "damaged container"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A hole in a video: pictures that were there once and are in no result."""
+
+    time: float  # where the hole begins, in seconds on the line of time of the results
+    missing_seconds: float  # >= 0; 0 where nothing says how much
+    cause: GapCause
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One decoded frame: a picture with its timestamp."""
@@ -112,6 +139,8 @@ class Frame:
     ingest_seconds: float = field(default=0.0, compare=False)  # time that its bytes waited for the decoder
     decode_seconds: float = field(default=0.0, compare=False)  # time of decoding
     failure: str = field(default="", compare=False)  # decoding error; the frame has no pixels then
+    is_damaged: bool = False  # the decoder says that parts of the picture are wrong
+    seams: tuple[Seam, ...] = ()  # what begins anew here
 
     @property
     def pts_seconds(self) -> float:
@@ -243,6 +272,9 @@ class FrameResult:
     is_truncated: bool = False  # a limit cut off detections that could belong to a track
     timings: dict[str, float] = field(default_factory=dict, compare=False)  # stage → seconds
     verdict: Verdict = field(default=Verdict(), compare=False)
+    is_damaged: bool = False  # the decoder says that parts of the picture are wrong
+    seams: tuple[Seam, ...] = ()  # what begins anew here
+    display_size: tuple[int, int] | None = None  # (height, width) from here on; None: as the frame before
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +288,7 @@ class MediaInfo:
     frame_count: int | None  # from the header; may be wrong
     duration_seconds: float | None
     codec: str
+    times: str = ""  # "inferred" where the times of frames are made up, as for a raw stream
 
 
 class Mode(Enum):

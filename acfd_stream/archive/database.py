@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from acfd_stream.errors import ConfigError, OutputError
-from acfd_stream.files import transaction
+from acfd_stream.files import add_columns, transaction
 from acfd_stream.recording.task import STATE_FOLDER
 from acfd_stream.types import Closeable
 
@@ -36,6 +36,8 @@ CREATE TABLE episodes (
     new_frames INTEGER NOT NULL DEFAULT 0,
     stage_seconds TEXT NOT NULL DEFAULT '{}',
     warnings TEXT NOT NULL DEFAULT '[]',
+    gaps INTEGER NOT NULL DEFAULT 0,
+    missing_seconds REAL NOT NULL DEFAULT 0,
     outputs TEXT NOT NULL DEFAULT '[]',
     result_bytes INTEGER NOT NULL DEFAULT 0,
     worker TEXT NOT NULL DEFAULT '',
@@ -60,6 +62,8 @@ CREATE TABLE runs (
     code INTEGER
 );
 """
+# Of tables that were made before there were these columns.
+_ADDED_COLUMNS = {"gaps": "INTEGER NOT NULL DEFAULT 0", "missing_seconds": "REAL NOT NULL DEFAULT 0"}
 
 
 class Database(Closeable):
@@ -109,6 +113,7 @@ class Database(Closeable):
         self._database.execute("PRAGMA synchronous = FULL")  # an episode that is done is not done again
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == SCHEMA_VERSION:
+            add_columns(self._database, "episodes", _ADDED_COLUMNS)
             return
         with self._transaction() as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()

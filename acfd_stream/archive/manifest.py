@@ -222,6 +222,11 @@ class Manifest(Database):
         rows = self._database.execute(f"SELECT * FROM episodes{where} ORDER BY name LIMIT ?", values)
         return [_episode(row) for row in rows]
 
+    def with_gaps(self, limit: int = -1) -> list[Episode]:
+        """Episodes that are done and whose videos have gaps, by name."""
+        query = "SELECT * FROM episodes WHERE state = ? AND gaps > 0 ORDER BY name LIMIT ?"
+        return [_episode(row) for row in self._database.execute(query, (EpisodeStatus.DONE.value, limit))]
+
     def counts(self) -> dict[EpisodeStatus, int]:
         """How many episodes are in every state."""
         rows = self._database.execute("SELECT state, COUNT(*) FROM episodes GROUP BY state").fetchall()
@@ -229,8 +234,8 @@ class Manifest(Database):
         return {state: found.get(state, 0) for state in EpisodeStatus}
 
     def sums(self) -> dict[str, float]:
-        """Frames, tracks, seconds of video and of work, and bytes of video of all episodes that are done."""
-        names = ("frames", "tracks", "video_seconds", "seconds", "new_frames", "size")
+        """Frames, tracks, seconds of video and of work, bytes of video and gaps of all episodes that are done."""
+        names = ("frames", "tracks", "video_seconds", "seconds", "new_frames", "size", "gaps", "missing_seconds")
         columns = ", ".join(f"TOTAL({name}) AS {name}" for name in names)
         query = f"SELECT {columns} FROM episodes WHERE state = '{EpisodeStatus.DONE.value}'"
         return dict(self._database.execute(query).fetchone())
@@ -280,6 +285,8 @@ def _statistics(outcome: RecordingOutcome) -> dict[str, Any]:
         "new_frames": outcome.new_frames,
         "stage_seconds": json.dumps(dict(outcome.stage_seconds)),
         "warnings": json.dumps(list(outcome.warnings)),
+        "gaps": len(outcome.gaps),
+        "missing_seconds": sum(gap.missing_seconds for gap in outcome.gaps),
     }
 
 

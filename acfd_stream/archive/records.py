@@ -47,6 +47,8 @@ class Episode:
     new_frames: int = 0
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    gaps: int = 0  # holes in the video
+    missing_seconds: float = 0.0  # in all of them
     outputs: tuple[str, ...] = ()  # made, beside the JSONL
     result_bytes: int = 0  # of the JSONL
     worker: str = ""

@@ -267,7 +267,9 @@ class ArchiveRun:
         self._has_changed = True
         _clear_state(task)
         self._settle(queued, EpisodeStatus.DONE, "")
-        self._metrics.video_seconds(0.0 if task.is_tracked else outcome.video_seconds)
+        if not task.is_tracked:
+            self._metrics.video_seconds(outcome.video_seconds)
+            self._metrics.gaps(outcome.gaps)
         speed = outcome.new_frames / outcome.seconds if outcome.seconds > 0 else None
         self._observer.note(
             "episode",
@@ -278,6 +280,7 @@ class ArchiveRun:
             seconds=round(outcome.seconds, 3),
             fps=None if speed is None else round(speed, 1),
             warnings=list(outcome.warnings),
+            gaps=len(outcome.gaps),
         )
 
     def _failed(self, queued: QueuedEpisode, outcome: RecordingOutcome, queue: EpisodeQueue | None) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from acfd_stream.archive.records import EpisodeStatus
 from acfd_stream.archive.run_progress import RunSnapshot
 from acfd_stream.recording.task import RecordingState
+from acfd_stream.types import Gap
 
 _ATTEMPTS = (*(state.value for state in RecordingState), "lost")
 
@@ -28,6 +31,8 @@ class ArchiveMetrics:
         self._attempts = {outcome: attempts.labels(outcome) for outcome in _ATTEMPTS}
         self._frames = Counter("acfd_archive_frames", "Frames tracked", registry=own)
         self._video = Counter("acfd_archive_video_seconds", "Video of episodes that are done", registry=own)
+        self._gaps = Counter("acfd_archive_gaps", "Holes in the video of episodes that are done", registry=own)
+        self._missing = Counter("acfd_archive_missing_seconds", "Video that is missing in holes", registry=own)
         self._workers = Gauge("acfd_archive_workers", "Workers that the run has", registry=own)
         self._busy = Gauge("acfd_archive_workers_busy", "Workers that are at an episode", registry=own)
 
@@ -38,6 +43,11 @@ class ArchiveMetrics:
     def video_seconds(self, seconds: float) -> None:
         """Count the video of an episode that is done."""
         self._video.inc(seconds)
+
+    def gaps(self, gaps: Sequence[Gap]) -> None:
+        """Count the holes of an episode that is done."""
+        self._gaps.inc(len(gaps))
+        self._missing.inc(sum(gap.missing_seconds for gap in gaps))
 
     def attempt(self, outcome: str) -> None:
         """Count a try that ended: a value of ``RecordingState``, or "lost"."""

@@ -106,7 +106,8 @@ def write_results(
             STOP.check()
         if stream.end is None:
             raise ServiceError(f"the stream was closed before its end; {call.path} is unfinished")
-        end = ResultEnd(stream.end.tracks, stream.end.is_complete, stream.end.error, stream.end.warnings)
+        last = stream.end
+        end = ResultEnd(last.tracks, last.is_complete, last.error, last.warnings, last.gaps)
         results.close(end)
     return end, progress
 
@@ -117,7 +118,8 @@ def result_header(stream: TrackStream) -> ResultHeader:
 
     start = stream.start
     info = start.info
-    return ResultHeader(info.source, info.display_size, info.time_base, start.model, start.settings, info.frame_rate)
+    model, settings, rate = start.model, start.settings, info.frame_rate
+    return ResultHeader(info.source, info.display_size, info.time_base, model, settings, rate, info.times)
 
 
 def run_client_detect(remote: Remote, images: Iterable[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
@@ -93,7 +93,7 @@ def _states(names: Sequence[str]) -> list[JobState]:
 def _print(job: JobInfo) -> None:
     from acfd_stream.outputs.jsonl import json_line
 
-    values = {
+    values: dict[str, Any] = {
         "job_id": job.job_id,
         "state": job.state.value,
         "uri": job.uri,
@@ -105,6 +105,8 @@ def _print(job: JobInfo) -> None:
         "ended": _written(job.ended),
         "error": job.error,
     }
+    if job.gaps:
+        values |= {"gaps": job.gaps, "missing_seconds": round(job.missing_seconds, 6)}
     sys.stdout.buffer.write(json_line(values))
     sys.stdout.buffer.flush()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from acfd_stream.cli.exits import print_note
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from acfd_stream.types import FrameResult
+    from acfd_stream.types import FrameResult, Gap
 
 
 class TrackProgress:
@@ -56,12 +57,15 @@ class TrackProgress:
             tracks = count(self.tracks, "track")
             self._bar.update(self._bar.task_ids[0], completed=self.frames, tracks=tracks, fps=fps)
 
-    def summarize(self, tracks: int, paths: list[str]) -> None:
+    def summarize(self, tracks: int, paths: list[str], gaps: Sequence[Gap] = ()) -> None:
         """Print the counts and the speed in one line, and the share of repeated frames in another."""
         if self._is_quiet:
             return
         seconds = max(time.perf_counter() - self._started, 1e-9)
         found = f"{count(tracks, 'track')} in {count(self.frames, 'frame')}"
+        if gaps:
+            missing = sum(gap.missing_seconds for gap in gaps)
+            found += f", {count(len(gaps), 'gap')} of {missing:.3f} s in all"
         print_note(f"{found} → {', '.join(paths)}; {self.frames / seconds:.1f} fps")
         if self.reused:
             share = f"{self.reused} of {count(self.frames, 'frame')} repeat the drawing before"

@@ -192,8 +192,8 @@ def report_end(call: TrackOptions, source: str, end: ResultEnd, progress: TrackP
     """Print warnings and one line about results or damage; returns the exit code."""
     for warning in end.warnings:
         print_error(f"warning: {source}: {warning}")
-    if end.is_complete:
-        progress.summarize(end.tracks, [call.path, *call.extra_paths.values()])
+    if not end.is_broken:
+        progress.summarize(end.tracks, [call.path, *call.extra_paths.values()], end.gaps)
         return DONE
     from acfd_stream.files import PART_SUFFIX
 

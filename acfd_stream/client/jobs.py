@@ -14,6 +14,7 @@ from acfd_stream.client.stream_progress import StreamOptions, StreamProgress
 from acfd_stream.errors import AcfdError
 from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import job_pb2
+from acfd_stream.wire.messages import seconds_of
 
 S = TypeVar("S")
 WATCH_SECONDS = 1.0
@@ -37,6 +38,8 @@ class JobInfo:
     tracks: int
     error: str | None
     error_code: int  # a google.rpc.Code; 0 without an error
+    gaps: int = 0  # holes in the video of a job that is done
+    missing_seconds: float = 0.0  # in all of them
 
     @property
     def is_final(self) -> bool:
@@ -59,6 +62,8 @@ class JobInfo:
             tracks=progress.track_count,
             error=job.error.message if job.HasField("error") else None,
             error_code=job.error.code,
+            gaps=job.gap_count,
+            missing_seconds=seconds_of(job.missing),
         )
 
 

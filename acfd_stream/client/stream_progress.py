@@ -16,9 +16,17 @@ from typing import Any, BinaryIO
 from acfd_stream.client.faststart import streamable
 from acfd_stream.config import DropPolicy, Pace, require
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
-from acfd_stream.types import FrameResult, MediaInfo
+from acfd_stream.types import FrameResult, Gap, MediaInfo
 from acfd_stream.v1 import face_track_pb2, stream_pb2
-from acfd_stream.wire.messages import duration_pb, media_info_of, rational_pb, result_of, seconds_of, size_pb
+from acfd_stream.wire.messages import (
+    duration_pb,
+    gaps_of,
+    media_info_of,
+    rational_pb,
+    result_of,
+    seconds_of,
+    size_pb,
+)
 
 CHUNK_BYTES = 64 * 2**10
 """Maximum bytes of media per message."""
@@ -117,9 +125,10 @@ class StreamEnd:
 
     frames: int
     tracks: int
-    is_complete: bool  # False: the media broke off
+    is_complete: bool  # False: the media broke off, or has gaps
     error: str | None  # why it broke off
     warnings: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()  # holes in the media, in order of time
 
 
 @dataclass(frozen=True)
@@ -197,7 +206,8 @@ class StreamProgress:
 
 
 def _stream_end(end: Any) -> StreamEnd:
-    return StreamEnd(end.frame_count, end.track_count, end.is_complete, end.error or None, tuple(end.warnings))
+    error, warnings, gaps = end.error or None, tuple(end.warnings), gaps_of(end.gaps)
+    return StreamEnd(end.frame_count, end.track_count, end.is_complete, error, warnings, gaps)
 
 
 Bytes = str | Path | BinaryIO | Iterable[bytes] | Callable[[], Iterable[bytes]]

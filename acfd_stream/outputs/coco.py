@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from acfd_stream.outputs.face_values import BOX_DECIMALS, face_values, rounded
-from acfd_stream.outputs.jsonl import SECONDS_DECIMALS, JsonlLines, header_values
+from acfd_stream.outputs.jsonl import SECONDS_DECIMALS, JsonlLines, frame_marks, header_values
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import Face, FrameResult
 
@@ -31,6 +31,8 @@ class CocoEncoder:
         self._annotations = 0
         self._images = array("q")  # index, pts and shot of each frame
         self._tracks: set[int] = set()
+        self._size = list(header.display_size[::-1])  # width and height of the next image
+        self._marks: dict[int, dict[str, Any]] = {}  # of unusual frames, by index
 
     def header(self) -> bytes:
         """The category, the video and the start of the annotations."""
@@ -44,6 +46,8 @@ class CocoEncoder:
         """The frame's annotations."""
         self._lines.count(result)
         self._images.extend((result.index, result.pts, result.shot))
+        if marks := frame_marks(result):
+            self._marks[result.index] = marks
         return b"".join(self._annotation(_image_id(result.index), face) for face in result.faces)
 
     def trailer(self, end: ResultEnd) -> Iterable[bytes]:
@@ -88,7 +92,8 @@ class CocoEncoder:
         yield b"".join(piece)
 
     def _image(self, index: int, pts: int, shot: int) -> dict[str, Any]:
-        height, width = self._header.display_size
+        marks = self._marks.pop(index, {})
+        width, height = self._size = marks.pop("display_size", self._size)
         # As ``ffmpeg -i NAME -fps_mode passthrough FOLDER/%06d.jpg`` names the frame's picture.
         name = f"{PurePosixPath(self._header.source).stem}/{_image_id(index):06d}.jpg"
         return {
@@ -101,6 +106,7 @@ class CocoEncoder:
             "pts": pts,
             "time": rounded(float(pts * self._header.time_base), SECONDS_DECIMALS),
             "shot": shot,
+            **marks,
         }
 
 

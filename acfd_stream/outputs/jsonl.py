@@ -1,8 +1,10 @@
 """Results as JSON lines, streamed: a header, one line per frame, a closing line.
 
-A frame line has ``pts_filled`` and ``truncated`` only if they are true; the closing line has ``error`` and ``warnings``
-only if there are any. Text is UTF-8; a byte of a file name that is not text becomes a lone surrogate escape, as in
-``os.fsdecode``. A file without its closing line is unfinished. ``face_values`` rounds faces; seconds have 6 decimals.
+A frame line has ``pts_filled``, ``truncated`` and ``damaged`` only if they are true, ``seam`` only where something
+begins anew, and ``display_size`` only where it changes; the header has ``times`` only if they are made up. The closing
+line has ``error``, ``warnings`` and ``gaps`` only if there are any. Text is UTF-8; a byte of a file name that is not
+text becomes a lone surrogate escape, as in ``os.fsdecode``. A file without its closing line is unfinished.
+``face_values`` rounds faces; seconds have 6 decimals.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from acfd_stream.outputs.face_values import face_of, face_values, rounded
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
-from acfd_stream.types import FrameResult
+from acfd_stream.types import FrameResult, Gap, GapCause, Seam
 
 FORMAT_VERSION = 1
 SECONDS_DECIMALS = 6
@@ -77,6 +79,8 @@ class JsonlLines:
             values["error"] = end.error
         if end.warnings:
             values["warnings"] = list(end.warnings)
+        if end.gaps:
+            values["gaps"] = [_gap_values(gap) for gap in end.gaps]
         return values
 
     @property
@@ -97,7 +101,7 @@ class JsonlLines:
 def header_values(header: ResultHeader) -> dict[str, Any]:
     """The values of the header line."""
     height, width = header.display_size
-    return {
+    values = {
         "type": "header",
         "version": FORMAT_VERSION,
         "source": header.source,
@@ -107,6 +111,7 @@ def header_values(header: ResultHeader) -> dict[str, Any]:
         "model": dict(header.model),
         "settings": dict(header.settings),
     }
+    return values | {"times": header.times} if header.times else values
 
 
 def _frame_values(result: FrameResult) -> dict[str, Any]:
@@ -123,11 +128,35 @@ def _frame_values(result: FrameResult) -> dict[str, Any]:
         values["pts_filled"] = True
     if result.is_truncated:
         values["truncated"] = True
+    return values | frame_marks(result)
+
+
+def frame_marks(result: FrameResult) -> dict[str, Any]:
+    """The values of a frame line that say what is unusual about the picture; of an ordinary one none."""
+    values: dict[str, Any] = {}
+    if result.is_damaged:
+        values["damaged"] = True
+    if result.seams:
+        values["seam"] = [str(seam) for seam in result.seams]
+    if result.display_size is not None:
+        height, width = result.display_size
+        values["display_size"] = [width, height]
     return values
+
+
+def _gap_values(gap: Gap) -> dict[str, Any]:
+    time, missing = (rounded(seconds, SECONDS_DECIMALS) for seconds in (gap.time, gap.missing_seconds))
+    return {"time": time, "missing_seconds": missing, "cause": str(gap.cause)}
+
+
+def gaps_of(end: Mapping[str, Any]) -> tuple[Gap, ...]:
+    """The gaps of a parsed closing line."""
+    return tuple(Gap(gap["time"], gap["missing_seconds"], GapCause(gap["cause"])) for gap in end.get("gaps", ()))
 
 
 def frame_of(values: Mapping[str, Any], time_base: Fraction) -> FrameResult:
     """The frame of a parsed frame line, as exact as the line; ``time_base`` is in the header line."""
+    size = values.get("display_size")
     return FrameResult(
         index=values["index"],
         pts=values["pts"],
@@ -138,4 +167,7 @@ def frame_of(values: Mapping[str, Any], time_base: Fraction) -> FrameResult:
         reused=values["reused"],
         is_pts_filled=values.get("pts_filled", False),
         is_truncated=values.get("truncated", False),
+        is_damaged=values.get("damaged", False),
+        seams=tuple(map(Seam, values.get("seam", ()))),
+        display_size=None if size is None else (size[1], size[0]),
     )

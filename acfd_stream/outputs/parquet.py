@@ -2,11 +2,13 @@
 
 Boxes, scores and times equal those of the JSON lines. ``shown_seconds`` is how long the frame of a row is on screen.
 Its sum over a track is the track's screen time, even at a variable frame rate. The file's metadata contains the header
-line and the closing line as ``acfd_stream.header`` and ``acfd_stream.end``. Memory holds the rows of one row group.
+line and the closing line as ``acfd_stream.header`` and ``acfd_stream.end``. If there are damaged frames, seams or
+changes of size, ``acfd_stream.marks`` lists these frames. Memory holds the rows of one row group.
 """
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable
 from fractions import Fraction
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acfd_stream.outputs.face_values import face_columns, face_row
-from acfd_stream.outputs.jsonl import JsonlLines
+from acfd_stream.outputs.jsonl import JsonlLines, frame_marks
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_GROUP = 65_536
-HEADER_KEY, END_KEY = "acfd_stream.header", "acfd_stream.end"
+HEADER_KEY, END_KEY, MARKS_KEY = "acfd_stream.header", "acfd_stream.end", "acfd_stream.marks"
 # Types of a face's columns: in Arrow, and in the array that holds a row group. Other types are strings in a list.
 _FACE_TYPES = {int: ("int64", "q"), float: ("float32", "f"), bool: ("bool", "b")}
 _STRING = ("string", "")
@@ -80,6 +82,7 @@ class ParquetEncoder:
         self._time_base = header.time_base
         self._source = header.source.encode("utf-8", "backslashreplace").decode("utf-8")
         self._lines = JsonlLines(header)
+        self._marks: list[dict[str, Any]] = []
         self._waiting: FrameResult | None = None  # until the next frame determines how long it is shown
         self._rows: dict[str, Any] = {name: array(code) if code else [] for name, (_, code) in _COLUMNS.items()}
         self._buffer = _Buffer()
@@ -100,6 +103,8 @@ class ParquetEncoder:
     def frame(self, result: FrameResult) -> bytes:
         """A row group, when one is full."""
         self._lines.count(result)
+        if marks := frame_marks(result):
+            self._marks.append({"frame_index": result.index, **marks})
         self._add_waiting(result.pts * self._time_base)
         self._waiting = result
         return self._group() if len(self._rows["pts"]) >= ROWS_PER_GROUP else b""
@@ -109,6 +114,8 @@ class ParquetEncoder:
         self._add_waiting(self._lines.end_seconds)
         yield self._group()
         self._file.add_key_value_metadata({END_KEY: self._lines.end(end).decode("utf-8").strip()})
+        if self._marks:
+            self._file.add_key_value_metadata({MARKS_KEY: json.dumps(self._marks)})
         self._file.close()
         yield self._buffer.taken()
 

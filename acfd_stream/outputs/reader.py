@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from acfd_stream.errors import MediaError
-from acfd_stream.outputs.jsonl import FORMAT_VERSION, SECONDS_DECIMALS, frame_of
+from acfd_stream.outputs.jsonl import FORMAT_VERSION, SECONDS_DECIMALS, frame_of, gaps_of
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
 
@@ -90,11 +90,13 @@ def _header(values: dict[str, Any], time_base: Fraction, last_share: Fraction) -
         model=values["model"],
         settings=values["settings"],
         frame_rate=1 / last_share if last_share > _ROUNDING_SECONDS else None,
+        times=values.get("times", ""),
     )
 
 
 def _end(values: dict[str, Any]) -> ResultEnd:
-    return ResultEnd(values["tracks"], values["complete"], values.get("error"), tuple(values.get("warnings", ())))
+    warnings = tuple(values.get("warnings", ()))
+    return ResultEnd(values["tracks"], values["complete"], values.get("error"), warnings, gaps_of(values))
 
 
 def _open(path: Path) -> BinaryIO:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 from acfd_stream.errors import OutputError
 from acfd_stream.outputs.target import OutputTarget
-from acfd_stream.types import FrameResult
+from acfd_stream.types import FrameResult, Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class ResultHeader:
     model: Mapping[str, Any]  # name, version and precision of the detector
     settings: Mapping[str, Any] = field(default_factory=dict)  # all settings that change results
     frame_rate: Fraction | None = None  # average, if known: the last frame's share of the duration
+    times: str = ""  # "inferred" where the times of frames are made up
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,15 @@ class ResultEnd:
     """What is known after the last frame."""
 
     tracks: int  # number of tracks
-    is_complete: bool = True  # False: the input broke before its end
+    is_complete: bool = True  # False: the input broke before its end, or has gaps
     error: str | None = None  # what broke
-    warnings: tuple[str, ...] = ()  # problems that did not affect the results
+    warnings: tuple[str, ...] = ()  # what is odd about the input, in words
+    gaps: tuple[Gap, ...] = ()  # holes in the input, in order of time
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the input broke before its end; gaps alone do not make it so."""
+        return not self.is_complete and (self.error is not None or not self.gaps)
 
 
 class Encoder(Protocol):
@@ -90,7 +97,7 @@ class Writer:
             return
         for piece in self._encoder.trailer(end):
             self._put(piece)
-        if self._marks_end or end.is_complete:
+        if self._marks_end or not end.is_broken:
             self._target.finish()
         else:
             self._target.leave()

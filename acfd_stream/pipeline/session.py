@@ -27,7 +27,7 @@ from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.live import configs_for, verdict_now
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, position_of
-from acfd_stream.types import Closeable, DropReason, Frame, FrameResult, MediaInfo
+from acfd_stream.types import Closeable, DropReason, Frame, FrameResult, Gap, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
 from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
@@ -91,8 +91,8 @@ def track_video(
 class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
-    A context manager, with the arguments and errors of ``track_video``. ``is_complete``, ``error`` and ``warnings`` are
-    final after the iteration.
+    A context manager, with the arguments and errors of ``track_video``. ``is_complete``, ``error``, ``gaps`` and
+    ``warnings`` are final after the iteration.
     """
 
     def __init__(
@@ -149,12 +149,17 @@ class TrackSession(Closeable):
 
     @property
     def warnings(self) -> list[str]:
-        """Oddities of the source that lost no frame."""
+        """Oddities of the source in words, its gaps included."""
         return self._video.warnings
 
     @property
+    def gaps(self) -> list[Gap]:
+        """Holes in the source, in order of time."""
+        return self._video.gaps
+
+    @property
     def is_complete(self) -> bool:
-        """Whether the results of every frame of the source were returned."""
+        """Whether the results of every frame of the source were returned, and no frame is missing in it."""
         return self._is_finished and self._video.is_complete
 
     @property

@@ -25,6 +25,7 @@ from acfd_stream.types import (
     FrameResult,
     Outcome,
     Picture,
+    Seam,
     ShotChange,
     Verdict,
 )
@@ -48,11 +49,23 @@ class SettledFrame:
     verdict: Verdict = field(default_factory=Verdict)
     arrived_at: float | None = None  # perf_counter() when its bytes had arrived
     frame: Frame | None = None  # only if its pixels are wanted
+    is_damaged: bool = False
+    seams: tuple[Seam, ...] = ()
+    display_size: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, frame: Frame, timings: StageSeconds) -> SettledFrame:
         """The entry of a frame after detection, or of a dropped one."""
-        return cls(frame.index, frame.pts, frame.is_pts_filled, timings, arrived_at=frame.arrived_at)
+        return cls(
+            frame.index,
+            frame.pts,
+            frame.is_pts_filled,
+            timings,
+            arrived_at=frame.arrived_at,
+            is_damaged=frame.is_damaged,
+            seams=frame.seams,
+            display_size=frame.picture.display_size if Seam.SIZE in frame.seams else None,
+        )
 
     def result(self, time_base: Fraction, verdict: Verdict) -> FrameResult:
         """The result that users get."""
@@ -68,6 +81,9 @@ class SettledFrame:
             is_truncated=self.is_truncated,
             timings=self.timings,
             verdict=verdict,
+            is_damaged=self.is_damaged,
+            seams=self.seams,
+            display_size=self.display_size,
         )
 
     def values(self) -> list[Any]:
@@ -76,12 +92,15 @@ class SettledFrame:
         reason = None if verdict.drop_reason is None else verdict.drop_reason.value
         faces = [face.values() for face in self.faces]
         flags = [self.is_pts_filled, self.reused, self.is_truncated]
-        return [self.index, self.pts, self.shot, flags, verdict.outcome.value, reason, verdict.failure, faces]
+        values = [self.index, self.pts, self.shot, flags, verdict.outcome.value, reason, verdict.failure, faces]
+        marks = [self.is_damaged, list(self.seams), self.display_size]
+        return [*values, marks] if any(marks) else values
 
     @classmethod
     def from_values(cls, values: list[Any]) -> SettledFrame:
         """The entry that ``values`` returned."""
-        index, pts, shot, (is_pts_filled, reused, is_truncated), outcome, reason, failure, faces = values
+        index, pts, shot, (is_pts_filled, reused, is_truncated), outcome, reason, failure, faces, *rest = values
+        is_damaged, seams, display_size = rest[0] if rest else (False, (), None)
         return cls(
             index,
             pts,
@@ -93,6 +112,9 @@ class SettledFrame:
             verdict=Verdict(
                 Outcome(outcome), drop_reason=None if reason is None else DropReason(reason), failure=failure
             ),
+            is_damaged=bool(is_damaged),
+            seams=tuple(map(Seam, seams)),
+            display_size=None if display_size is None else (int(display_size[0]), int(display_size[1])),
         )
 
 

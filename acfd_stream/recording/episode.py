@@ -114,7 +114,7 @@ class _Episode:
         if made is None:
             self._track()
             made = ()
-        if not self._end.is_complete:
+        if self._end.is_broken:
             return RecordingState.BROKEN
         self.is_tracked = True
         self._make_outputs(made)
@@ -130,6 +130,7 @@ class _Episode:
             self._attempt.outcome(state),
             error=error,
             warnings=self._end.warnings,
+            gaps=self._end.gaps,
             paths=tuple(path for path in paths if is_there and path.exists()),
         )
 
@@ -148,7 +149,7 @@ class _Episode:
                 return None
             # The run that wrote the results removed what was made of earlier ones.
             made = tuple(output for output in task.outputs if task.path_of(output).exists())
-            return made if self._end.is_complete else None
+            return None if self._end.is_broken else made
         return None
 
     def _outputs_of_record(self, values: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -45,12 +45,14 @@ def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:
     info, engine = session.info, session.detector
     model = {"name": engine.spec.name, "version": engine.spec.version, "precision": engine.precision}
     name = info.source if source is None else source
-    return ResultHeader(name, info.display_size, info.time_base, model, settings_of(session), info.frame_rate)
+    settings = settings_of(session)
+    return ResultHeader(name, info.display_size, info.time_base, model, settings, info.frame_rate, info.times)
 
 
 def end_of(session: TrackSession) -> ResultEnd:
     """What results say after their last frame; call it when the iteration is over."""
-    return ResultEnd(session.tracks, session.is_complete, session.error, tuple(session.warnings))
+    warnings, gaps = tuple(session.warnings), tuple(session.gaps)
+    return ResultEnd(session.tracks, session.is_complete, session.error, warnings, gaps)
 
 
 def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:

@@ -162,7 +162,7 @@ class Recorder:
             self._end_lines(jsonl, end)
             for sink in self.sinks:
                 sink.close(end)
-        return Recording(RecordingState.DONE if end.is_complete else RecordingState.BROKEN, end)
+        return Recording(RecordingState.BROKEN if end.is_broken else RecordingState.DONE, end)
 
     def _begin_lines(self, jsonl: JsonlLines, *, is_resumed: bool) -> None:
         if self.lines is None:

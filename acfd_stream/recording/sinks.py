@@ -136,7 +136,7 @@ class OverlaySink:
 
     def close(self, end: ResultEnd) -> None:
         """Give the file its name, or leave ``NAME.part`` where the video broke."""
-        self._writer.close(is_complete=end.is_complete)
+        self._writer.close(is_complete=not end.is_broken)
 
     def abort(self, *, is_failure: bool = False) -> None:
         """Leave nothing."""

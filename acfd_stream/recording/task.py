@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, require
 from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES, OUTPUTS, RESULTS
+from acfd_stream.types import Gap
 
 STATE_FOLDER = ".acfd"
 _PART_DIGITS = 12
@@ -134,4 +135,5 @@ class RecordingOutcome:
     stage_seconds: tuple[tuple[str, float], ...] = ()  # stage → seconds in all, of these frames
     error: str | None = None  # one line: what, where, what to do
     warnings: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()  # holes in a video that was read to its end
     paths: tuple[Path, ...] = ()  # of the outputs that have their final name

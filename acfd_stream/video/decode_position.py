@@ -20,11 +20,14 @@ class LossCounts(NamedTuple):
     resizings: Discontinuities = Discontinuities()
     reversals: Discontinuities = Discontinuities()
     is_rising: bool = True  # every frame is later than the one before it
+    is_plain: bool = True  # no gap, damaged frame, seam or made up time
 
 
-def loss_counts_of(losses: LossWatch, watch: DiscontinuityWatch) -> LossCounts:
-    """The counts after the last frame."""
-    return LossCounts(losses.refused, losses.damaged, losses.unshown, watch.resizings, watch.reversals, watch.is_rising)
+def loss_counts_of(losses: LossWatch, watch: DiscontinuityWatch, *, is_plain: bool = True) -> LossCounts:
+    """The counts after the last frame; ``is_plain`` speaks of what the two do not know."""
+    is_plain = is_plain and not losses.damaged and not watch.resizings.count
+    counts = losses.refused, losses.damaged, losses.unshown
+    return LossCounts(*counts, watch.resizings, watch.reversals, watch.is_rising, is_plain)
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class DecodePosition:
 
     @property
     def is_unique(self) -> bool:
-        """Whether no earlier frame has the same time."""
-        return self.loss_counts.is_rising and not self.is_pts_filled
+        """Whether a seek to its time finds it: no earlier frame has that time, and all before it is plain."""
+        return self.loss_counts.is_rising and self.loss_counts.is_plain and not self.is_pts_filled
 
     def values(self) -> dict[str, Any]:
         """For JSON; without ``is_picture``."""
@@ -54,6 +57,7 @@ class DecodePosition:
             "resizings": [loss_counts.resizings.first, loss_counts.resizings.count],
             "reversals": [loss_counts.reversals.first, loss_counts.reversals.count],
             "rising": loss_counts.is_rising,
+            "plain": loss_counts.is_plain,
         }
 
     @classmethod
@@ -61,5 +65,6 @@ class DecodePosition:
         """The position that ``values`` was taken from."""
         refused, damaged, unshown = (int(count) for count in values["lost"])
         resizings, reversals = Discontinuities(*values["resizings"]), Discontinuities(*values["reversals"])
-        loss_counts = LossCounts(refused, damaged, unshown, resizings, reversals, bool(values["rising"]))
+        is_rising, is_plain = bool(values["rising"]), bool(values.get("plain", True))
+        loss_counts = LossCounts(refused, damaged, unshown, resizings, reversals, is_rising, is_plain)
         return cls(int(values["index"]), int(values["pts"]), bool(values["pts_filled"]), loss_counts, is_picture)

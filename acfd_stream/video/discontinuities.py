@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from acfd_stream.types import Seam
+
 
 @dataclass(frozen=True, slots=True)
 class Discontinuities:
@@ -31,10 +33,12 @@ class DiscontinuityWatch:
         self._size: tuple[int, int] | None = None
         self._seconds = 0.0
 
-    def note(self, seconds: float, display_size: tuple[int, int]) -> None:
-        """Compare a frame with the one before it."""
+    def note(self, seconds: float, display_size: tuple[int, int]) -> tuple[Seam, ...]:
+        """Compare a frame with the one before it; what begins anew with it."""
+        seams: tuple[Seam, ...] = ()
         if self._size is not None:
             if display_size != self._size:
+                seams = (Seam.SIZE,)
                 old, new = ("×".join(map(str, size[::-1])) for size in (self._size, display_size))
                 self.resizings = self.resizings.and_one(f"from {old} to {new} pixels at {seconds:.3f} s")
             if seconds <= self._seconds:
@@ -42,6 +46,7 @@ class DiscontinuityWatch:
             if seconds < self._seconds:
                 self.reversals = self.reversals.and_one(f"from {self._seconds:.3f} s to {seconds:.3f} s")
         self._size, self._seconds = display_size, seconds
+        return seams
 
     def resume(
         self, seconds: float, display_size: tuple[int, int], resizings: Discontinuities, reversals: Discontinuities

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import VideoConfig, require
 from acfd_stream.errors import MediaError, ShapeError
-from acfd_stream.types import Frame, MediaInfo, Picture, PixelFormat
+from acfd_stream.types import Frame, Gap, MediaInfo, Picture, PixelFormat, Seam
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.losses import LossWatch
@@ -151,6 +151,7 @@ class FedVideo:
     def __init__(self, feed: FrameFeed, config: VideoConfig) -> None:
         self.warnings: list[str] = []
         self.error: str | None = None
+        self.gaps: list[Gap] = []  # a picture that cannot be decoded has a result of its own
         self._feed, self._config = feed, config
         self._discontinuities, self._losses = DiscontinuityWatch(), LossWatch(0, None)
         self._first_index = 0
@@ -193,9 +194,10 @@ class FedVideo:
         for index, frame in enumerate(chain(begun, self._frames), self._first_index):
             if self._is_cancelled:
                 return
+            seams: tuple[Seam, ...] = ()
             if not frame.failure:
-                self._discontinuities.note(frame.pts_seconds, frame.picture.display_size)
-            yield replace(frame, index=index)
+                seams = self._discontinuities.note(frame.pts_seconds, frame.picture.display_size)
+            yield replace(frame, index=index, seams=seams)
         self.warnings += self._discontinuities.warnings()
 
     def close(self) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+
+from acfd_stream.types import Gap
 
 _PENDING_PACKETS = 256  # more than any decoder delays
 _TOLERATED_FRAMES = 2  # containers count slightly differently
@@ -106,3 +109,13 @@ class LossWatch:
             end = self._end_seconds
             return [f"the file is cut short: its header promises {promised:.1f} s, its frames end at {end:.1f} s"]
         return []
+
+
+def gap_warnings(gaps: Sequence[Gap]) -> list[str]:
+    """A warning for the user about the holes of a video; none without a hole."""
+    if not gaps:
+        return []
+    number = "pictures are missing in 1 place" if len(gaps) == 1 else f"pictures are missing in {len(gaps)} places"
+    missing = sum(gap.missing_seconds for gap in gaps)
+    length = f", {missing:.3f} s in all" if missing > 0 else ""
+    return [f"{number}{length}; the first is at {gaps[0].time:.3f} s ({gaps[0].cause})"]

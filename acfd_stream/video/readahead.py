@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from acfd_stream.config import DropPolicy, require
-from acfd_stream.types import DropReason, Frame, MediaInfo, Picture
+from acfd_stream.types import DropReason, Frame, Gap, MediaInfo, Picture
 from acfd_stream.video.decode_position import DecodePosition, LossCounts
 from acfd_stream.video.picture import picture_bytes
 
@@ -35,7 +35,11 @@ class FrameSource(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Whether it was read to its end without a break."""
+        """Whether it was read to its end without a break or a gap."""
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Holes in it, in order of time; final after the iteration."""
 
     @property
     def loss_counts(self) -> LossCounts:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, ResumeError
-from acfd_stream.types import Closeable, Frame, MediaInfo, Picture
+from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import fill_pts
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
@@ -20,6 +20,7 @@ from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
 from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.interruptible import interruptible
+from acfd_stream.video.losses import gap_warnings
 from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
@@ -78,9 +79,9 @@ def open_video(source: Source, config: VideoConfig | None = None, device: str = 
 class VideoSource(Closeable):
     """The frames of one video in display order, to be read once; a context manager.
 
-    After the iteration ``warnings``, ``error`` and ``is_complete`` say how it went. ``error`` is a break: a packet
-    that the decoder refuses, or a read that fails. The frames before it have been given out, nothing behind it is.
-    Damage that the decoder conceals is a warning. When the size changes in mid-stream each frame has its own
+    After the iteration ``warnings``, ``gaps``, ``error`` and ``is_complete`` say how it went. ``error`` is a break: a
+    packet that the decoder refuses, or a read that fails. The frames before it have been given out, nothing behind it
+    is. Damage that the decoder conceals is a warning. When the size changes in mid-stream each frame has its own
     ``display_size``, results of it are in those pixels, and a warning says so; ``info`` speaks of the first frame.
     """
 
@@ -89,6 +90,7 @@ class VideoSource(Closeable):
     ) -> None:
         self.warnings: list[str] = []
         self.error: str | None = None
+        self.gaps: list[Gap] = []
         self._decoder = decoder
         self._reader = target if isinstance(target, BytesReader) else None
         self._config, self._planes = config, planes
@@ -111,13 +113,14 @@ class VideoSource(Closeable):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the video was read to its end, or to ``end_seconds``, without a break."""
-        return self._is_drained and self.error is None
+        """Whether the video was read to its end, or to ``end_seconds``, without a break or a gap."""
+        return self._is_drained and self.error is None and not self.gaps
 
     @property
     def loss_counts(self) -> LossCounts:
         """Losses and discontinuities up to the last frame of the iteration, for a ``DecodePosition``."""
-        return loss_counts_of(self._decoder.losses, self._discontinuities)
+        is_plain = not self.gaps and not self.info.times
+        return loss_counts_of(self._decoder.losses, self._discontinuities, is_plain=is_plain)
 
     def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
         """Leave out the frames up to ``position``, which was taken from an earlier reading; before the iteration.
@@ -191,14 +194,16 @@ class VideoSource(Closeable):
             if max(height * width, frame.height * frame.width) > config.frame_pixels:
                 self._decoder.break_off(f"a picture of {width}×{height} pixels is above the limit, frame_pixels")
                 break
-            self._discontinuities.note(seconds, picture.display_size)
+            seams = self._discontinuities.note(seconds, picture.display_size)
             arrived, waited = self._decoder.arrived_at, self._decoder.taken_at - self._decoder.arrived_at
             work = self._decoder.take_work() + time.perf_counter() - begin
-            yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work)
+            is_damaged = frame.is_corrupt
+            yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work, "", is_damaged, seams)
             index += 1
         self._is_drained = not self._is_cancelled
         self.error = self._decoder.error
         self.warnings += self._decoder.losses.warnings(is_whole and self.error is None)
+        self.warnings += gap_warnings(self.gaps)
         self.warnings += self._discontinuities.warnings()
 
     def _find(self, position: DecodePosition) -> None:
@@ -228,7 +233,7 @@ class VideoSource(Closeable):
             if pts != position.pts or is_filled or not position.is_picture(picture):
                 return False
             losses, seconds = self._decoder.losses, float(pts * self._decoder.time_base)
-            refused, damaged, unshown, resizings, reversals, _ = position.loss_counts
+            refused, damaged, unshown, resizings, reversals, *_ = position.loss_counts
             losses.resume(position.index + 1, pts, refused=refused, damaged=damaged, unshown=unshown)
             self._discontinuities.resume(seconds, picture.display_size, resizings, reversals)
             return True

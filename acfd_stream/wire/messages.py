@@ -16,8 +16,11 @@ from acfd_stream.types import (
     Face,
     FaceState,
     FrameResult,
+    Gap,
+    GapCause,
     MediaInfo,
     Outcome,
+    Seam,
     Stage,
     Verdict,
 )
@@ -34,11 +37,15 @@ _STATES = _numbers(FaceState, types_pb2.FaceState, "FACE_STATE")
 _STAGES = _numbers(Stage, types_pb2.Stage, "STAGE")
 _OUTCOMES = _numbers(Outcome, types_pb2.Outcome, "OUTCOME")
 _DROP_REASONS = _numbers(DropReason, types_pb2.DropReason, "DROP_REASON")
+_SEAMS = _numbers(Seam, types_pb2.Seam, "SEAM")
+_GAP_CAUSES = _numbers(GapCause, types_pb2.GapCause, "GAP_CAUSE")
 _STAGES_BY_NAME = {stage.value: number for stage, number in _STAGES.items()}
 _STATES_BACK = {number: state for state, number in _STATES.items()}
 _STAGES_BACK = {number: stage for stage, number in _STAGES.items()}
 _OUTCOMES_BACK = {number: outcome for outcome, number in _OUTCOMES.items()}
 _DROP_REASONS_BACK = {number: reason for reason, number in _DROP_REASONS.items()}
+_SEAMS_BACK = {number: seam for seam, number in _SEAMS.items()}
+_GAP_CAUSES_BACK = {number: cause for cause, number in _GAP_CAUSES.items()}
 _MAPPED_FIELDS = ("track_id", "box_xyxy", "score", "state")
 _FURTHER_FIELDS = tuple(each for each in FACE_FIELDS if each.attribute not in _MAPPED_FIELDS)
 
@@ -68,6 +75,10 @@ def fraction_of(value: types_pb2.Rational) -> Fraction:
 def size_pb(size: tuple[int, int]) -> types_pb2.Size:
     """(height, width)."""
     return types_pb2.Size(height=size[0], width=size[1])
+
+
+def _size_of(size: types_pb2.Size) -> tuple[int, int]:
+    return size.height, size.width
 
 
 def stage_pb(stage: Stage | str) -> Any:
@@ -179,6 +190,24 @@ def fill_result(message: types_pb2.FrameResult, result: FrameResult) -> None:
         time.stage = stage
         _fill_duration(time.duration, seconds)
     _fill_verdict(message.verdict, result.verdict)
+    message.is_damaged = result.is_damaged
+    message.seams.extend(_SEAMS[seam] for seam in result.seams)
+    if result.display_size is not None:
+        message.display_size.height, message.display_size.width = result.display_size
+
+
+def gaps_pb(gaps: Iterable[Gap]) -> list[types_pb2.Gap]:
+    """The holes of a video."""
+    return [
+        types_pb2.Gap(time=gap.time, missing_seconds=gap.missing_seconds, cause=_GAP_CAUSES[gap.cause]) for gap in gaps
+    ]
+
+
+def gaps_of(gaps: Iterable[types_pb2.Gap]) -> tuple[Gap, ...]:
+    """The holes of a video; a cause that only a newer server knows is a hole in the times."""
+    return tuple(
+        Gap(gap.time, gap.missing_seconds, _GAP_CAUSES_BACK.get(gap.cause, GapCause.TIME_HOLE)) for gap in gaps
+    )
 
 
 def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult:
@@ -195,6 +224,9 @@ def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult
         is_truncated=result.is_truncated,
         timings=timings_of(result.stage_times),
         verdict=verdict_of(result.verdict),
+        is_damaged=result.is_damaged,
+        seams=tuple(_SEAMS_BACK[seam] for seam in result.seams if seam in _SEAMS_BACK),
+        display_size=_size_of(result.display_size) if result.HasField("display_size") else None,
     )
 
 
@@ -207,6 +239,7 @@ def media_info_pb(info: MediaInfo) -> types_pb2.MediaInfo:
         frame_count=info.frame_count,
         duration=None if info.duration_seconds is None else duration_pb(info.duration_seconds),
         codec=info.codec,
+        times=info.times,
     )
 
 
@@ -214,10 +247,11 @@ def media_info_of(info: types_pb2.MediaInfo, source: str) -> MediaInfo:
     """Media information of the container of ``source``."""
     return MediaInfo(
         source=source,
-        display_size=(info.display_size.height, info.display_size.width),
+        display_size=_size_of(info.display_size),
         time_base=fraction_of(info.time_base),
         frame_rate=fraction_of(info.frame_rate) if info.HasField("frame_rate") else None,
         frame_count=info.frame_count if info.HasField("frame_count") else None,
         duration_seconds=seconds_of(info.duration) if info.HasField("duration") else None,
         codec=info.codec,
+        times=info.times,
     )

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from acfd_stream.archive.database import DATABASE
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.records import Claim, EpisodeStatus
-from acfd_stream.cli.archive.status import gather
+from acfd_stream.cli.archive.status import gather, lines
 from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.recording.task import (
     STATE_FOLDER,
@@ -23,6 +24,7 @@ from acfd_stream.recording.task import (
     RecordingState,
     RecordingTask,
 )
+from acfd_stream.types import Gap, GapCause
 from acfd_stream.video.origin import FileStamp
 
 DONE = RecordingOutcome(
@@ -41,6 +43,22 @@ DONE = RecordingOutcome(
 
 def task_of(name: str, *, is_tracked: bool = False) -> RecordingTask:
     return RecordingTask("k" * 32, f"library/{name}", name, Path("out"), is_tracked=is_tracked)
+
+
+def test_gaps_are_remembered_and_a_manifest_of_before_has_none(tmp_path: Path) -> None:
+    with Manifest(tmp_path, is_new=True) as manifest:
+        manifest.expect([("a.mkv", "library/a.mkv", 100), ("b.mkv", "library/b.mkv", 100)])
+        manifest.done(task_of("b.mkv"), DONE, [], 1000)
+    with sqlite3.connect(tmp_path / STATE_FOLDER / DATABASE) as database:
+        for column in ("gaps", "missing_seconds"):
+            database.execute(f"ALTER TABLE episodes DROP COLUMN {column}")
+    gaps = (Gap(1.0, 0.25, GapCause.LOST_PACKETS), Gap(1.5, 0.5, GapCause.TIME_HOLE))
+    with Manifest(tmp_path) as manifest:
+        manifest.done(task_of("a.mkv"), replace(DONE, gaps=gaps), [], 1000)
+    facts = gather(tmp_path)
+    assert facts["gaps"] == [{"name": "a.mkv", "gaps": 2, "missing_seconds": 0.75}]
+    assert facts["videos"]["done"] == 2
+    assert {"2 gaps in the videos, 0.750 s are missing", "  a.mkv: 2 gaps, 0.750 s"} <= set(lines(facts))
 
 
 def test_the_speed_of_tracking_stays_while_outputs_are_added(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from acfd_stream.archive.workers import Lost
 from acfd_stream.config import ArchiveConfig, DetectConfig
 from acfd_stream.errors import BackendUnavailable, MediaError, RunnerError
 from acfd_stream.recording.task import RecordingOutcome, RecordingState, RecordingTask
+from acfd_stream.types import Gap, GapCause
 from tests.archive.scripted import DONE, Answer, Bench
 
 EAGER = ArchiveConfig(backoff_seconds=0.001, longest_backoff_seconds=0.002, attempts=3)
@@ -45,6 +47,20 @@ def test_all_videos_are_done_once(bench: Bench) -> None:
     assert again.is_all_done
     assert not again.has_changed
     assert bench.workers is None  # no worker, no model
+
+
+def test_a_video_with_gaps_is_done_counted_and_not_tried_again(bench: Bench) -> None:
+    bench.add("a.mkv")
+    gaps = (Gap(1.0, 0.25, GapCause.LOST_PACKETS), Gap(1.5, 0.5, GapCause.TIME_HOLE))
+    end = bench.run(lambda task: replace(DONE, gaps=gaps))
+    assert end.is_all_done
+    assert (episodes(bench)["a.mkv"].gaps, episodes(bench)["a.mkv"].missing_seconds) == (2, 0.75)
+    values = [
+        bench.metrics.registry.get_sample_value(f"acfd_archive_{name}_total") for name in ("gaps", "missing_seconds")
+    ]
+    assert values == [2, 0.75]
+    assert bench.run().is_all_done
+    assert bench.workers is None
 
 
 @pytest.mark.parametrize("changed", ["settings", "content", "result gone", "result cut", "output", "output gone"])

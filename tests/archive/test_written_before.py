@@ -97,7 +97,8 @@ def test_a_finished_archive_is_skipped(
     assert main([*RUN, "--log-json"]) == 0
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [each["event"] for each in events if each["event"] != "progress"] == ["begin"]
-    assert (times(folder), noted(folder)) == (before, episode)
+    assert times(folder) == before
+    assert noted(folder).items() >= episode.items()
     text = {name: content for name, content in unbroken.items() if not name.endswith((".mp4", ".jpg"))}
     assert text.items() <= contents(folder).items()  # pictures change with the version of the encoder
 

@@ -23,7 +23,7 @@ from acfd_stream import errors
 from acfd_stream.cli import main
 from acfd_stream.config import TrackConfig
 from acfd_stream.pipeline.stage_times import StageTimes
-from acfd_stream.types import Detections, Face, Frame, FrameResult, MediaInfo, Picture
+from acfd_stream.types import Detections, Face, Frame, FrameResult, Gap, GapCause, MediaInfo, Picture
 
 TIME_BASE = Fraction(1, 1000)
 
@@ -78,7 +78,8 @@ class FakeSession:
         self.info = MediaInfo(source, (360, 640), TIME_BASE, Fraction(25), PLAN.get("frames", 3), None, "fake")
         self.video_config = video_config
         self.error = PLAN.get("error")
-        self.is_complete = self.error is None
+        self.gaps = [Gap(time, missing, GapCause(cause)) for time, missing, cause in PLAN.get("gaps", [])]
+        self.is_complete = self.error is None and not self.gaps
         self.warnings = PLAN.get("warnings", [])
         self.stage_times = StageTimes()
         self.detector = FakeDetector.open(model, device, detect_config)

@@ -115,6 +115,16 @@ def test_a_warning_is_said_and_written_and_exits_0(tmp_path: Path) -> None:
     assert (end["complete"], end["warnings"]) == (True, ["6 of 745 frames"])
 
 
+def test_gaps_are_said_and_written_and_exit_0(tmp_path: Path) -> None:
+    gaps = [(1.0, 0.25, "lost packets"), (2.0, 0.125, "time hole")]
+    done = track(tmp_path, "a.mp4", "--format", "mot", "--overlay", "seen.mp4", gaps=gaps)
+    assert (done.returncode, names(tmp_path)) == (0, ["a.txt", "seen.mp4"])
+    assert done.stderr.startswith("1 track in 3 frames, 2 gaps of 0.375 s in all → a.txt, seen.mp4; ")
+    done = track(tmp_path, "a.mp4", gaps=gaps)
+    end = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])
+    assert (done.returncode, end["complete"], len(end["gaps"])) == (0, False, 2)
+
+
 def test_a_missing_file_is_the_input_s_fault_and_touches_no_older_result(tmp_path: Path) -> None:
     (tmp_path / "missing.jsonl").write_text("older")
     done = track(tmp_path, "missing.mp4")

@@ -16,7 +16,7 @@ from acfd_stream.errors import ConfigError, MediaError, RunnerError
 from acfd_stream.pipeline import session as module
 from acfd_stream.pipeline.session import TrackSession, track_video
 from acfd_stream.pipeline.stage_times import STAGES
-from acfd_stream.types import Frame, FrameResult, MediaInfo, Picture
+from acfd_stream.types import Frame, FrameResult, Gap, MediaInfo, Picture
 from acfd_stream.video.decode_position import LossCounts
 from acfd_stream.video.readahead import Decoded
 from tests.pipeline.conftest import CUT, DETECT, FRAMES, SIZE, draw, face_box
@@ -33,7 +33,7 @@ class DrawnVideo:
 
     def __init__(self, good: int = FRAMES, error: str | None = None) -> None:
         self.info = MediaInfo("drawn", SIZE, Fraction(1, 24), Fraction(24), FRAMES, FRAMES / 24, "none")
-        self.warnings = ["drawn by hand"]
+        self.warnings, self.gaps = ["drawn by hand"], list[Gap]()
         self.error: str | None = None
         self.is_complete = self.is_closed = False
         self.is_at_position, self.loss_counts = True, LossCounts()

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import MediaError
+from acfd_stream.outputs import ResultEnd
 from acfd_stream.recording.record import Recording
-from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.recording.task import RecordingProgress, RecordingState
 from acfd_stream.service.jobs.runner import JobContext
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import MEMORY_BYTES, JobSettings
-from acfd_stream.types import JobState
+from acfd_stream.types import Gap, GapCause, JobState
 from tests.service.job_bench import DONE, EAGER, Bench, CountingWork, packed
 
 
@@ -52,6 +53,16 @@ def test_a_job_is_done_and_counted(opened: Callable[..., Bench]) -> None:
     assert bench.registry.get_sample_value("acfd_job_frames_total") == 3
     bench.close()
     assert [bench.gauge(state) for state in ("queued", "running", "done")] == [0, 0, 1]
+
+
+def test_a_job_whose_video_has_gaps_is_done_and_says_so(opened: Callable[..., Bench]) -> None:
+    gaps = (Gap(1.0, 0.25, GapCause.LOST_PACKETS), Gap(1.5, 0.5, GapCause.TIME_HOLE))
+    end = ResultEnd(0, is_complete=False, gaps=gaps)
+    bench = opened(lambda context: Recording(RecordingState.DONE, end))
+    job = bench.end_of(bench.submit())
+    assert (job.state, job.error, job.gaps, job.missing_seconds) == (JobState.DONE, "", 2, 0.75)
+    count = bench.registry.get_sample_value("acfd_media_gaps_total", {"cause": "lost packets"})
+    assert (count, bench.registry.get_sample_value("acfd_media_missing_seconds_total")) == (1, 0.75)
 
 
 def test_progress_is_seen_while_a_job_runs(opened: Callable[..., Bench]) -> None:

@@ -12,8 +12,10 @@ import pytest
 from acfd_stream.errors import ConfigError, OutputError, OverloadedError
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
+from acfd_stream.service.jobs.servicer import job_pb
 from acfd_stream.service.jobs.store import DATABASE, JobStore
-from acfd_stream.types import JobState
+from acfd_stream.types import Gap, GapCause, JobState
+from acfd_stream.wire.messages import seconds_of
 
 DONE = JobEnd(JobState.DONE)
 
@@ -32,6 +34,21 @@ def submit(store: JobStore, request: bytes = b"a", *, owner: str = "ann", key: s
 def finish(store: JobStore, job: Job, *, result_bytes: int = 0) -> None:
     store.claim()
     store.finish(job.job_id, DONE, RecordingProgress(result_bytes=result_bytes))
+
+
+def test_gaps_are_kept_also_in_a_store_of_before(tmp_path: Path) -> None:
+    gaps = (Gap(1.0, 0.25, GapCause.LOST_PACKETS), Gap(1.5, 0.5, GapCause.TIME_HOLE))
+    with JobStore(tmp_path) as before:
+        first = submit(before)
+    with sqlite3.connect(tmp_path / DATABASE) as database:
+        for column in ("gaps", "missing_seconds"):
+            database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+    with JobStore(tmp_path) as store:
+        second = submit(store, b"")
+        ended = store.finish(second.job_id, JobEnd(JobState.DONE, gaps=gaps), RecordingProgress())
+        assert (ended.gaps, ended.missing_seconds) == (2, 0.75)
+        assert store.get(first.job_id).gaps == 0
+    assert (job_pb(ended).gap_count, seconds_of(job_pb(ended).missing)) == (2, 0.75)
 
 
 def test_the_same_key_and_request_find_the_same_job(store: JobStore) -> None:

@@ -31,8 +31,20 @@ from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.service.settings import Limits, ServiceSettings, read_settings
 from acfd_stream.service.status import StatusError, draining, status_of
 from acfd_stream.service.streams.response_queue import ControlMessage, QueuedResult, ResponseQueue
-from acfd_stream.types import DropReason, Face, FaceState, FrameResult, MediaInfo, Outcome, Stage, Verdict
-from acfd_stream.v1 import types_pb2
+from acfd_stream.types import (
+    DropReason,
+    Face,
+    FaceState,
+    FrameResult,
+    Gap,
+    GapCause,
+    MediaInfo,
+    Outcome,
+    Seam,
+    Stage,
+    Verdict,
+)
+from acfd_stream.v1 import stream_pb2, types_pb2
 from acfd_stream.wire import messages
 
 BOX = (0.1, 1 / 3, 100.7, 2**0.5 * 100)
@@ -48,7 +60,11 @@ RESULT = FrameResult(
     is_truncated=True,
     timings={"decode": 0.001, "infer": 0.25},
     verdict=Verdict(Outcome.LATE, 0.25, "infer"),
+    is_damaged=True,
+    seams=(Seam.CLOCK, Seam.SIZE),
+    display_size=(480, 854),
 )
+GAPS = (Gap(0.1, 1 / 3, GapCause.LOST_PACKETS), Gap(2.0, 0.0, GapCause.MISSING_REFERENCE))
 
 
 def test_a_result_comes_back_from_the_wire_as_it_was() -> None:
@@ -68,6 +84,13 @@ def test_every_verdict_comes_back(verdict: Verdict) -> None:
     assert messages.result_of(types_pb2.FrameResult.FromString(sent), RESULT.time_base).verdict == verdict
 
 
+def test_gaps_and_an_ordinary_frame_come_back() -> None:
+    sent = stream_pb2.TrackEnd(gaps=messages.gaps_pb(GAPS)).SerializeToString()
+    assert messages.gaps_of(stream_pb2.TrackEnd.FromString(sent).gaps) == GAPS
+    plain = replace(RESULT, is_damaged=False, seams=(), display_size=None)
+    assert messages.result_of(messages.result_pb(plain), RESULT.time_base) == plain
+
+
 def test_enums_have_the_same_names_on_both_sides() -> None:
     never_sent = {"DROP_REASON_DEADLINE", "DROP_REASON_DRAIN"}
     for kind, wire, prefix in (
@@ -75,6 +98,8 @@ def test_enums_have_the_same_names_on_both_sides() -> None:
         (Outcome, types_pb2.Outcome, "OUTCOME"),
         (DropReason, types_pb2.DropReason, "DROP_REASON"),
         (FaceState, types_pb2.FaceState, "FACE_STATE"),
+        (Seam, types_pb2.Seam, "SEAM"),
+        (GapCause, types_pb2.GapCause, "GAP_CAUSE"),
     ):
         ours: Any = kind
         assert {f"{prefix}_{value.name}" for value in ours} | {f"{prefix}_UNSPECIFIED"} == set(wire.keys()) - never_sent

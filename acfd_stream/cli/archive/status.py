@@ -53,6 +53,7 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         counts[EpisodeStatus.WAITING] += len(begun) - len(at_work)
         waiting = [row for row in manifest.episodes(EpisodeStatus.WAITING, limit=100) if row.error]
         broken = manifest.episodes(EpisodeStatus.BROKEN, EpisodeStatus.FAILING, limit=failures)
+        gapped = manifest.with_gaps(failures)
     return {
         "out": os.fspath(out),
         "videos": {state.value: number for state, number in counts.items()},
@@ -64,6 +65,9 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         "failures": [
             {"name": row.name, "state": row.state.value, "attempts": row.attempts, "reason": row.error}
             for row in broken
+        ],
+        "gaps": [
+            {"name": row.name, "gaps": row.gaps, "missing_seconds": round(row.missing_seconds, 3)} for row in gapped
         ],
     }
 
@@ -79,6 +83,11 @@ def lines(facts: dict[str, Any]) -> list[str]:
             f"done: {count(int(done['tracks']), 'track')} in {count(int(done['frames']), 'frame')}, "
             f"{duration(done['video_seconds'])} of video{speed}"
         )
+    if done["gaps"]:
+        found.append(f"{count(int(done['gaps']), 'gap')} in the videos, {done['missing_seconds']:.3f} s are missing")
+        found += [
+            f"  {row['name']}: {count(row['gaps'], 'gap')}, {row['missing_seconds']:.3f} s" for row in facts["gaps"]
+        ]
     for run in facts["runs"]:
         found.append(f"a run is active: process {run['pid']}, for {duration(run['seconds'])}")
     if not facts["runs"] and videos["waiting"]:

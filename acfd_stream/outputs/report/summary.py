@@ -57,6 +57,12 @@ class EpisodeSummary:
     error: str | None
     warnings: tuple[str, ...]
     model: Mapping[str, Any]
+    gaps: int = 0  # holes in the video; left out of ``summary_values`` if there are none
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the video broke before its end; gaps alone do not make it so."""
+        return not self.is_complete and (self.error is not None or not self.gaps)
 
     @property
     def face_share(self) -> float:
@@ -93,12 +99,14 @@ def summarize(results: ResultFile, columns: EpisodeColumns) -> EpisodeSummary:
         error=None if results.end.error is None else shown_text(results.end.error),
         warnings=tuple(shown_text(warning) for warning in results.end.warnings),
         model=results.header.model,
+        gaps=len(results.end.gaps),
     )
 
 
 def summary_values(summary: EpisodeSummary) -> dict[str, Any]:
     """``summary`` ready for ``json.dumps``."""
-    return {"format": FORMAT, **asdict(summary)}
+    values = {"format": FORMAT, **asdict(summary)}
+    return {name: value for name, value in values.items() if name != "gaps" or value}
 
 
 def read_summary(report: Path) -> EpisodeSummary | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from acfd_stream.errors import AcfdError
 from acfd_stream.recording.task import RecordingProgress
-from acfd_stream.types import JobState
+from acfd_stream.types import Gap, JobState
 
 
 class JobConflict(AcfdError):
@@ -30,6 +30,7 @@ class JobEnd:
     error: str = ""
     code: int = 0  # a google.rpc.Code; 0 without an error
     warnings: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,5 @@ class Job:
     error: str
     error_code: int
     warnings: tuple[str, ...]
+    gaps: int = 0  # holes in its video
+    missing_seconds: float = 0.0  # in all of them

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from acfd_stream.outputs.jsonl import frame_of
+from acfd_stream.outputs.jsonl import frame_of, gaps_of
 from acfd_stream.recording.lines import Lines
 from acfd_stream.v1 import stream_pb2
-from acfd_stream.wire.messages import fraction_of, result_pb
+from acfd_stream.wire.messages import fraction_of, gaps_pb, result_pb
 
 PAGE_BYTES = 64 * 2**10
 """Lines that are read at once; a message of their frames is smaller."""
@@ -62,4 +62,5 @@ def _end_pb(values: dict[str, Any]) -> stream_pb2.TrackEnd:
         is_complete=values["complete"],
         error=values.get("error", ""),
         warnings=values.get("warnings", []),
+        gaps=gaps_pb(gaps_of(values)),
     )

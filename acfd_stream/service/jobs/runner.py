@@ -202,6 +202,7 @@ class JobRunner:
         def on_progress(progress: RecordingProgress, result: FrameResult) -> None:
             show(replace(progress, expected_frames=self._progress[job.job_id].expected_frames))
             self._metrics.job_frames.inc(1)
+            self._metrics.damaged.inc(result.is_damaged)
             self.stir()
             self.sweep()
 
@@ -234,7 +235,8 @@ class JobRunner:
             return None
         if recording.state is RecordingState.BROKEN:
             return JobEnd(JobState.FAILED, end.error or "the video is incomplete", _DATA_LOSS, end.warnings)
-        return JobEnd(JobState.DONE, warnings=end.warnings)
+        self._metrics.gaps(end.gaps)
+        return JobEnd(JobState.DONE, warnings=end.warnings, gaps=end.gaps)
 
     def _settle(self, context: JobContext, end: JobEnd | None) -> None:
         job_id = context.job.job_id

@@ -23,6 +23,7 @@ from acfd_stream.service.status import StatusError, draining, not_found
 from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2
 from acfd_stream.video.origin import source_name
+from acfd_stream.wire.messages import duration_pb
 
 KEY_CHARACTERS = 200
 URI_CHARACTERS = 4096
@@ -153,6 +154,8 @@ def job_pb(job: Job) -> job_pb2.Job:
             track_count=progress.tracks,
         ),
         error=job_pb2.JobError(code=job.error_code, message=job.error) if job.error else None,
+        gap_count=job.gaps,
+        missing=duration_pb(job.missing_seconds) if job.gaps else None,
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import ConfigError, OutputError, OverloadedError
-from acfd_stream.files import lock_file, transaction
+from acfd_stream.files import add_columns, lock_file, transaction
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.types import Closeable, JobState
@@ -50,11 +50,15 @@ CREATE TABLE jobs (
     error TEXT NOT NULL DEFAULT '',
     error_code INTEGER NOT NULL DEFAULT 0,
     warnings TEXT NOT NULL DEFAULT '[]',
+    gaps INTEGER NOT NULL DEFAULT 0,
+    missing_seconds REAL NOT NULL DEFAULT 0,
     UNIQUE (owner, key)
 );
 CREATE INDEX jobs_by_state ON jobs (state, sequence);
 CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
 """
+# Of tables that were made before there were these columns.
+_ADDED_COLUMNS = {"gaps": "INTEGER NOT NULL DEFAULT 0", "missing_seconds": "REAL NOT NULL DEFAULT 0"}
 _OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
 
 
@@ -186,10 +190,10 @@ class JobStore(Closeable):
         """Note how a job ended; a checkpoint is needed no more."""
         with self._transaction() as database:
             database.execute(
-                "UPDATE jobs SET state = ?, ended = ?, error = ?, error_code = ?, warnings = ?, checkpoint = NULL,"
-                " frames = ?, tracks = ?, result_bytes = ? WHERE job_id = ?",
-                (end.state.value, self._clock(), end.error, end.code, json.dumps(end.warnings))
-                + (*_progress_values(progress), job_id),
+                "UPDATE jobs SET state = ?, ended = ?, error = ?, error_code = ?, warnings = ?, gaps = ?,"
+                " missing_seconds = ?, checkpoint = NULL, frames = ?, tracks = ?, result_bytes = ? WHERE job_id = ?",
+                (end.state.value, self._clock(), end.error, end.code, json.dumps(end.warnings), len(end.gaps))
+                + (sum(gap.missing_seconds for gap in end.gaps), *_progress_values(progress), job_id),
             )
             return self._get(job_id)
 
@@ -278,6 +282,7 @@ class JobStore(Closeable):
             raise ConfigError(
                 f"{place} must be of format {SCHEMA_VERSION}, got {version}; choose another jobs.state_dir"
             )
+        add_columns(self._database, "jobs", _ADDED_COLUMNS)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -328,4 +333,6 @@ def _job(row: Any) -> Job:
         error=row["error"],
         error_code=row["error_code"],
         warnings=tuple(json.loads(row["warnings"])),
+        gaps=row["gaps"],
+        missing_seconds=row["missing_seconds"],
     )

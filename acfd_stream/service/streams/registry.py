@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, StreamState
 from acfd_stream.service.streams.history import History
 from acfd_stream.service.streams.preview import Preview
-from acfd_stream.types import FrameResult, MediaInfo, Mode, Outcome
+from acfd_stream.types import FrameResult, Gap, MediaInfo, Mode, Outcome
 
 ENDED_STREAMS = 12
 _STREAM_STEP_SECONDS, _STREAM_STEPS = 5.0, 60
@@ -77,6 +77,8 @@ class StreamMetrics:
                 metrics.decode_error(self.media.codec if self.media else None, DecodeFault.FRAME)
             for history in self._histories():
                 history.lost(outcome, reason=verdict.drop_reason)
+        if result.is_damaged:
+            metrics.damaged.inc()
         self._note_shot(result)
 
     def tracks_started(self, total: int) -> None:
@@ -89,6 +91,10 @@ class StreamMetrics:
         """Its media cannot be opened, broke off, or is unusual."""
         self.error = error
         self._registry.metrics.decode_error(self.media.codec if self.media else None, fault)
+
+    def gaps(self, gaps: Sequence[Gap]) -> None:
+        """Its media ended and has these holes."""
+        self._registry.metrics.gaps(gaps)
 
     def draining(self) -> None:
         """The server drains: the stream sends its last results."""

@@ -40,7 +40,7 @@ from acfd_stream.types import FrameResult, MediaInfo, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed
 from acfd_stream.video.bytestream import ByteStream
-from acfd_stream.wire.messages import duration_pb, media_info_pb, results_pb
+from acfd_stream.wire.messages import duration_pb, gaps_pb, media_info_pb, results_pb
 
 Source = ByteStream | FrameFeed | str | BinaryIO
 _FALLBACK_RATE = 30.0  # frames per second, if neither the client nor the container of a live stream says
@@ -229,7 +229,7 @@ class StreamCall:
             self.meter.understood(session.info)
         self._put(ControlMessage("start", self._start(request, session)))
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
-        if self._hands_over_since is not None and not session.is_complete and session.error is None:
+        if self._hands_over_since is not None and not session.is_finished and session.error is None:
             self._put(resume_point(session.snapshot(), self._context.signer))
             raise draining()
         self._end(session, count)
@@ -315,6 +315,7 @@ class StreamCall:
                 self.meter.media_error(DecodeFault.BROKEN, session.error)
             elif session.warnings:
                 self.meter.media_error(DecodeFault.WARNING, session.warnings[0])
+            self.meter.gaps(session.gaps)
         if self._stopped is not None:
             raise self._stopped
         end = stream_pb2.TrackEnd(
@@ -323,6 +324,7 @@ class StreamCall:
             is_complete=session.is_complete,
             error=session.error or "",
             warnings=session.warnings,
+            gaps=gaps_pb(session.gaps),
         )
         self._put(ControlMessage("end", end))
 
