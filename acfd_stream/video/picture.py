@@ -49,7 +49,11 @@ def pixel_format_name(format: VideoFormat) -> str:
 
 
 def to_picture(
-    frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoReformatter, device: DevicePlanes | None = None
+    frame: VideoFrame,
+    pixel_aspect: Fraction,
+    reformatter: VideoReformatter,
+    device: DevicePlanes | None = None,
+    rotation: int = 0,
 ) -> Picture:
     """The picture of ``frame``; its planes keep the decoder's memory alive and cannot be written to.
 
@@ -58,8 +62,8 @@ def to_picture(
         pixel_aspect: width of a stored pixel by its height, > 0; the width is stretched by it, as players do.
         reformatter: of the stream, so that a conversion is set up once.
         device: brings the planes to the GPU; None: they come to host memory.
+        rotation: 0, 90, 180 or 270 degrees clockwise; see ``orientation``.
     """
-    rotation = -round(frame.rotation / 90) % 4 * 90  # FFmpeg counts counterclockwise
     if device is not None and device.takes(frame):
         planes, bit_depth, ready = device.adopt(frame)
         return Picture(

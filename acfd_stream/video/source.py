@@ -22,6 +22,7 @@ from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.losses import gap_warnings
 from acfd_stream.video.nvdec import choose_decoder
+from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.readahead import read_ahead
@@ -101,6 +102,7 @@ class VideoSource(Closeable):
         self._position: DecodePosition | None = None
         self.is_at_position = True
         self._discontinuities = DiscontinuityWatch()
+        self._orientations = OrientationWatch()
         self._frames = self._read(self._timed(decoder.frames(config.start_seconds)), 0)
         try:
             self._next: Frame | None = next(self._frames, None)
@@ -171,16 +173,20 @@ class VideoSource(Closeable):
 
     def _timed(self, frames: Iterator[VideoFrame]) -> _Timed:
         step = 1 / ((self._decoder.frame_rate or _FALLBACK_RATE) * self._decoder.time_base)
+        self._orientations = OrientationWatch()
         return fill_pts(((frame, frame.pts) for frame in frames), step, self._decoder.start_pts or 0)
 
     def _picture(self, frame: VideoFrame) -> Picture:
-        return to_picture(frame, self._decoder.pixel_aspect, self._decoder.reformatter, self._planes)
+        decoder, orientation = self._decoder, self._orientations.current
+        picture = to_picture(frame, decoder.pixel_aspect, decoder.reformatter, self._planes, orientation.rotation)
+        return orientation.upright(picture)
 
     def _read(self, timed: _Timed, index: int) -> Generator[Frame, None, None]:
         """Frames of the requested range, counted from ``index``; records how the reading ended."""
         config, time_base = self._config, self._decoder.time_base
         is_whole = config.start_seconds is None
         for frame, pts, is_filled in timed:
+            self._orientations.push(frame)
             begin = time.perf_counter()
             seconds = float(pts * time_base)
             if config.end_seconds is not None and seconds >= config.end_seconds:
@@ -204,7 +210,7 @@ class VideoSource(Closeable):
         self.error = self._decoder.error
         self.warnings += self._decoder.losses.warnings(is_whole and self.error is None)
         self.warnings += gap_warnings(self.gaps)
-        self.warnings += self._discontinuities.warnings()
+        self.warnings += self._discontinuities.warnings() + self._orientations.warnings()
 
     def _find(self, position: DecodePosition) -> None:
         """Go to the frame after ``position``."""
@@ -227,6 +233,7 @@ class VideoSource(Closeable):
     def _passed(self, timed: _Timed, position: DecodePosition) -> bool:
         """Whether ``timed`` was read up to ``position``; if so, the counts are set to those of the position."""
         for frame, pts, is_filled in timed:
+            self._orientations.push(frame)
             if pts < position.pts and not self._is_cancelled:
                 continue
             picture = self._picture(frame)
