@@ -14,17 +14,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from acfd_stream.checked import Checked
+from acfd_stream.checked import require as require
 from acfd_stream.errors import ConfigError
 
 T = TypeVar("T")
 DECODERS = ("auto", "cpu", "nvdec")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
-
-
-def require(condition: bool, name: str, got: object, allowed: str) -> None:
-    """Raise ConfigError(name, got, allowed) unless ``condition`` holds."""
-    if not condition:
-        raise ConfigError(f"{name} must be {allowed}, got {got!r}")
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
@@ -37,7 +33,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 @dataclass(frozen=True)
-class DetectConfig:
+class DetectConfig(Checked):
     """How faces are detected in a picture. The defaults follow section 4.1 of the ACFD paper."""
 
     size: int = 512
@@ -61,22 +57,20 @@ class DetectConfig:
     precision: str = "auto"
     """Precision on a CPU: "int8", "bf16" or "f32"; "auto": the fastest that the model and the CPU support."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(64 <= self.size <= 4096, "size", self.size, "in 64 … 4096")
-        for scale in self.scales:
-            require(64 <= scale <= 4096, "scales", self.scales, "each in 64 … 4096")
+        are_sides = all(isinstance(scale, int) and 64 <= scale <= 4096 for scale in self.scales)
+        require(are_sides, "scales", self.scales, "each in 64 … 4096")
         for name in ("score_threshold", "nms_iou"):
             require(0.0 <= getattr(self, name) <= 1.0, name, getattr(self, name), "in [0, 1]")
-        for name in ("candidates", "faces"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
-        for name in ("threads", "picture_threads"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        self._require_least(1, "candidates", "faces")
+        self._require_least(0, "threads", "picture_threads")
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
-class VideoConfig:
+class VideoConfig(Checked):
     """How a container is decoded into frames."""
 
     threads: int = 0
@@ -98,12 +92,12 @@ class VideoConfig:
     every_frame: bool = False
     """Run detection on held frames too, instead of reusing the detections of the frame before."""
 
-    def __post_init__(self) -> None:
-        require(self.threads >= 0, "threads", self.threads, ">= 0")
-        require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
-        require(self.frame_pixels >= 1, "frame_pixels", self.frame_pixels, ">= 1")
+    def _check(self) -> None:
+        self._require_least(0, "threads")
+        self._require_least(2**20, "queue_bytes")
+        self._require_least(1, "frame_pixels")
+        self._require_positive("url_timeout_seconds")
         require(self.decoder in DECODERS, "decoder", self.decoder, f"one of {', '.join(DECODERS)}")
-        require(self.url_timeout_seconds > 0, "url_timeout_seconds", self.url_timeout_seconds, "> 0")
         for name in ("start_seconds", "end_seconds"):
             seconds = getattr(self, name)
             require(seconds is None or math.isfinite(seconds), name, seconds, "a finite number or None")
@@ -163,7 +157,7 @@ def cache_dir() -> Path | None:
 
 
 @dataclass(frozen=True)
-class TrackConfig:
+class TrackConfig(Checked):
     """How detections become tracks. Two passes match detections with tracks: first high scores, then low ones."""
 
     start_score: float = 0.55
@@ -183,13 +177,12 @@ class TrackConfig:
     fills_gaps: bool = True
     """False: each result is final at once: gaps stay empty, and a track is reported only once it is confirmed."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(0.0 <= self.start_score <= 1.0, "start_score", self.start_score, "in [0, 1]")
         require(0.0 <= self.keep_score <= self.start_score, "keep_score", self.keep_score, "in [0, start_score]")
-        require(0.0 < self.least_iou <= 1.0, "least_iou", self.least_iou, "in (0, 1]")
+        self._require_share("least_iou", "duplicate_cover")
         require(0.0 <= self.reach <= 8.0, "reach", self.reach, "in 0 … 8")
-        require(0.0 < self.duplicate_cover <= 1.0, "duplicate_cover", self.duplicate_cover, "in (0, 1]")
-        require(self.confirm_hits >= 1, "confirm_hits", self.confirm_hits, ">= 1")
+        self._require_least(1, "confirm_hits")
         require(0 <= self.max_gap_frames <= 1000, "max_gap_frames", self.max_gap_frames, "in 0 … 1000")
 
     @property
@@ -204,7 +197,7 @@ class TrackConfig:
 
 
 @dataclass(frozen=True)
-class ShotConfig:
+class ShotConfig(Checked):
     """When a new shot begins. Differences are relative to the contrast of the pictures."""
 
     lookahead_frames: int = 5
@@ -218,27 +211,26 @@ class ShotConfig:
     blank_deviation: float = 4.0
     """A picture with a lower standard deviation counts as blank, 8-bit levels, 0 … 64."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(0 <= self.lookahead_frames <= 48, "lookahead_frames", self.lookahead_frames, "in 0 … 48")
-        for name in ("least_difference", "least_rearrangement"):
-            require(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "in (0, 1]")
-        require(self.outstanding >= 1.0, "outstanding", self.outstanding, ">= 1")
+        self._require_share("least_difference", "least_rearrangement")
+        self._require_least(1, "outstanding")
         require(0.0 <= self.blank_deviation <= 64.0, "blank_deviation", self.blank_deviation, "in 0 … 64")
 
 
 @dataclass(frozen=True)
-class PictureConfig:
+class PictureConfig(Checked):
     """How an image file is read."""
 
     file_bytes: int = 512 * 2**20
     """Maximum size of an image file, bytes, >= 1."""
 
-    def __post_init__(self) -> None:
-        require(self.file_bytes >= 1, "file_bytes", self.file_bytes, ">= 1")
+    def _check(self) -> None:
+        self._require_least(1, "file_bytes")
 
 
 @dataclass(frozen=True)
-class SchedulerConfig:
+class SchedulerConfig(Checked):
     """How pictures of many streams are batched for one engine. Each stream has a queue."""
 
     batch: int = 0
@@ -256,19 +248,19 @@ class SchedulerConfig:
     probe_seconds: float = 5.0
     """How often an idle engine runs a grey picture to measure its speed, seconds, >= 0; 0: never."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(0 <= self.batch <= 64, "batch", self.batch, "in 0 … 64")
-        require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
-        require(0 < self.ageing_seconds < math.inf, "ageing_seconds", self.ageing_seconds, "> 0")
+        self._require_least(2**20, "queue_bytes")
+        self._require_positive("ageing_seconds")
         require(0.0 <= self.wait_share <= 1.0, "wait_share", self.wait_share, "in [0, 1]")
-        require(0.0 < self.background_share <= 1.0, "background_share", self.background_share, "in (0, 1]")
-        require(0 <= self.probe_seconds < math.inf, "probe_seconds", self.probe_seconds, ">= 0")
+        self._require_share("background_share")
+        self._require_least(0, "probe_seconds")
         are_sizes = len(self.warm_sizes) >= 1 and all(len(size) == 2 and min(size) >= 1 for size in self.warm_sizes)
         require(are_sizes, "warm_sizes", self.warm_sizes, "pairs of height and width, at least one")
 
 
 @dataclass(frozen=True)
-class StreamQueueConfig:
+class StreamQueueConfig(Checked):
     """What one stream may demand of the engine."""
 
     priority: int = 1
@@ -282,13 +274,12 @@ class StreamQueueConfig:
     in_flight: int = 8
     """Maximum pictures of the stream that wait or run, >= 1."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(0 <= self.priority <= 9, "priority", self.priority, "in 0 … 9")
         seconds = self.deadline_seconds
         require(seconds is None or 0 < seconds < math.inf, "deadline_seconds", seconds, "> 0 or None")
         require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
-        require(self.batch_share >= 1, "batch_share", self.batch_share, ">= 1")
-        require(self.in_flight >= 1, "in_flight", self.in_flight, ">= 1")
+        self._require_least(1, "batch_share", "in_flight")
 
     @classmethod
     def background(cls, batch: int = 4) -> StreamQueueConfig:
@@ -297,7 +288,7 @@ class StreamQueueConfig:
 
 
 @dataclass(frozen=True)
-class CapacityConfig:
+class CapacityConfig(Checked):
     """How many streams are admitted."""
 
     load_limit: float = 0.7
@@ -315,13 +306,11 @@ class CapacityConfig:
     frame_seconds: float = 0.0
     """Core time of a frame besides decoding and the network, seconds, >= 0; 0: measured at startup, then learned."""
 
-    def __post_init__(self) -> None:
-        require(0.0 < self.load_limit <= 1.0, "load_limit", self.load_limit, "in (0, 1]")
-        require(0 < self.objective_seconds < math.inf, "objective_seconds", self.objective_seconds, "> 0")
+    def _check(self) -> None:
+        self._require_share("load_limit")
+        self._require_positive("objective_seconds", "decode_seconds")
         require(1 <= self.view_sizes <= 8, "view_sizes", self.view_sizes, "in 1 … 8")
-        require(0 < self.decode_seconds < math.inf, "decode_seconds", self.decode_seconds, "> 0")
-        for name in ("file_streams", "cores", "frame_seconds"):
-            require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), ">= 0")
+        self._require_least(0, "file_streams", "cores", "frame_seconds")
 
 
 class Pace(Enum):
@@ -340,7 +329,7 @@ class DropPolicy(Enum):
 
 
 @dataclass(frozen=True)
-class PaceConfig:
+class PaceConfig(Checked):
     """Whether a stream is live, and which frames it drops. All settings but ``pace`` apply to live streams only."""
 
     pace: Pace = Pace.FILE
@@ -354,10 +343,9 @@ class PaceConfig:
     stale_seconds: float = 1.0
     """A frame that waited longer is dropped if a newer one waits, seconds, > 0; not with the policy WAIT."""
 
-    def __post_init__(self) -> None:
-        require(self.queue_frames >= 1, "queue_frames", self.queue_frames, ">= 1")
-        for name in ("objective_seconds", "stale_seconds"):
-            require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "> 0")
+    def _check(self) -> None:
+        self._require_least(1, "queue_frames")
+        self._require_positive("objective_seconds", "stale_seconds")
 
     @property
     def is_live(self) -> bool:
@@ -366,7 +354,7 @@ class PaceConfig:
 
 
 @dataclass(frozen=True)
-class ArchiveConfig:
+class ArchiveConfig(Checked):
     """How an archive run retries and saves its work. These settings do not change results."""
 
     checkpoint_seconds: float = 30.0
@@ -382,11 +370,9 @@ class ArchiveConfig:
     stall_seconds: float = 600.0
     """A worker without progress for this long is stopped, seconds, > 0; another one takes its episode."""
 
-    def __post_init__(self) -> None:
-        for name in ("checkpoint_seconds", "backoff_seconds", "stall_seconds"):
-            require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "> 0")
-        require(self.attempts >= 1, "attempts", self.attempts, ">= 1")
-        require(self.losses >= 1, "losses", self.losses, ">= 1")
+    def _check(self) -> None:
+        self._require_positive("checkpoint_seconds", "backoff_seconds", "stall_seconds")
+        self._require_least(1, "attempts", "losses")
         longest = self.longest_backoff_seconds
         require(self.backoff_seconds <= longest < math.inf, "longest_backoff_seconds", longest, ">= backoff_seconds")
 

@@ -6,7 +6,6 @@ A table of the file is a dataclass here: ``[limits]`` is ``Limits``. Unknown key
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from acfd_stream.checked import Checked
 from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
 from acfd_stream.wire.channel import KeepaliveConfig
@@ -27,7 +27,7 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:(//)?\S
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Checked):
     """How much memory and work one client can cause."""
 
     message_bytes: int = 4 * 2**20
@@ -51,18 +51,17 @@ class Limits:
     idle_seconds: float = 60.0
     """A stream is ended if the server waits this long for its client to send or to read, seconds, > 0."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(2**16 <= self.message_bytes <= 2**30, "message_bytes", self.message_bytes, "in 65536 … 2^30")
         require(
             2**10 <= self.data_bytes <= self.message_bytes, "data_bytes", self.data_bytes, "in 1024 … message_bytes"
         )
-        require(self.frame_pixels >= 1, "frame_pixels", self.frame_pixels, ">= 1")
+        self._require_least(1, "frame_pixels")
         require(1 <= self.streams <= 4096, "streams", self.streams, "in 1 … 4096")
         require(1 <= self.calls <= 4096, "calls", self.calls, "in 1 … 4096")
-        require(self.ingest_bytes >= 2**16, "ingest_bytes", self.ingest_bytes, ">= 65536")
-        require(self.queue_bytes >= 2**20, "queue_bytes", self.queue_bytes, ">= 1048576")
-        for name in ("duration_seconds", "first_message_seconds", "idle_seconds"):
-            _require_positive(name, getattr(self, name))
+        self._require_least(2**16, "ingest_bytes")
+        self._require_least(2**20, "queue_bytes")
+        self._require_positive("duration_seconds", "first_message_seconds", "idle_seconds")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class SourceSettings:
 
 
 @dataclass(frozen=True)
-class AnswerSettings:
+class AnswerSettings(Checked):
     """How results are grouped into messages. Results of live streams are sent at once."""
 
     results: int = 16
@@ -93,10 +92,10 @@ class AnswerSettings:
     resume_seconds: float = 5.0
     """Time between resume points while results come, seconds, > 0."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(1 <= self.results <= 1000, "results", self.results, "in 1 … 1000")
-        require(0 <= self.wait_seconds < math.inf, "wait_seconds", self.wait_seconds, ">= 0")
-        _require_positive("resume_seconds", self.resume_seconds)
+        self._require_least(0, "wait_seconds")
+        self._require_positive("resume_seconds")
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class TraceConfig:
 
 
 @dataclass(frozen=True)
-class JobSettings:
+class JobSettings(Checked):
     """How many jobs run, and how long their results are kept."""
 
     state_dir: Path | None = None
@@ -185,13 +184,11 @@ class JobSettings:
     result_streams: int = 8
     """Maximum concurrent streams of results, >= 1."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
-        for name in ("open", "kept", "attempts", "result_streams"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        require(self.kept_bytes >= 2**20, "kept_bytes", self.kept_bytes, ">= 1048576")
-        for name in ("kept_seconds", "checkpoint_seconds"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
+        self._require_least(1, "open", "kept", "attempts", "result_streams")
+        self._require_least(2**20, "kept_bytes")
+        self._require_positive("kept_seconds", "checkpoint_seconds")
 
     @property
     def result_bytes(self) -> int:
@@ -200,7 +197,7 @@ class JobSettings:
 
 
 @dataclass(frozen=True)
-class ServiceSettings:
+class ServiceSettings(Checked):
     """Settings at the top of the file."""
 
     listen: str = "127.0.0.1:50051"
@@ -230,12 +227,12 @@ class ServiceSettings:
     trace: TraceConfig = field(default_factory=TraceConfig)
     jobs: JobSettings = field(default_factory=JobSettings)
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(is_address(self.listen), "listen", self.listen, "HOST:PORT or unix:PATH")
         require(not self.metrics or is_address(self.metrics), "metrics", self.metrics, "HOST:PORT, or empty")
-        _require_positive("objective_seconds", self.objective_seconds)
+        self._require_positive("objective_seconds")
         require(self.live_size == 0 or 64 <= self.live_size <= 4096, "live_size", self.live_size, "0 or in 64 … 4096")
-        require(0 <= self.drain_seconds < math.inf, "drain_seconds", self.drain_seconds, ">= 0")
+        self._require_least(0, "drain_seconds")
 
 
 def is_address(text: str) -> bool:
@@ -298,7 +295,3 @@ def _converted(hint: Any, value: Any, name: str) -> Any:
         is_right = isinstance(value, allowed) or (float in allowed and isinstance(value, int))
     require(is_right, name, value, " or ".join(kind.__name__ for kind in allowed if kind is not type(None)))
     return value
-
-
-def _require_positive(name: str, seconds: float) -> None:
-    require(0 < seconds < math.inf, name, seconds, "> 0")

@@ -1,0 +1,53 @@
+"""The base of config dataclasses: they check the types and the ranges of their own values."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any
+
+from acfd_stream.errors import ConfigError
+
+_KINDS: dict[str, type | UnionType | tuple[type, ...]] = {  # by the annotation of a field
+    "int": Integral,
+    "float": Real,
+    "float | None": (Real, NoneType),
+    "str": str,
+    "tuple[int, ...]": tuple | list,
+}
+
+
+def require(condition: bool, name: str, got: object, allowed: str) -> None:
+    """Raise ConfigError(name, got, allowed) unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(f"{name} must be {allowed}, got {got!r}")
+
+
+class Checked:
+    """A config dataclass whose ``_check`` finds numbers and names of the annotated types.
+
+    The module of a subclass needs ``from __future__ import annotations``.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value: Any = getattr(self, field.name)
+            require(isinstance(value, _KINDS.get(str(field.type), object)), field.name, value, f"of type {field.type}")
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ConfigError for a value that is out of its range."""
+
+    def _require_least(self, least: int, *names: str) -> None:
+        for name in names:
+            require(least <= getattr(self, name) < math.inf, name, getattr(self, name), f">= {least}")
+
+    def _require_positive(self, *names: str) -> None:
+        for name in names:
+            require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "> 0")
+
+    def _require_share(self, *names: str) -> None:
+        for name in names:
+            require(0 < getattr(self, name) <= 1, name, getattr(self, name), "in (0, 1]")
