@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from acfd_stream.errors import AcfdError
 
@@ -16,11 +16,11 @@ class Parser(argparse.ArgumentParser):
         """Exit with ``PROGRAM: message``."""
         self.exit(2, f"{self.prog}: {message}\n")
 
-
-def exit_code(work: Callable[[], int | None], label: str = "error") -> int:
-    """What ``work`` returns (0 for None); 1 after ``label: message`` if it raises AcfdError or OSError."""
-    try:
-        return work() or 0
-    except (AcfdError, OSError) as error:
-        print(f"{label}: {error}", file=sys.stderr)
-        return 1
+    def run(self, work: Callable[[argparse.Namespace], None], arguments: Sequence[str] | None) -> int:
+        """Exit code of ``work`` on the parsed arguments: 0, or 1 after ``PROGRAM: message`` of its error."""
+        try:
+            work(self.parse_args(arguments))
+        except (AcfdError, OSError) as error:
+            print(f"{self.prog}: {error}", file=sys.stderr)
+            return 1
+        return 0

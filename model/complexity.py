@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from .acb import fuse
-from .command_line import Parser, exit_code
+from .command_line import Parser
 from .network import Network, NetworkConfig
 from .settings import TrainConfig
 
@@ -53,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("configs", nargs="*", type=Path, help="TOML files; default: the family")
     parser.add_argument("--size", type=int, default=640, help="side of the picture, pixels")
     parser.add_argument("--variant", help="[variants.NAME] of the configs, for example full")
-    options = parser.parse_args(arguments)
-    return exit_code(lambda: _print_costs(options))
+    return parser.run(_print_costs, arguments)
 
 
 def _print_costs(options: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.types import Detections
 
 from .average_precision import ASPECT_EDGES, SIDE_EDGES, Score, Verdicts, draw_curves, judge, pooled, score
-from .command_line import Parser, exit_code
+from .command_line import Parser
 from .readers import Sample, read_coco, read_picture
 from .toon.sets import SETS, draw_set
 
@@ -125,7 +125,7 @@ def _print(row: dict[str, Any], is_json: bool) -> None:
         print(f"all: {row['precision']:.0%} precision from {row['threshold']:.4f} on, recall there {row['recall']:.4f}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog="acfd-stream evaluate", description=main.__doc__)
     parser.add_argument("--model", default="acfd-n", help="shipped name, or path of an .onnx, .pt or .safetensors file")
     parser.add_argument("--config", type=Path, help="the TOML file that .pt or .safetensors were trained with")
@@ -160,8 +160,7 @@ def settings_of(options: argparse.Namespace) -> DetectConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print AP50 of a model over sets of pictures, with recall by size and shape of the faces."""
-    options = _parser().parse_args(arguments)
-    return exit_code(lambda: _evaluate_sets(options))
+    return _parser().run(_evaluate_sets, arguments)
 
 
 def _evaluate_sets(options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
 
 from .acb import fuse
 from .checkpoints import load_network, read_counts, save_weights
-from .command_line import Parser, exit_code
+from .command_line import Parser
 from .network import Network
 from .normalisation import MEAN, STD
 from .settings import TrainConfig
@@ -173,8 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--training-data", default="unknown")
     parser.add_argument("--date", default="unknown", help="day of training, YYYY-MM-DD")
-    options = parser.parse_args(arguments)
-    return exit_code(lambda: _write(options))
+    return parser.run(_write, arguments)
 
 
 if __name__ == "__main__":

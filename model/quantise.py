@@ -13,7 +13,6 @@ Source: Wu et al., Integer Quantization for Deep Learning Inference (2020), sect
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,12 @@ from numpy.typing import NDArray
 
 from acfd_stream import ops
 from acfd_stream.config import DetectConfig
+from acfd_stream.errors import RunnerError
 from acfd_stream.ops.anchors import fit
 from acfd_stream.types import Picture
 
 from .average_precision import score
-from .command_line import Parser, exit_code
+from .command_line import Parser
 from .evaluate import examples_of
 from .normalisation import MEAN
 from .predict import normalise
@@ -201,11 +201,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=64, help="pictures to measure ranges on, and as many to score")
     parser.add_argument("--size", type=int, help="longer side of the input, pixels; default: the model's own")
     parser.add_argument("--most-fall", type=float, default=MOST_FALL, help="refuse the file from this loss of AP50 on")
-    options = parser.parse_args(arguments)
-    return exit_code(lambda: _write(options))
+    return parser.run(_write, arguments)
 
 
-def _write(options: argparse.Namespace) -> int:
+def _write(options: argparse.Namespace) -> None:
     from acfd_stream.detect.detector import find_model
     from acfd_stream.detect.runner import read_spec
 
@@ -218,10 +217,8 @@ def _write(options: argparse.Namespace) -> int:
     said = f"AP50 falls by {fall:.4f} on {len(scored)} pictures of {options.set}"
     if fall >= options.most_fall:
         options.output.unlink()
-        print(f"error: {said}: not kept", file=sys.stderr)
-        return 1
+        raise RunnerError(f"{said}: not kept")
     print(f"{options.output}: {said}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.config import DetectConfig, hush_nncf
-from acfd_stream.errors import BackendUnavailable
+from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import fit
 
 from .average_precision import Score, score
-from .command_line import Parser, exit_code
+from .command_line import Parser
 from .datasets import read_set
 from .evaluate import examples_of
 from .quantise import views_of
@@ -164,7 +163,7 @@ def _import_nncf() -> Any:
     return nncf
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog="python -m acfd_stream.model.quantise_cpu", description=main.__doc__)
     parser.add_argument("model", help="a shipped name or an .onnx file")
     parser.add_argument("output", nargs="?", type=Path, help="the int8 .onnx file; default: next to the model")
@@ -179,11 +178,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the int8 variant of a model, unless it loses too much AP50."""
-    options = _parser().parse_args(arguments)
-    return exit_code(lambda: _write(options))
+    return _parser().run(_write, arguments)
 
 
-def _write(options: argparse.Namespace) -> int:
+def _write(options: argparse.Namespace) -> None:
     from acfd_stream.detect.detector import find_model
     from acfd_stream.detect.precision import int8_path_of
     from acfd_stream.detect.runner import read_spec
@@ -199,11 +197,9 @@ def _write(options: argparse.Namespace) -> int:
             print(f"{name}: AP50 {before[name].ap50:.4f}, in int8 {after[name].ap50:.4f}", flush=True)
         worst = max(before[name].ap50 - after[name].ap50 for name in sets)
         if worst >= options.most_fall:
-            print(f"error: AP50 falls by {worst:.4f}: not kept", file=sys.stderr)
-            return 1
+            raise RunnerError(f"AP50 falls by {worst:.4f}: not kept")
         target.write_bytes(made.read_bytes())
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
-    return 0
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from acfd_stream.errors import MediaError
+from acfd_stream.errors import AcfdError, MediaError
 
-from .command_line import Parser, exit_code
+from .command_line import Parser
 from .hota import FramePair, Hota, hota_of
 from .toon.truth import ClipTruth, FaceTruth
 
@@ -292,7 +292,7 @@ def table(score: Score) -> str:
     return "\n".join(f"{name:<14}{value:>8}  {note}".rstrip() for name, value, note in rows)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog="scoring", description="Score a JSONL track result against a drawn clip's truth.")
     parser.add_argument("result", help="JSONL written by acfd-stream track")
     parser.add_argument("truth", help="JSON written by python -m acfd_stream.model.toon")
@@ -314,19 +314,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 good enough, 1 below a limit or unreadable input, 2 the call is at fault (argparse)."""
-    options = _parser().parse_args(arguments)
-    return exit_code(lambda: _score_files(options), "scoring")
+    return _parser().run(_score_files, arguments)
 
 
-def _score_files(options: argparse.Namespace) -> int:
+def _score_files(options: argparse.Namespace) -> None:
     rules = Rules(options.iou, options.least_visible, options.least_side, options.by_character)
     score = score_tracks(read_tracks(options.result), ClipTruth.load(options.truth), rules)
     print(table(score))
     limits = (("IDF1", score.idf1, options.least_idf1), ("recall", score.recall, options.least_recall))
     short = [f"{name} {value:.4f} is below {least}" for name, value, least in limits if value < least]
     if short:
-        print(f"scoring: {'; '.join(short)}", file=sys.stderr)
-    return 1 if short else 0
+        raise AcfdError("; ".join(short))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from acfd_stream.config import DetectConfig, require
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import Detections
 
-from .command_line import Parser, exit_code
+from .command_line import Parser
 from .evaluate import Detect, open_detect
 from .readers import read_picture
 from .scoring import overlaps
@@ -207,8 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0: as many as cores")
     for name in ("sure", "doubtful", "seconds"):
         parser.add_argument(f"--{name}", type=float, default=getattr(LabelConfig, name))
-    options = parser.parse_args(arguments)
-    return exit_code(lambda: _label(options))
+    return parser.run(_label, arguments)
 
 
 def _label(options: argparse.Namespace) -> None:

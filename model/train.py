@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import ConfigError
 
-from .command_line import Parser, exit_code
+from .command_line import Parser
 
 if TYPE_CHECKING:
     from .network import Network
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog="acfd-stream train", description=main.__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file, as in model/configs")
     parser.add_argument("--variant", help="[variants.NAME] of the config, for example full")
@@ -101,8 +101,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train a detector; resumes from OUT/last.pt if it exists."""
-    options = _parser().parse_args(arguments)
-    return exit_code(lambda: _train(options))
+    return _parser().run(_train, arguments)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 import sys
 from fractions import Fraction
 
-from ..command_line import Parser, exit_code
+from ..command_line import Parser
 from .clip import render
 from .encode import write_clip
 from .plans import PLANS
@@ -28,7 +28,7 @@ def _rate(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(f"fps must be a number or a fraction like 24000/1001, got {text!r}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog="toon", description="Draw a cartoon clip with exact face boxes.")
     parser.add_argument("plan", choices=sorted(PLANS), help="plan of the clip")
     parser.add_argument("output", help="video file to write (.mp4, .mkv …)")
@@ -46,8 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 the file cannot be written, 2 wrong arguments (argparse)."""
-    options = _parser().parse_args(arguments)
-    return exit_code(lambda: _draw(options), "toon")
+    return _parser().run(_draw, arguments)
 
 
 def _draw(options: argparse.Namespace) -> None:

@@ -101,4 +101,4 @@ def test_a_model_that_finds_fewer_faces_is_not_kept(
     assert not (tmp_path / "int8.onnx").exists()
     assert "AP50 falls by" in capsys.readouterr().err
     assert main(["nowhere.onnx", str(tmp_path / "int8.onnx")]) == 1
-    assert capsys.readouterr().err == "error: model file nowhere.onnx does not exist\n"
+    assert capsys.readouterr().err == "python -m acfd_stream.model.quantise: model file nowhere.onnx does not exist\n"

@@ -49,7 +49,7 @@ def test_a_twin_that_finds_fewer_faces_is_not_kept(
     monkeypatch.setattr(quantise_cpu, "quantise_for_cpu", lambda path, _, target: target.write_bytes(path.read_bytes()))
     assert main([str(path), "--count", "1", "--most-fall", "-1"]) == 1
     assert not int8_path_of(path).exists()
-    assert capsys.readouterr().err == "error: AP50 falls by 0.0000: not kept\n"
+    assert capsys.readouterr().err == "python -m acfd_stream.model.quantise_cpu: AP50 falls by 0.0000: not kept\n"
     assert main([str(path), "--count", "1"]) == 0
     assert int8_path_of(path).read_bytes() == path.read_bytes()
 

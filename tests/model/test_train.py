@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     paths |= {"output": tmp_path / "file/tiny.onnx"}
     assert export_command([word for name, path in paths.items() for word in (f"--{name}", str(path))]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("error: ")
+    assert said.startswith("acfd-stream export: ")
     assert str(tmp_path / "file") in said
     assert said.count("\n") == 1
 

@@ -85,7 +85,7 @@ def test_a_length_that_the_schedule_does_not_count_is_refused(
     (data / "tiny.toml").write_text(CONFIG.replace('"cosine"', f'"{kind}"'))
     assert train(data, "run", option, "1") == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {said}")
+    assert error.startswith(f"acfd-stream train: {said}")
     assert error.count("\n") == 1
     assert not (data / "run").exists()
 
