@@ -131,6 +131,8 @@ def check_paths(call: TrackOptions) -> None:
         names = [{os.path.realpath(path), os.path.realpath(path) + PART_SUFFIX} for path in (first, second)]
         if names[0] & names[1]:
             raise ConfigError(f"{one} {first} and {other} {second} would be one file; choose another path")
+    if call.overlay is not None and call.overlay.suffix.lower() != ".mp4":
+        raise ConfigError(f"--overlay must end in .mp4, got {call.overlay}; the overlay is an MP4 file")
 
 
 def _is_same_file(path: str, source: str) -> bool:

@@ -52,6 +52,7 @@ def test_the_report_of_a_video_that_broke_says_so(tmp_path: Path) -> None:
     [
         (["--report", "a.jsonl"], "--output a.jsonl and --report a.jsonl would be one file"),
         (["--report", "b", "--overlay", "b"], "--overlay b and --report b would be one file"),
+        (["--overlay", "boxes.xyz"], "--overlay must end in .mp4, got boxes.xyz; the overlay is an MP4 file"),
         (["--report", "a.mp4"], "--report a.mp4 would write over the input, a.mp4"),
         (["--report-proxy"], "--report-proxy goes with --report; name the page with --report OUT.html"),
     ],
