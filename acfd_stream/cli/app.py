@@ -8,10 +8,13 @@ from typing import Annotated, cast
 import typer
 
 from acfd_stream.cli.archive.app import archive_app
+from acfd_stream.cli.bench import bench_app
 from acfd_stream.cli.choices import JSON_LINES, DetectorOptions, FormatOption, QuietOption, VideoOptions, takes
+from acfd_stream.cli.client import client_app
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, print_error
-from acfd_stream.cli.jobs_app import jobs_app
-from acfd_stream.cli.service_app import bench_app, client_app, serve_app
+from acfd_stream.cli.jobs import jobs_app
+from acfd_stream.cli.models import models
+from acfd_stream.cli.serve import serve_app
 
 ABOUT = "Find cartoon faces in animation video, and give every face the same ID from frame to frame."
 app = typer.Typer(
@@ -105,12 +108,7 @@ def detect(
     return run_detect(images, detector.model, detector.device.value, detector.config)
 
 
-@app.command()
-def models(is_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False) -> int:
-    """List the models that come with the package."""
-    from acfd_stream.cli.models import run_models
-
-    return run_models(is_json)
+app.command()(models)
 
 
 def _add_training_command(name: str, help_text: str) -> None:

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from acfd_stream.cli.choices import takes
 from acfd_stream.cli.exits import DONE, print_error, print_note
 from acfd_stream.cli.remote import Remote
-from acfd_stream.config import available_cores, hush_grpc, require
+from acfd_stream.config import DropPolicy, available_cores, hush_grpc, require
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
 
 if TYPE_CHECKING:
     from acfd_stream.client.load_test import LoadRow
 
+bench_app = typer.Typer(help="Measure a service.", no_args_is_help=True)
 _STOP_SECONDS = 30.0
 START_SECONDS = 300.0
 """How long a new service may take to start: seconds on a CPU, minutes if TensorRT builds an engine."""
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """Options of the load."""
-
-    streams: tuple[int, ...]
-    fps: float
-    objective_seconds: float
-    seconds: float
-    drop_policy: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,15 @@ class BenchOptions:
     """None: a service is started, and stopped at the end."""
     spawn: tuple[str, ...]
     """Further options of that service."""
-    load: LoadOptions
+    streams: tuple[int, ...]
+    """Numbers of live streams to try."""
+    fps: float
+    """Of each stream, frames per second."""
+    objective_seconds: float
+    """Latency objective."""
+    seconds: float
+    """Length of each load."""
+    drop_policy: str
     clip: Path | None
     """None: a cartoon is drawn."""
     output: Path
@@ -59,12 +60,52 @@ class BenchOptions:
         require(0 < self.start_seconds <= 86400, "--wait", self.start_seconds, "in 0 … 86400 s")
 
 
+@bench_app.command("service")
+@takes("remote", Remote, without=["patience_seconds"], target="")
+def bench_service(
+    remote: Remote,
+    is_spawned: Annotated[bool, typer.Option("--spawn", help="Start a service, and stop it at the end.")] = False,
+    options: Annotated[str, typer.Option("--with", metavar="'--batch 8 …'", help="Options of that service.")] = "",
+    wait: Annotated[float, typer.Option(metavar="S", help="How long it may take to start, seconds.")] = START_SECONDS,
+    streams: Annotated[str, typer.Option(metavar="N,N,…", help="Numbers of live streams to try.")] = "1,2,4,8,16",
+    fps: Annotated[float, typer.Option(help="Frames per second of each stream.")] = 24.0,
+    objective: Annotated[float, typer.Option(metavar="S", help="Latency objective, in seconds.")] = 0.05,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Duration of each load, in seconds.")] = 10.0,
+    drop: Annotated[
+        DropPolicy, typer.Option(help="Which frames to drop when they come too fast.")
+    ] = DropPolicy.DROP_OLDEST,
+    clip: Annotated[Path | None, typer.Option(metavar="FILE", help="Video to send; default: a drawn cartoon.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.json")] = Path("bench_service.json"),
+) -> int:
+    """Send more and more live streams, and find the largest number whose p95 latency keeps the objective.
+
+    Tries N,N,… in order until one fails, then bisects. Writes OUT.json and OUT.png.
+    """
+    if bool(remote.target) == is_spawned:
+        raise typer.BadParameter("give either --to HOST:PORT or --spawn")
+    call = BenchOptions(
+        remote=remote if remote.target else None,
+        spawn=tuple(shlex.split(options)),
+        streams=parse_counts(streams),
+        fps=fps,
+        objective_seconds=objective,
+        seconds=seconds,
+        drop_policy=drop.value,
+        clip=clip,
+        output=output,
+        start_seconds=wait,
+    )
+    return run_bench_service(call)
+
+
 def run_bench_service(options: BenchOptions) -> int:
     """Run every load, print one line per load, and write the report and its plot.
 
     Raises:
         AcfdError: the service cannot be reached, the clip cannot be read, or the report cannot be written.
     """
+    import tempfile
+
     hush_grpc()
     _require_writable(options.output)
     with tempfile.TemporaryDirectory(prefix="acfd-bench-") as folder, _service(options) as (remote, server_cpu):
@@ -79,7 +120,7 @@ def run_bench_service(options: BenchOptions) -> int:
         paths += f", {picture}"
     except BackendUnavailable as error:
         print_error(f"warning: no plot: {error}")
-    objective = options.load.objective_seconds * 1000
+    objective = options.objective_seconds * 1000
     print_note(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {paths}")
     return DONE
 
@@ -89,26 +130,26 @@ def _report(
 ) -> dict[str, Any]:
     from acfd_stream.client.load_test import Load, LoadPlan, sweep
 
-    load = options.load
-    plan = LoadPlan(clip, load.fps, load.objective_seconds, load.seconds, drop_policy=load.drop_policy)
+    fps, objective_seconds = options.fps, options.objective_seconds
+    plan = LoadPlan(clip, fps, objective_seconds, options.seconds, drop_policy=options.drop_policy)
     with remote.open() as client:
         loaded = next((model for model in client.models() if model.is_loaded), None)
         size = _size_of(clip)
-        capacity = client.capacity(size, load.fps, load.objective_seconds)
+        capacity = client.capacity(size, fps, objective_seconds)
     if loaded is None:
         raise ServiceError(f"{remote.target} has no model loaded")
     loading = Load(remote.open, plan, server_cpu)
     print_note(f"{loaded.name} {loaded.version} on {loaded.description}; {capacity.reason}")
-    rows, largest = sweep(loading.run, load.streams, load.objective_seconds, _print_row)
+    rows, largest = sweep(loading.run, options.streams, objective_seconds, _print_row)
     return {
         "model": f"{loaded.name} {loaded.version}",
         "engine": loaded.description,
         "clip": options.clip.name if options.clip else "drawn",
         "size": list(size),
-        "fps": load.fps,
-        "objective_seconds": load.objective_seconds,
-        "seconds": load.seconds,
-        "drop_policy": load.drop_policy,
+        "fps": fps,
+        "objective_seconds": objective_seconds,
+        "seconds": options.seconds,
+        "drop_policy": options.drop_policy,
         "warmup_seconds": plan.warmup_seconds,
         "cores": available_cores(),
         "largest": largest,
@@ -228,7 +269,7 @@ def _write(output: Path, report: dict[str, Any]) -> None:
         raise OutputError(f"cannot write {output}: {error.strerror}; choose another path") from error
 
 
-def parse_counts(text: str) -> Sequence[int]:
+def parse_counts(text: str) -> tuple[int, ...]:
     """The numbers of ``1,2,4``.
 
     Raises:

@@ -1,18 +1,20 @@
-"""``client``: a service does the work of ``track`` and ``detect``, and the results are the same bytes."""
+"""The commands ``client …``: a service does the work of ``track`` and ``detect``; the results are the same bytes."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from acfd_stream.cli.choices import JSON_LINES, FormatOption, QuietOption, VideoOptions, takes
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import TrackOptions, check_paths, naming_results, open_progress, report_end
-from acfd_stream.config import hush_grpc
+from acfd_stream.config import DropPolicy, hush_grpc
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from acfd_stream.outputs import ResultEnd, ResultHeader
 
 STDIN = "-"
+client_app = typer.Typer(help="Use a service.", no_args_is_help=True)
+ServiceOption = Annotated[str, typer.Option(help="Name of one gRPC service; default: the whole server.")]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,37 @@ class Live:
 
     drop_policy: str | None = None
     objective_seconds: float | None = None
+
+
+@client_app.command("track")
+@takes("remote", Remote)
+@takes("video", VideoOptions)
+def client_track(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A video file; '-' is stdin.")],
+    remote: Remote,
+    video: VideoOptions,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="OUT", help="Result file, as of 'track'; '-' is stdout."),
+    ] = None,
+    result_format: FormatOption = JSON_LINES,
+    is_live: Annotated[
+        bool, typer.Option("--live", help="Live stream: results come at once; a file is sent in real time.")
+    ] = False,
+    drop: Annotated[DropPolicy | None, typer.Option(help="Frames that a live stream drops to keep up.")] = None,
+    objective: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Latency objective, seconds; default: the server's."),
+    ] = None,
+    is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads.")] = False,
+    is_quiet: QuietOption = False,
+) -> int:
+    """Track a video on a service; with the same settings, the results are those of 'track'."""
+    call = TrackOptions(source, output, str(result_format), is_quiet, video.config)
+    live = Live(None if drop is None else drop.value, objective) if is_live else None
+    if not is_live and (drop is not None or objective is not None):
+        raise typer.BadParameter("--drop and --objective are for --live")
+    return run_client_track(remote, call, live, is_uri=is_uri)
 
 
 def run_client_track(remote: Remote, call: TrackOptions, live: Live | None = None, *, is_uri: bool = False) -> int:
@@ -122,8 +157,13 @@ def result_header(stream: TrackStream) -> ResultHeader:
     return ResultHeader(info.source, info.display_size, info.time_base, model, settings, rate, info.times)
 
 
-def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
-    """Write the faces of every picture to stdout; the highest exit code of a picture is returned."""
+@client_app.command("detect")
+@takes("remote", Remote, without=["patience_seconds"])
+def client_detect(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP.")],
+    remote: Remote,
+) -> int:
+    """Find the faces of pictures on a service: one JSON object per picture on stdout."""
     from acfd_stream.cli.detect import picture_values, read_bytes, write_pictures
 
     with remote.open() as client:
@@ -136,12 +176,22 @@ def run_client_detect(remote: Remote, images: Iterable[str]) -> int:
         return write_pictures(images, detect)
 
 
-def run_client_capacity(remote: Remote, size: tuple[int, int], fps: float, objective_seconds: float | None) -> int:
+@client_app.command()
+@takes("remote", Remote, without=["patience_seconds"])
+def capacity(
+    remote: Remote,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Frame size of the stream.")] = "1280x720",
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 24.0,
+    objective: Annotated[
+        float | None, typer.Option(metavar="S", help="Latency objective in seconds; default: the server's.")
+    ] = None,
+) -> int:
     """Print whether one more live stream would be admitted: one JSON object."""
     from acfd_stream.outputs.jsonl import json_line
 
+    asked = parse_size(size)
     with remote.open() as client:
-        answer = client.capacity(size, fps, objective_seconds)
+        answer = client.capacity(asked, fps, objective)
     values = {"fits": answer.fits, "headroom": round(answer.headroom, 4), "reason": answer.reason}
     if answer.retry_seconds is not None:
         values["retry_seconds"] = answer.retry_seconds
@@ -149,18 +199,30 @@ def run_client_capacity(remote: Remote, size: tuple[int, int], fps: float, objec
     return DONE
 
 
-def run_client_health(remote: Remote, service: str) -> int:
-    """Print the health of a service in one word; exit code 0 if it is SERVING."""
+@client_app.command()
+@takes("remote", Remote, without=["patience_seconds"])
+def health(remote: Remote, service: ServiceOption = "") -> int:
+    """Print the health of a service; exit code 0 if it is SERVING, else 1."""
     with remote.open() as client:
         status = client.health(service)
     print(status)
     return DONE if status == "SERVING" else INPUT_AT_FAULT
 
 
-def run_client_watch(remote: Remote, service: str) -> int:
-    """Print the health of a service, one line per change, until the service or this process stops."""
+@client_app.command()
+@takes("remote", Remote, without=["patience_seconds"])
+def watch(remote: Remote, service: ServiceOption = "") -> int:
+    """Print the health of a service, one line per change."""
     with remote.open() as client:
         for status in client.watch_health(service):
             print(status, flush=True)
             STOP.check()
     return DONE
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of ``1280x720``."""
+    width, _, height = text.lower().replace("×", "x").partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise typer.BadParameter(f"{text!r} is not a size like 1280x720")
+    return int(height), int(width)

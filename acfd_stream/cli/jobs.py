@@ -1,18 +1,21 @@
-"""``client jobs``: background jobs of a service, which tracks videos that it reads itself."""
+"""The commands ``client jobs …``: background jobs of a service, which tracks videos that it reads itself."""
 
 from __future__ import annotations
 
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from acfd_stream.cli.choices import JSON_LINES, FormatOption, QuietOption, VideoOptions, takes
 from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import TrackOptions, check_paths, report_end
 from acfd_stream.config import require
-from acfd_stream.errors import ConfigError
+from acfd_stream.errors import AcfdError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,38 +24,46 @@ if TYPE_CHECKING:
     from acfd_stream.client.jobs import JobInfo
     from acfd_stream.types import JobState
 
+jobs_app = typer.Typer(help="Manage background tracking jobs.", no_args_is_help=True)
 
-def run_submit(remote: Remote, uri: str, key: str, start_seconds: float | None, end_seconds: float | None) -> int:
-    """Print the ID of the job, which is new unless ``key`` is known."""
+Id = Annotated[str, typer.Argument(metavar="ID", help="ID that 'submit' printed.")]
+
+
+@jobs_app.command()
+@takes("remote", Remote, without=["patience_seconds"])
+@takes("video", VideoOptions, without=["every_frame"])
+def submit(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Path or URL that the server reads.")],
+    remote: Remote,
+    video: VideoOptions,
+    idempotency_key: Annotated[
+        str, typer.Option("--idempotency-key", metavar="K", help="The same key and URI give the same job again.")
+    ] = "",
+) -> int:
+    """Start a job, and print its ID."""
     with remote.open() as client:
         from acfd_stream.client.stream_progress import StreamOptions
 
-        options = StreamOptions(start_seconds=start_seconds, end_seconds=end_seconds)
-        print(client.jobs.submit(uri, options, idempotency_key=key).job_id)
+        options = StreamOptions(start_seconds=video.start, end_seconds=video.end)
+        print(client.jobs.submit(uri, options, idempotency_key=idempotency_key).job_id)
     return DONE
 
 
-def run_list(remote: Remote, states: Sequence[str], most: int | None) -> int:
-    """Print the caller's jobs, newest first, one JSON object per line."""
-    require(most is None or most >= 1, "--most", most, ">= 1")
+@jobs_app.command()
+@takes("remote", Remote)
+def watch(job_id: Id, remote: Remote) -> int:
+    """Print a job on every change, one JSON object per line; exit code 0 if it ends as done, else 1."""
+    reported = ""
+
+    def report(error: AcfdError) -> None:
+        nonlocal reported
+        if str(error) != reported:
+            reported = str(error)
+            print_error(f"warning: {reported}; retrying for up to {remote.patience_seconds:g} s")
+
     with remote.open() as client:
-        for job in islice(client.jobs.list(_states(states)), most):
-            _print(job)
-            STOP.check()
-    return DONE
-
-
-def run_cancel(remote: Remote, job_id: str) -> int:
-    """Cancel a job, and print its state."""
-    with remote.open() as client:
-        _print(client.jobs.cancel(job_id))
-    return DONE
-
-
-def run_watch(remote: Remote, job_id: str) -> int:
-    """Print a job on every change, one JSON object per line; 0 if it ends as done."""
-    with remote.open() as client:
-        for job in client.jobs.watch(job_id):
+        for job in client.jobs.watch(job_id, on_retry=report):
+            reported = ""
             _print(job)
             STOP.check()
     if job.error is not None:
@@ -62,19 +73,54 @@ def run_watch(remote: Remote, job_id: str) -> int:
     return DONE if job.state.value == "done" else INPUT_AT_FAULT
 
 
-def run_results(remote: Remote, call: TrackOptions) -> int:
-    """Write the results of the job ``call.source``, also while it runs; exit codes are those of ``track``.
+@jobs_app.command("list")
+@takes("remote", Remote, without=["patience_seconds"])
+def list_jobs(
+    remote: Remote,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(metavar="queued|running|done|failed|cancelled", help="Only jobs in this state; may be repeated."),
+    ] = None,
+    most: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of jobs.")] = None,
+) -> int:
+    """Print your jobs, newest first: one JSON object per line."""
+    require(most is None or most >= 1, "--most", most, ">= 1")
+    with remote.open() as client:
+        for job in islice(client.jobs.list(_states(state or [])), most):
+            _print(job)
+            STOP.check()
+    return DONE
 
-    Raises:
-        AcfdError: there is no such job, it has failed, or the results cannot be written.
-    """
+
+@jobs_app.command()
+@takes("remote", Remote, without=["patience_seconds"])
+def cancel(job_id: Id, remote: Remote) -> int:
+    """Cancel a job, and print it: one JSON object."""
+    with remote.open() as client:
+        _print(client.jobs.cancel(job_id))
+    return DONE
+
+
+@jobs_app.command()
+@takes("remote", Remote)
+def results(
+    job_id: Id,
+    remote: Remote,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="OUT", help="Result file; '-' is stdout; default: ID.jsonl.")
+    ] = None,
+    result_format: FormatOption = JSON_LINES,
+    is_quiet: QuietOption = False,
+) -> int:
+    """Write the results of a job as 'track' does; those of a running job are written as they come."""
     from acfd_stream.outputs import check_format
 
+    call = TrackOptions(job_id, output, str(result_format), is_quiet)
     check_format(call.format)
     check_paths(call)
     with remote.open() as client:
-        job = client.jobs.get(call.source)
-        with client.jobs.results(call.source, name=job.uri) as stream:
+        job = client.jobs.get(job_id)
+        with client.jobs.results(job_id, name=job.uri) as stream:
             expected = stream.start.info.frame_count if job.expected_frames is None else job.expected_frames
             end, progress = write_results(call, stream, expected)
     return report_end(call, job.uri, end, progress)

@@ -1,9 +1,11 @@
-"""``models``: the models that come with the package, from the metadata of their files."""
+"""The command ``models``: the models that come with the package, from the metadata of their files."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from acfd_stream.cli.exits import DONE
 
@@ -11,12 +13,12 @@ if TYPE_CHECKING:
     from acfd_stream.detect.detector import ModelFile
 
 
-def run_models(is_json: bool) -> int:
-    """Print the shipped models: a table, or one JSON object per line."""
-    from acfd_stream.detect.detector import models
+def models(is_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False) -> int:
+    """List the models that come with the package."""
+    from acfd_stream.detect.detector import models as shipped_models
     from acfd_stream.outputs.jsonl import json_line
 
-    shipped = models()
+    shipped = shipped_models()
     if is_json:
         for model in shipped:
             sys.stdout.buffer.write(json_line(model_values(model)))

@@ -7,9 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from acfd_stream.cli.choices import split
 from acfd_stream.cli.exits import DONE, INTERRUPTED, print_error, print_note
 from acfd_stream.cli.progress import count
 from acfd_stream.config import hush_grpc
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from acfd_stream.service.server import Server
     from acfd_stream.service.settings import ServiceSettings
 
+serve_app = typer.Typer(help="Serve gRPC until SIGTERM or Ctrl-C.", invoke_without_command=True)
 _MEASURE = ((720, 1280), 24.0)
 """The stream of the message about capacity: (height, width) and frames per second."""
 
@@ -34,6 +39,98 @@ class ServeOptions:
     """Settings by name; None: as in the file."""
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings of tables, by table and name; None: as in the file."""
+
+
+class LogFormat(StrEnum):
+    """What ``--log-format`` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """What ``--log-level`` takes."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@serve_app.callback()
+def serve(
+    context: typer.Context,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Address of the gRPC server; port 0: any free port. [127.0.0.1:50051]"),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Address of metrics and dashboard; '': neither. [127.0.0.1:9464]"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in TOML; options override them.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or an .onnx file.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Device that runs the network.")] = None,
+    size: Annotated[int | None, typer.Option(help="Longer side of the network's input, in pixels; 64 to 4096.")] = None,
+    live_size: Annotated[int | None, typer.Option(help="The same for live frames; 0: smaller on slow CPUs.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures per batch of the network, 1 to 64.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the network; 0: one per core.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="auto|int8|bf16|f32", help="Arithmetic of the network on a CPU.")
+    ] = None,
+    objective: Annotated[
+        float | None, typer.Option(metavar="S", help="Latency objective of live frames, in seconds.")
+    ] = None,
+    drain: Annotated[
+        float | None, typer.Option(metavar="S", help="How long streams may take to finish during shutdown, in seconds.")
+    ] = None,
+    streams: Annotated[int | None, typer.Option(help="Maximum number of concurrent streams.")] = None,
+    allow: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Let clients name files in this folder; may be repeated.")
+    ] = None,
+    tokens: Annotated[Path | None, typer.Option(metavar="FILE", help="Access tokens; see 'serve token'.")] = None,
+    resume_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Secret that signs resume tokens, the same for all replicas.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="Certificate of this server.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Private key of --tls-cert.")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="CA certificate; clients need a certificate from it.")
+    ] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="Plain text, or one JSON object per line.")] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="Lowest level that is logged.")] = None,
+) -> int | None:
+    """Serve gRPC until SIGTERM or Ctrl-C, then let streams finish, and stop.
+
+    Prints one line on stdout when it is ready. SIGHUP reloads the token file.
+    """
+    if context.invoked_subcommand is not None:
+        return None
+    call = ServeOptions(
+        config,
+        top={
+            "listen": listen,
+            "metrics": metrics,
+            "model": model,
+            "device": device,
+            "objective_seconds": objective,
+            "live_size": live_size,
+            "drain_seconds": drain,
+        },
+        tables={
+            "detect": {"size": size, "batch": batch, "threads": threads, "precision": precision},
+            "limits": {"streams": streams},
+            "sources": {"folders": tuple(path.absolute() for path in allow) if allow else None},
+            "access": {"tokens": tokens, "resume_key": resume_key},
+            "tls": {"certificate": tls_cert, "key": tls_key, "client_ca": client_ca},
+            "log": {"format": log_format and log_format.value, "level": log_level and log_level.value},
+        },
+    )
+    return run_serve(call)
 
 
 def run_serve(options: ServeOptions) -> int:
@@ -146,21 +243,28 @@ def _reloading(server: Server) -> Iterator[None]:
             signal.signal(signal.SIGHUP, before)
 
 
-def run_token(
-    name: str, file: Path | None, config: Path | None, expires: str | None, streams: int | None, rights: str
+@serve_app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Name of the token in logs: letters, digits, . _ -")],
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="The token file; created if missing.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings with the token file in access.tokens.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="30d|12h|never", help="Lifetime from now: a number with s, m, h, d or w.")
+    ] = "90d",
+    streams: Annotated[
+        int | None, typer.Option(help="Maximum number of concurrent streams; default: no limit.")
+    ] = None,
+    rights: Annotated[str, typer.Option(metavar="R,R,…", help="Some of track, uri, detect, stats, jobs. [all]")] = "",
 ) -> int:
-    """Print a new token, and add its grant to the file.
-
-    Raises:
-        ConfigError: the file is invalid or has the name already, or an option is invalid.
-    """
+    """Create a token: it is printed once, and the file stores only its SHA-256."""
     hush_grpc()
     from acfd_stream.service.access.token_file import RIGHTS, add_token, now_utc, parse_duration
 
     path = file or _token_file(config)
-    given = tuple(part.strip() for part in rights.split(",") if part.strip()) or RIGHTS
     until = None if expires in (None, "never") else now_utc() + parse_duration(str(expires))
-    token = add_token(path, name, expires=until, streams=streams, rights=given)
+    token = add_token(path, name, expires=until, streams=streams, rights=split(rights) or RIGHTS)
     print(token)
     when = "never" if until is None else f"at {until:%Y-%m-%d %H:%M} UTC"
     if sys.stderr.isatty():

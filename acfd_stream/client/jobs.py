@@ -17,6 +17,7 @@ from acfd_stream.v1 import job_pb2
 from acfd_stream.wire.messages import seconds_of
 
 S = TypeVar("S")
+OnRetry = Callable[[AcfdError], object]
 WATCH_SECONDS = 1.0
 """Interval at which a watched job is queried."""
 _STATES = {job_pb2.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
@@ -170,14 +171,24 @@ class JobsClient(_JobsClient[S]):
         """Cancel a job, which may take a moment. A job that has ended does not change."""
         return JobInfo.of(self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id)).job)
 
-    def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> Iterator[JobInfo]:
-        """A job now and after each change, until it ends; retries while the server does not answer."""
+    def watch(
+        self, job_id: str, every_seconds: float = WATCH_SECONDS, on_retry: OnRetry = lambda error: None
+    ) -> Iterator[JobInfo]:
+        """A job now and after each change, until it ends; retries while the server does not answer.
+
+        Args:
+            job_id: from ``submit``.
+            every_seconds: interval of the queries.
+            on_retry: called with the error before each retry.
+        """
         retry, last = self._retry(), None
         while last is None or not last.is_final:
             try:
                 job = self.get(job_id)
             except AcfdError as error:
-                time.sleep(retry.pause_after(error))
+                pause = retry.pause_after(error)
+                on_retry(error)
+                time.sleep(pause)
                 continue
             retry.received()
             if job != last:
@@ -218,14 +229,18 @@ class AsyncJobsClient(_JobsClient[S]):
         """See ``JobsClient.cancel``."""
         return JobInfo.of((await self._ask(self._stub.CancelJob, job_pb2.CancelJobRequest(job_id=job_id))).job)
 
-    async def watch(self, job_id: str, every_seconds: float = WATCH_SECONDS) -> AsyncIterator[JobInfo]:
+    async def watch(
+        self, job_id: str, every_seconds: float = WATCH_SECONDS, on_retry: OnRetry = lambda error: None
+    ) -> AsyncIterator[JobInfo]:
         """See ``JobsClient.watch``."""
         retry, last = self._retry(), None
         while last is None or not last.is_final:
             try:
                 job = await self.get(job_id)
             except AcfdError as error:
-                await asyncio.sleep(retry.pause_after(error))
+                pause = retry.pause_after(error)
+                on_retry(error)
+                await asyncio.sleep(pause)
                 continue
             retry.received()
             if job != last:

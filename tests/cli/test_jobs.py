@@ -143,3 +143,11 @@ def test_where_nobody_serves_is_one_line_and_1(jobs: Any) -> None:
         code, out, err = jobs("127.0.0.1:1", *command)
         assert (code, out, len(said(err))) == (1, "", 1)
         assert "cannot be reached" in err
+
+
+def test_a_watch_says_at_once_that_nobody_serves(jobs: Any) -> None:
+    code, out, err = jobs("127.0.0.1:1", "watch", "j", "--patience", "0.5")
+    warning, last = said(err)
+    assert (code, out, "cannot be reached" in last) == (1, "", True)
+    assert warning.startswith("acfd-stream: warning: 127.0.0.1:1 cannot be reached")
+    assert warning.endswith("; retrying for up to 0.5 s")

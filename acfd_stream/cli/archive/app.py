@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from acfd_stream.cli.archive.run import SHOWN_FAILURES, Showing, enter_folder_of, resume_archive, run_archive
+from acfd_stream.cli.archive.status import gather, lines
 from acfd_stream.cli.choices import DetectorOptions, QuietOption, VideoOptions, split, takes
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
+from acfd_stream.cli.progress import count
+from acfd_stream.cli.signals import STOP
 from acfd_stream.config import ArchiveConfig
 
 archive_app = typer.Typer(
@@ -77,7 +84,6 @@ def run(
 ) -> int:
     """Track every video that is not done yet, and write its results to OUT under the video's name."""
     from acfd_stream.archive.options import ArchiveOptions
-    from acfd_stream.cli.archive.run import Showing, run_archive
 
     call = ArchiveOptions(
         places=tuple(places),
@@ -107,8 +113,6 @@ def resume(
     is_quiet: QuietOption = False,
 ) -> int:
     """Resume the last run of OUT with its settings: finished videos stay, interrupted ones continue."""
-    from acfd_stream.cli.archive.run import Showing, resume_archive
-
     changes = {
         "engine": None if engine is None else engine.value,
         "workers": workers,
@@ -124,14 +128,33 @@ def status(
     shows_all: Annotated[bool, typer.Option("--all", help="List every failure, not only the first ones.")] = False,
 ) -> int:
     """Print the progress of an archive, during a run or after it; exit code 1 if a video was set aside."""
-    from acfd_stream.cli.archive.status import run_status
-
-    return run_status(out, is_json=is_json, shows_all=shows_all)
+    facts = gather(out, -1 if shows_all else SHOWN_FAILURES)
+    if is_json:
+        print(json.dumps(facts))
+    else:
+        for line in lines(facts):
+            print("".join(sign if sign.isprintable() else "?" for sign in line))
+    return INPUT_AT_FAULT if facts["videos"]["broken"] + facts["videos"]["failing"] else DONE
 
 
 @archive_app.command()
 def report(out: Folder, is_quiet: QuietOption = False) -> int:
     """Write the page of every finished video, and the index, OUT/index.html."""
-    from acfd_stream.cli.archive.report import run_report
+    from acfd_stream.archive.manifest import Manifest
+    from acfd_stream.archive.reports import write_index, write_reports
 
-    return run_report(out, is_quiet=is_quiet)
+    shown, out = os.fspath(out), Path(os.path.abspath(out))
+    with Manifest(out) as manifest:
+        last = manifest.last_run()
+    if last is not None:
+        enter_folder_of(last.call)
+    made = failed = 0
+    for name, error in write_reports(out):
+        STOP.check()
+        made, failed = made + (not error), failed + bool(error)
+        if error:
+            print_error(error if name in error else f"{name}: {error}")
+    write_index(out)
+    if not is_quiet:
+        print_note(f"{count(made, 'new report')} → {os.path.join(shown, 'index.html')}")
+    return INPUT_AT_FAULT if failed else DONE

@@ -1,36 +1,18 @@
-"""``archive status``: prints the manifest, during a run or after it."""
+"""The lines of ``archive status``, from the manifest: during a run or after it."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acfd_stream.cli.archive.run import SHOWN_FAILURES
 from acfd_stream.cli.archive.watch import duration
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
 from acfd_stream.cli.progress import count
 
 if TYPE_CHECKING:
     from acfd_stream.archive.records import Episode
-
-SHOWN_FAILURES = 20
-
-
-def run_status(out: Path, *, is_json: bool, shows_all: bool) -> int:
-    """Print the progress of the archive in ``out``; exit code 1 if a video was set aside.
-
-    Raises:
-        ConfigError: the folder has no archive.
-    """
-    facts = gather(out, -1 if shows_all else SHOWN_FAILURES)
-    if is_json:
-        print(json.dumps(facts))
-    else:
-        for line in lines(facts):
-            print("".join(sign if sign.isprintable() else "?" for sign in line))
-    return INPUT_AT_FAULT if facts["videos"]["broken"] + facts["videos"]["failing"] else DONE
 
 
 def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
@@ -39,6 +21,9 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
     Args:
         out: folder of the results.
         failures: maximum number of failures; -1: all.
+
+    Raises:
+        ConfigError: the folder has no archive.
     """
     from acfd_stream.archive.manifest import Manifest
     from acfd_stream.archive.records import EpisodeStatus
