@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 
 from . import clutter, interiors, palette, shading
-from .brush import Brush
 from .canvas import Canvas, Color, ellipse, mix, rectangle, scaled, smooth
-from .palette import Style
+from .palette import Brush, Style
 
 _Range = tuple[float, float]
 _PATTERNS = ["bars", "stripes", "dots", "check"]
@@ -25,9 +24,7 @@ def _gradient(brush: Brush, top: Color, low: Color, y0: int, y1: int) -> None:
     canvas.pixels[y0:y1] = np.repeat(column.astype(np.uint8)[:, None, :], canvas.size[1], axis=1)
 
 
-def _patterned(
-    brush: Brush, height: float, color: Color, periods: tuple[float, float], dark: tuple[float, float]
-) -> None:
+def _patterned(brush: Brush, height: float, color: Color, periods: _Range, dark: _Range) -> None:
     """Lay a pattern over the canvas down to ``height``; ``periods`` as shares of the width."""
     rng, width = brush.rng, brush.canvas.size[1]
     kind, period = str(rng.choice(_PATTERNS)), rng.uniform(*periods) * width

@@ -1,14 +1,13 @@
-"""Bodies and whole characters."""
+"""Bodies, the parts of a head in order, and whole characters."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from . import hair, shading, things
+from . import eyes, faces, hair, hats, noses, shading, things
 from .canvas import Canvas, Points, ellipse, scaled, smooth
 from .design import BLACK, WHITE, Design, Pose
 from .head import Head
-from .heads import draw_head
 
 
 class Figure:
@@ -162,6 +161,32 @@ def _four_legged(canvas: Canvas, figure: Figure) -> None:
         figure.limb(canvas, [(x, high + 0.2), (foot, high + 0.6 + body.leg * 0.5)], shade, body.limb * 1.8)
     figure.limb(canvas, [(0.0, 0.5), (middle * 0.3, high)], color, 0.8)
     figure.shape(canvas, ellipse(middle, high, length * 0.62, 0.62 + body.hip * 0.2), color)
+
+
+def draw_head(canvas: Canvas, head: Head, tag: int) -> None:
+    """Draw the head without its back hair; its face becomes ``tag`` in the canvas's owner map."""
+    canvas.tag = 0
+    hair.draw_ears(canvas, head, is_near=False)
+    head.shape(canvas, head.outline, head.design.skin)
+    if not head.is_back:
+        canvas.claim(head.region(), tag)
+        canvas.tag = None
+        faces.draw_marks(canvas, head)
+        canvas.tag = tag
+        faces.draw_muzzle(canvas, head)
+        canvas.tag = None
+        eyes.draw_eyes(canvas, head)
+        faces.draw_mouth(canvas, head)
+        canvas.tag = tag
+        noses.draw_nose(canvas, head)
+        canvas.tag = None
+        faces.draw_beard(canvas, head)
+        eyes.draw_brows(canvas, head)
+        faces.draw_glasses(canvas, head)
+    canvas.tag = 0
+    hair.draw_ears(canvas, head, is_near=True)
+    hair.draw_front(canvas, head)
+    hats.draw_hat(canvas, head)
 
 
 def draw_behind(canvas: Canvas, figure: Figure) -> None:

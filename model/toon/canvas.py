@@ -28,16 +28,12 @@ def fixed(points: Points) -> NDArray[np.int32]:
 
 def mix(a: Color, b: Color, part: float) -> Color:
     """``a`` moved towards ``b`` by ``part`` in [0, 1]."""
-    return (
-        int(a[0] + (b[0] - a[0]) * part),
-        int(a[1] + (b[1] - a[1]) * part),
-        int(a[2] + (b[2] - a[2]) * part),
-    )
+    return tuple(int(one + (other - one) * part) for one, other in zip(a, b, strict=True))
 
 
 def scaled(color: Color, factor: float) -> Color:
     """``color`` made darker (< 1) or lighter (> 1)."""
-    return (min(255, int(color[0] * factor)), min(255, int(color[1] * factor)), min(255, int(color[2] * factor)))
+    return tuple(min(255, int(part * factor)) for part in color)
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, count: int = 28, power: float = 2.0) -> Points:

@@ -67,20 +67,19 @@ def _pick(rng: np.random.Generator, odds: dict[str, float]) -> str:
     return str(rng.choice(list(odds), p=weights / weights.sum()))
 
 
+_NOSES = (  # of other styles, of anime
+    {"ball": 4, "long": 3, "button": 2, "triangle": 1, "tick": 1.5, "none": 1, "dots": 0.7},
+    {"tick": 6, "none": 2, "dots": 1},
+)
+_MOUTHS = (
+    {"line": 4, "wide": 3, "lips": 2, "toothy": 1.2, "tiny": 1},
+    {"tiny": 5, "line": 3, "cat": 0.7, "lips": 1},
+)
+
+
 def _features(rng: np.random.Generator, style: Style, eyes: Eyes, skin: Color, hair: Color) -> Features:
     anime = style.kind == "anime"
-    nose = _pick(
-        rng,
-        {"tick": 6, "none": 2, "dots": 1}
-        if anime
-        else {"ball": 4, "long": 3, "button": 2, "triangle": 1, "tick": 1.5, "none": 1, "dots": 0.7},
-    )
-    mouth = _pick(
-        rng,
-        {"tiny": 5, "line": 3, "cat": 0.7, "lips": 1}
-        if anime
-        else {"line": 4, "wide": 3, "lips": 2, "toothy": 1.2, "tiny": 1},
-    )
+    nose, mouth = _pick(rng, _NOSES[anime]), _pick(rng, _MOUTHS[anime])
     nose_y = eyes.y + eyes.height * 0.4 + rng.uniform(0.12, 0.3)
     mouth_y = min(max(nose_y + rng.uniform(0.18, 0.36), 0.4), 0.76)
     return Features(
@@ -181,16 +180,14 @@ def _body(rng: np.random.Generator, style: Style, kind: str) -> Body:
     )
 
 
+_SKINS = {"human": palette.skin_color, "animal": palette.fur_color, "thing": palette.any_color}
+_THINGS = ["box", "fruit", "star", "cloud", "cup", "car", "tree", "slab"]
+
+
 def random_design(rng: np.random.Generator, style: Style, kind: str | None = None) -> Design:
     """A new character in ``style``; ``kind`` is human, animal or thing, or random if None."""
     kind = kind or _pick(rng, {"human": 0.74, "animal": 0.21, "thing": 0.05})
-    skin = (
-        palette.skin_color(rng)
-        if kind == "human"
-        else palette.fur_color(rng)
-        if kind == "animal"
-        else palette.any_color(rng)
-    )
+    skin = _SKINS[kind](rng)
     hair_color = palette.hair_color(rng, 0.55 if style.kind == "anime" else 0.15)
     if kind == "animal" and style.kind == "anime" and rng.random() < 0.5:
         kind = "human"
@@ -206,9 +203,7 @@ def random_design(rng: np.random.Generator, style: Style, kind: str | None = Non
         features.ear, features.ear_size = "cat", 0.35
     if kind == "thing":
         eyes.width, eyes.height, eyes.lon = eyes.width * 1.3, eyes.height * 1.3, eyes.lon * 1.15
-    thing = (
-        str(rng.choice(["box", "fruit", "star", "cloud", "cup", "car", "tree", "slab"])) if kind == "thing" else "none"
-    )
+    thing = str(rng.choice(_THINGS)) if kind == "thing" else "none"
     wobble = rng.uniform(-1, 1, 64)
     return Design(style, kind, head, skin, light, eyes, features, hair, _body(rng, style, kind), thing, wobble)
 
@@ -225,10 +220,8 @@ def random_pose(rng: np.random.Generator, front: float = 0.45) -> Pose:
     mouth = rng.uniform(0.2, 1.0) if rng.random() < 0.4 else 0.0
     roll = rng.normal(0, 0.12) if rng.random() < 0.85 else rng.uniform(-1.0, 1.0) * rng.choice([1.0, 1.0, 1.0, 3.0])
     gaze = (float(np.clip(rng.normal(yaw * 0.5, 0.4), -1, 1)), float(rng.uniform(-0.6, 0.6)))
-    arms = (
-        float(rng.choice([0.15, 0.3, 0.5, 1.2, 2.4], p=_ARM_ODDS) + rng.normal(0, 0.15)),
-        float(rng.choice([0.15, 0.3, 0.5, 1.2, 2.4], p=_ARM_ODDS) + rng.normal(0, 0.2)),
-    )
+    angles = [0.15, 0.3, 0.5, 1.2, 2.4]
+    arms = tuple(float(rng.choice(angles, p=_ARM_ODDS) + rng.normal(0, spread)) for spread in (0.15, 0.2))
     elbows = (float(rng.uniform(-0.9, 0.6)), float(rng.uniform(-0.9, 0.6)))
     return Pose(
         float(yaw),

@@ -78,6 +78,10 @@ class Clip:
                 changes.append(Change(f"flash_{self._flashes[index]}", index, last))
         return sorted(changes, key=lambda change: (change.first, change.kind))
 
+    def span_at(self, index: int) -> _Span:
+        """The frames of the shot that frame ``index`` is in."""
+        return next(span for span in self.spans if span.start <= index < span.end)
+
     def __len__(self) -> int:
         return self.frame_count
 
@@ -92,9 +96,10 @@ class Clip:
             drawing += key != previous
             held = shown is not None and painter.shown.repeats(shown)
             previous, shown = key, painter.shown
-            shot = next(span.shot for span in self.spans if span.start <= index < span.end)
             named = tuple(names.name(index, owner, face, visible) for owner, face, visible in faces)
-            frame = FrameTruth(index, drawing, shot, tuple(sorted(named, key=lambda face: face.id)), held)
+            frame = FrameTruth(
+                index, drawing, self.span_at(index).shot, tuple(sorted(named, key=lambda face: face.id)), held
+            )
             self.truth.frames.append(frame)
             yield pixels, frame
 
@@ -147,7 +152,7 @@ class _Painter:
     def frame(self, index: int) -> tuple[Pixels, Shown, object]:
         """Pixels, faces, and a key that is equal for equal pictures."""
         clip = self._clip
-        own = next(span for span in clip.spans if span.start <= index < span.end)
+        own = clip.span_at(index)
         for kind, first, last, at in clip._fades:
             if first <= index <= last:
                 return self._faded(kind, index, (first, last, at))
@@ -183,8 +188,7 @@ class _Painter:
 
     def _faded(self, kind: str, index: int, span_at: tuple[int, int, int]) -> tuple[Pixels, Shown, object]:
         first, last, at = span_at
-        before = next(span for span in self._clip.spans if span.end == at)
-        after = next(span for span in self._clip.spans if span.start == at)
+        before, after = self._clip.span_at(at - 1), self._clip.span_at(at)
         if kind == "dissolve":
             part = (index - first + 1) / (last - first + 2)
             old, old_faces, _ = self._drawing(before, index)

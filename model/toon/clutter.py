@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from . import palette
-from .brush import Brush
 from .canvas import Canvas, Color, ellipse, mix, rectangle
+from .palette import Brush
 
 Point = tuple[float, float]  # x, y in pixels
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from . import palette
-from .brush import Brush
 from .canvas import Color, ellipse, mix, rectangle, scaled
 from .clutter import Point, ball, clock
+from .palette import Brush
 
 _PAPER: Color = (255, 255, 255)
 

@@ -1,4 +1,4 @@
-"""Drawing styles and the colours that go with them."""
+"""Drawing styles, the colours that go with them, and the brush that draws scenery in a style."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import shading
-from .canvas import Canvas, Color, Points, scaled
+from .canvas import Canvas, Color, Points, ellipse, scaled
 from .shading import ShadeMap
 
 KINDS = ("flat", "anime", "rubber", "soft", "line", "book")
@@ -103,6 +103,31 @@ class Style:
         else:
             canvas.paint(points, color, self.shade)
         canvas.stroke(points, self.line(color), line_width, closed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Brush:
+    """Draws scenery in pixels of a canvas; ``line`` arguments count in widths of the brush's own outline."""
+
+    canvas: Canvas
+    rng: np.random.Generator
+    style: Style
+    line: float  # outline, pixels; 0 draws none
+
+    def shape(self, points: object, color: Color, line: float = 1.0, plain: bool = False) -> None:
+        """Fill and outline a polygon; ``plain`` leaves out the shading."""
+        self.style.shape(self.canvas, np.asarray(points, np.float64), color, self.line * line, plain)
+
+    def disc(
+        self, x: float, y: float, rx: float, ry: float, color: Color, line: float = 1.0, *,
+        count: int = 28, power: float = 2.0, plain: bool = False,
+    ) -> None:  # fmt: skip
+        """Fill and outline an ellipse; ``power`` above 2 makes it boxier."""
+        self.shape(ellipse(x, y, rx, ry, count, power), color, line, plain)
+
+    def fill(self, points: object, color: Color) -> None:
+        """Fill a polygon with the style's tone of ``color``, without outline."""
+        self.canvas.fill(np.asarray(points, np.float64), self.style.tone(color))
 
 
 def random_style(rng: np.random.Generator, kind: str | None = None) -> Style:

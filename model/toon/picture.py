@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from . import backgrounds, clutter, effects
 from .bodies import draw_character
-from .brush import Brush
 from .canvas import Canvas
 from .casting import random_design, random_pose
-from .palette import Style, random_style
+from .palette import Brush, Style, random_style
 
 _LEAST_VISIBLE = 0.4  # a face that is less visible has no box
 _LEAST_SIDE = 5.0  # pixels; a smaller box is dropped

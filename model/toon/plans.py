@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -135,6 +136,11 @@ def walk_along(rng: np.random.Generator, who: list[int], seconds: float, place: 
     return Shot(seconds, place, parts, pan=pan, seed=_number(rng))
 
 
+def _script(name: str, style: Style, cast: list[Design], *shots: Shot, hold: int = 2) -> Script:
+    """``shots`` in one style with one cast."""
+    return Script(name, hold, hold, list(shots), [style] * len(shots), [cast] * len(shots))
+
+
 def demo(rng: np.random.Generator) -> Script:
     """Thirteen seconds on twos: a crossing, a talk, a fade, a walk with lightning, a close-up."""
     style = _style(rng)
@@ -145,8 +151,7 @@ def demo(rng: np.random.Generator) -> Script:
     third = walk_along(rng, [2, 3], 3.5, str(rng.choice(["street", "hills", "forest"])))
     third.flashes = [(2.0, 3, "white")]
     last = close_up(rng, 0, 2.0, "room")
-    shots = [first, second, third, last]
-    return Script("demo", 2, 2, shots, [style] * len(shots), [cast] * len(shots))
+    return _script("demo", style, cast, first, second, third, last)
 
 
 def crowd(rng: np.random.Generator) -> Script:
@@ -165,7 +170,7 @@ def crowd(rng: np.random.Generator) -> Script:
             )
         )  # fmt: skip
     shot = Shot(seconds, str(rng.choice(_PLACES)), parts, seed=_number(rng), has_foreground=rng.random() < 0.4)
-    return Script("crowd", 2, 2, [shot], [style], [cast])
+    return _script("crowd", style, cast, shot)
 
 
 def _shots(
@@ -216,8 +221,8 @@ def threes(rng: np.random.Generator) -> Script:
     """A crossing and a talk on threes."""
     style = _style(rng)
     cast = _cast(rng, style, 3)
-    shots = [crossing(rng, [0, 1, 2], 4.0, "hills"), two_shot(rng, (0, 2), 3.0, "room")]
-    return Script("threes", 3, 3, shots, [style] * 2, [cast] * 2)
+    first, second = crossing(rng, [0, 1, 2], 4.0, "hills"), two_shot(rng, (0, 2), 3.0, "room")
+    return _script("threes", style, cast, first, second, hold=3)
 
 
 def quiet(rng: np.random.Generator) -> Script:
@@ -228,7 +233,7 @@ def quiet(rng: np.random.Generator) -> Script:
     for part in shot.parts:
         part.is_still, part.x, part.arms = True, part.x[:1], part.arms[:1]
         part.talks, part.mood = _talk(rng, 6.0), part.mood[:1]
-    return Script("quiet", 2, 2, [shot], [style], [cast])
+    return _script("quiet", style, cast, shot)
 
 
 def passing(rng: np.random.Generator) -> Script:
@@ -247,7 +252,7 @@ def passing(rng: np.random.Generator) -> Script:
             size, height = unit * float(rng.uniform(0.95, 1.05)), ground + 0.03 * side
             parts.append(Part(2 * pair + side, keys, [(0.0, size)], ground=height, seed=_number(rng)))
     parts.append(Part(6, [(0.0, 0.5)], [(0.0, 0.05)], ground=0.78, talks=_talk(rng, seconds), seed=_number(rng)))
-    return Script("passing", 2, 2, [Shot(seconds, "street", parts, seed=_number(rng))], [style], [cast])
+    return _script("passing", style, cast, Shot(seconds, "street", parts, seed=_number(rng)))
 
 
 def returns(rng: np.random.Generator) -> Script:
@@ -272,10 +277,11 @@ def returns(rng: np.random.Generator) -> Script:
         ducks = [(0.0, 0.5), (begin, 0.5), (begin + 0.5, 1.12), (begin + 0.5 + away, 1.12), (begin + 1.0 + away, 0.5)]
         parts.append(Part(2 + index, [(0.0, x)], unit, y=ducks, talks=_talk(rng, t), seed=_number(rng)))
     parts.append(Part(4, [(0.0, 0.5)], [(0.0, 0.05)], ground=0.8, seed=_number(rng)))
-    return Script("returns", 2, 2, [Shot(t, str(rng.choice(_PLACES)), parts, seed=_number(rng))], [style], [cast])
+    return _script("returns", style, cast, Shot(t, str(rng.choice(_PLACES)), parts, seed=_number(rng)))
 
 
-def _running(rng: np.random.Generator, name: str, hold: int) -> Script:
+def running(rng: np.random.Generator, name: str = "running", hold: int = 2) -> Script:
+    """Three run and leap to and fro; on threes, a drawing may be a face further on."""
     style, seconds = _style(rng), 5.0
     cast = _cast(rng, style, 3)
     parts = []
@@ -292,17 +298,7 @@ def _running(rng: np.random.Generator, name: str, hold: int) -> Script:
         leaps = [(0.35 * step, level + (leap if step % 2 else -leap)) for step in range(int(seconds / 0.35) + 2)]
         parts.append(Part(index, keys, [(0.0, 0.06 + 0.01 * index)], y=leaps, seed=_number(rng)))
     shot = Shot(seconds, str(rng.choice(_PLACES)), parts, seed=_number(rng))
-    return Script(name, hold, hold, [shot], [style], [cast])
-
-
-def running(rng: np.random.Generator) -> Script:
-    """Three run and leap to and fro, on twos."""
-    return _running(rng, "running", 2)
-
-
-def running_threes(rng: np.random.Generator) -> Script:
-    """Three run and leap to and fro, on threes: a drawing may be a face further on."""
-    return _running(rng, "running_threes", 3)
+    return _script(name, style, cast, shot, hold=hold)
 
 
 PLANS: dict[str, Callable[[np.random.Generator], Script]] = {  # append only: a plan's index is in its seed
@@ -316,5 +312,5 @@ PLANS: dict[str, Callable[[np.random.Generator], Script]] = {  # append only: a 
     "passing": passing,
     "returns": returns,
     "running": running,
-    "running_threes": running_threes,
+    "running_threes": partial(running, name="running_threes", hold=3),
 }

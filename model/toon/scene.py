@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from . import backgrounds, clutter
 from .acting import Keys, Part, ease, glide, pose_at, standing_height
 from .bodies import draw_character
-from .brush import Brush
 from .canvas import Canvas
 from .design import Design
-from .palette import Style
+from .palette import Brush, Style
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 

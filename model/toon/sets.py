@@ -5,7 +5,8 @@ A picture depends on its number only. Evaluation uses numbers from ``FIRST_SEED`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,36 +38,31 @@ def _rows(rng: np.random.Generator, size: tuple[int, int], unit: tuple[float, fl
     return sorted(places, key=lambda place: place[1])
 
 
-def _crowd(rng: np.random.Generator, size: tuple[int, int]) -> Drawing:
-    low, high = 0.035 * size[0], 0.12 * size[0]
-    return draw_scene(rng, size, random_style(rng, "anime"), _rows(rng, size, (low, high), int(rng.integers(6, 15))))
+class Recipe(NamedTuple):
+    """How the pictures of a set are drawn."""
+
+    style: str | None  # kind; None: any
+    unit: tuple[float, float]  # half head heights as shares of the picture's height, or in pixels if above 1
+    counts: tuple[int, int]  # characters: the least, and one more than the most
+    is_old_film: bool = False  # on a worn print of the 1930s
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Drawing:
+        """A picture of ``size`` (height, width), and the boxes of its faces."""
+        style = random_style(rng, self.style) if self.style else None
+        scale = 1.0 if self.unit[1] > 1 else size[0]
+        unit = (self.unit[0] * scale, self.unit[1] * scale)
+        image, boxes = draw_scene(rng, size, style, _rows(rng, size, unit, int(rng.integers(*self.counts))))
+        return (old_film(image, rng) if self.is_old_film else image), boxes
 
 
-def _line_art(rng: np.random.Generator, size: tuple[int, int]) -> Drawing:
-    low, high = 0.08 * size[0], 0.3 * size[0]
-    return draw_scene(rng, size, random_style(rng, "line"), _rows(rng, size, (low, high), int(rng.integers(1, 5))))
-
-
-def _small(rng: np.random.Generator, size: tuple[int, int]) -> Drawing:
-    return draw_scene(rng, size, None, _rows(rng, size, (7.0, 12.0), int(rng.integers(3, 10))))
-
-
-def _old_film(rng: np.random.Generator, size: tuple[int, int]) -> Drawing:
-    low, high = 0.07 * size[0], 0.35 * size[0]
-    image, boxes = draw_scene(
-        rng, size, random_style(rng, "rubber"), _rows(rng, size, (low, high), int(rng.integers(1, 6)))
-    )
-    return old_film(image, rng), boxes
-
-
-SETS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Drawing]] = {
-    "crowds": _crowd,
-    "lineart": _line_art,
-    "small": _small,
-    "oldfilms": _old_film,
+SETS = {
+    "crowds": Recipe("anime", (0.035, 0.12), (6, 15)),
+    "lineart": Recipe("line", (0.08, 0.3), (1, 5)),
+    "small": Recipe(None, (7.0, 12.0), (3, 10)),
+    "oldfilms": Recipe("rubber", (0.07, 0.35), (1, 6), is_old_film=True),
 }
-"""Name → drawer: crowds of anime faces of about 20 to 80 pixels, ink on paper, faces of about 10 to 20 pixels, and
-rubber-hose figures on a worn print of the 1930s."""
+"""Crowds of anime faces of about 20 to 80 pixels, ink on paper, faces of about 10 to 20 pixels, and rubber-hose figures
+on a worn print. The index of a set is in the seeds of its pictures."""
 
 
 def draw_one(name: str, seed: int) -> Drawing:
@@ -79,7 +75,7 @@ def draw_one(name: str, seed: int) -> Drawing:
         raise ConfigError(f"a drawn set must be {', '.join(SETS)}, got {name!r}")
     rng = np.random.default_rng([seed, list(SETS).index(name)])
     height = int(rng.integers(320, 449))
-    image, boxes = SETS[name](rng, (height, round(height * rng.uniform(1.2, 1.78))))
+    image, boxes = SETS[name].draw(rng, (height, round(height * rng.uniform(1.2, 1.78))))
     keep = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= LEAST_SIDE
     return effects.age(image, rng), boxes[keep]
 

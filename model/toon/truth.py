@@ -119,12 +119,6 @@ def _frame_json(frame: FrameTruth) -> dict[str, Any]:
 
 def _frame(content: dict[str, Any]) -> FrameTruth:
     faces = tuple(
-        FaceTruth(
-            face["id"],
-            face["character"],
-            (face["box"][0], face["box"][1], face["box"][2], face["box"][3]),
-            face["visible"],
-        )
-        for face in content["faces"]
+        FaceTruth(face["id"], face["character"], tuple(face["box"]), face["visible"]) for face in content["faces"]
     )
     return FrameTruth(content["index"], content["drawing"], content["shot"], faces, content.get("held", False))
