@@ -136,6 +136,24 @@ def writing(path: Path | str) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; {advice}, then resume") from error
 
 
+def prepare_tables(database: sqlite3.Connection, schema: str, version: int, failure: str) -> int:
+    """The version of the tables in ``database``, which are made by ``schema`` as ``version`` if there are none.
+
+    Raises:
+        OutputError: they cannot be made; the message begins with ``failure``.
+    """
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    if found == version:
+        return version
+    with transaction(database, failure):
+        (found,) = database.execute("PRAGMA user_version").fetchone()  # another process may have made them
+        if found == 0:
+            for statement in schema.split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {version}")
+    return found or version
+
+
 @contextlib.contextmanager
 def transaction(database: sqlite3.Connection, failure: str, advice: str = "") -> Iterator[sqlite3.Connection]:
     """Commit all that happens inside, or roll it back.

@@ -1,6 +1,7 @@
-"""ABi-FPN: multi-scale features fused top-down and bottom-up with learned weights.
+"""ABi-FPN: multi-scale features fused top-down and bottom-up with learned weights; and the plain FPN of the ablation.
 
-Source: ACFD paper, section 3.3; fusion as in BiFPN (Tan et al. 2020) with ACBs as its convolutions.
+Source: ACFD paper, section 3.3; fusion as in BiFPN (Tan et al. 2020) with ACBs as its convolutions. The plain FPN is
+that of Lin et al. 2017; the norm after each convolution is ours, because nothing here is pretrained.
 """
 
 from __future__ import annotations
@@ -84,3 +85,19 @@ class FeaturePyramid(nn.Module):
         for layer in self.layers:
             outputs = layer(outputs)
         return outputs
+
+
+class PlainPyramid(nn.Module):
+    """FPN: 1×1 convolutions to one width, sums from coarse to fine, one 3×3 convolution per level."""
+
+    def __init__(self, inputs: tuple[int, ...], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(ConvBlock(width, channels, kernel=1, activation="none") for width in inputs)
+        self.smooth = nn.ModuleList(ConvBlock(channels, channels) for _ in inputs)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Backbone features, fine to coarse → the same sizes with ``channels`` channels."""
+        sums = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
+        for level in range(len(sums) - 2, -1, -1):
+            sums[level] = sums[level] + double(sums[level + 1], sums[level])
+        return [smooth(level) for smooth, level in zip(self.smooth, sums, strict=True)]

@@ -20,7 +20,7 @@ from acfd_stream.errors import BackendUnavailable
 from acfd_stream.types import Detections
 
 from .readers import IGNORE, Sample
-from .scoring import overlaps
+from .scoring import overlaps, shared_areas
 
 IOU = 0.5
 TIGHT_IOU = 0.75
@@ -188,5 +188,4 @@ def draw_curves(parts: dict[str, Verdicts], path: Path) -> None:
 
 def _covered(box: Floats, regions: Floats) -> Floats:
     """Share of the area of ``box`` [4] inside each of ``regions`` [N, 4]."""
-    low, high = np.maximum(box[:2], regions[:, :2]), np.minimum(box[2:], regions[:, 2:])
-    return np.maximum(high - low, 0).prod(1) / max(float(np.prod(box[2:] - box[:2])), 1e-9)
+    return shared_areas(box[None], regions)[0] / max(float(np.prod(box[2:] - box[:2])), 1e-9)

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from acfd_stream.config import from_mapping, require
 
-from .abi_fpn import FeaturePyramid
+from .abi_fpn import FeaturePyramid, PlainPyramid
 from .acb import AsymmetricBlock, ConvBlock
 from .efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
-from .fpn import PlainPyramid
 from .resnet import ResNet, ResNetConfig
 from .vovnet import Backbone, BackboneConfig
 

@@ -85,11 +85,15 @@ def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 
 
+def shared_areas(a: Boxes, b: Boxes) -> Boxes:
+    """Area of the intersection of every box of ``a`` [N, 4] with every box of ``b`` [M, 4]: [N, M]."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.prod(np.maximum(high - low, 0), axis=2)
+
+
 def overlaps(a: Boxes, b: Boxes) -> Boxes:
     """IoU of every box of ``a`` [N, 4] with every box of ``b`` [M, 4]: [N, M]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    shared = shared_areas(a, b)
     areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (a, b)]
     union = areas[0][:, None] + areas[1][None, :] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0), np.float64)
@@ -242,9 +246,7 @@ def _on_ignored(ignored: Boxes, boxes: Boxes, least: float) -> list[bool]:
     """Whether each box is on an ignored face: by IoU, or with most of its area inside."""
     if len(ignored) == 0:
         return [False] * len(boxes)
-    low = np.maximum(boxes[:, None, :2], ignored[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], ignored[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    shared = shared_areas(boxes, ignored)
     own = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1e-9)[:, None]
     return [bool(value) for value in ((overlaps(boxes, ignored) >= least) | (shared / own >= least)).any(1)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -123,18 +123,12 @@ class TrainConfig:
                 raise ConfigError(f"{path}: has no variant {variant!r}; it has {', '.join(sorted(variants)) or 'none'}")
             table = merged(table, variants[variant])
         table = _without_replaces(table)
-        parts: Mapping[str, Any] = {
-            "match": MatchConfig,
-            "loss": LossConfig,
-            "augment": AugmentConfig,
-            "schedule": ScheduleConfig,
-            "distill": DistillConfig,
-            "graft": GraftConfig,
-        }
-        for key, part in parts.items():
-            values = {name: tuple(v) if isinstance(v, list) else v for name, v in table.get(key, {}).items()}
-            table[key] = from_mapping(part, values)
         table["network"] = NetworkConfig.from_table(table.get("network", {}))
+        for part in fields(cls):
+            if part.name != "network" and part.default_factory is not MISSING:
+                own = table.get(part.name, {}).items()
+                values = {name: tuple(value) if isinstance(value, list) else value for name, value in own}
+                table[part.name] = from_mapping(part.default_factory, values)
         missing = sorted({"name", "data", "validation"} - set(table))
         if missing:
             raise ConfigError(f"{path}: lacks {', '.join(missing)}")

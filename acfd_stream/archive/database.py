@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from acfd_stream.errors import ConfigError, OutputError
-from acfd_stream.files import add_columns, transaction
+from acfd_stream.files import add_columns, prepare_tables, transaction
 from acfd_stream.recording.task import STATE_FOLDER
 from acfd_stream.types import Closeable
 
@@ -111,21 +111,13 @@ class Database(Closeable):
     def _prepare(self, out: Path) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")  # an episode that is done is not done again
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == SCHEMA_VERSION:
-            add_columns(self._database, "episodes", _ADDED_COLUMNS)
-            return
-        with self._transaction() as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise ConfigError(
-                    f"{out} holds an archive of version {version}, this program knows {SCHEMA_VERSION}; "
-                    "choose another --out"
-                )
+        version = prepare_tables(self._database, _SCHEMA, SCHEMA_VERSION, f"cannot write {self._path}")
+        if version != SCHEMA_VERSION:
+            raise ConfigError(
+                f"{out} holds an archive of version {version}, this program knows {SCHEMA_VERSION}; "
+                "choose another --out"
+            )
+        add_columns(self._database, "episodes", _ADDED_COLUMNS)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

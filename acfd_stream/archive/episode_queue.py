@@ -15,6 +15,7 @@ from acfd_stream.archive.find import Video
 from acfd_stream.archive.key import read_content
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import AcfdError, MediaError
+from acfd_stream.types import Closeable
 from acfd_stream.video.origin import FileStamp, local_path, stamp_of
 
 _BUSY_SECONDS = 1.0
@@ -53,7 +54,7 @@ class QueuedEpisode:
         return not is_same
 
 
-class EpisodeQueue:
+class EpisodeQueue(Closeable):
     """The episodes of a run in order; a context manager. Its thread reads the content of a few ahead."""
 
     def __init__(
@@ -67,10 +68,8 @@ class EpisodeQueue:
         self._is_closed = threading.Event()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="acfd-digest")
 
-    def __enter__(self) -> EpisodeQueue:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Read no more content."""
         self._is_closed.set()
         self._reader.shutdown(wait=False, cancel_futures=True)
 

@@ -74,30 +74,30 @@ def find(places: Sequence[str], out: Path) -> Findings:
         BackendUnavailable: a URL needs a library that is not installed.
     """
     findings = Findings()
-    for place in places:
+    for given in places:
         before = len(findings.videos) + len(findings.faults)
-        for entry in _found_at(place, out):
+        for entry in _found_at(given, out):
             named = _with_usable_name(entry)
             if isinstance(named, Fault):
                 findings.faults.append(named)
             else:
                 findings.videos.append(named)
         if len(findings.videos) + len(findings.faults) == before:
-            raise MediaError(f"{without_secrets(place)}: has no video; name another folder, or the files themselves")
+            raise MediaError(f"{without_secrets(given)}: has no video; name another folder, or the files themselves")
     _refuse_doubles(findings)
     videos = {video.name: video for video in findings.videos}  # a file may be named twice
     faults = {fault.name: fault for fault in findings.faults}
     return Findings([videos[name] for name in sorted(videos)], [faults[name] for name in sorted(faults)])
 
 
-def _found_at(place: str, out: Path) -> Iterator[Video | Fault]:
-    path = local_path(place)
+def _found_at(given: str, out: Path) -> Iterator[Video | Fault]:
+    path = local_path(given)
     if path is None:
-        yield from _found_remotely(place)
+        yield from _found_remotely(given)
     elif os.path.isdir(path):
         yield from _walk(path, os.path.realpath(out))
     elif os.path.lexists(path):
-        yield _file(path, os.path.basename(path), source=place)
+        yield _file(path, os.path.basename(path), source=given)
     elif _MAGIC.search(path):
         yield from _matches(path, os.path.realpath(out))
     else:

@@ -22,8 +22,6 @@ _GRACE_SECONDS = 2.0
 
 @dataclass
 class _Process(WorkerHandle):
-    """One worker."""
-
     environment: Mapping[str, str]
     process: SpawnProcess
     connection: Connection
@@ -35,9 +33,7 @@ class LocalWorkers(Workers[_Process]):
     Args:
         workers: how many.
         environments: variables of each worker's process, such as its GPU; in turn.
-        stall_seconds: a worker that shows no progress for this long in a task that it has begun is killed.
-        work: records a task; importable by name.
-        open_detector: opens their detector; importable by name.
+        stall_seconds, work, open_detector: see ``Workers``.
     """
 
     def __init__(
@@ -49,8 +45,7 @@ class LocalWorkers(Workers[_Process]):
         work: Work = record_episode,
         open_detector: Opener = open_for,
     ) -> None:
-        super().__init__(stall_seconds)
-        self._work, self._open = work, open_detector
+        super().__init__(stall_seconds, work, open_detector)
         try:
             for number in range(workers):
                 self._workers.append(self._started(f"local-{number}", environments[number % len(environments)]))
@@ -67,13 +62,6 @@ class LocalWorkers(Workers[_Process]):
             if worker.connection in ready:
                 self._read(worker, events)
         return events
-
-    def stop(self) -> None:
-        """Have every worker save a checkpoint and end its task; see ``Workers``."""
-        self._is_stopping = True
-        for worker in self._workers:
-            with contextlib.suppress(OSError):
-                worker.connection.send(Stop())
 
     def close(self) -> None:
         """End the processes; see ``Workers``."""
@@ -101,7 +89,6 @@ class LocalWorkers(Workers[_Process]):
         return _Process(name, environment, process, ours)
 
     def _read(self, worker: _Process, events: list[WorkerEvent]) -> None:
-        """Take all that has come from one worker."""
         try:
             while worker.connection.poll():
                 self._heard(worker, worker.connection.recv(), events)
@@ -114,6 +101,10 @@ class LocalWorkers(Workers[_Process]):
         with contextlib.suppress(OSError):  # it is gone: ``events`` notices, and reports the task as lost
             worker.connection.send(task)
 
+    def _tell_to_stop(self, worker: _Process) -> None:
+        with contextlib.suppress(OSError):
+            worker.connection.send(Stop())
+
     def _kill(self, worker: _Process) -> None:
         worker.process.kill()
 
@@ -121,7 +112,6 @@ class LocalWorkers(Workers[_Process]):
         return self._started(worker.name, worker.environment)
 
     def _lost(self, worker: _Process, events: list[WorkerEvent]) -> None:
-        """Replace a worker that is gone."""
         worker.connection.close()
         worker.process.join(_GRACE_SECONDS)
         if worker.process.is_alive():

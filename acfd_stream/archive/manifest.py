@@ -275,14 +275,9 @@ class Manifest(Database):
 
 
 def _statistics(outcome: RecordingOutcome) -> dict[str, Any]:
+    same = ("frames", "tracks", "shots", "reused", "video_seconds", "seconds", "new_frames")
     return {
-        "frames": outcome.frames,
-        "tracks": outcome.tracks,
-        "shots": outcome.shots,
-        "reused": outcome.reused,
-        "video_seconds": outcome.video_seconds,
-        "seconds": outcome.seconds,
-        "new_frames": outcome.new_frames,
+        **{name: getattr(outcome, name) for name in same},
         "stage_seconds": json.dumps(dict(outcome.stage_seconds)),
         "warnings": json.dumps(list(outcome.warnings)),
         "gaps": len(outcome.gaps),

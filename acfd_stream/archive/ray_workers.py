@@ -61,8 +61,6 @@ def shared_out(asked: int, machines: Sequence[tuple[float, float]]) -> Share:
 
 @dataclass
 class _Actor(WorkerHandle):
-    """One worker."""
-
     actor: Any
     machine: str = ""
     heard: Any = None  # the reply of its ``listen`` to come
@@ -81,9 +79,7 @@ class RayWorkers(Workers[_Actor]):
         address: of the cluster, "auto" for the one that this machine belongs to; empty: one of this machine's own,
             which ends with the workers.
         device: "cpu" takes no GPU of the cluster.
-        stall_seconds: a worker that shows no progress for this long in a task that it has begun is killed.
-        work: records a task; importable by name on every machine.
-        open_detector: opens their detector; importable by name.
+        stall_seconds, work, open_detector: see ``Workers``.
 
     Raises:
         BackendUnavailable: Ray is not installed, or there is no cluster at ``address``.
@@ -102,8 +98,7 @@ class RayWorkers(Workers[_Actor]):
         self._ray = _library()
         _require_listener(address)
         self._owns_session = not self._ray.is_initialized()
-        super().__init__(stall_seconds)
-        self._work, self._open = work, open_detector
+        super().__init__(stall_seconds, work, open_detector)
         if self._owns_session:
             _connect(self._ray, address or OWN_CLUSTER)
         try:
@@ -129,13 +124,6 @@ class RayWorkers(Workers[_Actor]):
                 self._read(worker, events)
         return events
 
-    def stop(self) -> None:
-        """Have every worker save a checkpoint and end its task; see ``Workers``."""
-        if not self._is_stopping:
-            self._is_stopping = True
-            for worker in self._workers:
-                worker.actor.stop.remote()
-
     def close(self) -> None:
         """End the actors; see ``Workers``."""
         workers, self._workers = self._workers, []
@@ -160,7 +148,6 @@ class RayWorkers(Workers[_Actor]):
         return _Actor(name, actor.remote(os.getcwd(), share.threads, self._work, self._open))
 
     def _read(self, worker: _Actor, events: list[WorkerEvent]) -> None:
-        """Take all that has come from one worker."""
         try:
             worker.machine, messages = self._ray.get(worker.heard)
         except self._ray.exceptions.RayError as error:
@@ -174,6 +161,9 @@ class RayWorkers(Workers[_Actor]):
         worker.actor.work.remote(task)
         worker.heard = worker.actor.listen.remote()
 
+    def _tell_to_stop(self, worker: _Actor) -> None:
+        worker.actor.stop.remote()
+
     def _kill(self, worker: _Actor) -> None:
         self._ray.kill(worker.actor)
 
@@ -181,7 +171,6 @@ class RayWorkers(Workers[_Actor]):
         return self._started(worker.name)
 
     def _lost(self, worker: _Actor, reason: str, events: list[WorkerEvent]) -> None:
-        """Replace a worker that is gone."""
         self._ray.kill(worker.actor)  # one that is only out of reach must not come back
         self._replace(worker, reason, events)
 

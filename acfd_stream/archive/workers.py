@@ -11,7 +11,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from acfd_stream.archive.worker import Beginning, FromWorker
+from acfd_stream.archive.worker import Beginning, FromWorker, Opener, Work
 from acfd_stream.errors import AcfdError, ConfigError, RunnerError
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingTask
 from acfd_stream.types import Closeable
@@ -84,10 +84,12 @@ class Workers(Closeable, Generic[H]):
 
     Args:
         stall_seconds: a worker that shows no progress for this long in a task that it has begun is killed.
+        work: records a task; importable by name on every machine.
+        open_detector: opens the detector of a task; importable by name.
     """
 
-    def __init__(self, stall_seconds: float) -> None:
-        self._stall_seconds = stall_seconds
+    def __init__(self, stall_seconds: float, work: Work, open_detector: Opener) -> None:
+        self._stall_seconds, self._work, self._open = stall_seconds, work, open_detector
         self._is_stopping = False
         self._failed_starts = 0
         self._workers: list[H] = []
@@ -123,12 +125,15 @@ class Workers(Closeable, Generic[H]):
             AcfdError: no worker can work at all: no such model, no such device, no cluster. The run ends with it.
         """
 
-    @abstractmethod
     def stop(self) -> None:
         """Have every worker save a checkpoint and end its task as ``CANCELLED``; returns at once.
 
         The task of a worker that does not react is lost. A second call does nothing.
         """
+        if not self._is_stopping:
+            self._is_stopping = True
+            for worker in self._workers:
+                self._tell_to_stop(worker)
 
     @abstractmethod
     def close(self) -> None:
@@ -139,6 +144,10 @@ class Workers(Closeable, Generic[H]):
     @abstractmethod
     def _send(self, worker: H, task: RecordingTask) -> None:
         """Send the task; the worker may be gone already."""
+
+    @abstractmethod
+    def _tell_to_stop(self, worker: H) -> None:
+        """Have the worker save a checkpoint and end its task; it may be gone already."""
 
     @abstractmethod
     def _kill(self, worker: H) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.archive import sizing as rooms
+from acfd_stream.archive import choose_workers as rooms
+from acfd_stream.archive.choose_workers import sizing
 from acfd_stream.archive.options import ArchiveOptions
-from acfd_stream.archive.sizing import sizing
 from acfd_stream.config import ArchiveConfig, DetectConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError
 

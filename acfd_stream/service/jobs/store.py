@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import ConfigError, OutputError, OverloadedError
-from acfd_stream.files import add_columns, lock_file, transaction
+from acfd_stream.files import add_columns, lock_file, prepare_tables, transaction
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.types import Closeable, JobState
@@ -59,6 +59,11 @@ CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
 """
 # Of tables that were made before there were these columns.
 _ADDED_COLUMNS = {"gaps": "INTEGER NOT NULL DEFAULT 0", "missing_seconds": "REAL NOT NULL DEFAULT 0"}
+_SAME_COLUMNS = (  # fields of a Job
+    "job_id", "sequence", "owner", "request", "attempts", "checkpoint", "start", "error", "error_code", "gaps",
+    "missing_seconds",
+)  # fmt: skip
+_PROGRESS_COLUMNS = ("frames", "expected_frames", "tracks", "result_bytes")
 _OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
 
 
@@ -78,10 +83,10 @@ class JobStore(Closeable):
             is_ours = folder is None or self._opened.enter_context(lock_file(folder / LOCK, is_required=True))
             if not is_ours:
                 raise OSError("another server uses it")  # two servers would run the same jobs twice
-            place = ":memory:" if folder is None else os.fspath(folder / DATABASE)
-            self._database = sqlite3.connect(place, isolation_level=None, check_same_thread=False)
+            path = ":memory:" if folder is None else os.fspath(folder / DATABASE)
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._database.row_factory = sqlite3.Row
-            self._prepare(place)
+            self._prepare(path)
         except (OSError, OutputError, sqlite3.Error) as error:
             self._release()
             raise ConfigError(f"jobs.state_dir must be a folder of this server's own, got {folder}: {error}") from error
@@ -244,9 +249,9 @@ class JobStore(Closeable):
                 f"SELECT COALESCE(SUM(result_bytes), 0) FROM jobs WHERE state IN {_OPEN}"
             ).fetchone()
         oldest, surplus = self._clock() - kept_seconds, []
-        for place, row in enumerate(rows):
+        for number, row in enumerate(rows):
             used += row["result_bytes"]
-            if place >= kept or used > kept_bytes or row["ended"] < oldest:
+            if number >= kept or used > kept_bytes or row["ended"] < oldest:
                 surplus.append(row["job_id"])
         return surplus
 
@@ -268,19 +273,13 @@ class JobStore(Closeable):
             rows = self._database.execute("SELECT state, COUNT(*) AS jobs FROM jobs GROUP BY state").fetchall()
         return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["jobs"] for row in rows}
 
-    def _prepare(self, place: str) -> None:
-        """The tables, made or checked."""
+    def _prepare(self, path: str) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            with self._transaction() as database:
-                for statement in _SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+        version = prepare_tables(self._database, _SCHEMA, SCHEMA_VERSION, "the job store cannot be written")
+        if version != SCHEMA_VERSION:
             raise ConfigError(
-                f"{place} must be of format {SCHEMA_VERSION}, got {version}; choose another jobs.state_dir"
+                f"{path} must be of format {SCHEMA_VERSION}, got {version}; choose another jobs.state_dir"
             )
         add_columns(self._database, "jobs", _ADDED_COLUMNS)
 
@@ -312,27 +311,12 @@ def _progress_values(progress: RecordingProgress) -> tuple[int, ...]:
 
 def _job(row: Any) -> Job:
     return Job(
-        job_id=row["job_id"],
-        sequence=row["sequence"],
-        owner=row["owner"],
-        request=row["request"],
+        **{name: row[name] for name in _SAME_COLUMNS},
         state=JobState(row["state"]),
         created_seconds=row["created"],
         started_seconds=row["started"],
         ended_seconds=row["ended"],
-        progress=RecordingProgress(
-            frames=row["frames"],
-            expected_frames=row["expected_frames"],
-            tracks=row["tracks"],
-            result_bytes=row["result_bytes"],
-        ),
+        progress=RecordingProgress(**{name: row[name] for name in _PROGRESS_COLUMNS}),
         is_cancel_asked=bool(row["is_cancel_asked"]),
-        attempts=row["attempts"],
-        checkpoint=row["checkpoint"],
-        start=row["start"],
-        error=row["error"],
-        error_code=row["error_code"],
         warnings=tuple(json.loads(row["warnings"])),
-        gaps=row["gaps"],
-        missing_seconds=row["missing_seconds"],
     )
