@@ -50,9 +50,16 @@ class Detector(Closeable):
         ...     detections = detector.detect(image)
     """
 
+    spec: ModelSpec
+    """The description in the model file."""
+    facts: EngineFacts
+    """Runtime, device and precision of the network, for logs and metrics."""
+    concurrency: int
+    """How many pictures it processes at once, of one call or of several; 1: one batch after the other."""
+
     def __init__(self, path: HostPath | DevicePath, config: DetectConfig) -> None:
-        self.config = config
-        self._path = path
+        self.config, self._path = config, path
+        self.spec, self.facts, self.concurrency = path.spec, path.facts, path.concurrency
 
     @classmethod
     def open(
@@ -77,16 +84,6 @@ class Detector(Closeable):
         return cls(HostPath(opened, config, opened.for_latency(config.picture_threads)), config)
 
     @property
-    def spec(self) -> ModelSpec:
-        """The description in the model file."""
-        return self._path.spec
-
-    @property
-    def facts(self) -> EngineFacts:
-        """Runtime, device and precision of the network, for logs and metrics."""
-        return self._path.facts
-
-    @property
     def description(self) -> str:
         """Runtime, device, precision and threads."""
         return self.facts.description
@@ -100,11 +97,6 @@ class Detector(Closeable):
     def device(self) -> str:
         """The device on which planes of pictures need no copy: "cpu" or "cuda"."""
         return "cpu" if self.facts.device == "cpu" else "cuda"
-
-    @property
-    def concurrency(self) -> int:
-        """How many pictures it processes at once, of one call or of several; 1: one batch after the other."""
-        return self._path.concurrency
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Faces of one picture.

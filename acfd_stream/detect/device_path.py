@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_sizes import NetworkSizes
-from acfd_stream.detect.runner import COMPILED_SHAPES, EngineFacts, ModelSpec
+from acfd_stream.detect.runner import COMPILED_SHAPES
 from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError
 from acfd_stream.ops.anchors import Letterbox
@@ -37,18 +37,9 @@ class DevicePath:
 
     def __init__(self, gpu: GpuNetwork) -> None:
         self._gpu = gpu
+        self.spec, self.facts = gpu.network.spec, gpu.network.facts
         self._sizes = NetworkSizes(gpu)
         self._faces: LRUCache[_Sizes, CudaFaces] = LRUCache(COMPILED_SHAPES)
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The description in the model file."""
-        return self._gpu.network.spec
-
-    @property
-    def facts(self) -> EngineFacts:
-        """Runtime, device and precision of the network."""
-        return self._gpu.network.facts
 
     def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""

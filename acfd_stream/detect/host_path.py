@@ -15,7 +15,7 @@ import numpy as np
 
 from acfd_stream import ops
 from acfd_stream.config import DetectConfig
-from acfd_stream.detect.runner import EngineFacts, ModelSpec, Runner
+from acfd_stream.detect.runner import Runner
 from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError
 from acfd_stream.ops.anchors import Letterbox
@@ -45,22 +45,8 @@ class HostPath:
     def __init__(self, runner: Runner, config: DetectConfig, latency_runner: Runner | None = None) -> None:
         self._config = config
         self._runner, self._latency_runner = runner, latency_runner or runner
+        self.spec, self.facts, self.concurrency = runner.spec, runner.facts, self._latency_runner.concurrency
         self._pool = ThreadPoolExecutor(runner.concurrency, thread_name_prefix="acfd-detect")
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The description in the model file."""
-        return self._runner.spec
-
-    @property
-    def facts(self) -> EngineFacts:
-        """Runtime, device and precision of the network."""
-        return self._runner.facts
-
-    @property
-    def concurrency(self) -> int:
-        """See ``Detector.concurrency``."""
-        return self._latency_runner.concurrency
 
     def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detections, StageSeconds]]:
         """See ``Detector.detect_timed``."""

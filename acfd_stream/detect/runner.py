@@ -7,8 +7,8 @@ same way for every runner.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,49 @@ COMPILED_SHAPES = 8
 """Most compiled picture sizes of a runner; the least recently used is removed first."""
 MOST_LEVELS = 16
 """Feature levels that a model may have; ACFD has 6."""
+
+
+_Rule = tuple[Callable[[Any], bool], str]
+"""Whether a value of the metadata is right, and what is allowed."""
+
+
+def _number(highest: float) -> _Rule:
+    return lambda value: isinstance(value, int | float) and 0 < value <= highest, f"a number in (0, {highest}]"
+
+
+def _numbers(count: int, lowest: float, highest: float) -> _Rule:
+    def are_right(values: Any) -> bool:
+        is_list = isinstance(values, list) and len(values) == count
+        return is_list and all(isinstance(value, int | float) and lowest <= value <= highest for value in values)
+
+    return are_right, f"{count} numbers in [{lowest}, {highest}]"
+
+
+def _are_strides(values: Any) -> bool:
+    is_list = isinstance(values, list) and 1 <= len(values) <= MOST_LEVELS
+    return is_list and all(isinstance(value, int) and 1 <= value <= 4096 for value in values)
+
+
+def _are_names(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(name, str) for name in values)
+
+
+_TEXT: _Rule = (lambda value: isinstance(value, str) and value.isprintable(), "a line of text")
+_RULES: Mapping[str, _Rule] = {
+    "name": _TEXT,
+    "version": _TEXT,
+    "strides": (_are_strides, f"a list of at most {MOST_LEVELS} whole numbers in 1 … 4096"),
+    "anchor_scale": _number(64.0),
+    "variances": _numbers(2, 1e-6, 10.0),
+    "mean": _numbers(3, 0.0, 1e6),
+    "std": _numbers(3, 1e-3, 1e6),
+    "pad": _numbers(3, 0, 255),
+    "size": _number(4096.0),
+    "score_threshold": _number(1.0),
+    "classes": (_are_names, "a list of names"),
+    "training_data": _TEXT,
+    "date": _TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -55,26 +98,28 @@ class ModelSpec:
         Raises:
             ValueError: an entry is missing or outside its range; the message names it.
         """
-        _require(values.get("format") == FORMAT, "format", values.get("format"), str(FORMAT))
-        known = {field.name for field in fields(cls)} - {"anchors"}
-        missing = sorted((known | {"strides", "anchor_scale", "variances"}) - set(values))
+        if values.get("format") != FORMAT:
+            raise ValueError(f"format must be {FORMAT}, got {values.get('format')!r}")
+        missing = sorted(set(_RULES) - set(values))
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        variances = _numbers(values, "variances", 2, highest=10.0)
+        for name, (is_right, allowed) in _RULES.items():
+            if not is_right(values[name]):
+                raise ValueError(f"{name} must be {allowed}, got {values[name]!r}")
+        mean, std, variances = (tuple(map(float, values[name])) for name in ("mean", "std", "variances"))
+        red, green, blue = map(round, values["pad"])
         return cls(
-            name=_text(values, "name"),
-            version=_text(values, "version"),
-            anchors=AnchorSpec(
-                _strides(values), _number(values, "anchor_scale", highest=64.0), (variances[0], variances[1])
-            ),
-            mean=_rgb(values, "mean", lowest=0.0),
-            std=_rgb(values, "std", lowest=1e-3),
-            pad=_pad(values),
-            size=int(_number(values, "size", highest=4096.0)),
-            score_threshold=_number(values, "score_threshold", highest=1.0),
-            classes=_classes(values),
-            training_data=_text(values, "training_data"),
-            date=_text(values, "date"),
+            name=values["name"],
+            version=values["version"],
+            anchors=AnchorSpec(tuple(values["strides"]), float(values["anchor_scale"]), (variances[0], variances[1])),
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+            pad=(red, green, blue),
+            size=int(values["size"]),
+            score_threshold=float(values["score_threshold"]),
+            classes=tuple(values["classes"]),
+            training_data=values["training_data"],
+            date=values["date"],
         )
 
 
@@ -189,57 +234,3 @@ def check_finite(name: str, scores: FloatArray, deltas: FloatArray) -> None:
     """Raise RunnerError unless the outputs of the network ``name`` are finite."""
     if not (np.isfinite(scores).all() and np.isfinite(deltas).all()):
         raise RunnerError(f"model {name} gives numbers that are not finite: its weights are broken")
-
-
-def _require(condition: bool, name: str, got: object, allowed: str) -> None:
-    if not condition:
-        raise ValueError(f"{name} must be {allowed}, got {got!r}")
-
-
-def _number(values: Mapping[str, Any], name: str, highest: float = float("inf")) -> float:
-    value = values[name]
-    _require(isinstance(value, int | float) and 0 < value <= highest, name, value, f"a number in (0, {highest}]")
-    return float(value)
-
-
-def _text(values: Mapping[str, Any], name: str) -> str:
-    got = values[name]
-    fits = isinstance(got, str) and got.isprintable()
-    _require(fits, name, got, "a line of text")
-    return str(got)
-
-
-def _classes(values: Mapping[str, Any]) -> tuple[str, ...]:
-    got = values["classes"]
-    fits = isinstance(got, list) and bool(got) and all(isinstance(name, str) for name in got)
-    _require(fits, "classes", got, "a list of names")
-    return tuple(got)
-
-
-def _numbers(
-    values: Mapping[str, Any], name: str, count: int, lowest: float = 1e-6, highest: float = 1e6
-) -> tuple[float, ...]:
-    got = values[name]
-    fits = isinstance(got, list) and len(got) == count
-    fits = fits and all(isinstance(value, int | float) and lowest <= value <= highest for value in got)
-    _require(fits, name, got, f"{count} numbers in [{lowest}, {highest}]")
-    return tuple(float(value) for value in got)
-
-
-def _rgb(values: Mapping[str, Any], name: str, lowest: float) -> tuple[float, float, float]:
-    red, green, blue = _numbers(values, name, 3, lowest)
-    return red, green, blue
-
-
-def _pad(values: Mapping[str, Any]) -> tuple[int, int, int]:
-    pad = _rgb(values, "pad", lowest=0.0)
-    _require(max(pad) <= 255, "pad", values["pad"], "3 numbers in [0, 255]")
-    return round(pad[0]), round(pad[1]), round(pad[2])
-
-
-def _strides(values: Mapping[str, Any]) -> tuple[int, ...]:
-    got = values["strides"]
-    fits = isinstance(got, list) and 1 <= len(got) <= MOST_LEVELS
-    fits = fits and all(isinstance(stride, int) and 1 <= stride <= 4096 for stride in got)
-    _require(fits, "strides", got, f"a list of at most {MOST_LEVELS} whole numbers in 1 … 4096")
-    return tuple(got)
