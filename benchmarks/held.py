@@ -37,7 +37,7 @@ LEAST_VISIBLE = 0.4
 
 
 @dataclass
-class Tally:
+class HeldCounts:
     """Counts of frames by kind and detection."""
 
     repeats: int = 0
@@ -48,8 +48,8 @@ class Tally:
     glides_held: int = 0
     wrong_frames: list[int] = field(default_factory=list)
 
-    def add(self, other: Tally) -> None:
-        """Add the counts of another tally."""
+    def add(self, other: HeldCounts) -> None:
+        """Add the counts of other."""
         for name in ("repeats", "found", "wrong", "new", "glides", "glides_held"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -65,24 +65,24 @@ class Tally:
         return self.found / said if said else 1.0
 
 
-def tally_of(video: Path, truth: ClipTruth, changes: list[float]) -> Tally:
+def counts_of(video: Path, truth: ClipTruth, changes: list[float]) -> HeldCounts:
     """Counts of an encoded clip."""
-    tally, detector = Tally(), HeldFrameDetector()
+    held, detector = HeldCounts(), HeldFrameDetector()
     with open_video(video, VideoConfig()) as frames:
         for frame, said in zip(frames, truth.frames, strict=True):
             is_held = detector.push(frame.picture)
             if said.held:
-                tally.repeats += 1
-                tally.found += is_held
+                held.repeats += 1
+                held.found += is_held
             elif changes[frame.index] >= LEAST_CHANGE:
-                tally.new += 1
-                tally.wrong += is_held
+                held.new += 1
+                held.wrong += is_held
                 if is_held:
-                    tally.wrong_frames.append(frame.index)
+                    held.wrong_frames.append(frame.index)
             elif frame.index:
-                tally.glides += 1
-                tally.glides_held += is_held
-    return tally
+                held.glides += 1
+                held.glides_held += is_held
+    return held
 
 
 def tracks_of(video: Path, detector: Detector, *, every_frame: bool) -> dict[int, TrackedFrame]:
@@ -128,7 +128,7 @@ def quality_rows(video: Path, truth: ClipTruth, detector: Detector, **parameters
 
 
 def rows_of(
-    clip: DrawnClip, encodings: tuple[Encoding, ...], detector: Detector | None, totals: dict[str, Tally]
+    clip: DrawnClip, encodings: tuple[Encoding, ...], detector: Detector | None, totals: dict[str, HeldCounts]
 ) -> Iterator[Row]:
     """Rows of one clip; adds to ``totals`` by encoding."""
     frames, truth = clip.draw()
@@ -136,24 +136,24 @@ def rows_of(
     with tempfile.TemporaryDirectory() as folder:
         for encoding in encodings:
             video = encode(Path(folder, f"clip.{encoding.suffix}"), frames, encoding)
-            tally = tally_of(video, truth, changes)
-            totals.setdefault(encoding.name, Tally()).add(tally)
-            said = f"recall {tally.recall:.3f} precision {tally.precision:.4f} wrong {tally.wrong_frames[:8]}"
+            held = counts_of(video, truth, changes)
+            totals.setdefault(encoding.name, HeldCounts()).add(held)
+            said = f"recall {held.recall:.3f} precision {held.precision:.4f} wrong {held.wrong_frames[:8]}"
             print(f"{clip.name:<34} {encoding.name:<40} {said}", flush=True)
             if detector is not None and encoding.name in SCORED:
                 yield from quality_rows(video, truth, detector, clip=clip.name, encoding=encoding.name)
 
 
-def total_rows(totals: dict[str, Tally]) -> Iterator[Row]:
+def total_rows(totals: dict[str, HeldCounts]) -> Iterator[Row]:
     """Recall and precision per encoding and in total."""
-    whole = Tally()
-    for tally in totals.values():
-        whole.add(tally)
-    for name, tally in [*totals.items(), ("the suite", whole)]:
-        counts = {"repeats": tally.repeats, "new": tally.new, "wrong": tally.wrong}
-        glides = {"glides": tally.glides, "glides_held": tally.glides_held}
-        yield row("recall of repeats", [tally.recall], unit="share", encoding=name, **counts)
-        yield row("precision of repeats", [tally.precision], unit="share", encoding=name, **counts, **glides)
+    whole = HeldCounts()
+    for held in totals.values():
+        whole.add(held)
+    for name, held in [*totals.items(), ("the suite", whole)]:
+        counts = {"repeats": held.repeats, "new": held.new, "wrong": held.wrong}
+        glides = {"glides": held.glides, "glides_held": held.glides_held}
+        yield row("recall of repeats", [held.recall], unit="share", encoding=name, **counts)
+        yield row("precision of repeats", [held.precision], unit="share", encoding=name, **counts, **glides)
 
 
 def main() -> None:
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--encodings", type=int, default=len(ENCODINGS), help="number to use")
     parser.add_argument("--without-quality", action="store_true", help="skip AP50 and IDF1")
     options = parser.parse_args()
-    totals: dict[str, Tally] = {}
+    totals: dict[str, HeldCounts] = {}
     rows: list[Row] = []
     detector = None if options.without_quality else Detector.open("acfd-n", "cpu")
     for clip in CLIPS[: options.clips]:

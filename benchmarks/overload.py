@@ -44,7 +44,7 @@ Piece = tuple[float, bytes]
 
 
 @dataclass
-class Tally:
+class Totals:
     """Results of all streams."""
 
     refusal_seconds: list[float] = field(default_factory=list)
@@ -114,7 +114,7 @@ def paced(pieces: list[Piece], stop: threading.Event) -> Iterator[bytes]:
             yield data
 
 
-def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float, tally: Tally) -> None:
+def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float, totals: Totals) -> None:
     """Run one stream, from the request to its end."""
     stop = threading.Event()
     stop.wait(delay)
@@ -124,17 +124,17 @@ def play(target: str, pieces: list[Piece], options: StreamOptions, delay: float,
             with client.track(paced(pieces, stop), options) as stream:
                 first = True
                 for result in stream:
-                    with tally.lock:
-                        tally.admitted += first
+                    with totals.lock:
+                        totals.admitted += first
                         first = False
-                        tally.outcomes[result.verdict.outcome] += 1
+                        totals.outcomes[result.verdict.outcome] += 1
                         if result.verdict.outcome is Outcome.LATE:
-                            tally.causes[result.verdict.cause] += 1
+                            totals.causes[result.verdict.cause] += 1
                         if result.verdict.latency_seconds is not None:
-                            tally.latencies.append(result.verdict.latency_seconds)
+                            totals.latencies.append(result.verdict.latency_seconds)
         except OverloadedError:
-            with tally.lock:
-                tally.refusal_seconds.append(time.perf_counter() - begin)
+            with totals.lock:
+                totals.refusal_seconds.append(time.perf_counter() - begin)
         finally:
             stop.set()
 
@@ -165,16 +165,16 @@ def fitting(target: str, pieces: list[Piece], options: StreamOptions) -> tuple[i
     return 256, view
 
 
-def played(target: str, pieces: list[Piece], options: StreamOptions, count: int) -> Tally:
+def played(target: str, pieces: list[Piece], options: StreamOptions, count: int) -> Totals:
     """Results of ``count`` streams that start within two seconds."""
-    tally, before = Tally(), cpu_times()
+    totals, before = Totals(), cpu_times()
     delays = np.random.default_rng(1).uniform(0, 2, count)
     with ThreadPoolExecutor(count) as streams:
-        for done in [streams.submit(play, target, pieces, options, float(delay), tally) for delay in delays]:
+        for done in [streams.submit(play, target, pieces, options, float(delay), totals) for delay in delays]:
             done.result()
     spent = [now - then for now, then in zip(cpu_times(), before, strict=True)]
-    tally.stolen = spent[_STEAL] / max(1, sum(spent[: _STEAL + 1]))
-    return tally
+    totals.stolen = spent[_STEAL] / max(1, sum(spent[: _STEAL + 1]))
+    return totals
 
 
 def cpu_times() -> list[int]:
@@ -182,7 +182,7 @@ def cpu_times() -> list[int]:
     return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
 
 
-def overload(pieces: list[Piece], options: StreamOptions, times: float, view: int) -> tuple[Tally, Tally, int, int]:
+def overload(pieces: list[Piece], options: StreamOptions, times: float, view: int) -> tuple[Totals, Totals, int, int]:
     """Results of as many streams as fit, then of ``times`` as many; also their number and input size."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -227,20 +227,20 @@ def main() -> None:
         pieces = filmed_pieces(arguments.video, (height, width), rate, arguments.seconds)
     else:
         pieces = drawn_pieces((height, width), rate, arguments.seconds)
-    calm, tally, count, view = overload(pieces, options, arguments.times, arguments.view)
+    calm, totals, count, view = overload(pieces, options, arguments.times, arguments.view)
     name = Path(arguments.video).name if arguments.video else "drawn"
     clip = {"clip": name, "size": arguments.size, "view": view, "fps": rate, "objective": objective}
     about = clip | {
         "asked": count,
-        "admitted": tally.admitted,
-        "goodput": round(tally.goodput, 4),
-        "stolen": round(tally.stolen, 4),
+        "admitted": totals.admitted,
+        "goodput": round(totals.goodput, 4),
+        "stolen": round(totals.stolen, 4),
     }
     before = clip | {"admitted": calm.admitted, "goodput": round(calm.goodput, 4), "stolen": round(calm.stolen, 4)}
     rows = [row("calm_frame_latency", calm.latencies, **before)]
-    rows += [row("overload_frame_latency", tally.latencies, **about)]
-    save("overload", [*rows, row("overload_refusal", tally.refusal_seconds, **about)])
-    for one in (calm, tally):
+    rows += [row("overload_frame_latency", totals.latencies, **about)]
+    save("overload", [*rows, row("overload_refusal", totals.refusal_seconds, **about)])
+    for one in (calm, totals):
         print(dict(one.outcomes), dict(one.causes))
 
 

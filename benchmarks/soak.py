@@ -109,7 +109,7 @@ def mutated(hour: Hour, count: int, seed: int, folder: Path | None) -> None:
         before = calmed(arena, hour.clip)
         shots = fuzz.fuzz(arena.address, ammunition, count, seed)
         after = calmed(arena, hour.clip)
-        for kind, number in fuzz.tally(shots).items():
+        for kind, number in fuzz.totals(shots).items():
             print(f"     {kind}: {number}")
         faults = [shot for shot in shots if shot.is_fault]
         hour.hold("fuzz: a status that fits, in time", not faults, faults[:5] or f"{count} attempts")

@@ -80,7 +80,7 @@ def attempt(address: str, ammunition: Ammunition, seed: int, number: int) -> Sho
     return Shot(number, kind, code, details)
 
 
-def tally(shots: list[Shot]) -> dict[str, int]:
+def totals(shots: list[Shot]) -> dict[str, int]:
     """Attempts by kind and status."""
     return dict(sorted(Counter(f"{shot.kind} {shot.code}" for shot in shots).items()))
 

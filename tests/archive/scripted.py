@@ -76,7 +76,7 @@ class Memo:
         self.events.append((event, about))
 
 
-class Bench:
+class RunFixture:
     """A folder of videos and all that a run over it takes; each ``run`` is a run of its own."""
 
     def __init__(self, folder: Path, model: Path) -> None:

@@ -1,4 +1,4 @@
-"""cell_moments: a cell by hand, random sizes against the law, what is refused."""
+"""cell_moments: a cell by hand, random sizes against the reference, what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches on a device: every picture gets what the law gives it alone, whatever its neighbours and the threads' order.
+"""Batches on a device: every picture gets what the reference gives it alone, whatever its neighbours and the threads do.
 
 The stand-in runs the kernels on the CPU; with a GPU the same tests run there, too.
 """
@@ -66,7 +66,7 @@ def views_of(pictures, size=64):
     return [replace(fit(picture.display_size, size), network_size=(size, size)) for picture in pictures]
 
 
-def law_of(picture, view):
+def expected_image(picture, view):
     """float32 [3, H, W]: the levels of the reference, normalised."""
     levels = letterbox(picture, view, PAD, backend="reference").astype(np.float32)
     return ((levels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(2, 0, 1)
@@ -81,7 +81,7 @@ def test_one_launch_letterboxes_pictures_of_every_kind(ops, dtype):
     found = ops.to_host(target.images)
     assert (found.shape, found.dtype) == ((5, 3, 64, 64), dtype)
     for place, (picture, view) in enumerate(zip(pictures, views, strict=True)):
-        assert np.array_equal(found[place], law_of(picture, view).astype(dtype)), place
+        assert np.array_equal(found[place], expected_image(picture, view).astype(dtype)), place
 
 
 def test_a_view_that_is_not_square_holds_pictures_that_lie_on_their_side(ops):
@@ -91,7 +91,7 @@ def test_a_view_that_is_not_square_holds_pictures_that_lie_on_their_side(ops):
     target = ops.letterboxes(2, (32, 160), np.float32, PAD, MEAN, STD)
     target.put(pictures, views)
     found = ops.to_host(target.images)
-    assert all(np.array_equal(found[at], law_of(pictures[at], views[at])) for at in range(2))
+    assert all(np.array_equal(found[at], expected_image(pictures[at], views[at])) for at in range(2))
 
 
 def test_rows_without_a_picture_keep_what_they_had(ops):
@@ -102,7 +102,7 @@ def test_rows_without_a_picture_keep_what_they_had(ops):
     target.put(pictures[3:4], views_of(pictures[3:4]))
     after = ops.to_host(target.images)
     assert np.array_equal(after[1:], before[1:])
-    assert np.array_equal(after[0], law_of(pictures[3], views_of(pictures[3:4])[0]))
+    assert np.array_equal(after[0], expected_image(pictures[3], views_of(pictures[3:4])[0]))
 
 
 class Event:
@@ -133,7 +133,7 @@ def test_planes_on_the_device_are_read_where_they_are_once_they_are_ready():
     uploads = []
     ops.device.upload = uploads.append
     target.put([on_device], views_of([picture]))
-    assert np.array_equal(ops.to_host(target.images)[0], law_of(picture, views_of([picture])[0]))
+    assert np.array_equal(ops.to_host(target.images)[0], expected_image(picture, views_of([picture])[0]))
     assert (event.is_waited_for, uploads) == (True, [])
 
 
@@ -168,15 +168,15 @@ def exit_code_of(work):
 def test_nothing_is_read_behind_the_end_of_a_plane(size, bit_depth):
     picture = picture_of(PixelFormat.NV12, size, np.random.default_rng(10), bit_depth=bit_depth)
     views = [Letterbox((32, 32), content, size) for content in [(1, 2), (2, 16), (32, 32)]]
-    laws = [law_of(picture, view) for view in views]
+    expected = [expected_image(picture, view) for view in views]
     ops = CudaOps(CpuDevice())
     target = ops.letterboxes(1, (32, 32), np.float32, PAD, MEAN, STD)
     on_device = replace(picture, planes=tuple(before_nothing(plane) for plane in picture.planes))
 
     def put_all():
-        for view, law in zip(views, laws, strict=True):
+        for view, wanted in zip(views, expected, strict=True):
             target.put([on_device], [view])
-            assert np.array_equal(ops.to_host(target.images)[0], law)
+            assert np.array_equal(ops.to_host(target.images)[0], wanted)
 
     assert exit_code_of(put_all) == 0
 
@@ -231,10 +231,10 @@ def run_faces(found, ops, views, outputs):
     return found.read()
 
 
-def require_equal(got, law):
-    assert np.array_equal(got.boxes_xyxy, law.boxes_xyxy)
-    assert np.array_equal(got.scores, law.scores)
-    assert (got.is_truncated, got.cut_score) == (law.is_truncated, law.cut_score)
+def require_equal(got, wanted):
+    assert np.array_equal(got.boxes_xyxy, wanted.boxes_xyxy)
+    assert np.array_equal(got.scores, wanted.scores)
+    assert (got.is_truncated, got.cut_score) == (wanted.is_truncated, wanted.cut_score)
 
 
 SIZES = [(64, 96), (96, 160)]
@@ -285,7 +285,7 @@ def test_scores_that_are_all_the_same_are_cut_by_index(ops):
 
 
 def test_a_thousand_random_batches_give_the_reference_indices(ops):
-    """Two pictures a batch, ties everywhere, caps that bite: every box, score and flag as the law has them."""
+    """Two pictures a batch, ties everywhere, caps that bite: every box, score and flag as the reference has them."""
     rng = np.random.default_rng(5)
     size = (32, 64)
     view = Letterbox(size, (30, 60), (30, 60))
@@ -295,9 +295,9 @@ def test_a_thousand_random_batches_give_the_reference_indices(ops):
         got = run_faces(found, ops, [[view], [view]], outputs)
         for place in range(2):
             own = [(outputs[0][0][place], outputs[0][1][place])]
-            law = expected_faces([view], own, 24, 12, 0.3)
-            assert np.array_equal(got[place].boxes_xyxy, law.boxes_xyxy), (batch, place)
-            require_equal(got[place], law)
+            wanted = expected_faces([view], own, 24, 12, 0.3)
+            assert np.array_equal(got[place].boxes_xyxy, wanted.boxes_xyxy), (batch, place)
+            require_equal(got[place], wanted)
 
 
 @pytest.mark.parametrize("threads", [32, 64, 1024])

@@ -1,4 +1,4 @@
-"""mean_pool: tables a person can check, random sizes against the law, what is refused."""
+"""mean_pool: tables a person can check, random sizes against the reference, what is refused."""
 
 from __future__ import annotations
 

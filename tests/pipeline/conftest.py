@@ -12,7 +12,7 @@ import pytest
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect import Detector
 from tests.clips import drawing, encode
-from tests.pipeline.fake_engine import Gate, picture
+from tests.pipeline.fake_engine import Latch, picture
 from tests.pipeline.shared_engines import Submit
 
 SIZE = (96, 128)
@@ -57,13 +57,13 @@ def clip_in_order(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def submit() -> Iterator[Submit]:
-    """Hand pictures to a lane from another thread, as a stream does."""
+    """Hand pictures to a queue from another thread, as a stream does."""
     with ThreadPoolExecutor(16) as pool:
-        yield lambda lane, *values: pool.submit(lane.detect_timed, [picture(value) for value in values])
+        yield lambda queue, *values: pool.submit(queue.detect_timed, [picture(value) for value in values])
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.opened.set()
+def latch() -> Iterator[Latch]:
+    latch = Latch()
+    yield latch
+    latch.opened.set()

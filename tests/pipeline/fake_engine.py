@@ -64,7 +64,7 @@ class FakeEngine:
         """Nothing to free."""
 
 
-class Gate:
+class Latch:
     """Holds an engine up: ``entered`` is set while it waits, ``opened`` lets it and all later batches through."""
 
     def __init__(self) -> None:
@@ -74,4 +74,4 @@ class Gate:
     def __call__(self, values: list[int]) -> None:
         self.entered.set()
         if not self.opened.wait(WAIT_SECONDS):
-            raise TimeoutError("the test did not open the gate")
+            raise TimeoutError("the test did not open the latch")

@@ -225,7 +225,7 @@ def test_costs_are_measured_on_the_engines_own_time() -> None:
 class Stream:
     """A simulated stream."""
 
-    lane: StreamQueue
+    queue: StreamQueue
     demand: Demand
     frames: int = 0
     in_time: int = 0
@@ -237,7 +237,7 @@ def simulate(demands: list[Demand], seed: int) -> list[Stream]:
     model = costs()
     rules = BatchQueue(model, SchedulerConfig(), 4)
     streams = [Stream(rules.open_stream(lane_config(demand), 0.0), demand) for demand in demands]
-    by_lane = {stream.lane: stream for stream in streams}
+    by_queue = {stream.queue: stream for stream in streams}
     due = [(random.uniform(0, 1 / 24), place) for place in range(len(streams))]
     heapq.heapify(due)
     now = 0.0
@@ -255,8 +255,8 @@ def simulate(demands: list[Demand], seed: int) -> list[Stream]:
         now += model.batch_seconds(sum(queued.alone_seconds for _, queued in batch), len(batch)) * random.choice(
             [0.8, 0.9, 1.0, 1.3], p=[0.2, 0.3, 0.4, 0.1]
         )
-        for lane, queued in batch:
-            finish(rules, by_lane[lane], queued, now)
+        for queue, queued in batch:
+            finish(rules, by_queue[queue], queued, now)
     return streams
 
 
@@ -265,18 +265,18 @@ def lane_config(demand: Demand) -> StreamQueueConfig:
 
 
 def arrive(rules: BatchQueue, stream: Stream, now: float) -> None:
-    seconds = stream.lane.config.deadline_seconds
+    seconds = stream.queue.config.deadline_seconds
     alone = rules.costs.picture_seconds(stream.demand.display_size)
     for _ in range(1 if seconds else 8):
-        rules.add(stream.lane, QueuedPicture(picture(1), alone, 1, now, now + seconds if seconds else math.inf))
+        rules.add(stream.queue, QueuedPicture(picture(1), alone, 1, now, now + seconds if seconds else math.inf))
 
 
 def finish(rules: BatchQueue, stream: Stream, queued: QueuedPicture, now: float) -> None:
     """Decoding before and tracking after the engine take 8 ms of the objective."""
-    stream.lane.running -= 1
+    stream.queue.running -= 1
     stream.frames += 1
     stream.in_time += now - queued.arrived + 0.008 <= OBJECTIVE
-    if not stream.demand.is_live and not stream.lane.held:
+    if not stream.demand.is_live and not stream.queue.held:
         arrive(rules, stream, now)
 
 

@@ -71,6 +71,6 @@ def test_pictures_of_a_lane_are_seen_at_its_view_and_others_as_before() -> None:
     with Scheduler(engine, replace(NO_WAIT, warm_sizes=(HD,))) as scheduler:
         small, full = scheduler.open_shared(StreamQueueConfig(), 320), scheduler.open_shared(StreamQueueConfig())
         assert (small.config.size, full.config.size) == (320, 512)
-        for lane, side in ((small, 320), (full, 512), (small, 320)):
-            lane.detect_timed([picture(7, HD)])
+        for queue, side in ((small, 320), (full, 512), (small, 320)):
+            queue.detect_timed([picture(7, HD)])
             assert engine.sides[-1] == side

@@ -18,15 +18,15 @@ from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.video.picture import picture_bytes
 from tests.clock import Clock
-from tests.pipeline.fake_engine import WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture
+from tests.pipeline.fake_engine import WAIT_SECONDS, FakeEngine, Latch, flat_costs, picture
 from tests.pipeline.shared_engines import NO_WAIT, Submit, values, waiting_in, when
 
 
-def busy(scheduler: Scheduler, submit: Submit, gate: Gate) -> tuple[SharedEngine, Future[list[TimedDetections]]]:
+def busy(scheduler: Scheduler, submit: Submit, latch: Latch) -> tuple[SharedEngine, Future[list[TimedDetections]]]:
     """The engine at work on a first picture, so that what comes now has to wait."""
     stream = scheduler.open_shared(StreamQueueConfig(in_flight=1))
     first = submit(stream, 99)
-    assert gate.entered.wait(WAIT_SECONDS)
+    assert latch.entered.wait(WAIT_SECONDS)
     return stream, first
 
 
@@ -40,23 +40,23 @@ def test_every_stream_gets_its_own_pictures_in_order(submit: Submit) -> None:
         assert scheduler.held_bytes == 0
 
 
-def test_streams_share_a_batch(submit: Submit, gate: Gate) -> None:
-    engine = FakeEngine(gate)
+def test_streams_share_a_batch(submit: Submit, latch: Latch) -> None:
+    engine = FakeEngine(latch)
     with Scheduler(engine, NO_WAIT, costs=flat_costs()) as scheduler:
-        busy(scheduler, submit, gate)
+        busy(scheduler, submit, latch)
         answers = [submit(scheduler.open_shared(), value) for value in (1, 2, 3, 4)]
         when(scheduler, lambda: waiting_in(scheduler) == 4)
-        gate.opened.set()
+        latch.opened.set()
         assert [values(answer) for answer in answers] == [[1], [2], [3], [4]]
         assert sorted(engine.batches[1]) == [1, 2, 3, 4]
 
 
-def test_a_bad_picture_harms_only_its_own_stream(submit: Submit, gate: Gate) -> None:
-    with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs()) as scheduler:
-        busy(scheduler, submit, gate)
+def test_a_bad_picture_harms_only_its_own_stream(submit: Submit, latch: Latch) -> None:
+    with Scheduler(FakeEngine(latch), NO_WAIT, costs=flat_costs()) as scheduler:
+        busy(scheduler, submit, latch)
         good, bad, fine = (submit(scheduler.open_shared(), value) for value in (1, 0, 3))
         when(scheduler, lambda: waiting_in(scheduler) == 3)
-        gate.opened.set()
+        latch.opened.set()
         assert values(good) == [1]
         assert values(fine) == [3]
         with pytest.raises(ValueError, match="a black picture"):
@@ -64,10 +64,10 @@ def test_a_bad_picture_harms_only_its_own_stream(submit: Submit, gate: Gate) -> 
         assert scheduler.is_running
 
 
-def test_a_cancelled_stream_frees_its_places_at_once(submit: Submit, gate: Gate) -> None:
-    engine = FakeEngine(gate)
+def test_a_cancelled_stream_frees_its_places_at_once(submit: Submit, latch: Latch) -> None:
+    engine = FakeEngine(latch)
     with Scheduler(engine, NO_WAIT, costs=flat_costs()) as scheduler:
-        running, first = busy(scheduler, submit, gate)
+        running, first = busy(scheduler, submit, latch)
         held = scheduler.held_bytes
         stream = scheduler.open_shared(StreamQueueConfig.background())
         answer = submit(stream, 1, 2, 3)
@@ -80,40 +80,40 @@ def test_a_cancelled_stream_frees_its_places_at_once(submit: Submit, gate: Gate)
                 future.result(WAIT_SECONDS)
         with pytest.raises(RunnerError, match="is closed"):
             stream.detect_timed([picture(1)])
-        gate.opened.set()
+        latch.opened.set()
         when(scheduler, lambda: scheduler.held_bytes == 0)
     assert engine.batches == [[99]]
 
 
-def test_a_stream_holds_no_more_pictures_than_it_may(submit: Submit, gate: Gate) -> None:
-    with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs()) as scheduler:
-        busy(scheduler, submit, gate)
+def test_a_stream_holds_no_more_pictures_than_it_may(submit: Submit, latch: Latch) -> None:
+    with Scheduler(FakeEngine(latch), NO_WAIT, costs=flat_costs()) as scheduler:
+        busy(scheduler, submit, latch)
         answer = submit(scheduler.open_shared(StreamQueueConfig(in_flight=3)), *range(1, 9))
         other = submit(scheduler.open_shared(), 50)
         when(scheduler, lambda: waiting_in(scheduler) == 4)
-        gate.opened.set()
+        latch.opened.set()
         assert values(answer) == list(range(1, 9))
         assert values(other) == [50]
 
 
-def test_bytes_are_bounded_and_every_stream_may_hold_one_picture(submit: Submit, gate: Gate) -> None:
+def test_bytes_are_bounded_and_every_stream_may_hold_one_picture(submit: Submit, latch: Latch) -> None:
     size = picture_bytes(picture(1))
     config = replace(NO_WAIT, queue_bytes=2**20)
     room = 2**20 // size
-    with Scheduler(FakeEngine(gate), config, costs=flat_costs()) as scheduler:
-        busy(scheduler, submit, gate)
+    with Scheduler(FakeEngine(latch), config, costs=flat_costs()) as scheduler:
+        busy(scheduler, submit, latch)
         greedy = submit(scheduler.open_shared(StreamQueueConfig(in_flight=64)), *[1] * 40)
         when(scheduler, lambda: scheduler.held_bytes == room * size)
         late = [submit(scheduler.open_shared(StreamQueueConfig(in_flight=64)), *[value] * 40) for value in (2, 3)]
         when(scheduler, lambda: scheduler.held_bytes == (room + 2) * size)
-        gate.opened.set()
+        latch.opened.set()
         assert [set(values(answer)) for answer in (greedy, *late)] == [{1}, {2}, {3}]
         assert scheduler.held_bytes == 0
 
 
-def test_draining_looks_at_what_waits_and_takes_no_more(submit: Submit, gate: Gate) -> None:
-    scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs())
-    _, first = busy(scheduler, submit, gate)
+def test_draining_looks_at_what_waits_and_takes_no_more(submit: Submit, latch: Latch) -> None:
+    scheduler = Scheduler(FakeEngine(latch), NO_WAIT, costs=flat_costs())
+    _, first = busy(scheduler, submit, latch)
     stream = scheduler.open_shared(StreamQueueConfig.background())
     waiting = submit(stream, 1, 2)
     when(scheduler, lambda: waiting_in(scheduler) == 2)
@@ -123,15 +123,15 @@ def test_draining_looks_at_what_waits_and_takes_no_more(submit: Submit, gate: Ga
         for refused in (scheduler.open_shared, lambda: stream.detect_timed([picture(1)])):
             with pytest.raises(RunnerError, match="closed"):
                 refused()
-        gate.opened.set()
+        latch.opened.set()
         closed.result(WAIT_SECONDS)
     assert values(first) == [99]
     assert values(waiting) == [1, 2]
 
 
-def test_breaking_off_hangs_nobody_even_when_the_engine_does(submit: Submit, gate: Gate) -> None:
-    scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs())
-    _, first = busy(scheduler, submit, gate)
+def test_breaking_off_hangs_nobody_even_when_the_engine_does(submit: Submit, latch: Latch) -> None:
+    scheduler = Scheduler(FakeEngine(latch), NO_WAIT, costs=flat_costs())
+    _, first = busy(scheduler, submit, latch)
     stream = scheduler.open_shared(StreamQueueConfig(in_flight=2))
     waiting = submit(stream, 1, 2, 3)  # the third waits for room
     when(scheduler, lambda: waiting_in(scheduler) == 2)
@@ -139,7 +139,7 @@ def test_breaking_off_hangs_nobody_even_when_the_engine_does(submit: Submit, gat
     for future in (first, waiting):
         with pytest.raises(RunnerError, match="the scheduler is closed"):
             future.result(WAIT_SECONDS)
-    gate.opened.set()
+    latch.opened.set()
     scheduler.close(drain=False)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("acfd-engine")]
 
@@ -157,15 +157,15 @@ def test_a_fault_of_the_engines_thread_is_told_to_all(submit: Submit) -> None:
             stream.detect_timed([picture(1)])
 
 
-def test_batches_queue_and_bytes_are_counted(submit: Submit, gate: Gate) -> None:
+def test_batches_queue_and_bytes_are_counted(submit: Submit, latch: Latch) -> None:
     registry = CollectorRegistry()
-    with Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs(), metrics=Metrics(registry)) as scheduler:
-        _, first = busy(scheduler, submit, gate)
+    with Scheduler(FakeEngine(latch), NO_WAIT, costs=flat_costs(), metrics=Metrics(registry)) as scheduler:
+        _, first = busy(scheduler, submit, latch)
         answers = [submit(scheduler.open_shared(), value) for value in (1, 2)]
         when(scheduler, lambda: waiting_in(scheduler) == 2)
         assert registry.get_sample_value("acfd_queue_depth", {"stage": "infer"}) == 2
         assert registry.get_sample_value("acfd_inflight_bytes", {"pool": "engine"}) == scheduler.held_bytes > 0
-        gate.opened.set()
+        latch.opened.set()
         assert [values(answer) for answer in (first, *answers)] == [[99], [1], [2]]
     assert registry.get_sample_value("acfd_batch_size_sum") == 3
     assert registry.get_sample_value("acfd_batch_size_count") == 2
@@ -173,14 +173,14 @@ def test_batches_queue_and_bytes_are_counted(submit: Submit, gate: Gate) -> None
     assert registry.get_sample_value("acfd_inflight_bytes", {"pool": "engine"}) == 0
 
 
-def test_the_time_in_the_lane_is_part_of_the_queue_stage(submit: Submit, gate: Gate) -> None:
+def test_the_time_in_the_queue_is_part_of_the_queue_stage(submit: Submit, latch: Latch) -> None:
     ticks = iter(range(1000))
-    engine = FakeEngine(gate)
+    engine = FakeEngine(latch)
     with Scheduler(engine, NO_WAIT, costs=flat_costs(), clock=lambda: float(next(ticks))) as scheduler:
-        busy(scheduler, submit, gate)
+        busy(scheduler, submit, latch)
         answer = submit(scheduler.open_shared(), 1)
         when(scheduler, lambda: waiting_in(scheduler) == 1)
-        gate.opened.set()
+        latch.opened.set()
         assert answer.result(WAIT_SECONDS)[0][1]["queue"] >= 1.0
 
 

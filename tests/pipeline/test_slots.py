@@ -20,7 +20,7 @@ from acfd_stream.pipeline.capacity import Capacity, Demand
 from acfd_stream.pipeline.costs import Costs, measure_costs
 from acfd_stream.pipeline.scheduler import Scheduler
 from tests.clock import Clock
-from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Gate, flat_costs, picture
+from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Latch, flat_costs, picture
 from tests.pipeline.shared_engines import NO_WAIT, Submit, values, waiting_in, when
 
 HD = (720, 1280)
@@ -213,47 +213,47 @@ def test_a_fault_in_one_slot_is_its_own_streams(submit: Submit) -> None:
         assert scheduler.is_running
 
 
-def test_a_slot_that_dies_takes_the_scheduler_with_it(submit: Submit, gate: Gate) -> None:
+def test_a_slot_that_dies_takes_the_scheduler_with_it(submit: Submit, latch: Latch) -> None:
     def work(values: list[int]) -> None:
         if values == [2]:
             raise SystemExit("gone")
-        gate(values)
+        latch(values)
 
     scheduler = Scheduler(FakeEngine(work), NO_WAIT, costs=flat_costs(batches=(1.0,), slots=2))
     held = submit(scheduler.open_shared(), 1)
-    assert gate.entered.wait(WAIT_SECONDS)
+    assert latch.entered.wait(WAIT_SECONDS)
     for future in (submit(scheduler.open_shared(), 2), held):
         with pytest.raises(RunnerError, match="engine thread failed: SystemExit: gone"):
             future.result(WAIT_SECONDS)
-    gate.opened.set()
+    latch.opened.set()
     scheduler.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("acfd-engine")]
 
 
-def test_draining_ends_no_slot_before_all_is_done(submit: Submit, gate: Gate) -> None:
-    scheduler = Scheduler(FakeEngine(gate), NO_WAIT, costs=flat_costs(batches=(1.0,), slots=2))
+def test_draining_ends_no_slot_before_all_is_done(submit: Submit, latch: Latch) -> None:
+    scheduler = Scheduler(FakeEngine(latch), NO_WAIT, costs=flat_costs(batches=(1.0,), slots=2))
     first = submit(scheduler.open_shared(StreamQueueConfig.background()), 1, 2, 3, 4, 5)
     when(scheduler, lambda: waiting_in(scheduler) == 3)
     closing = threading.Thread(target=scheduler.close)
     closing.start()
     when(scheduler, lambda: not scheduler.is_running)
-    gate.opened.set()
+    latch.opened.set()
     assert values(first) == [1, 2, 3, 4, 5]
     closing.join(WAIT_SECONDS)
     assert not closing.is_alive()
 
 
-def test_nobody_probes_while_a_slot_is_busy(submit: Submit, gate: Gate) -> None:
-    engine = FakeEngine(lambda values: gate(values) if values == [1] else None)
+def test_nobody_probes_while_a_slot_is_busy(submit: Submit, latch: Latch) -> None:
+    engine = FakeEngine(lambda values: latch(values) if values == [1] else None)
     config = replace(NO_WAIT, probe_seconds=0.001)
     with Scheduler(engine, config, costs=flat_costs(batches=(1.0,), slots=2)) as scheduler:
         held = submit(scheduler.open_shared(), 1)
-        assert gate.entered.wait(WAIT_SECONDS)
+        assert latch.entered.wait(WAIT_SECONDS)
         others = scheduler.open_shared()
         before = len(engine.batches)
         assert values(submit(others, 2, 3, 4)) == [2, 3, 4]
-        gate.entered.wait(0.05)
+        latch.entered.wait(0.05)
         assert [128] not in engine.batches[before:]
-        gate.opened.set()
+        latch.opened.set()
         assert values(held) == [1]
         when(scheduler, lambda: [128] in engine.batches[before:])

@@ -22,7 +22,7 @@ from acfd_stream.service.settings import AccessConfig
 from tests.service.small_server import SERVICE, EchoServicer, Held, small_server
 
 
-class Place:
+class TokenServer:
     """A server whose token file is ``path``, and what it refused."""
 
     def __init__(self, path: Path) -> None:
@@ -32,8 +32,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    found = Place(tmp_path / "tokens.toml")
+def guarded(tmp_path: Path) -> Iterator[TokenServer]:
+    found = TokenServer(tmp_path / "tokens.toml")
     found.path.touch()
     access = AccessInterceptor(AccessConfig(tokens=found.path), found.rejections.append)
     with small_server([access], add=[Health([SERVICE]).add_to]) as found.address:
@@ -48,59 +48,59 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield found
 
 
-def capacity(place: Place, token: str = "") -> bool:
-    with Client(place.address, token=token) as client:
+def capacity(guarded: TokenServer, token: str = "") -> bool:
+    with Client(guarded.address, token=token) as client:
         return client.capacity((720, 1280), 24.0).fits
 
 
-def test_a_good_token_is_let_in(place: Any) -> None:
-    assert capacity(place, place.add("studio"))
-    assert place.rejections == []
+def test_a_good_token_is_let_in(guarded: Any) -> None:
+    assert capacity(guarded, guarded.add("studio"))
+    assert guarded.rejections == []
 
 
 @pytest.mark.parametrize("token", ["", "acfd_wrong", "not even ours"])
-def test_no_token_and_an_unknown_one_are_refused(place: Any, token: str) -> None:
-    place.add("studio")
+def test_no_token_and_an_unknown_one_are_refused(guarded: Any, token: str) -> None:
+    guarded.add("studio")
     with pytest.raises(AccessError, match="no token" if not token else "not known"):
-        capacity(place, token)
-    assert place.rejections == ["unauthenticated"]
+        capacity(guarded, token)
+    assert guarded.rejections == ["unauthenticated"]
 
 
-def test_an_expired_token_is_told_when_it_expired(place: Any) -> None:
-    token = place.add("studio", expires=now_utc() - timedelta(seconds=1))
+def test_an_expired_token_is_told_when_it_expired(guarded: Any) -> None:
+    token = guarded.add("studio", expires=now_utc() - timedelta(seconds=1))
     with pytest.raises(AccessError, match=r"token studio expired at \d{4}-\d\d-\d\d \d\d:\d\d UTC"):
-        capacity(place, token)
+        capacity(guarded, token)
 
 
-def test_a_token_that_was_taken_out_is_refused(place: Any) -> None:
-    token = place.add("studio")
-    assert capacity(place, token)
-    place.path.write_text("")
-    place.add("other")
+def test_a_token_that_was_taken_out_is_refused(guarded: Any) -> None:
+    token = guarded.add("studio")
+    assert capacity(guarded, token)
+    guarded.path.write_text("")
+    guarded.add("other")
     with pytest.raises(AccessError, match="not known"):
-        capacity(place, token)
+        capacity(guarded, token)
 
 
-def test_a_stream_is_refused_before_its_bytes_are_taken(place: Any) -> None:
-    with Client(place.address) as client, pytest.raises(AccessError, match="no token"):
+def test_a_stream_is_refused_before_its_bytes_are_taken(guarded: Any) -> None:
+    with Client(guarded.address) as client, pytest.raises(AccessError, match="no token"):
         list(client.track([b"bytes"]))
 
 
-def test_a_token_without_the_right_is_refused_by_name(place: Any) -> None:
-    token = place.add("looker", rights=("stats",))
-    with Client(place.address, token=token) as client:
+def test_a_token_without_the_right_is_refused_by_name(guarded: Any) -> None:
+    token = guarded.add("looker", rights=("stats",))
+    with Client(guarded.address, token=token) as client:
         with pytest.raises(AccessError, match="does not have the right 'detect'"):
             client.detect(b"")
         with pytest.raises(AccessError, match="does not have the right 'track'"):
             list(client.track([b""]))
         assert client.capacity((1, 1), 1.0).fits
-    assert place.rejections == ["permission", "permission"]
+    assert guarded.rejections == ["permission", "permission"]
 
 
-def test_a_token_has_so_many_streams_and_a_cancelled_one_frees_its_place(place: Any) -> None:
-    token = place.add("studio", streams=1)
+def test_a_token_has_so_many_streams_and_a_cancelled_one_frees_its_place(guarded: Any) -> None:
+    token = guarded.add("studio", streams=1)
     held = Held()
-    with Client(place.address, token=token) as client, client.track(held) as first:
+    with Client(guarded.address, token=token) as client, client.track(held) as first:
         assert first.start.stream_id == "s"
         with pytest.raises(Refused, match="token studio already has its maximum of 1 streams") as caught:
             list(client.track([b""]))
@@ -119,9 +119,9 @@ def is_let_in(client: Client) -> bool:
     return False
 
 
-def test_over_quota_comes_with_details_for_programs(place: Any) -> None:
-    token, held = place.add("studio", streams=1), Held()
-    with Client(place.address, token=token) as client, client.track(held) as first:
+def test_over_quota_comes_with_details_for_programs(guarded: Any) -> None:
+    token, held = guarded.add("studio", streams=1), Held()
+    with Client(guarded.address, token=token) as client, client.track(held) as first:
         assert first.start
         with pytest.raises(Refused) as caught:
             list(client.track([b""]))

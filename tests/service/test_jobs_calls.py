@@ -30,7 +30,7 @@ from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.types import Face, FrameResult
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 from acfd_stream.wire.messages import result_of
-from tests.service.job_bench import CANCELLED, DONE, EAGER, Bench
+from tests.service.job_fixture import CANCELLED, DONE, EAGER, JobFixture
 from tests.service.rig import failure
 
 BASE = Fraction(1, 25)
@@ -78,11 +78,11 @@ class Service:
 
     def __init__(self, work: LineWork, access: AccessConfig | None = None, **settings: Any) -> None:
         self.work = work
-        self.bench = Bench(work, None, replace(EAGER, **settings))
+        self.fixture = JobFixture(work, None, replace(EAGER, **settings))
         self.access = AccessInterceptor(access or AccessConfig())
         interceptors = [StatusInterceptor(), self.access]
         self.server = grpc.server(ThreadPoolExecutor(8), interceptors=interceptors)
-        job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(self.bench.runner, self.check), self.server)
+        job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(self.fixture.runner, self.check), self.server)
         self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
         self.channel = grpc.insecure_channel(self.address)
         self.server.start()
@@ -104,7 +104,7 @@ class Service:
 
     def close(self) -> None:
         self.channel.close()
-        self.bench.close()
+        self.fixture.close()
         assert self.server.stop(5).wait(10)
 
 
@@ -289,7 +289,7 @@ def test_a_stopping_server_says_so_to_readers_and_callers(serve: Callable[..., S
     stream = service.results(job_id)
     while not next(stream).results.frames:
         pass
-    assert service.bench.runner.close()
+    assert service.fixture.runner.close()
     assert failure(lambda: list(stream))[0] is grpc.StatusCode.UNAVAILABLE
     assert failure(lambda: service.submit("1"))[0] is grpc.StatusCode.UNAVAILABLE
     assert service.stub.GetJob(job_pb2.GetJobRequest(job_id=job_id)).job.state == job_pb2.JOB_STATE_QUEUED

@@ -16,20 +16,20 @@ from acfd_stream.service.jobs.runner import JobContext
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import MEMORY_BYTES, JobSettings
 from acfd_stream.types import Gap, GapCause, JobState
-from tests.service.job_bench import DONE, EAGER, Bench, CountingWork, packed
+from tests.service.job_fixture import DONE, EAGER, CountingWork, JobFixture, packed
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[..., Bench]]:
-    benches: list[Bench] = []
+def opened() -> Iterator[Callable[..., JobFixture]]:
+    fixtures: list[JobFixture] = []
 
-    def open_bench(*arguments: object, **named: object) -> Bench:
-        benches.append(Bench(*arguments, **named))  # type: ignore[arg-type]
-        return benches[-1]
+    def open_fixture(*arguments: object, **named: object) -> JobFixture:
+        fixtures.append(JobFixture(*arguments, **named))  # type: ignore[arg-type]
+        return fixtures[-1]
 
-    yield open_bench
-    for bench in benches:
-        bench.close()
+    yield open_fixture
+    for fixture in fixtures:
+        fixture.close()
 
 
 def progress(frames: int, result_bytes: int) -> RecordingProgress:
@@ -41,63 +41,63 @@ def written(folder: Path, job_id: str, lines: bytes) -> None:
     (folder / "results" / f"{job_id}.jsonl").write_bytes(lines)
 
 
-def lines_of(bench: Bench, job_id: str) -> bytes:
-    return bench.results.lines_of(job_id).read(0, 100)[1]
+def lines_of(fixture: JobFixture, job_id: str) -> bytes:
+    return fixture.results.lines_of(job_id).read(0, 100)[1]
 
 
-def test_a_job_is_done_and_counted(opened: Callable[..., Bench]) -> None:
-    bench = opened(CountingWork())
-    job = bench.end_of(bench.submit())
+def test_a_job_is_done_and_counted(opened: Callable[..., JobFixture]) -> None:
+    fixture = opened(CountingWork())
+    job = fixture.end_of(fixture.submit())
     assert (job.state, job.progress) == (JobState.DONE, progress(3, 6))
-    assert lines_of(bench, job.job_id) == b"0\n1\n2\n"
-    assert bench.registry.get_sample_value("acfd_job_frames_total") == 3
-    bench.close()
-    assert [bench.gauge(state) for state in ("queued", "running", "done")] == [0, 0, 1]
+    assert lines_of(fixture, job.job_id) == b"0\n1\n2\n"
+    assert fixture.registry.get_sample_value("acfd_job_frames_total") == 3
+    fixture.close()
+    assert [fixture.gauge(state) for state in ("queued", "running", "done")] == [0, 0, 1]
 
 
-def test_a_job_whose_video_has_gaps_is_done_and_says_so(opened: Callable[..., Bench]) -> None:
+def test_a_job_whose_video_has_gaps_is_done_and_says_so(opened: Callable[..., JobFixture]) -> None:
     gaps = (Gap(1.0, 0.25, GapCause.LOST_PACKETS), Gap(1.5, 0.5, GapCause.TIME_HOLE))
     end = ResultEnd(0, is_complete=False, gaps=gaps)
-    bench = opened(lambda context: Recording(RecordingState.DONE, end))
-    job = bench.end_of(bench.submit())
+    fixture = opened(lambda context: Recording(RecordingState.DONE, end))
+    job = fixture.end_of(fixture.submit())
     assert (job.state, job.error, job.gaps, job.missing_seconds) == (JobState.DONE, "", 2, 0.75)
-    count = bench.registry.get_sample_value("acfd_media_gaps_total", {"cause": "lost packets"})
-    assert (count, bench.registry.get_sample_value("acfd_media_missing_seconds_total")) == (1, 0.75)
+    count = fixture.registry.get_sample_value("acfd_media_gaps_total", {"cause": "lost packets"})
+    assert (count, fixture.registry.get_sample_value("acfd_media_missing_seconds_total")) == (1, 0.75)
 
 
-def test_progress_is_seen_while_a_job_runs(opened: Callable[..., Bench]) -> None:
+def test_progress_is_seen_while_a_job_runs(opened: Callable[..., JobFixture]) -> None:
     work = CountingWork(held=2)
-    bench = opened(work)
-    job_id = bench.submit(b"4")
-    job = bench.until(job_id, lambda job: job.progress.frames == 2)
+    fixture = opened(work)
+    job_id = fixture.submit(b"4")
+    job = fixture.until(job_id, lambda job: job.progress.frames == 2)
     assert job.state is JobState.RUNNING
-    assert bench.gauge("running") == 1
+    assert fixture.gauge("running") == 1
     work.gate.release(2)
-    assert bench.end_of(job_id).progress.frames == 4
+    assert fixture.end_of(job_id).progress.frames == 4
 
 
-def test_a_running_job_can_be_cancelled_and_keeps_what_it_has(opened: Callable[..., Bench]) -> None:
-    bench = opened(CountingWork(held=2))
-    job_id = bench.submit(b"4")
-    bench.until(job_id, lambda job: job.progress.frames == 2)
+def test_a_running_job_can_be_cancelled_and_keeps_what_it_has(opened: Callable[..., JobFixture]) -> None:
+    fixture = opened(CountingWork(held=2))
+    job_id = fixture.submit(b"4")
+    fixture.until(job_id, lambda job: job.progress.frames == 2)
     for _ in range(2):
-        bench.runner.cancel(job_id, "ann")
-    job = bench.end_of(job_id)
+        fixture.runner.cancel(job_id, "ann")
+    job = fixture.end_of(job_id)
     assert (job.state, job.progress.frames) == (JobState.CANCELLED, 2)
-    assert bench.runner.cancel(job_id, "ann").state is JobState.CANCELLED
+    assert fixture.runner.cancel(job_id, "ann").state is JobState.CANCELLED
 
 
-def test_a_cancelled_job_that_waited_never_runs(opened: Callable[..., Bench]) -> None:
+def test_a_cancelled_job_that_waited_never_runs(opened: Callable[..., JobFixture]) -> None:
     work = CountingWork(held=0)
-    bench = opened(work)
-    first, second = bench.submit(b"1"), bench.submit(b"1")
-    assert bench.runner.cancel(second, "ann").state is JobState.CANCELLED
+    fixture = opened(work)
+    first, second = fixture.submit(b"1"), fixture.submit(b"1")
+    assert fixture.runner.cancel(second, "ann").state is JobState.CANCELLED
     work.gate.release()
-    bench.end_of(first)
+    fixture.end_of(first)
     assert work.began_at == [0]
 
 
-def test_a_stopped_server_goes_on_from_the_checkpoint(tmp_path: Path, opened: Callable[..., Bench]) -> None:
+def test_a_stopped_server_goes_on_from_the_checkpoint(tmp_path: Path, opened: Callable[..., JobFixture]) -> None:
     before = opened(CountingWork(held=2), tmp_path)
     job_id = before.submit(b"4")
     before.until(job_id, lambda job: job.progress.frames == 2)
@@ -115,10 +115,10 @@ def test_what_a_killed_server_wrote_after_its_checkpoint_is_made_again(tmp_path:
         store.claim()
         written(tmp_path, job.job_id, b"0\n1\n2\n2 to")  # killed in the middle of a line
         store.save(job.job_id, progress(2, 4), packed(2))
-    bench = Bench(CountingWork(), tmp_path)
-    assert bench.end_of(job.job_id).progress == progress(4, 8)
-    assert lines_of(bench, job.job_id) == b"0\n1\n2\n3\n"
-    bench.close()
+    fixture = JobFixture(CountingWork(), tmp_path)
+    assert fixture.end_of(job.job_id).progress == progress(4, 8)
+    assert lines_of(fixture, job.job_id) == b"0\n1\n2\n3\n"
+    fixture.close()
 
 
 def test_a_job_that_ends_the_server_again_and_again_fails(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_a_job_that_ends_the_server_again_and_again_fails(tmp_path: Path) -> Non
         for _ in range(3):
             store.claim()
             store.recover()
-    bench = Bench(CountingWork(), tmp_path, replace(EAGER, attempts=3))
-    ended = bench.end_of(job.job_id)
+    fixture = JobFixture(CountingWork(), tmp_path, replace(EAGER, attempts=3))
+    ended = fixture.end_of(job.job_id)
     assert (ended.state, ended.error) == (JobState.FAILED, "the server ended 3 times while it ran this job")
-    bench.close()
+    fixture.close()
 
 
 @pytest.mark.parametrize(
@@ -138,37 +138,39 @@ def test_a_job_that_ends_the_server_again_and_again_fails(tmp_path: Path) -> Non
     [(MediaError("no video"), 3, "no video"), (ZeroDivisionError("oh"), 13, "ZeroDivisionError: oh")],
 )
 def test_a_fault_fails_the_job_and_not_the_worker(
-    opened: Callable[..., Bench], error: Exception, code: int, message: str
+    opened: Callable[..., JobFixture], error: Exception, code: int, message: str
 ) -> None:
     def work(context: JobContext) -> Recording:
         if context.job.request == b"bad":
             raise error
         return DONE
 
-    bench = opened(work)
-    job = bench.end_of(bench.submit(b"bad"))
+    fixture = opened(work)
+    job = fixture.end_of(fixture.submit(b"bad"))
     assert (job.state, job.error_code, job.error) == (JobState.FAILED, code, message)
-    assert bench.end_of(bench.submit(b"good")).state is JobState.DONE
+    assert fixture.end_of(fixture.submit(b"good")).state is JobState.DONE
 
 
-def test_results_above_the_bound_fail_the_job(opened: Callable[..., Bench]) -> None:
+def test_results_above_the_bound_fail_the_job(opened: Callable[..., JobFixture]) -> None:
     def work(context: JobContext) -> Recording:
         context.lines.append(b"x" * (2**20 + 1))
         return DONE
 
-    bench = opened(work, settings=JobSettings(kept_bytes=2**20))
-    job = bench.end_of(bench.submit())
+    fixture = opened(work, settings=JobSettings(kept_bytes=2**20))
+    job = fixture.end_of(fixture.submit())
     assert (job.state, job.error_code, job.progress.frames) == (JobState.FAILED, 8, 0)
 
 
 def test_results_that_nobody_knows_are_cleared_at_the_start(tmp_path: Path) -> None:
     written(tmp_path, "nobodys", b"0\n")
-    bench = Bench(CountingWork(), tmp_path)
-    assert bench.results.ids() == set()
-    bench.close()
+    fixture = JobFixture(CountingWork(), tmp_path)
+    assert fixture.results.ids() == set()
+    fixture.close()
 
 
-def test_jobs_beyond_the_bounds_are_forgotten_with_their_results(tmp_path: Path, opened: Callable[..., Bench]) -> None:
+def test_jobs_beyond_the_bounds_are_forgotten_with_their_results(
+    tmp_path: Path, opened: Callable[..., JobFixture]
+) -> None:
     before = opened(CountingWork(), tmp_path)
     jobs = [before.submit() for _ in range(3)]
     before.end_of(jobs[-1])
@@ -178,12 +180,12 @@ def test_jobs_beyond_the_bounds_are_forgotten_with_their_results(tmp_path: Path,
     assert after.gauge("done") == 1  # of a job that this server never ran
 
 
-def test_a_job_that_ends_makes_the_oldest_go(opened: Callable[..., Bench]) -> None:
-    bench = opened(CountingWork(), settings=replace(EAGER, kept=2))
-    jobs = [bench.submit() for _ in range(4)]
-    bench.end_of(jobs[-1])
-    bench.close()
-    assert bench.results.ids() == set(jobs[2:])
+def test_a_job_that_ends_makes_the_oldest_go(opened: Callable[..., JobFixture]) -> None:
+    fixture = opened(CountingWork(), settings=replace(EAGER, kept=2))
+    jobs = [fixture.submit() for _ in range(4)]
+    fixture.end_of(jobs[-1])
+    fixture.close()
+    assert fixture.results.ids() == set(jobs[2:])
 
 
 def test_without_a_folder_results_are_bounded_by_memory(tmp_path: Path) -> None:

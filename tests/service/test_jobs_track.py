@@ -27,7 +27,7 @@ from acfd_stream.service.status import StatusError
 from acfd_stream.types import JobState
 from acfd_stream.v1 import job_pb2, stream_pb2
 from tests.pipeline.conftest import DETECT, FRAMES, SIZE, write_clip
-from tests.service.job_bench import ended, reached
+from tests.service.job_fixture import ended, reached
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +52,21 @@ def command_lines(clip: Path, model: Path, folder: Path, video: VideoConfig | No
 
 
 class Held:
-    """A lane that lets ``batches`` batches through and then waits for ``go``."""
+    """An engine that lets ``batches`` batches through and then waits for ``go``."""
 
-    def __init__(self, lane: Engine, batches: int) -> None:
-        self._lane, self._left = lane, batches
+    def __init__(self, engine: Engine, batches: int) -> None:
+        self._engine, self._left = engine, batches
         self.go, self.is_held = threading.Event(), threading.Event()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._lane, name)
+        return getattr(self._engine, name)
 
     def detect_timed(self, pictures: Sequence[Any]) -> Any:
         self._left -= 1
         if self._left < 0:
             self.is_held.set()
             self.go.wait(20)
-        return self._lane.detect_timed(pictures)
+        return self._engine.detect_timed(pictures)
 
 
 def settings(clip: Path, state: Path | None) -> ServiceSettings:
@@ -106,22 +106,22 @@ def test_a_part_of_a_video_is_the_part_that_the_command_gives(
 
 def interrupted(scheduler: Scheduler, wanted: ServiceSettings, clip: Path, batches: int) -> str:
     """A job that a server stopped after so many batches, at a checkpoint; its id."""
-    lanes: list[Held] = []
+    engines: list[Held] = []
 
-    def held_lane(config: StreamQueueConfig) -> Engine:
-        lanes.append(Held(scheduler.open_shared(config), batches))
-        return lanes[-1]
+    def held_engine(config: StreamQueueConfig) -> Engine:
+        engines.append(Held(scheduler.open_shared(config), batches))
+        return engines[-1]
 
-    before = Jobs(wanted, scheduler.engine, held_lane)
+    before = Jobs(wanted, scheduler.engine, held_engine)
     before.start()
     request = job_pb2.SubmitJobRequest(uri=str(clip)).SerializeToString()
     job_id = before.runner.submit("", "", request).job_id
-    while not lanes:
+    while not engines:
         before.runner.wait(before.runner.version(), 0.05)
-    assert lanes[0].is_held.wait(20)
+    assert engines[0].is_held.wait(20)
     stopping = threading.Thread(target=before.close)
     stopping.start()
-    lanes[0].go.set()
+    engines[0].go.set()
     stopping.join(20)
     return job_id
 

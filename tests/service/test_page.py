@@ -19,7 +19,7 @@ from tests.service.chromium import Tab, chromium
 from tests.service.scene import Scene, drawn_picture
 from tests.service.watched import LIVE, camera, watched_server
 
-DESK, PHONE = (900, 1440), (2000, 420)
+DESKTOP, PHONE = (900, 1440), (2000, 420)
 CARD = ServiceInfo("0.2.0", "acfd-n", "OpenVINO CPU bf16, 2 threads")
 
 
@@ -41,7 +41,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Dash
         yield scene, monitor
 
 
-def show(tab: Tab, monitor: DashboardServer, size: tuple[int, int] = DESK, scheme: str = "light") -> None:
+def show(tab: Tab, monitor: DashboardServer, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> None:
     tab.open(f"http://127.0.0.1:{monitor.port}/", size, scheme)
     tab.wait_for("document.body?.dataset.shown")
 
@@ -144,15 +144,15 @@ def test_it_says_when_the_service_is_gone(tab: Tab) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_light_by_day_and_dark_by_night(tab: Tab, slow: tuple[Scene, DashboardServer], scheme: str) -> None:
-    show(tab, slow[1], DESK, scheme)
+    show(tab, slow[1], DESKTOP, scheme)
     tab.wait_for("!document.getElementById('whole').hidden")
     image = keep(tab, f"desk_{scheme}")
-    assert image.shape == (*DESK, 3)
+    assert image.shape == (*DESKTOP, 3)
     assert (float(np.median(image)) > 200) == (scheme == "light")
     assert len(np.unique(image[::4, ::4].reshape(-1, 3), axis=0)) > 200  # charts and all
 
 
-@pytest.mark.parametrize("size", [DESK, (1100, 1000), PHONE], ids=lambda size: f"{size[1]}px")
+@pytest.mark.parametrize("size", [DESKTOP, (1100, 1000), PHONE], ids=lambda size: f"{size[1]}px")
 def test_nothing_hangs_over_the_edge(tab: Tab, slow: tuple[Scene, DashboardServer], size: tuple[int, int]) -> None:
     show(tab, slow[1], size)
     keep(tab, f"width_{size[1]}")

@@ -17,13 +17,15 @@ from tests.service.chromium import Tab
 
 TIMEOUT_SECONDS = 20
 _OPENINGS = itertools.count()
-DESK, PHONE = (1000, 1400), (1500, 400)
+DESKTOP, PHONE = (1000, 1400), (1500, 400)
 
 
 class Page:
     """An opened page."""
 
-    def __init__(self, tab: Tab, path: Path, size: tuple[int, int] = DESK, scheme: str = "light", at: str = "") -> None:
+    def __init__(
+        self, tab: Tab, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light", at: str = ""
+    ) -> None:
         self.tab = tab
         anew = f"?{next(_OPENINGS)}"  # an address that differs in its fragment only would not be loaded again
         tab.open(path.resolve().as_uri() + anew + at, size, scheme)

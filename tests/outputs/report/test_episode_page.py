@@ -11,7 +11,7 @@ from acfd_stream.errors import MediaError
 from acfd_stream.outputs import ResultEnd
 from acfd_stream.outputs.report import EpisodeSpeed, write_episode_report
 from acfd_stream.types import Face, FrameResult
-from tests.outputs.report.browser import DESK, PHONE, Page
+from tests.outputs.report.browser import DESKTOP, PHONE, Page
 from tests.outputs.report.drawn import IRREGULAR, STEADY, Times, frame_of, result_of_square, square, write_result
 from tests.service.chromium import Tab
 
@@ -191,7 +191,7 @@ def test_a_long_episode_stays_light(long_report: Path, report_tab: Tab) -> None:
     assert took < 16  # milliseconds a step: one picture of the screen
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESK, "dark"), ((1100, 900), "light"), (PHONE, "light")])
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "dark"), ((1100, 900), "light"), (PHONE, "light")])
 def test_it_fits_by_day_and_by_night(size: tuple[int, int], scheme: str, square_report: Path, report_tab: Tab) -> None:
     page = Page(report_tab, square_report, size, scheme)
     page.click("#lane-2 .lane", share=0.4)

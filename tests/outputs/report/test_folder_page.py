@@ -12,7 +12,7 @@ import pytest
 from acfd_stream.errors import ConfigError
 from acfd_stream.outputs import ResultEnd
 from acfd_stream.outputs.report import EpisodeRow, write_episode_report, write_index
-from tests.outputs.report.browser import DESK, PHONE, Page
+from tests.outputs.report.browser import DESKTOP, PHONE, Page
 from tests.outputs.report.drawn import STEADY, frame_of, result_of_square, square, write_result
 from tests.service.chromium import Tab
 
@@ -98,7 +98,7 @@ def test_charts_lead_to_the_reports(page: Page) -> None:
     assert page.value("[...document.querySelectorAll('.faces img')].map(image => image.naturalWidth)") == [9, 8]
     address = page.value("document.querySelector('[aria-labelledby=longest-title] a').getAttribute('href')")
     assert address == "season%201/a%20%231.mkv.report.html#track=3"
-    page.tab.open(page.value(f"new URL('{address}', location).href"), DESK)
+    page.tab.open(page.value(f"new URL('{address}', location).href"), DESKTOP)
     page.tab.wait_for("document.getElementById('picked-title')?.textContent === 'Track 3'")
 
 
@@ -124,7 +124,7 @@ def test_names_and_reasons_are_never_code(page: Page, folder: Path) -> None:
     assert len(re.findall("<script", text)) == 2
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESK, "dark"), ((1000, 900), "light"), (PHONE, "light")])
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "dark"), ((1000, 900), "light"), (PHONE, "light")])
 def test_it_fits_by_day_and_by_night(size: tuple[int, int], scheme: str, folder: Path, report_tab: Tab) -> None:
     page = Page(report_tab, folder / "index.html", size, scheme)
     image = page.picture(f"folder_{size[1]}_{scheme}")

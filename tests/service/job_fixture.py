@@ -61,7 +61,7 @@ class CountingWork:
         return DONE
 
 
-class Bench:
+class JobFixture:
     """A runner, its store and its metrics, on a folder or in memory."""
 
     def __init__(self, work: RecordJob, folder: Path | None = None, settings: JobSettings = EAGER) -> None:
