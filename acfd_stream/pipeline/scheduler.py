@@ -69,7 +69,7 @@ class Scheduler:
         self._queue = BatchQueue(self.costs, self.config, batch)
         self._streams: dict[StreamQueue, SharedEngine] = {}
         self._blocked: set[SharedEngine] = set()
-        self._held_bytes = 0
+        self.held_bytes = 0  # of pictures that wait or run
         self._ready: LRUCache[Size, None] = LRUCache(COMPILED_SHAPES)
         self._is_draining = self._is_stopped = False
         self._thread_error: BaseException | None = None
@@ -87,11 +87,6 @@ class Scheduler:
     def is_running(self) -> bool:
         """Whether it takes pictures: it is not closed, and no engine thread has failed."""
         return not (self._is_draining or self._is_stopped)
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of pictures that wait or run."""
-        return self._held_bytes
 
     def open_shared(self, config: StreamQueueConfig | None = None, view_side: int = 0) -> SharedEngine:
         """A stream's view of the engine; close it when the stream ends.
@@ -212,7 +207,7 @@ class Scheduler:
         held = stream.queue.held
         if held == 0:
             return True
-        return held < stream.queue.config.in_flight and self._held_bytes + size_bytes <= self.config.queue_bytes
+        return held < stream.queue.config.in_flight and self.held_bytes + size_bytes <= self.config.queue_bytes
 
     def _is_ended(self, stream: SharedEngine) -> bool:
         return stream.is_closed or self._is_stopped
@@ -339,7 +334,7 @@ class Scheduler:
     # With the lock held.
 
     def _add_bytes(self, change_bytes: int) -> None:
-        self._held_bytes += change_bytes
+        self.held_bytes += change_bytes
         self._metrics.held_bytes.of(Pool.ENGINE).inc(change_bytes)
         if change_bytes < 0:
             for stream in self._blocked:

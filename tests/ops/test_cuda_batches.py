@@ -1,4 +1,4 @@
-"""Batches on a device: every picture gets what the reference gives it alone, whatever its neighbours and the threads do.
+"""Batches on a device: every picture gets what the reference gives it alone, whatever neighbours and threads do.
 
 The stand-in runs the kernels on the CPU; with a GPU the same tests run there, too.
 """

@@ -6,7 +6,7 @@ each call leaks 3 KiB of memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,14 @@ class MalformedInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grp
         handler = continuation(handler_call_details)
         if handler is None or handler.request_deserializer is None:
             return handler
-        checked = _checked_stream if handler.request_streaming else _checked_one
+        is_stream = handler.request_streaming
         return rewrapped(
             handler,
-            lambda behaviour: lambda requests, context: behaviour(checked(requests), context),
+            lambda behaviour: (
+                lambda requests, context: behaviour(
+                    map(_checked, requests) if is_stream else _checked(requests), context
+                )
+            ),
             _lenient(handler.request_deserializer),
         )
 
@@ -49,11 +53,7 @@ def _lenient(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return read
 
 
-def _checked_one(request: Any) -> Any:
+def _checked(request: Any) -> Any:
     if isinstance(request, _Malformed):
         raise ConfigError(f"request must be a message of the method, got {request.byte_count} bytes of another kind")
     return request
-
-
-def _checked_stream(requests: Iterator[Any]) -> Iterator[Any]:
-    return map(_checked_one, requests)

@@ -63,7 +63,7 @@ class JobRunner:
         self._code_of, self._metrics = code_of, metrics or Metrics.none()
         self._changed = threading.Condition()
         self._version = 0  # of everything that a waiting reader may look at
-        self._is_closing = False
+        self.is_closing = False  # no job begins any more
         self._running: dict[str, Cancellation] = {}
         self._progress: dict[str, RecordingProgress] = {}  # of running jobs
         self._threads: list[threading.Thread] = []
@@ -84,7 +84,7 @@ class JobRunner:
     def close(self, patience_seconds: float = 10.0) -> bool:
         """Stop all jobs at their last checkpoint, to go on when a server starts; whether all stopped in time."""
         with self._changed:
-            self._is_closing = True
+            self.is_closing = True
             running = list(self._running.values())
         self.stir()
         for cancellation in running:
@@ -100,11 +100,6 @@ class JobRunner:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    @property
-    def is_closing(self) -> bool:
-        """No job begins any more."""
-        return self._is_closing
 
     def submit(self, owner: str, key: str, request: bytes) -> Job:
         """The job of ``request``, new or known by its key; see ``JobStore.submit``."""
@@ -139,7 +134,7 @@ class JobRunner:
     def wait(self, version: int, timeout_seconds: float) -> None:
         """Return when something has changed since ``version``, or after ``timeout_seconds``."""
         with self._changed:
-            self._changed.wait_for(lambda: self._version != version or self._is_closing, timeout_seconds)
+            self._changed.wait_for(lambda: self._version != version or self.is_closing, timeout_seconds)
 
     def _fresh(self, job: Job) -> Job:
         with self._changed:
@@ -160,7 +155,7 @@ class JobRunner:
             self._changed.notify_all()
 
     def _serve(self) -> None:
-        while not self._is_closing:
+        while not self.is_closing:
             version = self.version()
             try:
                 job = self.store.claim()
@@ -177,7 +172,7 @@ class JobRunner:
         context = self._context(job)
         with self._changed:
             self._running[job.job_id] = context.cancellation
-            is_late = self._is_closing
+            is_late = self.is_closing
         if is_late or self.store.get(job.job_id).is_cancel_asked:
             context.cancellation.cancel()  # it was asked for before the job was in ``_running``
         self._note()
