@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 
 import grpc
@@ -47,7 +47,7 @@ class _AsyncMedia(MediaSource):
 _Media = ByteMedia | FrameMedia | _AsyncMedia
 
 
-class AsyncTrackStream(RetryingStream):
+class AsyncTrackStream(RetryingStream, AsyncIterator[FrameResult], AbstractAsyncContextManager["AsyncTrackStream"]):
     """As ``TrackStream``, as an asynchronous iterator. Cancelling a task that waits here cancels the call."""
 
     _media_error: Exception | None = None  # why reading the media failed in this attempt
@@ -61,9 +61,6 @@ class AsyncTrackStream(RetryingStream):
             self._waiting += batch
         return self._progress.start
 
-    def __aiter__(self) -> AsyncIterator[FrameResult]:
-        return self
-
     async def __anext__(self) -> FrameResult:
         while not self._waiting:
             self._waiting += await anext(self._batches)
@@ -76,9 +73,6 @@ class AsyncTrackStream(RetryingStream):
             self._call.cancel()
         with suppress(RuntimeError):  # another task waits in it, and gets the end
             await self._batches.aclose()
-
-    async def __aenter__(self) -> AsyncTrackStream:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
@@ -131,7 +125,7 @@ class AsyncTrackStream(RetryingStream):
             raise
 
 
-class AsyncClient(BaseClient[AsyncTrackStream]):
+class AsyncClient(BaseClient[AsyncTrackStream], AbstractAsyncContextManager["AsyncClient"]):
     """A connection to one server, for one event loop.
 
     Example:
@@ -181,9 +175,6 @@ class AsyncClient(BaseClient[AsyncTrackStream]):
     async def close(self) -> None:
         """Cancel running calls and close the connection."""
         await self._channel.close()
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()

@@ -213,7 +213,7 @@ class RetryingStream(ABC):
         return ServiceError(f"the stream to {self._target} was closed before it began")
 
 
-class TrackStream(RetryingStream, Closeable):
+class TrackStream(RetryingStream, Closeable, Iterator[FrameResult]):
     """The stream of one video; an iterator over its results, in order, each frame once. A context manager.
 
     A broken stream is resumed with its token: the track IDs stay the same, and no frame is returned twice. The call
@@ -235,9 +235,6 @@ class TrackStream(RetryingStream, Closeable):
                 raise self._closed_early()
             self._waiting += batch
         return self._progress.start
-
-    def __iter__(self) -> Iterator[FrameResult]:
-        return self
 
     def __next__(self) -> FrameResult:
         while not self._waiting:
