@@ -19,7 +19,8 @@ HEAD = """# Settings and limits
 This page lists every setting of the library and of the service. `python docs/write_limits.py` generates it from the
 source, and a test compares the two. The [settings of the service](#the-service) are in the second half.
 
-A value of another type or outside its range raises `ConfigError` when the config is created. No value is adjusted silently.
+A value of another type or outside its range raises `ConfigError` when the config is created. No value is adjusted
+silently.
 
 When a limit takes effect, the output shows it:
 
