@@ -51,6 +51,23 @@ class ColorMatrix(Enum):
 
     BT601 = "bt601"
     BT709 = "bt709"
+    BT2020 = "bt2020"  # non-constant luminance
+
+
+class Transfer(Enum):
+    """The curve from a signal to light."""
+
+    SDR = "sdr"
+    PQ = "pq"  # SMPTE ST 2084, of HDR10 and Dolby Vision
+    HLG = "hlg"  # hybrid log-gamma, ITU-R BT.2100
+
+
+class Primaries(Enum):
+    """The colours of pure red, green and blue."""
+
+    BT709 = "bt709"
+    BT2020 = "bt2020"
+    P3 = "p3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,8 @@ class Picture:
     is_full_range: bool = False
     rotation: int = 0  # 0, 90, 180 or 270 degrees clockwise
     view_side: int = 0  # longer side of the network's input, in pixels; 0: the detector's config
+    transfer: Transfer = Transfer.SDR
+    primaries: Primaries = Primaries.BT709
     ready: Any = field(default=None, compare=False)  # CUDA event after which planes on a GPU may be read; None: now
 
     @property

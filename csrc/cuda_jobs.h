@@ -5,6 +5,7 @@
 
 #include "box_math.h"
 #include "preprocess.h"
+#include "tone_map.h"
 
 namespace acfd {
 
@@ -23,7 +24,8 @@ enum class PixelLayout : int { kYuv420p, kNv12, kRgb24 };
 // A picture and its destination. Rows and columns are those before rotation.
 struct LetterboxPicture {
   const unsigned char* planes[3];
-  int row_bytes[3];  // row stride in bytes, may be negative
+  const ToneTable* tone;  // null: SDR of BT.709
+  int row_bytes[3];       // row stride in bytes, may be negative
   int unused;
   AxisTaps rows[2], columns[2];       // of the first plane, of the others
   int content_height, content_width;  // before rotation
@@ -77,7 +79,7 @@ struct FaceRow {
   int index;  // position among the picture's candidates
 };
 
-static_assert(sizeof(AxisTaps) == 32 && sizeof(LetterboxPicture) == 216 && sizeof(NetworkTensor) == 48);
+static_assert(sizeof(AxisTaps) == 32 && sizeof(LetterboxPicture) == 224 && sizeof(NetworkTensor) == 48);
 static_assert(sizeof(AnchorLevel) == 16 && sizeof(ViewPlacement) == 24 && sizeof(CandidateCount) == 8);
 static_assert(sizeof(FaceCount) == 16 && sizeof(FaceRow) == 24);
 

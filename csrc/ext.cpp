@@ -102,7 +102,8 @@ PixelFormat format_of(const std::string& name) {
 ColorTransform color_of(const std::string& matrix, bool is_full_range, int bit_depth) {
   if (matrix == "bt601") return color_transform(2990, 1140, is_full_range, bit_depth);
   if (matrix == "bt709") return color_transform(2126, 722, is_full_range, bit_depth);
-  refuse("color_matrix", "bt601 or bt709", matrix);
+  if (matrix == "bt2020") return color_transform(2627, 593, is_full_range, bit_depth);
+  refuse("color_matrix", "bt601, bt709 or bt2020", matrix);
 }
 
 // A plane with readable rows; a plane with gaps between samples, or not aligned, is copied.
@@ -168,9 +169,9 @@ void check_instruction_set(const std::string& name) {
 Size size_of(const Pair& size) { return {static_cast<int>(size.first), static_cast<int>(size.second)}; }
 
 py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& pixel_format, int bit_depth,
-                                    const std::string& color_matrix, bool is_full_range, int rotation,
-                                    const Pair& content_size, const Pair& network_size, const std::array<int, 3>& pad,
-                                    const std::string& instruction_set) {
+                                    const std::string& color_matrix, bool is_full_range, const py::object& tone_table,
+                                    int rotation, const Pair& content_size, const Pair& network_size,
+                                    const std::array<int, 3>& pad, const std::string& instruction_set) {
   LetterboxJob job;
   job.format = format_of(pixel_format);
   job.color = color_of(color_matrix, is_full_range, 8);
@@ -185,6 +186,11 @@ py::array_t<std::uint8_t> letterbox(const py::tuple& planes, const std::string& 
   }
   // RGB has no separate range here: its gain is that of full-range luma.
   job.color = color_of(color_matrix, is_full_range || job.format == PixelFormat::kRgb24, bit_depth);
+  const auto tone =
+      tone_table.is_none()
+          ? py::array_t<float>()
+          : contiguous<float>(require_array<float>("tone_table", tone_table, {sizeof(ToneTable) / sizeof(float)}));
+  job.tone = tone_table.is_none() ? nullptr : reinterpret_cast<const ToneTable*>(tone.data());
   job.bit_depth = bit_depth;
   job.rotation = rotation;
   job.stored_size = {static_cast<int>(arrays[0].shape(0)), static_cast<int>(arrays[0].shape(1))};
@@ -333,8 +339,8 @@ py::array_t<std::int64_t> nms(const py::object& boxes_xyxy, const py::object& sc
 PYBIND11_MODULE(_C, module) {
   module.doc() = "The ops of acfd_stream, compiled; see acfd_stream.ops.";
   module.def("letterbox", &acfd::letterbox, py::arg("planes"), py::arg("pixel_format"), py::arg("bit_depth"),
-             py::arg("color_matrix"), py::arg("is_full_range"), py::arg("rotation"), py::arg("content_size"),
-             py::arg("network_size"), py::arg("pad"), py::arg("instruction_set") = "");
+             py::arg("color_matrix"), py::arg("is_full_range"), py::arg("tone_table"), py::arg("rotation"),
+             py::arg("content_size"), py::arg("network_size"), py::arg("pad"), py::arg("instruction_set") = "");
   module.def("letterbox_instruction_sets", &acfd::letterbox_instruction_sets);
   module.def("mean_pool", &acfd::mean_pool, py::arg("planes"), py::arg("pixel_format"), py::arg("bit_depth"),
              py::arg("block"));

@@ -167,7 +167,9 @@ bool is_supported(const LetterboxSteps& steps) {
 // RGB of one row of 14-bit samples.
 void write_row(const LetterboxSteps& steps, const LetterboxJob& job, const short* const* channels, int width,
                unsigned char* rgb) {
-  if (job.format == PixelFormat::kRgb24) {
+  if (job.tone != nullptr) {
+    tone_map_row(*job.tone, job.color, job.format == PixelFormat::kRgb24, channels, width, rgb);
+  } else if (job.format == PixelFormat::kRgb24) {
     steps.level_row(job.color.luma, channels, width, rgb);
   } else {
     steps.color_row(job.color, channels, width, rgb);

@@ -178,12 +178,33 @@ __device__ __forceinline__ PlaneView view_of(const LetterboxPicture& picture, in
   return {picture.planes[plane], picture.row_bytes[plane], width, picture.bit_depth, steps % 8 == 0};
 }
 
-// Red, green and blue in the low three bytes: a pixel to be written takes one register.
-__device__ __forceinline__ unsigned packed(int red, int green, int blue) {
-  return static_cast<unsigned>(red) | static_cast<unsigned>(green) << 8 | static_cast<unsigned>(blue) << 16;
+__device__ __forceinline__ unsigned char level_of(const ToneTable& table, const float* gamut, float red, float green,
+                                                  float blue) {
+  return static_cast<unsigned char>(table.level[tone_bin(gamut[0] * red + gamut[1] * green + gamut[2] * blue)]);
 }
 
-__device__ __forceinline__ unsigned packed(Rgb rgb) { return packed(rgb.red, rgb.green, rgb.blue); }
+__device__ __forceinline__ Rgb tone_mapped(const ToneTable& table, const RgbSums& sums) {
+  float red = table.light[tone_code(sums.red)];
+  float green = table.light[tone_code(sums.green)];
+  float blue = table.light[tone_code(sums.blue)];
+  const float* luminance = table.luminance;
+  const float gain = table.gain[tone_bin(luminance[0] * red + luminance[1] * green + luminance[2] * blue)];
+  red *= gain;
+  green *= gain;
+  blue *= gain;
+  return {level_of(table, table.gamut, red, green, blue), level_of(table, table.gamut + 3, red, green, blue),
+          level_of(table, table.gamut + 6, red, green, blue)};
+}
+
+// Without a table: SDR of BT.709, whose levels stay as they are.
+__device__ __forceinline__ Rgb displayed(const ToneTable* table, const RgbSums& sums) {
+  return table == nullptr ? to_rgb(sums) : tone_mapped(*table, sums);
+}
+
+// Red, green and blue in the low three bytes: a pixel to be written takes one register.
+__device__ __forceinline__ unsigned packed(Rgb rgb) {
+  return rgb.red | static_cast<unsigned>(rgb.green) << 8 | static_cast<unsigned>(rgb.blue) << 16;
+}
 
 // The pixels of this thread.
 template <typename Sample>
@@ -196,7 +217,7 @@ __device__ __forceinline__ void sample_pixels(const LetterboxPicture& picture, c
 #pragma unroll
     for (int p = 0; p < kPixels; ++p) {
       const int gain = picture.color.luma;
-      pixels[p] = packed(to_level(gain * rgb[p][0]), to_level(gain * rgb[p][1]), to_level(gain * rgb[p][2]));
+      pixels[p] = packed(displayed(picture.tone, {gain * rgb[p][0], gain * rgb[p][1], gain * rgb[p][2]}));
     }
     return;
   }
@@ -206,14 +227,16 @@ __device__ __forceinline__ void sample_pixels(const LetterboxPicture& picture, c
     int uv[kPixels][2];
     sample_plane<Sample>(view_of(picture, 1, 2 * columns[1].samples), rows[1], columns[1], tile, strip, uv);
 #pragma unroll
-    for (int p = 0; p < kPixels; ++p) pixels[p] = packed(to_rgb(picture.color, y[p][0], uv[p][0], uv[p][1]));
+    for (int p = 0; p < kPixels; ++p)
+      pixels[p] = packed(displayed(picture.tone, to_sums(picture.color, y[p][0], uv[p][0], uv[p][1])));
     return;
   }
   int u[kPixels][1], v[kPixels][1];
   sample_plane<Sample>(view_of(picture, 1, columns[1].samples), rows[1], columns[1], tile, strip, u);
   sample_plane<Sample>(view_of(picture, 2, columns[1].samples), rows[1], columns[1], tile, strip, v);
 #pragma unroll
-  for (int p = 0; p < kPixels; ++p) pixels[p] = packed(to_rgb(picture.color, y[p][0], u[p][0], v[p][0]));
+  for (int p = 0; p < kPixels; ++p)
+    pixels[p] = packed(displayed(picture.tone, to_sums(picture.color, y[p][0], u[p][0], v[p][0])));
 }
 
 // Maps (row, column) of the stored picture to the tensor: origin + row * down + column * across, in elements. Positions

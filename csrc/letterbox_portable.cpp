@@ -52,7 +52,7 @@ void color_row(const ColorTransform& color, const short* const* yuv, int count, 
   const ColorTransform local = color;  // a copy cannot alias `out`
   const short *y = yuv[0], *u = yuv[1], *v = yuv[2];
   for (int i = 0; i < count; ++i) {
-    const Rgb rgb = to_rgb(local, y[i], u[i], v[i]);
+    const Rgb rgb = to_rgb(to_sums(local, y[i], u[i], v[i]));
     out[3 * i] = rgb.red;
     out[3 * i + 1] = rgb.green;
     out[3 * i + 2] = rgb.blue;

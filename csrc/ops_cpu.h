@@ -8,6 +8,7 @@
 
 #include "box_math.h"
 #include "preprocess.h"
+#include "tone_map.h"
 
 // Marks a function that is compiled for several instruction sets and selected when the module loads, so
 // that one portable binary uses what the CPU supports. Needs ifunc, hence glibc.
@@ -44,7 +45,8 @@ struct LetterboxJob {
   int bit_depth;  // 8: bytes, more: 16-bit words
   Size stored_size;
   ColorTransform color;
-  int rotation;  // degrees clockwise: 0, 90, 180, 270
+  const ToneTable* tone;  // null: SDR of BT.709
+  int rotation;           // degrees clockwise: 0, 90, 180, 270
   Size content_size, network_size;
   unsigned char pad[3];
   std::string instruction_set;  // one of letterbox_instruction_sets(); empty: the first
@@ -55,6 +57,10 @@ std::vector<std::string> letterbox_instruction_sets();
 
 // Fills `image`, [network height, network width, 3].
 void letterbox_cpu(const LetterboxJob& job, unsigned char* image);
+
+// Tone-mapped RGB, [count, 3], of three rows of 14-bit samples.
+void tone_map_row(const ToneTable& table, const ColorTransform& color, bool is_rgb, const short* const* channels,
+                  int count, unsigned char* rgb);
 
 struct PoolJob {
   Plane plane;

@@ -1,9 +1,10 @@
-// Sampling of planes and conversion from YCbCr to RGB, in integers only.
+// Sampling of planes and conversion from YCbCr to RGB, in integers.
 //
 // A picture becomes network input in three exact steps, each rounded once:
 //   1. down the columns: sum of taps, weights in 1/2^14, rounded to a 14-bit sample (8-bit 255 -> 16320);
 //   2. along the rows: the same again on 14-bit samples;
 //   3. colour: a 3x3 matrix with coefficients in 1/2^19 of a level, rounded to 8 bits and clipped.
+// Where the result is not yet SDR of BT.709, lookups in float32 follow the matrix: see tone_map.h.
 // The reference implementation is acfd_stream/ops/reference.py.
 #pragma once
 
@@ -93,13 +94,21 @@ struct Rgb {
   unsigned char red, green, blue;
 };
 
-ACFD_HOST_DEVICE Rgb to_rgb(const ColorTransform& color, int y, int u, int v) {
+// Red, green and blue in 1 / 2^kColorBits level, not clipped.
+struct RgbSums {
+  int red, green, blue;
+};
+
+ACFD_HOST_DEVICE RgbSums to_sums(const ColorTransform& color, int y, int u, int v) {
   const int gray = color.luma * (y - color.black);
   u -= color.grey;
   v -= color.grey;
-  return {static_cast<unsigned char>(to_level(gray + color.red_v * v)),
-          static_cast<unsigned char>(to_level(gray - color.green_u * u - color.green_v * v)),
-          static_cast<unsigned char>(to_level(gray + color.blue_u * u))};
+  return {gray + color.red_v * v, gray - color.green_u * u - color.green_v * v, gray + color.blue_u * u};
+}
+
+ACFD_HOST_DEVICE Rgb to_rgb(const RgbSums& sums) {
+  return {static_cast<unsigned char>(to_level(sums.red)), static_cast<unsigned char>(to_level(sums.green)),
+          static_cast<unsigned char>(to_level(sums.blue))};
 }
 
 // numerator / denominator rounded to the nearest integer, halves up; both positive.
@@ -107,7 +116,7 @@ ACFD_HOST_DEVICE int nearest(long long numerator, long long denominator) {
   return static_cast<int>((2 * numerator + denominator) / (2 * denominator));
 }
 
-// Coefficients from the standard's Kr and Kb, both in 1/10000 (ITU-R BT.601 and BT.709, section "derivation
+// Coefficients from the standard's Kr and Kb, both in 1/10000 (ITU-R BT.601, BT.709 and BT.2020, section "derivation
 // of luminance and colour-difference signals"; limited range: 219 and 224 of 256 steps).
 ACFD_HOST_DEVICE ColorTransform color_transform(int kr, int kb, bool is_full_range, int bit_depth) {
   constexpr long long kOne = 10000;

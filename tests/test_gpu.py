@@ -101,7 +101,7 @@ def assert_decoded_alike(clip: Path, *, holds_all: bool = False) -> set[str]:
         back = theirs.picture.on_host()
         for found, expected in zip(as_nv12(back), as_nv12(ours.picture), strict=True):
             np.testing.assert_array_equal(found, expected)
-        same = ("bit_depth", "color_matrix", "is_full_range", "rotation", "display_size")
+        same = ("bit_depth", "color_matrix", "transfer", "primaries", "is_full_range", "rotation", "display_size")
         assert [getattr(back, name) for name in same] == [getattr(ours.picture, name) for name in same]
     return decoders
 

@@ -54,8 +54,9 @@ def letterbox(
     """The picture as the network sees it: upright, scaled, RGB, padded on the right and below.
 
     Planes are sampled directly to the content's size with an antialiasing triangle filter (half-width max(scale, 1),
-    pixel centres aligned, chroma samples in the middle of their four pixels), then converted to RGB. Rotation and pixel
-    aspect are part of the sampling. RGB24 is always full range. A plane whose samples are not contiguous within a row
+    pixel centres aligned, chroma samples in the middle of their four pixels), then converted to RGB. HDR and BT.2020
+    become SDR of BT.709: see ``ops.tone``. Rotation and pixel aspect are part of the sampling. RGB24 is always full
+    range. A plane whose samples are not contiguous within a row
     is copied first. Planes on a GPU are sampled there, and only the result is copied to the host.
 
     Args:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from acfd_stream import _C
 from acfd_stream.ops.anchors import AnchorSpec, Letterbox
+from acfd_stream.ops.tone import tone_table
 from acfd_stream.types import FloatArray, IndexArray, Picture
 
 cell_moments, nms = _C.cell_moments, _C.nms
@@ -22,6 +23,7 @@ def letterbox(
         picture.bit_depth,
         picture.color_matrix.value,
         picture.is_full_range,
+        tone_table(picture),
         picture.rotation,
         view.content_size,
         view.network_size,

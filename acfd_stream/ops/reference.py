@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from acfd_stream.ops import _checks
 from acfd_stream.ops.anchors import AnchorSpec, Letterbox, anchor_grid
+from acfd_stream.ops.tone import BIN_SHIFT, BINS, CODE_BITS, CODES, DARKEST, tone_table
+from acfd_stream.ops.tone import fields as tone_fields
 from acfd_stream.types import FloatArray, IndexArray, Picture, PixelFormat, PlaneArray
 
 WEIGHT_BITS = 14
@@ -26,7 +28,7 @@ COLOR_BITS = 19
 """Coefficients of the colour matrix are multiples of 1 / 2^19 of a level."""
 CELL_SIDE = 4
 """Samples of a side of the cells of ``cell_moments``."""
-LUMA_SHARES = {"bt601": (2990, 1140), "bt709": (2126, 722)}
+LUMA_SHARES = {"bt601": (2990, 1140), "bt709": (2126, 722), "bt2020": (2627, 593)}
 """Kr and Kb of the standards, in 1 / 10000."""
 LOG_RATIO_MAX = np.float32(4.135166556742356)
 """log 62.5: no box is wider than 62.5 anchors."""
@@ -50,9 +52,11 @@ def letterbox(picture: Picture, view: Letterbox, pad: tuple[int, int, int]) -> N
         for plane, subsampling in _channels(picture)
     ]
     if picture.pixel_format is PixelFormat.RGB24:
-        rgb = _rounded(np.stack(samples, axis=-1) * _luma_gain(True, picture.bit_depth))
+        sums = np.stack(samples, axis=-1) * _luma_gain(True, picture.bit_depth)
     else:
-        rgb = _ycbcr_to_rgb(samples, picture.color_matrix.value, picture.is_full_range, picture.bit_depth)
+        sums = _ycbcr_to_rgb(samples, picture.color_matrix.value, picture.is_full_range, picture.bit_depth)
+    table = tone_table(picture)
+    rgb = _rounded(sums) if table is None else _tone_mapped(sums, table)
     image = np.empty((*view.network_size, 3), np.uint8)
     image[:] = pad
     image[: view.content_size[0], : view.content_size[1]] = np.rot90(rgb, -(picture.rotation // 90))
@@ -121,17 +125,13 @@ def _nearest(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def _ycbcr_to_rgb(
-    samples: list[IndexArray], color_matrix: str, is_full_range: bool, bit_depth: int
-) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] of 14-bit Y, U and V [H, W]."""
+def _ycbcr_to_rgb(samples: list[IndexArray], color_matrix: str, is_full_range: bool, bit_depth: int) -> IndexArray:
+    """[H, W, 3] in 1 / 2^COLOR_BITS of a level, not clipped, of 14-bit Y, U and V [H, W]."""
     color = color_transform(color_matrix, is_full_range, bit_depth)
     gray = color.luma * (samples[0] - color.black)
     u, v = samples[1] - color.grey, samples[2] - color.grey
-    return _rounded(
-        np.stack(
-            [gray + color.red_v * v, gray - color.green_u * u - color.green_v * v, gray + color.blue_u * u], axis=-1
-        )
+    return np.stack(
+        [gray + color.red_v * v, gray - color.green_u * u - color.green_v * v, gray + color.blue_u * u], axis=-1
     )
 
 
@@ -148,7 +148,7 @@ class ColorTransform(NamedTuple):
 
 
 def color_transform(color_matrix: str, is_full_range: bool, bit_depth: int) -> ColorTransform:
-    """Coefficients from Kr and Kb (ITU-R BT.601 and BT.709, "derivation of luminance and colour-difference")."""
+    """Coefficients from Kr and Kb (ITU-R BT.601, BT.709, BT.2020, "derivation of luminance and colour-difference")."""
     one = 10000
     kr, kb = LUMA_SHARES[color_matrix]
     kg = one - kr - kb
@@ -169,6 +169,28 @@ def _rounded(sums: IndexArray) -> NDArray[np.uint8]:
     """Levels 0 … 255 of sums in 1 / 2^COLOR_BITS of a level."""
     levels: NDArray[np.uint8] = np.clip((sums + (1 << (COLOR_BITS - 1))) >> COLOR_BITS, 0, 255).astype(np.uint8)
     return levels
+
+
+def _tone_mapped(sums: IndexArray, table: FloatArray) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3], SDR of BT.709, of signals in 1 / 2^COLOR_BITS of a level."""
+    tone = tone_fields(table)
+    shift = COLOR_BITS - CODE_BITS
+    light = tone["light"][np.clip((sums + (1 << (shift - 1))) >> shift, 0, CODES - 1)]
+    light = light * tone["gain"][_bins(_weighted(light, tone["luminance"]))][..., None]
+    levels = [tone["level"][_bins(_weighted(light, row))] for row in tone["gamut"]]
+    return np.stack(levels, axis=-1).astype(np.uint8)
+
+
+def _weighted(light: FloatArray, weights: FloatArray) -> FloatArray:
+    total: FloatArray = weights[0] * light[..., 0] + weights[1] * light[..., 1] + weights[2] * light[..., 2]
+    return total
+
+
+def _bins(light: FloatArray) -> IndexArray:
+    """The bin of each light: the upper bits of a float32."""
+    bits = np.maximum(light, DARKEST).view(np.uint32) - DARKEST.view(np.uint32)
+    bins: IndexArray = np.minimum(bits >> BIN_SHIFT, BINS - 1).astype(np.int64)
+    return bins
 
 
 def mean_pool(picture: Picture, block: int) -> tuple[NDArray[np.int16], ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acfd_stream.types import ColorMatrix, Picture, PixelFormat, PlaneArray
+from acfd_stream.types import ColorMatrix, Picture, PixelFormat, PlaneArray, Primaries, Transfer
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -28,10 +28,20 @@ _NATIVE = {
     **{f"yuv420p{depth}{_BYTE_ORDER}": PixelFormat.YUV420P for depth in _PLANAR_DEPTHS},
 }
 _GRAY = {"gray", *(f"gray{depth}{_BYTE_ORDER}" for depth in _PLANAR_DEPTHS)}
-# Values of AVColorSpace and AVColorRange, which are those of ITU-T H.273.
-_BT709_LIKE = {1, 7, 9, 10}  # BT.709, SMPTE 240M, BT.2020: the nearest of the two matrices we have
-_BT601_LIKE = {4, 5, 6}  # FCC, BT.470BG, SMPTE 170M
-_LIMITED, _FULL = 1, 2
+# Values of AVColorSpace, AVColorTransferCharacteristic and AVColorPrimaries, which are those of ITU-T H.273.
+_MATRICES = {
+    1: ColorMatrix.BT709,
+    7: ColorMatrix.BT709,  # SMPTE 240M: the nearest that we have
+    9: ColorMatrix.BT2020,
+    10: ColorMatrix.BT2020,  # constant luminance: the nearest that we have
+    4: ColorMatrix.BT601,  # FCC
+    5: ColorMatrix.BT601,  # BT.470BG
+    6: ColorMatrix.BT601,  # SMPTE 170M
+}
+_TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
+_BT2020_PRIMARIES = 9
+_HDR_PRIMARIES = {1: Primaries.BT709, 11: Primaries.P3, 12: Primaries.P3}
+_LIMITED, _FULL = 1, 2  # AVColorRange
 _HD_HEIGHT = 720
 
 
@@ -71,10 +81,10 @@ def to_picture(
             pixel_format=PixelFormat.NV12,
             display_size=display_size(frame.height, frame.width, pixel_aspect, rotation),
             bit_depth=bit_depth,
-            color_matrix=_color_matrix(frame),
             is_full_range=frame.color_range == _FULL,
             rotation=rotation,
             ready=ready,
+            **_colors(frame),
         )
     picture = _host_picture(_downloaded(frame, reformatter), pixel_aspect, reformatter, rotation)
     return picture if device is None else device.upload(picture)
@@ -103,10 +113,10 @@ def _host_picture(frame: VideoFrame, pixel_aspect: Fraction, reformatter: VideoR
         pixel_format=_NATIVE.get(name, PixelFormat.YUV420P),
         display_size=display_size(frame.height, frame.width, pixel_aspect, rotation),
         bit_depth=stored.format.components[0].bits,
-        color_matrix=_color_matrix(frame),
         # Gray without a range is full range, as everywhere in FFmpeg.
         is_full_range=is_full_range or name == "rgb24" or (is_gray and frame.color_range != _LIMITED),
         rotation=rotation,
+        **_colors(frame),
     )
 
 
@@ -121,12 +131,18 @@ def picture_bytes(picture: Picture) -> int:
     return sum(plane.shape[0] * abs(plane.strides[0]) for plane in picture.planes)
 
 
-def _color_matrix(frame: VideoFrame) -> ColorMatrix:
-    if frame.colorspace in _BT709_LIKE:
-        return ColorMatrix.BT709
-    if frame.colorspace in _BT601_LIKE:
-        return ColorMatrix.BT601
-    return ColorMatrix.BT709 if frame.height >= _HD_HEIGHT else ColorMatrix.BT601
+def _colors(frame: VideoFrame) -> dict[str, Any]:
+    """Matrix, transfer and primaries as tagged; where they are not, as is usual for what is tagged."""
+    transfer = _TRANSFERS.get(frame.color_trc, Transfer.SDR)
+    primaries = Primaries.BT2020 if frame.color_primaries == _BT2020_PRIMARIES else Primaries.BT709
+    if transfer is not Transfer.SDR:
+        primaries = _HDR_PRIMARIES.get(frame.color_primaries, Primaries.BT2020)
+    if primaries is Primaries.BT2020:
+        usual = ColorMatrix.BT2020
+    else:
+        usual = ColorMatrix.BT709 if frame.height >= _HD_HEIGHT else ColorMatrix.BT601
+    matrix = _MATRICES.get(frame.colorspace, usual)
+    return {"color_matrix": matrix, "transfer": transfer, "primaries": primaries}
 
 
 def _planes(frame: VideoFrame) -> tuple[PlaneArray, ...]:

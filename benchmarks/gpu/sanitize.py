@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from acfd_stream.ops.anchors import fit
-from acfd_stream.types import Picture, PixelFormat
+from acfd_stream.types import Picture, PixelFormat, Transfer
 from gpu import exact, kernels
 from gpu.book import Recorder
 from gpu.machine import tool
@@ -83,7 +83,11 @@ def _pictures(rng: np.random.Generator, size: tuple[int, int]) -> list[Picture]:
     nv12 = Picture((plane(*size), plane(*half, 2)), PixelFormat.NV12, size)
     planar = Picture((plane(*size), plane(*half), plane(*half)), PixelFormat.YUV420P, size)
     deep = Picture(
-        (plane(*size, top=1024), plane(*half, top=1024), plane(*half, top=1024)), PixelFormat.YUV420P, size, 10
+        (plane(*size, top=1024), plane(*half, top=1024), plane(*half, top=1024)),
+        PixelFormat.YUV420P,
+        size,
+        10,
+        transfer=Transfer.PQ,
     )
     rgb = Picture((plane(*size, 3),), PixelFormat.RGB24, size)
     return [nv12, planar, deep, rgb, nv12, planar]

@@ -21,6 +21,7 @@ RACE_FLAGS = "-std=c++17 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-unknown
 # The field of each record that acfd_offset of kernels.cpp speaks of, in its order.
 OFFSETS = [
     (records.AXIS_TAPS, "samples"),
+    (records.LETTERBOX_PICTURE, "tone"),
     (records.LETTERBOX_PICTURE, "row_bytes"),
     (records.LETTERBOX_PICTURE, "rows"),
     (records.LETTERBOX_PICTURE, "columns"),

@@ -100,7 +100,11 @@ def float_rgb(y, u, v, picture):
     """Red, green and blue 0 … 255 of one sample each, by the standards' formula in floats."""
     top, step = 2**picture.bit_depth - 1, 2 ** (picture.bit_depth - 8)
     black, luma, chroma = (0, top, top) if picture.is_full_range else (16 * step, 219 * step, 224 * step)
-    kr, kb = {ColorMatrix.BT601: (0.299, 0.114), ColorMatrix.BT709: (0.2126, 0.0722)}[picture.color_matrix]
+    kr, kb = {
+        ColorMatrix.BT601: (0.299, 0.114),
+        ColorMatrix.BT709: (0.2126, 0.0722),
+        ColorMatrix.BT2020: (0.2627, 0.0593),
+    }[picture.color_matrix]
     y, u, v = (y - black) / luma, (u - 128 * step) / chroma, (v - 128 * step) / chroma
     red, blue = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
     green = (y - kr * red - kb * blue) / (1 - kr - kb)
@@ -198,7 +202,7 @@ def test_a_smooth_picture_looks_as_swscale_makes_it(backend, size, color_matrix)
         width=size[1],
         height=size[0],
         format="rgb24",
-        src_colorspace={ColorMatrix.BT601: "ITU601", ColorMatrix.BT709: "ITU709"}[color_matrix],
+        src_colorspace={ColorMatrix.BT601: 5, ColorMatrix.BT709: 1, ColorMatrix.BT2020: 9}[color_matrix],
         interpolation=SWSCALE_FLAGS,
         threads=1,
     ).to_ndarray()

@@ -160,7 +160,7 @@ def test_every_layout_becomes_one_of_ours_with_its_values(
 
 @pytest.mark.parametrize(
     ("tag", "height", "matrix"),
-    [(2, 48, "bt601"), (2, 720, "bt709"), (1, 48, "bt709"), (5, 720, "bt601"), (6, 48, "bt601"), (9, 48, "bt709")],
+    [(2, 48, "bt601"), (2, 720, "bt709"), (1, 48, "bt709"), (5, 720, "bt601"), (6, 48, "bt601"), (9, 48, "bt2020")],
 )
 def test_the_colour_matrix_is_the_streams_or_that_of_its_size(
     tag: int, height: int, matrix: str, make_clip: MakeClip

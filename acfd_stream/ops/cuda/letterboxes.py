@@ -22,6 +22,7 @@ from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.ops.cuda import records
 from acfd_stream.ops.cuda.device import Array, CupyDevice
 from acfd_stream.ops.reference import color_transform
+from acfd_stream.ops.tone import tone_table
 from acfd_stream.types import Picture, PixelFormat
 
 TILE_WIDTH, TILE_HEIGHT, TILE_THREADS = 64, 16, 256
@@ -97,12 +98,14 @@ class PictureRecord:
 
     values: NDArray[np.uint8]  # [bytes of a LETTERBOX_PICTURE]
     filters: tuple[Filter, ...]  # which it points to
+    tone: Array | None  # TONE_TABLE, which it points to
 
 
 class PictureRecords:
     """Records of pictures; the pictures of a video share one."""
 
     def __init__(self, device: CupyDevice) -> None:
+        self._device = device
         self._filters = AxisFilters(device)
         # Memory of a removed filter returns to a pool that reuses it in the stream's order.
         self._made: LRUCache[tuple[Any, ...], PictureRecord] = LRUCache(RECORDS_KEPT)
@@ -118,6 +121,8 @@ class PictureRecords:
             picture.bit_depth,
             picture.color_matrix,
             picture.is_full_range,
+            picture.transfer,
+            picture.primaries,
             picture.rotation,
             content_size,
             *((plane.shape, plane.strides, plane.dtype) for plane in planes),
@@ -138,10 +143,13 @@ class PictureRecords:
         rows = [self._filters.of(stored_height, subsampling, height, False) for subsampling in subsamplings]
         columns = [self._filters.of(stored_width, subsampling, width, True) for subsampling in subsamplings]
         color = color_transform(picture.color_matrix.value, picture.is_full_range or is_rgb, picture.bit_depth)
+        table = tone_table(picture)
+        tone = None if table is None else self._device.upload(table)
         row = records.record(
             records.LETTERBOX_PICTURE,
             (
                 [0, 0, 0],
+                0 if tone is None else self._device.address(tone),
                 [plane.strides[0] for plane in planes] + missing,
                 0,
                 [axis.record for axis in rows],
@@ -154,7 +162,7 @@ class PictureRecords:
                 color,
             ),
         )
-        return PictureRecord(np.frombuffer(row.tobytes(), np.uint8), (*rows, *columns))
+        return PictureRecord(np.frombuffer(row.tobytes(), np.uint8), (*rows, *columns), tone)
 
 
 class CudaLetterboxes:

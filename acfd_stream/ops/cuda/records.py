@@ -27,6 +27,7 @@ COLOR_TRANSFORM = np.dtype(
 LETTERBOX_PICTURE = np.dtype(
     [
         ("planes", "u8", 3),
+        ("tone", "u8"),
         ("row_bytes", "i4", 3),
         ("unused", "i4"),
         ("rows", AXIS_TAPS, 2),

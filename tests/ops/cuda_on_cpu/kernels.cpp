@@ -113,6 +113,7 @@ extern "C" const char* acfd_launch(const char* name, const unsigned* grid, unsig
 extern "C" int acfd_offset(int which) {
   const int offsets[] = {
       ACFD_OFFSET(AxisTaps, samples),
+      ACFD_OFFSET(LetterboxPicture, tone),
       ACFD_OFFSET(LetterboxPicture, row_bytes),
       ACFD_OFFSET(LetterboxPicture, rows),
       ACFD_OFFSET(LetterboxPicture, columns),
