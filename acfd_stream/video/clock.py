@@ -1,15 +1,93 @@
-"""The time of each frame: times of the container are kept, missing ones are filled in."""
+"""The time of each frame: times of the container are kept, missing ones are filled in, and all of them rise."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
+Untimed = tuple[T, int | None, int | None]
+"""A frame, its pts, and the dts of the packet on which the decoder returned it."""
 
 LEADING_FRAMES = 16
 """Most frames without a pts at the beginning that are held until a frame with a pts comes."""
+MOST_REORDERED = 16
+"""Most frames by which the order of decoding differs from that of presentation, in any codec."""
+
+
+class FrameTime(NamedTuple):
+    """The time of a frame in units of the time base."""
+
+    pts: int
+    is_filled: bool  # not the container's
+    went_back: int | None = None  # the container's pts, if it is replaced because it is not after the frame before
+
+
+def frame_times(items: Iterable[Untimed[T]], step: Fraction, origin: int) -> Iterator[tuple[T, FrameTime]]:
+    """Each frame with its time, for containers with presentation times; nothing is reordered.
+
+    A missing pts is filled as ``fill_pts`` does. A pts that is not after the frame before is replaced: decoders return
+    frames in display order, so it is wrong. The dts of the packet that completed the frame takes its place, less the
+    delay of the first frame, until the container's pts rise again for ``MOST_REORDERED`` frames. A pts that goes back
+    by more frames is that of a clock that begins again, and is kept.
+
+    Args:
+        items: frames in display order.
+        step: a frame's duration by the frame rate, in units of the time base, > 0.
+        origin: pts of the first frame if none of the first ``LEADING_FRAMES`` has one.
+    """
+    last: int | None = None
+    most_back = step * MOST_REORDERED
+    delay: int | None = None  # of the decoder
+    was_filled = False
+    distrusted = 0  # frames for which the container's pts are not used
+    for (item, dts), given, is_filled in fill_pts((((item, dts), pts) for item, pts, dts in items), step, origin):
+        if delay is None and dts is not None and not is_filled:
+            delay = dts - given
+        pts, goes_back = given, False
+        if last is not None and given > last - most_back:
+            goes_back = given <= last and not is_filled and not was_filled
+            distrusted = MOST_REORDERED if goes_back else max(distrusted - 1, 0)
+            if distrusted:
+                pts = last + max(round(step), 1) if dts is None or delay is None else dts - delay
+            pts = max(pts, last + 1)
+        last, was_filled = pts, is_filled
+        yield item, FrameTime(pts, is_filled or pts != given, given if goes_back else None)
+
+
+def inferred_times(items: Iterable[Untimed[T]], step: Fraction, origin: int) -> Iterator[tuple[T, FrameTime]]:
+    """Each frame with a time of presentation order, for containers without presentation times; nothing is reordered.
+
+    The dts of the packets that complete the frames rise with the frames, a constant delay later. Therefore the first
+    frame is shown at its pts, which is the dts of its own packet, and each later one as long after it as their packets
+    are apart; a frame without a dts follows the frame before by one step.
+
+    Args:
+        items: frames in display order; the pts are used of the first one only.
+        step: a frame's duration by the frame rate, in units of the time base, > 0.
+        origin: earliest time of the first frame, and its time if it has no pts.
+    """
+    shown = -step  # from the first frame to the last one
+    begin = last = 0
+    begin_dts: int | None = None
+    for item, pts, dts in items:
+        if shown < 0:
+            begin = origin if pts is None else max(pts, origin)
+            last = begin - 1
+        if begin_dts is None and dts is not None:
+            begin_dts = dts - round(shown + step)
+        shown = _after(shown, step, None if dts is None or begin_dts is None else dts - begin_dts)
+        last = max(begin + round(shown), last + 1)
+        yield item, FrameTime(last, True)
+
+
+def _after(shown: Fraction, step: Fraction, elapsed: int | None) -> Fraction:
+    """The time of the next frame: ``elapsed``, on the grid of the frame rate where it is rounded to the time base."""
+    if elapsed is None or elapsed <= shown:
+        return shown + step
+    nearest = round(elapsed / step) * step
+    return nearest if abs(nearest - elapsed) <= 1 and nearest > shown else Fraction(elapsed)
 
 
 def fill_pts(items: Iterable[tuple[T, int | None]], step: Fraction, origin: int) -> Iterator[tuple[T, int, bool]]:

@@ -45,6 +45,7 @@ class Decoder:
         self.name = name
         self.error: str | None = None
         self.decoded_by = ""  # "cpu" or "nvdec", known from the first frame on
+        self.is_inferred = False  # the times are made up; known from the first frame on
         self._seconds = 0.0  # time of the last frame
         self._hardware = hardware
         self._work_seconds = 0.0
@@ -60,6 +61,9 @@ class Decoder:
         self.reformatter = VideoReformatter()
         promised = self.duration_seconds if demuxer.is_matroska else None
         self.losses = LossWatch(demuxer.stream.frames, promised)
+        self._last_duration = 0  # of the last frame, in units of the time base
+        self._latest: int | None = None  # highest pts of a packet with data
+        self._repeat = (0, 0)  # pts and duration of the last empty packet
 
     @property
     def frame_rate(self) -> Fraction | None:
@@ -70,6 +74,31 @@ class Decoder:
     def pixel_aspect(self) -> Fraction:
         """Width of a pixel divided by its height; 1 if the stream has none."""
         return self._demuxer.pixel_aspect
+
+    @property
+    def last_seconds(self) -> Fraction | None:
+        """How long the last frame of the video is on screen; None: for one frame at the rate. After the last frame."""
+        if self.error is not None:
+            return None
+        pts, duration = self._repeat
+        if self._latest is not None and pts > self._latest:
+            return (pts - self._latest) * self.time_base + self._shown_seconds(duration)
+        demuxer = self._demuxer
+        if not demuxer.has_durations or self._last_duration <= 0:
+            return None
+        seconds = self._shown_seconds(self._last_duration)
+        return None if seconds == self._one_frame and not demuxer.is_animation else seconds
+
+    @property
+    def _one_frame(self) -> Fraction:
+        """Seconds; 0 if the rate is not known."""
+        return 1 / self.frame_rate if self.frame_rate else Fraction(0)
+
+    def _shown_seconds(self, duration: int) -> Fraction:
+        """A duration in whole units, or one frame by the rate, which is more exact, where it is that or not known."""
+        seconds = duration * self.time_base
+        is_one_frame = duration <= 0 or abs(seconds - self._one_frame) <= max(self.time_base, seconds / 100)
+        return self._one_frame if is_one_frame and not self._demuxer.is_animation else seconds
 
     @property
     def arrived_at(self) -> float:
@@ -96,7 +125,10 @@ class Decoder:
         first = next(frames, None)
         if first is None:
             return
-        if start_seconds is not None and self._is_before(first, start_seconds):
+        demuxer = self._demuxer
+        self.is_inferred = demuxer.is_bare or (not demuxer.has_pts and first.dts != first.pts)
+        # Inferred times are counted from the beginning.
+        if start_seconds is not None and not self.is_inferred and self._is_before(first, start_seconds):
             first, frames = self._sought(start_seconds, first.pts) or (first, frames)
         yield first
         yield from frames
@@ -158,15 +190,22 @@ class Decoder:
             self.break_off("damaged data")
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
-        """Packets with data; then None, on which the decoder returns its remaining frames."""
+        """Packets with data; then None, on which the decoder returns its remaining frames.
+
+        An empty packet with a time repeats the picture before, which stays on screen.
+        """
         reason: str | None = None
         self._seconds = 0.0
         try:
             for packet in self._demuxer.packets():
                 if packet.size == 0:
-                    is_end = packet.pts is None and packet.dts is None
-                    reason = None if is_end else "a packet without a picture"
-                    break
+                    if packet.pts is None:
+                        break
+                    self._repeat = packet.pts, packet.duration or 0
+                    self.losses.note_repeats(1)
+                    continue
+                if packet.pts is not None and (self._latest is None or packet.pts > self._latest):
+                    self._latest = packet.pts
                 self.losses.note_packet(packet.pts, packet.is_discard)
                 yield packet
         except READ_ERRORS as error:
@@ -198,6 +237,7 @@ class Decoder:
             if frame.pts is not None:
                 self._seconds = float(frame.pts * self.time_base)
             span = (self._seconds, self._seconds + float(frame.duration * self.time_base))
+            self._last_duration = frame.duration
             self.losses.note_frame(frame.pts, span, frame.is_corrupt, frame.interlaced_frame)
             yield frame
 

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from acfd_stream.config import VideoConfig, available_cores
 from acfd_stream.errors import MediaError
 from acfd_stream.video.origin import BytesReader, SeekableReader
+from acfd_stream.video.repeats import blocks_behind, chunks_behind, with_repeats
 
 READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 """What reading and decoding raise."""
@@ -30,6 +31,13 @@ _QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
 # If the container's header describes the streams, one packet of some size is enough and is not decoded twice.
 # Otherwise the result of a live stream's first frame waits for two further frames.
 _QUICKEST_OPENING = {"probesize": "2048", "skip_frame": "all"}
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS; PyAV's Flags refuse newer bits
+# Containers that give the order of decoding only, from which FFmpeg invents presentation times that may be shuffled.
+_WITHOUT_PTS = ("avi", "asf", "asf_o")
+_FILE = "file:"
+_TOLERATED_REPEATS = 2  # that the header of an AVI is believed; more may be a file that is cut short
+_ANIMATIONS = ("gif", "apng")
+_NO_FOURCC = "\0\0\0\0"
 _MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; the bytes after the first four
 # Decoders that decode the slices of a frame on several threads without delaying frames.
 _MOST_SLICE_THREADS = 4
@@ -92,6 +100,27 @@ class Demuxer:
         return "matroska" in self.stream.container.format.name
 
     @property
+    def is_bare(self) -> bool:
+        """Whether it is a stream without a container, whose times FFmpeg invents from an assumed rate."""
+        return bool(self.stream.container.format.flags & _NO_TIMESTAMPS)
+
+    @property
+    def has_pts(self) -> bool:
+        """Whether the container itself says when pictures are shown, and not only in which order to decode them."""
+        is_vfw = self.is_matroska and self.stream.codec_context.codec_tag != _NO_FOURCC
+        return not (self.is_bare or is_vfw or self.stream.container.format.name in _WITHOUT_PTS)
+
+    @property
+    def is_animation(self) -> bool:
+        """Whether it is an animated picture, which has a delay per picture and no rate."""
+        return self.stream.container.format.name in _ANIMATIONS
+
+    @property
+    def has_durations(self) -> bool:
+        """Whether the container stores how long each picture is shown; others leave it to FFmpeg's estimate."""
+        return self.is_animation or self.is_matroska or "mp4" in self.stream.container.format.name
+
+    @property
     def duration_seconds(self) -> float | None:
         """As the header claims; None if it does not say."""
         if self.stream.duration is not None:
@@ -110,7 +139,7 @@ class Demuxer:
         # After a short analysis FFmpeg guesses twice the rate, or that of the clock.
         guess = stream.codec_context.framerate if self._config.low_delay else stream.guessed_rate
         rates = [stream.average_rate, guess]
-        if stream.duration is None and not stream.frames:
+        if self.is_bare or (stream.duration is None and not stream.frames):
             rates.reverse()
         return next((rate for rate in rates if rate is not None and _RATES[0] <= rate <= _RATES[1]), None)
 
@@ -129,17 +158,42 @@ class Demuxer:
             del self.stream  # the last reference to the decoder
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
-        """Packets in the container's order, from the current position; the last one is empty.
+        """Packets in the container's order, from the current position; the last one is empty and has no time.
+
+        If the container has no pts, the pts is the dts; other empty packets repeat the picture before.
 
         Raises:
             READ_ERRORS: a read failed.
         """
         if self._container is None:
             return
-        for packet in self._container.demux(self.stream):
+        has_pts, packets = self.has_pts, self._container.demux(self.stream)
+        is_avi = self.stream.container.format.name == "avi"
+        if is_avi or self.is_matroska:
+            packets = with_repeats(packets, counts_chunks=is_avi, behind=self._repeats_behind)
+        for packet in packets:
             self.raise_interrupt()
             self._note_arrival(packet)
+            if not has_pts:
+                packet.pts = packet.dts
             yield packet
+
+    def _repeats_behind(self, last: Packet[VideoStream]) -> list[int]:
+        """Times of the empty packets behind the last one with data."""
+        find = blocks_behind if self.is_matroska else chunks_behind
+        try:
+            if isinstance(self._reader, SeekableReader):
+                before = self._reader.tell()
+                times = find(self._reader, last)
+                self._reader.seek(before)
+                return times
+            if isinstance(self._target, str) and self._target.startswith(_FILE):
+                with open(self._target.removeprefix(_FILE), "rb") as file:
+                    return find(file, last)
+        except READ_ERRORS:
+            return []
+        promised = range((last.dts or 0) + 1, self.stream.frames)
+        return list(promised) if not self.is_matroska and len(promised) <= _TOLERATED_REPEATS else []
 
     def _note_arrival(self, packet: Packet[VideoStream]) -> None:
         self.arrived_at = self.taken_at = time.perf_counter()

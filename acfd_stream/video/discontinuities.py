@@ -29,6 +29,7 @@ class DiscontinuityWatch:
     def __init__(self) -> None:
         self.resizings = Discontinuities()
         self.reversals = Discontinuities()
+        self.replaced = Discontinuities()  # times that went back, and were replaced
         self.is_rising = True  # every frame is later than the one before it
         self._size: tuple[int, int] | None = None
         self._seconds = 0.0
@@ -48,6 +49,11 @@ class DiscontinuityWatch:
         self._size, self._seconds = display_size, seconds
         return seams
 
+    def note_replaced(self, seconds: float, given_seconds: float) -> None:
+        """Count a frame that is shown at ``seconds``, since the time in the file is not after the frame before."""
+        self.is_rising = False
+        self.replaced = self.replaced.and_one(f"to {given_seconds:.3f} s, where {seconds:.3f} s is meant")
+
     def resume(
         self, seconds: float, display_size: tuple[int, int], resizings: Discontinuities, reversals: Discontinuities
     ) -> None:
@@ -62,4 +68,6 @@ class DiscontinuityWatch:
             found.append(f"the picture changes {self.resizings}; boxes are in the pixels of their own frame")
         if self.reversals.count:
             found.append(f"times go back {self.reversals}; they are kept as the file gives them")
+        if self.replaced.count:
+            found.append(f"times go back {self.replaced}; they were put in the order of the pictures")
         return found

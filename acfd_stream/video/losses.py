@@ -58,6 +58,10 @@ class LossWatch:
             self._pending.popitem(last=False)
             self._is_one_to_one = False
 
+    def note_repeats(self, count: int) -> None:
+        """Count empty packets, which repeat the picture before and do not go into the decoder."""
+        self.packets += count
+
     def note_refused(self) -> None:
         """Count a packet that the decoder rejects before its first frame, as at the start of a recording."""
         self.refused += 1

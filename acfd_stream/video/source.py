@@ -14,7 +14,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, ResumeError
 from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture
 from acfd_stream.video.bytestream import ByteStream
-from acfd_stream.video.clock import fill_pts
+from acfd_stream.video.clock import FrameTime, frame_times, inferred_times
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
@@ -35,9 +35,7 @@ __all__ = ["Source", "VideoSource", "open_video", "read_ahead"]
 Source: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream"
 
 _FALLBACK_RATE = Fraction(25)  # frames per second if container and codec have no rate
-_Timed: TypeAlias = (
-    "Iterator[tuple[VideoFrame, int, bool]]"  # a decoder's frame, its pts, whether the pts was filled in
-)
+_Timed: TypeAlias = "Iterator[tuple[VideoFrame, FrameTime]]"
 _BUSY_SECONDS = 2.0  # how long close() waits for a thread in a read without an answer
 
 
@@ -92,6 +90,7 @@ class VideoSource(Closeable):
         self.warnings: list[str] = []
         self.error: str | None = None
         self.gaps: list[Gap] = []
+        self.last_seconds: Fraction | None = None  # how long the last frame is on screen; None: one frame at the rate
         self._decoder = decoder
         self._reader = target if isinstance(target, BytesReader) else None
         self._config, self._planes = config, planes
@@ -172,9 +171,17 @@ class VideoSource(Closeable):
             self._reader.leave()
 
     def _timed(self, frames: Iterator[VideoFrame]) -> _Timed:
-        step = 1 / ((self._decoder.frame_rate or _FALLBACK_RATE) * self._decoder.time_base)
+        decoder, first = self._decoder, next(frames, None)
+        if first is None:
+            return
+        step = 1 / ((decoder.frame_rate or _FALLBACK_RATE) * decoder.time_base)
+        origin = decoder.start_pts or 0
         self._orientations = OrientationWatch()
-        return fill_pts(((frame, frame.pts) for frame in frames), step, self._decoder.start_pts or 0)
+        items = ((frame, frame.pts, frame.dts) for frame in chain([first], frames))
+        if decoder.is_inferred:
+            yield from inferred_times(items, step, origin)
+        else:
+            yield from frame_times(items, step, origin)
 
     def _picture(self, frame: VideoFrame) -> Picture:
         decoder, orientation = self._decoder, self._orientations.current
@@ -185,10 +192,12 @@ class VideoSource(Closeable):
         """Frames of the requested range, counted from ``index``; records how the reading ended."""
         config, time_base = self._config, self._decoder.time_base
         is_whole = config.start_seconds is None
-        for frame, pts, is_filled in timed:
+        for frame, (pts, is_filled, went_back) in timed:
             self._orientations.push(frame)
             begin = time.perf_counter()
             seconds = float(pts * time_base)
+            if went_back is not None:
+                self._discontinuities.note_replaced(seconds, float(went_back * time_base))
             if config.end_seconds is not None and seconds >= config.end_seconds:
                 is_whole, self._behind = False, seconds
                 break
@@ -208,6 +217,8 @@ class VideoSource(Closeable):
             index += 1
         self._is_drained = not self._is_cancelled
         self.error = self._decoder.error
+        if self._behind is None:
+            self.last_seconds = self._decoder.last_seconds
         self.warnings += self._decoder.losses.warnings(is_whole and self.error is None)
         self.warnings += gap_warnings(self.gaps)
         self.warnings += self._discontinuities.warnings() + self._orientations.warnings()
@@ -232,7 +243,7 @@ class VideoSource(Closeable):
 
     def _passed(self, timed: _Timed, position: DecodePosition) -> bool:
         """Whether ``timed`` was read up to ``position``; if so, the counts are set to those of the position."""
-        for frame, pts, is_filled in timed:
+        for frame, (pts, is_filled, _) in timed:
             self._orientations.push(frame)
             if pts < position.pts and not self._is_cancelled:
                 continue
@@ -297,4 +308,5 @@ class VideoSource(Closeable):
             frame_count=self._decoder.frame_count,
             duration_seconds=self._decoder.duration_seconds,
             codec=self._decoder.codec,
+            times="inferred" if self._decoder.is_inferred else "",
         )
