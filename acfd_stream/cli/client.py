@@ -142,7 +142,7 @@ def write_results(
         if stream.end is None:
             raise ServiceError(f"the stream was closed before its end; {call.path} is unfinished")
         last = stream.end
-        end = ResultEnd(last.tracks, last.is_complete, last.error, last.warnings, last.gaps)
+        end = ResultEnd(last.tracks, last.is_complete, last.error, last.warnings, last.gaps, last.last_seconds)
         results.close(end)
     return end, progress
 

@@ -20,6 +20,7 @@ from acfd_stream.types import FrameResult, Gap, MediaInfo
 from acfd_stream.v1 import face_track_pb2, stream_pb2
 from acfd_stream.wire.messages import (
     duration_pb,
+    fraction_of,
     gaps_of,
     media_info_of,
     rational_pb,
@@ -129,6 +130,7 @@ class StreamEnd:
     error: str | None  # why it broke off
     warnings: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()  # holes in the media, in order of time
+    last_seconds: Fraction | None = None  # how long the last frame is on screen; None: one frame at the rate
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ class StreamProgress:
 
 def _stream_end(end: Any) -> StreamEnd:
     error, warnings, gaps = end.error or None, tuple(end.warnings), gaps_of(end.gaps)
-    return StreamEnd(end.frame_count, end.track_count, end.is_complete, error, warnings, gaps)
+    last_seconds = fraction_of(end.last_frame) if end.HasField("last_frame") else None
+    return StreamEnd(end.frame_count, end.track_count, end.is_complete, error, warnings, gaps, last_seconds)
 
 
 Bytes = str | Path | BinaryIO | Iterable[bytes] | Callable[[], Iterable[bytes]]

@@ -20,6 +20,8 @@ from acfd_stream.types import FrameResult, Gap, GapCause, Seam
 
 FORMAT_VERSION = 1
 SECONDS_DECIMALS = 6
+ROUNDING_SECONDS = Fraction(1, 10**SECONDS_DECIMALS)
+"""Most by which rounding changes a time."""
 
 
 def json_line(values: Mapping[str, Any]) -> bytes:
@@ -72,7 +74,7 @@ class JsonlLines:
             "type": "end",
             "frames": self._frames,
             "tracks": end.tracks,
-            "duration": self.duration_seconds,
+            "duration": self.duration_seconds(end),
             "complete": end.is_complete,
         }
         if end.error is not None:
@@ -83,19 +85,20 @@ class JsonlLines:
             values["gaps"] = [_gap_values(gap) for gap in end.gaps]
         return values
 
-    @property
-    def duration_seconds(self) -> float:
-        """From the first frame to the last, plus one frame if the rate is known."""
+    def duration_seconds(self, end: ResultEnd) -> float:
+        """From the first frame to the end of the last: its time on screen, or one frame if the rate is known."""
         if self._first_pts is None:
             return 0.0
         shown = (self._last_pts - self._first_pts) * self._header.time_base
-        return rounded(float(shown + (1 / self._header.frame_rate if self._header.frame_rate else 0)), SECONDS_DECIMALS)
+        rate, last = self._header.frame_rate, end.last_seconds
+        if last is None:
+            last = 1 / rate if rate else Fraction(0)
+        return rounded(float(shown + last), SECONDS_DECIMALS)
 
-    @property
-    def end_seconds(self) -> Fraction:
+    def end_seconds(self, end: ResultEnd) -> Fraction:
         """Presentation time at which the last frame ends, as exact as the closing line."""
         begin = (self._first_pts or 0) * self._header.time_base
-        return begin + Fraction(str(self.duration_seconds))
+        return begin + Fraction(str(self.duration_seconds(end)))
 
 
 def header_values(header: ResultHeader) -> dict[str, Any]:

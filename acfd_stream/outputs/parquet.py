@@ -111,7 +111,7 @@ class ParquetEncoder:
 
     def trailer(self, end: ResultEnd) -> Iterable[bytes]:
         """The last row group and the footer."""
-        self._add_waiting(self._lines.end_seconds)
+        self._add_waiting(self._lines.end_seconds(end))
         yield self._group()
         self._file.add_key_value_metadata({END_KEY: self._lines.end(end).decode("utf-8").strip()})
         if self._marks:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from acfd_stream.errors import MediaError
-from acfd_stream.outputs.jsonl import FORMAT_VERSION, SECONDS_DECIMALS, frame_of, gaps_of
+from acfd_stream.outputs.jsonl import FORMAT_VERSION, ROUNDING_SECONDS, frame_of, gaps_of
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
 
 _BLOCK_BYTES = 64 * 1024
-_ROUNDING_SECONDS = Fraction(1, 10**SECONDS_DECIMALS)
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _header(values: dict[str, Any], time_base: Fraction, last_share: Fraction) -
         time_base=time_base,
         model=values["model"],
         settings=values["settings"],
-        frame_rate=1 / last_share if last_share > _ROUNDING_SECONDS else None,
+        frame_rate=1 / last_share if last_share > ROUNDING_SECONDS else None,
         times=values.get("times", ""),
     )
 

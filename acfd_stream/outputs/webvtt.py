@@ -46,7 +46,7 @@ class VttEncoder:
     def trailer(self, end: ResultEnd) -> Iterable[bytes]:
         """The cues of tracks that last until the end, and the closing line."""
         for track in list(self._on_screen):
-            self._finish(track, self._lines.end_seconds)
+            self._finish(track, self._lines.end_seconds(end))
         yield self._ready_cues()
         yield _note(self._lines.end(end))
 

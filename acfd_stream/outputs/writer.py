@@ -38,6 +38,7 @@ class ResultEnd:
     error: str | None = None  # what broke
     warnings: tuple[str, ...] = ()  # what is odd about the input, in words
     gaps: tuple[Gap, ...] = ()  # holes in the input, in order of time
+    last_seconds: Fraction | None = None  # how long the last frame is on screen; None: one frame at the rate
 
     @property
     def is_broken(self) -> bool:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,11 @@ class TrackSession(Closeable):
     def gaps(self) -> list[Gap]:
         """Holes in the source, in order of time."""
         return self._video.gaps
+
+    @property
+    def last_seconds(self) -> Fraction | None:
+        """How long the last frame is on screen; None: one frame at the rate."""
+        return self._video.last_seconds
 
     @property
     def is_complete(self) -> bool:

@@ -52,7 +52,7 @@ def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:
 def end_of(session: TrackSession) -> ResultEnd:
     """What results say after their last frame; call it when the iteration is over."""
     warnings, gaps = tuple(session.warnings), tuple(session.gaps)
-    return ResultEnd(session.tracks, session.is_complete, session.error, warnings, gaps)
+    return ResultEnd(session.tracks, session.is_complete, session.error, warnings, gaps, session.last_seconds)
 
 
 def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:

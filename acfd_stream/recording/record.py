@@ -203,7 +203,7 @@ class Recorder:
             return
         self.lines.append(jsonl.end(end))
         self.lines.sync()
-        self.attempt.stats.video_seconds = jsonl.duration_seconds
+        self.attempt.stats.video_seconds = jsonl.duration_seconds(end)
 
 
 def _frames(

@@ -151,6 +151,7 @@ class FedVideo:
     def __init__(self, feed: FrameFeed, config: VideoConfig) -> None:
         self.warnings: list[str] = []
         self.error: str | None = None
+        self.last_seconds: Fraction | None = None
         self.gaps: list[Gap] = []  # a picture that cannot be decoded has a result of its own
         self._feed, self._config = feed, config
         self._discontinuities, self._losses = DiscontinuityWatch(), LossWatch(0, None)

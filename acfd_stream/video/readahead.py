@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Protocol
 
 from acfd_stream.config import DropPolicy, require
@@ -40,6 +41,10 @@ class FrameSource(Protocol):
     @property
     def gaps(self) -> list[Gap]:
         """Holes in it, in order of time; final after the iteration."""
+
+    @property
+    def last_seconds(self) -> Fraction | None:
+        """How long the last frame is on screen; None: one frame at the rate; final after the iteration."""
 
     @property
     def loss_counts(self) -> LossCounts:

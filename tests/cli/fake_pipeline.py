@@ -79,6 +79,7 @@ class FakeSession:
         self.video_config = video_config
         self.error = PLAN.get("error")
         self.gaps = [Gap(time, missing, GapCause(cause)) for time, missing, cause in PLAN.get("gaps", [])]
+        self.last_seconds = None
         self.is_complete = self.error is None and not self.gaps
         self.warnings = PLAN.get("warnings", [])
         self.stage_times = StageTimes()

@@ -19,6 +19,7 @@ from acfd_stream.service.settings import AccessConfig, TlsConfig
 from tests.detect.tiny_model import write_tiny_model
 from tests.service.certificates import Authority
 from tests.service.rig import serving, write_clip
+from tests.video.containers import write_film
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,18 @@ def test_results_are_those_of_track_byte_for_byte(
     assert main(["client", "track", str(clip), *to(server), "-o", str(there), "--quiet", *options]) == 0
     assert there.read_bytes() == here
     assert here.count(b"\n") > 20
+
+
+@pytest.mark.parametrize("name", ["dropped.avi", "shuffled.avi", "repeats.ogv", "delays.gif"])
+def test_films_with_pictures_that_last_or_without_times_are_the_same_in_a_stream_and_a_file(
+    server: Server, model: Path, name: str, tmp_path: Path
+) -> None:
+    clip, expected = write_film(tmp_path / name)
+    here = track_here(model, clip, tmp_path / "here")
+    assert main(["client", "track", str(clip), *to(server), "-o", str(tmp_path / "there"), "--quiet"]) == 0
+    assert (tmp_path / "there").read_bytes() == here
+    assert json.loads(here.splitlines()[-1])["duration"] == expected
+    assert (b'"times": "inferred"' in here.splitlines()[0]) == (name == "shuffled.avi")
 
 
 def test_an_mp4_whose_index_stands_at_its_end_can_be_sent(

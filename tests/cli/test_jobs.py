@@ -16,6 +16,7 @@ from acfd_stream.service.server import Server
 from acfd_stream.service.settings import SourceSettings
 from tests.service.rig import serving, write_clip
 from tests.service.test_jobs_calls import LineWork, Service
+from tests.video.containers import write_film
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,21 @@ def test_results_are_those_of_track_byte_for_byte(
     assert (tmp_path / f"{job_id}.jsonl").read_bytes() == (tmp_path / "here").read_bytes()
     assert main(["track", str(clip), "-o", "here.txt", "--format", "mot", *settings, *limits]) == 0
     assert jobs(server, "results", job_id, "-o", "-", "--format", "mot", "-q")[1] == (tmp_path / "here.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["dropped.avi", "shuffled.avi", "repeats.ogv"])
+def test_results_of_a_film_last_as_long_as_those_of_track(
+    server: Server, jobs: Any, tiny_model: Path, clip: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    film, expected = write_film(clip.parent / name)
+    job_id = jobs(server, "submit", str(film))[1].strip()
+    assert jobs(server, "results", job_id, "-o", "there", "--format", "jsonl")[0] == 0
+    settings = ["--model", str(tiny_model), "--size", "128", "--threads", "1", "--quiet"]
+    assert main(["track", str(film), "-o", "here", "--format", "jsonl", *settings]) == 0
+    lines = (tmp_path / "here").read_bytes()
+    assert (tmp_path / "there").read_bytes() == lines
+    assert json.loads(lines.splitlines()[-1])["duration"] == expected
 
 
 def test_a_watch_ends_with_the_job_and_a_list_shows_it(server: Server, jobs: Any, clip: Path) -> None:

@@ -34,6 +34,7 @@ class DrawnVideo:
     def __init__(self, good: int = FRAMES, error: str | None = None) -> None:
         self.info = MediaInfo("drawn", SIZE, Fraction(1, 24), Fraction(24), FRAMES, FRAMES / 24, "none")
         self.warnings, self.gaps = ["drawn by hand"], list[Gap]()
+        self.last_seconds = None
         self.error: str | None = None
         self.is_complete = self.is_closed = False
         self.is_at_position, self.loss_counts = True, LossCounts()

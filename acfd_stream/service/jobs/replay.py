@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
-from acfd_stream.outputs.jsonl import frame_of, gaps_of
+from acfd_stream.outputs.jsonl import ROUNDING_SECONDS, frame_of, gaps_of
 from acfd_stream.recording.lines import Lines
 from acfd_stream.v1 import stream_pb2
-from acfd_stream.wire.messages import fraction_of, gaps_pb, result_pb
+from acfd_stream.wire.messages import fraction_of, gaps_pb, rational_pb, result_pb
 
 PAGE_BYTES = 64 * 2**10
 """Lines that are read at once; a message of their frames is smaller."""
@@ -21,6 +22,8 @@ class Replay:
     def __init__(self, lines: Lines, start: stream_pb2.TrackStart, first_index: int) -> None:
         self._lines, self._first_index = lines, first_index
         self._time_base = fraction_of(start.info.time_base)
+        self._frame_rate = fraction_of(start.info.frame_rate) if start.info.HasField("frame_rate") else None
+        self._last_pts = 0
         self._offset = self._offset_of(first_index)
         self.end: stream_pb2.TrackEnd | None = None
 
@@ -35,11 +38,23 @@ class Replay:
             for line in lines.splitlines():
                 values = json.loads(line)
                 if values["type"] == "end":
-                    self.end = _end_pb(values)
-                elif values["type"] == "frame" and values["index"] >= self._first_index:
+                    self.end = _end_pb(values, self._last_seconds(values))
+                    continue
+                if values["type"] == "frame":
+                    self._last_pts = values["pts"]
+                if values["type"] == "frame" and values["index"] >= self._first_index:
                     page.frames.append(result_pb(frame_of(values, self._time_base)))
             if page.frames:
                 yield page
+
+    def _last_seconds(self, end: dict[str, Any]) -> Fraction | None:
+        """How long the last frame is on screen; None: one frame at the rate."""
+        _, header = self._lines.read(0, 1)
+        first = json.loads(self._lines.read(len(header), 1)[1])
+        shown = (self._last_pts - first.get("pts", 0)) * self._time_base
+        last = Fraction(str(end["duration"])) - shown
+        is_one_frame = abs(last - (1 / self._frame_rate if self._frame_rate else 0)) <= ROUNDING_SECONDS
+        return None if is_one_frame or last <= 0 else last
 
     def _offset_of(self, index: int) -> int:
         """An offset that is not behind the frame, and not far before it: lines are in order, so halves are tried."""
@@ -55,7 +70,7 @@ class Replay:
         return low
 
 
-def _end_pb(values: dict[str, Any]) -> stream_pb2.TrackEnd:
+def _end_pb(values: dict[str, Any], last_seconds: Fraction | None) -> stream_pb2.TrackEnd:
     return stream_pb2.TrackEnd(
         frame_count=values["frames"],
         track_count=values["tracks"],
@@ -63,4 +78,5 @@ def _end_pb(values: dict[str, Any]) -> stream_pb2.TrackEnd:
         error=values.get("error", ""),
         warnings=values.get("warnings", []),
         gaps=gaps_pb(gaps_of(values)),
+        last_frame=None if last_seconds is None else rational_pb(last_seconds),
     )

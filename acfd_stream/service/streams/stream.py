@@ -40,7 +40,7 @@ from acfd_stream.types import FrameResult, MediaInfo, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed
 from acfd_stream.video.bytestream import ByteStream
-from acfd_stream.wire.messages import duration_pb, gaps_pb, media_info_pb, results_pb
+from acfd_stream.wire.messages import duration_pb, gaps_pb, media_info_pb, rational_pb, results_pb
 
 Source = ByteStream | FrameFeed | str | BinaryIO
 _FALLBACK_RATE = 30.0  # frames per second, if neither the client nor the container of a live stream says
@@ -325,6 +325,7 @@ class StreamCall:
             error=session.error or "",
             warnings=session.warnings,
             gaps=gaps_pb(session.gaps),
+            last_frame=None if session.last_seconds is None else rational_pb(session.last_seconds),
         )
         self._put(ControlMessage("end", end))
 
