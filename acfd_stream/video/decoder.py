@@ -20,6 +20,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.video.demuxer import READ_ERRORS, Demuxer, reason_of
 from acfd_stream.video.losses import LossWatch
+from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.origin import BytesReader
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Decoder:
         self.frame_count = demuxer.stream.frames or None
         self.duration_seconds = demuxer.duration_seconds
         self.reformatter = VideoReformatter()
+        self.orientations = OrientationWatch()  # of the frames that the caller has taken
         promised = self.duration_seconds if demuxer.is_matroska else None
         self.losses = LossWatch(demuxer.stream.frames, promised)
         self._last_duration = 0  # of the last frame, in units of the time base
@@ -129,6 +131,7 @@ class Decoder:
         self.is_inferred = demuxer.is_bare or (not demuxer.has_pts and first.dts != first.pts)
         # Inferred times are counted from the beginning.
         if start_seconds is not None and not self.is_inferred and self._is_before(first, start_seconds):
+            self.orientations.push(first)  # its SEI message may hold for all frames
             first, frames = self._sought(start_seconds, first.pts) or (first, frames)
         yield first
         yield from frames

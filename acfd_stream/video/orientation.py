@@ -64,22 +64,36 @@ def orientation_of(matrix: tuple[int, ...]) -> tuple[Orientation, float]:
 
 
 class OrientationWatch:
-    """The orientation of each frame of a video, in display order from the first frame or a keyframe on.
+    """The orientation of each frame of a video, in display order.
 
-    The matrix of a container is on every frame and comes before that of an SEI message. An SEI message is on one frame
-    and holds up to the next keyframe or the next message, as ITU-T H.274 says of a display orientation that persists.
+    The matrix of a container is on every frame and comes before that of an SEI message. The matrix of an SEI message of
+    H.264 is on one frame and holds up to the next message. ITU-T H.264, D.2.27, ends it at the next IDR picture, too,
+    but FFmpeg's ``h264_metadata`` writes the messages of later keyframes behind their slices: onto the frames after.
     """
 
     def __init__(self) -> None:
         self.current = UPRIGHT
         self._reformatter = VideoReformatter()
-        self._number: int | None = None  # FFmpeg's angle of the last frame on a GPU
+        self._streak = 0  # frames with a matrix up to the last one
+        self._number: int | None = None  # FFmpeg's angle of the last frame with a matrix
         self._farthest = 0.0
 
     def push(self, frame: VideoFrame) -> None:
         """Set ``current`` to the orientation of the next frame."""
-        if frame.sw_format is None or self._is_other_number(frame):
-            self._note(self._matrix(frame), is_key=frame.key_frame)
+        number = frame.rotation
+        # Of a frame on a GPU only a new angle is worth a copy.
+        if frame.sw_format is not None and self._number is not None and number in (0, self._number):
+            has_matrix = number != 0
+        else:
+            matrix = self._matrix(frame)
+            has_matrix = matrix is not None
+            if matrix is not None:
+                self.current, distance = orientation_of(matrix)
+                self._farthest = max(self._farthest, distance)
+        if not has_matrix and self._streak > 1:
+            self.current = UPRIGHT
+        self._streak = self._streak + 1 if has_matrix else 0
+        self._number = number or self._number or 0
 
     def warnings(self) -> list[str]:
         """What a user should know of the matrices so far."""
@@ -88,20 +102,6 @@ class OrientationWatch:
         return [
             "the display matrix is neither a turn by quarters nor a mirroring; the pictures have the nearest of these"
         ]
-
-    def _note(self, matrix: tuple[int, ...] | None, *, is_key: bool) -> None:
-        if matrix is not None:
-            self.current, distance = orientation_of(matrix)
-            self._farthest = max(self._farthest, distance)
-        elif is_key:
-            self.current = UPRIGHT
-
-    def _is_other_number(self, frame: VideoFrame) -> bool:
-        """Whether a frame on a GPU, which is not worth a copy each time, begins another orientation."""
-        before, number = self._number, frame.rotation
-        if before is None or frame.key_frame or number:
-            self._number = number
-        return self._number != before
 
     def _matrix(self, frame: VideoFrame) -> tuple[int, ...] | None:
         # Side data keeps its frame until Python collects cycles. A frame of 2×2 pixels has the same side data.

@@ -22,7 +22,6 @@ from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.losses import gap_warnings
 from acfd_stream.video.nvdec import choose_decoder
-from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.readahead import read_ahead
@@ -101,7 +100,6 @@ class VideoSource(Closeable):
         self._position: DecodePosition | None = None
         self.is_at_position = True
         self._discontinuities = DiscontinuityWatch()
-        self._orientations = OrientationWatch()
         self._frames = self._read(self._timed(decoder.frames(config.start_seconds)), 0)
         try:
             self._next: Frame | None = next(self._frames, None)
@@ -176,7 +174,6 @@ class VideoSource(Closeable):
             return
         step = 1 / ((decoder.frame_rate or _FALLBACK_RATE) * decoder.time_base)
         origin = decoder.start_pts or 0
-        self._orientations = OrientationWatch()
         items = ((frame, frame.pts, frame.dts) for frame in chain([first], frames))
         if decoder.is_inferred:
             yield from inferred_times(items, step, origin)
@@ -184,7 +181,7 @@ class VideoSource(Closeable):
             yield from frame_times(items, step, origin)
 
     def _picture(self, frame: VideoFrame) -> Picture:
-        decoder, orientation = self._decoder, self._orientations.current
+        decoder, orientation = self._decoder, self._decoder.orientations.current
         picture = to_picture(frame, decoder.pixel_aspect, decoder.reformatter, self._planes, orientation.rotation)
         return orientation.upright(picture)
 
@@ -193,7 +190,7 @@ class VideoSource(Closeable):
         config, time_base = self._config, self._decoder.time_base
         is_whole = config.start_seconds is None
         for frame, (pts, is_filled, went_back) in timed:
-            self._orientations.push(frame)
+            self._decoder.orientations.push(frame)
             begin = time.perf_counter()
             seconds = float(pts * time_base)
             if went_back is not None:
@@ -221,7 +218,7 @@ class VideoSource(Closeable):
             self.last_seconds = self._decoder.last_seconds
         self.warnings += self._decoder.losses.warnings(is_whole and self.error is None)
         self.warnings += gap_warnings(self.gaps)
-        self.warnings += self._discontinuities.warnings() + self._orientations.warnings()
+        self.warnings += self._discontinuities.warnings() + self._decoder.orientations.warnings()
 
     def _find(self, position: DecodePosition) -> None:
         """Go to the frame after ``position``."""
@@ -244,7 +241,7 @@ class VideoSource(Closeable):
     def _passed(self, timed: _Timed, position: DecodePosition) -> bool:
         """Whether ``timed`` was read up to ``position``; if so, the counts are set to those of the position."""
         for frame, (pts, is_filled, _) in timed:
-            self._orientations.push(frame)
+            self._decoder.orientations.push(frame)
             if pts < position.pts and not self._is_cancelled:
                 continue
             picture = self._picture(frame)
