@@ -112,6 +112,10 @@ class Decoder:
         """When the decoder got the last packet, on ``time.perf_counter``."""
         return self._demuxer.taken_at
 
+    def why_nothing(self, error: str) -> str:
+        """``error``, that there is no frame, or what the source says of itself."""
+        return self._demuxer.why_nothing(error)
+
     def close(self) -> None:
         """Close the container and stop the decoder's threads; may be called twice."""
         self._demuxer.close()

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import NoReturn
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -17,8 +18,11 @@ from av.video.stream import VideoStream
 
 from acfd_stream.config import VideoConfig, available_cores
 from acfd_stream.errors import MediaError
+from acfd_stream.video import encryption
 from acfd_stream.video.origin import BytesReader, SeekableReader
+from acfd_stream.video.peek import Peek
 from acfd_stream.video.repeats import blocks_behind, chunks_behind, with_repeats
+from acfd_stream.video.unreadable import explanation
 
 READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 """What reading and decoding raise."""
@@ -44,6 +48,10 @@ _MOST_SLICE_THREADS = 4
 _SLICED = ("h264", "hevc", "mpeg2video")
 
 
+class UnreadableError(MediaError):
+    """There is no video that can be read."""
+
+
 class Demuxer:
     """The best video stream of a container.
 
@@ -62,6 +70,8 @@ class Demuxer:
     ) -> None:
         self.name = name
         self._target, self._config, self._hardware = target, config, hardware
+        self._peek = Peek(target)
+        self._encrypted: str | None = None  # why packets cannot be decoded
         self._reader = None if isinstance(target, str) else target
         self._container: InputContainer | None = None
         self.arrived_at = self.taken_at = time.perf_counter()  # of the last packet: arrived, given to the decoder
@@ -72,10 +82,16 @@ class Demuxer:
             self._container = _open_container(self._target, self.name, self._config, self._hardware)
             self.raise_interrupt()
             self.stream = _best_stream(self._container, self.name)
+            self._stream_id = self.stream.id
+            kind = encryption.encryption_of(self._peek, self._stream_id)
+            if kind is not None:
+                raise MediaError(encryption.message(self.name, kind))
             self._set_up()
-        except BaseException:
+        except BaseException as error:
             self.close()
             self.raise_interrupt()  # it is the cause of FFmpeg's error
+            if isinstance(error, UnreadableError):
+                raise MediaError(explanation(self._peek, self.name, None, str(error))) from error
             raise
 
     def _set_up(self) -> None:
@@ -174,6 +190,12 @@ class Demuxer:
         for packet in packets:
             self.raise_interrupt()
             self._note_arrival(packet)
+            if packet.size and packet.has_sidedata("encryption_info"):
+                self._refuse_encrypted(encryption.COMMON_ENCRYPTION)
+            if not packet.size and self.stream.container.format.name == "mpegts":
+                kind = encryption.encryption_at_end(self._peek, self._stream_id)
+                if kind is not None:
+                    self._refuse_encrypted(kind)
             if not has_pts:
                 packet.pts = packet.dts
             yield packet
@@ -194,6 +216,14 @@ class Demuxer:
             return []
         promised = range((last.dts or 0) + 1, self.stream.frames)
         return list(promised) if not self.is_matroska and len(promised) <= _TOLERATED_REPEATS else []
+
+    def _refuse_encrypted(self, kind: str) -> NoReturn:
+        self._encrypted = encryption.message(self.name, kind)
+        raise MediaError(f"from here on the video is encrypted ({kind})")
+
+    def why_nothing(self, error: str) -> str:
+        """``error``, that there is no frame, or what the source says of itself."""
+        return self._encrypted or explanation(self._peek, self.name, self._stream_id, error)
 
     def _note_arrival(self, packet: Packet[VideoStream]) -> None:
         self.arrived_at = self.taken_at = time.perf_counter()
@@ -243,12 +273,12 @@ def _open_container(
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from error
     except InvalidDataError as error:
-        raise MediaError(f"{name}: is not a video that can be read; it may be damaged or cut off") from error
+        raise UnreadableError(f"{name}: is not a video that can be read; it may be damaged or cut off") from error
     except ExitError as error:
         raise MediaError(f"{name}: no answer within {timeout} s; check the address, or try later") from error
     except READ_ERRORS as error:
         advice = "check the address" if is_remote else "check that it is a whole video"
-        raise MediaError(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
+        raise UnreadableError(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
 
 
 def _is_told_by_head(target: str | BytesReader) -> bool:
@@ -268,12 +298,14 @@ def _best_stream(container: InputContainer, name: str) -> VideoStream:
     moving = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
     if not moving:
         others = sorted({stream.type for stream in container.streams} - {"video"})
+        if not others and not container.streams.video:
+            raise UnreadableError(f"{name}: has no stream; give a file with pictures")
         held = " and ".join(others) or "nothing"
         cover = " and a cover picture" if container.streams.video else ""
         raise MediaError(f"{name}: has no video stream, only {held}{cover}; give a file with pictures")
     decodable = [stream for stream in moving if stream.codec_context is not None]
     if not decodable:
-        raise MediaError(f"{name}: there is no decoder for its video stream; convert it, to H.264 for example")
+        raise UnreadableError(f"{name}: there is no decoder for its video stream; convert it, to H.264 for example")
     best = container.streams.best("video")
     return best if best in decodable else decodable[0]
 

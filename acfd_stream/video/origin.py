@@ -6,6 +6,7 @@ import os
 import re
 import select
 import stat
+from collections import deque
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ from acfd_stream.video.bytestream import ByteStream
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
 _FILE_SCHEME = "file:"
+_HEAD_BYTES, _LAST_READS = 2**18, 4
 _USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
 _QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
 
@@ -116,6 +118,8 @@ class BytesReader:
     def __init__(self, source: BinaryIO | ByteStream | Pipe) -> None:
         self._source = source
         self._begin = b""  # seen by ``first``, and not read yet
+        self.head = b""  # the first bytes that came, for a look at them after they were read
+        self.last_read: deque[bytes] = deque(maxlen=_LAST_READS)
         self._has_failed = False
         self.interrupt: BaseException | None = None
 
@@ -147,6 +151,9 @@ class BytesReader:
             return b""
         if not isinstance(data, bytes):
             raise MediaError(f"read() of the source must give bytes, got {type(data).__name__}; open it in binary mode")
+        if len(self.head) < _HEAD_BYTES:
+            self.head += data[: _HEAD_BYTES - len(self.head)]
+        self.last_read.append(data)
         return data
 
     def fed_at(self, offset: int) -> float | None:

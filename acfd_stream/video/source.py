@@ -284,7 +284,7 @@ class VideoSource(Closeable):
         if self.error is not None:
             is_rewindable = self._reader is None or self._reader.is_seekable
             hint = "" if is_rewindable else "; in a stream of bytes the index of an MP4 must stand in front (faststart)"
-            return f"{name}: {self.error}{hint}"
+            return self._decoder.why_nothing(f"{name}: {self.error}{hint}")
         if self._before is not None or self._behind is not None:
             begin = "the beginning" if self._config.start_seconds is None else f"{self._config.start_seconds} s"
             end = "the end" if self._config.end_seconds is None else f"{self._config.end_seconds} s"
@@ -292,9 +292,10 @@ class VideoSource(Closeable):
             behind = [] if self._behind is None else [f"the next one is at {self._behind:.3f} s"]
             return f"{name}: has no frame between {begin} and {end}; {' and '.join(before + behind)}"
         codec = self._decoder.codec
+        error = f"{name}: its {codec} video stream holds no frame; record or convert it again"
         if losses.packets:
-            return f"{name}: none of the {losses.packets} packets of its {codec} video can be decoded; it is damaged"
-        return f"{name}: its {codec} video stream holds no frame; record or convert it again"
+            error = f"{name}: none of the {losses.packets} packets of its {codec} video can be decoded; it is damaged"
+        return self._decoder.why_nothing(error)
 
     def _media_info(self, first: Frame) -> MediaInfo:
         return MediaInfo(
