@@ -126,6 +126,11 @@ def hush_nncf() -> None:
     os.environ.setdefault("NNCF_CI", "1")
 
 
+def proxy_variable() -> str:
+    """The environment variable whose proxy gRPC takes; empty if there is none."""
+    return next((name for name in ("grpc_proxy", "https_proxy", "http_proxy") if os.environ.get(name)), "")
+
+
 def otlp_endpoint() -> str:
     """Collector of traces where the settings name none: ``OTEL_EXPORTER_OTLP_ENDPOINT``; empty: nothing is traced."""
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.cli.exits import DONE, exit_code, print_error
+from acfd_stream.cli.exits import DONE, exit_code, print_error, print_note
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import DetectConfig, PictureConfig
 from acfd_stream.errors import MediaError
@@ -77,11 +77,13 @@ def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.
 
 
 def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
-    """The content of a picture file.
+    """The content of a picture file. A note on stderr says when it holds more than one picture.
 
     Raises:
         MediaError: the file cannot be read, or is larger than ``config`` allows.
     """
+    from acfd_stream.video.still import is_animated
+
     most_bytes = (config or PictureConfig()).file_bytes
     try:
         with path.open("rb") as file:
@@ -90,6 +92,8 @@ def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
         raise MediaError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > most_bytes:
         raise MediaError(f"cannot decode {path}: it is larger than {most_bytes} bytes, the limit file_bytes")
+    if is_animated(data):
+        print_note(f"{path}: is animated; the faces are those of its first picture")
     return data
 
 

@@ -131,7 +131,7 @@ def open_channel(kind: Any, target: str, tls: ClientTls | None, keepalive: Keepa
     Raises:
         ConfigError: a PEM file is invalid.
     """
-    options = channel_options(keepalive or KeepaliveConfig(), MESSAGE_BYTES)
+    options = channel_options(keepalive or KeepaliveConfig(), MESSAGE_BYTES, target)
     if tls is None:
         return kind.insecure_channel(target, options)
     return kind.secure_channel(target, channel_credentials(tls), options)

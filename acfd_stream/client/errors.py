@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from acfd_stream.config import proxy_variable
 from acfd_stream.errors import AccessError, AcfdError, ConfigError, MediaError, OverloadedError, ServiceError
+from acfd_stream.wire.channel import is_local
 from acfd_stream.wire.messages import seconds_of
 
 D = TypeVar("D")
@@ -22,6 +24,7 @@ _BROKEN_WRITE = (_CODE.INTERNAL, "Internal error from Core")
 """grpc.aio reports this instead of the server's status if that arrives during a write; a retry gets the real one."""
 _OF_JOBS = ("JOB_FAILED", "JOB_CANCELLED", "RESULTS_LOST")
 """Reasons about the job whose results are read, not about this call: a retry is useless."""
+_TOO_LARGE = re.compile(r"(SERVER|CLIENT): (?:Received|Sent) message larger than max \((\d+) vs\. (\d+)\)")
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -65,15 +68,31 @@ def error_of(error: Any, target: str) -> AcfdError:
 def _unavailable(text: str, target: str) -> AcfdError:
     if _TLS_FAULT.search(text):
         return ServiceError(f"no trusted connection to {target}: {text}")
-    return Unreachable(f"{target} cannot be reached or is stopping: {text}")
+    variable = "" if is_local(target) else proxy_variable()
+    advice = f"; {variable} is set: name the host in no_proxy if the proxy is not the way to it" if variable else ""
+    return Unreachable(f"{target} cannot be reached or is stopping: {text}{advice}")
 
 
 def _refused(text: str, status: status_pb2.Status, target: str) -> AcfdError:
+    too_large = _TOO_LARGE.search(text)
+    if too_large is not None:
+        return _too_large(too_large[1], int(too_large[2]), int(too_large[3]), target)
     error = Refused(f"{target} has no room: {text}")
     retry = detail(status, error_details_pb2.RetryInfo)
     if retry is not None:
         error.retry_seconds = seconds_of(retry.retry_delay)
     return error
+
+
+def _too_large(side: str, size: int, limit: int, target: str) -> AcfdError:
+    """A message above gRPC's limit: it is so at every attempt."""
+    sizes = f"{size / 2**20:.1f} MiB, above the limit of {limit / 2**20:.1f} MiB"
+    if side == "CLIENT":
+        return ServiceError(f"{target} answers with a message of {sizes} of this client; ask for less at once")
+    return MediaError(
+        f"the message has {sizes} of {target}; send the picture as a JPEG, or as a stream of bytes (client track), "
+        "or have the operator raise message_bytes"
+    )
 
 
 def rich_status(metadata: Iterable[tuple[str, str | bytes]] | None) -> status_pb2.Status:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import unquote
 
 from acfd_stream.config import require
 
 _NO_PINGS_MS = 2**31 - 1
+# gRPC's names: a scheme, an authority for DNS, a host or [literal], a port.
+_TARGET = re.compile(
+    r"(?P<socket>unix(?:-abstract)?:.*)|"
+    r"(?:(?:dns|ipv4|ipv6):(?://[^/]*/)?)?(?:\[(?P<literal>[^\]]*)\](?::\d+)?|(?P<host>.*?)(?:(?<=[^:]):\d+)?)"
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,16 @@ def server_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
     ]
 
 
-def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
-    """Options of a client channel. It must ping less often than ``least_ping_seconds`` of the server."""
+def channel_options(keepalive: KeepaliveConfig, message_bytes: int, target: str) -> Options:
+    """Options of a client channel. It must ping less often than ``least_ping_seconds`` of the server.
+
+    Args:
+        keepalive: how a dead server is detected.
+        message_bytes: maximum size of a received message.
+        target: address of the server; one on this machine is reached without the proxy of the environment.
+    """
     return [
+        *([("grpc.enable_http_proxy", 0)] if is_local(target) else []),
         *_ping_options(keepalive),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", message_bytes),
@@ -62,6 +77,22 @@ def channel_options(keepalive: KeepaliveConfig, message_bytes: int) -> Options:
         ("grpc.max_reconnect_backoff_ms", 5000),
         ("grpc.enable_retries", 0),  # the client resumes streams itself
     ]
+
+
+def is_local(target: str) -> bool:
+    """Whether a gRPC target is on this machine by its name: a socket, localhost, or a loopback address."""
+    found = _TARGET.fullmatch(unquote(target))
+    if found is None or found["socket"]:
+        return found is not None
+    host = found["host"] if found["literal"] is None else found["literal"]
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name.removeprefix("::ffff:"))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def _ping_options(keepalive: KeepaliveConfig) -> Options:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pytest
 
 from acfd_stream.cli import main
@@ -188,6 +190,46 @@ def test_faults_are_one_line_with_a_code(
         found, text = complaint(capfd, *arguments)
         assert (found, words in text) == (code, True), (arguments, found, text)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp.png"])
+def test_a_picture_above_the_message_limit_is_told_its_size_and_the_other_ways(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (1200, 1300, 3), np.uint8)
+    path, small = tmp_path / f"large.{suffix}", tmp_path / "small.png"
+    cv2.imwrite(str(path), noise)
+    cv2.imwrite(str(small), noise[:96, :96])
+    assert path.stat().st_size > 4 * 2**20
+    assert main(["client", "detect", str(path), str(small), *to(server)]) == 1
+    told = capfd.readouterr()
+    assert told.err.count("\n") == 1
+    assert f"{path}: the message has 4.5 MiB, above the limit of 4.0 MiB" in told.err
+    assert ("JPEG" in told.err, "client track" in told.err, "no room" in told.err) == (True, True, False)
+    assert json.loads(told.out)["file"] == str(small)  # the next picture is not held up
+    assert main(["client", "track", str(path), *to(server), "-o", str(tmp_path / "out.jsonl"), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_loopback_address_is_reached_without_a_proxy(
+    server: Server, clip: Path, tmp_path: Path, variable: str, host: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_proxy")}
+    environment[variable] = "http://127.0.0.1:9"
+    target = ["--to", f"{host}:{server.port}"]
+    for call in (["health"], ["track", str(clip), "-o", str(tmp_path / "out.jsonl")]):
+        command = [sys.executable, "-m", "acfd_stream.cli", "client", *call, *target]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def test_another_host_that_is_not_reached_names_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    code, text = complaint(capfd, "capacity", "--to", "host.invalid:50051")
+    assert code == 1
+    assert "http_proxy is set: name the host in no_proxy" in text
 
 
 @pytest.mark.parametrize("command", [["track", "clip.mp4"], ["jobs", "results", "j"]])

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from acfd_stream.client.client import Client
-from acfd_stream.client.errors import Refused, Retry, Unreachable
+from acfd_stream.client.errors import Refused, Retry, Unreachable, error_of
 from acfd_stream.client.stream_progress import (
     CHUNK_BYTES,
     ByteMedia,
@@ -20,10 +20,11 @@ from acfd_stream.client.stream_progress import (
     StreamOptions,
     StreamProgress,
 )
-from acfd_stream.errors import ConfigError, MediaError, OverloadedError, ServiceError
+from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ServiceError
 from acfd_stream.service.server import Server
 from acfd_stream.types import FrameResult
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
+from acfd_stream.wire.channel import KeepaliveConfig, channel_options, is_local
 from tests.service.rig import PATIENCE, eventually, serving, write_clip
 from tests.service.small_server import EchoServicer, Held, small_server
 
@@ -255,6 +256,54 @@ def test_only_what_may_pass_is_tried_again() -> None:
     for error in (MediaError("a"), ConfigError("b"), ServiceError("c"), OverloadedError("d")):
         with pytest.raises(type(error)):
             retry.pause_after(error)
+
+
+class Failure:
+    """A grpc.RpcError of a size."""
+
+    def __init__(self, side: str) -> None:
+        self._side = side
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def details(self) -> str:
+        return f"{self._side}: Received message larger than max (6632720 vs. 4194304)"
+
+    def trailing_metadata(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("side", "kind"), [("SERVER", MediaError), ("CLIENT", ServiceError)])
+def test_a_message_above_a_limit_is_never_tried_again(side: str, kind: type[AcfdError]) -> None:
+    retry, error = Retry(10.0, 1.0), error_of(Failure(side), "host:1")
+    retry.received()
+    assert type(error) is kind
+    assert "6.3 MiB, above the limit of 4.0 MiB" in str(error)
+    with pytest.raises(kind):
+        retry.pause_after(error)
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (
+            "127.0.0.1:5 127.9.9.9:5 localhost:5 LOCALHOST a.localhost:5 [::1]:5 ::1 ipv6:[::1]:5 ipv6:%5B::1%5D:5 "
+            "ipv4:127.0.0.1:5 dns:///localhost:5 dns://8.8.8.8/localhost:5 unix:/tmp/x unix:///tmp/x unix-abstract:x "
+            "0.0.0.0:5 [::]:5 [::ffff:127.0.0.1]:5",
+            True,
+        ),
+        (
+            "10.0.0.1:5 192.168.1.1 example.com:5 [2001:db8::1]:5 dns:///example.com localhost.example.com:5 "
+            "unixhost:5 127.0.0.1.example.com:5",
+            False,
+        ),
+    ],
+)
+def test_only_targets_on_this_machine_are_local(targets: str, expected: bool) -> None:
+    for target in targets.split():
+        assert is_local(target) is expected, target
+        assert (("grpc.enable_http_proxy", 0) in channel_options(KeepaliveConfig(), 1, target)) is expected
 
 
 def test_options_become_the_message(tmp_path: Path) -> None:

@@ -91,13 +91,13 @@ def test_a_server_with_watchers_stops_as_soon_as_it_drains() -> None:
 
 def test_pings_of_a_client_are_rarer_than_what_the_server_bears() -> None:
     keepalive = KeepaliveConfig()
-    client, server = dict(channel_options(keepalive, 1)), dict(server_options(keepalive, 1))
+    client, server = dict(channel_options(keepalive, 1, "host:1")), dict(server_options(keepalive, 1))
     assert client["grpc.keepalive_time_ms"] > server["grpc.http2.min_ping_interval_without_data_ms"]
     assert client["grpc.keepalive_permit_without_calls"] == server["grpc.keepalive_permit_without_calls"] == 1
 
 
 def test_without_pings_none_are_sent() -> None:
-    assert dict(channel_options(KeepaliveConfig(ping_seconds=0), 1))["grpc.keepalive_time_ms"] == 2**31 - 1
+    assert dict(channel_options(KeepaliveConfig(ping_seconds=0), 1, "host:1"))["grpc.keepalive_time_ms"] == 2**31 - 1
 
 
 @pytest.mark.parametrize("values", [{"ping_seconds": 0.5}, {"timeout_seconds": 0}, {"strikes": -1}])
