@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,14 +212,14 @@ def test_a_picture_above_the_message_limit_is_told_its_size_and_the_other_ways(
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_loopback_address_is_reached_without_a_proxy(
-    server: Server, clip: Path, tmp_path: Path, variable: str, host: str
+    server: Server, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, host: str
 ) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_proxy")}
-    environment[variable] = "http://127.0.0.1:9"
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
     target = ["--to", f"{host}:{server.port}"]
-    for call in (["health"], ["track", str(clip), "-o", str(tmp_path / "out.jsonl")]):
-        command = [sys.executable, "-m", "acfd_stream.cli", "client", *call, *target]
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert main(["client", "health", *target]) == 0
+    assert main(["client", "track", str(clip), "-o", str(tmp_path / "out.jsonl"), "--quiet", *target]) == 0
 
 
 def test_another_host_that_is_not_reached_names_the_proxy(

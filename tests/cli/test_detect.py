@@ -129,3 +129,14 @@ def test_a_picture_larger_than_opencv_takes_is_a_media_error(tmp_path: Path) -> 
     (tmp_path / "huge.bmp").write_bytes(header + size + b"\x01\x00\x18\x00" + bytes(24))
     with pytest.raises(MediaError, match=r"cannot decode .*huge\.bmp"):
         read_picture(tmp_path / "huge.bmp")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.webp"])
+def test_an_animation_is_said_to_be_one(picture: np.ndarray, tmp_path: Path, name: str) -> None:
+    moving = cv2.Animation()
+    moving.frames, moving.durations = [picture, picture[:, ::-1].copy()], [100, 100]
+    assert cv2.imwriteanimation(str(tmp_path / name), moving)
+    write_picture(tmp_path / f"still{name[1:]}", picture)
+    done = detect(tmp_path, name, f"still{name[1:]}")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+    assert done.stderr.splitlines() == [f"{name}: is animated; the faces are those of its first picture"]

@@ -80,7 +80,7 @@ def test_a_source_is_told_by_what_it_is(name: str, is_file: bool, tmp_path: Path
 
 def test_a_playlist_whose_videos_are_gone_is_no_damaged_video(tmp_path: Path) -> None:
     for name, data in {
-        "a.m3u8": HLS + b"#EXTINF:1,\ngone.ts\n",
+        "a.m3u8": HLS + b"#EXTINF:1,\ngone.ts\n#EXT-X-ENDLIST\n",
         "a.ffconcat": b"ffconcat version 1.0\nfile gone\n",
     }.items():
         (tmp_path / name).write_bytes(data)
@@ -132,7 +132,7 @@ def served() -> Iterator[tuple[str, Callable[[bytes], None]]]:
 
 def test_a_url_is_told_by_what_it_is(served: tuple[str, Callable[[bytes], None]]) -> None:
     url, answer = served
-    key = b'#EXT-X-KEY:METHOD=AES-128,URI="http://127.0.0.1:9/key"\n#EXTINF:1,\npart.ts\n'
+    key = b'#EXT-X-KEY:METHOD=AES-128,URI="http://127.0.0.1:9/key"\n#EXTINF:1,\npart.ts\n#EXT-X-ENDLIST\n'
     for data, words in [
         (KINDS["page.mp4"][0], "is a web page"),
         (KINDS["moving.webp"][0], "is an animated WebP"),
