@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from acfd_stream.types import Picture
 from acfd_stream.video.discontinuities import Discontinuities, DiscontinuityWatch
+from acfd_stream.video.holes import Pace
 from acfd_stream.video.losses import LossWatch
 
 
@@ -21,13 +22,14 @@ class LossCounts(NamedTuple):
     reversals: Discontinuities = Discontinuities()
     is_rising: bool = True  # every frame is later than the one before it
     is_plain: bool = True  # no gap, damaged frame, seam or made up time
+    pace: Pace = Pace()
 
 
 def loss_counts_of(losses: LossWatch, watch: DiscontinuityWatch, *, is_plain: bool = True) -> LossCounts:
     """The counts after the last frame; ``is_plain`` speaks of what the two do not know."""
-    is_plain = is_plain and not losses.damaged and not watch.resizings.count
+    is_plain = is_plain and losses.is_plain and not watch.resizings.count
     counts = losses.refused, losses.damaged, losses.unshown
-    return LossCounts(*counts, watch.resizings, watch.reversals, watch.is_rising, is_plain)
+    return LossCounts(*counts, watch.resizings, watch.reversals, watch.is_rising, is_plain, losses.holes.pace)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class DecodePosition:
             "reversals": [loss_counts.reversals.first, loss_counts.reversals.count],
             "rising": loss_counts.is_rising,
             "plain": loss_counts.is_plain,
+            "pace": list(loss_counts.pace),
         }
 
     @classmethod
@@ -66,5 +69,6 @@ class DecodePosition:
         refused, damaged, unshown = (int(count) for count in values["lost"])
         resizings, reversals = Discontinuities(*values["resizings"]), Discontinuities(*values["reversals"])
         is_rising, is_plain = bool(values["rising"]), bool(values.get("plain", True))
-        loss_counts = LossCounts(refused, damaged, unshown, resizings, reversals, is_rising, is_plain)
+        pace = Pace(*map(int, values.get("pace", ())))
+        loss_counts = LossCounts(refused, damaged, unshown, resizings, reversals, is_rising, is_plain, pace)
         return cls(int(values["index"]), int(values["pts"]), bool(values["pts_filled"]), loss_counts, is_picture)

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.video.demuxer import READ_ERRORS, Demuxer, reason_of
+from acfd_stream.video.holes import HoleWatch
 from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.origin import BytesReader
@@ -62,7 +63,8 @@ class Decoder:
         self.reformatter = VideoReformatter()
         self.orientations = OrientationWatch()  # of the frames that the caller has taken
         promised = self.duration_seconds if demuxer.is_matroska else None
-        self.losses = LossWatch(demuxer.stream.frames, promised)
+        holes = HoleWatch(demuxer.stream.container.format.name)
+        self.losses = LossWatch(demuxer.listed_packets, demuxer.stream.frames, promised, holes)
         self._last_duration = 0  # of the last frame, in units of the time base
         self._latest: int | None = None  # highest pts of a packet with data
         self._repeat = (0, 0)  # pts and duration of the last empty packet
@@ -214,6 +216,7 @@ class Decoder:
                 if packet.pts is not None and (self._latest is None or packet.pts > self._latest):
                     self._latest = packet.pts
                 self.losses.note_packet(packet.pts, packet.is_discard)
+                self.losses.holes.note_packet(packet)
                 yield packet
         except READ_ERRORS as error:
             reason = reason_of(error)

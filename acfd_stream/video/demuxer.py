@@ -137,6 +137,12 @@ class Demuxer:
         return self.is_animation or self.is_matroska or "mp4" in self.stream.container.format.name
 
     @property
+    def listed_packets(self) -> int:
+        """Packets in the index of an MP4, without those that its edit list cuts away; 0: no such index."""
+        is_mp4 = "mp4" in self.stream.container.format.name
+        return len(self.stream.index_entries) if is_mp4 else 0
+
+    @property
     def duration_seconds(self) -> float | None:
         """As the header claims; None if it does not say."""
         if self.stream.duration is not None:

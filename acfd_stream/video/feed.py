@@ -154,7 +154,7 @@ class FedVideo:
         self.last_seconds: Fraction | None = None
         self.gaps: list[Gap] = []  # a picture that cannot be decoded has a result of its own
         self._feed, self._config = feed, config
-        self._discontinuities, self._losses = DiscontinuityWatch(), LossWatch(0, None)
+        self._discontinuities, self._losses = DiscontinuityWatch(), LossWatch()
         self._first_index = 0
         self._is_drained = self._is_cancelled = False
         self._size = (0, 0)

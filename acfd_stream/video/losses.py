@@ -1,28 +1,37 @@
-"""Losses that a decoder does not report: packets without a frame, and missing frames of the header's count."""
+"""Losses of a video: packets without a frame, holes, and a file that is cut short."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from fractions import Fraction
 
-from acfd_stream.types import Gap
+from acfd_stream.types import Gap, GapCause
+from acfd_stream.video.holes import HoleWatch, Pace, merged
 
 _PENDING_PACKETS = 256  # more than any decoder delays
-_TOLERATED_FRAMES = 2  # containers count slightly differently
-_TOLERATED_SHARE = 0.005
 
 
 class LossWatch:
     """Compares the packets that went into a decoder with the frames that came out.
 
     Args:
+        listed_packets: in the container's index, which says where each of them is; 0 if it has none of that kind.
         promised_frames: as the header claims; 0 if it does not say.
         promised_seconds: time of the end as the header claims, on the frames' clock; None if it does not say.
+        holes: looks at the packets.
     """
 
-    def __init__(self, promised_frames: int, promised_seconds: float | None) -> None:
-        self._promised_frames = promised_frames
-        self._promised_seconds = promised_seconds
+    def __init__(
+        self,
+        listed_packets: int = 0,
+        promised_frames: int = 0,
+        promised_seconds: float | None = None,
+        holes: HoleWatch | None = None,
+    ) -> None:
+        self.holes = holes or HoleWatch()
+        self._listed_packets = listed_packets
+        self._promised_frames, self._promised_seconds = promised_frames, promised_seconds
         self.restart()
 
     def restart(self) -> None:
@@ -34,19 +43,40 @@ class LossWatch:
         self._is_one_to_one = True
         self.refused = 0
         self.damaged = 0
+        self._lost: list[Gap] = []  # pictures that the decoder did not give
         self._end_seconds = 0.0
+        self.holes.restart()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there was no damage and no sign of a hole so far."""
+        return not self.damaged and not self._lost and self.holes.is_plain
+
+    def gaps(self, time_base: Fraction, frame_seconds: float) -> list[Gap]:
+        """The holes in order of time, after the last frame.
+
+        Args:
+            time_base: of the packets, seconds.
+            frame_seconds: duration of a frame.
+        """
+        found = [
+            Gap(float(begin * time_base), float(missing * time_base), cause)
+            for begin, missing, cause in self.holes.holes()
+        ]
+        return merged(found + self._lost, frame_seconds)
 
     @property
     def unshown(self) -> int:
         """Packets that gave no frame and never will, such as those that an edit list cuts away."""
         return self.packets - self.frames - len(self._pending)
 
-    def resume(self, frames: int, pts: int, *, refused: int, damaged: int, unshown: int) -> None:
+    def resume(self, frames: int, pts: int, *, refused: int, damaged: int, unshown: int, pace: Pace) -> None:
         """Set the counts to those after ``frames`` frames, the last at ``pts``, most of which a seek has skipped."""
         for past in [known for known in self._pending if known <= pts]:
             del self._pending[past]
         self.frames, self.refused, self.damaged = frames, refused, damaged
         self.packets = frames + unshown + len(self._pending) + refused
+        self.holes.resume(pace)
 
     def note_packet(self, pts: int | None, is_discarded: bool) -> None:
         """Count a packet that goes into the decoder."""
@@ -65,6 +95,10 @@ class LossWatch:
     def note_refused(self) -> None:
         """Count a packet that the decoder rejects before its first frame, as at the start of a recording."""
         self.refused += 1
+
+    def note_lost(self, seconds: float, missing_seconds: float, cause: GapCause = GapCause.DAMAGED_PACKET) -> None:
+        """Note a picture behind the first frame that the decoder does not give, with its time and duration."""
+        self._lost.append(Gap(seconds, missing_seconds, cause))
 
     def note_frame(self, pts: int | None, seconds: tuple[float, float], is_damaged: bool, is_interlaced: bool) -> None:
         """Count a frame from the decoder; ``seconds`` are its begin and end."""
@@ -87,11 +121,13 @@ class LossWatch:
             return False
         return min(self._pending.values()) > self._last_matched
 
-    def warnings(self, is_whole: bool) -> list[str]:
+    def warnings(self, is_whole: bool, is_cut_off: bool = False) -> list[str]:
         """Warnings for the user, after the last frame.
 
         Args:
-            is_whole: the video was read from its beginning to its end, so that the header's promise can be judged.
+            is_whole: the video was read from its beginning to its end, so that all its packets were seen.
+            is_cut_off: its bytes end too early. Without that, what the header promises may be that of another stream,
+                or of a file before a cut.
         """
         found = []
         if self.refused:
@@ -99,27 +135,25 @@ class LossWatch:
         if self.damaged:
             found.append(f"damaged frames that the decoder patched up: {self.damaged}")
         if is_whole:
-            found += self._shortness()
+            reason = self._shortness(is_cut_off)
+            found += [f"the file is cut short: {reason}"] if reason else []
         return found
 
-    def _shortness(self) -> list[str]:
-        tolerated = max(_TOLERATED_FRAMES, self._promised_frames * _TOLERATED_SHARE)
-        if self.packets < self._promised_frames - tolerated:
-            return [
-                f"the file is cut short: its header promises {self._promised_frames} frames, {self.packets} are there"
-            ]
-        promised = self._promised_seconds
-        if promised is not None and self._end_seconds < promised - max(2.0, promised * 0.05):
-            end = self._end_seconds
-            return [f"the file is cut short: its header promises {promised:.1f} s, its frames end at {end:.1f} s"]
-        return []
+    def _shortness(self, is_cut_off: bool) -> str:
+        frames = self._promised_frames if is_cut_off else self._listed_packets
+        if self.packets < frames:
+            return f"its header promises {frames} frames, {self.packets} are there"
+        promised, end = self._promised_seconds, self._end_seconds
+        if is_cut_off and promised is not None and end < promised - max(2.0, promised * 0.05):
+            return f"its header promises {promised:.1f} s, its frames end at {end:.1f} s"
+        return "its last packet is incomplete" if self.holes.is_partial else ""
 
 
 def gap_warnings(gaps: Sequence[Gap]) -> list[str]:
     """A warning for the user about the holes of a video; none without a hole."""
     if not gaps:
         return []
-    number = "pictures are missing in 1 place" if len(gaps) == 1 else f"pictures are missing in {len(gaps)} places"
+    number = "data is missing in 1 place" if len(gaps) == 1 else f"data is missing in {len(gaps)} places"
     missing = sum(gap.missing_seconds for gap in gaps)
-    length = f", {missing:.3f} s in all" if missing > 0 else ""
+    length = f", {missing:.3f} s of pictures in all" if missing > 0 else ""
     return [f"{number}{length}; the first is at {gaps[0].time:.3f} s ({gaps[0].cause})"]

@@ -120,6 +120,7 @@ class BytesReader:
         self._begin = b""  # seen by ``first``, and not read yet
         self.head = b""  # the first bytes that came, for a look at them after they were read
         self.last_read: deque[bytes] = deque(maxlen=_LAST_READS)
+        self.count = 0  # bytes that came so far
         self._has_failed = False
         self.interrupt: BaseException | None = None
 
@@ -154,6 +155,7 @@ class BytesReader:
         if len(self.head) < _HEAD_BYTES:
             self.head += data[: _HEAD_BYTES - len(self.head)]
         self.last_read.append(data)
+        self.count += len(data)
         return data
 
     def fed_at(self, offset: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from acfd_stream.errors import MediaError, ResumeError
 from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import FrameTime, frame_times, inferred_times
+from acfd_stream.video.declared_size import is_cut_off
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
@@ -91,7 +93,7 @@ class VideoSource(Closeable):
         self.gaps: list[Gap] = []
         self.last_seconds: Fraction | None = None  # how long the last frame is on screen; None: one frame at the rate
         self._decoder = decoder
-        self._reader = target if isinstance(target, BytesReader) else None
+        self._target, self._reader = target, target if isinstance(target, BytesReader) else None
         self._config, self._planes = config, planes
         self._turn = threading.Lock()
         self._is_cancelled = self._is_drained = False
@@ -118,8 +120,7 @@ class VideoSource(Closeable):
     @property
     def loss_counts(self) -> LossCounts:
         """Losses and discontinuities up to the last frame of the iteration, for a ``DecodePosition``."""
-        is_plain = not self.gaps and not self.info.times
-        return loss_counts_of(self._decoder.losses, self._discontinuities, is_plain=is_plain)
+        return loss_counts_of(self._decoder.losses, self._discontinuities, is_plain=not self.info.times)
 
     def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
         """Leave out the frames up to ``position``, which was taken from an earlier reading; before the iteration.
@@ -216,9 +217,19 @@ class VideoSource(Closeable):
         self.error = self._decoder.error
         if self._behind is None:
             self.last_seconds = self._decoder.last_seconds
-        self.warnings += self._decoder.losses.warnings(is_whole and self.error is None)
+        self.gaps = self._found_gaps()
+        is_whole = is_whole and self.error is None
+        self.warnings += self._decoder.losses.warnings(is_whole, is_whole and is_cut_off(self._target))
         self.warnings += gap_warnings(self.gaps)
         self.warnings += self._discontinuities.warnings() + self._decoder.orientations.warnings()
+
+    def _found_gaps(self) -> list[Gap]:
+        """The gaps of the requested range."""
+        config, decoder = self._config, self._decoder
+        begin = -math.inf if config.start_seconds is None else config.start_seconds
+        end = math.inf if config.end_seconds is None else config.end_seconds
+        frame_seconds = float(1 / (decoder.frame_rate or _FALLBACK_RATE))
+        return [gap for gap in decoder.losses.gaps(decoder.time_base, frame_seconds) if begin <= gap.time < end]
 
     def _find(self, position: DecodePosition) -> None:
         """Go to the frame after ``position``."""
@@ -248,8 +259,8 @@ class VideoSource(Closeable):
             if pts != position.pts or is_filled or not position.is_picture(picture):
                 return False
             losses, seconds = self._decoder.losses, float(pts * self._decoder.time_base)
-            refused, damaged, unshown, resizings, reversals, *_ = position.loss_counts
-            losses.resume(position.index + 1, pts, refused=refused, damaged=damaged, unshown=unshown)
+            refused, damaged, unshown, resizings, reversals, _, _, pace = position.loss_counts
+            losses.resume(position.index + 1, pts, refused=refused, damaged=damaged, unshown=unshown, pace=pace)
             self._discontinuities.resume(seconds, picture.display_size, resizings, reversals)
             return True
         return False

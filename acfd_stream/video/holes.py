@@ -1,0 +1,184 @@
+"""Finds holes in a video by its packets: counters of the transport, and times at a constant rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from acfd_stream.types import Gap, GapCause
+
+# Their packets have counters. FFmpeg marks a packet where one jumps, unless the stream declares a discontinuity.
+_COUNTED = ("mpegts", "hls")
+_IN_FILE_ORDER = ("matroska", "flv")  # whose packets lie one behind the other
+_LOOKAHEAD = 2  # packets behind a marked one within which the hole is
+_STEADY_RUN = 8  # distances at the rate before a hole that is believed without another sign
+_TOLERATED, _PER_TOLERATED = 3, 100  # holes in a steady video: so many, and one more for so many packets
+_REORDERED = 16  # most pictures by which a codec reorders
+_EFFECT_SECONDS = 1.0  # pictures that are lost so soon behind a hole are lost because of it
+_EFFECTS = (GapCause.DAMAGED_PACKET, GapCause.MISSING_REFERENCE)
+
+
+class Pace(NamedTuple):
+    """How steadily packets came, for a reading that continues in the middle."""
+
+    packets: int = 0
+    irregular: int = 0  # distances that are not those of the rate
+    run: int = 0  # distances at the rate since the last other one
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """A hole before a packet, in decoding order."""
+
+    dts: int  # that the first missing packet had
+    missing: int  # units of the time base
+    cause: GapCause
+
+
+class HoleWatch:
+    """Looks at the packets of a video in decoding order.
+
+    A hole is told where packets of the transport are missing. It is told as well where the times jump by whole
+    pictures in a video that is steady before: packets say how long they last, and nearly all do as they say. In a video
+    of variable rate a jump is no hole.
+
+    Args:
+        format: FFmpeg's name of the container.
+    """
+
+    def __init__(self, format: str = "") -> None:
+        names = format.split(",")
+        self._has_counters = any(name in _COUNTED for name in names)
+        self._is_in_file_order = any(name in _IN_FILE_ORDER for name in names)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything, after a seek."""
+        self._holes: list[_Hole] = []
+        self._pace = Pace()
+        self._first_dts: int | None = None
+        self._first_pts: int | None = None
+        self._regular_sum = self._regular_count = 0
+        self._bytes_between = 0  # packets, in the regular distances
+        self.is_partial = False  # the bytes end inside the last packet
+        self.note_seam()
+
+    def note_seam(self) -> None:
+        """The next packet belongs to another recording: what lies between is no hole."""
+        self._due: int | None = None  # dts of the next packet
+        self._step = 0  # duration of the last packet
+        self._end_pos: int | None = None  # of the last packet, in the file
+        self._marked: int | None = None  # packets since a marked one
+
+    @property
+    def pace(self) -> Pace:
+        """For ``resume``."""
+        return self._pace
+
+    def resume(self, pace: Pace) -> None:
+        """Continue as after ``pace``; some packets before that were read again."""
+        self._pace = pace
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there was no sign of a hole so far."""
+        return not self._holes and self._marked is None
+
+    def note_packet(self, packet: Packet[VideoStream]) -> None:
+        """Look at the next packet, also at an empty one that repeats a picture."""
+        dts = packet.dts
+        if self._pace.packets < _REORDERED and packet.pts is not None:
+            self._first_pts = packet.pts if self._first_pts is None else min(self._first_pts, packet.pts)
+        self._pace = self._pace._replace(packets=self._pace.packets + 1)
+        if dts is None:
+            self._due = None if self._due is None else self._due + self._step
+        else:
+            if self._first_dts is None:
+                self._first_dts = dts
+            self._compare(packet, dts)
+            self._step = packet.duration or 0
+            self._due = dts + self._step if self._step > 0 or self._has_counters else None
+        if packet.pos is not None and packet.pos >= 0:
+            self._end_pos = packet.pos + packet.size
+        if packet.is_corrupt and self._has_counters:
+            self._marked = 0
+        self.is_partial = packet.is_corrupt and not self._has_counters
+
+    def _compare(self, packet: Packet[VideoStream], dts: int) -> None:
+        """Compare a packet with when it is due."""
+        if self._due is None:
+            return
+        late, step = dts - self._due, self._step
+        if late < -8 * max(step, 1):
+            self.note_seam()  # a clock that begins again
+            return
+        if self._marked is not None:
+            self._marked += 1
+            is_hole = late > step / 2
+            if is_hole or self._marked >= _LOOKAHEAD:
+                self._holes.append(_Hole(self._due, late if is_hole else 0, GapCause.LOST_PACKETS))
+                self._marked = None
+            return
+        between = 0 if self._end_pos is None or packet.pos is None else packet.pos - self._end_pos
+        pace = self._pace
+        if abs(late) <= max(2, step / 10):
+            self._regular_sum, self._regular_count = self._regular_sum + step + late, self._regular_count + 1
+            self._bytes_between += between
+            self._pace = pace._replace(run=pace.run + 1)
+            return
+        if not self._has_counters and self._is_whole_pictures(late) and pace.run >= _STEADY_RUN:
+            self._holes.append(_Hole(self._due, late, self._cause(between, late)))
+        self._pace = pace._replace(irregular=pace.irregular + 1, run=0)
+
+    @property
+    def _mean_step(self) -> float:
+        """Mean of the distances at the rate, which durations round."""
+        return self._regular_sum / self._regular_count if self._regular_count else float(self._step)
+
+    def _is_whole_pictures(self, late: int) -> bool:
+        pictures = (late + self._step) / self._mean_step if self._mean_step else 0.0
+        return pictures > 1.5 and abs(pictures - round(pictures)) <= 0.25
+
+    def _cause(self, between: int, late: int) -> GapCause:
+        """Whether more bytes were passed over than other streams and headers have in this time."""
+        if not self._is_in_file_order or not self._regular_count:
+            return GapCause.TIME_HOLE
+        usual = self._bytes_between / self._regular_count * (late / self._mean_step + 1)
+        return GapCause.DAMAGED_CONTAINER if between > 3 * usual + 512 else GapCause.TIME_HOLE
+
+    def holes(self) -> list[tuple[int, int, GapCause]]:
+        """Begin (pts) and length of each hole, in units of the time base, and its cause; after the last packet."""
+        found = list(self._holes)
+        if self._marked is not None and self._due is not None:
+            found.append(_Hole(self._due, 0, GapCause.LOST_PACKETS))
+        if self._pace.irregular > _TOLERATED + self._pace.packets // _PER_TOLERATED:
+            found = [hole for hole in found if hole.cause is GapCause.LOST_PACKETS]
+        delay = 0
+        if self._first_dts is not None and self._first_pts is not None:
+            delay = max(0, self._first_pts - self._first_dts)
+        return [(hole.dts + delay, hole.missing, hole.cause) for hole in found]
+
+
+def merged(gaps: list[Gap], frame_seconds: float) -> list[Gap]:
+    """``gaps`` in order of time, each hole once.
+
+    Pictures that are lost in or soon behind another hole belong to it.
+
+    Args:
+        gaps: in any order.
+        frame_seconds: duration of a frame: gaps that are not further apart are one.
+    """
+    holes: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: (gap.time, gap.cause in _EFFECTS)):
+        last = holes[-1] if holes else None
+        if last is not None:
+            is_effect = gap.cause in _EFFECTS and last.cause not in _EFFECTS
+            reach = _EFFECT_SECONDS if is_effect else 1.5 * frame_seconds
+            if gap.time <= last.time + last.missing_seconds + reach:
+                holes[-1] = replace(last, missing_seconds=last.missing_seconds + gap.missing_seconds)
+                continue
+        holes.append(gap)
+    return holes
