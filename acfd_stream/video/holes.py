@@ -16,6 +16,7 @@ _IN_FILE_ORDER = ("matroska", "flv")  # whose packets lie one behind the other
 _LOOKAHEAD = 2  # packets behind a marked one within which the hole is
 _STEADY_RUN = 8  # distances at the rate before a hole that is believed without another sign
 _TOLERATED, _PER_TOLERATED = 3, 100  # holes in a steady video: so many, and one more for so many packets
+_HEADER_BYTES = 128  # that may lie between two packets besides other packets
 _REORDERED = 16  # most pictures by which a codec reorders
 _EFFECT_SECONDS = 1.0  # pictures that are lost so soon behind a hole are lost because of it
 _EFFECTS = (GapCause.DAMAGED_PACKET, GapCause.MISSING_REFERENCE)
@@ -30,20 +31,21 @@ class Pace(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Hole:
-    """A hole before a packet, in decoding order."""
+class Hole:
+    """A hole before a packet."""
 
-    dts: int  # that the first missing packet had
+    begin: int  # dts that the first missing packet had; pts of its picture in what ``HoleWatch.holes`` returns
     missing: int  # units of the time base
     cause: GapCause
+    is_unsure: bool = False  # recordings may have been joined here: a hole only if a picture before it is damaged
 
 
 class HoleWatch:
     """Looks at the packets of a video in decoding order.
 
-    A hole is told where packets of the transport are missing. It is told as well where the times jump by whole
-    pictures in a video that is steady before: packets say how long they last, and nearly all do as they say. In a video
-    of variable rate a jump is no hole.
+    A hole is told where packets of the transport are missing. In other containers it is told where the times jump by
+    whole pictures in a video that is steady before, if many bytes were passed over there, or if the packets say how
+    long they last and nearly all do as they say. In a video of variable rate a jump is no hole.
 
     Args:
         format: FFmpeg's name of the container.
@@ -57,7 +59,7 @@ class HoleWatch:
 
     def restart(self) -> None:
         """Forget everything, after a seek."""
-        self._holes: list[_Hole] = []
+        self._holes: list[Hole] = []
         self._pace = Pace()
         self._first_dts: int | None = None
         self._first_pts: int | None = None
@@ -69,6 +71,8 @@ class HoleWatch:
     def note_seam(self) -> None:
         """The next packet belongs to another recording: what lies between is no hole."""
         self._due: int | None = None  # dts of the next packet
+        self._last_dts: int | None = None
+        self._is_told = False  # the last packet says how long it lasts
         self._step = 0  # duration of the last packet
         self._end_pos: int | None = None  # of the last packet, in the file
         self._marked: int | None = None  # packets since a marked one
@@ -99,13 +103,21 @@ class HoleWatch:
             if self._first_dts is None:
                 self._first_dts = dts
             self._compare(packet, dts)
-            self._step = packet.duration or 0
-            self._due = dts + self._step if self._step > 0 or self._has_counters else None
+            self._is_told = bool(packet.duration)
+            self._step = packet.duration or self._distance(dts)
+            self._due = dts + self._step if self._step > 0 else None
+            self._last_dts = dts
         if packet.pos is not None and packet.pos >= 0:
             self._end_pos = packet.pos + packet.size
         if packet.is_corrupt and self._has_counters:
             self._marked = 0
         self.is_partial = packet.is_corrupt and not self._has_counters
+
+    def _distance(self, dts: int) -> int:
+        """From the last packet to this one; behind a hole that before it."""
+        if self._last_dts is None or (self._step and dts > self._last_dts + 1.5 * self._step):
+            return self._step
+        return max(0, dts - self._last_dts)
 
     def _compare(self, packet: Packet[VideoStream], dts: int) -> None:
         """Compare a packet with when it is due."""
@@ -119,7 +131,8 @@ class HoleWatch:
             self._marked += 1
             is_hole = late > step / 2
             if is_hole or self._marked >= _LOOKAHEAD:
-                self._holes.append(_Hole(self._due, late if is_hole else 0, GapCause.LOST_PACKETS))
+                missing, is_unsure = late if is_hole else 0, packet.is_keyframe and not is_hole
+                self._holes.append(Hole(self._due, missing, GapCause.LOST_PACKETS, is_unsure))
                 self._marked = None
             return
         between = 0 if self._end_pos is None or packet.pos is None else packet.pos - self._end_pos
@@ -130,7 +143,9 @@ class HoleWatch:
             self._pace = pace._replace(run=pace.run + 1)
             return
         if not self._has_counters and self._is_whole_pictures(late) and pace.run >= _STEADY_RUN:
-            self._holes.append(_Hole(self._due, late, self._cause(between, late)))
+            cause = self._cause(between, late)
+            if self._is_told or cause is GapCause.DAMAGED_CONTAINER:
+                self._holes.append(Hole(self._due, late, cause))
         self._pace = pace._replace(irregular=pace.irregular + 1, run=0)
 
     @property
@@ -147,19 +162,19 @@ class HoleWatch:
         if not self._is_in_file_order or not self._regular_count:
             return GapCause.TIME_HOLE
         usual = self._bytes_between / self._regular_count * (late / self._mean_step + 1)
-        return GapCause.DAMAGED_CONTAINER if between > 3 * usual + 512 else GapCause.TIME_HOLE
+        return GapCause.DAMAGED_CONTAINER if between > 3 * usual + _HEADER_BYTES else GapCause.TIME_HOLE
 
-    def holes(self) -> list[tuple[int, int, GapCause]]:
-        """Begin (pts) and length of each hole, in units of the time base, and its cause; after the last packet."""
+    def holes(self) -> list[Hole]:
+        """The holes, after the last packet."""
         found = list(self._holes)
         if self._marked is not None and self._due is not None:
-            found.append(_Hole(self._due, 0, GapCause.LOST_PACKETS))
+            found.append(Hole(self._due, 0, GapCause.LOST_PACKETS))
         if self._pace.irregular > _TOLERATED + self._pace.packets // _PER_TOLERATED:
-            found = [hole for hole in found if hole.cause is GapCause.LOST_PACKETS]
+            found = [hole for hole in found if hole.cause is not GapCause.TIME_HOLE]
         delay = 0
         if self._first_dts is not None and self._first_pts is not None:
             delay = max(0, self._first_pts - self._first_dts)
-        return [(hole.dts + delay, hole.missing, hole.cause) for hole in found]
+        return [replace(hole, begin=hole.begin + delay) for hole in found]
 
 
 def merged(gaps: list[Gap], frame_seconds: float) -> list[Gap]:

@@ -10,6 +10,7 @@ from acfd_stream.types import Gap, GapCause
 from acfd_stream.video.holes import HoleWatch, Pace, merged
 
 _PENDING_PACKETS = 256  # more than any decoder delays
+_DAMAGE_FRAMES = 5  # frames before the end of a recording among which its last packet's is
 
 
 class LossWatch:
@@ -43,6 +44,7 @@ class LossWatch:
         self._is_one_to_one = True
         self.refused = 0
         self.damaged = 0
+        self._damaged_at: list[float] = []  # times of damaged frames
         self._lost: list[Gap] = []  # pictures that the decoder did not give
         self._end_seconds = 0.0
         self.holes.restart()
@@ -59,10 +61,12 @@ class LossWatch:
             time_base: of the packets, seconds.
             frame_seconds: duration of a frame.
         """
-        found = [
-            Gap(float(begin * time_base), float(missing * time_base), cause)
-            for begin, missing, cause in self.holes.holes()
-        ]
+        found = []
+        for hole in self.holes.holes():
+            gap = Gap(float(hole.begin * time_base), float(hole.missing * time_base), hole.cause)
+            begin, end = gap.time - _DAMAGE_FRAMES * frame_seconds, gap.time + frame_seconds
+            if not hole.is_unsure or any(begin <= seconds <= end for seconds in self._damaged_at):
+                found.append(gap)
         return merged(found + self._lost, frame_seconds)
 
     @property
@@ -104,6 +108,8 @@ class LossWatch:
         """Count a frame from the decoder; ``seconds`` are its begin and end."""
         self.frames += 1
         self.damaged += is_damaged
+        if is_damaged:
+            self._damaged_at.append(seconds[0])
         self._end_seconds = seconds[1]
         if is_interlaced:
             self._is_one_to_one = False

@@ -5,8 +5,10 @@ import pytest
 from acfd_stream.video.losses import LossWatch
 
 
-def watched(sent: list[int], came: list[int], promised: int = 0, seconds: float | None = None) -> LossWatch:
-    watch = LossWatch(promised, seconds)
+def watched(
+    sent: list[int], came: list[int], promised: int = 0, seconds: float | None = None, listed: int = 0
+) -> LossWatch:
+    watch = LossWatch(listed, promised, seconds)
     for pts in sent:
         watch.note_packet(pts, is_discarded=False)
     for pts in came:
@@ -34,17 +36,28 @@ def test_fields_are_no_lost_frames() -> None:
     assert not watch.is_end_lost
 
 
-@pytest.mark.parametrize(("promised", "warns"), [(0, False), (10, False), (12, False), (13, True), (745, True)])
-def test_a_header_that_promises_more_is_a_warning(promised: int, warns: bool) -> None:
+@pytest.mark.parametrize(("listed", "warns"), [(0, False), (10, False), (11, True), (745, True)])
+def test_an_index_that_lists_more_is_a_warning(listed: int, warns: bool) -> None:
     everything = list(range(10))
-    assert bool(watched(everything, everything, promised).warnings(is_whole=True)) is warns
-    assert watched(everything, everything, promised).warnings(is_whole=False) == []
+    watch = watched(everything, everything, listed=listed)
+    assert bool(watch.warnings(is_whole=True)) is warns
+    assert watch.warnings(is_whole=False) == []
+
+
+@pytest.mark.parametrize(("promised", "warns"), [(0, False), (10, False), (11, True), (745, True)])
+def test_a_header_that_promises_more_is_believed_of_a_file_that_is_cut_off(promised: int, warns: bool) -> None:
+    everything = list(range(10))
+    watch = watched(everything, everything, promised)
+    assert bool(watch.warnings(is_whole=True, is_cut_off=True)) is warns
+    assert watch.warnings(is_whole=True) == []
 
 
 @pytest.mark.parametrize(("seconds", "warns"), [(None, False), (9.0, False), (11.9, False), (12.1, True)])
-def test_a_header_that_promises_a_longer_time_is_a_warning(seconds: float | None, warns: bool) -> None:
+def test_a_longer_time_in_the_header_is_believed_of_a_file_that_is_cut_off(seconds: float | None, warns: bool) -> None:
     everything = list(range(10))
-    assert bool(watched(everything, everything, 0, seconds).warnings(is_whole=True)) is warns
+    watch = watched(everything, everything, 0, seconds)
+    assert bool(watch.warnings(is_whole=True, is_cut_off=True)) is warns
+    assert watch.warnings(is_whole=True) == []
 
 
 def test_damage_and_a_beginning_that_cannot_be_decoded_are_warnings() -> None:
