@@ -10,8 +10,9 @@ from av.video.stream import VideoStream
 
 from acfd_stream.types import Gap, GapCause
 
-# Their packets have counters. FFmpeg marks a packet where one jumps, unless the stream declares a discontinuity.
-_COUNTED = ("mpegts", "hls")
+# Their packets have counters. FFmpeg marks a packet where one jumps, unless the stream declares a discontinuity. With
+# RTP it marks those of a transport stream only; a lost packet of another payload leaves no sign.
+_COUNTED = ("mpegts", "hls", "rtp")
 _IN_FILE_ORDER = ("matroska", "flv")  # whose packets lie one behind the other
 _LOOKAHEAD = 2  # packets behind a marked one within which the hole is
 _STEADY_RUN = 8  # distances at the rate before a hole that is believed without another sign

@@ -104,23 +104,36 @@ def test_losses_at_two_places_are_two_gaps(make_clip: MakeClip, tmp_path: Path) 
     assert found == [(1.79, 0.125), (2.12, 0.042)]
 
 
-def test_lost_parts_of_a_picture_are_a_gap_of_unknown_length(tmp_path: Path) -> None:
+@pytest.fixture(params=["libx264", "mpeg2video"])
+def noisy(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A transport stream whose pictures take several packets each; the first and 12 are keyframes."""
     noise = np.random.default_rng(5)
-    with av.open(str(tmp_path / "whole.ts"), "w") as container:
-        stream = container.add_stream("libx264", rate=24, options={"bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+    with av.open(str(tmp_path / "noisy.ts"), "w") as container:
+        options = {"bf": "0"} if request.param == "libx264" else {}
+        stream = container.add_stream(request.param, rate=24, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.gop_size = 12
         for number in range(24):
-            frame = av.VideoFrame.from_ndarray(noise.integers(0, 255, (48, 64, 3), np.uint8), "rgb24")
+            frame = av.VideoFrame.from_ndarray(noise.integers(0, 255, (64, 64, 3), np.uint8), "rgb24")
             frame.pts, frame.time_base = number, FRAME
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    cells = cells_of((tmp_path / "whole.ts").read_bytes())
-    own = [place for place, number in enumerate(pictures_of(cells)) if number == 10]
-    assert len(own) > 8
-    del cells[own[4] : own[6]]
-    (gap,) = read(written(tmp_path / "short.ts", cells)).gaps
-    assert (gap.missing_seconds, gap.cause) == (0.0, GapCause.LOST_PACKETS)
-    assert gap.time == pytest.approx(10 / 24, abs=0.1)
+    return tmp_path / "noisy.ts"
+
+
+@pytest.mark.parametrize(("picture", "lost"), [(6, slice(1, 3)), (11, slice(-2, None))], ids=["inside", "at the end"])
+def test_lost_parts_of_a_picture_are_a_gap_of_unknown_length(
+    picture: int, lost: slice, noisy: Path, tmp_path: Path
+) -> None:
+    cells = cells_of(noisy.read_bytes())
+    own = [place for place, number in enumerate(pictures_of(cells)) if number == picture]
+    assert len(own) > 3
+    gone = own[lost]
+    short = written(tmp_path / "short.ts", [cell for place, cell in enumerate(cells) if place not in gone])
+    video = read(short)
+    (gap,) = video.gaps
+    assert (gap.missing_seconds, gap.cause, video.is_complete) == (0.0, GapCause.LOST_PACKETS, False)
+    assert gap.time == pytest.approx(picture / 24, abs=0.1)
 
 
 def test_a_declared_discontinuity_is_no_loss(make_clip: MakeClip, tmp_path: Path) -> None:
