@@ -65,7 +65,7 @@ class TrackProgress:
         found = f"{count(tracks, 'track')} in {count(self.frames, 'frame')}"
         if gaps:
             missing = sum(gap.missing_seconds for gap in gaps)
-            found += f", {count(len(gaps), 'gap')} of {missing:.3f} s in all"
+            found += f", {count(len(gaps), 'gap')}" + (f" of {missing:.3f} s in all" if missing > 0 else "")
         print_note(f"{found} → {', '.join(paths)}; {self.frames / seconds:.1f} fps")
         if self.reused:
             share = f"{self.reused} of {count(self.frames, 'frame')} repeat the drawing before"

@@ -188,7 +188,7 @@ def merged(gaps: list[Gap], frame_seconds: float) -> list[Gap]:
         frame_seconds: duration of a frame: gaps that are not further apart are one.
     """
     holes: list[Gap] = []
-    for gap in sorted(gaps, key=lambda gap: (gap.time, gap.cause in _EFFECTS)):
+    for gap in sorted(set(gaps), key=lambda gap: (gap.time, gap.cause in _EFFECTS)):
         last = holes[-1] if holes else None
         if last is not None:
             is_effect = gap.cause in _EFFECTS and last.cause not in _EFFECTS
