@@ -61,7 +61,7 @@ class HoleWatch:
     def restart(self) -> None:
         """Forget everything, after a seek."""
         self._holes: list[Hole] = []
-        self._pace = Pace()
+        self._packets = self._irregular = self._run = 0  # see Pace
         self._first_dts: int | None = None
         self._first_pts: int | None = None
         self._regular_sum = self._regular_count = 0
@@ -81,11 +81,11 @@ class HoleWatch:
     @property
     def pace(self) -> Pace:
         """For ``resume``."""
-        return self._pace
+        return Pace(self._packets, self._irregular, self._run)
 
     def resume(self, pace: Pace) -> None:
         """Continue as after ``pace``; some packets before that were read again."""
-        self._pace = pace
+        self._packets, self._irregular, self._run = pace
 
     @property
     def is_plain(self) -> bool:
@@ -95,9 +95,9 @@ class HoleWatch:
     def note_packet(self, packet: Packet[VideoStream]) -> None:
         """Look at the next packet, also at an empty one that repeats a picture."""
         dts = packet.dts
-        if self._pace.packets < _REORDERED and packet.pts is not None:
+        if self._packets < _REORDERED and packet.pts is not None:
             self._first_pts = packet.pts if self._first_pts is None else min(self._first_pts, packet.pts)
-        self._pace = self._pace._replace(packets=self._pace.packets + 1)
+        self._packets += 1
         if dts is None:
             self._due = None if self._due is None else self._due + self._step
         else:
@@ -137,17 +137,16 @@ class HoleWatch:
                 self._marked = None
             return
         between = 0 if self._end_pos is None or packet.pos is None else packet.pos - self._end_pos
-        pace = self._pace
         if abs(late) <= max(2, step / 10):
             self._regular_sum, self._regular_count = self._regular_sum + step + late, self._regular_count + 1
             self._bytes_between += between
-            self._pace = pace._replace(run=pace.run + 1)
+            self._run += 1
             return
-        if not self._has_counters and self._is_whole_pictures(late) and pace.run >= _STEADY_RUN:
+        if not self._has_counters and self._is_whole_pictures(late) and self._run >= _STEADY_RUN:
             cause = self._cause(between, late)
             if self._is_told or cause is GapCause.DAMAGED_CONTAINER:
                 self._holes.append(Hole(self._due, late, cause))
-        self._pace = pace._replace(irregular=pace.irregular + 1, run=0)
+        self._irregular, self._run = self._irregular + 1, 0
 
     @property
     def _mean_step(self) -> float:
@@ -170,7 +169,7 @@ class HoleWatch:
         found = list(self._holes)
         if self._marked is not None and self._due is not None:
             found.append(Hole(self._due, 0, GapCause.LOST_PACKETS))
-        if self._pace.irregular > _TOLERATED + self._pace.packets // _PER_TOLERATED:
+        if self._irregular > _TOLERATED + self._packets // _PER_TOLERATED:
             found = [hole for hole in found if hole.cause is not GapCause.TIME_HOLE]
         delay = 0
         if self._first_dts is not None and self._first_pts is not None:
