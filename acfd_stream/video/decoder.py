@@ -212,6 +212,7 @@ class Decoder:
                         break
                     self._repeat = packet.pts, packet.duration or 0
                     self.losses.note_repeats(1)
+                    self.losses.holes.note_packet(packet)
                     continue
                 if packet.pts is not None and (self._latest is None or packet.pts > self._latest):
                     self._latest = packet.pts
