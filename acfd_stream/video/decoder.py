@@ -23,6 +23,8 @@ from acfd_stream.video.holes import HoleWatch
 from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.origin import BytesReader
+from acfd_stream.video.packet_decoders import is_damaged
+from acfd_stream.video.recovery import CannotGoBackError, RecoveringDecoder
 
 _log = logging.getLogger(__name__)
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time a seek lands after the wanted frame
@@ -49,7 +51,7 @@ class Decoder:
         self.decoded_by = ""  # "cpu" or "nvdec", known from the first frame on
         self.is_inferred = False  # the times are made up; known from the first frame on
         self._seconds = 0.0  # time of the last frame
-        self._hardware = hardware
+        self._config, self._hardware = config, hardware
         self._work_seconds = 0.0
         self._demuxer = Demuxer(target, name, config, hardware)
         self._set_up()
@@ -173,7 +175,7 @@ class Decoder:
                     return None  # the position has not changed
                 break
             self.losses.restart()
-            found = self._decoded()
+            found = self._decoded(target)
             landed = next(found, None)
             if landed is not None and not landed.is_corrupt and self._is_before(landed, seconds):
                 return landed, found
@@ -190,13 +192,48 @@ class Decoder:
             raise MediaError(f"{self.name}: cannot be read a second time; leave the start out")
         return first, frames
 
-    def _decoded(self) -> Iterator[VideoFrame]:
-        for packet in self._packets():
-            yield from self._decode(packet)
-            if self.error is not None:
-                return
-        if self.losses.is_end_lost:
-            self.break_off("damaged data")
+    def _decoded(self, sought_pts: int | None = None) -> Iterator[VideoFrame]:
+        """Frames from the current position, the beginning or where a seek to ``sought_pts`` led."""
+        decoder, packets = self._recovering(), self._packets()
+        packet: Packet[VideoStream] | None = None
+        while True:
+            try:
+                for packet in packets:
+                    yield from self._decode(decoder, packet)
+                    if self.error is not None:
+                        return
+                break
+            except CannotGoBackError as damage:
+                if self._demuxer.is_rereadable:
+                    self._read_again(sought_pts)
+                    decoder, packets = self._recovering(skip=damage.given), self._packets()
+                else:
+                    decoder.begin_anew()
+                    if packet is not None:
+                        self._note_lost(packet)
+        for pts in self.losses.take_end():
+            self.losses.note_lost(float(pts * self.time_base), 0.0)
+
+    def _recovering(self, skip: int = 0) -> RecoveringDecoder:
+        stream, is_prompt = self._demuxer.stream, self._config.low_delay
+        return RecoveringDecoder(stream, self._note_lost, is_prompt=is_prompt, skip=skip)
+
+    def _read_again(self, sought_pts: int | None) -> None:
+        """Go back to where the reading began."""
+        self._demuxer.reopen()
+        if sought_pts is not None:
+            self._demuxer.seek(sought_pts)
+        self.losses.read_again()
+
+    def _note_lost(self, packet: Packet[VideoStream]) -> None:
+        """Record a packet of which no frame comes."""
+        self.losses.drop(packet.pts)
+        if not self.losses.frames:  # a recording may begin before its first keyframe
+            self.losses.note_refused()
+            return
+        pts = packet.dts if packet.pts is None else packet.pts
+        seconds = self._seconds if pts is None else float(pts * self.time_base)
+        self.losses.note_lost(seconds, float((packet.duration or 0) * self.time_base))
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets with data; then None, on which the decoder returns its remaining frames.
@@ -231,25 +268,20 @@ class Decoder:
         seconds, self._work_seconds = self._work_seconds, 0.0
         return seconds
 
-    def _decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
-        begin = time.perf_counter()
-        try:
-            frames = self._demuxer.stream.decode(packet)
-        except READ_ERRORS as error:
-            if self.losses.frames:
-                self.break_off(reason_of(error))
-            else:  # a recording may begin before its first keyframe
-                self.losses.note_refused()
-            return
-        finally:
+    def _decode(self, decoder: RecoveringDecoder, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        frames = decoder.decode(packet)
+        while True:
+            begin = time.perf_counter()
+            frame = next(frames, None)
             self._work_seconds += time.perf_counter() - begin
-        for frame in frames:
+            if frame is None:
+                return
             self._note_hardware(frame)
             if frame.pts is not None:
                 self._seconds = float(frame.pts * self.time_base)
             span = (self._seconds, self._seconds + float(frame.duration * self.time_base))
             self._last_duration = frame.duration
-            self.losses.note_frame(frame.pts, span, frame.is_corrupt, frame.interlaced_frame)
+            self.losses.note_frame(frame.pts, span, is_damaged(frame), frame.interlaced_frame)
             yield frame
 
     def _note_hardware(self, frame: VideoFrame) -> None:

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.error import ExitError, FFmpegError, InvalidDataError
 from av.packet import Packet
 from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from acfd_stream.config import VideoConfig, available_cores
@@ -43,7 +44,8 @@ _TOLERATED_REPEATS = 2  # that the header of an AVI is believed; more may be a f
 _ANIMATIONS = ("gif", "apng")
 _NO_FOURCC = "\0\0\0\0"
 _MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; the bytes after the first four
-# Decoders that decode the slices of a frame on several threads without delaying frames.
+# Decoders that decode the slices of a frame on several threads without delaying frames. On the CPU they use one thread:
+# with several they patch damage up in another way, or say nothing of it.
 _MOST_SLICE_THREADS = 4
 _SLICED = ("h264", "hevc", "mpeg2video")
 
@@ -104,7 +106,7 @@ class Demuxer:
         # Frame threads delay as many frames as there are threads; hardware decoding does not need them.
         is_prompt = config.low_delay or codec.is_hwaccel
         codec.thread_type = "SLICE" if is_prompt else "AUTO"
-        codec.thread_count = (config.threads or _slice_threads(codec.name)) if is_prompt else config.threads
+        codec.thread_count = _slice_threads(codec, config.threads) if is_prompt else config.threads
         for other in stream.container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
@@ -242,6 +244,18 @@ class Demuxer:
         """Whether ``seek`` may be tried."""
         return self._container is not None and (self._reader is None or self._reader.is_seekable)
 
+    @property
+    def is_rereadable(self) -> bool:
+        """Whether ``reopen`` gives the same bytes; what an address gives may change."""
+        is_local = not isinstance(self._target, str) or self._target.startswith("file:")
+        if not is_local or not self.is_seekable:
+            return False
+        try:
+            self.seek(0)  # a named pipe refuses
+        except FFmpegError:
+            return False
+        return True
+
     def seek(self, pts: int) -> None:
         """Go to a keyframe at or before ``pts``.
 
@@ -295,8 +309,10 @@ def _is_told_by_head(target: str | BytesReader) -> bool:
     return first.startswith(_MATROSKA) or first.endswith(_MP4_BOX)
 
 
-def _slice_threads(codec: str) -> int:
-    return min(available_cores(), _MOST_SLICE_THREADS) if codec in _SLICED else 1
+def _slice_threads(codec: VideoCodecContext, wanted: int) -> int:
+    if codec.name not in _SLICED:
+        return wanted or 1
+    return (wanted or min(available_cores(), _MOST_SLICE_THREADS)) if codec.is_hwaccel else 1
 
 
 def _best_stream(container: InputContainer, name: str) -> VideoStream:

@@ -104,6 +104,19 @@ class LossWatch:
         """Note a picture behind the first frame that the decoder does not give, with its time and duration."""
         self._lost.append(Gap(seconds, missing_seconds, cause))
 
+    def drop(self, pts: int | None) -> None:
+        """A packet gives no frame, which is noted elsewhere."""
+        if pts is not None:
+            self._pending.pop(pts, None)
+
+    def read_again(self) -> None:
+        """All packets will be noted once more, with what is lost, and only the frames that were not yet noted."""
+        self.packets = self.refused = 0
+        self._lost = []
+        self.holes.restart()
+        self._pending.clear()
+        self._is_one_to_one = False
+
     def note_frame(self, pts: int | None, seconds: tuple[float, float], is_damaged: bool, is_interlaced: bool) -> None:
         """Count a frame from the decoder; ``seconds`` are its begin and end."""
         self.frames += 1
@@ -118,14 +131,16 @@ class LossWatch:
 
     @property
     def is_end_lost(self) -> bool:
-        """Whether the last packets gave no frame while all before them did.
-
-        A decoder with many threads ends in silence on a broken packet near the end, one with few reports it; with
-        this the result does not depend on the number of cores.
-        """
+        """Whether the last packets gave no frame while all before them did."""
         if not self._is_one_to_one or self._last_matched < 0 or not self._pending:
             return False
         return min(self._pending.values()) > self._last_matched
+
+    def take_end(self) -> list[int]:
+        """Pts of the last packets if ``is_end_lost``; they are forgotten here."""
+        lost = sorted(self._pending) if self.is_end_lost else []
+        self._pending.clear()
+        return lost
 
     def warnings(self, is_whole: bool, is_cut_off: bool = False) -> list[str]:
         """Warnings for the user, after the last frame.

@@ -25,6 +25,7 @@ from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.losses import gap_warnings
 from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
+from acfd_stream.video.packet_decoders import is_damaged
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.readahead import read_ahead
 
@@ -80,9 +81,10 @@ class VideoSource(Closeable):
     """The frames of one video in display order, to be read once; a context manager.
 
     After the iteration ``warnings``, ``gaps``, ``error`` and ``is_complete`` say how it went. ``error`` is a break: a
-    packet that the decoder refuses, or a read that fails. The frames before it have been given out, nothing behind it
-    is. Damage that the decoder conceals is a warning. When the size changes in mid-stream each frame has its own
-    ``display_size``, results of it are in those pixels, and a warning says so; ``info`` speaks of the first frame.
+    read that fails. The frames before it have been given out, nothing behind it is. A packet that the decoder refuses
+    is a gap, and decoding goes on behind it. Damage that the decoder conceals is a warning, and its frames are marked.
+    When the size changes in mid-stream each frame has its own ``display_size``, results of it are in those pixels, and
+    a warning says so; ``info`` speaks of the first frame.
     """
 
     def __init__(
@@ -210,8 +212,7 @@ class VideoSource(Closeable):
             seams = self._discontinuities.note(seconds, picture.display_size)
             arrived, waited = self._decoder.arrived_at, self._decoder.taken_at - self._decoder.arrived_at
             work = self._decoder.take_work() + time.perf_counter() - begin
-            is_damaged = frame.is_corrupt
-            yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work, "", is_damaged, seams)
+            yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work, "", is_damaged(frame), seams)
             index += 1
         self._is_drained = not self._is_cancelled
         self.error = self._decoder.error

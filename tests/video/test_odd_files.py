@@ -53,24 +53,23 @@ def test_what_cannot_be_read_is_refused_in_one_line(name: str, reason: str, shar
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("threads", [0, 1, 8])
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [("decord_corrupted.mp4", 28), ("ax_sample_with_invalid_nalu.mp4", 26)],
-)
-def test_a_break_keeps_the_good_frames_whatever_the_threads(name: str, count: int, threads: int, shared: Path) -> None:
-    video, frames = read(shared, name, threads)
-    assert pts_of(frames) == packet_pts(shared, name)[:count]
-    assert not video.is_complete
-    assert str(video.error).startswith(f"breaks off after {frames[-1].pts_seconds:.3f} s: ")
-
-
 def test_a_film_that_repeats_pictures_by_empty_packets_is_whole(shared: Path) -> None:
     video, frames = read(shared, "popcorn_trailer.ogv")
     assert len(frames) == 1340
     assert (video.is_complete, video.error, video.warnings) == (True, None, [])
     assert (video.info.frame_rate, video.last_seconds) == (24, None)
     assert (frames[-1].pts - frames[0].pts + 1) * video.info.time_base == Fraction(1549, 24)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 8])
+@pytest.mark.parametrize(("name", "lost"), [("decord_corrupted.mp4", 30), ("ax_sample_with_invalid_nalu.mp4", 26)])
+def test_a_packet_that_cannot_be_decoded_costs_its_frame(name: str, lost: int, threads: int, shared: Path) -> None:
+    video, frames = read(shared, name, threads)
+    expected = packet_pts(shared, name)
+    missing = expected.pop(lost)
+    assert pts_of(frames) == expected
+    assert [gap.time for gap in video.gaps] == [float(missing * video.info.time_base)]
+    assert (video.error, video.is_complete) == (None, False)
 
 
 def test_a_file_shorter_than_its_header_says_is_complete_with_a_warning(shared: Path) -> None:
