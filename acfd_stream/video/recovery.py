@@ -10,7 +10,8 @@ which thread is faster. Up to the first damage, in decoding order, they give wha
   were given already, and goes on to the next clean keyframe, one whose packet gives the same picture when it is decoded
   by itself. From there the fast way is taken again.
 
-A few codecs are always decoded steadily: their decoders leave parts of damaged pictures out without a sign.
+VP8 is always decoded steadily, and HEVC on one thread: their decoders leave parts of damaged pictures out without a
+sign. With more threads the result of such a damaged HEVC video may differ from run to run.
 
 Frames behind a lost one, in decoding order and up to that keyframe, may be predicted from it and count as damaged.
 """

@@ -38,7 +38,7 @@ def pts_of(frames: Iterable[Frame]) -> list[int]:
     ("name", "reason"),
     [
         ("moviepy_zero.webm", "is empty"),
-        ("jetplay_error.mp4", "not a video that can be read"),
+        ("jetplay_error.mp4", "is text, not a video"),
         ("ogvjs_1frame.ogv", "cannot be opened .end of file."),
         ("ax_sample_malformed_free_box.mp4", "not a video that can be read"),
         ("ax_invalid-bitstream.webm", "none of the 51 packets of its vp9 video can be decoded"),
