@@ -80,13 +80,13 @@ def _of_text(text: bytes) -> str | None:
         return "is a web page (HTML), not a video; download the video itself"
     if not text or _CONTROLS.intersection(text):
         return None
-    return "is text, not a video; give the file or the address of the video itself"
+    return "is text, not a video that can be read; give the file or the address of the video itself"
 
 
 def _state(head: bytes, name: str) -> str | None:
     """What has happened to a video whose bytes are not there."""
     if head and not any(head):
-        return "holds only zeros where a video begins; its copy or download did not finish"
+        return "is not a video: it holds only zeros; copy or download it again"
     if name.lower().endswith(_UNFINISHED):
         return "is an unfinished download that cannot be read yet; let it finish"
     return None

@@ -55,11 +55,11 @@ KINDS: dict[str, tuple[bytes, str]] = {
     "empty.ffconcat": (b"ffconcat version 1.0\n# nothing\n", "is a playlist without an entry"),
     "page.mp4": (b"\xef\xbb\xbf\n<!DOCTYPE html><html><body>404</body></html>", "is a web page (HTML)"),
     "old page.mp4": (b"<?xml version='1.0'?>\n<html xmlns='x'></html>", "is a web page (HTML)"),
-    "error.mp4": (b'{"error": "not found"}', "is text, not a video"),
+    "error.mp4": (b'{"error": "not found"}', "is text, not a video that can be read"),
     "archive.mp4": (archive(), "is a ZIP archive, not a video; unpack it"),
     "clip.mp4.gz": (gzip.compress(b"x" * 99), "is a gzip archive"),
     "clip.torrent": (b"d8:announce20:http://x.example/ann4:infod6:lengthi5e4:name5:a.mp4ee", "is a torrent"),
-    "zeros.mp4": (bytes(5000), "holds only zeros"),
+    "zeros.mp4": (bytes(5000), "is not a video: it holds only zeros"),
     "clip.mp4.part": (b"\0\0\0\x20ftypisom" + bytes(range(99)), "is an unfinished download"),
 }
 
