@@ -22,6 +22,7 @@ def clip(path: Path, codec: str = "libx264", options: dict[str, str] | None = No
     with av.open(str(path), "w", options=options or {}) as container:
         stream: Any = container.add_stream(codec, rate=24)
         stream.height, stream.width, stream.pix_fmt, stream.gop_size = 48, 64, "yuv420p", 12
+        stream.codec_context.thread_count = 1  # the same pictures each time
         for index in range(24 * seconds):
             image = np.random.default_rng(index).integers(0, 255, (48, 64, 3), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
