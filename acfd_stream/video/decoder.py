@@ -18,13 +18,17 @@ from av.video.stream import VideoStream
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
-from acfd_stream.video.demuxer import READ_ERRORS, Demuxer, reason_of
+from acfd_stream.types import Seam
+from acfd_stream.video.container import READ_ERRORS, reason_of
+from acfd_stream.video.demuxer import Demuxer
 from acfd_stream.video.holes import HoleWatch
 from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.origin import BytesReader
 from acfd_stream.video.packet_decoders import is_damaged
+from acfd_stream.video.pixel_aspect import PixelAspects, fixed_aspect
 from acfd_stream.video.recovery import CannotGoBackError, RecoveringDecoder
+from acfd_stream.video.timeline import SeamPoint
 
 _log = logging.getLogger(__name__)
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time a seek lands after the wanted frame
@@ -64,6 +68,11 @@ class Decoder:
         self.duration_seconds = demuxer.duration_seconds
         self.reformatter = VideoReformatter()
         self.orientations = OrientationWatch()  # of the frames that the caller has taken
+        self._aspects = PixelAspects(fixed_aspect(demuxer.stream))
+        self._seams: tuple[Seam, ...] = ()
+        self._seam: SeamPoint | None = None  # the last one that a frame has passed
+        self._shift = 0  # moves frames so that those behind a seam begin where the last one before it ends
+        self._last: tuple[int, int] | None = None  # pts and duration of the last frame
         promised = self.duration_seconds if demuxer.is_matroska else None
         holes = HoleWatch(demuxer.stream.container.format.name)
         self.losses = LossWatch(demuxer.listed_packets, demuxer.stream.frames, promised, holes)
@@ -78,8 +87,8 @@ class Decoder:
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Width of a pixel divided by its height; 1 if the stream has none."""
-        return self._demuxer.pixel_aspect
+        """Width of a pixel divided by its height, of the last frame; 1 if the stream has none."""
+        return self._aspects.current
 
     @property
     def last_seconds(self) -> Fraction | None:
@@ -194,7 +203,8 @@ class Decoder:
 
     def _decoded(self, sought_pts: int | None = None) -> Iterator[VideoFrame]:
         """Frames from the current position, the beginning or where a seek to ``sought_pts`` led."""
-        decoder, packets = self._recovering(), self._packets()
+        self._last, self._seam, self._shift = None, self._demuxer.seam, 0
+        decoder, packets, is_first = self._recovering(), self._packets(), True
         packet: Packet[VideoStream] | None = None
         while True:
             try:
@@ -202,17 +212,19 @@ class Decoder:
                     yield from self._decode(decoder, packet)
                     if self.error is not None:
                         return
-                break
+                for pts in self.losses.take_end():
+                    self.losses.note_lost(float(pts * self.time_base), 0.0)
+                if not self._goes_on():
+                    return
+                decoder, packets, is_first = self._recovering(), self._packets(), False
             except CannotGoBackError as damage:
-                if self._demuxer.is_rereadable:
+                if is_first and self._demuxer.is_rereadable:
                     self._read_again(sought_pts)
                     decoder, packets = self._recovering(skip=damage.given), self._packets()
                 else:
                     decoder.begin_anew()
                     if packet is not None:
                         self._note_lost(packet)
-        for pts in self.losses.take_end():
-            self.losses.note_lost(float(pts * self.time_base), 0.0)
 
     def _recovering(self, skip: int = 0) -> RecoveringDecoder:
         stream, is_prompt = self._demuxer.stream, self._config.low_delay
@@ -235,6 +247,50 @@ class Decoder:
         seconds = self._seconds if pts is None else float(pts * self.time_base)
         self.losses.note_lost(seconds, float((packet.duration or 0) * self.time_base))
 
+    def _goes_on(self) -> bool:
+        """Whether another part, or a clock that restarts, follows."""
+        try:
+            if not self._demuxer.next_stretch():
+                return False
+        except READ_ERRORS as error:
+            self.break_off(reason_of(error))
+            return False
+        if self._demuxer.is_new_part:
+            self._aspects = PixelAspects(fixed_aspect(self._demuxer.stream))
+            self.losses.begin_part(self._demuxer.listed_packets, self._demuxer.stream.frames)
+        else:
+            self.losses.holes.note_seam()
+        return True
+
+    @property
+    def unread(self) -> str | None:
+        """What follows the parts that were read and cannot be read, in words."""
+        return self._demuxer.unread
+
+    def take_seams(self) -> tuple[Seam, ...]:
+        """What begins anew with the last frame; empty after the first call."""
+        seams, self._seams = self._seams, ()
+        return seams
+
+    def _place(self, frame: VideoFrame) -> None:
+        """Note the seam before a frame, and let the frame begin where the last one before the seam ends."""
+        seam, pts = self._demuxer.seam, frame.pts
+        if seam is not None and seam is not self._seam and (seam.pts is None or pts is None or pts >= seam.pts):
+            self._seam, self._seams = seam, seam.seams
+            if pts is not None and seam.pts is None and self._last is not None:
+                late = pts + self._shift - self._end_of(*self._last)
+                if Seam.CLOCK in seam.seams or late < 0:
+                    self._shift -= late
+        if pts is not None:
+            if self._shift:
+                frame.pts = pts = pts + self._shift
+            self._last = pts, frame.duration
+
+    def _end_of(self, pts: int, duration: int) -> int:
+        """The end of a frame: by the frame rate, where its duration is that rounded, or not known."""
+        usual = 1 / ((self.frame_rate or Fraction(25)) * self.time_base)
+        return pts + round(usual if not duration or abs(duration - usual) < 1 else duration)
+
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets with data; then None, on which the decoder returns its remaining frames.
 
@@ -255,6 +311,8 @@ class Decoder:
                     self._latest = packet.pts
                 self.losses.note_packet(packet.pts, packet.is_discard)
                 self.losses.holes.note_packet(packet)
+                if packet.is_keyframe:
+                    self._aspects.note_keyframe(packet.pts)
                 yield packet
         except READ_ERRORS as error:
             reason = reason_of(error)
@@ -277,11 +335,14 @@ class Decoder:
             if frame is None:
                 return
             self._note_hardware(frame)
+            self._aspects.note_frame(frame.pts, decoder.pixel_aspect)
+            pts = frame.pts
+            self._place(frame)
             if frame.pts is not None:
                 self._seconds = float(frame.pts * self.time_base)
             span = (self._seconds, self._seconds + float(frame.duration * self.time_base))
             self._last_duration = frame.duration
-            self.losses.note_frame(frame.pts, span, is_damaged(frame), frame.interlaced_frame)
+            self.losses.note_frame(pts, span, is_damaged(frame), frame.interlaced_frame)
             yield frame
 
     def _note_hardware(self, frame: VideoFrame) -> None:

@@ -1,61 +1,56 @@
-"""Opens a container with PyAV and gives the packets of its main video stream."""
+"""Gives the packets of its main video stream."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from typing import NoReturn
 
-import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
-from av.error import ExitError, FFmpegError, InvalidDataError
+from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Discard, Disposition
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from acfd_stream.config import VideoConfig, available_cores
+from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
+from acfd_stream.types import Seam
 from acfd_stream.video import encryption
-from acfd_stream.video.origin import BytesReader, SeekableReader
+from acfd_stream.video.boundaries import Boundary
+from acfd_stream.video.container import (
+    NoVideoError,
+    UnreadableError,
+    best_stream,
+    coding_of,
+    duration_of,
+    frame_rate_of,
+    open_container,
+    set_up_decoder,
+)
+from acfd_stream.video.origin import BytesReader, SeekableReader, os_reason
+from acfd_stream.video.parts import PartsReader, in_parts
 from acfd_stream.video.peek import Peek
-from acfd_stream.video.repeats import blocks_behind, chunks_behind, with_repeats
+from acfd_stream.video.repeats import repeats_behind, with_repeats
+from acfd_stream.video.timeline import SeamPoint, Timeline, is_end, new_packet, shown
 from acfd_stream.video.unreadable import explanation
 
-READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
-"""What reading and decoding raise."""
-
-_RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are placeholders of a container
-_TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
 _LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
-# Do not estimate a frame rate over many frames. 0 µs would mean the default 5 s, in which FLV never stops reading.
-_QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
-# If the container's header describes the streams, one packet of some size is enough and is not decoded twice.
-# Otherwise the result of a live stream's first frame waits for two further frames.
-_QUICKEST_OPENING = {"probesize": "2048", "skip_frame": "all"}
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS; PyAV's Flags refuse newer bits
 # Containers that give the order of decoding only, from which FFmpeg invents presentation times that may be shuffled.
 _WITHOUT_PTS = ("avi", "asf", "asf_o")
-_FILE = "file:"
-_TOLERATED_REPEATS = 2  # that the header of an AVI is believed; more may be a file that is cut short
 _ANIMATIONS = ("gif", "apng")
 _NO_FOURCC = "\0\0\0\0"
-_MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; the bytes after the first four
-# Decoders that decode the slices of a frame on several threads without delaying frames. On the CPU they use one thread:
-# with several they patch damage up in another way, or say nothing of it.
-_MOST_SLICE_THREADS = 4
-_SLICED = ("h264", "hevc", "mpeg2video")
-
-
-class UnreadableError(MediaError):
-    """There is no video that can be read."""
+_MPEG_FORMATS = ("mpegts", "mpeg")  # whose clocks wrap
+_USUAL_RATE = Fraction(25)
 
 
 class Demuxer:
-    """The best video stream of a container.
+    """The best video stream of a container, or of several that lie one behind the other in a file.
+
+    It is read in stretches, each of which has a clock and a stream of its own: ``packets`` gives those of one, on one
+    line of time, and ``next_stretch`` goes on to the next.
 
     Args:
         target: URL or ``file:…`` name; a reader for bytes.
@@ -71,46 +66,82 @@ class Demuxer:
         self, target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None = None
     ) -> None:
         self.name = name
-        self._target, self._config, self._hardware = target, config, hardware
+        self._config, self._hardware = config, hardware
+        try:
+            self._target = in_parts(target)
+        except OSError as error:
+            raise MediaError(f"{name}: {os_reason(error)}") from error
         self._peek = Peek(target)
         self._encrypted: str | None = None  # why packets cannot be decoded
-        self._reader = None if isinstance(target, str) else target
+        self._reader = None if isinstance(self._target, str) else self._target
         self._container: InputContainer | None = None
+        self.unread: str | None = None  # what behind the parts that were read is lost, in words
         self.arrived_at = self.taken_at = time.perf_counter()  # of the last packet: arrived, given to the decoder
-        self._open()
-
-    def _open(self) -> None:
         try:
-            self._container = _open_container(self._target, self.name, self._config, self._hardware)
-            self.raise_interrupt()
-            self.stream = _best_stream(self._container, self.name)
-            self._stream_id = self.stream.id
-            kind = encryption.encryption_of(self._peek, self._stream_id)
-            if kind is not None:
-                raise MediaError(encryption.message(self.name, kind))
-            self._set_up()
-        except BaseException as error:
+            self._begin()
+        except BaseException:
             self.close()
-            self.raise_interrupt()  # it is the cause of FFmpeg's error
-            if isinstance(error, UnreadableError):
-                raise MediaError(explanation(self._peek, self.name, None, str(error))) from error
             raise
 
-    def _set_up(self) -> None:
-        config, stream, codec = self._config, self.stream, self.stream.codec_context
-        if codec.width * codec.height > config.frame_pixels:
-            raise MediaError(
-                f"{self.name}: its frames of {codec.width}×{codec.height} pixels are above the limit of "
-                f"{config.frame_pixels}; raise frame_pixels or scale the video down"
-            )
-        # Frame threads delay as many frames as there are threads; hardware decoding does not need them.
-        is_prompt = config.low_delay or codec.is_hwaccel
-        codec.thread_type = "SLICE" if is_prompt else "AUTO"
-        codec.thread_count = _slice_threads(codec, config.threads) if is_prompt else config.threads
-        for other in stream.container.streams:
-            if other.index != stream.index:
-                other.discard = Discard.all
-        self.time_base: Fraction = stream.time_base or Fraction(1, 90_000)
+    def _begin(self) -> None:
+        try:
+            self._open()
+            kind = encryption.encryption_of(self._peek, self.stream.id)
+            if kind is not None:
+                raise MediaError(encryption.message(self.name, kind))
+        except UnreadableError as error:
+            raise MediaError(explanation(self._peek, self.name, None, str(error))) from error
+        self.time_base: Fraction = self.stream.time_base or Fraction(1, 90_000)
+        self._line = Timeline(
+            self.time_base,
+            1 / (self.frame_rate or _USUAL_RATE),
+            wraps=self.stream.container.format.name in _MPEG_FORMATS,
+            has_dts=not self.is_matroska,
+        )
+        self._coding = coding_of(self.stream)
+        self._is_continued = False  # the part before has the same coding
+        self._start_stretch()
+
+    def _start_stretch(self) -> None:
+        self.seam: SeamPoint | None = None  # the last one that was met
+        self.is_new_part = False  # no packet of it has been read
+        self._pending: Packet[VideoStream] | None = None  # the first of the next stretch
+        self._skip_to: int | None = None
+        self._demuxed: Iterator[Packet[VideoStream]] | None = None
+        self._last_offset = 0
+        self._has_restarted = False
+
+    def _open(self, stream_id: int | None = None) -> None:
+        """Open the container of the part.
+
+        Args:
+            stream_id: of the stream to follow; None: the best.
+        """
+        try:
+            self._container = open_container(self._target, self.name, self._config, self._hardware)
+            self.raise_interrupt()
+            self.stream = self._followed(stream_id)
+            self._stream_id = self.stream.id
+            set_up_decoder(self.stream, self.name, self._config)
+        except BaseException:
+            self.close_container()
+            self.raise_interrupt()  # it is the cause of FFmpeg's error
+            raise
+
+    def _followed(self, stream_id: int | None) -> VideoStream:
+        assert self._container is not None
+        stream = best_stream(self._container, self.name, stream_id)
+        if not isinstance(self._reader, PartsReader):
+            return stream
+        followed = self._reader.follow(stream.id)
+        if followed is None:
+            return stream
+        if self._reader.was_read_over:  # FFmpeg has seen packets of the next part
+            self.close_container()
+            self._reader.begin_again()
+            self._container = open_container(self._target, self.name, self._config, self._hardware)
+            self.raise_interrupt()
+        return best_stream(self._container, self.name, followed)
 
     @property
     def is_matroska(self) -> bool:
@@ -147,54 +178,62 @@ class Demuxer:
     @property
     def duration_seconds(self) -> float | None:
         """As the header claims; None if it does not say."""
-        if self.stream.duration is not None:
-            return float(self.stream.duration * self.time_base)
-        tagged = _TAGGED_DURATION.fullmatch(self.stream.metadata.get("DURATION", ""))
-        if tagged is not None:  # Matroska: the container's own duration may include longer subtitles
-            hours, minutes, seconds = tagged.groups()
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        duration = None if self._container is None else self._container.duration
-        return None if duration is None else duration / av.time_base
+        return duration_of(self.stream, self._container)
 
     @property
     def frame_rate(self) -> Fraction | None:
         """Average frames per second, if known; for a raw stream the rate in its headers."""
-        stream = self.stream
-        # After a short analysis FFmpeg guesses twice the rate, or that of the clock.
-        guess = stream.codec_context.framerate if self._config.low_delay else stream.guessed_rate
-        rates = [stream.average_rate, guess]
-        if self.is_bare or (stream.duration is None and not stream.frames):
-            rates.reverse()
-        return next((rate for rate in rates if rate is not None and _RATES[0] <= rate <= _RATES[1]), None)
-
-    @property
-    def pixel_aspect(self) -> Fraction:
-        """Width of a pixel divided by its height; 1 if the stream has none."""
-        aspect = self.stream.sample_aspect_ratio or self.stream.codec_context.sample_aspect_ratio
-        return aspect if aspect is not None and aspect > 0 else Fraction(1)
+        return frame_rate_of(self.stream, is_bare=self.is_bare, low_delay=self._config.low_delay)
 
     def close(self) -> None:
         """Close the container and stop the decoder's threads; may be called twice."""
+        self.close_container()
+        if isinstance(self._reader, PartsReader):
+            self._reader.close()
+
+    def close_container(self) -> None:
+        """Close the container of the part."""
         container, self._container = self._container, None
+        self._demuxed = None
         if container is not None:
             container.close()
         if hasattr(self, "stream"):
             del self.stream  # the last reference to the decoder
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
-        """Packets in the container's order, from the current position; the last one is empty and has no time.
+        """Packets of the stretch in the container's order, from the current position; the last one has no data or time.
 
         If the container has no pts, the pts is the dts; other empty packets repeat the picture before.
 
         Raises:
             READ_ERRORS: a read failed.
         """
+        return self._read() if self._skip_to is None else self._skipped(self._skip_to)
+
+    def _read(self) -> Iterator[Packet[VideoStream]]:
         if self._container is None:
             return
-        has_pts, packets = self.has_pts, self._container.demux(self.stream)
-        is_avi = self.stream.container.format.name == "avi"
-        if is_avi or self.is_matroska:
-            packets = with_repeats(packets, counts_chunks=is_avi, behind=self._repeats_behind)
+        if self._demuxed is None:
+            self._demuxed = self._checked(self._until_cut(self._with_repeats(self._container.demux(self.stream))))
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._place(pending, restarts=True)
+            yield pending
+        for packet in self._demuxed:
+            if not is_end(packet):
+                if self._has_restarted and packet.is_discard:  # FFmpeg does so with fragments of earlier times
+                    packet = shown(packet)
+                restarts = self._line.restarts(packet)
+                if restarts and packet.is_keyframe:
+                    self._has_restarted = True
+                    self._pending = shown(packet) if packet.is_discard else packet
+                    yield new_packet(b"")
+                    return
+                self._place(packet, restarts=restarts)
+            yield packet
+
+    def _checked(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        has_pts = self.has_pts
         for packet in packets:
             self.raise_interrupt()
             self._note_arrival(packet)
@@ -208,22 +247,16 @@ class Demuxer:
                 packet.pts = packet.dts
             yield packet
 
-    def _repeats_behind(self, last: Packet[VideoStream]) -> list[int]:
-        """Times of the empty packets behind the last one with data."""
-        find = blocks_behind if self.is_matroska else chunks_behind
-        try:
-            if isinstance(self._reader, SeekableReader):
-                before = self._reader.tell()
-                times = find(self._reader, last)
-                self._reader.seek(before)
-                return times
-            if isinstance(self._target, str) and self._target.startswith(_FILE):
-                with open(self._target.removeprefix(_FILE), "rb") as file:
-                    return find(file, last)
-        except READ_ERRORS:
-            return []
-        promised = range((last.dts or 0) + 1, self.stream.frames)
-        return list(promised) if not self.is_matroska and len(promised) <= _TOLERATED_REPEATS else []
+    def _with_repeats(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        is_avi, is_matroska = self.stream.container.format.name == "avi", self.is_matroska
+        if not is_avi and not is_matroska:
+            return packets
+        promised = 0 if is_matroska else self.stream.frames
+
+        def behind(last: Packet[VideoStream]) -> list[int]:
+            return repeats_behind(self._target, last, promised, is_matroska=is_matroska)
+
+        return with_repeats(packets, counts_chunks=is_avi, behind=behind)
 
     def _refuse_encrypted(self, kind: str) -> NoReturn:
         self._encrypted = encryption.message(self.name, kind)
@@ -233,9 +266,70 @@ class Demuxer:
         """``error``, that there is no frame, or what the source says of itself."""
         return self._encrypted or explanation(self._peek, self.name, self._stream_id, error)
 
+    def _until_cut(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        """The packets, also where the first bytes of the next part end the reading of this one with an error."""
+        try:
+            yield from packets
+        except FFmpegError:
+            if not isinstance(self._reader, PartsReader) or not self._reader.was_read_over:
+                raise
+            yield new_packet(b"")
+
+    def _place(self, packet: Packet[VideoStream], *, restarts: bool) -> None:
+        seam = self._line.place(packet, restarts=restarts)
+        if self.is_new_part:
+            self.is_new_part = False
+            if seam is not None or not self._is_continued:
+                self.seam = SeamPoint((Seam.STREAM,) if seam is None else (Seam.CLOCK, Seam.STREAM))
+        elif seam is not None:
+            self.seam = SeamPoint(seam.seams, None if packet.is_keyframe else seam.pts)
+
+    def next_stretch(self) -> bool:
+        """Go on to what lies behind the end of ``packets``, after the decoder's last frame; False: nothing.
+
+        Raises:
+            READ_ERRORS: a read failed.
+        """
+        if self._pending is not None:
+            self.stream.codec_context.flush_buffers()
+            return True
+        if not isinstance(self._reader, PartsReader):
+            return False
+        last_offset = self._last_offset
+        while (boundary := self._reader.next_part()) is not None:
+            self.raise_interrupt()
+            if self._open_part(boundary):
+                return True
+        strange = self._reader.unread_bytes(last_offset)
+        if strange:
+            self.unread = f"{strange} bytes behind the end of the video cannot be read"
+        return False
+
+    def _open_part(self, boundary: Boundary) -> bool:
+        before, container, stream = self._coding, self._container, self.stream
+        self._container = None
+        try:
+            self._open(boundary.stream_id)
+        except MediaError as error:
+            self._container, self.stream = container, stream
+            if not isinstance(error, NoVideoError):
+                reason = str(error).removeprefix(f"{self.name}: ")
+                self.unread = self.unread or f"the part that begins at byte {boundary.start} cannot be read: {reason}"
+            return False
+        if container is not None:
+            container.close()
+        self._coding = coding_of(self.stream)
+        # Segments of one stream may each have a header.
+        self._is_continued = boundary.stream_id is None and self._coding == before
+        self._start_stretch()
+        self.is_new_part = True
+        self._line.begin_part(self.stream.time_base or self.time_base)
+        return True
+
     def _note_arrival(self, packet: Packet[VideoStream]) -> None:
         self.arrived_at = self.taken_at = time.perf_counter()
         if self._reader is not None and packet.pos is not None and packet.pos >= 0:
+            self._last_offset = packet.pos
             fed_at = self._reader.fed_at(packet.pos + packet.size)
             self.arrived_at = self.taken_at if fed_at is None else min(fed_at, self.taken_at)
 
@@ -259,85 +353,46 @@ class Demuxer:
     def seek(self, pts: int) -> None:
         """Go to a keyframe at or before ``pts``.
 
+        Where clocks may restart unseen by FFmpeg, the packets before it are read, and not given.
+
         Raises:
             FFmpegError: the position has not changed.
         """
         assert self._container is not None
+        if isinstance(self._reader, PartsReader) or self.stream.container.format.name == "mpeg":
+            self.reopen()
+            self._skip_to = pts
+            return
         self._container.seek(min(pts, _LATEST_PTS), stream=self.stream)
+        self._demuxed = self._pending = None
+        self._line.forget()
+
+    def _skipped(self, pts: int) -> Iterator[Packet[VideoStream]]:
+        """Packets from the last keyframe at or before ``pts`` on, or from the last one of the stretch."""
+        self._skip_to = None
+        kept: list[Packet[VideoStream]] = []
+        packets = self._read()
+        for packet in packets:
+            time = packet.pts if packet.dts is None else packet.dts
+            if is_end(packet) or (time is not None and time > pts):
+                yield from chain(kept, [packet])
+                break
+            if packet.is_keyframe:
+                kept.clear()
+            kept.append(packet)
+        yield from packets
 
     def reopen(self) -> None:
-        """Begin again, after failed seeks."""
-        self.close()
-        if isinstance(self._reader, SeekableReader):
+        """Begin again."""
+        self.close_container()
+        if isinstance(self._reader, PartsReader):
+            self._reader.rewind()
+        elif isinstance(self._reader, SeekableReader):
             self._reader.seek(0)
-        self._open()
+        self.unread = None
+        self._begin()
 
     def raise_interrupt(self) -> None:
         """Raise a Ctrl-C that came while the demuxer was reading from a Python object."""
         if self._reader is not None and self._reader.interrupt is not None:
             raise self._reader.interrupt
-
-
-def _open_container(
-    target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None
-) -> InputContainer:
-    # Only a URL can block for ever: a file answers, and the producer of bytes can abort them.
-    is_remote = isinstance(target, str) and not target.startswith("file:")
-    timeout = config.url_timeout_seconds if is_remote else None
-    # Bytes are untrusted: a playlist in them must not make FFmpeg open files or addresses.
-    options = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
-    try:
-        if config.low_delay:
-            options |= _QUICK_OPENING | (_QUICKEST_OPENING if hardware is None and _is_told_by_head(target) else {})
-        return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hardware)
-    except MediaError as error:
-        raise MediaError(f"{name}: {error}") from error
-    except InvalidDataError as error:
-        raise UnreadableError(f"{name}: is not a video that can be read; it may be damaged or cut off") from error
-    except ExitError as error:
-        raise MediaError(f"{name}: no answer within {timeout} s; check the address, or try later") from error
-    except READ_ERRORS as error:
-        advice = "check the address" if is_remote else "check that it is a whole video"
-        raise UnreadableError(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
-
-
-def _is_told_by_head(target: str | BytesReader) -> bool:
-    """Whether bytes that arrive over time are a container whose header describes its streams."""
-    if isinstance(target, str) or target.is_seekable:
-        return False
-    first = target.first(8)
-    return first.startswith(_MATROSKA) or first.endswith(_MP4_BOX)
-
-
-def _slice_threads(codec: VideoCodecContext, wanted: int) -> int:
-    if codec.name not in _SLICED:
-        return wanted or 1
-    return (wanted or min(available_cores(), _MOST_SLICE_THREADS)) if codec.is_hwaccel else 1
-
-
-def _best_stream(container: InputContainer, name: str) -> VideoStream:
-    """The main stream by FFmpeg's choice; cover pictures do not count."""
-    moving = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
-    if not moving:
-        others = sorted({stream.type for stream in container.streams} - {"video"})
-        if not others and not container.streams.video:
-            raise UnreadableError(f"{name}: has no stream; give a file with pictures")
-        held = " and ".join(others) or "nothing"
-        cover = " and a cover picture" if container.streams.video else ""
-        raise MediaError(f"{name}: has no video stream, only {held}{cover}; give a file with pictures")
-    decodable = [stream for stream in moving if stream.codec_context is not None]
-    if not decodable:
-        raise UnreadableError(f"{name}: there is no decoder for its video stream; convert it, to H.264 for example")
-    best = container.streams.best("video")
-    return best if best in decodable else decodable[0]
-
-
-def reason_of(error: Exception) -> str:
-    """An error of READ_ERRORS in words."""
-    if isinstance(error, InvalidDataError):
-        return "damaged data"
-    if isinstance(error, ExitError):
-        return "the source does not answer any more"
-    if isinstance(error, FFmpegError) and error.strerror:
-        return error.strerror.lower()
-    return str(error) or type(error).__name__

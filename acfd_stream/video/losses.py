@@ -69,6 +69,12 @@ class LossWatch:
                 found.append(gap)
         return merged(found + self._lost, frame_seconds)
 
+    def begin_part(self, listed_packets: int, promised_frames: int) -> None:
+        """Go on with another recording, whose index and header are added: what lies before it is no hole."""
+        self._listed_packets += listed_packets
+        self._promised_frames += promised_frames
+        self.holes.note_seam()
+
     @property
     def unshown(self) -> int:
         """Packets that gave no frame and never will, such as those that an edit list cuts away."""

@@ -75,6 +75,11 @@ class _Numbered:
                 context.flags |= Flags.output_corrupt
         self._times: dict[int, int | None] = {}  # number of a packet → its pts
 
+    @property
+    def context(self) -> VideoCodecContext:
+        """The decoder."""
+        return self._context
+
     def _frames(self, item: NumberedPacket | None) -> list[NumberedFrame]:
         """What comes of a packet; the decoder sees its number instead of its time."""
         if item is None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from fractions import Fraction
 
 from av import VideoFrame
 from av.video.stream import VideoStream
@@ -80,6 +81,11 @@ class RecoveringDecoder:
             self._begin_steady(skip, is_gated=False)
         else:
             self._begin_fast(0)
+
+    @property
+    def pixel_aspect(self) -> Fraction | None:
+        """Width of a pixel divided by its height, of the latest picture that was decoded; None or 0: not known."""
+        return (self._context if self._steady is None else self._steady.context).sample_aspect_ratio
 
     def decode(self, packet: AvPacket | None) -> Iterator[VideoFrame]:
         """The frames that come of ``packet``; of None, the remaining ones.

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, ResumeError
-from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture
+from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture, Seam
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import FrameTime, frame_times, inferred_times
 from acfd_stream.video.declared_size import is_cut_off
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
-from acfd_stream.video.discontinuities import DiscontinuityWatch
+from acfd_stream.video.discontinuities import Discontinuities, DiscontinuityWatch
 from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.losses import gap_warnings
 from acfd_stream.video.nvdec import choose_decoder
@@ -103,6 +103,7 @@ class VideoSource(Closeable):
         self._behind: float | None = None
         self._position: DecodePosition | None = None
         self.is_at_position = True
+        self._seams = Discontinuities()
         self._discontinuities = DiscontinuityWatch()
         self._frames = self._read(self._timed(decoder.frames(config.start_seconds)), 0)
         try:
@@ -117,12 +118,13 @@ class VideoSource(Closeable):
     @property
     def is_complete(self) -> bool:
         """Whether the video was read to its end, or to ``end_seconds``, without a break or a gap."""
-        return self._is_drained and self.error is None and not self.gaps
+        return self._is_drained and self.error is None and not self.gaps and self._decoder.unread is None
 
     @property
     def loss_counts(self) -> LossCounts:
         """Losses and discontinuities up to the last frame of the iteration, for a ``DecodePosition``."""
-        return loss_counts_of(self._decoder.losses, self._discontinuities, is_plain=not self.info.times)
+        is_plain = not self.info.times and not self._seams.count
+        return loss_counts_of(self._decoder.losses, self._discontinuities, is_plain=is_plain)
 
     def resume_after(self, position: DecodePosition | None, next_index: int) -> None:
         """Leave out the frames up to ``position``, which was taken from an earlier reading; before the iteration.
@@ -203,13 +205,16 @@ class VideoSource(Closeable):
                 break
             if config.start_seconds is not None and seconds < config.start_seconds:
                 self._before = seconds
+                self._decoder.take_seams()
                 continue
             picture = self._picture(frame)
             height, width = picture.display_size
             if max(height * width, frame.height * frame.width) > config.frame_pixels:
                 self._decoder.break_off(f"a picture of {width}×{height} pixels is above the limit, frame_pixels")
                 break
-            seams = self._discontinuities.note(seconds, picture.display_size)
+            seams = self._decoder.take_seams() + self._discontinuities.note(seconds, picture.display_size)
+            if seams and seams != (Seam.SIZE,):
+                self._seams = self._seams.and_one(f"at {seconds:.3f} s")
             arrived, waited = self._decoder.arrived_at, self._decoder.taken_at - self._decoder.arrived_at
             work = self._decoder.take_work() + time.perf_counter() - begin
             yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work, "", is_damaged(frame), seams)
@@ -222,6 +227,10 @@ class VideoSource(Closeable):
         is_whole = is_whole and self.error is None
         self.warnings += self._decoder.losses.warnings(is_whole, is_whole and is_cut_off(self._target))
         self.warnings += gap_warnings(self.gaps)
+        if self._decoder.unread is not None:
+            self.warnings.append(self._decoder.unread)
+        if self._seams.count:
+            self.warnings.append(f"another recording, stream or clock begins {self._seams}; times are continued")
         self.warnings += self._discontinuities.warnings() + self._decoder.orientations.warnings()
 
     def _found_gaps(self) -> list[Gap]:
@@ -254,6 +263,7 @@ class VideoSource(Closeable):
         """Whether ``timed`` was read up to ``position``; if so, the counts are set to those of the position."""
         for frame, (pts, is_filled, _) in timed:
             self._decoder.orientations.push(frame)
+            self._decoder.take_seams()
             if pts < position.pts and not self._is_cancelled:
                 continue
             picture = self._picture(frame)

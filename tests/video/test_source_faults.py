@@ -257,7 +257,8 @@ def test_recordings_put_one_behind_the_other_are_told(make_clip: MakeClip, tmp_p
     with open_video(path) as video:
         sizes = [frame.picture.display_size for frame in video]
     assert {(48, 64), (80, 64), (96, 64)} == set(sizes)
-    resized, reversed_ = video.warnings
+    restarted, resized = video.warnings
+    assert restarted.startswith("another recording, stream or clock begins at ")
+    assert restarted.endswith(" s and 1 more time; times are continued")
     assert resized.startswith("the picture changes from 64×48 to 64×80 pixels at ")
     assert resized.endswith(" s and 1 more time; boxes are in the pixels of their own frame")
-    assert reversed_.startswith("times go back from ")

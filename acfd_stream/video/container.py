@@ -1,0 +1,164 @@
+"""Opens a container with PyAV and chooses its main video stream."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.error import ExitError, FFmpegError, InvalidDataError
+from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from acfd_stream.config import VideoConfig, available_cores
+from acfd_stream.errors import MediaError
+from acfd_stream.video.origin import BytesReader
+
+READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
+"""What reading and decoding raise."""
+
+_RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are placeholders of a container
+_TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
+# Do not estimate a frame rate over many frames. 0 µs would mean the default 5 s, in which FLV never stops reading.
+_QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
+# If the container's header describes the streams, one packet of some size is enough and is not decoded twice.
+# Otherwise the result of a live stream's first frame waits for two further frames.
+_QUICKEST_OPENING = {"probesize": "2048", "skip_frame": "all"}
+_MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; the bytes after the first four
+# Decoders that decode the slices of a frame on several threads without delaying frames. On the CPU they use one thread:
+# with several they patch damage up in another way, or say nothing of it.
+_MOST_SLICE_THREADS = 4
+_SLICED = ("h264", "hevc", "mpeg2video")
+
+
+class UnreadableError(MediaError):
+    """There is no video that can be read."""
+
+
+class NoVideoError(MediaError):
+    """A container without moving pictures."""
+
+
+def open_container(
+    target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None
+) -> InputContainer:
+    """The container that ``target`` names or reads.
+
+    Raises:
+        MediaError: there is none, or none that FFmpeg knows.
+    """
+    # Only a URL can block for ever: a file answers, and the producer of bytes can abort them.
+    is_remote = isinstance(target, str) and not target.startswith("file:")
+    timeout = config.url_timeout_seconds if is_remote else None
+    # Bytes are untrusted: a playlist in them must not make FFmpeg open files or addresses.
+    options = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
+    try:
+        if config.low_delay:
+            options |= _QUICK_OPENING | (_QUICKEST_OPENING if hardware is None and _is_told_by_head(target) else {})
+        return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hardware)
+    except MediaError as error:
+        raise MediaError(f"{name}: {error}") from error
+    except InvalidDataError as error:
+        raise UnreadableError(f"{name}: is not a video that can be read; it may be damaged or cut off") from error
+    except ExitError as error:
+        raise MediaError(f"{name}: no answer within {timeout} s; check the address, or try later") from error
+    except READ_ERRORS as error:
+        advice = "check the address" if is_remote else "check that it is a whole video"
+        raise UnreadableError(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
+
+
+def _is_told_by_head(target: str | BytesReader) -> bool:
+    """Whether bytes that arrive over time are a container whose header describes its streams."""
+    if isinstance(target, str) or target.is_seekable:
+        return False
+    first = target.first(8)
+    return first.startswith(_MATROSKA) or first.endswith(_MP4_BOX)
+
+
+def set_up_decoder(stream: VideoStream, name: str, config: VideoConfig) -> None:
+    """Choose the threads of a stream's decoder, and discard the other streams of its container.
+
+    Raises:
+        MediaError: its frames are above the limit.
+    """
+    codec = stream.codec_context
+    if codec.width * codec.height > config.frame_pixels:
+        raise MediaError(
+            f"{name}: its frames of {codec.width}×{codec.height} pixels are above the limit of "
+            f"{config.frame_pixels}; raise frame_pixels or scale the video down"
+        )
+    # Frame threads delay as many frames as there are threads; hardware decoding does not need them.
+    is_prompt = config.low_delay or codec.is_hwaccel
+    codec.thread_type = "SLICE" if is_prompt else "AUTO"
+    codec.thread_count = _slice_threads(codec, config.threads) if is_prompt else config.threads
+    for other in stream.container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+
+
+def _slice_threads(codec: VideoCodecContext, wanted: int) -> int:
+    if codec.name not in _SLICED:
+        return wanted or 1
+    return (wanted or min(available_cores(), _MOST_SLICE_THREADS)) if codec.is_hwaccel else 1
+
+
+def best_stream(container: InputContainer, name: str, wanted_id: int | None = None) -> VideoStream:
+    """The stream of an id, else the main stream by FFmpeg's choice; cover pictures do not count."""
+    moving = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
+    if not moving:
+        others = sorted({stream.type for stream in container.streams} - {"video"})
+        if not others and not container.streams.video:
+            raise UnreadableError(f"{name}: has no stream; give a file with pictures")
+        held = " and ".join(others) or "nothing"
+        cover = " and a cover picture" if container.streams.video else ""
+        raise NoVideoError(f"{name}: has no video stream, only {held}{cover}; give a file with pictures")
+    decodable = [stream for stream in moving if stream.codec_context is not None]
+    if not decodable:
+        raise UnreadableError(f"{name}: there is no decoder for its video stream; convert it, to H.264 for example")
+    wanted = next((stream for stream in decodable if stream.id == wanted_id), None)
+    if wanted is not None:
+        return wanted
+    best = container.streams.best("video")
+    return best if best in decodable else decodable[0]
+
+
+def coding_of(stream: VideoStream) -> tuple[str, int, int, bytes | None]:
+    """Codec, width, height and extradata: a decoder for these decodes all streams that have them."""
+    codec = stream.codec_context
+    return codec.name, codec.width, codec.height, codec.extradata
+
+
+def duration_of(stream: VideoStream, container: InputContainer | None) -> float | None:
+    """Duration in seconds as the header claims; None if it does not say."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    tagged = _TAGGED_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if tagged is not None:  # Matroska: the container's own duration may include longer subtitles
+        hours, minutes, seconds = tagged.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    duration = None if container is None else container.duration
+    return None if duration is None else duration / av.time_base
+
+
+def frame_rate_of(stream: VideoStream, *, is_bare: bool, low_delay: bool) -> Fraction | None:
+    """Average frames per second, if known; for a raw stream the rate in its headers."""
+    # After a short analysis FFmpeg guesses twice the rate, or that of the clock.
+    guess = stream.codec_context.framerate if low_delay else stream.guessed_rate
+    rates = [stream.average_rate, guess]
+    if is_bare or (stream.duration is None and not stream.frames):
+        rates.reverse()
+    return next((rate for rate in rates if rate is not None and _RATES[0] <= rate <= _RATES[1]), None)
+
+
+def reason_of(error: Exception) -> str:
+    """An error of READ_ERRORS in words."""
+    if isinstance(error, InvalidDataError):
+        return "damaged data"
+    if isinstance(error, ExitError):
+        return "the source does not answer any more"
+    if isinstance(error, FFmpegError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
