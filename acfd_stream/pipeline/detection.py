@@ -49,6 +49,8 @@ class DetectionStage:
         """Add the next frame, and decide whether it is held."""
         begin = time.perf_counter()
         frame = decoded.frame
+        if frame.seams:  # a drawing is not held over a seam; boxes may have another frame of reference
+            self._held.state = HeldState(None, self._held.state.shares)
         entry = DetectedFrame(decoded, {"ingest": frame.ingest_seconds, "decode": frame.decode_seconds})
         if not entry.has_pixels:
             entry.held_state = self._held.state

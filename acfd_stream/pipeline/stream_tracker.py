@@ -198,6 +198,7 @@ class StreamTracker:
 
     def _in_shot(self, is_new: bool) -> list[SettledFrame]:
         entry = self._undecided.popleft()
+        is_new = is_new or (bool(entry.settled.seams) and entry.settled.index > 0)
         self._shot += is_new
         entry.settled.shot = self._shot
         self._tracked.append(entry)
