@@ -105,11 +105,17 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def save(name: str, rows: Sequence[Row]) -> Path:
-    """Write ``rows`` to ``benchmarks/results/NAME.json``, print them, and return the path."""
+def write(name: str, rows: Sequence[Row]) -> Path:
+    """Write ``rows`` to ``benchmarks/results/NAME.json``, and return the path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"rows": list(rows)}, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def save(name: str, rows: Sequence[Row]) -> Path:
+    """``write`` the rows and print them."""
+    path = write(name, rows)
     for entry in rows:
         spread = f"{entry['p5']:g} … {entry['p95']:g}"
         parameters = " ".join(f"{key}={value}" for key, value in entry["parameters"].items())
