@@ -22,7 +22,7 @@ source, and a test compares the two. The [settings of the service](#the-service)
 A value of another type or outside its range raises `ConfigError` when the config is created. No value is adjusted
 silently.
 
-When a limit takes effect, the output shows it:
+[files.md](files.md) lists what is done with unusual files. When a limit takes effect, the output shows it:
 
 - Too many candidates or faces: the frame has `is_truncated` set, if the limit cut off a score of at least `keep_score`.
 - A frame with too many pixels: one line on stderr and exit code 1.
