@@ -32,6 +32,8 @@ def explanation(peek: Peek, name: str, stream_id: int | None, error: str) -> str
     """``error`` of the source ``name``, or a better one by what its first bytes say."""
     peek.fetch()
     head = peek.at(0, FETCHED_BYTES)
+    if peek.is_stream and not head:
+        return f"{name}: is empty (0 bytes); copy or download it again"
     kind = encryption.encryption_of(peek, stream_id)
     if kind is None and head.lstrip(b"\xef\xbb\xbf").startswith(b"#EXTM3U"):
         kind = _encryption_of_playlists(peek, head)

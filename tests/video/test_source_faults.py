@@ -32,6 +32,11 @@ def test_a_path_that_is_no_file_is_told_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_bytes_that_never_come_are_told() -> None:
+    with pytest.raises(MediaError, match=r"<stream>: is empty \(0 bytes\)"):
+        open_video(io.BytesIO())
+
+
 def test_a_file_without_permission_is_told(plain_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs the tests may read everything
     with pytest.raises(MediaError, match="permission denied"):
