@@ -129,7 +129,8 @@ def test_a_job_gives_its_results_and_its_end(serve: Callable[..., Service]) -> N
     assert [result_of(frame, BASE).index for frame in frames] == list(range(40))
     again = JsonlLines(HEADER)
     assert b"".join(again.frame(result_of(frame, BASE)) for frame in frames) == service.work.lines
-    assert end.end == stream_pb2.TrackEnd(frame_count=40, track_count=1, is_complete=True)
+    last = types_pb2.Rational(numerator=1, denominator=25)
+    assert end.end == stream_pb2.TrackEnd(frame_count=40, track_count=1, is_complete=True, last_frame=last)
     job = service.stub.GetJob(job_pb2.GetJobRequest(job_id=job_id)).job
     assert (job.state, job.uri, job.progress.frame_count) == (job_pb2.JOB_STATE_DONE, "40", 40)
     assert job.create_time.ToNanoseconds() <= job.start_time.ToNanoseconds() <= job.end_time.ToNanoseconds()
