@@ -129,7 +129,7 @@ def test_a_folder_is_worked_through_once(archive: Archive, tmp_path: Path, capfd
         ("episode", "show/two.mkv", "done"),
     ]
     complaint, summary = told.err.splitlines()
-    assert complaint.startswith(f"acfd-stream: {archive.library}/odd.mp4: is not a video")
+    assert complaint.startswith(f"acfd-stream: {archive.library}/odd.mp4: is text, not a video")
     assert summary.startswith("2 done, 1 broken of 3 videos; 80 frames in")
     results = archive.results()
     assert sorted(results) == ["one.mkv.jsonl", "show/two.mkv.jsonl"]
@@ -138,7 +138,7 @@ def test_a_folder_is_worked_through_once(archive: Archive, tmp_path: Path, capfd
     assert main(archive.arguments()) == 1
     told = capfd.readouterr()
     assert [each["event"] for each in events(told.out)] == ["begin"]
-    assert "odd.mp4: is not a video" in told.err
+    assert "odd.mp4: is text, not a video" in told.err
     assert archive.results() == results
 
 
