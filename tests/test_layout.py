@@ -24,10 +24,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"types", "errors", "checked"},
     "files": {"errors"},
     "ops": FLOOR | {"_C"},
-    "video": FLOOR | {"ops", "files"},
+    "video": FLOOR | {"animation", "ops", "files"},
     "detect": FLOOR | {"ops", "files"},
     "track": FLOOR,
     "metrics": FLOOR,
+    "animation": set(),
     "malloc": set(),
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics"},
     "outputs": FLOOR | {"files"},
@@ -60,7 +61,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"service.access", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}
     | {"service.streams", "service.tracing"},
     "cli": FLOOR
-    | {"files", "video", "detect", "outputs", "recording", "archive", "model", "service", "client", "malloc"},
+    | {
+        "animation",
+        "files",
+        "video",
+        "detect",
+        "outputs",
+        "recording",
+        "archive",
+        "model",
+        "service",
+        "client",
+        "malloc",
+    },
     "model": FLOOR | {"ops", "malloc"},
     "__init__": FLOOR | {"detect", "pipeline"},
 }

@@ -82,7 +82,7 @@ def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
     Raises:
         MediaError: the file cannot be read, or is larger than ``config`` allows.
     """
-    from acfd_stream.video.still import is_animated
+    from acfd_stream.animation import is_animated
 
     most_bytes = (config or PictureConfig()).file_bytes
     try:

@@ -14,9 +14,6 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the headers that give the size
 
-_WEBP_ANIMATION = 2
-_GIF_PICTURE = b"\x21\xf9\x04"  # begins the control block of each picture
-
 
 def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
     """The picture in ``data``, rotated by its EXIF: uint8 [H, W, 3] RGB.
@@ -52,17 +49,6 @@ def still_size(data: bytes) -> tuple[int, int] | None:
     except (struct.error, IndexError):
         return None
     return height, width
-
-
-def is_animated(data: bytes) -> bool:
-    """Whether a WebP, PNG, GIF or AVIF holds more than its first picture, by its header."""
-    if data.startswith(b"RIFF") and data[8:16] == b"WEBPVP8X":
-        return bool(data[20] & _WEBP_ANIMATION)
-    if data.startswith(_PNG):
-        return b"acTL" in data[: data.find(b"IDAT")]
-    if data.startswith(b"GIF8"):
-        return data.count(_GIF_PICTURE) > 1
-    return data[4:12] == b"ftypavis"
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
+from acfd_stream.animation import is_animated
 from acfd_stream.video import encryption
 from acfd_stream.video.peek import FETCHED_BYTES, Peek
-from acfd_stream.video.still import is_animated
 
 _ARCHIVES = {
     b"PK\3\4": "a ZIP archive",

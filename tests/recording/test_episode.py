@@ -7,11 +7,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 import pytest
 
@@ -30,36 +28,14 @@ from acfd_stream.recording.task import (
     RecordingTask,
 )
 from acfd_stream.types import Detections
-from tests.pipeline.conftest import FRAMES, SIZE, draw, write_clip
+from tests.pipeline.conftest import FRAMES, write_clip
 from tests.pipeline.square_finder import SquareFinder
+from tests.recording.clips import write_cut_off, write_growing, write_vfr
 
 ENDS = {"mb_cursed-vfr.mp4": 2.0, "lpms_missing-dts.ts": 25994.5}
 """Where reading ends, seconds, so that the tests do."""
 PARTS = (1, 7, 30, 31, 52, 59)
 """Frames after which an attempt is told to stop."""
-
-
-def write_vfr(path: Path) -> Path:
-    """The drawn clip with frames that stand for 20 ms to 1.1 s."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=24)
-        stream.height, stream.width = SIZE
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        pts = 0
-        for index in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(draw(index), format="rgb24")
-            frame.pts, frame.time_base = pts, Fraction(1, 1000)
-            pts += 20 + index * 17 % 40 + (1100 if index == 33 else 0)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def write_cut_off(path: Path) -> Path:
-    """The drawn clip, of which the last third is missing."""
-    whole = write_clip(path).read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
-    return path
 
 
 CLIPS: dict[str, Callable[[Path], Path]] = {
@@ -170,27 +146,11 @@ def test_an_odd_file_in_parts_is_the_file(shared: Path, task: RecordingTask, nam
     assert task.path_of("jsonl").read_bytes() == expected
 
 
-def write_growing(folder: Path) -> Path:
-    """A recording of small frames, then of larger ones."""
-    parts = []
-    for side in (64, 128):
-        with av.open(str(folder / f"{side}.ts"), "w") as container:
-            stream = container.add_stream("mpeg2video", rate=24)
-            stream.height = stream.width = side
-            for _ in range(6):
-                container.mux(stream.encode(av.VideoFrame(side, side, "yuv420p")))
-            container.mux(stream.encode(None))
-        parts.append((folder / f"{side}.ts").read_bytes())
-    path = folder / "growing.ts"
-    path.write_bytes(b"".join(parts))
-    return path
-
-
 def test_a_video_that_breaks_keeps_its_lines_and_gets_no_other_outputs(task: RecordingTask, tmp_path: Path) -> None:
     source, video = str(write_growing(tmp_path)), VideoConfig(frame_pixels=64 * 64)
     task = replace(task, source=source, video=video, outputs=("parquet", "report"))
     outcome = record_episode(task, Glance())
-    assert (outcome.state, outcome.frames) == (RecordingState.BROKEN, 5)
+    assert (outcome.state, outcome.frames) == (RecordingState.BROKEN, 6)
     assert outcome.error is not None
     assert outcome.error.startswith(f"{source}: breaks off after ")
     assert outcome.paths == (task.path_of("jsonl"),)
@@ -200,7 +160,7 @@ def test_a_video_that_breaks_keeps_its_lines_and_gets_no_other_outputs(task: Rec
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "is empty"), (b"junk" * 50, "is not a video"), (None, "no such file")]
+    ("content", "said"), [(b"", "is empty"), (b"junk" * 50, "is text, not a video"), (None, "no such file")]
 )
 def test_what_is_no_video_is_broken_and_leaves_no_results(
     task: RecordingTask, content: bytes | None, said: str

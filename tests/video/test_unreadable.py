@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from acfd_stream.animation import is_animated
 from acfd_stream.errors import MediaError
 from acfd_stream.video.source import open_video
-from acfd_stream.video.still import is_animated
 from tests.clips import drawing, encode
 
 HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:4\n"
