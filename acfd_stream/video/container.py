@@ -22,6 +22,8 @@ READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 
 _RATES = (Fraction(1, 60), Fraction(1000))  # frame rates outside are placeholders of a container
 _TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # "00:01:03.167000000"
+# Their duration is known only after a seek, and bytes that arrive cannot be sought.
+_TOLD_BY_SEEKING = ("mpegts", "mpeg", "ogg", "dv", "asf")
 # Do not estimate a frame rate over many frames. 0 µs would mean the default 5 s, in which FLV never stops reading.
 _QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
 # If the container's header describes the streams, one packet of some size is enough and is not decoded twice.
@@ -54,11 +56,17 @@ def open_container(
     is_remote = isinstance(target, str) and not target.startswith("file:")
     timeout = config.url_timeout_seconds if is_remote else None
     # Bytes are untrusted: a playlist in them must not make FFmpeg open files or addresses.
-    options = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
+    options: dict[str, str] = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
     try:
         if config.low_delay:
             options |= _QUICK_OPENING | (_QUICKEST_OPENING if hardware is None and _is_told_by_head(target) else {})
-        return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hardware)
+        try:
+            return _opened(target, options, timeout, hardware)
+        except InvalidDataError:
+            if isinstance(target, BytesReader) or is_remote:
+                raise
+            # An index that leads nowhere, as in a damaged MXF; FFmpeg then reads what it can from front to back.
+            return _opened(target, options | {"seekable": "0"}, timeout, hardware)
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from error
     except InvalidDataError as error:
@@ -68,6 +76,12 @@ def open_container(
     except READ_ERRORS as error:
         advice = "check the address" if is_remote else "check that it is a whole video"
         raise UnreadableError(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
+
+
+def _opened(
+    target: str | BytesReader, options: dict[str, str], timeout: float | None, hardware: HWAccel | None
+) -> InputContainer:
+    return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hardware)
 
 
 def _is_told_by_head(target: str | BytesReader) -> bool:
@@ -148,7 +162,10 @@ def frame_rate_of(stream: VideoStream, *, is_bare: bool, low_delay: bool) -> Fra
     # After a short analysis FFmpeg guesses twice the rate, or that of the clock.
     guess = stream.codec_context.framerate if low_delay else stream.guessed_rate
     rates = [stream.average_rate, guess]
-    if is_bare or (stream.duration is None and not stream.frames):
+    # The average is made up, or that of as much of the video as was read when opening: for a file and its bytes alike.
+    name, is_unlisted = stream.container.format.name, not stream.frames
+    is_untold = is_unlisted and stream.duration is None and name not in _TOLD_BY_SEEKING
+    if is_bare or is_untold or (is_unlisted and "mp4" in name):
         rates.reverse()
     return next((rate for rate in rates if rate is not None and _RATES[0] <= rate <= _RATES[1]), None)
 

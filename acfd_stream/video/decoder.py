@@ -26,6 +26,7 @@ from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.origin import BytesReader
 from acfd_stream.video.packet_decoders import is_damaged
+from acfd_stream.video.packet_times import is_mxf
 from acfd_stream.video.pixel_aspect import PixelAspects, fixed_aspect
 from acfd_stream.video.recovery import CannotGoBackError, RecoveringDecoder
 from acfd_stream.video.timeline import SeamPoint
@@ -63,6 +64,8 @@ class Decoder:
     def _set_up(self) -> None:
         demuxer = self._demuxer
         self.time_base, self.start_pts = demuxer.time_base, demuxer.stream.start_time
+        self.counts_pictures = is_mxf(demuxer.stream)
+        self.container = demuxer.stream.container.format.name
         self.codec = demuxer.stream.codec_context.codec.canonical_name
         self.frame_count = demuxer.stream.frames or None
         self.duration_seconds = demuxer.duration_seconds

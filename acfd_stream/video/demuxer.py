@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from typing import NoReturn
 
@@ -30,6 +31,7 @@ from acfd_stream.video.container import (
     set_up_decoder,
 )
 from acfd_stream.video.origin import BytesReader, SeekableReader, os_reason
+from acfd_stream.video.packet_times import PictureNumbers, with_delay
 from acfd_stream.video.parts import PartsReader, in_parts
 from acfd_stream.video.peek import Peek
 from acfd_stream.video.repeats import repeats_behind, with_repeats
@@ -98,6 +100,7 @@ class Demuxer:
             wraps=self.stream.container.format.name in _MPEG_FORMATS,
             has_dts=not self.is_matroska,
         )
+        self._numbers = PictureNumbers()
         self._coding = coding_of(self.stream)
         self._is_continued = False  # the part before has the same coding
         self._start_stretch()
@@ -172,8 +175,7 @@ class Demuxer:
     @property
     def listed_packets(self) -> int:
         """Packets in the index of an MP4, without those that its edit list cuts away; 0: no such index."""
-        is_mp4 = "mp4" in self.stream.container.format.name
-        return len(self.stream.index_entries) if is_mp4 else 0
+        return len(self.stream.index_entries) if "mp4" in self.stream.container.format.name else 0
 
     @property
     def duration_seconds(self) -> float | None:
@@ -214,7 +216,7 @@ class Demuxer:
         if self._container is None:
             return
         if self._demuxed is None:
-            self._demuxed = self._checked(self._until_cut(self._with_repeats(self._container.demux(self.stream))))
+            self._demuxed = self._checked(self._until_cut(self._completed(self._container.demux(self.stream))))
         pending, self._pending = self._pending, None
         if pending is not None:
             self._place(pending, restarts=True)
@@ -245,18 +247,16 @@ class Demuxer:
                     self._refuse_encrypted(kind)
             if not has_pts:
                 packet.pts = packet.dts
+            self._numbers.correct(packet)
             yield packet
 
-    def _with_repeats(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
-        is_avi, is_matroska = self.stream.container.format.name == "avi", self.is_matroska
-        if not is_avi and not is_matroska:
-            return packets
-        promised = 0 if is_matroska else self.stream.frames
-
-        def behind(last: Packet[VideoStream]) -> list[int]:
-            return repeats_behind(self._target, last, promised, is_matroska=is_matroska)
-
-        return with_repeats(packets, counts_chunks=is_avi, behind=behind)
+    def _completed(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        """With the empty packets that FFmpeg leaves out, and the times that it knows only where it can seek."""
+        name, is_matroska = self.stream.container.format.name, self.is_matroska
+        if name == "avi" or is_matroska:
+            behind = partial(repeats_behind, self._target, is_matroska=is_matroska)
+            return with_repeats(packets, counts_chunks=name == "avi", behind=behind)
+        return packets if self.is_seekable else with_delay(packets, self.stream)
 
     def _refuse_encrypted(self, kind: str) -> NoReturn:
         self._encrypted = encryption.message(self.name, kind)
@@ -330,6 +330,7 @@ class Demuxer:
         self.arrived_at = self.taken_at = time.perf_counter()
         if self._reader is not None and packet.pos is not None and packet.pos >= 0:
             self._last_offset = packet.pos
+            self._reader.forget_before(packet.pos)
             fed_at = self._reader.fed_at(packet.pos + packet.size)
             self.arrived_at = self.taken_at if fed_at is None else min(fed_at, self.taken_at)
 

@@ -16,6 +16,9 @@ from acfd_stream.video.bytestream import ByteStream
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
 _FILE_SCHEME = "file:"
 _HEAD_BYTES, _LAST_READS = 2**18, 4
+_MOST_RECENT_BYTES = 16 * 2**20  # more than FFmpeg reads before the first packet
+_FORGOTTEN_BYTES = 2**16  # at a time
+_PACKET_HEAD_BYTES = 16  # more than a chunk or block has before its data
 _USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
 _QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
 
@@ -106,6 +109,53 @@ class Pipe:
             os.close(file)
 
 
+class RecentBytes:
+    """The bytes of a stream from some offset on, which may be read once more."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._begin = 0  # offset of the first byte that is kept
+        self._is_full = False
+
+    def add(self, data: bytes) -> None:
+        """Keep the next bytes of the stream; where they become too many, none from here on."""
+        self._is_full = self._is_full or len(self._data) + len(data) > _MOST_RECENT_BYTES
+        if self._is_full:
+            self._data.clear()
+        else:
+            self._data += data
+
+    def forget_before(self, offset: int) -> None:
+        """Keep no bytes before ``offset``, of a packet's data, but the head of its chunk or block; in rising order."""
+        count = offset - _PACKET_HEAD_BYTES - self._begin
+        if not self._is_full and count >= _FORGOTTEN_BYTES:
+            del self._data[:count]
+            self._begin += count
+
+    def at(self, offset: int, size: int) -> bytes:
+        """Bytes from ``offset`` on, at most ``size``; ``b""`` where they are not kept."""
+        begin = offset - self._begin
+        return bytes(self._data[begin : begin + size]) if begin >= 0 else b""
+
+
+class RecentFile:
+    """Recent bytes of a stream as a file, whose offset 0 is ``base`` in the stream."""
+
+    def __init__(self, recent: RecentBytes, base: int = 0) -> None:
+        self._recent, self._base, self._position = recent, base, 0
+
+    def seek(self, offset: int, /) -> int:
+        """Go to ``offset``."""
+        self._position = offset
+        return offset
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most ``size``."""
+        data = self._recent.at(self._base + self._position, size)
+        self._position += len(data)
+        return data
+
+
 class BytesReader:
     """A file object or ByteStream as the decoder reads it: forward only.
 
@@ -123,6 +173,7 @@ class BytesReader:
         self.count = 0  # bytes that came so far
         self._has_failed = False
         self.interrupt: BaseException | None = None
+        self.recent = RecentBytes()
 
     def first(self, size: int) -> bytes:
         """The first ``size`` bytes, fewer where it ends before; before anything is read, and they are read too."""
@@ -156,11 +207,21 @@ class BytesReader:
             self.head += data[: _HEAD_BYTES - len(self.head)]
         self.last_read.append(data)
         self.count += len(data)
+        if not self.is_seekable:
+            self.recent.add(data)
         return data
 
     def fed_at(self, offset: int) -> float | None:
         """When the first ``offset`` bytes were there, on the clock of ``time.perf_counter``; None: unknown."""
         return self._source.fed_at(offset) if isinstance(self._source, ByteStream) else None
+
+    def forget_before(self, offset: int) -> None:
+        """Keep nothing for ``recent_file`` of what lies before the packet whose data begin at ``offset``."""
+        self.recent.forget_before(offset)
+
+    def recent_file(self) -> RecentFile:
+        """The bytes that were read last, of a source that cannot seek."""
+        return RecentFile(self.recent)
 
     def leave(self) -> None:
         """Stop reading: wakes the producer of a ByteStream or pipe; a file object stays open."""

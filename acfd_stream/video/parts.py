@@ -8,7 +8,7 @@ from dataclasses import replace
 from io import FileIO
 
 from acfd_stream.video.boundaries import Boundary, BoundaryWatch, BoxWatch, SignatureWatch, kind_of, known_end
-from acfd_stream.video.origin import BytesReader, SeekableReader
+from acfd_stream.video.origin import BytesReader, RecentFile, SeekableReader
 from acfd_stream.video.transport_watch import TransportWatch, transport_layout
 
 _HEAD_BYTES, _LAYOUT_BYTES = 16, 1024  # tell the container; tell a transport stream that begins in mid-packet
@@ -57,6 +57,14 @@ class PartsReader(BytesReader):
     def fed_at(self, offset: int) -> float | None:
         """When the first ``offset`` bytes of the part were there."""
         return self._inner.fed_at(self._base + offset)
+
+    def forget_before(self, offset: int) -> None:
+        """Keep nothing for ``recent_file`` of what lies before the packet whose data begin at ``offset``."""
+        self._inner.forget_before(self._base + offset)
+
+    def recent_file(self) -> RecentFile:
+        """The bytes that were read last, by their offset in the part."""
+        return RecentFile(self._inner.recent, self._base)
 
     def leave(self) -> None:
         """Stop reading."""

@@ -16,7 +16,6 @@ from acfd_stream.video.container import READ_ERRORS
 from acfd_stream.video.origin import BytesReader, SeekableReader
 
 _FILE = "file:"
-_TOLERATED_REPEATS = 2  # that the header of an AVI is believed; more may be a file that is cut short
 _MOST_REPEATS = 100_000
 _HEADER = struct.Struct("<4sI")  # name and size of a chunk
 _STREAM_KINDS = (b"dc", b"db", b"wb", b"tx", b"pc", b"iv")  # behind the two digits of a stream
@@ -66,15 +65,12 @@ def _repeat(time: int, duration: int) -> Packet[VideoStream]:
     return cast("Packet[VideoStream]", packet)
 
 
-def repeats_behind(
-    target: str | BytesReader, last: Packet[VideoStream], promised: int, *, is_matroska: bool
-) -> list[int]:
+def repeats_behind(target: str | BytesReader, last: Packet[VideoStream], *, is_matroska: bool) -> list[int]:
     """Times of the empty packets behind ``last``, the last one with data.
 
     Args:
         target: URL or ``file:…`` name; a reader for bytes.
         last: in AVI or Matroska.
-        promised: packets as the header of an AVI says, for a source that cannot seek.
         is_matroska: False: it is AVI.
     """
     find = blocks_behind if is_matroska else chunks_behind
@@ -88,10 +84,9 @@ def repeats_behind(
         if isinstance(target, str) and target.startswith(_FILE):
             with open(target.removeprefix(_FILE), "rb") as file:
                 return find(file, last)
+        return [] if isinstance(target, str) else find(target.recent_file(), last)
     except READ_ERRORS:
         return []
-    times = list(range((last.dts or 0) + 1, promised))
-    return times if len(times) <= _TOLERATED_REPEATS else []
 
 
 def chunks_behind(file: SeekableFile, last: Packet[VideoStream]) -> list[int]:

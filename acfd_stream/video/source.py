@@ -38,6 +38,7 @@ Source: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | Binar
 
 _FALLBACK_RATE = Fraction(25)  # frames per second if container and codec have no rate
 _Timed: TypeAlias = "Iterator[tuple[VideoFrame, FrameTime]]"
+_HINT = "; in a stream of bytes the index of an MP4 must stand in front (faststart)"
 _BUSY_SECONDS = 2.0  # how long close() waits for a thread in a read without an answer
 
 
@@ -182,6 +183,8 @@ class VideoSource(Closeable):
         items = ((frame, frame.pts, frame.dts) for frame in chain([first], frames))
         if decoder.is_inferred:
             yield from inferred_times(items, step, origin)
+        elif decoder.counts_pictures:
+            yield from ((frame, time._replace(is_filled=False)) for frame, time in frame_times(items, step, origin))
         else:
             yield from frame_times(items, step, origin)
 
@@ -304,8 +307,8 @@ class VideoSource(Closeable):
     def _why_nothing(self) -> str:
         name, losses = self._decoder.name, self._decoder.losses
         if self.error is not None:
-            is_rewindable = self._reader is None or self._reader.is_seekable
-            hint = "" if is_rewindable else "; in a stream of bytes the index of an MP4 must stand in front (faststart)"
+            is_read_once = self._reader is not None and not self._reader.is_seekable
+            hint = _HINT if is_read_once and "mp4" in self._decoder.container else ""
             return self._decoder.why_nothing(f"{name}: {self.error}{hint}")
         if self._before is not None or self._behind is not None:
             begin = "the beginning" if self._config.start_seconds is None else f"{self._config.start_seconds} s"

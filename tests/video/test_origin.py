@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.video.origin import hide_secrets, source_name
+from acfd_stream.video.origin import RecentBytes, RecentFile, hide_secrets, source_name
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,24 @@ def test_a_source_is_called_what_it_is_but_for_its_secrets(source: str | bytes |
 def test_a_text_loses_the_secrets_of_its_urls() -> None:
     text = "given rtsp://user:se@cret@camera/a, then http://h/b?token=c and file:///a?b.mp4"
     assert hide_secrets(text) == "given rtsp://camera/a, then http://h/b and file:///a?b.mp4"
+
+
+def test_recent_bytes_are_a_file_from_the_offset_that_is_still_needed() -> None:
+    recent = RecentBytes()
+    for number in range(4):
+        recent.add(bytes([number]) * 2**16)
+    recent.forget_before(2 * 2**16 + 16)
+    file = RecentFile(recent, 2**16)
+    file.seek(2 * 2**16 - 1)
+    assert file.read(2) == b"\2\3"
+    file.seek(3 * 2**16 - 1)
+    assert (file.read(9), file.read(9)) == (b"\3", b"")
+    file.seek(0)
+    assert file.read(9) == b"", "forgotten"
+
+
+def test_recent_bytes_are_bounded() -> None:
+    recent = RecentBytes()
+    for _ in range(40):
+        recent.add(bytes(2**20))
+    assert recent.at(0, 1) == b""

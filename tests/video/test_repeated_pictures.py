@@ -125,16 +125,19 @@ def test_a_file_object_has_the_frames_of_the_file(kind: Kind, tmp_path: Path) ->
     assert seconds(frames) == seconds(read(path)[1])
 
 
-@pytest.mark.parametrize("write", [as_avi, as_ogg])
-def test_bytes_that_arrive_have_the_frames_of_the_file(write: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeats", [0, 1, 20])
+def test_bytes_that_arrive_have_the_frames_of_the_file(kind: Kind, repeats: int, tmp_path: Path) -> None:
     class Arriving:
         def __init__(self, data: bytes) -> None:
             self.read = BytesIO(data).read
 
-    chunks = mpeg4(tmp_path) if write is as_avi else theora(tmp_path)
-    path = write(tmp_path, [each for chunk in chunks for each in (chunk, EMPTY)])
+    draw, write = kind
+    chunks = [each for chunk in draw(tmp_path) for each in (chunk, EMPTY)] + [EMPTY] * repeats
+    path = write(tmp_path, chunks)
     video, frames = read(Arriving(path.read_bytes()))  # type: ignore[arg-type]
-    assert (seconds(frames), duration(video, frames)) == (seconds(read(path)[1]), Fraction(40, RATE))
+    there, frames_there = read(path)
+    assert (seconds(frames), duration(video, frames)) == (seconds(frames_there), duration(there, frames_there))
+    assert float(duration(video, frames)) == pytest.approx((40 + repeats) / RATE, abs=0.001)
     assert video.warnings == []
 
 
