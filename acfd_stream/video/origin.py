@@ -211,6 +211,10 @@ class BytesReader:
             self.recent.add(data)
         return data
 
+    def retry(self) -> None:
+        """Read again after a read that failed."""
+        self._has_failed = False
+
     def fed_at(self, offset: int) -> float | None:
         """When the first ``offset`` bytes were there, on the clock of ``time.perf_counter``; None: unknown."""
         return self._source.fed_at(offset) if isinstance(self._source, ByteStream) else None

@@ -300,8 +300,13 @@ def _is_single(reader: SeekableReader) -> bool:
         end = _end_of_boxes(reader, size) if kind == "mp4" else known_end(kind or "", head)
         if end > size or size - end > _PADDING_BYTES:  # a part may be cut off, with another behind it
             return False
+        if end == size:
+            return True
         reader.seek(end)
         return not reader.read(size - end).strip(b"\0")
+    except OSError:
+        reader.retry()  # reading from the beginning meets it where it belongs
+        return True
     finally:
         reader.seek(begin)
 

@@ -14,7 +14,7 @@ from acfd_stream.cli import main
 
 REFUSED = {
     "moviepy_zero.webm": "is empty",
-    "jetplay_error.mp4": "is not a video",
+    "jetplay_error.mp4": "is text, not a video",
     "ogvjs_1frame.ogv": "cannot be opened",
     "ax_sample_malformed_free_box.mp4": "is not a video",
     "ax_invalid-bitstream.webm": "can be decoded",
