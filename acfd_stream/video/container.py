@@ -75,7 +75,8 @@ def open_container(
         raise MediaError(f"{name}: no answer within {timeout} s; check the address, or try later") from error
     except READ_ERRORS as error:
         advice = "check the address" if is_remote else "check that it is a whole video"
-        raise UnreadableError(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
+        kind = UnreadableError if isinstance(error, FFmpegError) else MediaError  # a fault of a file object says enough
+        raise kind(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
 
 
 def _opened(

@@ -267,3 +267,15 @@ def test_recordings_put_one_behind_the_other_are_told(make_clip: MakeClip, tmp_p
     assert restarted.endswith(" s and 1 more time; times are continued")
     assert resized.startswith("the picture changes from 64×48 to 64×80 pixels at ")
     assert resized.endswith(" s and 1 more time; boxes are in the pixels of their own frame")
+
+
+class _Burning(io.BytesIO):
+    """A file object that cannot be read at all."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError("disk on fire")
+
+
+def test_a_fault_of_a_file_object_is_not_called_an_empty_file() -> None:
+    with pytest.raises(MediaError, match="disk on fire"):
+        open_video(_Burning(b"anything"))
