@@ -31,7 +31,7 @@ from acfd_stream.video.container import (
     set_up_decoder,
 )
 from acfd_stream.video.origin import BytesReader, SeekableReader, os_reason
-from acfd_stream.video.packet_times import PictureNumbers, with_delay
+from acfd_stream.video.packet_times import PictureNumbers, corrected
 from acfd_stream.video.parts import PartsReader, in_parts
 from acfd_stream.video.peek import Peek
 from acfd_stream.video.repeats import repeats_behind, with_repeats
@@ -256,7 +256,7 @@ class Demuxer:
         if name == "avi" or is_matroska:
             behind = partial(repeats_behind, self._target, is_matroska=is_matroska)
             return with_repeats(packets, counts_chunks=name == "avi", behind=behind)
-        return packets if self.is_seekable else with_delay(packets, self.stream)
+        return corrected(packets, self.stream, is_seekable=self.is_seekable)
 
     def _refuse_encrypted(self, kind: str) -> NoReturn:
         self._encrypted = encryption.message(self.name, kind)

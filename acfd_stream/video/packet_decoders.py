@@ -30,6 +30,7 @@ _STEADY = (*_SILENT, "vp8")  # codecs whose decoders stop within a damaged pictu
 _SLOW_ALONE = ("hevc",)  # of these the codecs of which one thread would cost too much in undamaged videos
 _PATCHED_LATE = ("h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3")  # patch damage up, and show it later
 _IN_TURN = ("libdav1d", "vp9")  # codecs in which each packet gives one frame, in order
+_DTS_IS_PTS = ("libdav1d",)  # decoders that give a frame the pts of its packet for a dts
 _IN_ORDER = (*_IN_TURN, "vp8")  # codecs in which no frame is shown before one that was decoded earlier
 
 AvPacket: TypeAlias = "Packet[VideoStream]"
@@ -73,7 +74,7 @@ class _Numbered:
                 context.options = {**context.options, "err_detect": "explode"}
             if context.codec.name in _SILENT:  # it would hide all frames from a lost reference to the next keyframe
                 context.flags |= Flags.output_corrupt
-        self._times: dict[int, int | None] = {}  # number of a packet → its pts
+        self._times: dict[int, tuple[int | None, int | None]] = {}  # number of a packet → its pts and dts
 
     @property
     def context(self) -> VideoCodecContext:
@@ -84,7 +85,7 @@ class _Numbered:
         """What comes of a packet; the decoder sees its number instead of its time."""
         if item is None:
             return list(map(self._shown, self._context.decode(None)))
-        self._times[item.number] = item.pts
+        self._times[item.number] = item.pts, item.packet.dts
         if len(self._times) > _MOST_PENDING:
             del self._times[next(iter(self._times))]
         item.packet.pts = item.number
@@ -95,7 +96,9 @@ class _Numbered:
 
     def _shown(self, frame: VideoFrame) -> NumberedFrame:
         number = -1 if frame.pts is None else frame.pts
-        frame.pts = self._times.get(number)
+        frame.pts, dts = self._times.get(number, (None, None))
+        if self._context.codec.name in _DTS_IS_PTS:
+            frame.dts = dts
         return NumberedFrame(number, frame)
 
 

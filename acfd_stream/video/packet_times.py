@@ -1,4 +1,4 @@
-"""Times of packets that FFmpeg gives differently where it cannot seek: made those that it gives where it can."""
+"""Corrects times of packets: those that FFmpeg gives differently where it cannot seek, and numbers given as times."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 _PICTURE = b"\0\0\1\0"  # start code of a picture
 _B_TYPE = 3
 _RESTART_SECONDS = 1  # a clock that goes back further begins again
+_DIRAC_END = b"\x10"  # code of the unit that ends a sequence; the code stands behind the mark of 4 bytes
 _GUESSED_PACKETS = 64  # that FFmpeg reads at most before it knows the delay of an MPEG-1 decoder
 
 
@@ -46,6 +47,27 @@ class PictureNumbers:
 def is_mxf(stream: VideoStream) -> bool:
     """Whether the container of ``stream`` is MXF, in which each picture lasts one unit of the time base."""
     return stream.container.format.name.startswith("mxf")
+
+
+def corrected(
+    packets: Iterator[Packet[VideoStream]], stream: VideoStream, *, is_seekable: bool
+) -> Iterator[Packet[VideoStream]]:
+    """``packets`` with the times that FFmpeg gives where it can seek; of bare Dirac with none."""
+    if stream.container.format.name == "dirac":
+        return _without_numbers(packets)
+    return packets if is_seekable else with_delay(packets, stream)
+
+
+def _without_numbers(packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+    """The pictures of bare Dirac without times: FFmpeg gives their numbers, in units of another time base.
+
+    Source: SMPTE ST 2042-1, 10.5.1 (parse info).
+    """
+    for packet in packets:
+        if bytes(packet)[4:5] == _DIRAC_END:
+            continue
+        packet.pts = packet.dts = None
+        yield packet
 
 
 def with_delay(packets: Iterator[Packet[VideoStream]], stream: VideoStream) -> Iterator[Packet[VideoStream]]:

@@ -15,7 +15,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.types import Frame
 from acfd_stream.video import VideoSource, open_video
 from acfd_stream.video.decode_position import DecodePosition
-from tests.video.containers import RATE, encoded, luma_of, packed, payloads, write_avi, write_vfw
+from tests.video.containers import RATE, encoded, luma_of, packed, payloads, pictures, write_avi, write_vfw
 
 COUNT = 40
 X264 = {"bf": "3", "g": "12", "b-adapt": "0", "crf": "12", "x264-params": "b-adapt=0"}
@@ -71,6 +71,23 @@ def test_times_are_those_of_the_order_of_presentation(kind: str, threads: int, t
     assert [frame.pts for frame in frames] == [pytest.approx(pts, abs=tolerance) for pts in expected]
     assert all(frame.is_pts_filled for frame in frames)
     assert (video.info.times, video.warnings, video.is_complete) == ("inferred", [], True)
+
+
+@pytest.mark.parametrize(("codec", "container", "rate"), [("libsvtav1", "obu", 25), ("vc2", "dirac", RATE)])
+def test_bare_av1_and_dirac_have_the_times_of_their_rate(codec: str, container: str, rate: int, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{container}"
+    with av.open(str(path), "w", format=container) as output:
+        stream = output.add_stream(codec, rate=RATE, options={"preset": "12"} if codec == "libsvtav1" else {})
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = 64, 64, "yuv420p", 2_000_000
+        for frame in pictures(12):
+            output.mux(stream.encode(frame.reformat(64, 64)))
+        output.mux(stream.encode(None))
+    video, frames = read(path, VideoConfig(threads=2))
+    assert [float(frame.pts * video.info.time_base) for frame in frames] == [
+        pytest.approx(index / rate, abs=1e-6) for index in range(12)
+    ]
+    assert (video.info.times, video.warnings, video.gaps, video.is_complete) == ("inferred", [], [], True)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
