@@ -10,6 +10,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from acfd_stream.types import Seam
+from acfd_stream.video.clock import MOST_REORDERED
 
 CLOCK_WRAP = 2**33
 """MPEG clocks count to this, in units of 1/90000 s. Source: ISO/IEC 13818-1, 2.4.3.7."""
@@ -63,9 +64,10 @@ class Timeline:
         step, dts = self._step(self._latest, time), packet.dts
         if step >= 0:
             return False
-        is_long = step * self.time_base < -_RESTART_SECONDS
+        is_long = step < -max(_RESTART_SECONDS / self.time_base, MOST_REORDERED * self._frame)
         if dts is None or self._latest_dts is None:
-            return is_long or (packet.is_keyframe and step < -self._frame)
+            # FFmpeg makes up no dts for the first packets, which may be shown in another order.
+            return (is_long and self._has_dts) or (packet.is_keyframe and step < -self._frame)
         back = -self._step(self._latest_dts, dts)
         if packet.is_keyframe:  # every picture before it is shown before it; one flagged by mistake has a later dts
             return back > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ import pytest
 
 from acfd_stream.video import open_video
 from acfd_stream.video.decode_position import DecodePosition
+from tests.video.containers import SIZE, pictures
 from tests.video.joined_clips import (
     FRAMES,
     Part,
@@ -210,6 +212,27 @@ def test_reordered_pictures_are_no_restart(part: Part, tmp_path: Path) -> None:
     assert_all_there(frames, 40)
     assert seams_of(frames) == {}
     assert video.warnings == []
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+@pytest.mark.parametrize("slow", [12, 60])
+def test_reordered_pictures_far_apart_are_no_restart(slow: int, suffix: str, tmp_path: Path) -> None:
+    path, seconds = (
+        tmp_path / f"slow.{suffix}",
+        [5 * min(index, slow) + max(index - slow, 0) / 25 for index in range(60)],
+    )
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", options={"bf": "3", "x264-params": "b-adapt=0"})
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for frame, time in zip(pictures(60), seconds, strict=True):
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    video, frames = read(path)
+    begin = frames[0].pts_seconds
+    assert [frame.pts_seconds - begin for frame in frames] == [pytest.approx(time, abs=0.001) for time in seconds]
+    assert (seams_of(frames), video.warnings) == ({}, [])
 
 
 def test_keyframes_by_mistake_are_no_restart(tmp_path: Path) -> None:
