@@ -29,8 +29,9 @@ def frame_times(items: Iterable[Untimed[T]], step: Fraction, origin: int) -> Ite
 
     A missing pts is filled as ``fill_pts`` does. A pts that is not after the frame before is replaced: decoders return
     frames in display order, so it is wrong. The dts of the packet that completed the frame takes its place, less the
-    delay of the first frame, until the container's pts rise again for ``MOST_REORDERED`` frames. A pts that goes back
-    by more frames is that of a clock that begins again, and is kept.
+    delay of the first frame, until the container's pts rise again for ``MOST_REORDERED`` frames. A clock that goes back
+    by more frames, also behind the last frame but one, begins again: its times are moved behind the last frame. After
+    a single time that is far ahead, frames follow each other by one unit until the container's pts have reached it.
 
     Args:
         items: frames in display order.
@@ -38,21 +39,27 @@ def frame_times(items: Iterable[Untimed[T]], step: Fraction, origin: int) -> Ite
         origin: pts of the first frame if none of the first ``LEADING_FRAMES`` has one.
     """
     last: int | None = None
-    most_back = step * MOST_REORDERED
+    most_back, whole_step = step * MOST_REORDERED, max(round(step), 1)
     delay: int | None = None  # of the decoder
     was_filled = False
     distrusted = 0  # frames for which the container's pts are not used
+    shift = 0  # of a clock that began again
+    before: list[int] = []  # the container's pts of the last two frames
     for (item, dts), given, is_filled in fill_pts((((item, dts), pts) for item, pts, dts in items), step, origin):
         if delay is None and dts is not None and not is_filled:
             delay = dts - given
-        pts, goes_back = given, False
-        if last is not None and given > last - most_back:
-            goes_back = given <= last and not is_filled and not was_filled
-            distrusted = MOST_REORDERED if goes_back else max(distrusted - 1, 0)
-            if distrusted:
-                pts = last + max(round(step), 1) if dts is None or delay is None else dts - delay
+        pts, goes_back = given + shift, False
+        if last is not None:
+            goes_back = pts <= last and not is_filled and not was_filled
+            if before and given <= before[-1] - most_back and given <= before[0]:
+                pts, distrusted = last + whole_step, 0
+                shift = pts - given
+            else:
+                distrusted = MOST_REORDERED if goes_back else max(distrusted - 1, 0)
+            if distrusted and pts > last - most_back:
+                pts = last + whole_step if dts is None or delay is None else dts - delay + shift
             pts = max(pts, last + 1)
-        last, was_filled = pts, is_filled
+        last, was_filled, before = pts, is_filled, [*before[-1:], given]
         yield item, FrameTime(pts, is_filled or pts != given, given if goes_back else None)
 
 

@@ -75,8 +75,22 @@ def test_a_single_wrong_time_is_forgotten() -> None:
     assert not any(time.is_filled for time in found[6 + MOST_REORDERED :])
 
 
-def test_a_clock_that_begins_again_is_kept() -> None:
-    assert timed(1000, 1010, 0, 10, 20)[2:] == [FrameTime(0, False), FrameTime(10, False), FrameTime(20, False)]
+def test_a_clock_that_begins_again_goes_on_behind_the_last_frame() -> None:
+    assert timed(1000, 1010, 0, 10, 30)[2:] == [FrameTime(1020, True, 0), FrameTime(1030, True), FrameTime(1050, True)]
+
+
+def test_a_time_far_ahead_moves_only_the_frames_up_to_it() -> None:
+    pts = [10 * index for index in range(80)]
+    found = timed(*pts[:20], 500, *pts[21:], dts=pts)
+    assert [time.pts for time in found[:24]] == [*pts[:20], 500, 501, 502, 503]
+    assert [time.pts for time in found[54:]] == pts[54:]
+    assert all(earlier.pts < later.pts for earlier, later in pairwise(found))
+    assert found[21] == FrameTime(501, True, 210)
+
+
+def test_times_of_half_a_unit_rise() -> None:
+    found = timed(*(index // 2 for index in range(100)), dts=[index // 2 for index in range(100)], step=Fraction(1, 2))
+    assert [time.pts for time in found] == list(range(100))
 
 
 def inferred(*dts: int | None, step: Fraction = STEP, origin: int = 0, first_pts: int | None = None) -> list[FrameTime]:

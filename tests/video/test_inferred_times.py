@@ -153,6 +153,31 @@ def test_times_in_the_order_of_decoding_are_put_in_order_and_told(tmp_path: Path
     assert video.warnings[0].endswith("; they were put in the order of the pictures")
 
 
+@pytest.mark.parametrize("stop", [10, 21, 25, 38])
+def test_a_time_far_ahead_is_followed_by_later_times_also_after_a_stop(stop: int, tmp_path: Path) -> None:
+    source, path = encoded(tmp_path / "a.mp4", "libx264", COUNT, {"bf": "0", "g": "6"}), tmp_path / "b.mp4"
+    with av.open(str(source)) as whole, av.open(str(path), "w") as broken:
+        stream = broken.add_stream_from_template(whole.streams.video[0])
+        for index, packet in enumerate(whole.demux(video=0)):
+            if packet.size:
+                packet.pts, packet.dts = index + 24 * (index == 20), index
+                packet.time_base, packet.stream = Fraction(1, RATE), stream
+                broken.mux(packet)
+    video, frames = read(path)
+    assert len(frames) == COUNT
+    assert all(earlier.pts < later.pts for earlier, later in pairwise(frames))
+    assert [frame.is_pts_filled for frame in frames] == [False] * 21 + [True] * (COUNT - 21)
+    assert len(video.warnings) == 1
+    assert video.warnings[0].startswith("times go back to ")
+    with open_video(path) as again:
+        kept = [next(again) for _ in range(stop)]
+        position = DecodePosition(stop - 1, kept[-1].pts, kept[-1].is_pts_filled, again.loss_counts)
+    with open_video(path) as again:
+        again.resume_after(position, stop)
+        rest = list(again)
+    assert [(frame.index, frame.pts) for frame in kept + rest] == [(frame.index, frame.pts) for frame in frames]
+
+
 def test_bytes_that_arrive_have_the_times_of_the_file(tmp_path: Path) -> None:
     class Arriving:
         def __init__(self, data: bytes) -> None:
