@@ -33,6 +33,8 @@ _MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; the bytes
 # Decoders that decode the slices of a frame on several threads without delaying frames. On the CPU they use one thread:
 # with several they patch damage up in another way, or say nothing of it.
 _MOST_SLICE_THREADS = 4
+_PICTURE_CODECS = ("mjpeg", "png", "bmp", "webp", "tiff")  # also of covers that the container does not mark
+_MANY_FRAMES = 5  # no slide show
 _SLICED = ("h264", "hevc", "mpeg2video")
 
 
@@ -121,7 +123,11 @@ def _slice_threads(codec: VideoCodecContext, wanted: int) -> int:
 
 
 def best_stream(container: InputContainer, name: str, wanted_id: int | None = None) -> VideoStream:
-    """The stream of an id, else the main stream by FFmpeg's choice; cover pictures do not count."""
+    """The stream of an id, else the main stream; cover pictures do not count.
+
+    Of several, those that the container marks as default come first, then videos before pictures, the largest size, and
+    the most frames. FFmpeg's choice also depends on how much it has read, and on whether it can seek.
+    """
     moving = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
     if not moving:
         others = sorted({stream.type for stream in container.streams} - {"video"})
@@ -136,8 +142,14 @@ def best_stream(container: InputContainer, name: str, wanted_id: int | None = No
     wanted = next((stream for stream in decodable if stream.id == wanted_id), None)
     if wanted is not None:
         return wanted
-    best = container.streams.best("video")
-    return best if best in decodable else decodable[0]
+    return max(decodable, key=_rank)
+
+
+def _rank(stream: VideoStream) -> tuple[bool, bool, int, int, int]:
+    codec, is_default = stream.codec_context, Disposition.default in stream.disposition
+    frames = stream.frames or _MANY_FRAMES  # 0: the container does not say
+    is_video = codec.name not in _PICTURE_CODECS
+    return is_default, is_video, min(frames, _MANY_FRAMES), codec.width * codec.height, stream.frames
 
 
 def coding_of(stream: VideoStream) -> tuple[str, int, int, bytes | None]:
