@@ -20,6 +20,8 @@ from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from acfd_stream.video.mpeg_pictures import MPEG_VIDEO, PictureWatch, display_order
+
 DECODE_ERRORS = (FFmpegError, OSError, ValueError)
 """What a decoder raises for a packet that it refuses."""
 
@@ -74,6 +76,7 @@ class _Numbered:
                 context.options = {**context.options, "err_detect": "explode"}
             if context.codec.name in _SILENT:  # it would hide all frames from a lost reference to the next keyframe
                 context.flags |= Flags.output_corrupt
+        self._pictures = PictureWatch() if context.codec.name in MPEG_VIDEO else None
         self._times: dict[int, tuple[int | None, int | None]] = {}  # number of a packet → its pts and dts
 
     @property
@@ -100,6 +103,12 @@ class _Numbered:
         if self._context.codec.name in _DTS_IS_PTS:
             frame.dts = dts
         return NumberedFrame(number, frame)
+
+    def _loses(self, item: NumberedPacket | None, frames: list[NumberedFrame]) -> bool:
+        """Whether the decoder passed over the picture of a packet without a word."""
+        if item is None or self._pictures is None or item.packet.is_discard:
+            return False
+        return self._pictures.is_lost(item.packet, [frame for _, frame in frames])
 
 
 class FastDecoder(_Numbered):
@@ -134,6 +143,7 @@ class FastDecoder(_Numbered):
                 self._pending[item.number] = None
         try:
             frames = self._frames(item)
+            self.is_damaged = self._loses(item, frames)
         except DECODE_ERRORS:
             self.is_damaged = True
             return
@@ -188,11 +198,17 @@ class SteadyDecoder(_Numbered):
         self._refused: set[int] = set()
         self._hides_some = False  # packets without a frame are in order, as a second field is
         self._copier = _Copier()
+        self._missing: tuple[NumberedPacket, NumberedPacket] | None = None  # MPEG: the reference to come, the lost one
+        self._early: list[NumberedFrame] = []  # B pictures that are shown behind that reference
 
     @property
     def is_damaged(self) -> bool:
         """Whether frames are marked."""
         return self._lost_from is not None
+
+    def needs_earlier(self, key: NumberedPacket) -> bool:
+        """Whether frames behind ``key`` come only where decoding began before it: B pictures of MPEG-1 and MPEG-2."""
+        return self._pictures is not None and any(number > key.number for number in self._refused)
 
     def begin_damaged(self, number: int) -> None:
         """Frames from a packet on may depend on lost ones."""
@@ -209,12 +225,37 @@ class SteadyDecoder(_Numbered):
                 self._refused.add(item.number)
                 self.begin_damaged(item.number)
             return []
+        if item is not None and self._loses(item, frames):
+            self._refused.add(item.number)
+            self.begin_damaged(item.number)
+            waiting = [other for number, other in self._pending.items() if number not in self._refused]
+            if waiting and self._missing is None:
+                self._missing = waiting[-1], item
         for number, frame in frames:
             self._copier.detach(frame)
             self._pending.pop(number, None)
             if self._lost_from is not None and number >= self._lost_from:
                 frame.opaque = _Damage()
-        return frames
+        return frames if self._missing is None else self._in_order(item, frames)
+
+    def _in_order(self, item: NumberedPacket | None, frames: list[NumberedFrame]) -> list[NumberedFrame]:
+        """Frames behind a lost reference of MPEG-1 or MPEG-2.
+
+        The decoder shows a reference when the next one comes, and B pictures at once. Those that lie between a
+        reference and a lost one therefore come before the former.
+        """
+        if not frames and item is not None:
+            return []
+        assert self._missing is not None
+        reference, lost = self._missing
+        if item is not None and frames[0].number == item.number:
+            is_early = lost.packet.is_keyframe or display_order(item.packet) > display_order(reference.packet)
+            self._early += frames if is_early else []
+            return [] if is_early else frames
+        early, self._missing, self._early = self._early, None, []
+        if frames and early:
+            frames[0].frame.dts = lost.packet.dts  # as if the lost one had completed it
+        return frames + early
 
     def forget(self, items: Iterable[NumberedPacket]) -> None:
         """Count packets as shown."""

@@ -235,8 +235,10 @@ class RecoveringDecoder:
             return False
         self._keep_only(self._kept[place:])
         key = self._kept[0]
+        if frame.is_corrupt or steady.needs_earlier(key):
+            return False
         is_known = self._is_always_steady and not steady.is_damaged
-        if frame.is_corrupt or not (is_known or is_by_itself(self._stream, key.packet, frame)):
+        if not (is_known or is_by_itself(self._stream, key.packet, frame)):
             return False
         self._report(steady.take_lost(key))
         steady.end_damaged()
