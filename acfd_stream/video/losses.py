@@ -47,6 +47,8 @@ class LossWatch:
         self._damaged_at: list[float] = []  # times of damaged frames
         self._lost: list[Gap] = []  # pictures that the decoder did not give
         self._end_seconds = 0.0
+        self._shown: int | None = None  # pts of the last frame
+        self._hidden: dict[int, tuple[int, int]] = {}  # pts of a packet without a frame → those of the frames around
         self.holes.restart()
 
     @property
@@ -63,7 +65,9 @@ class LossWatch:
         """
         found = []
         for hole in self.holes.holes():
-            gap = Gap(float(hole.begin * time_base), float(hole.missing * time_base), hole.cause)
+            # The decoder may hide what follows a hole, for example a lost keyframe, up to the next clean picture.
+            hidden = [shown - hole.begin for before, shown in self._hidden.values() if before < hole.begin < shown]
+            gap = Gap(float(hole.begin * time_base), float(max(hole.missing, *hidden, 0) * time_base), hole.cause)
             begin, end = gap.time - _DAMAGE_FRAMES * frame_seconds, gap.time + frame_seconds
             if not hole.is_unsure or any(begin <= seconds <= end for seconds in self._damaged_at):
                 found.append(gap)
@@ -114,6 +118,7 @@ class LossWatch:
         """A packet gives no frame, which is noted elsewhere."""
         if pts is not None:
             self._pending.pop(pts, None)
+            self._hidden.pop(pts, None)
 
     def read_again(self) -> None:
         """All packets will be noted once more, with what is lost, and only the frames that were not yet noted."""
@@ -133,6 +138,10 @@ class LossWatch:
         if is_interlaced:
             self._is_one_to_one = False
         if pts is not None:
+            before, self._shown = self._shown, pts
+            self._hidden.pop(pts, None)
+            if before is not None and not is_interlaced and len(self._pending) < _PENDING_PACKETS:
+                self._hidden |= {pending: (before, pts) for pending in self._pending if before < pending < pts}
             self._last_matched = max(self._last_matched, self._pending.pop(pts, -1))
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,18 @@ def test_a_jump_in_a_steady_video_is_a_gap(suffix: str, make_clip: MakeClip, tmp
     assert only(video.gaps) == (0.5, 0.25, GapCause.TIME_HOLE)
     assert not video.is_complete
     assert read(remuxed(whole, tmp_path / f"whole.{suffix}")).gaps == []
+
+
+def test_a_gap_lasts_as_long_as_the_decoder_hides_what_follows(make_clip: MakeClip, tmp_path: Path) -> None:
+    whole = steady(make_clip, keyframe_distance=12, codec="libx264", b_frames=0)
+    video = read(remuxed(whole, tmp_path / "short.mkv", [12]))
+    with open_video(tmp_path / "short.mkv") as source:
+        times = [frame.pts_seconds for frame in source]
+    begin, end = next((one, other) for one, other in pairwise(times) if other - one > 0.1)
+    time, missing, cause = only(video.gaps)
+    assert (time, cause) == (0.5, GapCause.TIME_HOLE)
+    assert missing == pytest.approx(end - begin - 1 / 24, abs=2e-3)
+    assert missing > 0.2
 
 
 @pytest.mark.parametrize(
