@@ -32,6 +32,8 @@ from acfd_stream.video.recovery import CannotGoBackError, RecoveringDecoder
 from acfd_stream.video.timeline import SeamPoint
 
 _log = logging.getLogger(__name__)
+_ANYWHERE = ("mpegts", "mpeg", "hls", "rtp")  # containers that may begin in mid-stream, like a stream without one
+_REFUSE_MIDSTREAM = ("vp8", "vp9", "av1", "theora")  # codecs whose decoders refuse what lacks a keyframe before it
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time a seek lands after the wanted frame
 
 
@@ -244,11 +246,19 @@ class Decoder:
         """Record a packet of which no frame comes."""
         self.losses.drop(packet.pts)
         if not self.losses.frames:  # a recording may begin before its first keyframe
-            self.losses.note_refused()
+            self.losses.note_refused(packet.pts, is_damaged=self._is_damaged_start(packet))
+            return
+        if self.losses.is_left_out(packet.pts):
             return
         pts = packet.dts if packet.pts is None else packet.pts
         seconds = self._seconds if pts is None else float(pts * self.time_base)
         self.losses.note_lost(seconds, float((packet.duration or 0) * self.time_base))
+
+    def _is_damaged_start(self, packet: Packet[VideoStream]) -> bool:
+        """Whether a recording that begins with ``packet``, which is refused, is damaged there."""
+        if self._demuxer.is_bare or any(name in _ANYWHERE for name in self.container.split(",")):
+            return False
+        return packet.is_keyframe or self.codec not in _REFUSE_MIDSTREAM
 
     def _goes_on(self) -> bool:
         """Whether another part, or a clock that restarts, follows."""

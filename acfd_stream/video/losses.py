@@ -34,9 +34,14 @@ class LossWatch:
         self._listed_packets = listed_packets
         self._promised_frames, self._promised_seconds = promised_frames, promised_seconds
         self.restart()
+        self._is_from_beginning = True
 
     def restart(self) -> None:
         """Reset everything after a seek; frames are counted from here."""
+        self._is_from_beginning = False
+        self._first: int | None = None  # pts of the first packet
+        self._broken_start: tuple[int, int] | None = None  # pts of the first packet, if damaged, and the first frame
+        self._left_out: set[int] = set()  # pts of packets before the first frame
         self.packets = 0
         self.frames = 0
         self._pending: OrderedDict[int, int] = OrderedDict()  # pts → number of the packet
@@ -54,7 +59,7 @@ class LossWatch:
     @property
     def is_plain(self) -> bool:
         """Whether there was no damage and no sign of a hole so far."""
-        return not self.damaged and not self._lost and self.holes.is_plain
+        return not (self.damaged or self._lost or self._broken_start) and self.holes.is_plain
 
     def gaps(self, time_base: Fraction, frame_seconds: float) -> list[Gap]:
         """The holes in order of time, after the last frame.
@@ -71,6 +76,9 @@ class LossWatch:
             begin, end = gap.time - _DAMAGE_FRAMES * frame_seconds, gap.time + frame_seconds
             if not hole.is_unsure or any(begin <= seconds <= end for seconds in self._damaged_at):
                 found.append(gap)
+        if self._broken_start is not None:
+            begin, end = (float(pts * time_base) for pts in self._broken_start)
+            found.append(Gap(begin, end - begin, GapCause.DAMAGED_PACKET))
         return merged(found + self._lost, frame_seconds)
 
     def begin_part(self, listed_packets: int, promised_frames: int) -> None:
@@ -82,7 +90,7 @@ class LossWatch:
     @property
     def unshown(self) -> int:
         """Packets that gave no frame and never will, such as those that an edit list cuts away."""
-        return self.packets - self.frames - len(self._pending)
+        return self.packets - self.frames - len(self._pending) - self.refused
 
     def resume(self, frames: int, pts: int, *, refused: int, damaged: int, unshown: int, pace: Pace) -> None:
         """Set the counts to those after ``frames`` frames, the last at ``pts``, most of which a seek has skipped."""
@@ -95,7 +103,9 @@ class LossWatch:
     def note_packet(self, pts: int | None, is_discarded: bool) -> None:
         """Count a packet that goes into the decoder."""
         self.packets += 1
-        if pts is None or is_discarded:
+        if self.packets == 1:
+            self._first = pts
+        if pts is None or is_discarded or pts in self._left_out:
             return
         self._pending[pts] = self.packets
         if len(self._pending) > _PENDING_PACKETS:  # a field, or a packet without a picture, as some codecs have
@@ -106,13 +116,37 @@ class LossWatch:
         """Count empty packets, which repeat the picture before and do not go into the decoder."""
         self.packets += count
 
-    def note_refused(self) -> None:
-        """Count a packet that the decoder rejects before its first frame, as at the start of a recording."""
+    def note_refused(self, pts: int | None = None, *, is_damaged: bool = False) -> None:
+        """Count a packet that the decoder rejects before its first frame, as at the start of a recording.
+
+        Args:
+            pts: its time.
+            is_damaged: where it is the first one, this is no recording that begins in mid-stream.
+        """
         self.refused += 1
+        if pts is None:
+            return
+        self._left_out.add(pts)
+        if is_damaged and self._is_from_beginning and pts == self._first:
+            self._broken_start = pts, pts
 
     def note_lost(self, seconds: float, missing_seconds: float, cause: GapCause = GapCause.DAMAGED_PACKET) -> None:
         """Note a picture behind the first frame that the decoder does not give, with its time and duration."""
         self._lost.append(Gap(seconds, missing_seconds, cause))
+
+    def is_left_out(self, pts: int | None) -> bool:
+        """Whether a packet was counted among those before the first frame."""
+        return pts in self._left_out
+
+    def _leave_out_before(self, pts: int) -> None:
+        """Count packets that are shown before the first frame, at ``pts``: the decoder passed over them."""
+        earlier = [pending for pending in self._pending if pending < pts]
+        for pending in earlier:
+            self.drop(pending)
+        self.refused += len(earlier)
+        self._left_out.update(earlier)
+        if self._broken_start is not None:
+            self._broken_start = self._broken_start[0], pts
 
     def drop(self, pts: int | None) -> None:
         """A packet gives no frame, which is noted elsewhere."""
@@ -122,14 +156,15 @@ class LossWatch:
 
     def read_again(self) -> None:
         """All packets will be noted once more, with what is lost, and only the frames that were not yet noted."""
-        self.packets = self.refused = 0
-        self._lost = []
+        self.packets, self.refused, self._lost = 0, len(self._left_out), []
         self.holes.restart()
         self._pending.clear()
         self._is_one_to_one = False
 
     def note_frame(self, pts: int | None, seconds: tuple[float, float], is_damaged: bool, is_interlaced: bool) -> None:
         """Count a frame from the decoder; ``seconds`` are its begin and end."""
+        if not self.frames and pts is not None and self._is_from_beginning:
+            self._leave_out_before(pts)
         self.frames += 1
         self.damaged += is_damaged
         if is_damaged:

@@ -23,8 +23,8 @@ _I, _B = 1, 3
 class PictureWatch:
     """Compares each packet with what the decoder gave for it: a picture, its own or the reference before it.
 
-    None comes of those before the first I picture, of that one, of B pictures behind it that lack their other reference,
-    and of second fields.
+    None comes of those before the first I picture, of that one, of B pictures behind it that lack their other
+    reference, and of second fields.
     """
 
     def __init__(self) -> None:
