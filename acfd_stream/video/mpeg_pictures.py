@@ -14,7 +14,11 @@ from av.video.stream import VideoStream
 MPEG_VIDEO = ("mpeg1video", "mpeg2video")
 """FFmpeg's names of the decoders."""
 
+SEQUENCE_END = b"\0\0\1\xb7"
+"""A packet of this makes FFmpeg's decoder give the picture that it holds."""
+
 _PICTURE = b"\0\0\1\0"
+_SEQUENCE = b"\0\0\1\xb3"
 _EXTENSION = b"\0\0\1\xb5"
 _CODING_EXTENSION, _FRAME_STRUCTURE = 8, 3
 _I, _B = 1, 3
@@ -29,9 +33,23 @@ class PictureWatch:
 
     def __init__(self) -> None:
         self._has_begun = self._has_shown = False
+        self._size: bytes | None = None  # 12 bits each
+        self._is_resized = False  # at the next packet
+
+    def resizes(self, packet: Packet[VideoStream]) -> bool:
+        """Whether ``packet`` begins a sequence of another size, where the decoder drops the picture that it holds."""
+        data = bytes(packet) if packet.is_keyframe else b""
+        if not data.startswith(_SEQUENCE):
+            return False
+        before, self._size = self._size, data[4:7]
+        self._is_resized = before not in (None, self._size)
+        return self._is_resized
 
     def is_lost(self, packet: Packet[VideoStream], frames: Sequence[VideoFrame]) -> bool:
         """Whether the picture of ``packet`` is lost."""
+        if self._is_resized:
+            self._has_begun, self._has_shown, self._is_resized = True, False, False
+            return False
         if frames:
             self._has_shown = True
             return False

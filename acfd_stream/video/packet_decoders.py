@@ -20,7 +20,7 @@ from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from acfd_stream.video.mpeg_pictures import MPEG_VIDEO, PictureWatch, display_order
+from acfd_stream.video.mpeg_pictures import MPEG_VIDEO, SEQUENCE_END, PictureWatch, display_order
 
 DECODE_ERRORS = (FFmpegError, OSError, ValueError)
 """What a decoder raises for a packet that it refuses."""
@@ -93,7 +93,8 @@ class _Numbered:
             del self._times[next(iter(self._times))]
         item.packet.pts = item.number
         try:
-            return list(map(self._shown, self._context.decode(item.packet)))
+            held = self._held_before(item)
+            return [*held, *map(self._shown, self._context.decode(item.packet))]
         finally:
             item.packet.pts = item.pts
 
@@ -103,6 +104,12 @@ class _Numbered:
         if self._context.codec.name in _DTS_IS_PTS:
             frame.dts = dts
         return NumberedFrame(number, frame)
+
+    def _held_before(self, item: NumberedPacket) -> list[NumberedFrame]:
+        """What the decoder would drop at a packet."""
+        if self._pictures is None or not self._pictures.resizes(item.packet):
+            return []
+        return list(map(self._shown, self._context.decode(Packet(SEQUENCE_END))))
 
     def _loses(self, item: NumberedPacket | None, frames: list[NumberedFrame]) -> bool:
         """Whether the decoder passed over the picture of a packet without a word."""
