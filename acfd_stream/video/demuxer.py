@@ -136,8 +136,7 @@ class Demuxer:
         stream = best_stream(self._container, self.name, stream_id)
         if not isinstance(self._reader, PartsReader):
             return stream
-        followed = self._reader.follow(stream.id)
-        if followed is None:
+        if (followed := self._reader.follow(stream.id)) is None:
             return stream
         if self._reader.was_read_over:  # FFmpeg has seen packets of the next part
             self.close_container()
@@ -248,7 +247,8 @@ class Demuxer:
             if not has_pts:
                 packet.pts = packet.dts
             self._numbers.correct(packet)
-            yield packet
+            if self._line.has_place(packet):
+                yield packet
 
     def _completed(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
         """With the empty packets that FFmpeg leaves out, and the times that it knows only where it can seek."""

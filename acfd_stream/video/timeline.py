@@ -17,6 +17,7 @@ CLOCK_WRAP = 2**33
 _RESTART_SECONDS = 1.0  # a step back between keyframes that is more than disorder
 _DISORDER_FRAMES = 2  # a step back of the dts up to which it is jitter
 _CONTINUED_SECONDS = 1.0  # a part that begins so soon after the one before it has its clock
+_LATEST_SECONDS, _LATEST = 2**34, 2**61  # of a time that is not damage: 544 years; FFmpeg counts in 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Timeline:
     def __init__(self, time_base: Fraction, frame_seconds: Fraction, *, wraps: bool, has_dts: bool) -> None:
         self.time_base, self._frame, self._wraps = time_base, max(1, round(frame_seconds / time_base)), wraps
         self._has_dts = has_dts
+        self._limit = min(Fraction(_LATEST), _LATEST_SECONDS / time_base)
         self._scale = Fraction(1)  # from units of the part
         self._shift = 0
         self._latest: int | None = None  # clock of the part, in units of the line
@@ -55,6 +57,15 @@ class Timeline:
     def forget(self) -> None:
         """Forget the last packet: the next one comes from elsewhere."""
         self._latest = self._latest_dts = None
+
+    def has_place(self, packet: Packet[VideoStream]) -> bool:
+        """Remove times that only damage makes; False for an empty packet that has none left, and repeats nothing."""
+        was_end = is_end(packet)
+        if packet.pts is not None and abs(packet.pts * self._scale) >= self._limit:
+            packet.pts = None
+        if packet.dts is not None and abs(packet.dts * self._scale) >= self._limit:
+            packet.dts = None
+        return was_end or not is_end(packet)
 
     def restarts(self, packet: Packet[VideoStream]) -> bool:
         """Whether the clock of the part restarts at this packet, which a keyframe shows, or a long step back."""

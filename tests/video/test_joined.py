@@ -131,6 +131,20 @@ def test_a_part_of_which_only_the_header_is_there_is_told(tmp_path: Path) -> Non
     assert f"the part that begins at byte {len(data)} cannot be read" in video.warnings[0]
 
 
+@pytest.mark.parametrize("bit", [40, 56, 61, 62])
+def test_a_time_that_only_damage_makes_is_none(bit: int, tmp_path: Path) -> None:
+    part = Part("ivf", "libvpx")
+    data = bytearray(part.after().write(tmp_path))
+    at = 32
+    for _ in range(4):  # heads of packets: size, time
+        at += 12 + int.from_bytes(data[at : at + 4], "little")
+    data[at + 4 + bit // 8] |= 1 << bit % 8
+    video, frames = read(joined(tmp_path, [part, bytes(data)]))
+    assert_all_there(frames, 2 * FRAMES)
+    assert_steady(frames)
+    assert video.is_complete
+
+
 def fragments_that_restart(folder: Path, *, has_index: bool) -> Path:
     """One header, with the fragments of two recordings."""
     first, second = Part("mp4", options=FRAGMENTS), Part("mp4", first=FRAMES, options=FRAGMENTS)
