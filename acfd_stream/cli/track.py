@@ -203,5 +203,6 @@ def report_end(call: TrackOptions, source: str, end: ResultEnd, progress: TrackP
     frames = count(progress.frames, "frame")
     extra = f"; the overlay so far is {call.overlay}{PART_SUFFIX}" if call.overlay else ""
     extra += f"; the report of them is {call.report}" if call.report else ""
-    print_error(f"{source}: {end.error}; {frames} kept in {kept}, which is marked incomplete{extra}")
+    reason = end.error or "not all of it can be read"  # a warning says what
+    print_error(f"{source}: {reason}; {frames} kept in {kept}, which is marked incomplete{extra}")
     return INPUT_AT_FAULT

@@ -1,9 +1,9 @@
 """``acfd-stream`` over a made-up pipeline: python fake_pipeline.py PLAN ARGUMENTS…
 
-PLAN is JSON: how many "frames" come, the "error" that breaks the input after them, "warnings", what is raised
-"at" which frame ("raises": name of an exception), "overlay_fails", and whether to "wait": after the last frame
-the word "waiting" goes to stderr and nothing more happens until a signal comes. At frame "interrupted_at" there is a
-Ctrl-C that Python loses.
+PLAN is JSON: how many "frames" come, the "error" that breaks the input after them, whether it "is_partial" without
+one, "warnings", what is raised "at" which frame ("raises": name of an exception), "overlay_fails", and whether to
+"wait": after the last frame the word "waiting" goes to stderr and nothing more happens until a signal comes. At frame
+"interrupted_at" there is a Ctrl-C that Python loses.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FakeSession:
         self.error = PLAN.get("error")
         self.gaps = [Gap(time, missing, GapCause(cause)) for time, missing, cause in PLAN.get("gaps", [])]
         self.last_seconds = None
-        self.is_complete = self.error is None and not self.gaps
+        self.is_complete = self.error is None and not self.gaps and not PLAN.get("is_partial")
         self.warnings = PLAN.get("warnings", [])
         self.stage_times = StageTimes()
         self.detector = FakeDetector.open(model, device, detect_config)

@@ -96,6 +96,15 @@ def test_a_broken_input_keeps_its_frames_and_exits_1(tmp_path: Path) -> None:
     assert (end["complete"], end["frames"], end["error"]) == (False, 3, "broke after frame 2")
 
 
+def test_an_input_that_is_not_read_to_its_end_says_so(tmp_path: Path) -> None:
+    done = track(tmp_path, "a.mp4", is_partial=True, warnings=["9 bytes cannot be read"])
+    assert done.returncode == 1
+    assert done.stderr == (
+        "acfd-stream: warning: a.mp4: 9 bytes cannot be read\n"
+        "acfd-stream: a.mp4: not all of it can be read; 3 frames kept in a.jsonl, which is marked incomplete\n"
+    )
+
+
 def test_a_broken_input_leaves_mot_under_another_name(tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "--format", "mot", error="broke")
     assert (done.returncode, names(tmp_path)) == (1, ["a.txt.part"])
