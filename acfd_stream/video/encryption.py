@@ -18,6 +18,7 @@ COMMON_ENCRYPTION = "Common Encryption"
 _WINDOW_BYTES = 2**21  # of an MPEG stream at its beginning
 _TAIL_BYTES = 2**18  # at its end
 _ENOUGH_PACKETS = 256  # of the video, to judge by
+_END_PACKETS = 16  # of the video, to judge its end by: the clear ones before may be few, or many
 _HEAD_BYTES = 2**16
 _MOST_BOXES = 4096  # at one level
 _ENDLESS = 2**62
@@ -187,7 +188,7 @@ def _of_transport_stream(data: bytes, pid: int, *, is_end: bool = False) -> str 
         rows = np.frombuffer(data, np.uint8, (len(data) - begin) // length * length, begin).reshape(-1, length)
         has_payload = (rows[:, 0] == _SYNC) & (rows[:, 3] & 0x10 != 0)
         heads = rows[has_payload & (((rows[:, 1] & 0x1F).astype(int) << 8 | rows[:, 2]) == pid), 3]
-        heads = heads[-_ENOUGH_PACKETS:] if is_end else heads[:_ENOUGH_PACKETS]
+        heads = heads[-_END_PACKETS:] if is_end else heads[:_ENOUGH_PACKETS]
         return "a scrambled transport stream" if 2 * np.count_nonzero(heads & 0xC0) > len(heads) else None
     return None
 

@@ -152,13 +152,16 @@ def with_index_in_front(data: bytes) -> bytes:
     return data[:mdat] + data[moov:end] + data[mdat:moov] + data[end:]
 
 
+@pytest.mark.parametrize("clear_part", [0.5, 0.9])
 @pytest.mark.parametrize("source", ["file", "pipe"])
-def test_a_recording_that_becomes_scrambled_ends_there_with_the_reason(source: str, tmp_path: Path) -> None:
+def test_a_recording_that_becomes_scrambled_ends_there_with_the_reason(
+    source: str, clear_part: float, tmp_path: Path
+) -> None:
     clear = clip(tmp_path / "given.ts", seconds=4)
     path = tmp_path / "clip.ts"
-    path.write_bytes(scrambled(clear, begin=len(clear) // 2))
+    path.write_bytes(scrambled(clear, begin=int(len(clear) * clear_part)))
     with open_video(path if source == "file" else Pipe(path.read_bytes())) as video:
-        assert 24 < sum(1 for _ in video) < 72
+        assert 96 * clear_part - 24 < sum(1 for _ in video) < 96 * clear_part + 24
         assert not video.is_complete
         assert "from here on the video is encrypted (a scrambled transport stream)" in str(video.error)
 
