@@ -44,9 +44,9 @@ class Hole:
 class HoleWatch:
     """Looks at the packets of a video in decoding order.
 
-    A hole is told where packets of the transport are missing. In other containers it is told where the times jump by
-    whole pictures in a video that is steady before, if many bytes were passed over there, or if the packets say how
-    long they last and nearly all do as they say. In a video of variable rate a jump is no hole.
+    A hole is told where packets of the transport are missing. It is also told where the times jump by whole pictures
+    in a video that is steady before, if many bytes were passed over there, or if the packets say how long they last
+    and nearly all do as they say. In a video of variable rate a jump is no hole, nor before a keyframe of a transport.
 
     Args:
         format: FFmpeg's name of the container.
@@ -142,7 +142,9 @@ class HoleWatch:
             self._bytes_between += between
             self._run += 1
             return
-        if not self._has_counters and self._is_whole_pictures(late) and self._run >= _STEADY_RUN:
+        # Counters count to 16, so that a loss of that many does not show. A splice of a transport begins at a keyframe.
+        may_be_hole = not (self._has_counters and packet.is_keyframe)
+        if may_be_hole and self._is_whole_pictures(late) and self._run >= _STEADY_RUN:
             cause = self._cause(between, late)
             if self._is_told or cause is GapCause.DAMAGED_CONTAINER:
                 self._holes.append(Hole(self._due, late, cause))

@@ -55,6 +55,17 @@ def written(path: Path, cells: Iterable[bytes]) -> Path:
     return path
 
 
+def renumbered(cells: list[bytes]) -> list[bytes]:
+    """With counters that count on, as where a multiple of 16 packets is lost."""
+    count, changed = 0, []
+    for cell in cells:
+        if (cell[1] << 8 | cell[2]) & 0x1FFF == VIDEO_PID and cell[3] & 0x10:
+            cell = cell[:3] + bytes([cell[3] & 0xF0 | count % 16]) + cell[4:]
+            count += 1
+        changed.append(cell)
+    return changed
+
+
 def transport(make_clip: MakeClip, codec: str = "libx264", b_frames: int = 0) -> Path:
     return make_clip(name="whole.ts", codec=codec, time_base=FRAME, pts=range(34, 58), b_frames=b_frames)
 
@@ -89,6 +100,24 @@ def test_pictures_that_a_transport_stream_lost_are_one_gap(codec: str, make_clip
     assert "data is missing in 1 place, 0.250 s of pictures in all; the first is at 1.917 s (lost packets)" in (
         video.warnings
     )
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_loss_that_the_counters_do_not_show_is_a_hole_in_the_times(
+    b_frames: int, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    whole = transport(make_clip, b_frames=b_frames)
+    video = read(written(tmp_path / "short.ts", renumbered(without_pictures(whole, range(13, 16)))))
+    seconds, missing, cause = only(video.gaps)
+    assert (missing, cause) == (0.12, GapCause.TIME_HOLE)
+    assert seconds == pytest.approx(47 / 24, abs=0.09)
+    assert not video.is_complete
+    assert read(written(tmp_path / "whole.ts", renumbered(cells_of(whole.read_bytes())))).gaps == []
+
+
+def test_a_splice_whose_counters_go_on_is_no_loss(make_clip: MakeClip, tmp_path: Path) -> None:
+    spliced = renumbered(without_pictures(transport(make_clip), LOST))
+    assert read(written(tmp_path / "spliced.ts", spliced)).gaps == []
 
 
 def test_a_stream_of_bytes_has_the_same_gaps(make_clip: MakeClip, tmp_path: Path) -> None:
