@@ -323,6 +323,8 @@ class Decoder:
                 if packet.pts is not None and (self._latest is None or packet.pts > self._latest):
                     self._latest = packet.pts
                 self.losses.note_packet(packet.pts, packet.is_discard)
+                if self._demuxer.is_behind_scrambled(packet):
+                    self.losses.holes.note_loss()
                 self.losses.holes.note_packet(packet)
                 if packet.is_keyframe:
                     self._aspects.note_keyframe(packet.pts)

@@ -45,7 +45,6 @@ _WITHOUT_PTS = ("avi", "asf", "asf_o")
 _ANIMATIONS = ("gif", "apng")
 _NO_FOURCC = "\0\0\0\0"
 _MPEG_FORMATS = ("mpegts", "mpeg")  # whose clocks wrap
-_USUAL_RATE = Fraction(25)
 
 
 class Demuxer:
@@ -88,15 +87,14 @@ class Demuxer:
     def _begin(self) -> None:
         try:
             self._open()
-            kind = encryption.encryption_of(self._peek, self.stream.id)
-            if kind is not None:
+            if (kind := encryption.encryption_of(self._peek, self.stream.id)) is not None:
                 raise MediaError(encryption.message(self.name, kind))
         except UnreadableError as error:
             raise MediaError(explanation(self._peek, self.name, None, str(error))) from error
         self.time_base: Fraction = self.stream.time_base or Fraction(1, 90_000)
         self._line = Timeline(
             self.time_base,
-            1 / (self.frame_rate or _USUAL_RATE),
+            1 / (self.frame_rate or Fraction(25)),
             wraps=self.stream.container.format.name in _MPEG_FORMATS,
             has_dts=not self.is_matroska,
         )
@@ -240,10 +238,9 @@ class Demuxer:
             self._note_arrival(packet)
             if packet.size and packet.has_sidedata("encryption_info"):
                 self._refuse_encrypted(encryption.COMMON_ENCRYPTION)
-            if not packet.size and self.stream.container.format.name == "mpegts":
-                kind = encryption.encryption_at_end(self._peek, self._stream_id)
-                if kind is not None:
-                    self._refuse_encrypted(kind)
+            is_transport = self.stream.container.format.name == "mpegts"
+            if is_transport and not packet.size and (kind := encryption.encryption_at_end(self._peek, self._stream_id)):
+                self._refuse_encrypted(kind)
             if not has_pts:
                 packet.pts = packet.dts
             self._numbers.correct(packet)
@@ -275,6 +272,10 @@ class Demuxer:
                 raise
             yield new_packet(b"")
 
+    def is_behind_scrambled(self, packet: Packet[VideoStream]) -> bool:
+        """Whether pictures before this one were scrambled; to be asked once for each packet in order."""
+        return isinstance(self._reader, PartsReader) and self._reader.take_scrambled(packet.pos or 0)
+
     def _place(self, packet: Packet[VideoStream], *, restarts: bool) -> None:
         seam = self._line.place(packet, restarts=restarts)
         if self.is_new_part:
@@ -300,8 +301,7 @@ class Demuxer:
             self.raise_interrupt()
             if self._open_part(boundary):
                 return True
-        strange = self._reader.unread_bytes(last_offset)
-        if strange:
+        if strange := self._reader.unread_bytes(last_offset):
             self.unread = f"{strange} bytes behind the end of the video cannot be read"
         return False
 

@@ -189,6 +189,8 @@ def _of_transport_stream(data: bytes, pid: int, *, is_end: bool = False) -> str 
         has_payload = (rows[:, 0] == _SYNC) & (rows[:, 3] & 0x10 != 0)
         heads = rows[has_payload & (((rows[:, 1] & 0x1F).astype(int) << 8 | rows[:, 2]) == pid), 3]
         heads = heads[-_END_PACKETS:] if is_end else heads[:_ENOUGH_PACKETS]
+        if is_end and not np.any(heads[-1:] & 0xC0):  # a scrambled part in the middle is no end
+            return None
         return "a scrambled transport stream" if 2 * np.count_nonzero(heads & 0xC0) > len(heads) else None
     return None
 

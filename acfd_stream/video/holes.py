@@ -38,7 +38,9 @@ class Hole:
     begin: int  # dts that the first missing packet had; pts of its picture in what ``HoleWatch.holes`` returns
     missing: int  # units of the time base
     cause: GapCause
-    is_unsure: bool = False  # recordings may have been joined here: a hole only if a picture before it is damaged
+    is_unsure: bool = (
+        False  # nothing may be missing, as where recordings are joined: a hole only if a picture before it is damaged
+    )
 
 
 class HoleWatch:
@@ -77,6 +79,11 @@ class HoleWatch:
         self._step = 0  # duration of the last packet
         self._end_pos: int | None = None  # of the last packet, in the file
         self._marked: int | None = None  # packets since a marked one
+        self._is_scrambled = False  # it was marked because packets before it are scrambled, as they say
+
+    def note_loss(self) -> None:
+        """Packets of the transport before the next one say that they are scrambled; some are clear all the same."""
+        self._marked, self._is_scrambled = 0, True
 
     @property
     def pace(self) -> Pace:
@@ -111,7 +118,7 @@ class HoleWatch:
         if packet.pos is not None and packet.pos >= 0:
             self._end_pos = packet.pos + packet.size
         if packet.is_corrupt and self._has_counters:
-            self._marked = 0
+            self._marked, self._is_scrambled = 0, False
         self.is_partial = packet.is_corrupt and not self._has_counters
 
     def _distance(self, dts: int) -> int:
@@ -132,9 +139,9 @@ class HoleWatch:
             self._marked += 1
             is_hole = late > step / 2
             if is_hole or self._marked >= _LOOKAHEAD:
-                missing, is_unsure = late if is_hole else 0, packet.is_keyframe and not is_hole
+                missing, is_unsure = late if is_hole else 0, not is_hole and (packet.is_keyframe or self._is_scrambled)
                 self._holes.append(Hole(self._due, missing, GapCause.LOST_PACKETS, is_unsure))
-                self._marked = None
+                self._marked, self._is_scrambled = None, False
             return
         between = 0 if self._end_pos is None or packet.pos is None else packet.pos - self._end_pos
         if abs(late) <= max(2, step / 10):
@@ -170,7 +177,7 @@ class HoleWatch:
         """The holes, after the last packet."""
         found = list(self._holes)
         if self._marked is not None and self._due is not None:
-            found.append(Hole(self._due, 0, GapCause.LOST_PACKETS))
+            found.append(Hole(self._due, 0, GapCause.LOST_PACKETS, self._is_scrambled))
         if self._irregular > _TOLERATED + self._packets // _PER_TOLERATED:
             found = [hole for hole in found if hole.cause is not GapCause.TIME_HOLE]
         delay = 0

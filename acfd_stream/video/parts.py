@@ -154,6 +154,10 @@ class PartsReader(BytesReader):
             self._boundary = self._watch.follow(stream_id)
         return self._watch.followed_pid
 
+    def take_scrambled(self, offset: int) -> bool:
+        """Whether the followed stream has a scrambled span before ``offset``; False after the first call."""
+        return isinstance(self._watch, TransportWatch) and self._watch.take_scrambled(offset)
+
     @property
     def was_read_over(self) -> bool:
         """Whether bytes behind the end of the part were read before it was known."""

@@ -6,6 +6,7 @@ before. So the stream is cut there, and the demuxer begins anew behind it. Sourc
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -21,6 +22,7 @@ _SYNC = 0x47
 _VIDEO_TYPES = {0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0x42, 0xD1, 0xD2, 0xD4, 0xEA}
 _PRIVATE_TYPE, _AV1 = 0x06, b"AV01"
 _ALL, _STARTS = 1, 2  # of the packets of a PID: all, as of a table, or those that begin a picture
+_SCRAMBLED_RUN = 8  # scrambled packets of a stream, one behind the other, that are no damage of their heads
 _SILENT_PICTURES = 64
 """Pictures of a stream that appeared, without one of the followed stream, after which that has ended."""
 
@@ -97,6 +99,8 @@ class TransportWatch:
         self._listed: frozenset[_Stream] = frozenset()
         self._follower: _Follower | None = None
         self._pictures: list[tuple[int, _Stream, frozenset[_Stream]]] = []  # before ``follow``
+        self._scrambled: dict[int, tuple[int, int]] = {}  # PID → scrambled packets of late; offset of the last
+        self._scrambled_to: dict[int, deque[int]] = {}  # PID → where scrambled spans end
 
     @property
     def keep_from(self) -> int:
@@ -167,6 +171,7 @@ class TransportWatch:
             rows = np.frombuffer(window, np.uint8, count * stride, place).reshape(count, stride)
             is_lost = rows[:, 0] != _SYNC
             whole = int(np.argmax(is_lost)) if is_lost.any() else count
+            self._note_scrambled(begin + place, rows[:whole])
             for index in self._matters(rows[:whole]):
                 at = place + index * stride
                 yield begin + at, window[at : at + stride]
@@ -176,6 +181,32 @@ class TransportWatch:
             found = window.find(bytes([_SYNC]), place + 1)
             place = len(window) if found < 0 else found
         self._offset, self._tail = begin + place, window[place:]
+
+    def _note_scrambled(self, offset: int, rows: NDArray[np.uint8]) -> None:
+        is_scrambled = rows[:, 3] & 0xC0 != 0
+        if not self._scrambled and not is_scrambled.any():
+            return
+        loaded = np.flatnonzero(rows[:, 3] & 0x10)
+        pids = (rows[loaded, 1] & 0x1F).astype(np.uint16) << 8 | rows[loaded, 2]
+        for pid in {*self._scrambled, *pids[is_scrambled[loaded]].tolist()}:
+            run, last = self._scrambled.pop(pid, (0, 0))
+            for index in loaded[pids == pid].tolist():
+                if is_scrambled[index]:
+                    run, last = run + 1, offset + index * self._stride
+                    continue
+                if run >= _SCRAMBLED_RUN:
+                    self._scrambled_to.setdefault(pid, deque()).append(last)
+                run = 0
+            if run:
+                self._scrambled[pid] = run, last
+
+    def take_scrambled(self, offset: int) -> bool:
+        """Whether a scrambled span of the followed stream ends before ``offset``; False after the first call."""
+        spans, is_passed = self._scrambled_to.get(self.followed_pid or 0), False
+        while spans and spans[0] < offset:
+            spans.popleft()
+            is_passed = True
+        return is_passed
 
     def _matters(self, rows: NDArray[np.uint8]) -> Iterator[int]:
         first = rows[:, 1]

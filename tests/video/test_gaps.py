@@ -17,6 +17,7 @@ from acfd_stream.types import Gap, GapCause
 from acfd_stream.video import VideoSource, open_video
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.decode_position import DecodePosition
+from tests.video.joined_clips import fed
 
 MakeClip = Callable[..., Path]
 CELL, VIDEO_PID = 188, 0x100
@@ -118,6 +119,31 @@ def test_a_loss_that_the_counters_do_not_show_is_a_hole_in_the_times(
 def test_a_splice_whose_counters_go_on_is_no_loss(make_clip: MakeClip, tmp_path: Path) -> None:
     spliced = renumbered(without_pictures(transport(make_clip), LOST))
     assert read(written(tmp_path / "spliced.ts", spliced)).gaps == []
+
+
+def marked_as_scrambled(cells: list[bytes], lost: range, *, is_noise: bool) -> list[bytes]:
+    changed = []
+    for cell, number in zip(cells, pictures_of(cells), strict=True):
+        begin = 5 + cell[4] if cell[3] & 0x20 else 4
+        if number in lost and cell[3] & 0x10:
+            content = b"\x5a" * (CELL - begin) if is_noise else cell[begin:]
+            cell = cell[:3] + bytes([cell[3] | 0xC0]) + cell[4:begin] + content
+        changed.append(cell)
+    return changed
+
+
+@pytest.mark.parametrize("is_fed", [False, True])
+def test_a_scrambled_span_before_a_keyframe_is_a_gap(is_fed: bool, make_clip: MakeClip, tmp_path: Path) -> None:
+    cells = cells_of(transport(make_clip, codec="mpeg2video").read_bytes())
+    lost = range(9, 18)  # each in a packet of its own
+    path = written(tmp_path / "scrambled.ts", marked_as_scrambled(cells, lost, is_noise=True))
+    video = read(fed(path.read_bytes()) if is_fed else path)
+    seconds, missing, cause = only(video.gaps)
+    assert (missing, cause) == (0.38, GapCause.LOST_PACKETS)
+    assert seconds == pytest.approx(43 / 24, abs=0.09)
+    assert (video.is_complete, video.error) == (False, None)
+    clear = read(written(tmp_path / "clear.ts", marked_as_scrambled(cells, lost, is_noise=False)))
+    assert (clear.gaps, clear.is_complete) == ([], True)
 
 
 def test_a_stream_of_bytes_has_the_same_gaps(make_clip: MakeClip, tmp_path: Path) -> None:
