@@ -84,7 +84,6 @@ class TransportWatch:
     """
 
     known_end = ENDLESS
-    strange_bytes = 0
 
     def __init__(self, layout: tuple[int, int]) -> None:
         self._offset, self._stride = layout  # the offset moves on with what was scanned
@@ -108,6 +107,13 @@ class TransportWatch:
         if self._follower is None:
             return 0
         return self._end - len(self._tail) if self._follower.candidate is None else self._follower.begin
+
+    @property
+    def strange_bytes(self) -> int:
+        """Bytes at the end of scrambled streams, where the followed one is listed no more."""
+        if self._follower is None or self._follower.followed in self._listed:
+            return 0
+        return _PACKET * sum(self._scrambled.get(pid, (0, 0))[0] for pid, _ in self._listed)
 
     @property
     def skip_to(self) -> int:

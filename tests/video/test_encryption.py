@@ -166,6 +166,21 @@ def test_a_recording_that_becomes_scrambled_ends_there_with_the_reason(
         assert "from here on the video is encrypted (a scrambled transport stream)" in str(video.error)
 
 
+@pytest.mark.parametrize("source", ["file", "pipe"])
+def test_a_scrambled_stream_of_another_pid_behind_the_video_is_told(source: str, tmp_path: Path) -> None:
+    clear = clip(tmp_path / "clear.ts")
+    behind = scrambled(clip(tmp_path / "behind.ts", options={"mpegts_start_pid": "512"}, seconds=4), pid=512)
+    path = tmp_path / "clip.ts"
+    path.write_bytes(clear + behind)
+    with open_video(path if source == "file" else Pipe(path.read_bytes())) as video:
+        assert sum(1 for _ in video) == 24
+        assert not video.is_complete
+        assert "bytes behind the end of the video cannot be read" in video.warnings[0]
+    path.write_bytes(clear + clip(tmp_path / "behind.ts", options={"mpegts_start_pid": "512"}, seconds=4))
+    with open_video(path) as video:
+        assert (sum(1 for _ in video), video.is_complete) == (120, True)
+
+
 def test_a_key_is_needed_for_an_encrypted_playlist(tmp_path: Path) -> None:
     (tmp_path / "part.ts").write_bytes(np.random.default_rng(1).bytes(1504))
     text = (
