@@ -6,7 +6,6 @@ import os
 import re
 import select
 import stat
-from collections import deque
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,7 +14,7 @@ from acfd_stream.video.bytestream import ByteStream
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
 _FILE_SCHEME = "file:"
-_HEAD_BYTES, _LAST_READS = 2**18, 4
+_HEAD_BYTES, _TAIL_BYTES = 2**18, 2**16
 _MOST_RECENT_BYTES = 16 * 2**20  # more than FFmpeg reads before the first packet
 _FORGOTTEN_BYTES = 2**16  # at a time
 _PACKET_HEAD_BYTES = 16  # more than a chunk or block has before its data
@@ -169,7 +168,7 @@ class BytesReader:
         self._source = source
         self._begin = b""  # seen by ``first``, and not read yet
         self.head = b""  # the first bytes that came, for a look at them after they were read
-        self.last_read: deque[bytes] = deque(maxlen=_LAST_READS)
+        self.tail = b""  # the last bytes that came
         self.count = 0  # bytes that came so far
         self._has_failed = False
         self.interrupt: BaseException | None = None
@@ -205,7 +204,7 @@ class BytesReader:
             raise MediaError(f"read() of the source must give bytes, got {type(data).__name__}; open it in binary mode")
         if len(self.head) < _HEAD_BYTES:
             self.head += data[: _HEAD_BYTES - len(self.head)]
-        self.last_read.append(data)
+        self.tail = (self.tail + data)[-_TAIL_BYTES:]
         self.count += len(data)
         if not self.is_seekable:
             self.recent.add(data)

@@ -61,7 +61,7 @@ class Peek:
                 return self._of_file(max(0, os.path.getsize(self.path) - size), size)
         if isinstance(self._reader, SeekableReader):
             return self._sought(-size, os.SEEK_END, size) or self.at(0, size)
-        return b"" if self._reader is None else b"".join(self._reader.last_read)
+        return b"" if self._reader is None else self._reader.tail
 
     def _of_file(self, offset: int, size: int) -> bytes:
         try:

@@ -14,6 +14,7 @@ import pytest
 
 from acfd_stream.errors import MediaError
 from acfd_stream.video.source import open_video
+from tests.video.joined_clips import fed
 
 COMMON_ENCRYPTION = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "76" * 16, "encryption_kid": "a7" * 16}
 
@@ -153,14 +154,15 @@ def with_index_in_front(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("clear_part", [0.5, 0.9])
-@pytest.mark.parametrize("source", ["file", "pipe"])
+@pytest.mark.parametrize("source", ["file", "pipe", "fed"])
 def test_a_recording_that_becomes_scrambled_ends_there_with_the_reason(
     source: str, clear_part: float, tmp_path: Path
 ) -> None:
     clear = clip(tmp_path / "given.ts", seconds=4)
     path = tmp_path / "clip.ts"
     path.write_bytes(scrambled(clear, begin=int(len(clear) * clear_part)))
-    with open_video(path if source == "file" else Pipe(path.read_bytes())) as video:
+    data = path.read_bytes()
+    with open_video(path if source == "file" else Pipe(data) if source == "pipe" else fed(data, 300)) as video:
         assert 96 * clear_part - 24 < sum(1 for _ in video) < 96 * clear_part + 24
         assert not video.is_complete
         assert "from here on the video is encrypted (a scrambled transport stream)" in str(video.error)
