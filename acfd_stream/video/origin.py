@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -17,6 +18,7 @@ _FILE_SCHEME = "file:"
 _HEAD_BYTES, _TAIL_BYTES = 2**18, 2**16
 _MOST_RECENT_BYTES = 16 * 2**20  # more than FFmpeg reads before the first packet
 _FORGOTTEN_BYTES = 2**16  # at a time
+_FARTHEST = 2**48  # bytes; offsets behind are those of damaged files
 _PACKET_HEAD_BYTES = 16  # more than a chunk or block has before its data
 _USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
 _QUERY = re.compile(r"((?<!file)://[^\s?#]*)[?#]\S*")
@@ -238,9 +240,14 @@ class SeekableReader(BytesReader):
     is_seekable = True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to ``offset``, as files do."""
+        """Go to ``offset``, as files do; below 0: there is no such offset, as FFmpeg expects it."""
         file: BinaryIO = self._source  # type: ignore[assignment]
-        return file.seek(offset, whence)
+        try:
+            return file.seek(offset, whence)
+        except (OSError, OverflowError, ValueError):
+            if 0 <= offset < _FARTHEST or whence != os.SEEK_SET:
+                raise
+            return -errno.EINVAL  # a damaged index leads nowhere
 
     def tell(self) -> int:
         """The offset of the next read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,8 +100,7 @@ class PartsReader(BytesReader):
             offset += self._position
         elif whence == os.SEEK_END:
             offset += self._size()
-        self._go_to(offset)
-        return offset
+        return self._go_to(offset)
 
     def tell(self) -> int:
         """The offset of the next read."""
@@ -127,9 +127,14 @@ class PartsReader(BytesReader):
             if self._boundary is None:
                 del self._recent[: len(self._recent) - (end - self._watch.keep_from)]
 
-    def _go_to(self, offset: int) -> None:
-        self._position = offset
-        self._seekable_inner().seek(self._base + max(offset, len(self._prefix)))
+    def _go_to(self, offset: int) -> int:
+        """Go to an offset of the part; below 0: there is no such offset, and the position stays."""
+        if offset < 0:
+            return -errno.EINVAL
+        sought = self._seekable_inner().seek(self._base + max(offset, len(self._prefix)))
+        if sought >= 0:
+            self._position = offset
+        return min(sought, offset)
 
     def _size(self) -> int:
         if self._boundary is not None:

@@ -118,6 +118,18 @@ def test_a_file_that_ends_inside_its_last_packet_says_so(make_clip: MakeClip, tm
     assert "the file is cut short: its last packet is incomplete" in video.warnings
 
 
+@pytest.mark.parametrize("source", [AS_SOURCE["path"], AS_SOURCE["file object"]], ids=["path", "file object"])
+@pytest.mark.parametrize("pointer", [b"\xc0", b"\x20", b"\0"], ids=["far", "negative", "before the beginning"])
+def test_an_end_that_leads_nowhere_keeps_no_frame_back(
+    pointer: bytes, source: Callable[[Path], Source], make_clip: MakeClip, tmp_path: Path
+) -> None:
+    """FFmpeg takes 8 of the last 12 bytes of a NUT for the distance of its index, also in one that is cut."""
+    data = make_clip(name="a.nut", codec="mpeg4", pts=range(24), time_base=FRAME, b_frames=0).read_bytes()
+    (tmp_path / "cut.nut").write_bytes(data[: len(data) // 2] + pointer + b"\0" * 3 + b"\xc0" * 8)
+    with open_video(source(tmp_path / "cut.nut")) as video:
+        assert len(list(video)) > 8
+
+
 @pytest.mark.parametrize(
     ("head", "size"),
     [
