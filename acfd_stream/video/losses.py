@@ -50,7 +50,8 @@ class LossWatch:
         self.refused = 0
         self.damaged = 0
         self._damaged_at: list[float] = []  # times of damaged frames
-        self._lost: list[Gap] = []  # pictures that the decoder did not give
+        self._lost: list[Gap] = []  # pictures that the decoder did not give, or that are cut away
+        self._cuts: list[str] = []  # warnings
         self._end_seconds = 0.0
         self._shown: int | None = None  # pts of the last frame
         self._hidden: dict[int, tuple[int, int]] = {}  # pts of a packet without a frame → those of the frames around
@@ -148,6 +149,16 @@ class LossWatch:
         if self._broken_start is not None:
             self._broken_start = self._broken_start[0], pts
 
+    def note_cut(self, what: str, missing_seconds: float = 0.0) -> None:
+        """Note that the container ends too early behind the last frame.
+
+        Args:
+            what: a warning for the user.
+            missing_seconds: duration of the pictures that are cut away; 0 where it is not known.
+        """
+        self._cuts.append(what)
+        self.note_lost(self._end_seconds, missing_seconds, GapCause.DAMAGED_CONTAINER)
+
     def drop(self, pts: int | None) -> None:
         """A packet gives no frame, which is noted elsewhere."""
         if pts is not None:
@@ -192,32 +203,39 @@ class LossWatch:
         self._pending.clear()
         return lost
 
-    def warnings(self, is_whole: bool, is_cut_off: bool = False) -> list[str]:
-        """Warnings for the user, after the last frame.
+    def note_end(self, frame_seconds: float, is_cut_off: bool = False) -> None:
+        """Compare what came with what the container promises; after a reading from its beginning to its end.
 
         Args:
-            is_whole: the video was read from its beginning to its end, so that all its packets were seen.
+            frame_seconds: duration of a frame.
             is_cut_off: its bytes end too early. Without that, what the header promises may be that of another stream,
                 or of a file before a cut.
         """
+        reason, missing_seconds = self._shortness(frame_seconds, is_cut_off)
+        if reason:
+            self.note_cut(f"the file is cut short: {reason}", missing_seconds)
+
+    def warnings(self) -> list[str]:
+        """Warnings for the user, after the last frame."""
         found = []
         if self.refused:
             found.append(f"packets at the beginning that could not be decoded and were left out: {self.refused}")
         if self.damaged:
             found.append(f"damaged frames that the decoder patched up: {self.damaged}")
-        if is_whole:
-            reason = self._shortness(is_cut_off)
-            found += [f"the file is cut short: {reason}"] if reason else []
-        return found
+        return found + self._cuts
 
-    def _shortness(self, is_cut_off: bool) -> str:
+    def _shortness(self, frame_seconds: float, is_cut_off: bool) -> tuple[str, float]:
+        """Why the file is cut short, "" if it is not, and seconds of the pictures that are cut away."""
         frames = self._promised_frames if is_cut_off else self._listed_packets
         if self.packets < frames:
-            return f"its header promises {frames} frames, {self.packets} are there"
+            missing = (frames - self.packets) * frame_seconds
+            return f"its header promises {frames} frames, {self.packets} are there", missing
         promised, end = self._promised_seconds, self._end_seconds
-        if is_cut_off and promised is not None and end < promised - max(2.0, promised * 0.05):
-            return f"its header promises {promised:.1f} s, its frames end at {end:.1f} s"
-        return "its last packet is incomplete" if self.holes.is_partial else ""
+        if is_cut_off and promised is not None and promised - end > frame_seconds / 2:
+            return f"its header promises {promised:.1f} s, its frames end at {end:.1f} s", promised - end
+        if is_cut_off and promised is None and not frames:
+            return "its header promises more bytes than are there", 0.0
+        return ("its last packet is incomplete" if self.holes.is_partial else ""), 0.0
 
 
 def gap_warnings(gaps: Sequence[Gap]) -> list[str]:

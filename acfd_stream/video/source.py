@@ -222,13 +222,22 @@ class VideoSource(Closeable):
             work = self._decoder.take_work() + time.perf_counter() - begin
             yield Frame(index, pts, time_base, picture, is_filled, arrived, waited, work, "", is_damaged(frame), seams)
             index += 1
+        self._note_outcome(is_whole)
+
+    def _note_outcome(self, is_whole: bool) -> None:
+        """Record how the reading ended.
+
+        Args:
+            is_whole: the requested range is all of the video.
+        """
         self._is_drained = not self._is_cancelled
         self.error = self._decoder.error
         if self._behind is None:
             self.last_seconds = self._decoder.last_seconds
+        if is_whole and self.error is None:
+            self._decoder.losses.note_end(self._frame_seconds, is_cut_off(self._target))
         self.gaps = self._found_gaps()
-        is_whole = is_whole and self.error is None
-        self.warnings += self._decoder.losses.warnings(is_whole, is_whole and is_cut_off(self._target))
+        self.warnings += self._decoder.losses.warnings()
         self.warnings += gap_warnings(self.gaps)
         if self._decoder.unread is not None:
             self.warnings.append(self._decoder.unread)
@@ -241,8 +250,12 @@ class VideoSource(Closeable):
         config, decoder = self._config, self._decoder
         begin = -math.inf if config.start_seconds is None else config.start_seconds
         end = math.inf if config.end_seconds is None else config.end_seconds
-        frame_seconds = float(1 / (decoder.frame_rate or _FALLBACK_RATE))
-        return [gap for gap in decoder.losses.gaps(decoder.time_base, frame_seconds) if begin <= gap.time < end]
+        found = decoder.losses.gaps(decoder.time_base, self._frame_seconds)
+        return [gap for gap in found if begin <= gap.time < end]
+
+    @property
+    def _frame_seconds(self) -> float:
+        return float(1 / (self._decoder.frame_rate or _FALLBACK_RATE))
 
     def _find(self, position: DecodePosition) -> None:
         """Go to the frame after ``position``."""

@@ -96,10 +96,11 @@ def test_a_packet_that_cannot_be_decoded_costs_its_frame(name: str, track: Any) 
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_what_is_cut_short_is_complete_with_a_warning(name: str, track: Any) -> None:
+def test_what_is_cut_short_is_not_complete(name: str, track: Any) -> None:
     code, said, lines = track(name)
     assert code == 0
-    assert (lines[-1]["frames"], lines[-1]["complete"]) == (SHORT[name], True)
+    assert (lines[-1]["frames"], lines[-1]["complete"]) == (SHORT[name], False)
+    assert [gap["cause"] for gap in lines[-1]["gaps"]] == ["damaged container"]
     assert any("its header promises 745 frames, 6 are there" in warning for warning in lines[-1]["warnings"])
     assert [line.split(f"{name}: ")[1] for line in said] == lines[-1]["warnings"]
 

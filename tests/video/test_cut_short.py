@@ -22,7 +22,7 @@ LONG = range(192)  # 8 s
 def warnings_of(source: Source) -> list[str]:
     with open_video(source) as video:
         assert list(video)
-    assert (video.is_complete, video.error) == (True, None)
+    assert (video.is_complete, video.error) == (not video.warnings, None)
     return video.warnings
 
 
@@ -68,6 +68,25 @@ def test_a_file_that_is_cut_says_so(
     found = warnings_of(source(short))
     assert [warning for warning in found if warning.startswith(f"the file is cut short: its header promises {promise}")]
     assert warnings_of(source(whole)) == []
+
+
+@pytest.mark.parametrize("source", AS_SOURCE.values(), ids=AS_SOURCE)
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm"])
+def test_a_short_file_that_is_cut_says_how_much_is_missing(
+    name: str, source: Callable[[Path], Source], make_clip: MakeClip, tmp_path: Path
+) -> None:
+    codec = "libvpx" if name == "a.webm" else "libx264"
+    whole = make_clip(name=name, codec=codec, pts=range(24), time_base=FRAME, keyframe_distance=1, b_frames=0)
+    data = whole.read_bytes()
+    with av.open(str(whole)) as container:
+        last, behind = [packet for packet in container.demux(video=0) if packet.size][-2:]
+    short = tmp_path / f"short{whole.suffix}"
+    for end, there in ((last.pos or 0, 22), ((behind.pos or 0) + behind.size + 4, 24)):  # 4: in the index, behind all
+        short.write_bytes(data[:end])
+        with open_video(source(short)) as video:
+            assert len(list(video)) == there
+        gaps = [(round(gap.time, 2), round(gap.missing_seconds, 2)) for gap in video.gaps]
+        assert gaps == ([(0.92, 0.08)] if there < 24 else [])
 
 
 @pytest.mark.parametrize("source", AS_SOURCE.values(), ids=AS_SOURCE)

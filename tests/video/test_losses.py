@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from acfd_stream.video.losses import LossWatch
@@ -40,28 +42,37 @@ def test_fields_are_no_lost_frames() -> None:
 def test_an_index_that_lists_more_is_a_warning(listed: int, warns: bool) -> None:
     everything = list(range(10))
     watch = watched(everything, everything, listed=listed)
-    assert bool(watch.warnings(is_whole=True)) is warns
-    assert watch.warnings(is_whole=False) == []
+    assert watch.warnings() == []
+    watch.note_end(frame_seconds=1.0)
+    assert bool(watch.warnings()) is warns
+    missing = [gap.missing_seconds for gap in watch.gaps(Fraction(1), frame_seconds=1.0)]
+    assert missing == ([listed - 10.0] if warns else [])
 
 
-@pytest.mark.parametrize(("promised", "warns"), [(0, False), (10, False), (11, True), (745, True)])
+@pytest.mark.parametrize(("promised", "warns"), [(10, False), (11, True), (745, True)])
 def test_a_header_that_promises_more_is_believed_of_a_file_that_is_cut_off(promised: int, warns: bool) -> None:
     everything = list(range(10))
     watch = watched(everything, everything, promised)
-    assert bool(watch.warnings(is_whole=True, is_cut_off=True)) is warns
-    assert watch.warnings(is_whole=True) == []
+    watch.note_end(frame_seconds=1.0)
+    assert watch.warnings() == []
+    watch.note_end(frame_seconds=1.0, is_cut_off=True)
+    assert bool(watch.warnings()) is warns
+    assert bool(watch.gaps(Fraction(1), frame_seconds=1.0)) is warns
 
 
-@pytest.mark.parametrize(("seconds", "warns"), [(None, False), (9.0, False), (11.9, False), (12.1, True)])
+@pytest.mark.parametrize(("seconds", "warns"), [(None, True), (9.0, False), (10.4, False), (11.0, True)])
 def test_a_longer_time_in_the_header_is_believed_of_a_file_that_is_cut_off(seconds: float | None, warns: bool) -> None:
     everything = list(range(10))
     watch = watched(everything, everything, 0, seconds)
-    assert bool(watch.warnings(is_whole=True, is_cut_off=True)) is warns
-    assert watch.warnings(is_whole=True) == []
+    watch.note_end(frame_seconds=1.0)
+    assert watch.warnings() == []
+    watch.note_end(frame_seconds=1.0, is_cut_off=True)
+    assert bool(watch.warnings()) is warns
+    assert bool(watch.gaps(Fraction(1), frame_seconds=1.0)) is warns
 
 
 def test_damage_and_a_beginning_that_cannot_be_decoded_are_warnings() -> None:
     watch = watched([0], [])
     watch.note_refused()
     watch.note_frame(0, (0.0, 1.0), is_damaged=True, is_interlaced=False)
-    assert len(watch.warnings(is_whole=False)) == 2
+    assert len(watch.warnings()) == 2

@@ -72,10 +72,10 @@ def test_a_packet_that_cannot_be_decoded_costs_its_frame(name: str, lost: int, t
     assert (video.error, video.is_complete) == (None, False)
 
 
-def test_a_file_shorter_than_its_header_says_is_complete_with_a_warning(shared: Path) -> None:
+def test_a_file_shorter_than_its_header_says_is_not_complete(shared: Path) -> None:
     video, frames = read(shared, "mb_annex-b.mp4")
     assert len(frames) == 6
-    assert (video.is_complete, video.error, video.info.frame_count) == (True, None, 745)
+    assert (video.is_complete, video.error, video.info.frame_count) == (False, None, 745)
     assert any("cut short: its header promises 745 frames, 6 are there" in warning for warning in video.warnings)
 
 

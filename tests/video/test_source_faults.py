@@ -169,13 +169,14 @@ def test_an_aborted_stream_of_bytes_is_a_break(make_clip: MakeClip) -> None:
     assert "the caller hung up" in str(video.error)
 
 
-def test_a_file_that_ends_too_early_is_complete_with_a_warning(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_a_file_that_ends_too_early_has_a_gap_at_its_end(make_clip: MakeClip, tmp_path: Path) -> None:
     data = make_clip(pts=range(0, 8000, 40), keyframe_distance=1).read_bytes()
     short = tmp_path / "short.mkv"
     short.write_bytes(data[: len(data) // 2])
     with open_video(short) as video:
         assert len(list(video)) > 10
     assert any("cut short: its header promises 8.0 s" in warning for warning in video.warnings)
+    assert (len(video.gaps), video.is_complete, video.error) == (1, False, None)
 
 
 def test_nothing_is_left_open_however_a_video_is_left(plain_clip: Path) -> None:
