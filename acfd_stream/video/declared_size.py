@@ -11,6 +11,7 @@ HEAD_BYTES = 64
 """Bytes at the beginning that are looked at."""
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _RIFF = (b"RIFF", b"RIFX")
+_OPEN_LENGTH = 0xFFFFFFF0  # a recording that was not ended
 _FILE = "file:"
 
 
@@ -33,7 +34,8 @@ def declared_bytes(head: bytes) -> int | None:
     Source: RFC 8794 (EBML), 4 and 5; Microsoft, AVI RIFF File Reference.
     """
     if head[:4] in _RIFF and len(head) >= 8:
-        return 8 + int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
+        riff = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
+        return 8 + riff if riff < _OPEN_LENGTH else None
     if head[:4] != _EBML:
         return None
     size, place = _element_size(head, 4)

@@ -263,10 +263,15 @@ class Decoder:
     def _goes_on(self) -> bool:
         """Whether another part, or a clock that restarts, follows."""
         try:
-            if not self._demuxer.next_stretch():
-                return False
+            is_more = self._demuxer.next_stretch()
         except READ_ERRORS as error:
             self.break_off(reason_of(error))
+            return False
+        for cut in self._demuxer.take_cuts():
+            self.losses.note_cut(cut)
+        if not is_more:
+            if self._demuxer.unread is not None:
+                self.losses.note_cut(self._demuxer.unread)
             return False
         if self._demuxer.is_new_part:
             self._aspects = PixelAspects(fixed_aspect(self._demuxer.stream))
@@ -274,11 +279,6 @@ class Decoder:
         else:
             self.losses.holes.note_seam()
         return True
-
-    @property
-    def unread(self) -> str | None:
-        """What follows the parts that were read and cannot be read, in words."""
-        return self._demuxer.unread
 
     def take_seams(self) -> tuple[Seam, ...]:
         """What begins anew with the last frame; empty after the first call."""

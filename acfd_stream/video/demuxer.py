@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
-from itertools import chain
 from typing import NoReturn
 
 from av.codec.hwaccel import HWAccel
@@ -35,7 +34,7 @@ from acfd_stream.video.packet_times import PictureNumbers, corrected
 from acfd_stream.video.parts import PartsReader, in_parts
 from acfd_stream.video.peek import Peek
 from acfd_stream.video.repeats import repeats_behind, with_repeats
-from acfd_stream.video.timeline import SeamPoint, Timeline, is_end, new_packet, shown
+from acfd_stream.video.timeline import SeamPoint, Timeline, from_keyframe, is_end, new_packet, shown
 from acfd_stream.video.unreadable import explanation
 
 _LATEST_PTS = 2**62  # FFmpeg counts in 64 bits
@@ -77,7 +76,7 @@ class Demuxer:
         self._reader = None if isinstance(self._target, str) else self._target
         self._container: InputContainer | None = None
         self.unread: str | None = None  # what behind the parts that were read is lost, in words
-        self.arrived_at = self.taken_at = time.perf_counter()  # of the last packet: arrived, given to the decoder
+        self.arrived_at = self.taken_at = time.perf_counter()  # when the last packet arrived, and went on
         try:
             self._begin()
         except BaseException:
@@ -207,7 +206,8 @@ class Demuxer:
         Raises:
             READ_ERRORS: a read failed.
         """
-        return self._read() if self._skip_to is None else self._skipped(self._skip_to)
+        skip_to, self._skip_to = self._skip_to, None
+        return self._read() if skip_to is None else from_keyframe(self._read(), skip_to)
 
     def _read(self) -> Iterator[Packet[VideoStream]]:
         if self._container is None:
@@ -285,6 +285,10 @@ class Demuxer:
         elif seam is not None:
             self.seam = SeamPoint(seam.seams, None if packet.is_keyframe else seam.pts)
 
+    def take_cuts(self) -> list[str]:
+        """Warnings of parts that are cut short, since the last call."""
+        return self._reader.take_cuts() if isinstance(self._reader, PartsReader) else []
+
     def next_stretch(self) -> bool:
         """Go on to what lies behind the end of ``packets``, after the decoder's last frame; False: nothing.
 
@@ -301,8 +305,7 @@ class Demuxer:
             self.raise_interrupt()
             if self._open_part(boundary):
                 return True
-        if strange := self._reader.unread_bytes(last_offset):
-            self.unread = f"{strange} bytes behind the end of the video cannot be read"
+        self.unread = self._reader.unread(last_offset) or self.unread
         return False
 
     def _open_part(self, boundary: Boundary) -> bool:
@@ -367,21 +370,6 @@ class Demuxer:
         self._container.seek(min(pts, _LATEST_PTS), stream=self.stream)
         self._demuxed = self._pending = None
         self._line.forget()
-
-    def _skipped(self, pts: int) -> Iterator[Packet[VideoStream]]:
-        """Packets from the last keyframe at or before ``pts`` on, or from the last one of the stretch."""
-        self._skip_to = None
-        kept: list[Packet[VideoStream]] = []
-        packets = self._read()
-        for packet in packets:
-            time = packet.pts if packet.dts is None else packet.dts
-            if is_end(packet) or (time is not None and time > pts):
-                yield from chain(kept, [packet])
-                break
-            if packet.is_keyframe:
-                kept.clear()
-            kept.append(packet)
-        yield from packets
 
     def reopen(self) -> None:
         """Begin again."""

@@ -49,6 +49,7 @@ class LossWatch:
         self._is_one_to_one = True
         self.refused = 0
         self.damaged = 0
+        self._is_joined = False
         self._damaged_at: list[float] = []  # times of damaged frames
         self._lost: list[Gap] = []  # pictures that the decoder did not give, or that are cut away
         self._cuts: list[str] = []  # warnings
@@ -84,6 +85,7 @@ class LossWatch:
 
     def begin_part(self, listed_packets: int, promised_frames: int) -> None:
         """Go on with another recording, whose index and header are added: what lies before it is no hole."""
+        self._is_joined = True
         self._listed_packets += listed_packets
         self._promised_frames += promised_frames
         self.holes.note_seam()
@@ -208,10 +210,10 @@ class LossWatch:
 
         Args:
             frame_seconds: duration of a frame.
-            is_cut_off: its bytes end too early. Without that, what the header promises may be that of another stream,
-                or of a file before a cut.
+            is_cut_off: its bytes end too early; this does not hold for joined recordings. Without that, what the header
+                promises may be that of another stream, or of a file before a cut.
         """
-        reason, missing_seconds = self._shortness(frame_seconds, is_cut_off)
+        reason, missing_seconds = self._shortness(frame_seconds, is_cut_off and not self._is_joined)
         if reason:
             self.note_cut(f"the file is cut short: {reason}", missing_seconds)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from io import FileIO
 
 from acfd_stream.video.boundaries import Boundary, BoundaryWatch, BoxWatch, SignatureWatch, kind_of, known_end
+from acfd_stream.video.declared_size import HEAD_BYTES, declared_bytes
 from acfd_stream.video.origin import BytesReader, RecentFile, SeekableReader
 from acfd_stream.video.transport_watch import TransportWatch, transport_layout
 
@@ -41,6 +42,8 @@ class PartsReader(BytesReader):
         self._again = b""  # bytes to be read before those of the source
         self._taken_to = 0  # offset of the next byte of these or of the source
         self._boundary: Boundary | None = None
+        self._head = b""  # of the part
+        self._cuts: list[str] = []
 
     @property
     def interrupt(self) -> BaseException | None:  # type: ignore[override]
@@ -117,6 +120,8 @@ class PartsReader(BytesReader):
     def _look_at(self, start: int, data: bytes) -> None:
         """Scan what was not scanned before; nothing where the demuxer has gone ahead."""
         end = start + len(data)
+        if start == len(self._head) < HEAD_BYTES:
+            self._head += data[: HEAD_BYTES - start]
         if self._boundary is not None or not start <= self._scanned < end:
             return
         fresh = data[self._scanned - start :]
@@ -168,15 +173,15 @@ class PartsReader(BytesReader):
         """Whether bytes behind the end of the part were read before it was known."""
         return self._boundary is not None and self._boundary.end < self._position
 
-    def unread_bytes(self, last_read: int) -> int:
-        """Bytes behind the last part that are no video that is known; 0 where they may be padding.
+    def unread(self, last_read: int) -> str | None:
+        """What lies behind the last part and is no padding, in words.
 
         Args:
             last_read: offset of the last packet; what is before was read.
         """
         watch = self._watch
         is_told = self._boundary is None and last_read < watch.known_end and watch.strange_bytes > _PADDING_BYTES
-        return watch.strange_bytes if is_told else 0
+        return f"{watch.strange_bytes} bytes behind the end of the video cannot be read" if is_told else None
 
     def rewind(self) -> None:
         """Begin with the first part again, in a source that can seek."""
@@ -205,6 +210,8 @@ class PartsReader(BytesReader):
         if self._boundary is None:
             self._scan_rest()
         boundary = self._boundary
+        if boundary is not None or self._base > 0:  # others look at a source of one part
+            self._note_cut(self._scanned if boundary is None else boundary.end)
         if boundary is None:
             return None
         start = self._base + boundary.start
@@ -215,10 +222,22 @@ class PartsReader(BytesReader):
         self._position = self._scanned = 0
         self._taken_to = len(self._prefix)
         self._recent.clear()
-        self._boundary, self._watch = None, self._watch.fresh()
+        self._boundary, self._watch, self._head = None, self._watch.fresh(), b""
         if self.is_seekable:
             self._go_to(0)
         return replace(boundary, start=start)
+
+    def _note_cut(self, end: int) -> None:
+        declared = declared_bytes(self._head)
+        if declared is not None and end < declared:
+            self._cuts.append(
+                f"the part that begins at byte {self._base} is cut short: it has {end} of {declared} bytes"
+            )
+
+    def take_cuts(self) -> list[str]:
+        """Warnings of parts that end before their header says, since the last call."""
+        cuts, self._cuts = self._cuts, []
+        return cuts
 
     def _scan_rest(self) -> None:
         """Look for the next part in the bytes that the demuxer left."""

@@ -119,7 +119,7 @@ class VideoSource(Closeable):
     @property
     def is_complete(self) -> bool:
         """Whether the video was read to its end, or to ``end_seconds``, without a break or a gap."""
-        return self._is_drained and self.error is None and not self.gaps and self._decoder.unread is None
+        return self._is_drained and self.error is None and not self.gaps
 
     @property
     def loss_counts(self) -> LossCounts:
@@ -239,8 +239,6 @@ class VideoSource(Closeable):
         self.gaps = self._found_gaps()
         self.warnings += self._decoder.losses.warnings()
         self.warnings += gap_warnings(self.gaps)
-        if self._decoder.unread is not None:
-            self.warnings.append(self._decoder.unread)
         if self._seams.count:
             self.warnings.append(f"another recording, stream or clock begins {self._seams}; times are continued")
         self.warnings += self._discontinuities.warnings() + self._decoder.orientations.warnings()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 from av.packet import Packet
@@ -152,3 +154,17 @@ def shown(packet: Packet[VideoStream]) -> Packet[VideoStream]:
     copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
     copy.is_keyframe = packet.is_keyframe
     return copy
+
+
+def from_keyframe(packets: Iterator[Packet[VideoStream]], pts: int) -> Iterator[Packet[VideoStream]]:
+    """Packets from the last keyframe at or before ``pts`` on, or from the last one of the stretch."""
+    kept: list[Packet[VideoStream]] = []
+    for packet in packets:
+        time = packet.pts if packet.dts is None else packet.dts
+        if is_end(packet) or (time is not None and time > pts):
+            yield from chain(kept, [packet])
+            break
+        if packet.is_keyframe:
+            kept.clear()
+        kept.append(packet)
+    yield from packets

@@ -15,6 +15,7 @@ from acfd_stream.video.decode_position import DecodePosition
 from tests.video.containers import SIZE, pictures
 from tests.video.joined_clips import (
     FRAMES,
+    RATE,
     Part,
     assert_all_there,
     assert_steady,
@@ -116,9 +117,33 @@ def test_what_cannot_be_read_on_is_told(suffix: str, tmp_path: Path) -> None:
     video, frames = read(strange)
     assert len(frames) == FRAMES
     assert not video.is_complete
-    assert video.warnings == ["92000 bytes behind the end of the video cannot be read"]
+    assert video.warnings[0] == "92000 bytes behind the end of the video cannot be read"
+    assert [(round(gap.time, 1), str(gap.cause)) for gap in video.gaps] == [(0.5, "damaged container")]
     padded = joined(tmp_path, [part, bytes(92000)])
     assert read(padded)[0].is_complete
+
+
+@pytest.mark.parametrize("is_fed", [False, True])
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "libx264"), ("webm", "libvpx"), ("avi", "mpeg4")])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_part_that_is_cut_has_a_gap_at_its_end(
+    cut: int, suffix: str, codec: str, is_fed: bool, tmp_path: Path
+) -> None:
+    whole = Part(suffix, codec)
+    parts = [whole.write(tmp_path), whole.after().write(tmp_path)]
+    with av.open(io.BytesIO(parts[cut]), "r") as container:
+        places = [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
+    size, there = len(parts[cut]), places[6]
+    parts[cut] = parts[cut][:there]
+    path = tmp_path / f"cut.{suffix}"
+    path.write_bytes(b"".join(parts))
+    video, frames = read(fed(path.read_bytes()) if is_fed else path)
+    begin = cut * len(parts[0])
+    assert f"the part that begins at byte {begin} is cut short: it has {there} of {size} bytes" in video.warnings
+    assert (len(video.gaps), video.is_complete, video.error) == (1, False, None)
+    seam = next(frame for frame in frames if frame.seams)
+    expected = seam.pts_seconds if cut == 0 else frames[-1].pts_seconds + 1 / RATE
+    assert abs(video.gaps[0].time - expected) < 0.05
 
 
 def test_a_part_of_which_only_the_header_is_there_is_told(tmp_path: Path) -> None:
@@ -128,7 +153,7 @@ def test_a_part_of_which_only_the_header_is_there_is_told(tmp_path: Path) -> Non
     video, frames = read(path)
     assert_all_there(frames, 2 * FRAMES)
     assert not video.is_complete
-    assert f"the part that begins at byte {len(data)} cannot be read" in video.warnings[0]
+    assert any(f"the part that begins at byte {len(data)} cannot be read" in warning for warning in video.warnings)
 
 
 @pytest.mark.parametrize("bit", [40, 56, 61, 62])
