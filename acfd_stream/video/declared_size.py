@@ -1,17 +1,24 @@
-"""Whether the bytes of a video end before the size that its container declares at its beginning."""
+"""Whether the bytes of a video end before its container does."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from av.packet import Packet
+from av.video.stream import VideoStream
+
 from acfd_stream.video.origin import BytesReader, SeekableReader
+from acfd_stream.video.peek import Peek
 
 HEAD_BYTES = 64
 """Bytes at the beginning that are looked at."""
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _RIFF = (b"RIFF", b"RIFX")
 _OPEN_LENGTH = 0xFFFFFFF0  # a recording that was not ended
+_GIF, _GIF_EXTENSION, _GIF_IMAGE = b"GIF8", 0x21, 0x2C
+_OGG_PAGE, _OGG_END = b"OggS\0", 0x04
+_TAIL_BYTES = 2**17  # more than a page of Ogg has
 _FILE = "file:"
 
 
@@ -26,6 +33,60 @@ def is_cut_off(target: str | BytesReader) -> bool:
         return False
     declared = declared_bytes(head)
     return declared is not None and size < declared
+
+
+def why_unfinished(target: str | BytesReader, container: str, last: Packet[VideoStream]) -> str:
+    """Why a GIF, YUV4MPEG2 or Ogg ends too early, in words; "" if it does not; after all was read.
+
+    Args:
+        target: URL or ``file:…`` name; a reader for bytes.
+        container: FFmpeg's name of it.
+        last: the last packet.
+    """
+    try:
+        if container == "gif" and _is_cut_gif(bytes(last)):
+            return "the mark of its end is missing"
+        if container == "yuv4mpegpipe" and last.pos is not None and _head_and_size(target)[1] > last.pos + last.size:
+            return "its last frame is incomplete"
+        if container == "ogg" and _is_cut_ogg(Peek(target).end(_TAIL_BYTES)):
+            return "its last page does not end a stream"
+    except (OSError, ValueError):
+        pass
+    return ""
+
+
+def _is_cut_gif(data: bytes) -> bool:
+    """Whether the blocks from a picture on end without a trailer; False as well where other bytes follow.
+
+    Source: GIF89a, 18 to 27.
+    """
+    try:
+        place = 13 + _color_table(data[10]) if data.startswith(_GIF) else 0
+        while data[place] in (_GIF_EXTENSION, _GIF_IMAGE):
+            place += 2 if data[place] == _GIF_EXTENSION else 11 + _color_table(data[place + 9])
+            while data[place]:  # a sub-block
+                place += 1 + data[place]
+            place += 1
+    except IndexError:
+        return True
+    return False
+
+
+def _color_table(flags: int) -> int:
+    """Bytes of the table of colours that the flags announce."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _is_cut_ogg(tail: bytes) -> bool:
+    """Whether the last page is incomplete or no stream ends with it; False where ``tail`` has no head of a page.
+
+    Source: RFC 3533, 6.
+    """
+    place = tail.rfind(_OGG_PAGE)
+    head = tail[place : place + 27 + 255]
+    if place < 0:
+        return False
+    return len(head) < 27 or not head[5] & _OGG_END or place + 27 + head[26] + sum(head[27 : 27 + head[26]]) > len(tail)
 
 
 def declared_bytes(head: bytes) -> int | None:

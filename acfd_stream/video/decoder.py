@@ -20,6 +20,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.types import Seam
 from acfd_stream.video.container import READ_ERRORS, reason_of
+from acfd_stream.video.declared_size import is_cut_off, why_unfinished
 from acfd_stream.video.demuxer import Demuxer
 from acfd_stream.video.holes import HoleWatch
 from acfd_stream.video.losses import LossWatch
@@ -60,6 +61,7 @@ class Decoder:
         self._seconds = 0.0  # time of the last frame
         self._config, self._hardware = config, hardware
         self._work_seconds = 0.0
+        self._target = target
         self._demuxer = Demuxer(target, name, config, hardware)
         self._set_up()
 
@@ -279,6 +281,16 @@ class Decoder:
         else:
             self.losses.holes.note_seam()
         return True
+
+    def note_end(self, frame_seconds: float) -> None:
+        """Note what is missing at the end, after all frames from the beginning.
+
+        Args:
+            frame_seconds: duration of a frame.
+        """
+        last = self._demuxer.last
+        reason = "" if last is None else why_unfinished(self._target, self.container, last)
+        self.losses.note_end(frame_seconds, is_cut_off(self._target), reason)
 
     def take_seams(self) -> tuple[Seam, ...]:
         """What begins anew with the last frame; empty after the first call."""

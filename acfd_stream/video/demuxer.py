@@ -108,7 +108,7 @@ class Demuxer:
         self._pending: Packet[VideoStream] | None = None  # the first of the next stretch
         self._skip_to: int | None = None
         self._demuxed: Iterator[Packet[VideoStream]] | None = None
-        self._last_offset = 0
+        self.last: Packet[VideoStream] | None = None  # with data
         self._has_restarted = False
 
     def _open(self, stream_id: int | None = None) -> None:
@@ -300,12 +300,12 @@ class Demuxer:
             return True
         if not isinstance(self._reader, PartsReader):
             return False
-        last_offset = self._last_offset
+        last = self.last
         while (boundary := self._reader.next_part()) is not None:
             self.raise_interrupt()
             if self._open_part(boundary):
                 return True
-        self.unread = self._reader.unread(last_offset) or self.unread
+        self.unread = self._reader.unread(last.pos or 0 if last is not None else 0) or self.unread
         return False
 
     def _open_part(self, boundary: Boundary) -> bool:
@@ -331,8 +331,9 @@ class Demuxer:
 
     def _note_arrival(self, packet: Packet[VideoStream]) -> None:
         self.arrived_at = self.taken_at = time.perf_counter()
+        if packet.size:
+            self.last = packet
         if self._reader is not None and packet.pos is not None and packet.pos >= 0:
-            self._last_offset = packet.pos
             self._reader.forget_before(packet.pos)
             fed_at = self._reader.fed_at(packet.pos + packet.size)
             self.arrived_at = self.taken_at if fed_at is None else min(fed_at, self.taken_at)

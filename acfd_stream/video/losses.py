@@ -205,17 +205,18 @@ class LossWatch:
         self._pending.clear()
         return lost
 
-    def note_end(self, frame_seconds: float, is_cut_off: bool = False) -> None:
+    def note_end(self, frame_seconds: float, is_cut_off: bool = False, sign: str = "") -> None:
         """Compare what came with what the container promises; after a reading from its beginning to its end.
 
         Args:
             frame_seconds: duration of a frame.
             is_cut_off: its bytes end too early; this does not hold for joined recordings. Without that, what the header
                 promises may be that of another stream, or of a file before a cut.
+            sign: another sign that it is cut short, in words; "" if there is none.
         """
-        reason, missing_seconds = self._shortness(frame_seconds, is_cut_off and not self._is_joined)
-        if reason:
-            self.note_cut(f"the file is cut short: {reason}", missing_seconds)
+        found, missing_seconds = self._shortness(frame_seconds, is_cut_off and not self._is_joined)
+        if found or sign:
+            self.note_cut(f"the file is cut short: {found or sign}", missing_seconds)
 
     def warnings(self) -> list[str]:
         """Warnings for the user, after the last frame."""

@@ -15,7 +15,7 @@ from acfd_stream.video.bytestream import ByteStream
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
 _FILE_SCHEME = "file:"
-_HEAD_BYTES, _TAIL_BYTES = 2**18, 2**16
+_HEAD_BYTES, _TAIL_BYTES = 2**18, 2**17  # the tail: more than a page of Ogg has
 _MOST_RECENT_BYTES = 16 * 2**20  # more than FFmpeg reads before the first packet
 _FORGOTTEN_BYTES = 2**16  # at a time
 _FARTHEST = 2**48  # bytes; offsets behind are those of damaged files

@@ -16,7 +16,6 @@ from acfd_stream.errors import MediaError, ResumeError
 from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture, Seam
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import FrameTime, frame_times, inferred_times
-from acfd_stream.video.declared_size import is_cut_off
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
@@ -96,7 +95,7 @@ class VideoSource(Closeable):
         self.gaps: list[Gap] = []
         self.last_seconds: Fraction | None = None  # how long the last frame is on screen; None: one frame at the rate
         self._decoder = decoder
-        self._target, self._reader = target, target if isinstance(target, BytesReader) else None
+        self._reader = target if isinstance(target, BytesReader) else None
         self._config, self._planes = config, planes
         self._turn = threading.Lock()
         self._is_cancelled = self._is_drained = False
@@ -235,7 +234,7 @@ class VideoSource(Closeable):
         if self._behind is None:
             self.last_seconds = self._decoder.last_seconds
         if is_whole and self.error is None:
-            self._decoder.losses.note_end(self._frame_seconds, is_cut_off(self._target))
+            self._decoder.note_end(self._frame_seconds)
         self.gaps = self._found_gaps()
         self.warnings += self._decoder.losses.warnings()
         self.warnings += gap_warnings(self.gaps)

@@ -13,6 +13,7 @@ import pytest
 from acfd_stream.video import Source, open_video
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.declared_size import declared_bytes
+from tests.video.containers import THEORA
 
 MakeClip = Callable[..., Path]
 FRAME = Fraction(1, 24)
@@ -87,6 +88,30 @@ def test_a_short_file_that_is_cut_says_how_much_is_missing(
             assert len(list(video)) == there
         gaps = [(round(gap.time, 2), round(gap.missing_seconds, 2)) for gap in video.gaps]
         assert gaps == ([(0.92, 0.08)] if there < 24 else [])
+
+
+@pytest.mark.parametrize("source", AS_SOURCE.values(), ids=AS_SOURCE)
+@pytest.mark.parametrize("removed", [1, 2, 40])
+@pytest.mark.parametrize("name", ["a.gif", "a.y4m", "theora.ogv"])
+def test_an_end_without_its_mark_says_so(
+    name: str, removed: int, source: Callable[[Path], Source], make_clip: MakeClip, tmp_path: Path
+) -> None:
+    """A GIF ends with a trailer, YUV4MPEG2 with a whole frame, Ogg with a page that says so."""
+    codec, pixels = ("gif", "gray") if name == "a.gif" else ("wrapped_avframe", "yuv420p")
+    size = (96, 128)
+    clip = dict(name=name, codec=codec, pixel_format=pixels, size=size, time_base=FRAME, pts=range(12))
+    whole = THEORA if name == "theora.ogv" else make_clip(**clip)
+    assert warnings_of(source(whole)) == []
+    short = tmp_path / f"short{whole.suffix}"
+    short.write_bytes(whole.read_bytes()[:-removed])
+    found = warnings_of(source(short))
+    assert found[0].startswith("the file is cut short: ")
+
+
+def test_bytes_behind_the_end_of_a_gif_are_no_cut(make_clip: MakeClip, tmp_path: Path) -> None:
+    data = make_clip(name="a.gif", codec="gif", pixel_format="gray", pts=range(6), time_base=FRAME).read_bytes()
+    (tmp_path / "more.gif").write_bytes(data + b"\n" + bytes(9))
+    assert warnings_of(tmp_path / "more.gif") == []
 
 
 @pytest.mark.parametrize("source", AS_SOURCE.values(), ids=AS_SOURCE)
