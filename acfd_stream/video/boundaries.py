@@ -95,6 +95,11 @@ _SIGNATURES = {
 }
 
 
+def signatures() -> dict[str, re.Pattern[bytes]]:
+    """The first bytes of each kind of container."""
+    return {kind: signature.pattern for kind, signature in _SIGNATURES.items()}
+
+
 class SignatureWatch:
     """Looks for the header of one kind of container."""
 

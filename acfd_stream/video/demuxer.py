@@ -29,6 +29,7 @@ from acfd_stream.video.container import (
     open_container,
     set_up_decoder,
 )
+from acfd_stream.video.foreign import container_behind
 from acfd_stream.video.origin import BytesReader, SeekableReader, os_reason
 from acfd_stream.video.packet_times import PictureNumbers, corrected
 from acfd_stream.video.parts import PartsReader, in_parts
@@ -298,14 +299,16 @@ class Demuxer:
         if self._pending is not None:
             self.stream.codec_context.flush_buffers()
             return True
+        last = self.last.pos or 0 if self.last is not None else 0
         if not isinstance(self._reader, PartsReader):
+            self.unread = container_behind(self._target, self.stream.container.format.name, last)
             return False
-        last = self.last
         while (boundary := self._reader.next_part()) is not None:
             self.raise_interrupt()
             if self._open_part(boundary):
                 return True
-        self.unread = self._reader.unread(last.pos or 0 if last is not None else 0) or self.unread
+        foreign = container_behind(self._reader, self.stream.container.format.name, last)
+        self.unread = self._reader.unread(last) or self.unread or foreign
         return False
 
     def _open_part(self, boundary: Boundary) -> bool:

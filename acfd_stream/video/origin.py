@@ -7,8 +7,10 @@ import os
 import re
 import select
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, cast
 
 from acfd_stream.errors import MediaError
 from acfd_stream.video.bytestream import ByteStream
@@ -139,6 +141,16 @@ class RecentBytes:
         return bytes(self._data[begin : begin + size]) if begin >= 0 else b""
 
 
+class SeekableFile(Protocol):
+    """A file that can seek."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to ``offset``."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most ``size``."""
+
+
 class RecentFile:
     """Recent bytes of a stream as a file, whose offset 0 is ``base`` in the stream."""
 
@@ -267,6 +279,30 @@ def bytes_reader(source: BinaryIO | ByteStream) -> BytesReader:
         return BytesReader(source)
     can_seek = getattr(source, "seekable", None)
     return SeekableReader(source) if can_seek is not None and can_seek() else BytesReader(source)
+
+
+@contextmanager
+def sought(target: str | BytesReader) -> Iterator[SeekableFile | None]:
+    """A file for a look at bytes that were read, of a local file, of a file object, or those of a stream that are kept.
+
+    None for a URL.
+
+    Raises:
+        OSError: a local file cannot be opened.
+    """
+    if isinstance(target, str):
+        if not target.startswith(_FILE_SCHEME):
+            yield None
+            return
+        with open(target.removeprefix(_FILE_SCHEME), "rb") as file:
+            yield file
+    elif target.is_seekable:
+        reader = cast(SeekableReader, target)
+        before = reader.tell()
+        yield reader
+        reader.seek(before)
+    else:
+        yield target.recent_file()
 
 
 @dataclass(frozen=True)

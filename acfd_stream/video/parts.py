@@ -173,6 +173,11 @@ class PartsReader(BytesReader):
         """Whether bytes behind the end of the part were read before it was known."""
         return self._boundary is not None and self._boundary.end < self._position
 
+    @property
+    def known_end(self) -> int:
+        """Where the part ends as its sizes say; ``ENDLESS`` where they do not say."""
+        return self._watch.known_end
+
     def unread(self, last_read: int) -> str | None:
         """What lies behind the last part and is no padding, in words.
 

@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Protocol, cast
+from typing import cast
 
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from acfd_stream.video.container import READ_ERRORS
-from acfd_stream.video.origin import BytesReader, SeekableReader
+from acfd_stream.video.origin import BytesReader, SeekableFile, sought
 
-_FILE = "file:"
 _MOST_REPEATS = 100_000
 _HEADER = struct.Struct("<4sI")  # name and size of a chunk
 _STREAM_KINDS = (b"dc", b"db", b"wb", b"tx", b"pc", b"iv")  # behind the two digits of a stream
 _CLUSTER, _GROUP, _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK = 0x1F43B675, 0xA0, 0xE7, 0xA3, 0xA1
 _LACING = 0x06
 _TOP_LEVEL_BITS = 25  # elements with longer ids are no part of a cluster
-
-
-class SeekableFile(Protocol):
-    """What is read here."""
-
-    def seek(self, offset: int, /) -> int:
-        """Go to ``offset``."""
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes, at most ``size``."""
 
 
 def with_repeats(
@@ -75,16 +64,8 @@ def repeats_behind(target: str | BytesReader, last: Packet[VideoStream], *, is_m
     """
     find = blocks_behind if is_matroska else chunks_behind
     try:
-        if not isinstance(target, str) and target.is_seekable:
-            reader = cast(SeekableReader, target)
-            before = reader.tell()
-            times = find(reader, last)
-            reader.seek(before)
-            return times
-        if isinstance(target, str) and target.startswith(_FILE):
-            with open(target.removeprefix(_FILE), "rb") as file:
-                return find(file, last)
-        return [] if isinstance(target, str) else find(target.recent_file(), last)
+        with sought(target) as file:
+            return [] if file is None else find(file, last)
     except READ_ERRORS:
         return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -121,6 +122,30 @@ def test_what_cannot_be_read_on_is_told(suffix: str, tmp_path: Path) -> None:
     assert [(round(gap.time, 1), str(gap.cause)) for gap in video.gaps] == [(0.5, "damaged container")]
     padded = joined(tmp_path, [part, bytes(92000)])
     assert read(padded)[0].is_complete
+
+
+@pytest.mark.parametrize("is_fed", [False, True])
+@pytest.mark.parametrize(
+    ("first", "behind"),
+    [
+        (first, behind)
+        for first in ("ts", "flv", "mpg", "mkv", "mp4")
+        for behind in ("mkv", "mp4", "flv", "avi", "ts", "mpg")
+        if first != behind
+    ],
+)
+def test_a_container_of_another_kind_behind_the_end_is_told(
+    first: str, behind: str, is_fed: bool, tmp_path: Path
+) -> None:
+    part = Part(first, options=FASTSTART if first == "mp4" else {})
+    part = replace(part, codec="mpeg2video") if first == "mpg" else part
+    data = part.write(tmp_path)
+    other = Part(behind, {"mpg": "mpeg2video", "avi": "mpeg4"}.get(behind, "libx264"), frames=72, size=(144, 192))
+    path = joined(tmp_path, [data, other], first)
+    video, frames = read(fed(path.read_bytes()) if is_fed else path)
+    assert len(frames) == FRAMES
+    assert f" begins at byte {len(data)}, behind the end of the video, and is not read" in video.warnings[0]
+    assert (len(video.gaps), video.is_complete, video.error) == (1, False, None)
 
 
 @pytest.mark.parametrize("is_fed", [False, True])
