@@ -179,6 +179,13 @@ def test_overlay_and_snapshot_are_sdr_of_bt_709(transfer: int, tmp_path: Path, i
     assert psnr(jpeg[30:], image[30:]) >= LEAST_PSNR  # below the caption
 
 
+def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """IoU of two boxes."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    shared = float(sides.clip(0).prod())
+    return shared / (float((one[2:] - one[:2]).prod()) + float((other[2:] - other[:2]).prod()) - shared)
+
+
 @pytest.mark.parametrize("transfer", [PQ, HLG])
 def test_the_network_sees_the_faces_of_the_sdr_picture(transfer: int, tmp_path: Path, image: Image) -> None:
     sdr = write_clip(tmp_path / "sdr.mkv", image, pixel_format="yuv420p", tags=(BT709, BT709, BT709))
@@ -187,5 +194,6 @@ def test_the_network_sees_the_faces_of_the_sdr_picture(transfer: int, tmp_path: 
         expected, found = (detector.detect(shown(clip)) for clip in (sdr, hdr))
     clear = expected.scores > CLEAR
     assert (found.scores > CLEAR).sum() == clear.sum() == 2
-    np.testing.assert_allclose(found.boxes_xyxy[:2], expected.boxes_xyxy[:2], atol=2.0)
-    np.testing.assert_allclose(found.scores[:2], expected.scores[:2], atol=0.02)
+    for box in expected.boxes_xyxy[:2]:
+        assert max(overlap(box, other) for other in found.boxes_xyxy[:2]) > 0.7
+    np.testing.assert_allclose(found.scores[:2], expected.scores[:2], atol=0.05)
