@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -45,6 +46,7 @@ class Timeline:
         self._has_dts = has_dts
         self._limit = min(Fraction(_LATEST), _LATEST_SECONDS / time_base)
         self._scale = Fraction(1)  # from units of the part
+        self._farthest = math.ceil(self._limit)  # in units of the part; an integer compares faster
         self._shift = 0
         self._latest: int | None = None  # clock of the part, in units of the line
         self._latest_dts: int | None = None  # clock and units of the part
@@ -54,6 +56,7 @@ class Timeline:
     def begin_part(self, time_base: Fraction) -> None:
         """The next packet is the first of another part."""
         self._scale = time_base / self.time_base
+        self._farthest = math.ceil(self._limit / self._scale)
         self._is_new_part = True
 
     def forget(self) -> None:
@@ -63,9 +66,9 @@ class Timeline:
     def has_place(self, packet: Packet[VideoStream]) -> bool:
         """Remove times that only damage makes; False for an empty packet that has none left, and repeats nothing."""
         was_end = is_end(packet)
-        if packet.pts is not None and abs(packet.pts * self._scale) >= self._limit:
+        if packet.pts is not None and abs(packet.pts) >= self._farthest:
             packet.pts = None
-        if packet.dts is not None and abs(packet.dts * self._scale) >= self._limit:
+        if packet.dts is not None and abs(packet.dts) >= self._farthest:
             packet.dts = None
         return was_end or not is_end(packet)
 
