@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # debian_programs.sh FOLDER: gets the programs of Debian that tests drive, where they are missing and apt-get may be used.
 # Prometheus is unpacked into FOLDER instead of installed, so that no daemon starts; Chromium is installed, for its
-# libraries. Never fails: without them, their tests are skipped (and fail where CI=true).
+# libraries, and FFmpeg, for ffprobe. Never fails: without them, their tests are skipped (and fail where CI=true).
 set -euo pipefail
 folder=$1
 export PATH="$folder/usr/bin:$PATH"
@@ -9,6 +9,7 @@ export PATH="$folder/usr/bin:$PATH"
 missing=()
 { command -v prometheus && command -v promtool; } > /dev/null || missing+=(prometheus)
 { command -v chromium || command -v google-chrome; } > /dev/null || missing+=(chromium)
+command -v ffprobe > /dev/null || missing+=(ffmpeg)
 ((${#missing[@]})) || exit 0
 
 as_root=()
