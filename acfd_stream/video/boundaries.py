@@ -11,6 +11,9 @@ import struct
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from acfd_stream.video import ebml
+from acfd_stream.video.declared_size import declared_bytes
+
 ENDLESS = 2**62
 """More bytes than any file has."""
 _LONGEST = 96
@@ -72,9 +75,9 @@ class _Signature:
         return cls(head, offset, re.compile(pattern, re.DOTALL))
 
 
-_EBML, _SEGMENT, _OGG, _FTYP = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"OggS\0\x02", b"ftyp"
+_OGG, _FTYP = b"OggS\0\x02", b"ftyp"
 _BEGINNINGS = {
-    "matroska": _EBML,
+    "matroska": ebml.SIGNATURE,
     "flv": b"FLV\x01",
     "ogg": b"OggS",
     "avi": b"RIFF",
@@ -83,7 +86,7 @@ _BEGINNINGS = {
     "asf": b"\x30\x26\xb2\x75\x8e\x66",
 }
 _SIGNATURES = {
-    "matroska": _Signature.of(rb"\x1a\x45\xdf\xa3.{1,64}?\x42\x82.{1,2}(matroska|webm)", _EBML),
+    "matroska": _Signature.of(rb"\x1a\x45\xdf\xa3.{1,64}?\x42\x82.{1,2}(matroska|webm)", ebml.SIGNATURE),
     "flv": _Signature.of(rb"FLV\x01[\0\1\4\5]\0\0\0\x09\0\0\0\0", b"FLV\x01"),
     # A page that begins a stream, and its first packet: position, serial, page 0.
     "ogg": _Signature.of(rb"OggS\0\x02\0{8}.{4}\0{4}", _OGG),
@@ -152,7 +155,7 @@ class SignatureWatch:
                 page += 27 + len(segments) + sum(segments)
             self._from = page + 1
         if self._kind == "matroska":  # an AVI of more than 1 GB has further lists behind its end
-            self.known_end = known_end(self._kind, window)
+            self.known_end = declared_bytes(window) or ENDLESS
 
     def at_end(self) -> Boundary | None:
         """None: a header is complete."""
@@ -236,27 +239,6 @@ def box_head(data: bytes, offset: int) -> tuple[int, bytes]:
     if size == 1:
         (size,) = struct.unpack_from(">Q", data, offset + 8)
     return (size or ENDLESS) if kind.strip(b"\0") else 0, kind
-
-
-def known_end(kind: str, head: bytes) -> int:
-    """Where a part of this kind ends as its header says; ``ENDLESS`` if it does not say."""
-    if kind == "avi" and len(head) >= 8:
-        (size,) = struct.unpack_from("<I", head, 4)
-        return size + 8 if 0 < size < 0xFFFFFFF0 else ENDLESS
-    if kind == "matroska" and len(head) >= 5:
-        header, length = _vint(head, 4)
-        place = 4 + length + header
-        if head[place : place + 4] == _SEGMENT and len(head) >= place + 12:
-            size, length = _vint(head, place + 4)
-            return ENDLESS if size == (1 << 7 * length) - 1 else place + 4 + length + size
-    return ENDLESS
-
-
-def _vint(data: bytes, offset: int) -> tuple[int, int]:
-    """Value and length of an EBML size."""
-    length = 9 - data[offset].bit_length()
-    value = int.from_bytes(data[offset : offset + length], "big")
-    return value & (1 << 7 * length) - 1, length
 
 
 def kind_of(head: bytes) -> str | None:

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from acfd_stream.config import VideoConfig, available_cores
 from acfd_stream.errors import MediaError
+from acfd_stream.video import ebml
 from acfd_stream.video.origin import BytesReader
 
 READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
@@ -29,7 +30,7 @@ _QUICK_OPENING = {"analyzeduration": "1", "fpsprobesize": "0"}
 # If the container's header describes the streams, one packet of some size is enough and is not decoded twice.
 # Otherwise the result of a live stream's first frame waits for two further frames.
 _QUICKEST_OPENING = {"probesize": "2048", "skip_frame": "all"}
-_MATROSKA, _MP4_BOX = b"\x1a\x45\xdf\xa3", b"ftyp"  # the first bytes; the bytes after the first four
+_MP4_BOX = b"ftyp"  # behind the first four bytes
 # Decoders that decode the slices of a frame on several threads without delaying frames. On the CPU they use one thread:
 # with several they patch damage up in another way, or say nothing of it.
 _MOST_SLICE_THREADS = 4
@@ -92,7 +93,7 @@ def _is_told_by_head(target: str | BytesReader) -> bool:
     if isinstance(target, str) or target.is_seekable:
         return False
     first = target.first(8)
-    return first.startswith(_MATROSKA) or first.endswith(_MP4_BOX)
+    return first.startswith(ebml.SIGNATURE) or first.endswith(_MP4_BOX)
 
 
 def set_up_decoder(stream: VideoStream, name: str, config: VideoConfig) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from acfd_stream.video.ebml import EBML, SEGMENT, element_head
 from acfd_stream.video.origin import BytesReader, SeekableReader
 from acfd_stream.video.peek import Peek
 
 HEAD_BYTES = 64
 """Bytes at the beginning that are looked at."""
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _RIFF = (b"RIFF", b"RIFX")
 _OPEN_LENGTH = 0xFFFFFFF0  # a recording that was not ended
 _GIF, _GIF_EXTENSION, _GIF_IMAGE = b"GIF8", 0x21, 0x2C
@@ -92,30 +92,19 @@ def _is_cut_ogg(tail: bytes) -> bool:
 def declared_bytes(head: bytes) -> int | None:
     """Size of the outermost element, with its header, from the first ``HEAD_BYTES`` of a file; None: not declared.
 
-    Source: RFC 8794 (EBML), 4 and 5; Microsoft, AVI RIFF File Reference.
+    Source: for AVI Microsoft, AVI RIFF File Reference.
     """
     if head[:4] in _RIFF and len(head) >= 8:
         riff = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
         return 8 + riff if riff < _OPEN_LENGTH else None
-    if head[:4] != _EBML:
+    first = element_head(head)
+    if first is None or first.id != EBML or first.size is None:
         return None
-    size, place = _element_size(head, 4)
-    if size is None or head[place + size : place + size + 4] != _SEGMENT:
+    begin = first.length + first.size
+    segment = element_head(head, begin)
+    if segment is None or segment.id != SEGMENT or segment.size is None:
         return None
-    length, place = _element_size(head, place + size + 4)
-    return None if length is None else place + length
-
-
-def _element_size(data: bytes, place: int) -> tuple[int | None, int]:
-    """The size at ``place``, None if it is open or not there, and the place behind it."""
-    first = data[place] if place < len(data) else 0
-    width = 9 - first.bit_length()
-    field = data[place : place + width]
-    if first == 0 or len(field) < width:
-        return None, place
-    mask = (1 << 7 * width) - 1
-    value = int.from_bytes(field, "big") & mask
-    return None if value == mask else value, place + width
+    return begin + segment.length + segment.size
 
 
 def _head_and_size(target: str | BytesReader) -> tuple[bytes, int]:

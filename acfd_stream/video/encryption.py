@@ -12,6 +12,8 @@ from itertools import islice
 
 import numpy as np
 
+from acfd_stream.video.boundaries import kind_of
+from acfd_stream.video.ebml import CLUSTER, LONGEST_HEAD, SEGMENT, element_head
 from acfd_stream.video.peek import Peek
 
 COMMON_ENCRYPTION = "Common Encryption"
@@ -23,12 +25,10 @@ _HEAD_BYTES = 2**16
 _MOST_BOXES = 4096  # at one level
 _ENDLESS = 2**62
 
-_MP4_STARTS = {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"sidx"}
 _VIDEO_ENTRY_BYTES = 78  # of a sample entry before its boxes
 _PROTECTED_ENTRIES = {b"encv": COMMON_ENCRYPTION, b"drmi": "FairPlay"}
 
-_EBML = b"\x1a\x45\xdf\xa3"
-_SEGMENT, _CLUSTER, _TRACKS, _TRACK, _TRACK_TYPE = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0x83
+_TRACKS, _TRACK, _TRACK_TYPE = 0x1654AE6B, 0xAE, 0x83
 _ENCODINGS, _ENCODING, _ENCRYPTION = 0x6D80, 0x6240, 0x5035
 _VIDEO = b"\x01"
 
@@ -62,13 +62,14 @@ def encryption_of(peek: Peek, stream_id: int | None) -> str | None:
         stream_id: what FFmpeg calls the stream by; None: any video stream.
     """
     head = peek.at(0, 20)
-    if head.startswith(_EBML):
+    kind = kind_of(head)
+    if kind == "matroska":
         return _of_matroska(peek)
     if head.startswith(_PACK_START):
         return _of_program_stream(peek.at(0, _WINDOW_BYTES))
     if head.startswith(_ASF):
         return "Windows Media DRM" if any(guid in peek.at(0, _HEAD_BYTES) for guid in _ASF_PROTECTION) else None
-    if head[4:8] in _MP4_STARTS:
+    if kind == "mp4":
         return _of_mp4(peek, stream_id)
     return None if stream_id is None else _of_transport_stream(peek.at(0, _WINDOW_BYTES), stream_id)
 
@@ -139,10 +140,10 @@ def _boxes(peek: Peek, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]
 
 def _of_matroska(peek: Peek) -> str | None:
     for segment, begin, end in islice(_elements(peek, 0, _ENDLESS), 8):
-        if segment != _SEGMENT:
+        if segment != SEGMENT:
             continue
         for kind, inner, inner_end in _elements(peek, begin, end):
-            if kind == _CLUSTER:
+            if kind == CLUSTER:
                 return None
             if kind == _TRACKS and any(_is_encrypted_track(peek, *each) for each in _elements(peek, inner, inner_end)):
                 return "Matroska ContentEncryption"
@@ -163,17 +164,12 @@ def _is_encrypted_track(peek: Peek, kind: int, begin: int, end: int) -> bool:
 def _elements(peek: Peek, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
     """(id, begin, end) of the content of the elements in a span; one of unknown size reaches to the end."""
     for _ in range(_MOST_BOXES):
-        head = peek.at(begin, 12) if begin < end else b""
-        id_bytes = 9 - head[0].bit_length() if head else 9
-        size_bytes = 9 - head[id_bytes].bit_length() if id_bytes < min(5, len(head)) else 9
-        skipped = id_bytes + size_bytes
-        if size_bytes > 8 or skipped > len(head):
+        head = element_head(peek.at(begin, LONGEST_HEAD)) if begin < end else None
+        if head is None:
             return
-        most = 2 ** (7 * size_bytes) - 1
-        size = int.from_bytes(head[id_bytes:skipped], "big") & most
-        content = begin + skipped
-        until = end if size == most else min(content + size, end)
-        yield int.from_bytes(head[:id_bytes], "big"), content, until
+        content = begin + head.length
+        until = end if head.size is None else min(content + head.size, end)
+        yield head.id, content, until
         begin = until
 
 

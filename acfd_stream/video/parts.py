@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import FileIO
 
-from acfd_stream.video.boundaries import Boundary, BoundaryWatch, BoxWatch, SignatureWatch, kind_of, known_end
+from acfd_stream.video.boundaries import ENDLESS, Boundary, BoundaryWatch, BoxWatch, SignatureWatch, kind_of
 from acfd_stream.video.declared_size import HEAD_BYTES, declared_bytes
 from acfd_stream.video.origin import BytesReader, RecentFile, SeekableReader
 from acfd_stream.video.transport_watch import TransportWatch, transport_layout
@@ -330,7 +330,7 @@ def _is_single(reader: SeekableReader) -> bool:
         reader.seek(0)
         head = reader.read(_HEAD_BYTES * 4)
         kind = kind_of(head)
-        end = _end_of_boxes(reader, size) if kind == "mp4" else known_end(kind or "", head)
+        end = _end_of_boxes(reader, size) if kind == "mp4" else declared_bytes(head) or ENDLESS
         if end > size or size - end > _PADDING_BYTES:  # a part may be cut off, with another behind it
             return False
         if end == size:

@@ -13,12 +13,13 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from acfd_stream.video.container import READ_ERRORS
+from acfd_stream.video.ebml import CLUSTER, LONGEST_HEAD, element_head
 from acfd_stream.video.origin import BytesReader, SeekableFile, sought
 
 _MOST_REPEATS = 100_000
 _HEADER = struct.Struct("<4sI")  # name and size of a chunk
 _STREAM_KINDS = (b"dc", b"db", b"wb", b"tx", b"pc", b"iv")  # behind the two digits of a stream
-_CLUSTER, _GROUP, _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK = 0x1F43B675, 0xA0, 0xE7, 0xA3, 0xA1
+_GROUP, _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK = 0xA0, 0xE7, 0xA3, 0xA1
 _LACING = 0x06
 _TOP_LEVEL_BITS = 25  # elements with longer ids are no part of a cluster
 
@@ -98,7 +99,7 @@ def chunks_behind(file: SeekableFile, last: Packet[VideoStream]) -> list[int]:
 def blocks_behind(file: SeekableFile, last: Packet[VideoStream]) -> list[int]:
     """Times of the empty blocks behind the last packet of a Matroska track, up to the end of the clusters.
 
-    Source: RFC 9559, 10 (Block Structure); RFC 8794, 4 (Variable-Size Integer).
+    Source: RFC 9559, 10 (Block Structure).
     """
     offset = last.pos or 0
     file.seek(offset)
@@ -109,14 +110,20 @@ def blocks_behind(file: SeekableFile, last: Packet[VideoStream]) -> list[int]:
     position, found = offset + 4 + last.size, []
     for _ in range(_MOST_REPEATS):
         file.seek(position)
-        element, size, length = _element(file.read(12))
-        if length == 0 or (element.bit_length() >= _TOP_LEVEL_BITS and element != _CLUSTER):
+        found_head = element_head(file.read(LONGEST_HEAD))
+        if found_head is None or (found_head.id.bit_length() >= _TOP_LEVEL_BITS and found_head.id != CLUSTER):
             break
+        element, size, length = found_head
         body = position + length
-        position = body if element in (_CLUSTER, _GROUP) else body + size
+        if element in (CLUSTER, _GROUP):
+            position = body
+        elif size is None:
+            break
+        else:
+            position = body + size
         file.seek(body)
         if element == _TIMESTAMP:
-            cluster_time = int.from_bytes(file.read(min(size, 8)), "big")
+            cluster_time = int.from_bytes(file.read(min(size or 0, 8)), "big")
         elif element in (_SIMPLE_BLOCK, _BLOCK) and size == 4:
             block = file.read(4)
             if block[:1] == head[:1] and len(block) == 4:
@@ -126,18 +133,3 @@ def blocks_behind(file: SeekableFile, last: Packet[VideoStream]) -> list[int]:
 
 def _relative_time(block: bytes) -> int:
     return int.from_bytes(block[1:3], "big", signed=True)
-
-
-def _element(data: bytes) -> tuple[int, int, int]:
-    """Id, size of the body, and length of the head of an element; a length of 0: there is none."""
-    id_length = _width(data)
-    size_length = _width(data[id_length:])
-    if not id_length or not size_length or len(data) < id_length + size_length:
-        return 0, 0, 0
-    size = int.from_bytes(data[id_length : id_length + size_length], "big") & ((1 << 7 * size_length) - 1)
-    return int.from_bytes(data[:id_length], "big"), size, id_length + size_length
-
-
-def _width(data: bytes) -> int:
-    """Bytes of the variable-size integer at the beginning of ``data``; 0: there is none."""
-    return 9 - data[0].bit_length() if data and data[0] else 0
