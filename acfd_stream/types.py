@@ -132,7 +132,6 @@ class GapCause(StrEnum):
     LOST_PACKETS = "lost packets"
     TIME_HOLE = "time hole"
     DAMAGED_PACKET = "damaged packet"
-    MISSING_REFERENCE = "missing reference"
     DAMAGED_CONTAINER = "damaged container"
 
 

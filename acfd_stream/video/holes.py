@@ -20,7 +20,6 @@ _TOLERATED, _PER_TOLERATED = 3, 100  # holes in a steady video: so many, and one
 _HEADER_BYTES = 128  # that may lie between two packets besides other packets
 _REORDERED = 16  # most pictures by which a codec reorders
 _EFFECT_SECONDS = 1.0  # pictures that are lost so soon behind a hole are lost because of it
-_EFFECTS = (GapCause.DAMAGED_PACKET, GapCause.MISSING_REFERENCE)
 
 
 class Pace(NamedTuple):
@@ -196,10 +195,10 @@ def merged(gaps: list[Gap], frame_seconds: float) -> list[Gap]:
         frame_seconds: duration of a frame: gaps that are not further apart are one.
     """
     holes: list[Gap] = []
-    for gap in sorted(set(gaps), key=lambda gap: (gap.time, gap.cause in _EFFECTS)):
+    for gap in sorted(set(gaps), key=lambda gap: (gap.time, gap.cause is GapCause.DAMAGED_PACKET)):
         last = holes[-1] if holes else None
         if last is not None:
-            is_effect = gap.cause in _EFFECTS and last.cause not in _EFFECTS
+            is_effect = gap.cause is GapCause.DAMAGED_PACKET and last.cause is not GapCause.DAMAGED_PACKET
             reach = _EFFECT_SECONDS if is_effect else 1.5 * frame_seconds
             if gap.time <= last.time + last.missing_seconds + reach:
                 holes[-1] = replace(last, missing_seconds=last.missing_seconds + gap.missing_seconds)

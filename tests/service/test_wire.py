@@ -64,7 +64,7 @@ RESULT = FrameResult(
     seams=(Seam.CLOCK, Seam.SIZE),
     display_size=(480, 854),
 )
-GAPS = (Gap(0.1, 1 / 3, GapCause.LOST_PACKETS), Gap(2.0, 0.0, GapCause.MISSING_REFERENCE))
+GAPS = (Gap(0.1, 1 / 3, GapCause.LOST_PACKETS), Gap(2.0, 0.0, GapCause.DAMAGED_CONTAINER))
 
 
 def test_a_result_comes_back_from_the_wire_as_it_was() -> None:
