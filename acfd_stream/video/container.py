@@ -18,6 +18,8 @@ from acfd_stream.errors import MediaError
 from acfd_stream.video import ebml
 from acfd_stream.video.origin import BytesReader
 
+FALLBACK_RATE = Fraction(25)
+"""Frames per second if container and codec have no rate."""
 READ_ERRORS = (FFmpegError, OSError, ValueError, MediaError)
 """What reading and decoding raise."""
 

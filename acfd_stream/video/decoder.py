@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.types import Seam
-from acfd_stream.video.container import READ_ERRORS, reason_of
+from acfd_stream.video.container import FALLBACK_RATE, READ_ERRORS, reason_of
 from acfd_stream.video.declared_size import is_cut_off, why_unfinished
 from acfd_stream.video.demuxer import Demuxer
 from acfd_stream.video.holes import HoleWatch
@@ -81,7 +81,7 @@ class Decoder:
         self._shift = 0  # moves frames so that those behind a seam begin where the last one before it ends
         self._last: tuple[int, int] | None = None  # pts and duration of the last frame
         promised = self.duration_seconds if demuxer.is_matroska else None
-        holes = HoleWatch(demuxer.stream.container.format.name)
+        holes = HoleWatch(self.container)
         self.losses = LossWatch(demuxer.listed_packets, demuxer.stream.frames, promised, holes)
         self._last_duration = 0  # of the last frame, in units of the time base
         self._latest: int | None = None  # highest pts of a packet with data
@@ -313,7 +313,7 @@ class Decoder:
 
     def _end_of(self, pts: int, duration: int) -> int:
         """The end of a frame: by the frame rate, where its duration is that rounded, or not known."""
-        usual = 1 / ((self.frame_rate or Fraction(25)) * self.time_base)
+        usual = 1 / ((self.frame_rate or FALLBACK_RATE) * self.time_base)
         return pts + round(usual if not duration or abs(duration - usual) < 1 else duration)
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:

@@ -20,6 +20,7 @@ from acfd_stream.types import Seam
 from acfd_stream.video import encryption
 from acfd_stream.video.boundaries import Boundary
 from acfd_stream.video.container import (
+    FALLBACK_RATE,
     NoVideoError,
     UnreadableError,
     best_stream,
@@ -94,7 +95,7 @@ class Demuxer:
         self.time_base: Fraction = self.stream.time_base or Fraction(1, 90_000)
         self._line = Timeline(
             self.time_base,
-            1 / (self.frame_rate or Fraction(25)),
+            1 / (self.frame_rate or FALLBACK_RATE),
             wraps=self.stream.container.format.name in _MPEG_FORMATS,
             has_dts=not self.is_matroska,
         )

@@ -15,6 +15,7 @@ import numpy as np
 from acfd_stream.video.boundaries import kind_of
 from acfd_stream.video.ebml import CLUSTER, LONGEST_HEAD, SEGMENT, element_head
 from acfd_stream.video.peek import Peek
+from acfd_stream.video.transport_watch import STRIDES, SYNC
 
 COMMON_ENCRYPTION = "Common Encryption"
 _WINDOW_BYTES = 2**21  # of an MPEG stream at its beginning
@@ -32,8 +33,6 @@ _TRACKS, _TRACK, _TRACK_TYPE = 0x1654AE6B, 0xAE, 0x83
 _ENCODINGS, _ENCODING, _ENCRYPTION = 0x6D80, 0x6240, 0x5035
 _VIDEO = b"\x01"
 
-_SYNC = 0x47
-_PACKET_BYTES = (188, 192, 204)  # plain; with a time in front; with check bytes behind
 _PACK_START = b"\0\0\1\xba"
 _PES_HEAD = re.compile(rb"\x00\x00\x01[\xe0-\xef]..([\x80-\xbf])", re.DOTALL)
 _PES_SCRAMBLED = 0x30
@@ -177,12 +176,12 @@ def _elements(peek: Peek, begin: int, end: int) -> Iterator[tuple[int, int, int]
 
 
 def _of_transport_stream(data: bytes, pid: int, *, is_end: bool = False) -> str | None:
-    for length in _PACKET_BYTES:
+    for length in STRIDES:
         begin = _first_sync(data, length)
         if begin is None:
             continue
         rows = np.frombuffer(data, np.uint8, (len(data) - begin) // length * length, begin).reshape(-1, length)
-        has_payload = (rows[:, 0] == _SYNC) & (rows[:, 3] & 0x10 != 0)
+        has_payload = (rows[:, 0] == SYNC) & (rows[:, 3] & 0x10 != 0)
         heads = rows[has_payload & (((rows[:, 1] & 0x1F).astype(int) << 8 | rows[:, 2]) == pid), 3]
         heads = heads[-_END_PACKETS:] if is_end else heads[:_ENOUGH_PACKETS]
         if is_end and not np.any(heads[-1:] & 0xC0):  # a scrambled part in the middle is no end
@@ -193,7 +192,7 @@ def _of_transport_stream(data: bytes, pid: int, *, is_end: bool = False) -> str 
 
 def _first_sync(data: bytes, length: int) -> int | None:
     for begin in range(min(length, len(data) - 4 * length)):
-        if all(data[begin + length * index] == _SYNC for index in range(5)):
+        if all(data[begin + length * index] == SYNC for index in range(5)):
             return begin
     return None
 

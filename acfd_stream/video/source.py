@@ -16,6 +16,7 @@ from acfd_stream.errors import MediaError, ResumeError
 from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture, Seam
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import FrameTime, frame_times, inferred_times
+from acfd_stream.video.container import FALLBACK_RATE
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
@@ -35,7 +36,6 @@ __all__ = ["Source", "VideoSource", "open_video", "read_ahead"]
 
 Source: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream"
 
-_FALLBACK_RATE = Fraction(25)  # frames per second if container and codec have no rate
 _Timed: TypeAlias = "Iterator[tuple[VideoFrame, FrameTime]]"
 _HINT = "; in a stream of bytes the index of an MP4 must stand in front (faststart)"
 _BUSY_SECONDS = 2.0  # how long close() waits for a thread in a read without an answer
@@ -177,7 +177,7 @@ class VideoSource(Closeable):
         decoder, first = self._decoder, next(frames, None)
         if first is None:
             return
-        step = 1 / ((decoder.frame_rate or _FALLBACK_RATE) * decoder.time_base)
+        step = 1 / ((decoder.frame_rate or FALLBACK_RATE) * decoder.time_base)
         origin = decoder.start_pts or 0
         items = ((frame, frame.pts, frame.dts) for frame in chain([first], frames))
         if decoder.is_inferred:
@@ -252,7 +252,7 @@ class VideoSource(Closeable):
 
     @property
     def _frame_seconds(self) -> float:
-        return float(1 / (self._decoder.frame_rate or _FALLBACK_RATE))
+        return float(1 / (self._decoder.frame_rate or FALLBACK_RATE))
 
     def _find(self, position: DecodePosition) -> None:
         """Go to the frame after ``position``."""

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from acfd_stream.video.boundaries import ENDLESS, Boundary
 
 _PACKET = 188
-_STRIDES = (188, 192, 204)  # plain; with a time in front (M2TS); with check bytes behind (DVB)
-_SYNC = 0x47
+STRIDES = (188, 192, 204)
+"""Bytes from packet to packet: plain; with a time in front (M2TS); with check bytes behind (DVB)."""
+SYNC = 0x47
+"""The first byte of a packet."""
 _VIDEO_TYPES = {0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0x42, 0xD1, 0xD2, 0xD4, 0xEA}
 _PRIVATE_TYPE, _AV1 = 0x06, b"AV01"
 _ALL, _STARTS = 1, 2  # of the packets of a PID: all, as of a table, or those that begin a picture
@@ -66,10 +68,10 @@ class _Follower:
 
 def transport_layout(head: bytes) -> tuple[int, int] | None:
     """(offset, distance) of the sync bytes of a transport stream; None: it is none."""
-    for stride in _STRIDES:
+    for stride in STRIDES:
         for offset in range(min(stride, max(0, len(head) - 2 * stride))):
             places = range(offset, len(head), stride)
-            if len(places) >= 3 and all(head[place] == _SYNC for place in places):
+            if len(places) >= 3 and all(head[place] == SYNC for place in places):
                 return offset, stride
     return None
 
@@ -175,7 +177,7 @@ class TransportWatch:
         while True:
             count = max(0, len(window) - place) // stride
             rows = np.frombuffer(window, np.uint8, count * stride, place).reshape(count, stride)
-            is_lost = rows[:, 0] != _SYNC
+            is_lost = rows[:, 0] != SYNC
             whole = int(np.argmax(is_lost)) if is_lost.any() else count
             self._note_scrambled(begin + place, rows[:whole])
             for index in self._matters(rows[:whole]):
@@ -184,7 +186,7 @@ class TransportWatch:
             place += whole * stride
             if whole == count:
                 break
-            found = window.find(bytes([_SYNC]), place + 1)
+            found = window.find(bytes([SYNC]), place + 1)
             place = len(window) if found < 0 else found
         self._offset, self._tail = begin + place, window[place:]
 
