@@ -32,14 +32,15 @@ silently.
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """Map from each field to its docstring in the source."""
-    tree = ast.parse(Path(inspect.getfile(cls)).read_text())
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
+    """Map from each field, inherited ones included, to its docstring in the source."""
     docs = {}
-    for field, text in pairwise(body):
-        is_documented = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_documented:
-            docs[field.target.id] = " ".join(str(text.value.value).split()).replace("``", "`").replace("|", "\\|")
+    for owner in reversed([base for base in cls.__mro__ if dataclasses.is_dataclass(base)]):
+        tree = ast.parse(Path(inspect.getfile(owner)).read_text())
+        body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner.__name__)
+        for field, text in pairwise(body):
+            is_documented = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_documented:
+                docs[field.target.id] = " ".join(str(text.value.value).split()).replace("``", "`").replace("|", "\\|")
     return docs
 
 

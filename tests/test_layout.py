@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checked": {"errors"},
     "config": {"types", "errors", "checked"},
     "files": {"errors"},
+    "places": set(),
     "ops": FLOOR | {"_C"},
     "video": FLOOR | {"animation", "ops", "files"},
     "detect": FLOOR | {"ops", "files"},
@@ -30,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": FLOOR,
     "animation": set(),
     "malloc": set(),
-    "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics"},
+    "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics", "places"},
     "outputs": FLOOR | {"files"},
     "recording": FLOOR | {"files", "video", "pipeline", "outputs"},
     "archive": FLOOR | {"files", "recording", "video", "detect", "outputs"},
@@ -39,12 +40,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": FLOOR | {"wire", "v1"},
     # Parts of the service; a part that is not here may import nothing.
     "service": set(),
-    "service.settings": FLOOR | {"wire"},
+    "service.settings": FLOOR | {"wire", "places"},
     "service.handlers": set(),
     "service.status": FLOOR | {"wire", "service.handlers"},
     "service.model_messages": FLOOR | {"v1", "detect", "pipeline"},
     "service.health": FLOOR,
-    "service.access": SERVICE_FLOOR | {"wire", "video", "files"},
+    "service.access": SERVICE_FLOOR | {"wire", "video", "files", "places"},
     "service.requests": SERVICE_FLOOR | {"v1", "wire", "pipeline", "service.access"},
     "service.logs": SERVICE_FLOOR | {"video", "service.access"},
     "service.tracing": SERVICE_FLOOR,
@@ -52,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"v1", "wire", "video", "detect", "pipeline", "recording", "metrics", "malloc"}
     | {"service.access", "service.requests"},
     "service.jobs": SERVICE_FLOOR
-    | {"v1", "wire", "files", "video", "pipeline", "outputs", "recording", "metrics"}
+    | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
     | {"service.access", "service.requests"},
     "service.interceptors": SERVICE_FLOOR | {"metrics", "service.logs", "service.tracing"},
     "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},

@@ -13,6 +13,7 @@ from acfd_stream.errors import ConfigError, OutputError, OverloadedError
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.service.jobs.servicer import job_pb
+from acfd_stream.service.jobs.shares import Surplus
 from acfd_stream.service.jobs.store import DATABASE, JobStore
 from acfd_stream.types import Gap, GapCause, JobState
 from acfd_stream.wire.messages import seconds_of
@@ -156,15 +157,15 @@ def test_the_oldest_finished_jobs_go_beyond_a_bound(
     for job in jobs:  # claimed and ended at 1004 and 1005, 1006 and 1007 …; bounds are held against 1012
         finish(store, job, result_bytes=10)
     surplus = store.surplus(kept, kept_bytes, kept_seconds)
-    assert surplus == [job.job_id for job in jobs[: 4 - left]][::-1]
-    store.forget(surplus)
+    assert surplus == Surplus([job.job_id for job in jobs[: 4 - left]], ended=[])
+    store.forget(surplus.forgotten)
     assert store.ids() == {job.job_id for job in jobs[4 - left :]}
 
 
 def test_what_waits_or_runs_is_never_forgotten(store: JobStore) -> None:
     running, waiting = submit(store), submit(store)
     store.claim()
-    assert store.surplus(1, 1, 1e-6) == []
+    assert store.surplus(1, 2, 1e-6) == Surplus([], [])
     store.forget([running.job_id, waiting.job_id])
     assert store.ids() == {running.job_id, waiting.job_id}
 

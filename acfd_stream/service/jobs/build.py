@@ -10,6 +10,8 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.engine import Engine
+from acfd_stream.service.access.callers import Callers
+from acfd_stream.service.jobs.by_caller import no_limits
 from acfd_stream.service.jobs.job_recording import JobRecording
 from acfd_stream.service.jobs.results import JobResults
 from acfd_stream.service.jobs.runner import JobRunner
@@ -30,6 +32,7 @@ class Jobs:
         open_shared: gives one job its share of the engine.
         metrics: where jobs and their frames are counted.
         capacity: where jobs reserve their share beside the streams.
+        callers: has the limits of each caller, and counts their streams of results; None: there are no such limits.
 
     Raises:
         ConfigError: the state folder cannot be used, or another server uses it.
@@ -42,6 +45,7 @@ class Jobs:
         open_shared: Callable[[StreamQueueConfig], Engine],
         metrics: Metrics | None = None,
         capacity: Capacity | None = None,
+        callers: Callers | None = None,
     ) -> None:
         folder = settings.jobs.state_dir
         self._store = JobStore(None if folder is None else made(folder))
@@ -58,8 +62,10 @@ class Jobs:
             settings.jobs,
             code_of=lambda error: int(status_of(error).code),
             metrics=metrics,
+            limits_of=no_limits if callers is None else callers.limits_of,
+            newcomers=settings.callers.newcomers,
         )
-        self.servicer = JobServicer(self.runner, recording.check)
+        self.servicer = JobServicer(self.runner, recording.check, callers)
 
     def start(self) -> None:
         """Take up unfinished jobs, and begin to work."""

@@ -55,3 +55,4 @@ class Job:
     warnings: tuple[str, ...]
     gaps: int = 0  # holes in its video
     missing_seconds: float = 0.0  # in all of them
+    caller: str = ""  # whose share it counts against

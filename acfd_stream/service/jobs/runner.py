@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from acfd_stream.errors import AcfdError, OutputError
 from acfd_stream.metrics import Metrics
+from acfd_stream.places import NEWCOMERS
 from acfd_stream.recording.cancellation import Cancellation
 from acfd_stream.recording.checkpoint import CheckpointStore
 from acfd_stream.recording.lines import Lines
 from acfd_stream.recording.record import Recording
 from acfd_stream.recording.task import RecordingProgress, RecordingState
+from acfd_stream.service.jobs.by_caller import LimitsOf, OpenLimits, no_limits
 from acfd_stream.service.jobs.checkpoint import JobCheckpoint
 from acfd_stream.service.jobs.record import Job, JobEnd
 from acfd_stream.service.jobs.results import JobResults
@@ -27,6 +29,8 @@ _INTERNAL = 13  # google.rpc.Code
 _RESOURCE_EXHAUSTED = 8
 _DATA_LOSS = 15
 _SWEEP_SECONDS = 60.0
+_TURN_CHECK_SECONDS = 1.0
+_TOO_LARGE = "the jobs of this caller hold more than their share of jobs.kept_bytes; fetch and run them one by one"
 
 
 @dataclass
@@ -40,6 +44,16 @@ class JobContext:
     """Takes, before the first result, the message that its readers get first, and the expected frames."""
     on_progress: Callable[[RecordingProgress, FrameResult], None]
     cancellation: Cancellation = field(default_factory=Cancellation)
+
+
+@dataclass
+class _Running:
+    """A job that runs."""
+
+    caller: str
+    cancellation: Cancellation
+    began_at: float = field(default_factory=time.monotonic)
+    gives_way: bool = False  # it was cancelled to wait again
 
 
 RecordJob = Callable[[JobContext], Recording]
@@ -58,13 +72,17 @@ class JobRunner:
         *,
         code_of: Callable[[BaseException], int] = lambda error: _INTERNAL,
         metrics: Metrics | None = None,
+        limits_of: LimitsOf = no_limits,
+        newcomers: float = NEWCOMERS,
     ) -> None:
         self.store, self.results, self.settings, self._record_job = store, results, settings, record_job
         self._code_of, self._metrics = code_of, metrics or Metrics.none()
+        self._limits_of, self._newcomers = limits_of, newcomers
         self._changed = threading.Condition()
         self._version = 0  # of everything that a waiting reader may look at
         self.is_closing = False  # no job begins any more
-        self._running: dict[str, Cancellation] = {}
+        self._running: dict[str, _Running] = {}
+        self._too_large: set[str] = set()  # running jobs that end because of their share
         self._progress: dict[str, RecordingProgress] = {}  # of running jobs
         self._threads: list[threading.Thread] = []
         self._swept_at = -_SWEEP_SECONDS
@@ -76,8 +94,9 @@ class JobRunner:
             self.results.forget(job_id)
         self.sweep(is_due=True)
         self._note()
-        for number in range(self.settings.workers):
-            thread = threading.Thread(target=self._serve, name=f"acfd-job-{number}", daemon=True)
+        workers = [(self._serve, f"acfd-job-{number}") for number in range(self.settings.workers)]
+        for target, name in [*workers, (self._end_turns, "acfd-job-turns")]:
+            thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -87,8 +106,8 @@ class JobRunner:
             self.is_closing = True
             running = list(self._running.values())
         self.stir()
-        for cancellation in running:
-            cancellation.cancel()
+        for each in running:
+            each.cancellation.cancel()
         until = time.monotonic() + patience_seconds
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -101,9 +120,11 @@ class JobRunner:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def submit(self, owner: str, key: str, request: bytes) -> Job:
+    def submit(self, owner: str, key: str, request: bytes, caller: str | None = None) -> Job:
         """The job of ``request``, new or known by its key; see ``JobStore.submit``."""
-        job, is_new = self.store.submit(owner, key, request, self.settings.open)
+        most_queued = self._limits_of(owner if caller is None else caller).queued_jobs
+        limits = OpenLimits(self.settings.result_bytes, most_queued, self._newcomers)
+        job, is_new = self.store.submit(owner, key, request, self.settings.open, caller, limits)
         if is_new:
             self._note()
         return job
@@ -120,9 +141,9 @@ class JobRunner:
         """The job, which will stop; see ``JobStore.ask_cancel``."""
         job = self.store.ask_cancel(job_id, owner)
         with self._changed:
-            cancellation = self._running.get(job_id)
-        if cancellation is not None and job.is_cancel_asked:
-            cancellation.cancel()
+            running = self._running.get(job_id)
+        if running is not None and job.is_cancel_asked:
+            running.cancellation.cancel()
         self._note()
         return self._fresh(job)
 
@@ -158,7 +179,7 @@ class JobRunner:
         while not self.is_closing:
             version = self.version()
             try:
-                job = self.store.claim()
+                job = self.store.claim(self._limits_of)
                 self.sweep()
             except Exception:
                 _log.exception("jobs wait")
@@ -171,7 +192,7 @@ class JobRunner:
     def _run(self, job: Job) -> None:
         context = self._context(job)
         with self._changed:
-            self._running[job.job_id] = context.cancellation
+            self._running[job.job_id] = _Running(job.caller, context.cancellation)
             is_late = self.is_closing
         if is_late or self.store.get(job.job_id).is_cancel_asked:
             context.cancellation.cancel()  # it was asked for before the job was in ``_running``
@@ -185,7 +206,28 @@ class JobRunner:
             with self._changed:
                 del self._running[job.job_id]
                 self._progress.pop(job.job_id, None)
+                self._too_large.discard(job.job_id)
             self._note()
+
+    def _end_turns(self) -> None:
+        """Let a job that has had its turn wait again where a job of another caller waits for a worker."""
+        until = time.monotonic()
+        while not self.is_closing:
+            with self._changed:
+                until += _TURN_CHECK_SECONDS
+                self._changed.wait_for(lambda: self.is_closing, until - time.monotonic())
+                running = list(self._running.values())
+            if len(running) < self.settings.workers or any(each.gives_way for each in running):
+                continue
+            oldest = min(running, key=lambda each: each.began_at)
+            if time.monotonic() - oldest.began_at < self.settings.turn_seconds:
+                continue
+            try:
+                oldest.gives_way = self.store.is_awaited(oldest.caller, self._limits_of)
+            except Exception:
+                _log.exception("no job gives way")
+            if oldest.gives_way:
+                oldest.cancellation.cancel()
 
     def _context(self, job: Job) -> JobContext:
         def describe(start: bytes, expected_frames: int | None) -> None:
@@ -237,6 +279,8 @@ class JobRunner:
         job_id = context.job.job_id
         if end is None and self.store.get(job_id).is_cancel_asked:
             end = JobEnd(JobState.CANCELLED)
+        if end is None and job_id in self._too_large:
+            end = JobEnd(JobState.FAILED, _TOO_LARGE, _RESOURCE_EXHAUSTED)
         if end is None:
             self.store.put_back(job_id)
         else:
@@ -249,9 +293,14 @@ class JobRunner:
             return
         self._swept_at = time.monotonic()
         settings = self.settings
-        surplus = self.store.surplus(settings.kept, settings.result_bytes, settings.kept_seconds)
-        self.store.forget(surplus)
-        for job_id in surplus:
+        surplus = self.store.surplus(settings.kept, settings.result_bytes, settings.kept_seconds, self._limits_of)
+        self.store.forget(surplus.forgotten)
+        for job_id in surplus.forgotten:
             self.results.forget(job_id)
-        if surplus:
+        with self._changed:
+            ended = {job_id: self._running[job_id] for job_id in surplus.ended if job_id in self._running}
+            self._too_large |= ended.keys()
+        for running in ended.values():
+            running.cancellation.cancel()
+        if surplus.forgotten:
             self._note()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +13,10 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from acfd_stream.config import require
-from acfd_stream.errors import ConfigError, OverloadedError
+from acfd_stream.errors import ConfigError
+from acfd_stream.service.access.callers import Callers, Held, current_caller
 from acfd_stream.service.access.permits import caller_name, current_permit
+from acfd_stream.service.jobs.by_caller import no_limits
 from acfd_stream.service.jobs.record import Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
 from acfd_stream.service.jobs.runner import JobRunner
@@ -27,6 +28,8 @@ from acfd_stream.wire.messages import duration_pb
 
 KEY_CHARACTERS = 200
 URI_CHARACTERS = 4096
+REQUEST_BYTES = 2**16
+"""Maximum size of a request as it is stored; known settings take far less."""
 PAGE_JOBS, MOST_PAGE_JOBS = 50, 1000
 PAGE_BYTES = 2**20
 """A page of jobs ends where it has grown so large: messages of 4 MiB and more are refused by callers."""
@@ -41,11 +44,14 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
     Args:
         runner: does the jobs; the caller's to start and close.
         check: raises what is wrong with a request, before it becomes a job.
+        callers: counts streams of results; None: its own.
     """
 
-    def __init__(self, runner: JobRunner, check: Callable[[job_pb2.SubmitJobRequest], None]) -> None:
+    def __init__(
+        self, runner: JobRunner, check: Callable[[job_pb2.SubmitJobRequest], None], callers: Callers | None = None
+    ) -> None:
         self._runner, self._check = runner, check
-        self._streams = threading.BoundedSemaphore(runner.settings.result_streams)
+        self._callers = callers or Callers(no_limits, {Held.RESULT_STREAMS: runner.settings.result_streams})
 
     def SubmitJob(self, request: job_pb2.SubmitJobRequest, context: Any) -> job_pb2.SubmitJobResponse:  # noqa: N802
         """See job.proto."""
@@ -55,9 +61,12 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         if self._runner.is_closing:
             raise draining()
         asked = job_pb2.SubmitJobRequest(uri=request.uri, config=request.config)
+        asked.DiscardUnknownFields()  # they would be stored
         self._check(asked)
+        stored = asked.SerializeToString(deterministic=True)
+        require(len(stored) <= REQUEST_BYTES, "config", f"{len(stored)} bytes", f"<= {REQUEST_BYTES} bytes")
         try:
-            job = self._runner.submit(caller_name(), key, asked.SerializeToString(deterministic=True))
+            job = self._runner.submit(caller_name(), key, stored, current_caller())
         except JobConflict as error:
             known = {"idempotency_key": error.key, "job_id": error.job_id}
             raise StatusError(
@@ -99,14 +108,12 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         owner = caller_name()
         with _finding(request.job_id):
             self._runner.get(request.job_id, owner)
-            if not self._streams.acquire(blocking=False):
-                most = self._runner.settings.result_streams
-                raise OverloadedError(f"{most} streams of results are open, which is the limit; try again later")
+            release = self._callers.hold(current_caller(), Held.RESULT_STREAMS)
             try:
                 context.add_callback(self._runner.stir)
                 yield from self._results(request, owner, context)
             finally:
-                self._streams.release()
+                release()
 
     def _results(
         self, request: job_pb2.StreamJobResultsRequest, owner: str, context: Any

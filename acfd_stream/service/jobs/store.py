@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.errors import ConfigError, OutputError, OverloadedError
+from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.files import add_columns, lock_file, prepare_tables, transaction
 from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.service.jobs import by_caller
+from acfd_stream.service.jobs.by_caller import LimitsOf, OpenLimits, no_limits
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
+from acfd_stream.service.jobs.shares import Surplus, Turns, surplus_of
 from acfd_stream.types import Closeable, JobState
 
 SCHEMA_VERSION = 1
@@ -52,18 +57,24 @@ CREATE TABLE jobs (
     warnings TEXT NOT NULL DEFAULT '[]',
     gaps INTEGER NOT NULL DEFAULT 0,
     missing_seconds REAL NOT NULL DEFAULT 0,
+    caller TEXT,
     UNIQUE (owner, key)
 );
 CREATE INDEX jobs_by_state ON jobs (state, sequence);
 CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
 """
 # Of tables that were made before there were these columns.
-_ADDED_COLUMNS = {"gaps": "INTEGER NOT NULL DEFAULT 0", "missing_seconds": "REAL NOT NULL DEFAULT 0"}
+_ADDED_COLUMNS = {
+    "gaps": "INTEGER NOT NULL DEFAULT 0",
+    "missing_seconds": "REAL NOT NULL DEFAULT 0",
+    "caller": "TEXT",
+}
 _SAME_COLUMNS = (  # fields of a Job
     "job_id", "sequence", "owner", "request", "attempts", "checkpoint", "start", "error", "error_code", "gaps",
     "missing_seconds",
 )  # fmt: skip
 _PROGRESS_COLUMNS = ("frames", "expected_frames", "tracks", "result_bytes")
+_NO_LIMITS = OpenLimits()
 _OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
 
 
@@ -78,6 +89,7 @@ class JobStore(Closeable):
         """
         self._clock = clock
         self._turn = threading.Lock()
+        self._turns = Turns()
         self._opened = ExitStack()
         try:
             is_ours = folder is None or self._opened.enter_context(lock_file(folder / LOCK, is_required=True))
@@ -99,7 +111,15 @@ class JobStore(Closeable):
         with self._turn:
             self._release()
 
-    def submit(self, owner: str, key: str, request: bytes, most_open: int) -> tuple[Job, bool]:
+    def submit(
+        self,
+        owner: str,
+        key: str,
+        request: bytes,
+        most_open: int,
+        caller: str | None = None,
+        limits: OpenLimits = _NO_LIMITS,
+    ) -> tuple[Job, bool]:
         """The new job of ``request``, or the one that was submitted with the same ``key``; and whether it is new.
 
         Args:
@@ -107,10 +127,13 @@ class JobStore(Closeable):
             key: idempotency key; empty: always a new job.
             request: what is asked, in a form in which equal requests have equal bytes.
             most_open: jobs that may wait or run, this one included.
+            caller: whose share it counts against; None: the owner's.
+            limits: of the jobs that wait or run, this one included.
 
         Raises:
             JobConflict: the key belongs to another request.
-            OverloadedError: too many jobs wait.
+            OverloadedError: too many jobs wait or run.
+            StatusError: RESOURCE_EXHAUSTED, too many jobs of the caller wait.
         """
         digest = hashlib.sha256(request).digest()
         with self._transaction() as database:
@@ -120,13 +143,13 @@ class JobStore(Closeable):
                     if known["digest"] != digest:
                         raise JobConflict(key, known["job_id"])
                     return _job(known), False
-            (waiting,) = database.execute(f"SELECT COUNT(*) FROM jobs WHERE state IN {_OPEN}").fetchone()
-            if waiting >= most_open:
-                raise OverloadedError(f"{waiting} jobs wait or run already, which is the limit; try again later")
+            caller = owner if caller is None else caller
+            by_caller.require_place(database, caller, len(request), most_open, limits)
             job_id = secrets.token_hex(12)
             database.execute(
-                "INSERT INTO jobs (job_id, owner, key, digest, request, state, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (job_id, owner, key or None, digest, request, JobState.QUEUED.value, self._clock()),
+                "INSERT INTO jobs (job_id, owner, key, digest, request, state, created, caller)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (job_id, owner, key or None, digest, request, JobState.QUEUED.value, self._clock(), caller),
             )
             return self._get(job_id), True
 
@@ -161,19 +184,38 @@ class JobStore(Closeable):
         with self._turn:
             return [_job(row) for row in self._database.execute(query, (*values, count))]
 
-    def claim(self) -> Job | None:
-        """The oldest job that waits, which runs from now on; None: none waits."""
+    def claim(self, limits_of: LimitsOf = no_limits) -> Job | None:
+        """The next job, which runs from now on; None: none may run.
+
+        Callers take turns, each with its oldest job, as far as ``limits_of`` them lets their jobs run.
+        """
         with self._transaction() as database:
-            row = database.execute(
-                "SELECT job_id FROM jobs WHERE state = ? ORDER BY sequence LIMIT 1", (JobState.QUEUED.value,)
-            ).fetchone()
-            if row is None:
+            running, waiting = by_caller.count_by_caller(database, JobState.RUNNING), self._ready(limits_of)
+            caller = self._turns.next(waiting, running)
+            if caller is None:
                 return None
             database.execute(
-                "UPDATE jobs SET state = ?, attempts = attempts + 1, started = COALESCE(started, ?) WHERE job_id = ?",
-                (JobState.RUNNING.value, self._clock(), row["job_id"]),
+                "UPDATE jobs SET state = ?, attempts = attempts + 1, started = COALESCE(started, ?) WHERE sequence = ?",
+                (JobState.RUNNING.value, self._clock(), waiting[caller]),
             )
-            return self._get(row["job_id"])
+            self._turns.note(caller)
+            return _job(database.execute("SELECT * FROM jobs WHERE sequence = ?", (waiting[caller],)).fetchone())
+
+    def is_awaited(self, caller: str, limits_of: LimitsOf = no_limits) -> bool:
+        """Whether a job waits of another caller, who runs fewer than ``caller``."""
+        with self._turn:
+            running = by_caller.count_by_caller(self._database, JobState.RUNNING)
+            own = running.get(caller, 0)
+            return any(running.get(other, 0) < own for other in self._ready(limits_of) if other != caller)
+
+    def _ready(self, limits_of: LimitsOf) -> dict[str, int]:
+        """Callers of whom another job may run → the sequence of their oldest that waits."""
+        running = by_caller.count_by_caller(self._database, JobState.RUNNING)
+        return {
+            caller: sequence
+            for caller, sequence in by_caller.oldest_by_caller(self._database).items()
+            if running.get(caller, 0) < (limits_of(caller).running_jobs or math.inf)
+        }
 
     def describe(self, job_id: str, start: bytes, expected_frames: int | None) -> None:
         """Note what is known of a running job before its first result."""
@@ -239,21 +281,17 @@ class JobStore(Closeable):
                 database.execute("UPDATE jobs SET is_cancel_asked = 1 WHERE job_id = ?", (job_id,))
             return self._get(job_id)
 
-    def surplus(self, kept: int, kept_bytes: int, kept_seconds: float) -> list[str]:
-        """Ids of the finished jobs that are beyond a bound: too many, too large together, or too old."""
+    def surplus(self, kept: int, kept_bytes: int, kept_seconds: float, limits_of: LimitsOf = no_limits) -> Surplus:
+        """The jobs that are beyond a bound: too many, too large together, or too old; see ``surplus_of``."""
         with self._turn:
-            rows = self._database.execute(
-                f"SELECT job_id, ended, result_bytes FROM jobs WHERE state NOT IN {_OPEN} ORDER BY ended DESC, sequence"
-            ).fetchall()
-            (used,) = self._database.execute(
-                f"SELECT COALESCE(SUM(result_bytes), 0) FROM jobs WHERE state IN {_OPEN}"
-            ).fetchone()
-        oldest, surplus = self._clock() - kept_seconds, []
-        for number, row in enumerate(rows):
-            used += row["result_bytes"]
-            if number >= kept or used > kept_bytes or row["ended"] < oldest:
-                surplus.append(row["job_id"])
-        return surplus
+            jobs, aged = by_caller.stored_jobs(self._database, self._clock() - kept_seconds)
+        found = surplus_of(jobs, kept, kept_bytes, limits_of)
+        return Surplus(aged + found.forgotten, found.ended)
+
+    def usage(self) -> dict[str, Counter[str]]:
+        """Caller → what its jobs hold, under the names of its limits."""
+        with self._turn:
+            return by_caller.usage(self._database)
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Remove finished jobs; their keys are free again."""
@@ -312,6 +350,7 @@ def _progress_values(progress: RecordingProgress) -> tuple[int, ...]:
 def _job(row: Any) -> Job:
     return Job(
         **{name: row[name] for name in _SAME_COLUMNS},
+        caller=row["owner"] if row["caller"] is None else row["caller"],
         state=JobState(row["state"]),
         created_seconds=row["created"],
         started_seconds=row["started"],

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from acfd_stream.checked import Checked
 from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
+from acfd_stream.service.settings.callers import CallerSettings
 from acfd_stream.wire.channel import KeepaliveConfig
 
 T = TypeVar("T")
@@ -183,12 +184,14 @@ class JobSettings(Checked):
     """Starts of a job without a new checkpoint before it fails, >= 1."""
     result_streams: int = 8
     """Maximum concurrent streams of results, >= 1."""
+    turn_seconds: float = 600.0
+    """Time after which a running job waits again, at a checkpoint, if a job of another caller waits, seconds, > 0."""
 
     def _check(self) -> None:
         require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
         self._require_least(1, "open", "kept", "attempts", "result_streams")
         self._require_least(2**20, "kept_bytes")
-        self._require_positive("kept_seconds", "checkpoint_seconds")
+        self._require_positive("kept_seconds", "checkpoint_seconds", "turn_seconds")
 
     @property
     def result_bytes(self) -> int:
@@ -226,6 +229,7 @@ class ServiceSettings(Checked):
     log: LogConfig = field(default_factory=LogConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
     jobs: JobSettings = field(default_factory=JobSettings)
+    callers: CallerSettings = field(default_factory=CallerSettings)
 
     def _check(self) -> None:
         require(is_address(self.listen), "listen", self.listen, "HOST:PORT or unix:PATH")

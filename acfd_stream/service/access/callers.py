@@ -1,0 +1,222 @@
+"""What each caller holds, against its limits: calls, streams and bytes received.
+
+A caller is known by its token, else by its address. What jobs hold is in the job store.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
+from enum import Enum
+from urllib.parse import unquote
+
+import grpc
+from google.rpc import error_details_pb2
+
+from acfd_stream.errors import OverloadedError
+from acfd_stream.places import NEWCOMERS, has_place
+from acfd_stream.service.settings.callers import CallerLimits
+from acfd_stream.service.status import StatusError
+
+RETRY_SECONDS = 5.0
+"""Retry delay of a caller over its limit."""
+UNIX_CALLER = "unix:"
+"""All callers over a socket in the file system."""
+_IPV6_NETWORK = 64  # bits that a provider gives to one customer at least
+_BURST_SECONDS = 0.25  # of the rate that a caller may send at once
+
+
+class Held(Enum):
+    """What a caller holds for a while; the value is the name of its limit."""
+
+    CALLS = "calls"
+    STREAMS = "streams"
+    UPLOADS = "uploads"
+    RESULT_STREAMS = "result_streams"
+
+
+_NAMES = {
+    "calls": "concurrent calls",
+    "streams": "concurrent streams",
+    "uploads": "concurrent uploads",
+    "result_streams": "concurrent streams of results",
+    "queued_jobs": "waiting jobs",
+}
+
+
+def address_caller(peer: str) -> str:
+    """The name of the caller at a gRPC ``peer``: ``ip:ADDRESS``, ``ip:NETWORK/64`` of IPv6, or ``unix:``.
+
+    A token's name has no colon, so that it is never one of these.
+    """
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return UNIX_CALLER
+    host = unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"ip:{host[:64]}"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return f"ip:{ipaddress.ip_network((address, _IPV6_NETWORK), strict=False)}"
+        address = address.ipv4_mapped
+    return f"ip:{address}"
+
+
+def over_limit(caller: str, limit: str, most: int) -> StatusError:
+    """The error of a caller that has reached its limit ``limit``, a field of ``CallerLimits``."""
+    is_token = ":" not in caller
+    who = f"token {caller}" if is_token else f"the caller {caller.removeprefix('ip:') or 'of this socket'}"
+    message = f"{who} has its maximum of {most} {_NAMES[limit]} ({limit}); end one, or try again later"
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=f"token:{caller}" if is_token else caller, description=message
+    )
+    return StatusError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOKEN_QUOTA" if is_token else "CALLER_QUOTA",
+        message,
+        retry_seconds=RETRY_SECONDS,
+        metadata={"limit": limit},
+        details=[error_details_pb2.QuotaFailure(violations=[violation])],
+    )
+
+
+@dataclass(slots=True)
+class _Account:
+    held: Counter[Held]
+    ahead_seconds: float = 0.0  # at ``noted_at``: time until what was received is within the rate
+    noted_at: float = 0.0
+    received_bytes: int = 0  # while it held something
+
+    def is_idle(self, now: float) -> bool:
+        return not self.held and self.ahead_at(now) <= 0
+
+    def ahead_at(self, now: float) -> float:
+        return self.ahead_seconds - (now - self.noted_at)
+
+
+class Callers:
+    """Accounts of the callers that hold something; thread-safe.
+
+    Args:
+        limits_of: the limits of a caller.
+        totals: places for all callers together, by kind; a kind that is missing has no limit of its own.
+        newcomers: see ``has_place``.
+        on_refusal: called with the kind for each refusal by a caller's own limit.
+        clock: seconds that never decrease.
+    """
+
+    def __init__(
+        self,
+        limits_of: Callable[[str], CallerLimits],
+        totals: Mapping[Held, int] | None = None,
+        newcomers: float = NEWCOMERS,
+        on_refusal: Callable[[Held], None] = lambda kind: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits_of, self._totals, self._newcomers = limits_of, dict(totals or {}), newcomers
+        self._on_refusal, self._clock = on_refusal, clock
+        self._lock = threading.Lock()
+        self._accounts: dict[str, _Account] = {}
+        self._used: Counter[Held] = Counter()
+
+    def hold(self, caller: str, kind: Held) -> Callable[[], None]:
+        """One more of ``kind`` for ``caller``; the function that gives it back, which may be called twice.
+
+        Raises:
+            StatusError: RESOURCE_EXHAUSTED, the caller has its maximum.
+            OverloadedError: all callers together have the maximum, and this one holds its part of it.
+        """
+        most, total = getattr(self.limits_of(caller), kind.value), self._totals.get(kind)
+        with self._lock:
+            account = self._accounts.get(caller)
+            own, used = 0 if account is None else account.held[kind], self._used[kind]
+            is_over = bool(most) and own >= most
+            if not is_over and (total is None or has_place(total, used, own, self._newcomers)):
+                account = account or self._opened(caller)
+                account.held[kind] += 1
+                self._used[kind] += 1
+                return _Release(lambda: self._release(caller, kind))
+        if is_over:
+            self._on_refusal(kind)
+            raise over_limit(caller, kind.value, most)
+        raise OverloadedError(f"{used} {_NAMES[kind.value].split(' ', 1)[1]} are open, the maximum; try again later")
+
+    def receive(self, caller: str, byte_count: int) -> float:
+        """Note received bytes; seconds to wait before more are read, so that the caller keeps its rate."""
+        rate = self.limits_of(caller).bytes_per_second
+        with self._lock:
+            now = self._clock()
+            account = self._accounts.get(caller) or self._opened(caller)
+            account.received_bytes += byte_count
+            if not rate:
+                return 0.0
+            account.ahead_seconds = max(0.0, account.ahead_at(now)) + byte_count / rate
+            account.noted_at = now
+            return max(0.0, account.ahead_seconds - _BURST_SECONDS)
+
+    def held(self) -> dict[str, dict[str, int]]:
+        """Caller → what it holds by kind, and the bytes received since it began to hold something."""
+        with self._lock:
+            self._forget_idle()
+            return {
+                caller: {kind.value: account.held[kind] for kind in Held} | {"received_bytes": account.received_bytes}
+                for caller, account in self._accounts.items()
+            }
+
+    def _opened(self, caller: str) -> _Account:
+        self._forget_idle()
+        return self._accounts.setdefault(caller, _Account(Counter()))
+
+    def _forget_idle(self) -> None:
+        now = self._clock()
+        for caller in [caller for caller, account in self._accounts.items() if account.is_idle(now)]:
+            del self._accounts[caller]
+
+    def _release(self, caller: str, kind: Held) -> None:
+        with self._lock:
+            account = self._accounts[caller]
+            account.held[kind] -= 1
+            account.held += Counter()  # drops zeros
+            self._used[kind] -= 1
+            if account.is_idle(self._clock()):
+                del self._accounts[caller]
+
+
+class _Release:
+    """Calls ``release`` once."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            release, self._release = self._release, None
+        if release is not None:
+            release()
+
+
+def resolved(limits: CallerLimits, ceilings: Mapping[str, int]) -> CallerLimits:
+    """``limits`` with each 0 replaced by what the service takes from all callers together."""
+    values = {field.name: getattr(limits, field.name) for field in fields(CallerLimits)}
+    return CallerLimits(**{name: value or ceilings.get(name, 0) for name, value in values.items()})
+
+
+_caller: ContextVar[str] = ContextVar("acfd_caller", default=UNIX_CALLER)
+
+
+def enter_caller(caller: str) -> None:
+    """Make ``caller`` the one of the current call."""
+    _caller.set(caller)
+
+
+def current_caller() -> str:
+    """The caller of the current call: the name of its token, else its address."""
+    return _caller.get()
