@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.interceptors": SERVICE_FLOOR | {"metrics", "service.logs", "service.tracing"},
     "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},
     "service.server": SERVICE_FLOOR
-    | {"v1", "wire", "video", "detect", "pipeline", "metrics"}
+    | {"v1", "wire", "video", "detect", "pipeline", "metrics", "places"}
     | {"service.access", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}
     | {"service.streams", "service.tracing"},
     "cli": FLOOR

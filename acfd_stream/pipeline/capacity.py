@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores, require
@@ -29,6 +30,7 @@ from acfd_stream.errors import OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.costs import Costs, Size, megapixels
 from acfd_stream.pipeline.live_input_size import LiveInputSize
+from acfd_stream.places import NEWCOMERS, has_place
 
 UPKEEP_SECONDS = 0.003
 """CPU seconds per frame besides decoding and the network, if they were not measured."""
@@ -46,6 +48,7 @@ class Demand:
     frame_rate: float = 0.0  # frames per second; of files unused
     objective_seconds: float | None = None  # None: a file, without a deadline
     view_side: int = 0  # of its pictures; see Picture
+    caller: str = ""  # who shares the machine with others
 
     def __post_init__(self) -> None:
         require(min(self.display_size) >= 1, "size", self.display_size, "at least 1×1")
@@ -114,6 +117,8 @@ class Capacity:
         metrics: counts refusals and headroom.
         upkeep_seconds: result of ``measure_cpu_overhead``; corrected by running streams. Unused if the config sets it.
         live_view: input size of live frames, unless their stream sets one.
+        newcomers: places in file mode beside the limit for callers who hold few; see ``has_place``.
+        load_share: returns the share of the load limit that several live streams of one caller may use together.
     """
 
     def __init__(
@@ -124,12 +129,15 @@ class Capacity:
         metrics: Metrics | None = None,
         upkeep_seconds: float = UPKEEP_SECONDS,
         live_view: LiveInputSize | None = None,
+        newcomers: float = NEWCOMERS,
+        load_share: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.live_view = live_view or LiveInputSize()
         self.config = config or CapacityConfig()
         self._costs = costs
         self._scheduler = scheduler or SchedulerConfig()
         self._metrics = metrics or Metrics.none()
+        self._newcomers, self._load_share = newcomers, load_share
         self._cores = self.config.cores or available_cores()
         self._decode = _RunningMean(self.config.decode_seconds, *_DECODE_RANGE)
         least, most = (times * upkeep_seconds for times in _UPKEEP_RANGE)
@@ -151,19 +159,22 @@ class Capacity:
         with self._lock:
             return len(self._admitted)
 
-    def ask(self, display_size: Size, frame_rate: float, objective_seconds: float | None = None) -> CapacityAnswer:
+    def ask(
+        self, display_size: Size, frame_rate: float, objective_seconds: float | None = None, caller: str = ""
+    ) -> CapacityAnswer:
         """Whether a live stream would be admitted now.
 
         Args:
             display_size: (height, width) of its frames.
             frame_rate: frames per second, > 0.
             objective_seconds: latency objective; None: the config's.
+            caller: who asks.
 
         Raises:
             ConfigError: a number is outside its range.
         """
         seconds = objective_seconds or self.config.objective_seconds
-        demand = Demand(display_size, frame_rate, seconds, self.live_view.of(seconds))
+        demand = Demand(display_size, frame_rate, seconds, self.live_view.of(seconds), caller)
         with self._lock:
             return self._answer(demand, list(self._admitted.values()))
 
@@ -248,16 +259,21 @@ class Capacity:
         return CapacityAnswer(True, headroom, reason)
 
     def _refusal(self, load: _Load, others: list[_Load]) -> tuple[Refusal, str] | None:
-        files = sum(not other.demand.is_live for other in others)
-        if not load.demand.is_live and files >= self.config.file_streams:
-            return Refusal.FILE_STREAMS, f"{files} streams in file mode are open, which is the maximum"
+        if not load.demand.is_live:
+            files = [other.demand.caller for other in others if not other.demand.is_live]
+            own = files.count(load.demand.caller)
+            if not has_place(self.config.file_streams, len(files), own, self._newcomers):
+                return Refusal.FILE_STREAMS, f"{len(files)} streams in file mode are open, which is the maximum"
         loads = [*others, load]
         views = {view for one in loads for view in self._costs.views_of(one.demand.display_size, one.demand.view_side)}
         if len(views) > self.config.view_sizes:
             shapes = f"streams with {len(views)} different shapes of frames would be open"
             return Refusal.CAPACITY, f"{shapes}; the maximum is {self.config.view_sizes}"
         reason = self._too_slow(load) or self._too_much(load, others) or self._too_slow_together(loads)
-        return None if reason is None else (Refusal.CAPACITY, reason)
+        if reason is not None:
+            return Refusal.CAPACITY, reason
+        reason = self._above_share(load, others)
+        return None if reason is None else (Refusal.QUOTA, reason)
 
     def _too_slow(self, load: _Load) -> str | None:
         objective = load.demand.objective_seconds
@@ -280,6 +296,18 @@ class Capacity:
         return (
             f"{taken:.0%} of the machine are taken by {len(others)} streams, and this one of {_name(load.demand)} "
             f"needs {load.share:.0%}: together more than {limit:.0%}"
+        )
+
+    def _above_share(self, load: _Load, others: list[_Load]) -> str | None:
+        """Whether further live streams of one caller would leave too little to the others."""
+        caller, share = load.demand.caller, self._load_share()
+        own = [other.share for other in others if other.demand.is_live and other.demand.caller == caller]
+        limit = share * self.config.load_limit
+        if not load.demand.is_live or not own or share >= 1 or sum(own) + load.share <= limit:
+            return None
+        return (
+            f"{sum(own):.0%} of the machine are taken by {len(own)} live streams of this caller, and this one of "
+            f"{_name(load.demand)} needs {load.share:.0%}: together more than its share of {limit:.0%}"
         )
 
     def _too_slow_together(self, loads: list[_Load]) -> str | None:

@@ -20,6 +20,9 @@ from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.cpu_overhead import measure_cpu_overhead
 from acfd_stream.pipeline.live_input_size import LiveInputSize, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.places import most_places
+from acfd_stream.service.access.caller_interceptor import CallerInterceptor
+from acfd_stream.service.access.callers import Callers, Held, LimitTable
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import TokenSigner
@@ -83,6 +86,12 @@ class Server:
         self.dashboard: DashboardServer | None = None
         self._detector = detector
         self._access = AccessInterceptor(settings.access, self._note_refusal)
+        self.callers = Callers(
+            LimitTable(settings.callers, self._access.grants),
+            {Held.STREAMS: settings.limits.streams, Held.RESULT_STREAMS: settings.jobs.result_streams},
+            settings.callers.newcomers,
+            lambda kind: self._note_refusal("quota"),
+        )
         self._signer = TokenSigner(settings.access.resume_key)
         self._face_tracks, self._job_calls = LateServicer(), LateServicer()
         self._grpc: Any = None
@@ -168,7 +177,7 @@ class Server:
 
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits
-        threads = limits.streams + limits.calls
+        threads = most_places(limits.streams, settings.callers.newcomers) + limits.calls
         pool = ThreadPoolExecutor(threads, thread_name_prefix="acfd-call")
         self._opened.callback(pool.shutdown, wait=False, cancel_futures=True)
         tracing = Tracing.open(settings.trace)
@@ -180,6 +189,7 @@ class Server:
                 CallMetricsInterceptor(self.metrics, SERVICES),
                 CallLogInterceptor(tracing),
                 self._access,
+                CallerInterceptor(self.callers),
                 StatusInterceptor(),
                 MalformedInterceptor(),
                 NotReadyInterceptor(SERVICES, lambda: self.host is not None),
@@ -215,11 +225,11 @@ class Server:
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
-        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, self._signer)
+        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, self._signer, self.callers)
         host = StreamHost(context, self._access.withdraw_invalid)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)
-        self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity)
+        self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity, self.callers)
         opened.callback(jobs.close)
         self._job_calls.servicer = jobs.servicer
         jobs.start()
@@ -248,7 +258,16 @@ class Server:
             scheduler.prepare(size, live_view.side)
         upkeep_seconds = settings.capacity.frame_seconds or max(measure_cpu_overhead(size) for size in sizes)
         config = replace(settings.capacity, objective_seconds=objective_seconds)
-        return Capacity(costs, config, settings.scheduler, self.metrics, upkeep_seconds, live_view)
+        return Capacity(
+            costs,
+            config,
+            settings.scheduler,
+            self.metrics,
+            upkeep_seconds,
+            live_view,
+            settings.callers.newcomers,
+            lambda: settings.callers.load_share if len(self._access.grants()) > 1 else 1.0,
+        )
 
 
 def _bound(server: Any, settings: ServiceSettings) -> int:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import unquote
 
@@ -20,6 +20,7 @@ from google.rpc import error_details_pb2
 
 from acfd_stream.errors import OverloadedError
 from acfd_stream.places import NEWCOMERS, has_place
+from acfd_stream.service.access.token_file import Grant
 from acfd_stream.service.settings.callers import CallerLimits
 from acfd_stream.service.status import StatusError
 
@@ -203,10 +204,25 @@ class _Release:
             release()
 
 
-def resolved(limits: CallerLimits, ceilings: Mapping[str, int]) -> CallerLimits:
-    """``limits`` with each 0 replaced by what the service takes from all callers together."""
-    values = {field.name: getattr(limits, field.name) for field in fields(CallerLimits)}
-    return CallerLimits(**{name: value or ceilings.get(name, 0) for name, value in values.items()})
+class LimitTable:
+    """The limits of each caller: those of its token, and else ``defaults``; thread-safe.
+
+    Args:
+        defaults: of every caller.
+        grants: returns the grants of the token file: the same object until the file changes.
+    """
+
+    def __init__(self, defaults: CallerLimits, grants: Callable[[], tuple[Grant, ...]] = lambda: ()) -> None:
+        self._defaults, self._grants = defaults, grants
+        self._known: tuple[tuple[Grant, ...], dict[str, CallerLimits]] = (), {}
+
+    def __call__(self, caller: str) -> CallerLimits:
+        """The limits of ``caller``."""
+        grants, (seen, limits) = self._grants(), self._known
+        if grants is not seen:
+            limits = {grant.name: grant.limits(self._defaults) for grant in grants}
+            self._known = grants, limits
+        return limits.get(caller, self._defaults)
 
 
 _caller: ContextVar[str] = ContextVar("acfd_caller", default=UNIX_CALLER)

@@ -55,6 +55,10 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         if self._tokens is not None:
             self._tokens.reload()
 
+    def grants(self) -> tuple[Grant, ...]:
+        """The current grants; the same object until the token file changes."""
+        return () if self._tokens is None else self._tokens.entries()
+
     def withdraw_invalid(self) -> None:
         """End the streams of tokens that were removed, expired or lost the right; called often, never raises.
 

@@ -6,7 +6,7 @@ The file has the SHA-256 of each token, not the token itself.
     name = "studio"
     sha256 = "…"                      # 64 hex digits
     expires = 2027-01-01T00:00:00Z    # missing: never
-    streams = 4                       # at once; missing: as many as the service takes
+    streams = 4                       # and any other limit of [callers]; missing: as set there
     rights = ["track", "detect"]      # missing: all
 """
 
@@ -19,7 +19,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,12 @@ from acfd_stream.config import from_mapping, require
 from acfd_stream.errors import ConfigError
 from acfd_stream.files import PART_SUFFIX
 from acfd_stream.service.access.file_watch import FileWatch
+from acfd_stream.service.settings.callers import CallerLimits
 
 RIGHTS = ("track", "uri", "detect", "stats", "jobs")
-"""All rights. Capacity and the list of models need a token, but no right."""
+"""Rights of a token that names none. Capacity and the list of models need a token, but no right."""
+ADMIN = "admin"
+"""The right to see what every caller holds; only a token that names it has it."""
 PREFIX = "acfd_"
 """Prefix of every token, so that secret scanners recognise it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -51,7 +54,23 @@ class Grant:
     streams: int | None = None
     """Maximum concurrent streams, >= 1; None: no limit of its own."""
     rights: tuple[str, ...] = RIGHTS
-    """Some of ``RIGHTS``."""
+    """Some of ``RIGHTS``, and ``ADMIN``."""
+    calls: int | None = None
+    """Maximum concurrent calls, >= 1; None, here and below: the setting in ``[callers]``."""
+    uploads: int | None = None
+    """Maximum concurrent streams that send their video, >= 1."""
+    bytes_per_second: int | None = None
+    """Maximum bytes of video that are received per second, >= 1."""
+    queued_jobs: int | None = None
+    """Maximum jobs that wait, >= 1."""
+    running_jobs: int | None = None
+    """Maximum jobs that run at once, >= 1."""
+    kept_jobs: int | None = None
+    """Maximum finished jobs that are kept, >= 1."""
+    kept_bytes: int | None = None
+    """Maximum bytes of jobs and results, >= 1."""
+    result_streams: int | None = None
+    """Maximum concurrent streams of results, >= 1."""
 
     def __post_init__(self) -> None:
         require(isinstance(self.name, str) and bool(_NAME.fullmatch(self.name)), "token name", self.name, _NAME.pattern)
@@ -61,10 +80,19 @@ class Grant:
         require(
             is_time, f"expires of token {self.name}", self.expires, "a date-time with its zone, ending in Z or +00:00"
         )
-        is_count = self.streams is None or (type(self.streams) is int and self.streams >= 1)
-        require(is_count, f"streams of token {self.name}", self.streams, "a whole number >= 1")
-        is_list = isinstance(self.rights, list | tuple) and set(map(str, self.rights)) <= set(RIGHTS)
-        require(is_list, f"rights of token {self.name}", self.rights, f"a list of {', '.join(RIGHTS)}")
+        for limit, most in self._limits().items():
+            is_count = type(most) is int and 1 <= most < 2**63
+            require(is_count, f"{limit} of token {self.name}", most, "a whole number >= 1")
+        is_list = isinstance(self.rights, list | tuple) and set(map(str, self.rights)) <= {*RIGHTS, ADMIN}
+        require(is_list, f"rights of token {self.name}", self.rights, f"a list of {', '.join((*RIGHTS, ADMIN))}")
+
+    def limits(self, defaults: CallerLimits) -> CallerLimits:
+        """The limits of this caller: its own, and for the others ``defaults``."""
+        return replace(defaults, **self._limits())
+
+    def _limits(self) -> dict[str, Any]:
+        values = {limit.name: getattr(self, limit.name) for limit in fields(CallerLimits)}
+        return {name: most for name, most in values.items() if most is not None}
 
     def is_expired(self, now: datetime) -> bool:
         """Whether the token is refused at ``now``."""
@@ -98,6 +126,10 @@ class TokenFile:
             if hmac.compare_digest(grant.sha256, wanted):
                 found = grant
         return found
+
+    def entries(self) -> tuple[Grant, ...]:
+        """The current grants; the same object until the file changes."""
+        return self._grants.value
 
     def grants(self) -> dict[str, Grant]:
         """The current grants, by SHA-256."""
@@ -210,4 +242,4 @@ def _grant(entry: Mapping[str, Any]) -> Grant:
     if missing:
         raise ConfigError(f"a [[token]] has no {' and no '.join(missing)}")
     grant = from_mapping(Grant, entry)
-    return Grant(grant.name, grant.sha256, grant.expires, grant.streams, tuple(grant.rights))
+    return replace(grant, rights=tuple(grant.rights))

@@ -101,7 +101,7 @@ class JobRecording:
     def _reserve(self, reserved: ExitStack, context: JobContext, start: RecordingStart) -> None:
         """Wait until the job fits beside the streams that are admitted."""
         while self._capacity is not None:
-            reservation = self._capacity.spare(Demand(start.info.display_size))
+            reservation = self._capacity.spare(Demand(start.info.display_size, caller=context.job.caller))
             if reservation is not None:
                 reserved.callback(reservation.release)
                 return

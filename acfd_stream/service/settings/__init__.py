@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from acfd_stream.checked import Checked
 from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
-from acfd_stream.service.settings.callers import CallerSettings
+from acfd_stream.service.settings.callers import CallerLimits, CallerSettings
 from acfd_stream.wire.channel import KeepaliveConfig
 
 T = TypeVar("T")
@@ -237,6 +237,22 @@ class ServiceSettings(Checked):
         self._require_positive("objective_seconds")
         require(self.live_size == 0 or 64 <= self.live_size <= 4096, "live_size", self.live_size, "0 or in 64 … 4096")
         self._require_least(0, "drain_seconds")
+
+
+def filled_limits(limits: CallerLimits, settings: ServiceSettings) -> CallerLimits:
+    """``limits`` with each 0 replaced by what the service takes from all callers together, where that is bounded."""
+    streams, jobs = settings.limits.streams, settings.jobs
+    return CallerLimits(
+        calls=limits.calls,
+        streams=limits.streams or streams,
+        uploads=limits.uploads or limits.streams or streams,
+        bytes_per_second=limits.bytes_per_second,
+        queued_jobs=limits.queued_jobs or jobs.open,
+        running_jobs=limits.running_jobs or jobs.workers,
+        kept_jobs=limits.kept_jobs or jobs.kept,
+        kept_bytes=limits.kept_bytes or jobs.result_bytes,
+        result_streams=limits.result_streams or jobs.result_streams,
+    )
 
 
 def is_address(text: str) -> bool:

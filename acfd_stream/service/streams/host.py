@@ -6,12 +6,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import grpc
 
 from acfd_stream.errors import OverloadedError
 from acfd_stream.malloc import IdleTrim
 from acfd_stream.metrics import Refusal
+from acfd_stream.service.access.callers import Held
 from acfd_stream.service.status import StatusError, draining
 from acfd_stream.service.streams.stream import StreamCall, StreamContext
 
@@ -38,22 +40,31 @@ class StreamHost:
         self._watcher = threading.Thread(target=self._watch, name="acfd-watch", daemon=True)
         self._watcher.start()
 
-    def admit(self, owner: str) -> StreamCall:
-        """A new stream; the caller must ``close`` it when its call ends.
+    def admit(self, owner: str, caller: str) -> StreamCall:
+        """A new stream; it must be closed with ``close`` when its call ends.
+
+        Args:
+            owner: who may see its statistics.
+            caller: whose limits it counts against.
 
         Raises:
-            StatusError: UNAVAILABLE, the server drains.
+            StatusError: UNAVAILABLE, the server drains; RESOURCE_EXHAUSTED, the caller has its maximum of streams.
             OverloadedError: the maximum number of streams is open.
         """
-        with self._changed:
-            self.require_open()
-            if len(self._streams) >= self.context.settings.limits.streams:
+        self.require_open()
+        with ExitStack() as held:
+            try:
+                held.callback(self.context.callers.hold(caller, Held.STREAMS))
+            except OverloadedError:
                 self.context.metrics.refusals.of(Refusal.STREAMS).inc()
-                raise OverloadedError(f"{len(self._streams)} streams are open, the maximum; try again later")
-            stream_id = secrets.token_hex(8)
-            stream = StreamCall(self.context, stream_id, owner, lambda: self._forget(stream_id))
-            self._streams[stream_id] = stream
-            return stream
+                raise
+            with self._changed:
+                self.require_open()
+                stream_id = secrets.token_hex(8)
+                release = held.pop_all().close
+                stream = StreamCall(self.context, stream_id, owner, caller, lambda: self._forget(stream_id, release))
+                self._streams[stream_id] = stream
+                return stream
 
     def require_open(self) -> None:
         """Refuse new work while the server drains.
@@ -109,7 +120,8 @@ class StreamHost:
             self._changed.wait_for(lambda: not self._streams, _HAND_OVER_SECONDS)
         self.context.packing.shutdown(wait=False, cancel_futures=True)
 
-    def _forget(self, stream_id: str) -> None:
+    def _forget(self, stream_id: str, release: Callable[[], object]) -> None:
+        release()
         with self._changed:
             self._streams.pop(stream_id, None)
             self._changed.notify_all()

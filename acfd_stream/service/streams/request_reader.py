@@ -23,10 +23,14 @@ class RequestReader:
     Args:
         requests: of the call.
         metrics: counts messages that wait for the decoder.
+        received: notes bytes of video, and returns the seconds to wait before more are read.
     """
 
-    def __init__(self, requests: Iterator[Any], metrics: Metrics) -> None:
-        self._requests, self._metrics = requests, metrics
+    def __init__(
+        self, requests: Iterator[Any], metrics: Metrics, received: Callable[[int], float] = lambda byte_count: 0.0
+    ) -> None:
+        self._requests, self._metrics, self._received = requests, metrics, received
+        self.received_bytes = 0
         self._changed = threading.Condition()
         self._first: list[Any] = []  # the config, and the request after it
         self._is_ended = False  # the client sends no more
@@ -146,9 +150,18 @@ class RequestReader:
             return False
         self._metrics.queue_depth.of(QueueStage.DECODE).inc(1)
         try:
-            return self._take(request)
+            return self._slowed(len(request.data) or len(request.frame.image)) and self._take(request)
         finally:
             self._metrics.queue_depth.of(QueueStage.DECODE).inc(-1)
+
+    def _slowed(self, byte_count: int) -> bool:
+        """Wait while the caller of this stream is above its rate; False: ``leave`` was called."""
+        self.received_bytes += byte_count
+        seconds = self._received(byte_count)
+        if seconds > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_left, seconds)
+        return not self._is_left
 
     def _may_feed(self) -> bool:
         """Wait for ``feed``; False: ``leave`` was called instead."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import InputKind
 from acfd_stream.pipeline.capacity import Capacity, Reservation
 from acfd_stream.pipeline.stage_times import StageSummary
+from acfd_stream.service.access.callers import Held, current_caller
 from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.access.sources import open_allowed
 from acfd_stream.service.model_messages import loaded_model_pb, model_info_pb
@@ -59,7 +61,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
 
     def Track(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802  # names are the protocol's
         """See face_track.proto."""
-        stream = self._host.admit(caller_name())
+        stream = self._host.admit(caller_name(), current_caller())
         try:
             if _on_call_end(stream, context):
                 yield from self._track_sent(requests, stream)
@@ -68,7 +70,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
 
     def TrackUri(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         """See face_track.proto."""
-        stream = self._host.admit(caller_name())
+        stream = self._host.admit(caller_name(), current_caller())
         try:
             if _on_call_end(stream, context):
                 yield from self._track_uri(request, stream)
@@ -77,15 +79,18 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
 
     def _track_sent(self, requests: Iterator[Any], stream: StreamCall) -> Iterator[Any]:
         shared, limits = self._context, self._context.settings.limits
-        reader = stream.reader = RequestReader(requests, shared.metrics)
-        current_permit().on_withdrawn(stream.stop)
-        with ExitStack() as rollback:
+        with ExitStack() as upload, ExitStack() as rollback:
+            upload.callback(shared.callers.hold(stream.caller, Held.UPLOADS))
+            reader = stream.reader = RequestReader(
+                requests, shared.metrics, partial(shared.callers.receive, stream.caller)
+            )
+            current_permit().on_withdrawn(stream.stop)
             rollback.callback(reader.leave)
             first = reader.request(0, limits.first_message_seconds)
             kind = None if first is None else first.WhichOneof("request")
             require(kind == "config", "request", kind, "config in the first message of a stream")
             request = self._request_of(first.config)
-            reservation = rollback.enter_context(_reserved(shared.capacity, request))
+            reservation = rollback.enter_context(_reserved(shared.capacity, request, stream.caller))
             second = reader.request(1, limits.idle_seconds)
             is_frames = second is not None and second.WhichOneof("request") == "frame"
             input_kind = InputKind.FRAMES if is_frames else InputKind.BYTES
@@ -93,10 +98,8 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             stream.begin(request, input_kind, source, reservation)
             reader.feed(take, source.close, stream.stop, stream.abandon)
             rollback.pop_all()
-        try:
+            rollback.callback(reader.leave)
             yield from stream.messages(face_track_pb2.TrackResponse)
-        finally:
-            reader.leave()
 
     def _track_uri(self, requested: Any, stream: StreamCall) -> Iterator[Any]:
         current_permit().on_withdrawn(stream.stop)
@@ -105,7 +108,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             source = open_allowed(requested.uri, self._context.settings.sources)
             if not isinstance(source, str):
                 rollback.callback(source.close)
-            reservation = rollback.enter_context(_reserved(self._context.capacity, request))
+            reservation = rollback.enter_context(_reserved(self._context.capacity, request, stream.caller))
             stream.begin(request, InputKind.URI, source, reservation)
             rollback.pop_all()
         yield from stream.messages(face_track_pb2.TrackUriResponse)
@@ -138,7 +141,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         objective = seconds_of(request.objective) if request.HasField("objective") else None
         require(objective is None or objective > 0, "objective", objective, "> 0")
         size = request.size.height, request.size.width
-        answer = self._context.capacity.ask(size, request.frame_rate, objective)
+        answer = self._context.capacity.ask(size, request.frame_rate, objective, current_caller())
         may_ask_again = not answer.fits and answer.may_fit_later
         return face_track_pb2.GetCapacityResponse(
             fits=answer.fits,
@@ -207,14 +210,14 @@ def _latency_pb(summary: StageSummary) -> face_track_pb2.LatencySummary:
     )
 
 
-def _reserved(capacity: Capacity, request: StreamRequest) -> Reservation:
+def _reserved(capacity: Capacity, request: StreamRequest, caller: str) -> Reservation:
     """Capacity for a stream, as far as its demand is known before its first byte; the rest follows when it is open.
 
     Raises:
         OverloadedError: there is not enough.
     """
     is_known = not request.is_live or request.declared_size is not None
-    return capacity.reserve(demand_of(request)) if is_known else Reservation(capacity)
+    return capacity.reserve(demand_of(request, caller)) if is_known else Reservation(capacity)
 
 
 def _intake(

@@ -28,10 +28,12 @@ from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.recording.header import settings_of
+from acfd_stream.service.access.callers import Callers
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest
 from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.settings.callers import CallerLimits
 from acfd_stream.service.status import StatusError, draining
 from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
 from acfd_stream.service.streams.request_reader import RequestReader
@@ -63,14 +65,17 @@ class StreamContext:
     registry: StreamRegistry
     metrics: Metrics
     signer: TokenSigner
+    callers: Callers = field(default_factory=lambda: Callers(lambda caller: CallerLimits()))
     packing: ThreadPoolExecutor = field(default_factory=_packing_thread)  # packs resume points
 
 
 class StreamCall:
     """One stream; ``release`` is called once, when it holds no resource any more."""
 
-    def __init__(self, context: StreamContext, stream_id: str, owner: str, release: Callable[[], None]) -> None:
-        self.stream_id, self.owner = stream_id, owner
+    def __init__(
+        self, context: StreamContext, stream_id: str, owner: str, caller: str, release: Callable[[], None]
+    ) -> None:
+        self.stream_id, self.owner, self.caller = stream_id, owner, caller
         self.began_at, self.start_time = time.monotonic(), time.time()
         self.request: StreamRequest | None = None
         self.meter: StreamMetrics | None = None
@@ -224,7 +229,7 @@ class StreamCall:
         with self._lock:
             self.session = session
         self._require_running()
-        reservation.change(demand_of(request, session.info))
+        reservation.change(demand_of(request, self.caller, session.info))
         if self.meter is not None:
             self.meter.understood(session.info)
         self._put(ControlMessage("start", self._start(request, session)))
@@ -377,11 +382,11 @@ def resume_point(snapshot: Callable[[], SessionState], signer: TokenSigner) -> C
     return ControlMessage("resume_point", point)
 
 
-def demand_of(request: StreamRequest, info: MediaInfo | None = None) -> Demand:
-    """The demand of a stream on the machine, from its container or as its client declares."""
+def demand_of(request: StreamRequest, caller: str, info: MediaInfo | None = None) -> Demand:
+    """The demand of a stream of ``caller`` on the machine, from its container or as its client declares."""
     size = info.display_size if info is not None else request.declared_size or _FALLBACK_SIZE
     rate = None if info is None or info.frame_rate is None else float(info.frame_rate)
     if not request.is_live:
-        return Demand(size)
+        return Demand(size, caller=caller)
     rate = request.declared_rate or rate or _FALLBACK_RATE
-    return Demand(size, rate, request.pace.objective_seconds, request.view_side)
+    return Demand(size, rate, request.pace.objective_seconds, request.view_side, caller)
