@@ -23,6 +23,7 @@ from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.places import most_places
 from acfd_stream.service.access.caller_interceptor import CallerInterceptor
 from acfd_stream.service.access.callers import Callers, Held, LimitTable
+from acfd_stream.service.access.callers_page import CallersPage, Usage
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import TokenSigner
@@ -35,7 +36,7 @@ from acfd_stream.service.interceptors.malformed import MalformedInterceptor
 from acfd_stream.service.interceptors.not_ready import LateServicer, NotReadyInterceptor
 from acfd_stream.service.interceptors.request_timeout import RequestTimeoutInterceptor
 from acfd_stream.service.jobs.build import Jobs
-from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.settings import ServiceSettings, filled_limits
 from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.service.streams.host import StreamHost
 from acfd_stream.service.streams.registry import StreamRegistry
@@ -220,7 +221,12 @@ class Server:
         self.metrics.objective.set(settings.objective_seconds)
         self.metrics.headroom.set(1.0)  # an autoscaler must not mistake a starting server for a full one
         if settings.metrics:
-            self.dashboard = DashboardServer(settings.metrics, self.streams, info, lambda: self.state).start()
+            callers = CallersPage(
+                self.callers, self._job_usage, lambda limits: filled_limits(limits, settings), self._access.find
+            )
+            self.dashboard = DashboardServer(
+                settings.metrics, self.streams, info, lambda: self.state, callers=callers.answer
+            ).start()
             opened.callback(self.dashboard.close)
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
@@ -244,6 +250,9 @@ class Server:
             is_fallback=facts.is_fallback,
         )
         self.host = host
+
+    def _job_usage(self) -> Usage:
+        return {} if self._jobs is None else self._jobs.usage()
 
     def _capacity(self, detector: Detector, scheduler: Scheduler) -> Capacity:
         """The capacity of this machine, measured before the first call is served."""

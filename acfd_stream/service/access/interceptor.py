@@ -55,6 +55,11 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         if self._tokens is not None:
             self._tokens.reload()
 
+    @property
+    def find(self) -> Callable[[str], Grant | None] | None:
+        """The grant of a token; None: there are no tokens."""
+        return None if self._tokens is None else self._tokens.find
+
     def grants(self) -> tuple[Grant, ...]:
         """The current grants; the same object until the token file changes."""
         return () if self._tokens is None else self._tokens.entries()

@@ -5,6 +5,7 @@
 | ``/`` | the page, with its scripts and styles |
 | ``/streams.json`` | its data |
 | ``/streams/ID/overlay.jpg`` | the last frame of a stream whose client allows a preview |
+| ``/callers.json`` | what each caller holds; needs a token with the right "admin", or else a loopback address |
 | ``/metrics`` | Prometheus metrics |
 | ``/healthz`` | 200 while the service accepts streams |
 
@@ -77,6 +78,8 @@ class DashboardServer:
         service: facts that do not change while the service runs.
         state: returns "starting", "serving" or "draining".
         samples: of the metrics over time; None: its own.
+        callers: the answer of ``/callers.json``, from the Authorization header and whether the port is local; None:
+            there is no such page.
 
     Raises:
         ConfigError: the address cannot be bound.
@@ -89,10 +92,12 @@ class DashboardServer:
         service: ServiceInfo,
         state: Callable[[], str],
         samples: Samples | None = None,
+        callers: Callable[[str, bool], Answer] | None = None,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every counter, and are not used
         self._registry = registry
         self._state = state
+        self._callers = callers
         self._samples = samples or Samples(registry.metrics)
         self._page = PageData(registry, self._samples, service, state)
         self._files = {path: _page_file(name) for path, name in _PAGE.items()}
@@ -144,13 +149,14 @@ class DashboardServer:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def answer(self, path: str, host: str, accept: str) -> Answer:
+    def answer(self, path: str, host: str, accept: str, authorization: str = "") -> Answer:
         """The response to a GET of ``path``.
 
         Args:
             path: may have a query, which is ignored.
             host: the Host header.
             accept: the Accept header.
+            authorization: the Authorization header.
         """
         if self._is_local and _host_name(host) not in _LOCAL_NAMES:
             return _plain(HTTPStatus.FORBIDDEN, "this port answers to localhost only")
@@ -162,6 +168,8 @@ class DashboardServer:
             return _scraped(self._registry.metrics.registry, accept)
         if path == "/streams.json":
             return HTTPStatus.OK, "application/json", self._data()
+        if path == "/callers.json" and self._callers is not None:
+            return self._callers(authorization, self._is_local)
         if path == "/healthz":
             state = self._state()
             return _plain(HTTPStatus.OK if state == "serving" else HTTPStatus.SERVICE_UNAVAILABLE, state)
@@ -230,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
     error_content_type = "text/plain; charset=utf-8"
     error_message_format = "%(code)d %(message)s\n"
 
-    def __init__(self, answer_to: Callable[[str, str, str], Answer], *arguments: Any) -> None:
+    def __init__(self, answer_to: Callable[..., Answer], *arguments: Any) -> None:
         self.answer_to = answer_to
         super().__init__(*arguments)
 
@@ -242,7 +250,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, has_body: bool) -> None:
         try:
-            answer = self.answer_to(self.path, self.headers.get("Host", ""), self.headers.get("Accept", ""))
+            headers = (self.headers.get(name, "") for name in ("Host", "Accept", "Authorization"))
+            answer = self.answer_to(self.path, *headers)
         except Exception:
             _log.exception("the metrics port failed on %s", self.path[:200])
             answer = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the log of the service")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,10 @@ class Jobs:
     def start(self) -> None:
         """Take up unfinished jobs, and begin to work."""
         self.runner.start()
+
+    def usage(self) -> dict[str, Counter[str]]:
+        """Caller → what its jobs hold, under the names of its limits."""
+        return self._store.usage()
 
     def close(self, patience_seconds: float = 10.0) -> None:
         """Stop jobs at a checkpoint, from which the next server continues. Streams of results end with an error."""
