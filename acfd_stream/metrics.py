@@ -282,6 +282,7 @@ class Metrics:
         self._stages = self._histogram(*stages, stage=Stage)
         self.frames = self._counter("acfd_frames", "Frames by how they ended", outcome=Outcome)
         self._dropped = self._counter("acfd_frames_dropped", "Frames of live streams left out", reason=DropReason)
+        self.held_frames = self._counter("acfd_frames_held", "Frames that waited, above the rate of their stream").of()
         self._reused = self._counter("acfd_frames_reused", "Frames that took over a held drawing's detections").of()
         self.tracks = self._counter("acfd_tracks_started", "Tracks that began").of()
         self.shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade").of()

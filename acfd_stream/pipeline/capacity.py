@@ -22,13 +22,15 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores, require
+from acfd_stream.config import CapacityConfig, SchedulerConfig, available_cores
 from acfd_stream.errors import OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.costs import Costs, Size, megapixels
+from acfd_stream.pipeline.demand import Demand
 from acfd_stream.pipeline.live_input_size import LiveInputSize
 from acfd_stream.places import NEWCOMERS, has_place
 
@@ -38,29 +40,6 @@ _STEP = 0.05
 _DECODE_RANGE = (1e-4, 0.02)  # seconds per megapixel; values outside include a wait
 _UPKEEP_RANGE = (0.25, 4.0)  # times the measured value
 _REFRESH_FRAMES = 64
-
-
-@dataclass(frozen=True)
-class Demand:
-    """Requirements of a stream."""
-
-    display_size: Size  # (height, width)
-    frame_rate: float = 0.0  # frames per second; of files unused
-    objective_seconds: float | None = None  # None: a file, without a deadline
-    view_side: int = 0  # of its pictures; see Picture
-    caller: str = ""  # who shares the machine with others
-
-    def __post_init__(self) -> None:
-        require(min(self.display_size) >= 1, "size", self.display_size, "at least 1×1")
-        require(0 <= self.frame_rate <= 1000, "frame_rate", self.frame_rate, "in 0 … 1000")
-        if self.objective_seconds is not None:
-            require(self.frame_rate > 0, "frame_rate", self.frame_rate, "above 0 for a live stream")
-            require(0 < self.objective_seconds < math.inf, "objective_seconds", self.objective_seconds, "> 0")
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the frames have an objective."""
-        return self.objective_seconds is not None
 
 
 @dataclass(frozen=True)
@@ -145,6 +124,8 @@ class Capacity:
         self._frames_seen = 0
         self._lock = threading.Lock()
         self._admitted: dict[Reservation, Demand] = {}
+        self.refused_at = -math.inf
+        """When a stream or job was last refused for lack of capacity, on the clock of ``time.monotonic``."""
         self._metrics.headroom.set(1.0)
 
     @property
@@ -192,6 +173,7 @@ class Capacity:
         """A reservation for work that can wait, such as a job; None without capacity, which counts no refusal."""
         with self._lock:
             if self._answer(demand, list(self._admitted.values())).refusal is not None:
+                self.refused_at = time.monotonic()
                 return None
             reservation = Reservation(self)
             self._admitted[reservation] = demand
@@ -201,13 +183,19 @@ class Capacity:
     def change(self, reservation: Reservation, demand: Demand) -> None:
         """Set the requirements of a stream; see ``Reservation.change``."""
         with self._lock:
-            others = [known for holder, known in self._admitted.items() if holder is not reservation]
-            answer = self._answer(demand, others)
-            if answer.refusal is not None and not self._is_less(demand, self._admitted.get(reservation)):
-                self._metrics.refusals.of(answer.refusal).inc()
-                raise OverloadedError(answer.reason)
-            self._admitted[reservation] = demand
-            self._metrics.headroom.set(self._headroom())
+            refused = self._set(reservation, demand)
+            if refused is None:
+                return
+            refusal, reason = refused
+            self._metrics.refusals.of(refusal).inc()
+            if refusal is not Refusal.QUOTA:
+                self.refused_at = time.monotonic()
+            raise OverloadedError(reason)
+
+    def adjust(self, reservation: Reservation, demand: Demand) -> bool:
+        """Set the requirements of an admitted stream to what was measured; see ``Reservation.adjust``."""
+        with self._lock:
+            return reservation in self._admitted and self._set(reservation, demand) is None
 
     def release(self, reservation: Reservation) -> None:
         """Free the capacity of a stream."""
@@ -228,6 +216,16 @@ class Capacity:
                 self._metrics.headroom.set(self._headroom())
 
     # With the lock held.
+
+    def _set(self, reservation: Reservation, demand: Demand) -> tuple[Refusal, str] | None:
+        """Set the requirements; why they are refused."""
+        others = [self._load(known) for holder, known in self._admitted.items() if holder is not reservation]
+        refused = self._refusal(self._load(demand), others)
+        if refused is not None and not self._is_less(demand, self._admitted.get(reservation)):
+            return refused
+        self._admitted[reservation] = demand
+        self._metrics.headroom.set(self._headroom())
+        return None
 
     def _is_less(self, demand: Demand, before: Demand | None) -> bool:
         """Whether an admitted stream lowers its demand: that is allowed even if the machine became slower."""
@@ -373,6 +371,10 @@ class Reservation:
             OverloadedError: it does not fit now; the message says why.
         """
         self._capacity.change(self, demand)
+
+    def adjust(self, demand: Demand) -> bool:
+        """Change the requirements to what was measured; False: they do not fit, and the old ones stay."""
+        return self._capacity.adjust(self, demand)
 
     def release(self) -> None:
         """Free the capacity; a second call does nothing."""

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector, device_for
@@ -89,11 +89,21 @@ def track_video(
     )
 
 
+class Gate(Protocol):
+    """Holds back the frames of a session."""
+
+    def wait(self) -> None:
+        """Return when the next frame may be taken."""
+
+    def take(self) -> None:
+        """A frame was taken, and not dropped."""
+
+
 class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
-    A context manager, with the arguments and errors of ``track_video``. ``is_complete``, ``error``, ``gaps`` and
-    ``warnings`` are final after the iteration.
+    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames.
+    ``is_complete``, ``error``, ``gaps`` and ``warnings`` are final after the iteration.
     """
 
     def __init__(
@@ -109,6 +119,7 @@ class TrackSession(Closeable):
         shot_config: ShotConfig | None = None,
         pace: PaceConfig | None = None,
         resume: SessionState | None = None,
+        gate: Gate | None = None,
     ) -> None:
         if detector is not None and detect_config is not None:
             raise ConfigError("detect_config must be None with a detector, which has its own")
@@ -116,6 +127,7 @@ class TrackSession(Closeable):
         configs = configs_for(self.pace, video_config, track_config, shot_config)
         self.video_config, self.track_config, self.shot_config = configs
         self.stage_times = StageTimes()
+        self._gate = gate
         self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
@@ -187,6 +199,11 @@ class TrackSession(Closeable):
     def waiting_bytes(self) -> int:
         """Bytes of decoded frames that wait for the network."""
         return self._ahead.waiting_bytes
+
+    @property
+    def frames_read(self) -> int:
+        """Frames that were decoded so far, dropped ones included."""
+        return self._ahead.frames_read
 
     def __iter__(self) -> Iterator[FrameResult]:
         """Results in order; pixels are freed after detection."""
@@ -346,9 +363,18 @@ class TrackSession(Closeable):
         yield from self._flush()
 
     def _decoded(self) -> Iterator[Decoded]:
-        while (decoded := self._ahead.get()) is not None:
+        while (decoded := self._next_decoded()) is not None:
             if decoded.frame.index >= self._first_index:
                 yield decoded
+
+    def _next_decoded(self) -> Decoded | None:
+        if self._gate is None:
+            return self._ahead.get()
+        self._gate.wait()
+        decoded = self._ahead.get()
+        if decoded is not None and decoded.drop_reason is None:
+            self._gate.take()
+        return decoded
 
     def _track(self, group: list[DetectedFrame], keeps_frames: Callable[[], bool]) -> Iterator[None]:
         for entry in group:

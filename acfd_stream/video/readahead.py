@@ -117,6 +117,8 @@ class ReadAhead:
         self._changed = threading.Condition()
         self._waiting: deque[Decoded] = deque()
         self._waiting_bytes = self._waiting_frames = 0  # of those with pixels
+        self.frames_read = 0
+        """Frames that the source gave so far, dropped ones included."""
         self._is_finished = self._is_stopped = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._decode, name="acfd-decode", daemon=True)
@@ -164,6 +166,7 @@ class ReadAhead:
         error = None
         try:
             for frame in self._video:
+                self.frames_read += 1
                 if not self._put(Decoded(frame, time.perf_counter(), self._video.loss_counts)):
                     return
         except BaseException as raised:  # raised again in ``get``

@@ -15,9 +15,10 @@ from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, St
 from acfd_stream.errors import ConfigError, OverloadedError
 from acfd_stream.metrics import Metrics, Refusal
 from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, StreamQueue
-from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
+from acfd_stream.pipeline.capacity import Capacity, Reservation
 from acfd_stream.pipeline.costs import Costs, Size, measure_costs
 from acfd_stream.pipeline.cpu_overhead import measure_cpu_overhead
+from acfd_stream.pipeline.demand import Demand
 from tests.clock import Clock
 from tests.pipeline.fake_engine import FakeEngine, picture
 

@@ -16,8 +16,9 @@ from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, St
 from acfd_stream.errors import OverloadedError, RunnerError
 from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.batching import BatchQueue, QueuedPicture, StreamQueue
-from acfd_stream.pipeline.capacity import Capacity, Demand
+from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.costs import Costs, measure_costs
+from acfd_stream.pipeline.demand import Demand
 from acfd_stream.pipeline.scheduler import Scheduler
 from tests.clock import Clock
 from tests.pipeline.fake_engine import SIZE, WAIT_SECONDS, FakeEngine, Latch, flat_costs, picture

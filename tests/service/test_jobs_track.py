@@ -16,7 +16,8 @@ from acfd_stream.cli.track import TrackOptions, run_track
 from acfd_stream.config import CapacityConfig, SchedulerConfig, StreamQueueConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError, MediaError
-from acfd_stream.pipeline.capacity import Capacity, Demand
+from acfd_stream.pipeline.capacity import Capacity
+from acfd_stream.pipeline.demand import Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.jobs.build import Jobs

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 
 from acfd_stream.config import StreamQueueConfig, require
-from acfd_stream.pipeline.capacity import Capacity, Demand
+from acfd_stream.pipeline.capacity import Capacity
+from acfd_stream.pipeline.demand import Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.recording.cancellation import Cancelled
 from acfd_stream.recording.header import RecordingStart

@@ -51,6 +51,12 @@ class Limits(Checked):
     """A stream that sends no config within this time is ended, seconds, > 0."""
     idle_seconds: float = 60.0
     """A stream is ended if the server waits this long for its client to send or to read, seconds, > 0."""
+    frameless_seconds: float = 300.0
+    """A stream is ended if its client keeps the server waiting this long without a frame, seconds, > 0."""
+    least_bytes_per_second: float = 1024.0
+    """While others wait for a place, a stream that sends less in `idle_seconds` (live: twice that) is ended, >= 0."""
+    least_frames_per_second: float = 0.5
+    """As above: a stream that sends so many frames is not ended; one whose client reads fewer results is, >= 0."""
 
     def _check(self) -> None:
         require(2**16 <= self.message_bytes <= 2**30, "message_bytes", self.message_bytes, "in 65536 … 2^30")
@@ -62,7 +68,8 @@ class Limits(Checked):
         require(1 <= self.calls <= 4096, "calls", self.calls, "in 1 … 4096")
         self._require_least(2**16, "ingest_bytes")
         self._require_least(2**20, "queue_bytes")
-        self._require_positive("duration_seconds", "first_message_seconds", "idle_seconds")
+        self._require_least(0, "least_bytes_per_second", "least_frames_per_second")
+        self._require_positive("duration_seconds", "first_message_seconds", "idle_seconds", "frameless_seconds")
 
 
 @dataclass(frozen=True)

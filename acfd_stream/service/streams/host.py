@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -15,10 +16,12 @@ from acfd_stream.malloc import IdleTrim
 from acfd_stream.metrics import Refusal
 from acfd_stream.service.access.callers import Held
 from acfd_stream.service.status import StatusError, draining
+from acfd_stream.service.streams.progress import is_slow
 from acfd_stream.service.streams.stream import StreamCall, StreamContext
 
 _WATCH_SECONDS = 0.2
 _HAND_OVER_SECONDS = 1.0  # after hand_over, until a stream that has no result is stopped
+_WAITING_SECONDS = 10.0  # a stream or job that was refused so long ago still waits for a place
 _DRAIN_GRACE_SECONDS = 3.0  # after the drain time, until all streams must have ended
 
 
@@ -36,6 +39,7 @@ class StreamHost:
         self._changed = threading.Condition()
         self._streams: dict[str, StreamCall] = {}
         self._drain_until: float | None = None
+        self._refused_at = -math.inf  # when there was no place for a stream
         self._is_closed = False
         self._watcher = threading.Thread(target=self._watch, name="acfd-watch", daemon=True)
         self._watcher.start()
@@ -56,6 +60,7 @@ class StreamHost:
             try:
                 held.callback(self.context.callers.hold(caller, Held.STREAMS))
             except OverloadedError:
+                self._refused_at = time.monotonic()
                 self.context.metrics.refusals.of(Refusal.STREAMS).inc()
                 raise
             with self._changed:
@@ -141,7 +146,7 @@ class StreamHost:
         with self._changed:
             streams, until = list(self._streams.values()), self._drain_until
         for stream in streams:
-            stream.note_bytes()
+            stream.note()
             self._check(stream)
             if until is not None:
                 self._drain(stream, until)
@@ -155,6 +160,20 @@ class StreamHost:
         if sending_since is not None and now - sending_since > seconds:
             stream.stop(_timed_out(f"no result was read for {seconds:g} s"))
             stream.cancel_call()  # its thread is blocked in a send and notices nothing else
+        self._check_progress(stream)
+
+    def _check_progress(self, stream: StreamCall) -> None:
+        """End a stream whose client never sends a frame, or is too slow while others wait for a place."""
+        limits = self.context.settings.limits
+        if stream.progress.frameless_seconds > limits.frameless_seconds:
+            stream.stop(_timed_out(f"no frame came for {limits.frameless_seconds:g} s"))
+        is_live = stream.request is not None and stream.request.is_live
+        seconds = limits.idle_seconds * (2 if is_live else 1)  # a live stream may pause for ``idle_seconds``
+        refused_at = max(self._refused_at, self.context.capacity.refused_at)
+        if time.monotonic() - refused_at < _WAITING_SECONDS and is_slow(stream.progress, seconds, limits):
+            stream.stop(_timed_out(f"its client was too slow for {seconds:g} s while others waited"))
+            if stream.sending_since is not None:
+                stream.cancel_call()
 
     def _drain(self, stream: StreamCall, until: float) -> None:
         is_over = time.monotonic() >= until

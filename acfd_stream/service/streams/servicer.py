@@ -27,8 +27,9 @@ from acfd_stream.service.settings import Limits
 from acfd_stream.service.status import RETRY_SECONDS, not_found
 from acfd_stream.service.streams.history import WindowStats
 from acfd_stream.service.streams.host import StreamHost
+from acfd_stream.service.streams.rate import demand_of
 from acfd_stream.service.streams.request_reader import RequestReader, content_of
-from acfd_stream.service.streams.stream import StreamCall, demand_of
+from acfd_stream.service.streams.stream import StreamCall
 from acfd_stream.types import Mode, Picture
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
 from acfd_stream.video.bytestream import ByteStream

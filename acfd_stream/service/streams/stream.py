@@ -20,8 +20,8 @@ import grpc
 
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
-from acfd_stream.pipeline.capacity import Capacity, Demand, Reservation
-from acfd_stream.pipeline.checkpoint import SessionState, damage_as_resume_error
+from acfd_stream.pipeline.capacity import Capacity, Reservation
+from acfd_stream.pipeline.checkpoint import damage_as_resume_error
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
@@ -35,18 +35,20 @@ from acfd_stream.service.requests import StreamRequest
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.settings.callers import CallerLimits
 from acfd_stream.service.status import StatusError, draining
+from acfd_stream.service.streams.progress import ProgressLog
+from acfd_stream.service.streams.rate import SHORT_SECONDS, RateHold, demand_of
 from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
 from acfd_stream.service.streams.request_reader import RequestReader
 from acfd_stream.service.streams.response_queue import ControlMessage, QueuedResult, ResponseQueue
-from acfd_stream.types import FrameResult, MediaInfo, Outcome
+from acfd_stream.service.streams.resume_point import resume_point
+from acfd_stream.types import FrameResult, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.wire.messages import duration_pb, gaps_pb, media_info_pb, rational_pb, results_pb
 
 Source = ByteStream | FrameFeed | str | BinaryIO
-_FALLBACK_RATE = 30.0  # frames per second, if neither the client nor the container of a live stream says
-_FALLBACK_SIZE = (720, 1280)
+_BLOCKED_SECONDS = 0.1  # a send that takes longer waits for the client
 _LIVE_QUEUE = 8  # results; more would be late before they are sent
 _log = logging.getLogger(__name__)
 
@@ -90,6 +92,10 @@ class StreamCall:
         self._engine: SharedEngine | None = None
         self._held_bytes: dict[Pool, int] = {}
         self._hands_over_since: float | None = None
+        self._sent = 0  # results
+        seconds = context.settings.limits.idle_seconds
+        self.progress = ProgressLog(max(2 * seconds, SHORT_SECONDS))
+        self._hold = RateHold(seconds, lambda: context.metrics.held_frames.inc())
         self._lock = threading.Lock()
         self._is_released = False
         self._stopped: BaseException | None = None
@@ -159,6 +165,7 @@ class StreamCall:
             reader.leave(error)
         if responses is not None:
             responses.finish(error)
+        self._hold.stop()
         if session is not None:
             session.stop()
         if self._engine is not None:
@@ -172,6 +179,7 @@ class StreamCall:
             self._hands_over_since = time.monotonic()
             if self.meter is not None:
                 self.meter.draining()
+            self._hold.stop()
             if self.session is not None:
                 self.session.stop()
 
@@ -191,10 +199,18 @@ class StreamCall:
         is_busy = self.waiting_bytes > 0 or (self.session is not None and self.session.waiting_bytes > 0)
         return not is_busy and (self._responses is None or self._responses.is_empty)
 
-    def note_bytes(self) -> None:
-        """Update the metrics of waiting bytes; called regularly."""
+    def note(self) -> None:
+        """Note how the stream gets on; called regularly, by one thread."""
+        reader, session, since = self.reader, self.session, self.sending_since
+        self.progress.note(
+            0 if reader is None else reader.received_bytes,
+            0 if session is None else session.frames_read,
+            self._sent,
+            is_starved=self.is_silent and (reader is None or reader.silence_seconds > 0),
+            is_blocked=since is not None and time.monotonic() - since > _BLOCKED_SECONDS,
+        )
+        self._hold.measure(self.progress)
         with self._lock:
-            session = self.session
             frames = 0 if session is None else session.waiting_bytes
             now = {} if self._is_released else {Pool.INGEST: self.waiting_bytes, Pool.FRAMES: frames}
             self._set_bytes(now)
@@ -229,7 +245,10 @@ class StreamCall:
         with self._lock:
             self.session = session
         self._require_running()
-        reservation.change(demand_of(request, self.caller, session.info))
+        demand = demand_of(request, self.caller, session.info)
+        reservation.change(demand)
+        if request.is_live:
+            self._hold.begin(reservation, demand, request.declared_rate)
         if self.meter is not None:
             self.meter.understood(session.info)
         self._put(ControlMessage("start", self._start(request, session)))
@@ -259,6 +278,7 @@ class StreamCall:
                 shot_config=request.shot,
                 pace=request.pace,
                 resume=request.resume,
+                gate=self._hold if request.is_live else None,
             )
         except MediaError as error:
             if self.meter is not None and self._stopped is None:
@@ -356,6 +376,7 @@ class StreamCall:
         return replace(result, timings=timings, verdict=verdict)
 
     def _count(self, results: list[FrameResult], send_seconds: float) -> None:
+        self._sent += len(results)
         for result in results:
             self.stage_times.add({"encode": result.timings["encode"], "send": send_seconds})
             if result.verdict.latency_seconds is not None:
@@ -372,21 +393,3 @@ def with_send_time(result: FrameResult, send_seconds: float) -> FrameResult:
     if verdict.outcome is Outcome.LATE:
         verdict = replace(verdict, cause=slowest_stage(timings))
     return replace(result, timings=timings, verdict=verdict)
-
-
-def resume_point(snapshot: Callable[[], SessionState], signer: TokenSigner) -> ControlMessage:
-    """The resume point of a stream at its ``snapshot``, as a message to its client."""
-    state = snapshot()
-    token = signer.pack(state.values)
-    point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
-    return ControlMessage("resume_point", point)
-
-
-def demand_of(request: StreamRequest, caller: str, info: MediaInfo | None = None) -> Demand:
-    """The demand of a stream of ``caller`` on the machine, from its container or as its client declares."""
-    size = info.display_size if info is not None else request.declared_size or _FALLBACK_SIZE
-    rate = None if info is None or info.frame_rate is None else float(info.frame_rate)
-    if not request.is_live:
-        return Demand(size, caller=caller)
-    rate = request.declared_rate or rate or _FALLBACK_RATE
-    return Demand(size, rate, request.pace.objective_seconds, request.view_side, caller)
