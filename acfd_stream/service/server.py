@@ -221,12 +221,7 @@ class Server:
         self.metrics.objective.set(settings.objective_seconds)
         self.metrics.headroom.set(1.0)  # an autoscaler must not mistake a starting server for a full one
         if settings.metrics:
-            callers = CallersPage(
-                self.callers, self._job_usage, lambda limits: filled_limits(limits, settings), self._access.find
-            )
-            self.dashboard = DashboardServer(
-                settings.metrics, self.streams, info, lambda: self.state, callers=callers.answer
-            ).start()
+            self.dashboard = self._dashboard(info).start()
             opened.callback(self.dashboard.close)
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
@@ -251,8 +246,13 @@ class Server:
         )
         self.host = host
 
-    def _job_usage(self) -> Usage:
-        return {} if self._jobs is None else self._jobs.usage()
+    def _dashboard(self, info: ServiceInfo) -> DashboardServer:
+        def job_usage() -> Usage:
+            return {} if self._jobs is None else self._jobs.usage()
+
+        settings = self.settings
+        page = CallersPage(self.callers, job_usage, lambda limits: filled_limits(limits, settings), self._access.find)
+        return DashboardServer(settings.metrics, self.streams, info, lambda: self.state, callers=page.answer)
 
     def _capacity(self, detector: Detector, scheduler: Scheduler) -> Capacity:
         """The capacity of this machine, measured before the first call is served."""
