@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.status": FLOOR | {"wire", "service.handlers"},
     "service.model_messages": FLOOR | {"v1", "detect", "pipeline"},
     "service.health": FLOOR,
+    "service.calls": FLOOR | {"service.handlers", "service.status"},
     "service.access": SERVICE_FLOOR | {"wire", "video", "files", "places"},
     "service.requests": SERVICE_FLOOR | {"v1", "wire", "pipeline", "service.access"},
     "service.logs": SERVICE_FLOOR | {"video", "service.access"},
@@ -59,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},
     "service.server": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "metrics", "places"}
-    | {"service.access", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}
+    | {"service.access", "service.calls", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}
     | {"service.streams", "service.tracing"},
     "cli": FLOOR
     | {

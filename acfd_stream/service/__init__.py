@@ -3,7 +3,7 @@
 One process has one engine. Every stream is a ``TrackSession`` of ``pipeline`` on a thread of its own; all sessions
 share the engine through the scheduler, which batches their pictures. A call travels outside in:
 
-    interceptors (time limit → metrics → log → access → status → malformed → not ready)
+    event loop (calls) → interceptors (metrics → log → access → status → malformed → not ready)
       → servicer of streams or jobs → one StreamCall or job → session → engine
 
 | part | content | may import, besides the parts above it |
@@ -11,6 +11,7 @@ share the engine through the scheduler, which batches their pictures. A call tra
 | ``settings`` | every setting of the server, as dataclasses, and the TOML file | ``wire`` |
 | ``handlers`` | wraps the behaviour of a gRPC handler | nothing |
 | ``status`` | exceptions → gRPC status with details; the only such place | ``wire`` |
+| ``calls`` | ``grpc.aio`` on an event loop, and thread pools for blocking handlers | nothing |
 | ``model_messages`` | models → protobuf | ``detect``, ``pipeline`` |
 | ``health`` | the standard health service, and reflection | nothing |
 | ``access`` | tokens, rights, quotas, TLS, readable sources, resume tokens | ``video`` |

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
-from typing import Any
 
-import grpc
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.detect import Detector
@@ -27,6 +25,9 @@ from acfd_stream.service.access.callers_page import CallersPage, Usage
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import TokenSigner
+from acfd_stream.service.calls.handler import Handlers
+from acfd_stream.service.calls.pool import CallPool
+from acfd_stream.service.calls.server import LoopServer
 from acfd_stream.service.dashboard.http_server import DashboardServer
 from acfd_stream.service.dashboard.page_data import ServiceInfo
 from acfd_stream.service.health import Health, add_reflection
@@ -34,7 +35,6 @@ from acfd_stream.service.interceptors.call_log import CallLogInterceptor
 from acfd_stream.service.interceptors.call_metrics import CallMetricsInterceptor
 from acfd_stream.service.interceptors.malformed import MalformedInterceptor
 from acfd_stream.service.interceptors.not_ready import LateServicer, NotReadyInterceptor
-from acfd_stream.service.interceptors.request_timeout import RequestTimeoutInterceptor
 from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.settings import ServiceSettings, filled_limits
 from acfd_stream.service.status import StatusInterceptor
@@ -51,7 +51,7 @@ SERVICES = (
     face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"],
     job_pb2.DESCRIPTOR.services_by_name["JobService"],
 )
-_QUEUED_CALLS = 4  # waiting calls per thread
+_REFUSING_THREADS = 8  # for streams beyond the limit, until they are refused
 _STOP_SECONDS = 1.0  # for responses in flight when the server stops
 _SIGNAL_SECONDS = 0.5
 _PICTURE_THREADS = 2  # a live frame is faster with two; more gain little on pictures of the network's input size
@@ -95,7 +95,7 @@ class Server:
         )
         self._signer = TokenSigner(settings.access.resume_key)
         self._face_tracks, self._job_calls = LateServicer(), LateServicer()
-        self._grpc: Any = None
+        self._grpc: LoopServer | None = None
         self._jobs: Jobs | None = None
         self._opened = ExitStack()
         self._stopping = threading.Lock()
@@ -148,7 +148,7 @@ class Server:
             is_empty = self.host.wait_empty()
         with self._stopping:
             if self._grpc is not None:
-                self._grpc.stop(_STOP_SECONDS).wait()
+                self._grpc.stop(_STOP_SECONDS)
             self._opened.close()
             self._stopped.set()
         return is_empty
@@ -178,26 +178,26 @@ class Server:
 
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits
-        threads = most_places(limits.streams, settings.callers.newcomers) + limits.calls
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="acfd-call")
-        self._opened.callback(pool.shutdown, wait=False, cancel_futures=True)
         tracing = Tracing.open(settings.trace)
         self._opened.callback(tracing.close)
-        server = grpc.server(
-            pool,
-            interceptors=[
-                RequestTimeoutInterceptor(limits.first_message_seconds),
-                CallMetricsInterceptor(self.metrics, SERVICES),
-                CallLogInterceptor(tracing),
-                self._access,
-                CallerInterceptor(self.callers),
-                StatusInterceptor(),
-                MalformedInterceptor(),
-                NotReadyInterceptor(SERVICES, lambda: self.host is not None),
-            ],
-            options=server_options(settings.keepalive, limits.message_bytes),
-            maximum_concurrent_rpcs=_QUEUED_CALLS * threads,
-        )
+        interceptors = [
+            CallMetricsInterceptor(self.metrics, SERVICES),
+            CallLogInterceptor(tracing),
+            self._access,
+            CallerInterceptor(self.callers),
+            StatusInterceptor(),
+            MalformedInterceptor(),
+            NotReadyInterceptor(SERVICES, lambda: self.host is not None),
+        ]
+        places = partial(most_places, newcomers=settings.callers.newcomers)
+        threads = places(limits.streams) + places(settings.jobs.result_streams)
+        streams = CallPool(threads + _REFUSING_THREADS, "acfd-stream-call")
+        calls = CallPool(limits.calls, "acfd-call")
+        self._opened.callback(streams.close)
+        self._opened.callback(calls.close)
+        handlers = Handlers(interceptors, limits.first_message_seconds, streams, calls)
+        server = LoopServer(handlers, server_options(settings.keepalive, limits.message_bytes))
+        self._opened.callback(server.stop, 0.0)
         self.health.add_to(server)
         add_reflection(server, [service.full_name for service in SERVICES])
         face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(self._face_tracks, server)
@@ -279,7 +279,7 @@ class Server:
         )
 
 
-def _bound(server: Any, settings: ServiceSettings) -> int:
+def _bound(server: LoopServer, settings: ServiceSettings) -> int:
     """Bind ``server`` to its address; returns the port.
 
     Raises:
@@ -287,8 +287,6 @@ def _bound(server: Any, settings: ServiceSettings) -> int:
     """
     credentials = server_credentials(settings.tls)
     try:
-        if credentials is None:
-            return int(server.add_insecure_port(settings.listen))
-        return int(server.add_secure_port(settings.listen, credentials))
+        return server.add_port(settings.listen, credentials)
     except RuntimeError as error:
         raise ConfigError(f"cannot listen on {settings.listen}; is the port taken? ({error})") from error

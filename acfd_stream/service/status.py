@@ -93,6 +93,17 @@ def abort(context: _Context, error: BaseException) -> NoReturn:
     context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
+def refusing(handler: Any, error: BaseException) -> Any:
+    """A handler that ends the call with the status of ``error`` without waiting for its request."""
+
+    def refuse(requests: Any, context: Any) -> Any:
+        abort(context, error)
+
+    if handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_unary_rpc_method_handler(refuse)
+
+
 class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """Ends a call with the status of the exception that its method raised."""
 

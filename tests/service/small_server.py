@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 
+from acfd_stream.service.calls.handler import Handlers
+from acfd_stream.service.calls.pool import CallPool
+from acfd_stream.service.calls.server import LoopServer
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2, types_pb2
 
 SERVICE = "acfd_stream.v1.FaceTrackService"
@@ -42,23 +44,23 @@ def small_server(
     servicer: Any = None,
     credentials: grpc.ServerCredentials | None = None,
     add: Sequence[Any] = (),
+    first_message_seconds: float = 30.0,
+    stop_seconds: float = 0.0,
 ) -> Iterator[str]:
     """The address of a running server; ``add`` are called with it before it starts."""
-    pool = ThreadPoolExecutor(16)
-    server = grpc.server(pool, interceptors=interceptors)
+    streams, calls = CallPool(16, "streams"), CallPool(16, "calls")
+    server = LoopServer(Handlers(interceptors, first_message_seconds, streams, calls), [])
     face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(servicer or EchoServicer(), server)
     for one in add:
         one(server)
-    if credentials is None:
-        port = server.add_insecure_port("127.0.0.1:0")
-    else:
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+    port = server.add_port("127.0.0.1:0", credentials)
     server.start()
     try:
         yield f"localhost:{port}"
     finally:
-        server.stop(0).wait(10)
-        pool.shutdown()
+        server.stop(stop_seconds)
+        streams.close()
+        calls.close()
 
 
 class Held:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -32,6 +31,7 @@ from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 from acfd_stream.wire.messages import result_of
 from tests.service.job_fixture import CANCELLED, DONE, EAGER, JobFixture
 from tests.service.rig import failure
+from tests.service.small_server import small_server
 
 BASE = Fraction(1, 25)
 HEADER = ResultHeader("clip", (480, 854), BASE, {"name": "tiny"}, {}, Fraction(25))
@@ -81,11 +81,16 @@ class Service:
         self.fixture = JobFixture(work, None, replace(EAGER, **settings))
         self.access = AccessInterceptor(access or AccessConfig())
         interceptors = [StatusInterceptor(), self.access]
-        self.server = grpc.server(ThreadPoolExecutor(8), interceptors=interceptors)
-        job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(self.fixture.runner, self.check), self.server)
-        self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        servicer = JobServicer(self.fixture.runner, self.check)
+        self._opened = ExitStack()
+        self.address = self._opened.enter_context(
+            small_server(
+                interceptors,
+                add=[lambda server: job_pb2_grpc.add_JobServiceServicer_to_server(servicer, server)],
+                stop_seconds=5.0,
+            )
+        )
         self.channel = grpc.insecure_channel(self.address)
-        self.server.start()
         self.stub = job_pb2_grpc.JobServiceStub(self.channel)
 
     @staticmethod
@@ -105,7 +110,9 @@ class Service:
     def close(self) -> None:
         self.channel.close()
         self.fixture.close()
-        assert self.server.stop(5).wait(10)
+        begin = time.monotonic()
+        self._opened.close()
+        assert time.monotonic() - begin < 10
 
 
 @pytest.fixture

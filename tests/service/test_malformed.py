@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc import _server
 
+from acfd_stream.service.calls import call as calls
 from acfd_stream.service.server import Server
 from acfd_stream.v1 import face_track_pb2, stream_pb2
 from tests.service.rig import PATIENCE, failure
@@ -53,4 +53,4 @@ def test_a_call_that_could_not_be_read_is_forgotten(server: Server, call: Call) 
 
 def _calls_in_mind() -> int:
     gc.collect()
-    return sum(type(thing) is _server._RPCState for thing in gc.get_objects())
+    return sum(type(thing) is calls.Call for thing in gc.get_objects())

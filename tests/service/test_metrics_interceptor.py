@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -15,6 +14,7 @@ from acfd_stream.metrics import Metrics
 from acfd_stream.service.interceptors.call_metrics import CallMetricsInterceptor
 from acfd_stream.v1 import face_track_pb2 as pb
 from acfd_stream.v1 import face_track_pb2_grpc as rpc
+from tests.service.small_server import small_server
 
 NAME = "acfd_stream.v1.FaceTrackService"
 TIMEOUT_SECONDS = 20
@@ -73,13 +73,8 @@ def handled() -> Handled:
 def channel(handled: Handled) -> Iterator[grpc.Channel]:
     services = [pb.DESCRIPTOR.services_by_name["FaceTrackService"]]
     interceptor = CallMetricsInterceptor(handled.metrics, services)
-    server = grpc.server(ThreadPoolExecutor(4), interceptors=(interceptor,))
-    rpc.add_FaceTrackServiceServicer_to_server(Servicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with small_server([interceptor], Servicer()) as address, grpc.insecure_channel(address) as channel:
         yield channel
-    server.stop(None).wait()
 
 
 def test_an_answered_call_counts_as_ok_with_its_messages(handled: Handled, channel: grpc.Channel) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
 
 import grpc
 import pytest
@@ -78,15 +78,12 @@ def is_admitted(client: Client) -> bool:
 
 def test_a_server_with_watchers_stops_as_soon_as_it_drains() -> None:
     health = Health([SERVICE])
-    server = grpc.server(ThreadPoolExecutor(4))
-    health.add_to(server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with Client(f"localhost:{port}") as client:
+    with small_server(add=[health.add_to], stop_seconds=60) as address, Client(address) as client:
         statuses = client.watch_health()
         assert next(statuses) == "NOT_SERVING"
         health.drain()
-        assert server.stop(60).wait(10)
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 10
 
 
 def test_pings_of_a_client_are_rarer_than_what_the_server_bears() -> None:

@@ -12,7 +12,7 @@ from acfd_stream.service.access.permits import Permit, Permits, enter_permit
 from acfd_stream.service.access.token_file import Grant, TokenFile, now_utc
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
 from acfd_stream.service.settings import AccessConfig
-from acfd_stream.service.status import StatusError, abort
+from acfd_stream.service.status import StatusError, abort, refusing
 
 QUOTA_RETRY_SECONDS = 5.0
 """Retry delay of a call over the quota of its token."""
@@ -90,7 +90,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         try:
             grant = self._admitted(method, handler_call_details.invocation_metadata)
         except StatusError as refusal:
-            return _refusing(handler, refusal)
+            return refusing(handler, refusal)
         permit = Permit(grant, method)
         enter_permit(permit)
         return self._tracked(handler, permit, grant) if handler.response_streaming else handler
@@ -132,17 +132,6 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             return run
 
         return rewrapped(handler, wrap)
-
-
-def _refusing(handler: Any, refusal: StatusError) -> Any:
-    """A handler that refuses the call without waiting for its request."""
-
-    def refuse(requests: Any, context: Any) -> Any:
-        abort(context, refusal)
-
-    if handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(refuse)
-    return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 def _refusal_of(grant: Grant, method: str) -> StatusError | None:

@@ -8,8 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from acfd_stream.service.handlers import rewrapped
-from acfd_stream.service.status import StatusError, abort
+from acfd_stream.service.status import StatusError, refusing
 
 
 class LateServicer:
@@ -35,4 +34,4 @@ class NotReadyInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc
             return handler
         message = "the server is starting; try again in a moment"
         error = StatusError(grpc.StatusCode.UNAVAILABLE, "STARTING", message, retry_seconds=1.0)
-        return rewrapped(handler, lambda _: lambda request, context: abort(context, error))
+        return refusing(handler, error)
