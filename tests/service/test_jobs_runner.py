@@ -10,13 +10,15 @@ import pytest
 
 from acfd_stream.errors import MediaError
 from acfd_stream.outputs import ResultEnd
+from acfd_stream.recording.checkpoint import Checkpoint
 from acfd_stream.recording.record import Recording
+from acfd_stream.recording.stats import RecordingStats
 from acfd_stream.recording.task import RecordingProgress, RecordingState
 from acfd_stream.service.jobs.runner import JobContext
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import MEMORY_BYTES, JobSettings
 from acfd_stream.types import Gap, GapCause, JobState
-from tests.service.job_fixture import DONE, EAGER, CountingWork, JobFixture, packed
+from tests.service.job_fixture import ANY_RESULT, CANCELLED, DONE, EAGER, CountingWork, JobFixture, packed
 
 
 @pytest.fixture
@@ -191,3 +193,36 @@ def test_a_job_that_ends_makes_the_oldest_go(opened: Callable[..., JobFixture]) 
 def test_without_a_folder_results_are_bounded_by_memory(tmp_path: Path) -> None:
     assert JobSettings().result_bytes == MEMORY_BYTES < JobSettings(state_dir=tmp_path).result_bytes
     assert JobSettings(kept_bytes=2**20).result_bytes == 2**20
+
+
+def test_a_job_that_had_its_turn_waits_for_the_job_of_another_caller(opened: Callable[..., JobFixture]) -> None:
+    work = CountingWork(held=1)
+    fixture = opened(work, settings=replace(EAGER, turn_seconds=0.1))
+    long = fixture.submit(b"5")
+    fixture.until(long, lambda job: job.progress.frames == 1)
+    short = fixture.runner.submit("bob", "", b"1").job_id
+    assert fixture.end_of(short).state is JobState.DONE
+    assert fixture.runner.get(long, None).state is not JobState.DONE
+    work.gate.release(9)
+    job = fixture.end_of(long)
+    assert (job.state, job.progress.frames, job.attempts, work.began_at) == (JobState.DONE, 5, 0, [0, 0, 1])
+
+
+def test_running_jobs_above_their_share_end_and_results_of_others_stay(opened: Callable[..., JobFixture]) -> None:
+    def work(context: JobContext) -> Recording:
+        size = 2**19 if context.job.owner == "ann" else 2**20 - 2**10
+        context.lines.append(b"x" * size)
+        if context.job.owner == "ann":
+            return DONE
+        context.on_progress(RecordingProgress(result_bytes=size), ANY_RESULT)
+        context.checkpoints.save(Checkpoint({}, {}, size, RecordingStats()))
+        fixture.runner.sweep(is_due=True)
+        assert context.cancellation.wait(10)
+        return CANCELLED
+
+    fixture = opened(work, settings=replace(EAGER, kept_bytes=2**20))
+    hers = fixture.submit()
+    fixture.end_of(hers)
+    his = fixture.end_of(fixture.runner.submit("bob", "", b"1").job_id)
+    assert (his.state, his.error_code, "kept_bytes" in his.error) == (JobState.FAILED, 8, True)
+    assert fixture.results.lines_of(hers).size == 2**19

@@ -4,6 +4,8 @@
 |---|---|
 | ``interceptor`` | checks the token of each call; refuses calls and streams that are not allowed |
 | ``token_file`` | the token file: grants with name, hash, expiry, number of streams and rights |
+| ``callers``, ``caller_interceptor`` | what each caller holds, against its limits; who calls |
+| ``callers_page`` | ``/callers.json`` |
 | ``permits`` | permits of running calls: the quota of streams per token, and the end of a withdrawn permit |
 | ``tls`` | server certificates |
 | ``sources`` | which files and URLs TrackUri and jobs may read |
@@ -23,6 +25,9 @@ A resume token contains the state of a stream. With a key it is signed, and only
 Without one it has a checksum, which detects corruption but not forgery. A client that forges a token changes only its
 own stream.
 
-This package may import ``settings``, ``handlers`` and ``status`` of the service, ``wire`` (PEM files) and
+A caller is the name of its token, else its address. ``Callers`` counts what each one holds; ``current_caller()`` names
+that of the current call. ``caller_name()`` is about who may see what, ``current_caller()`` about who takes how much.
+
+This package may import ``settings``, ``handlers`` and ``status`` of the service, ``places``, ``wire`` (PEM files) and
 ``video.origin`` (whether a source is a URL). It knows neither streams nor jobs.
 """

@@ -8,6 +8,7 @@
 | ``job_recording`` | records one job through the shared engine, with ``recording.record`` |
 | ``checkpoint`` | the checkpoint of a job, stored in the job store |
 | ``store``, ``record`` | the jobs in SQLite, in a file or in memory; ``Job`` and its parts as dataclasses |
+| ``shares``, ``by_caller`` | whose turn it is, and whose results go first: every caller has a share |
 | ``results`` | the result lines of each job, in a file or in memory |
 | ``replay`` | stored lines → messages of a result stream |
 
@@ -26,5 +27,6 @@ state folder, jobs and results are in memory and are lost with the process.
 A client sees only jobs of its own token. The same idempotency key returns the same job.
 
 This package may import ``access``, ``requests``, ``model_messages``, ``status`` and ``settings`` of the service, and
-the rooms ``recording``, ``outputs``, ``pipeline``, ``video``, ``files`` and ``metrics``. It does not know ``streams``.
+the rooms ``places``, ``recording``, ``outputs``, ``pipeline``, ``video``, ``files`` and ``metrics``. It does not know
+``streams``.
 """

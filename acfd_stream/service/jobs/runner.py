@@ -30,7 +30,7 @@ _RESOURCE_EXHAUSTED = 8
 _DATA_LOSS = 15
 _SWEEP_SECONDS = 60.0
 _TURN_CHECK_SECONDS = 1.0
-_TOO_LARGE = "the jobs of this caller hold more than their share of jobs.kept_bytes; fetch and run them one by one"
+_TOO_LARGE = "its results were dropped: those of its caller exceed their share of jobs.kept_bytes; run fewer at once"
 
 
 @dataclass
@@ -281,6 +281,7 @@ class JobRunner:
             end = JobEnd(JobState.CANCELLED)
         if end is None and job_id in self._too_large:
             end = JobEnd(JobState.FAILED, _TOO_LARGE, _RESOURCE_EXHAUSTED)
+            context.lines.truncate(0)  # else the job itself would have to go, and nobody could read why
         if end is None:
             self.store.put_back(job_id)
         else:

@@ -6,6 +6,9 @@
 | ``host`` | all streams of the server: admission, idle timeouts, drain |
 | ``stream`` | one stream: its threads, its messages, its resume points, its end |
 | ``request_reader`` | the thread that reads the client's messages and feeds the decoder |
+| ``progress`` | how much a client sends and reads over time; which one is too slow for its place |
+| ``rate`` | what a stream reserves: first what it declares, then what it sends |
+| ``resume_point`` | resume points as messages |
 | ``response_queue`` | the bounded queue between the session and the call |
 | ``registry`` | what the dashboard reads: open and recently closed streams, with their metrics |
 | ``history`` | counts and latencies of the last minutes, per time step |

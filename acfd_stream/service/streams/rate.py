@@ -107,11 +107,11 @@ class RateHold:
         wanted = replace(demand, frame_rate=rate)
         is_changed = reservation.adjust(wanted)
         with self._changed:
-            if is_changed:
-                self._demand = wanted
-                self._rate = None if self._most is None else self._most * TOLERANCE
-            elif rate > demand.frame_rate:  # there is no room: hold the stream to what it has
-                self._rate = demand.frame_rate * TOLERANCE
+            self._demand = reserved = wanted if is_changed else demand
+            if is_held or not is_changed:  # there is no room, or was none: hold the stream to what it has
+                self._rate = reserved.frame_rate * TOLERANCE
+            elif self._most is not None:
+                self._rate = self._most * TOLERANCE
             self._changed.notify_all()
 
     def _higher(self, log: ProgressLog, reserved: float, *, is_held: bool) -> float | None:
