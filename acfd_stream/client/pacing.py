@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
+_ALONE = {"protocol_whitelist": "none"}  # what a playlist names is not sent
+
 
 @dataclass(frozen=True)
 class Due:
@@ -41,7 +43,7 @@ def schedule(path: str | Path, fps: float | None = None) -> tuple[Layout, list[D
 
     layout = Layout.of(Path(path))
     try:
-        with av.open(str(path)) as container:
+        with open(path, "rb") as file, av.open(file, "r", options=_ALONE) as container:
             if not container.streams.video:
                 raise MediaError(f"{path} has no video in it")
             stream = container.streams.video[0]
@@ -147,7 +149,11 @@ def live_copy(source: Path, target: Path) -> Path:
     import av
 
     try:
-        with av.open(str(source)) as film, av.open(str(target), "w", format="matroska") as copy:
+        with (
+            open(source, "rb") as file,
+            av.open(file, "r", options=_ALONE) as film,
+            av.open(f"file:{target}", "w", format="matroska") as copy,
+        ):
             pictures = film.streams.video[0]
             stream = add_live_stream(copy, (pictures.height, pictures.width), pictures.average_rate)
             for frame in film.decode(pictures):
