@@ -21,6 +21,8 @@ from acfd_stream.errors import ConfigError
 T = TypeVar("T")
 DECODERS = ("auto", "cpu", "nvdec")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
+ADDRESSES = ("public", "private", "any")
+"""How far a URL may lead: the internet; private networks and this machine, too; link-local addresses, too."""
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:

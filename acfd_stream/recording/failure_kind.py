@@ -135,7 +135,8 @@ def _is_transient(error: MediaError, source: str) -> bool:
     """Whether another try with ``source``, unchanged, may succeed after ``error``."""
     causes = list(_causes(error))
     if local_path(source) is None:
-        said = [cause for cause in causes if _is_av(cause)]  # a MediaError of a store's library is final
+        # A MediaError of a store's library, or of a server, is final.
+        said = [cause for cause in causes if _is_av(cause) or isinstance(cause, ConnectionError | TimeoutError)]
         return bool(said) and not any(_is_final(cause) for cause in said)
     return any(isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS for cause in causes if not _is_av(cause))
 

@@ -6,7 +6,6 @@ the decoder as it is, and is asked for its validators over HTTP when it is keyed
 
 from __future__ import annotations
 
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from acfd_stream.errors import AcfdError, BackendUnavailable, MediaError, OverloadedError
 from acfd_stream.video.origin import is_url, without_secrets
+from acfd_stream.video.web import StatusError, Web
 
 # The network protocols of FFmpeg.
 DECODER_SCHEMES = frozenset(
@@ -22,6 +22,7 @@ DECODER_SCHEMES = frozenset(
     + ["udp", "udplite", "unix"]
 )
 _HEAD_SECONDS = 30.0
+_FINAL_CODES = (401, 403, 404, 410)
 _VALIDATORS = ("ETag", "Last-Modified", "Content-Length")
 
 
@@ -93,8 +94,9 @@ def remote_version(url: str) -> str:
     if _scheme(url) not in ("http", "https"):
         return without_secrets(url)
     with _translated(url):
-        request = urllib.request.Request(url, method="HEAD")
-        with urllib.request.urlopen(request, timeout=_HEAD_SECONDS) as answer:
+        web = Web(url, _HEAD_SECONDS)
+        answer, _ = web.ask(web.url, {}, "HEAD")
+        with answer:
             validators = [f"{name}={answer.headers[name]}" for name in _VALIDATORS if answer.headers[name]]
     return "\n".join([without_secrets(url), *validators])
 
@@ -126,9 +128,14 @@ def _translated(url: str) -> Iterator[None]:
         raise MediaError(f"{place}: no such file; check the address") from error
     except PermissionError as error:
         raise MediaError(f"{place}: permission denied; check the credentials of this machine") from error
+    except StatusError as error:
+        kind = MediaError if error.code in _FINAL_CODES else OverloadedError
+        raise kind(f"{place}: {error}") from error
+    except MediaError as error:
+        raise MediaError(f"{place}: {error}") from error
     except AcfdError:
         raise
     except Exception as error:  # every store has a library with errors of its own
-        if getattr(error, "code", None) in (401, 403, 404, 410):
+        if getattr(error, "code", None) in _FINAL_CODES:
             raise MediaError(f"{place}: {error}; check the address and what it asks for") from error
         raise OverloadedError(f"{place}: {error}; a later try may succeed") from error

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from acfd_stream.config import VideoConfig, available_cores
 from acfd_stream.errors import MediaError
 from acfd_stream.video import ebml
+from acfd_stream.video.gate import open_input
 from acfd_stream.video.origin import BytesReader
 
 FALLBACK_RATE = Fraction(25)
@@ -60,18 +61,17 @@ def open_container(
     # Only a URL can block for ever: a file answers, and the producer of bytes can abort them.
     is_remote = isinstance(target, str) and not target.startswith("file:")
     timeout = config.url_timeout_seconds if is_remote else None
-    # Bytes are untrusted: a playlist in them must not make FFmpeg open files or addresses.
-    options: dict[str, str] = {} if isinstance(target, str) else {"protocol_whitelist": "none"}
+    options: dict[str, str] = {}
     try:
         if config.low_delay:
             options |= _QUICK_OPENING | (_QUICKEST_OPENING if hardware is None and _is_told_by_head(target) else {})
         try:
-            return _opened(target, options, timeout, hardware)
+            return open_input(target, options, timeout, hardware)
         except InvalidDataError:
             if isinstance(target, BytesReader) or is_remote:
                 raise
             # An index that leads nowhere, as in a damaged MXF; FFmpeg then reads what it can from front to back.
-            return _opened(target, options | {"seekable": "0"}, timeout, hardware)
+            return open_input(target, options | {"seekable": "0"}, timeout, hardware)
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from error
     except InvalidDataError as error:
@@ -82,12 +82,6 @@ def open_container(
         advice = "check the address" if is_remote else "check that it is a whole video"
         kind = UnreadableError if isinstance(error, FFmpegError) else MediaError  # a fault of a file object says enough
         raise kind(f"{name}: cannot be opened ({reason_of(error)}); {advice}") from error
-
-
-def _opened(
-    target: str | BytesReader, options: dict[str, str], timeout: float | None, hardware: HWAccel | None
-) -> InputContainer:
-    return av.open(target, mode="r", options=options, timeout=timeout, metadata_errors="replace", hwaccel=hardware)
 
 
 def _is_told_by_head(target: str | BytesReader) -> bool:

@@ -31,6 +31,7 @@ from acfd_stream.video.container import (
     set_up_decoder,
 )
 from acfd_stream.video.foreign import container_behind
+from acfd_stream.video.gate import close_input, raise_failure
 from acfd_stream.video.origin import BytesReader, SeekableReader, os_reason
 from acfd_stream.video.packet_times import PictureNumbers, corrected
 from acfd_stream.video.parts import PartsReader, in_parts
@@ -196,7 +197,7 @@ class Demuxer:
         container, self._container = self._container, None
         self._demuxed = None
         if container is not None:
-            container.close()
+            close_input(container)
         if hasattr(self, "stream"):
             del self.stream  # the last reference to the decoder
 
@@ -237,6 +238,8 @@ class Demuxer:
         has_pts = self.has_pts
         for packet in packets:
             self.raise_interrupt()
+            if is_end(packet) and self._container is not None:
+                raise_failure(self._container)
             self._note_arrival(packet)
             if packet.size and packet.has_sidedata("encryption_info"):
                 self._refuse_encrypted(encryption.COMMON_ENCRYPTION)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 
-import av
-from av.error import FFmpegError
-
+from acfd_stream.errors import MediaError
 from acfd_stream.video.origin import BytesReader, SeekableReader, local_path
+from acfd_stream.video.web import Web, is_web
+from acfd_stream.video.web_file import WebFile
 
 FETCHED_BYTES = 2**20
 """Bytes of a URL that are read when it cannot be read as a video."""
@@ -35,16 +35,13 @@ class Peek:
 
     def fetch(self) -> None:
         """Read the beginning of an HTTP URL, whose bytes are not there otherwise; a second request to its server."""
-        if self._url is None or self._fetched or not self._url.lower().startswith(("http:", "https:")):
+        if self._url is None or self._fetched or not is_web(self._url):
             return
-        with (
-            contextlib.suppress(FFmpegError, OSError, ValueError),
-            av.open(self._url, format="data", timeout=_FETCH_SECONDS) as container,
-        ):
-            for packet in container.demux():
-                self._fetched += bytes(packet)
-                if len(self._fetched) >= FETCHED_BYTES:
-                    break
+        with contextlib.suppress(MediaError, OSError):
+            web = Web(self._url, _FETCH_SECONDS)
+            with contextlib.closing(WebFile(web, web.url)) as file:
+                while len(self._fetched) < FETCHED_BYTES and (data := file.read(FETCHED_BYTES - len(self._fetched))):
+                    self._fetched += data
 
     def at(self, offset: int, size: int) -> bytes:
         """Bytes from ``offset`` on: ``size``, or fewer."""

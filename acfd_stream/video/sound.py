@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 
-import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
@@ -15,12 +14,14 @@ from av.packet import Packet
 from av.stream import Discard
 
 from acfd_stream.config import VideoConfig
+from acfd_stream.errors import MediaError
+from acfd_stream.video.gate import close_input, open_input
 from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.origin import file_target, is_url
 
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
-SOUND_ERRORS = (FFmpegError, OSError, ValueError, RuntimeError)
+SOUND_ERRORS = (FFmpegError, MediaError, OSError, ValueError, RuntimeError)
 
 
 class NoSoundError(Exception):
@@ -50,7 +51,7 @@ class Sound:
                 if other.index != stream.index:
                     other.discard = Discard.all
         except BaseException:
-            self._container.close()
+            close_input(self._container)
             raise
 
     def add_to(self, output: OutputContainer, begin: Fraction) -> None:
@@ -101,7 +102,7 @@ class Sound:
 
     def close(self) -> None:
         """Close the container."""
-        self._container.close()
+        close_input(self._container)
 
     def finish(self) -> None:
         """Write the packets that the encoder still holds."""
@@ -147,8 +148,7 @@ class Sound:
 
 def _open_again(path: str) -> InputContainer:
     if is_url(path):
-        timeout = VideoConfig().url_timeout_seconds
-        return av.open(path, mode="r", timeout=timeout, metadata_errors="replace")
+        return open_input(path, timeout=VideoConfig().url_timeout_seconds)
     if not os.path.isfile(path):
         raise ValueError("its source is no file and can be read only once")
-    return av.open(file_target(path), mode="r", metadata_errors="replace")
+    return open_input(file_target(path))

@@ -28,6 +28,7 @@ from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_tar
 from acfd_stream.video.packet_decoders import is_damaged
 from acfd_stream.video.picture import to_picture
 from acfd_stream.video.readahead import read_ahead
+from acfd_stream.video.web import with_lower_scheme
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -65,7 +66,8 @@ def open_video(source: Source, config: VideoConfig | None = None, device: str = 
     if isinstance(source, str | bytes | os.PathLike):
         path = os.fsdecode(source)
         if is_url(path):
-            return interruptible(lambda: opened(path))
+            url = with_lower_scheme(path)
+            return interruptible(lambda: opened(url))
         target = path_target(path)
     else:
         target = bytes_reader(source)

@@ -30,10 +30,10 @@ class Authority:
         self._certificate = self._signed(name, self._key, is_authority=True)
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def pair(self, name: str, password: bytes | None = None) -> Pair:
-        """A certificate for localhost."""
+    def pair(self, name: str, password: bytes | None = None, *, host: str = "localhost", is_over: bool = False) -> Pair:
+        """A certificate for ``host``, which has expired or not."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._signed(name, key, is_authority=False)
+        certificate = self._signed(name, key, is_authority=False, host=host, is_over=is_over)
         pair = Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
@@ -43,8 +43,16 @@ class Authority:
         pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
         return pair
 
-    def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.Certificate:
-        now = datetime.now(UTC)
+    def _signed(
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        is_authority: bool,
+        host: str = "localhost",
+        is_over: bool = False,
+    ) -> x509.Certificate:
+        now = datetime.now(UTC) - timedelta(days=2 * is_over)
         builder = x509.CertificateBuilder(
             issuer_name=_called(self._name),
             subject_name=_called(name),
@@ -54,7 +62,7 @@ class Authority:
             not_valid_after=now + timedelta(days=1),
         )
         builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
         return builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
 
 
