@@ -7,6 +7,7 @@ import re
 
 from acfd_stream.animation import is_animated
 from acfd_stream.video import encryption
+from acfd_stream.video.gate import playlist_kind
 from acfd_stream.video.peek import FETCHED_BYTES, Peek
 
 _ARCHIVES = {
@@ -39,11 +40,11 @@ def explanation(peek: Peek, name: str, stream_id: int | None, error: str) -> str
         kind = _encryption_of_playlists(peek, head)
     if kind is not None:
         return encryption.message(name, kind)
-    what = _nature(head, is_opened=not peek.is_stream) or _state(head, name)
+    what = _nature(head, peek) or _state(head, name)
     return error if what is None else f"{name}: {what}"
 
 
-def _nature(head: bytes, *, is_opened: bool) -> str | None:
+def _nature(head: bytes, peek: Peek) -> str | None:
     """What the bytes are, if not a video."""
     if head.startswith(b"RIFF") and is_animated(head):
         return "is an animated WebP, which cannot be read; convert it to MP4, APNG or GIF first"
@@ -56,7 +57,7 @@ def _nature(head: bytes, *, is_opened: bool) -> str | None:
         return "is a PDF, not a video"
     text = head.lstrip(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"#EXTM3U") or text.startswith(b"ffconcat"):
-        return _of_playlist(text, is_opened=is_opened)
+        return _of_playlist(text, peek)
     if b"<MPD" in text[:_TEXT_BYTES]:
         return "is a DASH manifest without video that can be read; check that what it names is there"
     if _TORRENT.match(text) and b"4:info" in text:
@@ -64,16 +65,24 @@ def _nature(head: bytes, *, is_opened: bool) -> str | None:
     return _of_text(text[:_TEXT_BYTES])
 
 
-def _of_playlist(text: bytes, *, is_opened: bool) -> str:
+def _of_playlist(text: bytes, peek: Peek) -> str:
     lines = [line.strip() for line in text.splitlines()]
-    if text.startswith(b"ffconcat"):
+    kind = "concat" if text.startswith(b"ffconcat") else "hls"
+    if kind == "concat":
         has_entries = any(line.startswith(b"file") for line in lines)
     else:
         has_entries = any(line and not line.startswith(b"#") for line in lines)
     if not has_entries:
         return "is a playlist without an entry; give one that names videos, or a video"
-    if not is_opened:
+    if peek.is_stream:
         return "is a playlist, whose videos are not opened from a stream of bytes; give the video itself"
+    if peek.path is None and kind == "concat":
+        return "is a playlist of FFmpeg, whose videos are not opened from an address; give the video itself"
+    if peek.path is not None and playlist_kind(f"file:{peek.path}") != kind:
+        suffix = ".ffconcat" if kind == "concat" else ".m3u8"
+        return (
+            f"is a text, not a video: a playlist, which is read only under a name with {suffix}; give the video itself"
+        )
     return "is a playlist whose videos cannot be read; check that they are there, or give one of them"
 
 
