@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,14 @@ import grpc
 import pytest
 
 from acfd_stream.errors import ConfigError
+from acfd_stream.service.access.sources import open_beneath
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, SourceSettings
 from acfd_stream.v1 import face_track_pb2
+from tests.service.certificates import Authority
 from tests.service.rig import calling, eventually, failure, plain_results, sending, serving
+from tests.video.web_server import Site
+from tests.video.web_server import serving as web_serving
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 
@@ -140,6 +146,68 @@ def test_a_url_of_an_allowed_scheme_is_read_and_one_that_keeps_silent_is_given_u
         assert eventually(lambda: server.host.stream_count == 1)
         call.cancel()
         assert eventually(lambda: server.host.stream_count == 0)
+
+
+def test_a_url_is_read_under_the_rules_of_the_settings(tiny_model: Path, tmp_path: Path, clip: Path) -> None:
+    authority = Authority(tmp_path, "private")
+    site, plain = Site({"/clip.mkv": clip.read_bytes()}), Site({"/clip.mkv": clip.read_bytes()})
+    sources = SourceSettings(schemes=("https",), hosts=("localhost",), ca_file=authority.ca)
+    with (
+        web_serving(site, authority.pair("web")),
+        web_serving(plain),
+        serving(tiny_model, sources=sources) as server,
+        calling(server) as stub,
+    ):
+        for scheme in ("https", "HTTPS"):
+            url = f"{scheme}{site.url.removeprefix('https')}/clip.mkv"
+            answers = list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=url)))
+            assert answers[-1].end.is_complete
+        site.redirects["/away"] = f"{plain.url}/clip.mkv"
+        assert asked(server, f"{site.url}/away")[0] is grpc.StatusCode.INVALID_ARGUMENT
+        for url in ("https://elsewhere.example/clip.mkv", "https://169.254.169.254/a", f"{plain.url}/clip.mkv"):
+            code, _, details = asked(server, url)
+            assert (code, details[0].reason) == (DENIED, "SOURCE_NOT_ALLOWED")
+    assert plain.asked == []
+
+
+def test_a_link_in_the_place_of_a_folder_leads_nowhere(tmp_path: Path) -> None:
+    """As if it had come between the resolving of the path and the opening."""
+    root, outside = tmp_path / "media", tmp_path / "private"
+    for folder in (root / "a", outside):
+        folder.mkdir(parents=True)
+        (folder / "clip.mkv").write_bytes(folder.name.encode())
+    (root / "link").symlink_to(outside)
+    (root / "a" / "link.mkv").symlink_to(outside / "clip.mkv")
+    number = open_beneath(root, Path("a/clip.mkv"))
+    assert number is not None
+    with os.fdopen(number, "rb") as file:
+        assert file.read() == b"a"
+    with pytest.raises(OSError, match="Not a directory"):
+        open_beneath(root, Path("link/clip.mkv"))
+    assert open_beneath(root, Path("a/link.mkv")) is None
+    before = len(os.listdir("/proc/self/fd"))
+    for path in ("a/none.mkv", "none/clip.mkv", "link/clip.mkv"):
+        with contextlib.suppress(OSError):
+            open_beneath(root, Path(path))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        for root, path in ((tmp_path, "pipe"), (tmp_path, "socket"), (tmp_path, "."), (Path("/dev"), "null")):
+            assert open_beneath(root, Path(path)) is None
+    assert open_beneath(Path("/proc"), Path(f"{os.getpid()}/status")) is None
+
+
+def test_settings_refuse_rules_that_nothing_would_hold() -> None:
+    with pytest.raises(ConfigError, match="only http and https where hosts"):
+        SourceSettings(schemes=("https", "rtsp"), hosts=("camera",))
+    with pytest.raises(ConfigError, match="addresses must be one of public, private, any"):
+        SourceSettings(addresses="all")
+    with pytest.raises(ConfigError, match="ca_file"):
+        SourceSettings(ca_file=Path("/no/such.pem"))
 
 
 def test_settings_refuse_file_as_a_scheme_and_relative_folders() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from acfd_stream.checked import Checked
-from acfd_stream.config import CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
+from acfd_stream.config import ADDRESSES, CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.settings.callers import CallerLimits, CallerSettings
 from acfd_stream.wire.channel import KeepaliveConfig
@@ -80,6 +80,12 @@ class SourceSettings:
     """Absolute paths; files in and below them may be read. Symbolic links are resolved first."""
     schemes: tuple[str, ...] = ()
     """Allowed URL schemes, such as "http", "https" or "rtsp"; "file" is refused. The service itself opens the URL."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that http and https URLs may lead to, "*.example.org" for all below one; empty: every host."""
+    addresses: str = "private"
+    """How far http and https may lead: "public", the internet; "private", also networks of your own; "any"."""
+    ca_file: Path | None = None
+    """PEM file of authorities whose certificates https may have, besides those of the machine; None: no others."""
 
     def __post_init__(self) -> None:
         for scheme in self.schemes:
@@ -87,6 +93,14 @@ class SourceSettings:
             require(is_scheme, "schemes", scheme, "schemes such as 'https', and never 'file': name folders")
         for folder in self.folders:
             require(folder.is_absolute(), "folders", str(folder), "absolute paths")
+        require(self.addresses in ADDRESSES, "addresses", self.addresses, f"one of {', '.join(ADDRESSES)}")
+        if self.hosts or self.addresses == "public":
+            others = sorted(set(self.schemes) - {"http", "https"})
+            require(
+                not others, "schemes", ", ".join(others), "only http and https where hosts or addresses are limited"
+            )
+        if self.ca_file is not None:
+            require(self.ca_file.is_file(), "ca_file", str(self.ca_file), "a PEM file of authorities")
 
 
 @dataclass(frozen=True)
