@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,20 +166,21 @@ def expose(opened: ExitStack, address: str, metrics: ArchiveMetrics) -> int:
     """
     if not address:
         return 0
-    from prometheus_client import start_http_server
+    from acfd_stream.service.dashboard.http_request import Scrapes, open_connections
 
     host, _, port = address.rpartition(":")
+    scrapes = Scrapes(metrics.registry)
     try:
-        server, thread = start_http_server(int(port), host or "127.0.0.1", registry=metrics.registry)
+        server = open_connections(
+            host.strip("[]") or "127.0.0.1",
+            int(port),
+            lambda path, host, accept, authorization: partial(scrapes.answer, accept, time.monotonic()),
+        )
     except OSError as error:
         raise ConfigError(f"--metrics must be a free HOST:PORT, got {address!r}: {error.strerror or error}") from error
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"--metrics must be a free HOST:PORT, got {address!r}") from error
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    opened.callback(close)
-    return server.server_port
+    opened.callback(server.close)
+    opened.callback(scrapes.close)
+    server.start()
+    return server.address[1]
