@@ -19,10 +19,26 @@ _KINDS: dict[str, type | UnionType | tuple[type, ...]] = {  # by the annotation 
 }
 
 
+MOST_FLOAT = 4e9
+"""Maximum size of a number of type float. As seconds it is 126 years; the system's clocks take little more."""
+MOST_INT = 2**63 - 1
+"""Maximum size of a whole number."""
+_SHOWN_SIGNS = 200
+
+
 def require(condition: bool, name: str, got: object, allowed: str) -> None:
     """Raise ConfigError(name, got, allowed) unless ``condition`` holds."""
     if not condition:
-        raise ConfigError(f"{name} must be {allowed}, got {got!r}")
+        raise ConfigError(f"{name} must be {allowed}, got {_shown(got)}")
+
+
+def _shown(value: object) -> str:
+    """``value`` as Python writes it, shortened."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; thousands of nested tables
+        return f"{type(value).__name__} that is too long to show"
+    return text if len(text) <= _SHOWN_SIGNS else f"{text[:_SHOWN_SIGNS]}…"
 
 
 class Checked:
@@ -36,6 +52,11 @@ class Checked:
             value: Any = getattr(self, field.name)
             require(isinstance(value, _KINDS.get(str(field.type), object)), field.name, value, f"of type {field.type}")
         self._check()
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            most = MOST_INT if str(field.type) == "int" else MOST_FLOAT
+            is_small = not isinstance(value, Real) or abs(getattr(self, field.name)) <= most
+            require(is_small, field.name, value, f"a number of at most {most:g}")
 
     def _check(self) -> None:
         """Raise ConfigError for a value that is out of its range."""

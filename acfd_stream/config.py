@@ -102,7 +102,7 @@ class VideoConfig(Checked):
         require(self.decoder in DECODERS, "decoder", self.decoder, f"one of {', '.join(DECODERS)}")
         for name in ("start_seconds", "end_seconds"):
             seconds = getattr(self, name)
-            require(seconds is None or math.isfinite(seconds), name, seconds, "a finite number or None")
+            require(seconds is None or abs(seconds) < math.inf, name, seconds, "a finite number or None")
         if self.start_seconds is not None and self.end_seconds is not None:
             require(self.start_seconds < self.end_seconds, "end_seconds", self.end_seconds, f"> {self.start_seconds}")
 

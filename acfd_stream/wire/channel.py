@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import unquote
 
-from acfd_stream.config import require
+from acfd_stream.checked import Checked, require
 
 _NO_PINGS_MS = 2**31 - 1
 # gRPC's names: a scheme, an authority for DNS, a host or [literal], a port.
@@ -18,7 +18,7 @@ _TARGET = re.compile(
 
 
 @dataclass(frozen=True)
-class KeepaliveConfig:
+class KeepaliveConfig(Checked):
     """How each side detects that the other is gone. A server closes connections that ping too often."""
 
     ping_seconds: float = 30.0
@@ -32,11 +32,11 @@ class KeepaliveConfig:
     pings_without_calls: bool = True
     """Whether to send, and allow, pings on connections without calls."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(self.ping_seconds == 0 or self.ping_seconds >= 1, "ping_seconds", self.ping_seconds, "0 or >= 1")
         require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "> 0")
         require(self.least_ping_seconds > 0, "least_ping_seconds", self.least_ping_seconds, "> 0")
-        require(self.strikes >= 0, "strikes", self.strikes, ">= 0")
+        require(0 <= self.strikes < 2**31, "strikes", self.strikes, "in 0 … 2^31 - 1")
 
 
 Options = list[tuple[str, int]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from acfd_stream.config_file import read_config_file
 from acfd_stream.errors import ConfigError
 
 
@@ -45,7 +46,4 @@ def _complaint(certificate: Path, key: Path, contents: tuple[bytes, bytes], erro
 
 
 def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    return read_config_file(path, str(path))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from acfd_stream.config_file import read_config_file
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.service.access.file_watch import FileWatch
@@ -50,10 +51,7 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
     Raises:
         ConfigError: it cannot be read, has no key, or one that is too short.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise ConfigError(f"cannot read resume key {path}: {error.strerror}") from error
+    lines = read_config_file(path, f"resume key {path}").splitlines()
     secrets = tuple(line.strip() for line in lines if line.strip())
     if not secrets:
         raise ConfigError(f"resume key {path} holds no secret; 'openssl rand -hex 32' makes one")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from acfd_stream.checked import Checked
 from acfd_stream.config import ADDRESSES, CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
+from acfd_stream.config_file import parse_toml, read_config_file
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.settings.callers import CallerLimits, CallerSettings
 from acfd_stream.wire.channel import KeepaliveConfig
@@ -288,13 +288,7 @@ def read_settings(path: Path) -> ServiceSettings:
     Raises:
         ConfigError: no such file, no TOML, an unknown key, or a value outside its range.
     """
-    try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    values = parse_toml(read_config_file(path, str(path)), str(path))
     try:
         return from_table(ServiceSettings, values)
     except ConfigError as error:
@@ -320,6 +314,7 @@ def from_table(cls: type[T], values: Mapping[str, Any], name: str = "") -> T:
 
 def _converted(hint: Any, value: Any, name: str) -> Any:
     """``value`` of a TOML file as what a field of type ``hint`` takes."""
+    require(not isinstance(value, str) or "\0" not in value, name, value, "a text without NUL")
     if dataclasses.is_dataclass(hint):
         require(isinstance(value, Mapping), name, value, "a table")
         return from_table(hint, value, name)  # type: ignore[arg-type]
