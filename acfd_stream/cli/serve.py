@@ -18,6 +18,7 @@ from acfd_stream.cli.exits import DONE, INTERRUPTED, print_error, print_note
 from acfd_stream.cli.progress import count
 from acfd_stream.config import hush_grpc
 from acfd_stream.errors import ConfigError
+from acfd_stream.printable import printable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -202,7 +203,7 @@ def _announce(server: Server) -> None:
     )
     if server.dashboard is not None:
         line += f"; page on http://{settings.metrics.rpartition(':')[0]}:{server.dashboard.port}/"
-    print(line, flush=True)
+    print(printable(line), flush=True)
     if settings.access.tokens is not None and settings.tls.certificate is None and not _is_local(settings.listen):
         print_error("warning: tokens are sent unencrypted; set a certificate and a key, or listen on this machine only")
 
@@ -256,15 +257,20 @@ def token(
     streams: Annotated[
         int | None, typer.Option(help="Maximum number of concurrent streams; default: no limit.")
     ] = None,
-    rights: Annotated[str, typer.Option(metavar="R,R,…", help="Some of track, uri, detect, stats, jobs. [all]")] = "",
+    rights: Annotated[
+        str | None, typer.Option(metavar="R,R,…", help="Some of track, uri, detect, stats, jobs. [all]")
+    ] = None,
 ) -> int:
     """Create a token: it is printed once, and the file stores only its SHA-256."""
     hush_grpc()
     from acfd_stream.service.access.token_file import RIGHTS, add_token, now_utc, parse_duration
 
+    given = RIGHTS if rights is None else split(rights)
+    if not given:
+        raise ConfigError(f"--rights must be some of {', '.join(RIGHTS)}, got {rights!r}; leave it out to give all")
     path = file or _token_file(config)
     until = None if expires in (None, "never") else now_utc() + parse_duration(str(expires))
-    token = add_token(path, name, expires=until, streams=streams, rights=split(rights) or RIGHTS)
+    token = add_token(path, name, expires=until, streams=streams, rights=given)
     print(token)
     when = "never" if until is None else f"at {until:%Y-%m-%d %H:%M} UTC"
     if sys.stderr.isatty():

@@ -12,21 +12,25 @@ The file has the SHA-256 of each token, not the token itself.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import hmac
 import os
 import re
 import secrets
-import tomllib
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from acfd_stream.config import from_mapping, require
-from acfd_stream.errors import ConfigError
-from acfd_stream.files import PART_SUFFIX
+from acfd_stream.config_file import parse_toml, read_config_file
+from acfd_stream.errors import ConfigError, OutputError
+from acfd_stream.files import PART_SUFFIX, lock_file, sync_folder
 from acfd_stream.service.access.file_watch import FileWatch
 from acfd_stream.service.settings.callers import CallerLimits
 
@@ -38,6 +42,7 @@ PREFIX = "acfd_"
 """Prefix of every token, so that secret scanners recognise it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
+_LONGEST = timedelta(days=100 * 366)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -146,7 +151,7 @@ def read_grants(path: Path) -> tuple[Grant, ...]:
     Raises:
         ConfigError: it cannot be read, is not TOML, or has an invalid entry.
     """
-    return _parsed(_text(path), path)
+    return _parsed(_content(path, path), path)
 
 
 def add_token(
@@ -159,37 +164,77 @@ def add_token(
 ) -> str:
     """A new token; its grant is appended to the file, which is created if missing.
 
-    The token cannot be read from the file later.
+    The token cannot be read from the file later. Several processes may add tokens at once. The file keeps its owner,
+    its mode and its other lines, and a link at ``path`` stays.
 
     Raises:
-        ConfigError: the file is invalid, cannot be written, or already has that name.
+        ConfigError: the file is invalid, cannot be written, cannot keep its owner, or already has that name.
     """
     token = PREFIX + secrets.token_urlsafe(32)
     grant = Grant(name, digest(token), expires, streams, rights)
-    before = _text(path) if path.exists() else ""
-    if any(entry.name == name for entry in _parsed(before, path)):
-        raise ConfigError(f"token file {path} already has a token {name}; choose another name, or remove the old one")
-    text = before + ("\n" if before and not before.endswith("\n\n") else "") + _entry(grant)
-    part = path.with_name(path.name + PART_SUFFIX)
+    target = Path(os.path.realpath(path))  # a link stays one
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(part, path)
+        with _locked(target):
+            before = _content(target, path) if target.exists() else b""
+            if any(entry.name == name for entry in _parsed(before, path)):
+                raise ConfigError(
+                    f"token file {path} already has a token {name}; choose another name, or remove the old one"
+                )
+            gap = "\n" if before and not before.endswith(b"\n\n") else ""
+            _replace(target, before + (gap + _entry(grant)).encode())
     except OSError as error:
         raise ConfigError(f"cannot write token file {path}: {error.strerror}") from error
     return token
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Keep other processes from changing ``target`` meanwhile. The lock file is removed at the end."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    path = target.with_name(f".{target.name}.lock")
+    try:
+        with lock_file(path, is_patient=True):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    except OutputError as error:
+        raise ConfigError(f"cannot lock token file {target}: {error}") from error
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Replace a file in one step. Owner, mode and access list stay; who cannot keep them gets an OSError."""
+    file, part = tempfile.mkstemp(PART_SUFFIX, f".{target.name}-", target.parent)
+    try:
+        with open(file, "wb") as opened:
+            if target.exists():
+                kept, own = target.stat(), os.fstat(file)
+                if (kept.st_uid, kept.st_gid) != (own.st_uid, own.st_gid):
+                    os.fchown(file, kept.st_uid, kept.st_gid)
+                shutil.copystat(target, part)
+            opened.write(content)
+            opened.flush()
+            os.fsync(file)
+        os.replace(part, target)
+    except BaseException:
+        os.unlink(part)
+        raise
+    sync_folder(target.parent)
 
 
 def parse_duration(text: str) -> timedelta:
     """The duration ``90m``, ``12h``, ``30d`` or ``4w``.
 
     Raises:
-        ConfigError: another format.
+        ConfigError: another format, 0, or more than a hundred years.
     """
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ConfigError(f"a time must be a whole number with s, m, h, d or w, as 30d; got {text!r}")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    found = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    require(timedelta() < found <= _LONGEST, "a time", text, f"more than 0 and at most {_LONGEST.days} days")
+    return found
 
 
 def now_utc() -> datetime:
@@ -208,20 +253,12 @@ def _entry(grant: Grant) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read token file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"token file {path} is not UTF-8 text") from error
+def _content(target: Path, path: Path) -> bytes:
+    return read_config_file(target, f"token file {path}")
 
 
-def _parsed(text: str, path: Path) -> tuple[Grant, ...]:
-    try:
-        content: Mapping[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"token file {path} is no TOML: {error}") from error
+def _parsed(text: bytes, path: Path) -> tuple[Grant, ...]:
+    content = parse_toml(text, f"token file {path}")
     entries = content.get("token", [])
     is_table = set(content) <= {"token"} and isinstance(entries, list) and all(isinstance(one, dict) for one in entries)
     if not is_table:
