@@ -86,12 +86,13 @@ def test_its_streams_end_at_once_whatever_they_wait_for(
             server.reload()
         assert ended(call) == (
             grpc.StatusCode.UNAUTHENTICATED,
-            "token studio was revoked; ask for a new one",
+            "the token was revoked; ask for a new one",
             "TOKEN_REVOKED",
         )
         assert time.monotonic() - begin < SECONDS
         never.set()
     assert eventually(lambda: server.host is not None and server.host.stream_count == 0)
+    assert "studio" not in str([row.error for row in server.streams.ended()])
 
 
 def test_a_new_token_goes_on_where_the_old_one_was_and_others_are_left_alone(

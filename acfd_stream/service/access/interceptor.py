@@ -134,26 +134,27 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         return rewrapped(handler, wrap)
 
 
-def _refusal_of(grant: Grant, method: str) -> StatusError | None:
-    """Why ``grant`` does not allow ``method``; None: it does."""
+def _refusal_of(grant: Grant, method: str, who: str = "") -> StatusError | None:
+    """Why ``grant`` does not allow ``method``; None: it does. ``who`` says whose token it is; default: its name."""
+    who = who or f"token {grant.name}"
     if grant.expires is not None and grant.is_expired(now_utc()):
-        message = f"token {grant.name} expired at {grant.expires:%Y-%m-%d %H:%M %Z}; ask for a new one"
+        message = f"{who} expired at {grant.expires:%Y-%m-%d %H:%M %Z}; ask for a new one"
         return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED", message)
     right = "jobs" if method.startswith(_JOB_SERVICE) else RIGHT_OF_METHOD.get(method)
     if right is not None and right not in grant.rights:
-        message = f"token {grant.name} does not have the right '{right}'"
+        message = f"{who} does not have the right '{right}'"
         return StatusError(grpc.StatusCode.PERMISSION_DENIED, "RIGHT_MISSING", message, metadata={"right": right})
     return None
 
 
 def _withdrawal(permit: Permit, grants: Mapping[str, Grant]) -> StatusError | None:
-    """Why a running call must end; None: it may continue."""
+    """Why a running call must end; None: it may continue. The status page shows it, so it names nobody."""
     if permit.grant is None:
         return None
     grant = grants.get(permit.grant.sha256)
     if grant is not None:
-        return _refusal_of(grant, permit.method)
-    message = f"token {permit.grant.name} was revoked; ask for a new one"
+        return _refusal_of(grant, permit.method, "the token")
+    message = "the token was revoked; ask for a new one"
     return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED", message)
 
 
