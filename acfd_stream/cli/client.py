@@ -16,6 +16,7 @@ from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import TrackOptions, check_paths, naming_results, open_progress, report_end
 from acfd_stream.config import DropPolicy, hush_grpc
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
+from acfd_stream.printable import printable
 
 if TYPE_CHECKING:
     from acfd_stream.cli.progress import TrackProgress
@@ -205,7 +206,7 @@ def health(remote: Remote, service: ServiceOption = "") -> int:
     """Print the health of a service; exit code 0 if it is SERVING, else 1."""
     with remote.open() as client:
         status = client.health(service)
-    print(status)
+    print(printable(status))
     return DONE if status == "SERVING" else INPUT_AT_FAULT
 
 
@@ -215,7 +216,7 @@ def watch(remote: Remote, service: ServiceOption = "") -> int:
     """Print the health of a service, one line per change."""
     with remote.open() as client:
         for status in client.watch_health(service):
-            print(status, flush=True)
+            print(printable(status), flush=True)
             STOP.check()
     return DONE
 

@@ -24,6 +24,7 @@ from typing import TextIO
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.config import is_debug
 from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ServiceError, ShapeError
+from acfd_stream.printable import printable
 
 DONE = 0
 INPUT_AT_FAULT = 1
@@ -69,9 +70,8 @@ def print_note(message: str) -> None:
         from acfd_stream.video.origin import hide_secrets
 
         line = hide_secrets(line)
-    printable = "".join(sign if sign.isprintable() else "?" for sign in line)
     with contextlib.suppress(OSError, ValueError):
-        print(printable, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def run_guarded(action: Callable[[], int]) -> int:
@@ -148,7 +148,7 @@ def _system_error(error: OSError) -> int:
 
 def _bug(error: Exception) -> int:
     if is_debug():
-        traceback.print_exception(error)
+        print("\n".join(map(printable, "".join(traceback.format_exception(error)).splitlines())), file=sys.stderr)
     print_error(f"this is a bug in the program: {type(error).__name__}: {error}; ACFD_DEBUG=1 shows where")
     return PROGRAM_AT_FAULT
 

@@ -16,6 +16,7 @@ from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import TrackOptions, check_paths, report_end
 from acfd_stream.config import require
 from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def submit(
         from acfd_stream.client.stream_progress import StreamOptions
 
         options = StreamOptions(start_seconds=video.start, end_seconds=video.end)
-        print(client.jobs.submit(uri, options, idempotency_key=idempotency_key).job_id)
+        print(printable(client.jobs.submit(uri, options, idempotency_key=idempotency_key).job_id))
     return DONE
 
 

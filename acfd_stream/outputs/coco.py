@@ -16,6 +16,7 @@ from typing import Any
 from acfd_stream.outputs.face_values import BOX_DECIMALS, face_values, rounded
 from acfd_stream.outputs.jsonl import SECONDS_DECIMALS, JsonlLines, frame_marks, header_values
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.printable import escaped
 from acfd_stream.types import Face, FrameResult
 
 _VIDEO_ID = _CATEGORY_ID = 1
@@ -115,4 +116,4 @@ def _image_id(index: int) -> int:
 
 
 def _json(values: dict[str, Any]) -> bytes:
-    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+    return escaped(json.dumps(values, ensure_ascii=False, allow_nan=False)).encode()

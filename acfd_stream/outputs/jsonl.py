@@ -16,6 +16,7 @@ from typing import Any
 
 from acfd_stream.outputs.face_values import face_of, face_values, rounded
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.printable import escaped
 from acfd_stream.types import FrameResult, Gap, GapCause, Seam
 
 FORMAT_VERSION = 1
@@ -27,7 +28,7 @@ ROUNDING_SECONDS = Fraction(1, 10**SECONDS_DECIMALS)
 def json_line(values: Mapping[str, Any]) -> bytes:
     """One UTF-8 line with its newline."""
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return escaped(text).encode() + b"\n"
 
 
 class JsonlLines:

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from acfd_stream.printable import escaped, printable
 from acfd_stream.service.access.permits import caller_name
 from acfd_stream.service.access.token_file import PREFIX
 from acfd_stream.service.settings import LogConfig
@@ -95,15 +96,15 @@ class _JsonLines(_Lines):
         }
         if record.exc_info:
             values["fault"] = self.traceback(record)
-        return json.dumps(values, ensure_ascii=False, default=str)
+        return escaped(json.dumps(values, ensure_ascii=False, default=str))
 
 
 class _TextLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        message = " ".join(self.clean(record, record.getMessage()).split())
+        message = printable(" ".join(self.clean(record, record.getMessage()).split()))
         fields = "".join(f" {name}={_plain(value)}" for name, value in self.fields(record).items())
-        trace = "\n" + self.traceback(record) if record.exc_info else ""
+        trace = "".join(f"\n    {printable(line)}" for line in self.traceback(record).splitlines())
         return f"{when} {record.levelname.lower()} {message}{fields}{trace}"
 
 

@@ -17,6 +17,7 @@ from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
 from acfd_stream.cli.progress import count
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import ArchiveConfig
+from acfd_stream.printable import printable
 
 archive_app = typer.Typer(
     help="Track folders of videos. A run resumes after a crash, and writes results and reports per video.",
@@ -133,7 +134,7 @@ def status(
         print(json.dumps(facts))
     else:
         for line in lines(facts):
-            print("".join(sign if sign.isprintable() else "?" for sign in line))
+            print(printable(line))
     return INPUT_AT_FAULT if facts["videos"]["broken"] + facts["videos"]["failing"] else DONE
 
 

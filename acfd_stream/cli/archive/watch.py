@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.progress import count
+from acfd_stream.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,7 +75,8 @@ class TableObserver:
         if event in ("retry", "lost"):
             from rich.markup import escape
 
-            self._live.console.print(escape(f"{about['name']}: {about['reason']}; it will be retried"), style="yellow")
+            said = printable(f"{about['name']}: {about['reason']}; it will be retried")
+            self._live.console.print(escape(said), style="yellow")
 
 
 def table(snapshot: RunSnapshot) -> RenderableType:
@@ -102,7 +104,7 @@ def table(snapshot: RunSnapshot) -> RenderableType:
         frames = 0 if progress is None else progress.frames
         fps = None if progress is None or not progress.seconds else progress.new_frames / progress.seconds
         rows.add_row(
-            Text(work.name, no_wrap=True, overflow="ellipsis"),
+            Text(printable(work.name), no_wrap=True, overflow="ellipsis"),
             ProgressBar(total=max(total or 1, 1), completed=min(frames, total or 0), width=_BAR),
             f"{frames} / {total or '?'}",
             _speed(fps),
@@ -111,7 +113,7 @@ def table(snapshot: RunSnapshot) -> RenderableType:
     lines: list[RenderableType] = [rows, Text(_states(snapshot), style="dim")]
     for name, reason in snapshot.failures[-_SHOWN_FAILURES:]:
         said = reason if name in reason else f"{name}: {reason}"
-        lines.append(Text(said, style="red", no_wrap=True, overflow="ellipsis"))
+        lines.append(Text(printable(said), style="red", no_wrap=True, overflow="ellipsis"))
     return Group(*lines)
 
 
