@@ -47,7 +47,7 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     [
         ("token = 3", "tables and nothing else"),
         ("[server]\na = 1", "tables and nothing else"),
-        ("[[token]", "is no TOML"),
+        ("[[token]", "is not TOML"),
         (f'[[token]]\nsha256 = "{HASH}"', "has no name"),
         ('[[token]]\nname = "a"\nsha256 = "abc"', "64 hex digits"),
         (f'[[token]]\nname = "a b"\nsha256 = "{HASH}"', "token name must be"),
