@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from acfd_stream.outputs import ResultEnd, ResultHeader
 
 STDIN = "-"
+_SIZE_DIGITS = 6  # of a side of a frame, in pixels
 client_app = typer.Typer(help="Use a service.", no_args_is_help=True)
 ServiceOption = Annotated[str, typer.Option(help="Name of one gRPC service; default: the whole server.")]
 
@@ -224,6 +225,6 @@ def watch(remote: Remote, service: ServiceOption = "") -> int:
 def parse_size(text: str) -> tuple[int, int]:
     """(height, width) of ``1280x720``."""
     width, _, height = text.lower().replace("×", "x").partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise typer.BadParameter(f"{text!r} is not a size like 1280x720")
+    if not all(side.isdecimal() and len(side) <= _SIZE_DIGITS and int(side) for side in (width, height)):
+        raise typer.BadParameter(f"{text[:40]!r} is not a size like 1280x720")
     return int(height), int(width)

@@ -136,8 +136,13 @@ def test_capacity_is_an_object(server: Server, capfd: pytest.CaptureFixture[str]
     assert main(["client", "capacity", *to(server), "--size", "128x96", "--fps", "1"]) == 0
     answer = json.loads(capfd.readouterr().out)
     assert set(answer) >= {"fits", "headroom", "reason"}
-    assert main(["client", "capacity", *to(server), "--size", "big"]) == 2
-    assert "is not a size like 1280x720" in capfd.readouterr().err
+    for size in ["big", "0x1", "1x" + "9" * 400, "9" * 5000 + "x1"]:
+        assert main(["client", "capacity", *to(server), "--size", size]) == 2
+        assert "is not a size like 1280x720" in capfd.readouterr().err
+    for option in ("--fps", "--objective"):
+        for number in ("nan", "inf", "1e400", "-1"):
+            assert main(["client", "capacity", *to(server), f"{option}={number}"]) in (1, 2)
+            assert "bug" not in capfd.readouterr().err
 
 
 def test_health_is_0_where_it_serves_and_1_where_not(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
