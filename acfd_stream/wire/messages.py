@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
+from acfd_stream.checked import require
 from acfd_stream.types import (
     FACE_FIELDS,
     Detections,
@@ -27,6 +28,7 @@ from acfd_stream.types import (
 from acfd_stream.v1 import stream_pb2, types_pb2
 
 E = TypeVar("E", bound=Enum)
+_MOST_SECONDS = 315_576_000_000  # of a Duration: 10,000 years
 
 
 def _numbers(kind: type[E], wire: Any, prefix: str) -> dict[E, Any]:
@@ -148,6 +150,7 @@ def _fill_verdict(message: types_pb2.Verdict, verdict: Verdict) -> None:
 
 
 def _fill_duration(message: Duration, seconds: float) -> None:
+    require(abs(seconds) <= _MOST_SECONDS, "a time", seconds, "a finite number of seconds")
     message.seconds, message.nanos = divmod(round(seconds * 1e9), 10**9)
 
 
