@@ -110,7 +110,7 @@ def lock_file(path: Path, *, is_patient: bool = False, is_required: bool = False
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             opened.callback(os.close, file)
             is_ours = lock(file, is_patient=is_patient, is_required=is_required)
-            if _is_at(file, path):
+            if is_at(file, path):
                 break
             opened.close()  # its last holder removed it meanwhile
         held = opened.pop_all()
@@ -118,7 +118,8 @@ def lock_file(path: Path, *, is_patient: bool = False, is_required: bool = False
         yield is_ours
 
 
-def _is_at(file: int, path: Path) -> bool:
+def is_at(file: int, path: Path) -> bool:
+    """Whether an open file still has the name ``path``."""
     try:
         there = os.stat(path)
     except FileNotFoundError:
@@ -171,8 +172,9 @@ def transaction(database: sqlite3.Connection, failure: str, advice: str = "") ->
         yield database
         database.execute("COMMIT")
     except BaseException as error:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # of a disk that fails altogether; the first error says why
+            if database.in_transaction:
+                database.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
             raise OutputError(f"{failure}: {error}" + (f"; {advice}" if advice else "")) from error
         raise

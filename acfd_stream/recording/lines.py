@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from acfd_stream.errors import OutputError, ResumeError
-from acfd_stream.files import writing
+from acfd_stream.files import is_at, writing
 
 
 @dataclass(frozen=True)
@@ -104,29 +105,36 @@ class FileLines(Lines):
             return 0
 
     def read(self, offset: int, most_bytes: int) -> tuple[int, bytes]:
-        """See ``Lines``."""
+        """See ``Lines``; empty where they cannot be read."""
         try:
-            with open(self.path, "rb") as file:
-                if offset:
-                    file.seek(offset - 1)
-                    file.readline()  # to the end of the line before
-                begin, data = file.tell(), file.read(most_bytes)
-                if b"\n" not in data:
-                    data += file.readline()
+            return self._read(offset, most_bytes)
         except OSError:
             return offset, b""
-        return begin, data[: data.rfind(b"\n") + 1]
 
     def sync(self) -> None:
-        """See ``Lines``."""
+        """See ``Lines``; an OutputError, too, where the file has lost its name: nobody would find it."""
         with writing(self._name):
-            os.fsync(self._opened().fileno())
+            number = self._opened().fileno()
+            os.fsync(number)
+            if not is_at(number, self.path):
+                raise OSError(errno.ESTALE, "the file was removed or replaced while it was written")
 
     def close(self) -> None:
         """See ``Lines``."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _read(self, offset: int, most_bytes: int) -> tuple[int, bytes]:
+        """As ``read``; raises OSError where they cannot be read."""
+        with open(self.path, "rb") as file:
+            if offset:
+                file.seek(offset - 1)
+                file.readline()  # to the end of the line before
+            begin, data = file.tell(), file.read(most_bytes)
+            if b"\n" not in data:
+                data += file.readline()
+        return begin, data[: data.rfind(b"\n") + 1]
 
     def _truncate(self, size: int) -> None:
         with writing(self._name):

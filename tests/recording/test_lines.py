@@ -116,3 +116,16 @@ def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path: Path, monkeypatch: p
     with closing(lines), pytest.raises(OutputError, match="No space left on device; make room"):
         lines.append(b"two\n")
     assert (tmp_path / "a.jsonl").read_bytes() == b"one\n"
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_lost_its_name_while_it_was_written_is_noticed(tmp_path: Path, is_replaced: bool) -> None:
+    lines = FileLines(tmp_path / "results" / "a.jsonl")
+    lines.append(b"one\n")
+    lines.sync()
+    lines.path.unlink()
+    if is_replaced:
+        lines.path.write_bytes(b"one\n")
+    with pytest.raises(OutputError, match="was removed or replaced"):
+        lines.sync()
+    lines.close()
