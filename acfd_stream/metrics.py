@@ -77,6 +77,17 @@ class Refusal(Enum):
     DRAINING = "draining"
 
 
+class JobWait(Enum):
+    """Why a job waits instead of running."""
+
+    NO_ROOM = "no_room"  # the disk or the quota of the job store is full
+    LOCKED = "locked"  # another process holds the job store
+    STORAGE = "storage"  # an I/O error, a read-only disk, a folder that was removed
+    DAMAGED = "damaged"  # the database of the job store cannot be read
+    DESCRIPTORS = "descriptors"  # too many open files
+    MEMORY = "memory"
+
+
 class Codec(Enum):
     """Codec of a video."""
 
@@ -299,6 +310,7 @@ class Metrics:
         self.refusals = self._counter("acfd_admission_rejected", "Streams that were not let in", reason=Refusal)
         self.headroom = self._gauge("acfd_capacity_headroom_ratio", "Share of the capacity that is free").of()
         self.jobs = self._gauge("acfd_jobs", "Jobs by state", state=JobState)
+        self.jobs_waiting = self._gauge("acfd_jobs_waiting", "Jobs that wait for the machine", reason=JobWait)
         self.job_frames = self._counter("acfd_job_frames", "Frames that jobs have finished").of()
 
     def _make_service(self) -> None:

@@ -154,6 +154,8 @@ def _print(job: JobInfo) -> None:
     }
     if job.gaps:
         values |= {"gaps": job.gaps, "missing_seconds": round(job.missing_seconds, 6)}
+    if job.waiting:
+        values["waiting"] = job.waiting
     sys.stdout.buffer.write(json_line(values))
     sys.stdout.buffer.flush()
 

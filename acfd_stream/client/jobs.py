@@ -41,6 +41,7 @@ class JobInfo:
     error_code: int  # a google.rpc.Code; 0 without an error
     gaps: int = 0  # holes in the video of a job that is done
     missing_seconds: float = 0.0  # in all of them
+    waiting: str = ""  # why the job makes no progress now; its server tries again
 
     @property
     def is_final(self) -> bool:
@@ -65,6 +66,7 @@ class JobInfo:
             error_code=job.error.code,
             gaps=job.gap_count,
             missing_seconds=seconds_of(job.missing),
+            waiting=job.waiting,
         )
 
 

@@ -220,5 +220,11 @@ def test_results_and_a_watch_go_on_after_a_break(call: Any) -> None:
             hasty.ask(method, *arguments)
 
 
+def test_why_a_job_waits_is_told() -> None:
+    waiting = job_pb2.Job(state=job_pb2.JOB_STATE_RUNNING, waiting="waiting: no room left in /state")
+    assert JobInfo.of(waiting).waiting == "waiting: no room left in /state"
+    assert JobInfo.of(job_pb2.Job()).waiting == ""
+
+
 def test_a_state_of_a_newer_server_is_no_end() -> None:
     assert not JobInfo.of(job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_UNSPECIFIED)).is_final

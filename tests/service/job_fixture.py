@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from acfd_stream.errors import ResumeError
 from acfd_stream.metrics import Metrics
 from acfd_stream.outputs import ResultEnd
 from acfd_stream.recording.checkpoint import Checkpoint
@@ -17,9 +18,10 @@ from acfd_stream.recording.record import Recording
 from acfd_stream.recording.stats import RecordingStats
 from acfd_stream.recording.task import RecordingProgress, RecordingState
 from acfd_stream.service.access import resume_token
+from acfd_stream.service.jobs.attempts import JobContext, RecordJob
 from acfd_stream.service.jobs.record import Job
 from acfd_stream.service.jobs.results import JobResults
-from acfd_stream.service.jobs.runner import JobContext, JobRunner, RecordJob
+from acfd_stream.service.jobs.runner import JobRunner
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import JobSettings
 from acfd_stream.types import FINAL_STATES, FrameResult
@@ -45,8 +47,13 @@ class CountingWork:
 
     def __call__(self, context: JobContext) -> Recording:
         saved = context.checkpoints.load()
+        try:
+            context.lines.truncate(0 if saved is None else saved.size)
+        except ResumeError:  # as the recorder does
+            saved = None
+            context.checkpoints.clear()
+            context.lines.truncate(0)
         first = 0 if saved is None else int(saved.session["next"])
-        context.lines.truncate(0 if saved is None else saved.size)
         self.began_at.append(first)
         with context.cancellation.on_cancel(self.gate.release):
             for number in range(first, int(context.job.request)):
@@ -55,6 +62,7 @@ class CountingWork:
                 if context.cancellation.is_cancelled:
                     return CANCELLED
                 context.lines.append(b"%d\n" % number)
+                context.lines.sync()
                 size, stats = context.lines.size, RecordingStats(frames=number + 1)
                 context.on_progress(RecordingProgress(frames=number + 1, result_bytes=size), ANY_RESULT)
                 context.checkpoints.save(Checkpoint({"next": number + 1}, {}, size, stats))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from acfd_stream.errors import ConfigError
+from acfd_stream.metrics import JobWait
 from acfd_stream.service.dashboard.http_connections import HEAD_BYTES
 from acfd_stream.service.dashboard.http_server import DashboardServer
 from acfd_stream.service.dashboard.metric_samples import Samples
@@ -228,6 +229,15 @@ def test_a_machine_that_is_short_of_processors_is_said_beside_what_is_slow() -> 
     assert view.data()["notes"] == []
     scene.play(20, load=1.65)
     assert view.data()["notes"] == ["The CPU is overloaded: 8.7 runnable tasks per core. Check what else is running."]
+
+
+def test_jobs_that_wait_are_said() -> None:
+    scene = Scene()
+    view = PageData(scene.registry, scene.samples, ServiceInfo(), lambda: "serving")
+    waiting = "for room, or for the machine. The log and GetJob say what is missing."
+    for count, words in ((1, "1 job waits"), (3, "3 jobs wait")):
+        scene.registry.metrics.jobs_waiting.of(JobWait.NO_ROOM).set(count)
+        assert view.data()["notes"] == [f"{words} {waiting}"]
 
 
 def test_a_sender_that_is_too_slow_is_named() -> None:

@@ -22,7 +22,7 @@ from acfd_stream.recording.record import Recording
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.token_file import add_token
-from acfd_stream.service.jobs.runner import JobContext
+from acfd_stream.service.jobs.attempts import JobContext
 from acfd_stream.service.jobs.servicer import JobServicer
 from acfd_stream.service.settings import AccessConfig
 from acfd_stream.service.status import StatusInterceptor
@@ -76,9 +76,11 @@ class LineWork:
 class Service:
     """A server with jobs, and a stub to call it."""
 
-    def __init__(self, work: LineWork, access: AccessConfig | None = None, **settings: Any) -> None:
+    def __init__(
+        self, work: LineWork, access: AccessConfig | None = None, folder: Path | None = None, **settings: Any
+    ) -> None:
         self.work = work
-        self.fixture = JobFixture(work, None, replace(EAGER, **settings))
+        self.fixture = JobFixture(work, folder, replace(EAGER, **settings))
         self.access = AccessInterceptor(access or AccessConfig())
         interceptors = [StatusInterceptor(), self.access]
         servicer = JobServicer(self.fixture.runner, self.check)

@@ -14,7 +14,7 @@ from acfd_stream.recording.checkpoint import Checkpoint
 from acfd_stream.recording.record import Recording
 from acfd_stream.recording.stats import RecordingStats
 from acfd_stream.recording.task import RecordingProgress, RecordingState
-from acfd_stream.service.jobs.runner import JobContext
+from acfd_stream.service.jobs.attempts import JobContext
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings import MEMORY_BYTES, JobSettings
 from acfd_stream.types import Gap, GapCause, JobState
@@ -161,13 +161,6 @@ def test_results_above_the_bound_fail_the_job(opened: Callable[..., JobFixture])
     fixture = opened(work, settings=JobSettings(kept_bytes=2**20))
     job = fixture.end_of(fixture.submit())
     assert (job.state, job.error_code, job.progress.frames) == (JobState.FAILED, 8, 0)
-
-
-def test_results_that_nobody_knows_are_cleared_at_the_start(tmp_path: Path) -> None:
-    written(tmp_path, "nobodys", b"0\n")
-    fixture = JobFixture(CountingWork(), tmp_path)
-    assert fixture.results.ids() == set()
-    fixture.close()
 
 
 def test_jobs_beyond_the_bounds_are_forgotten_with_their_results(

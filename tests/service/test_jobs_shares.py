@@ -11,9 +11,10 @@ import pytest
 from acfd_stream.errors import OverloadedError
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs.by_caller import OpenLimits
+from acfd_stream.service.jobs.database import DATABASE
 from acfd_stream.service.jobs.record import JobEnd
 from acfd_stream.service.jobs.shares import StoredJob, Surplus, surplus_of
-from acfd_stream.service.jobs.store import DATABASE, JobStore
+from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.settings.callers import CallerLimits
 from acfd_stream.service.status import StatusError
 from acfd_stream.types import JobState

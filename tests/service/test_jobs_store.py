@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.errors import ConfigError, OutputError, OverloadedError
+from acfd_stream.errors import ConfigError, OverloadedError
 from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.service.jobs.database import DATABASE
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.service.jobs.servicer import job_pb
 from acfd_stream.service.jobs.shares import Surplus
-from acfd_stream.service.jobs.store import DATABASE, JobStore
+from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.types import Gap, GapCause, JobState
 from acfd_stream.wire.messages import seconds_of
 
@@ -23,8 +24,9 @@ DONE = JobEnd(JobState.DONE)
 
 @pytest.fixture(params=["memory", "folder"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobStore]:
-    seconds = count(1000)
-    with JobStore(None if request.param == "memory" else tmp_path, clock=lambda: next(seconds)) as opened:
+    wall = count(1000)
+    folder = None if request.param == "memory" else tmp_path
+    with JobStore(folder, clock=lambda: next(wall)) as opened:
         yield opened
 
 
@@ -153,8 +155,8 @@ def test_attempts_count_starts_since_the_last_checkpoint_but_no_stop_of_the_serv
 def test_the_oldest_finished_jobs_go_beyond_a_bound(
     store: JobStore, kept: int, kept_bytes: int, kept_seconds: float, left: int
 ) -> None:
-    jobs = [submit(store, key=str(number)) for number in range(4)]  # seconds 1000 … 1003
-    for job in jobs:  # claimed and ended at 1004 and 1005, 1006 and 1007 …; bounds are held against 1012
+    jobs = [submit(store, key=str(number)) for number in range(4)]
+    for job in jobs:  # each ends a second after the one before; bounds are held a second after the last
         finish(store, job, result_bytes=10)
     surplus = store.surplus(kept, kept_bytes, kept_seconds)
     assert surplus == Surplus([job.job_id for job in jobs[: 4 - left]], ended=[])
@@ -192,22 +194,10 @@ def test_a_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
     JobStore(tmp_path).close()
 
 
-def test_what_is_no_store_of_this_format_is_refused(tmp_path: Path) -> None:
-    (tmp_path / DATABASE).write_bytes(b"not a database, but long enough to be read as one" * 100)
-    with pytest.raises(ConfigError, match="state_dir must be"):
-        JobStore(tmp_path)
-    (tmp_path / DATABASE).unlink()
-    with sqlite3.connect(tmp_path / DATABASE) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
-    with pytest.raises(ConfigError, match="format 1, got 99"):
-        JobStore(tmp_path)
-
-
-def test_a_full_disk_is_an_output_error_and_changes_nothing(tmp_path: Path) -> None:
-    with JobStore(tmp_path) as store:
-        submit(store)
-        store._database.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(OutputError, match="full"):
-            submit(store, b"x" * 100_000)
-        assert len(store.ids()) == 1
+def test_a_deferred_job_waits_behind_all_others(store: JobStore) -> None:
+    first, second, third = submit(store), submit(store), submit(store)
+    store.claim()
+    store.put_back(first.job_id, is_deferred=True)
+    order = [store.claim() for _ in range(3)]
+    assert [job and job.job_id for job in order] == [second.job_id, third.job_id, first.job_id]
+    assert store.get(first.job_id).attempts == 1

@@ -16,6 +16,7 @@ _NAMES = (
     "acfd_inflight_bytes",
     "acfd_admission_rejected_total",
     "acfd_decode_errors_total",
+    "acfd_jobs_waiting",
     "acfd_batch_size_sum",
     "acfd_batch_size_count",
 )

@@ -127,6 +127,10 @@ class PageData:
         if refused:
             streams = "1 stream was" if refused == 1 else f"{refused:.0f} streams were"
             notes.append(f"{streams} refused in the last minute.")
+        waiting = int(self._samples.now()["acfd_jobs_waiting"])
+        if waiting:
+            jobs = "1 job waits" if waiting == 1 else f"{waiting} jobs wait"
+            notes.append(f"{jobs} for room, or for the machine. The log and GetJob say what is missing.")
         faults = self._samples.growth("acfd_decode_errors_total", WINDOW_SECONDS)
         if faults:
             times = "once" if faults == 1 else f"{faults:.0f} times"

@@ -5,10 +5,13 @@
 | ``servicer`` | the RPC methods of JobService: submit, get, list, cancel, stream results |
 | ``build`` | store, results, workers and servicer, connected for the server |
 | ``runner`` | worker threads: take a waiting job, record it, store how it ended; deletes old jobs |
+| ``attempts`` | one attempt at a job: what its recording is given, how the job ended with it |
+| ``waiting`` | trouble of the machine or the store, which a job waits out |
 | ``job_recording`` | records one job through the shared engine, with ``recording.record`` |
 | ``checkpoint`` | the checkpoint of a job, stored in the job store |
 | ``store``, ``record`` | the jobs in SQLite, in a file or in memory; ``Job`` and its parts as dataclasses |
 | ``shares``, ``by_caller`` | whose turn it is, and whose results go first: every caller has a share |
+| ``database``, ``tables`` | the connection, with locks, retries and what SQLite's errors mean; the tables |
 | ``results`` | the result lines of each job, in a file or in memory |
 | ``replay`` | stored lines → messages of a result stream |
 

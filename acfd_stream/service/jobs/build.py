@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from acfd_stream.config import StreamQueueConfig
@@ -18,6 +19,7 @@ from acfd_stream.service.jobs.results import JobResults
 from acfd_stream.service.jobs.runner import JobRunner
 from acfd_stream.service.jobs.servicer import JobServicer
 from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.service.jobs.waiting import ERRNOS, StoreTrouble
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.status import status_of
 
@@ -49,7 +51,7 @@ class Jobs:
         callers: Callers | None = None,
     ) -> None:
         folder = settings.jobs.state_dir
-        self._store = JobStore(None if folder is None else made(folder))
+        self._store = JobStore(folder)
         try:
             results = JobResults(None if folder is None else made(folder / _RESULTS), settings.jobs.result_bytes)
         except ConfigError:
@@ -74,7 +76,9 @@ class Jobs:
 
     def usage(self) -> dict[str, Counter[str]]:
         """Caller → what its jobs hold, under the names of its limits."""
-        return self._store.usage()
+        with suppress(StoreTrouble):
+            return self._store.usage()
+        return {}  # until the store can be read again
 
     def close(self, patience_seconds: float = 10.0) -> None:
         """Stop jobs at a checkpoint, from which the next server continues. Streams of results end with an error."""
@@ -83,7 +87,7 @@ class Jobs:
 
 
 def made(folder: Path) -> Path:
-    """``folder``, readable only by its owner, made when missing.
+    """``folder``, readable only by its owner, made when missing; on a full disk it is made later, with the first file.
 
     Raises:
         ConfigError: it cannot be made.
@@ -91,5 +95,7 @@ def made(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in ERRNOS:
+            return folder
         raise ConfigError(f"jobs.state_dir: cannot make {folder}: {error.strerror}") from error
     return folder

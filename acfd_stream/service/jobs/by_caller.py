@@ -45,9 +45,9 @@ def count_by_caller(database: sqlite3.Connection, state: JobState) -> dict[str, 
     return {caller: count for caller, count in database.execute(query, (state.value,))}
 
 
-def oldest_by_caller(database: sqlite3.Connection) -> dict[str, int]:
-    """Caller → the sequence of its oldest job that waits."""
-    query = f"SELECT {_CALLER}, MIN(sequence) FROM jobs WHERE state = ? GROUP BY 1"
+def next_by_caller(database: sqlite3.Connection) -> dict[str, int]:
+    """Caller → the sequence of its job at the head of its queue: the oldest of those that were deferred least."""
+    query = f"SELECT {_CALLER}, sequence FROM jobs WHERE state = ? ORDER BY deferrals DESC, sequence DESC"
     return {caller: sequence for caller, sequence in database.execute(query, (JobState.QUEUED.value,))}
 
 

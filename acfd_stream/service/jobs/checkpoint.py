@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from acfd_stream.errors import ConfigError, ResumeError
 from acfd_stream.recording.checkpoint import Checkpoint
@@ -23,10 +23,12 @@ class JobCheckpoint:
         store: knows the job.
         job: as it was claimed.
         interval_seconds: how often its recording saves.
+        on_saved: called when the store has a new checkpoint.
     """
 
-    def __init__(self, store: JobStore, job: Job, interval_seconds: float) -> None:
+    def __init__(self, store: JobStore, job: Job, interval_seconds: float, on_saved: Callable[[], None]) -> None:
         self._store, self._job, self.interval_seconds = store, job, interval_seconds
+        self._on_saved = on_saved
 
     def load(self) -> Checkpoint | None:
         """See ``CheckpointStore``."""
@@ -49,6 +51,7 @@ class JobCheckpoint:
         progress = RecordingProgress(frames=stats.frames, tracks=stats.tracks, result_bytes=checkpoint.size)
         packed = tokens.pack({"session": checkpoint.session, "lines": checkpoint.lines})
         self._store.save(self._job.job_id, progress, packed)
+        self._on_saved()
 
     def clear(self) -> None:
         """See ``CheckpointStore``."""

@@ -19,7 +19,7 @@ from acfd_stream.recording.header import RecordingStart
 from acfd_stream.recording.record import Recorder, Recording
 from acfd_stream.recording.task import RecordingSettings
 from acfd_stream.service.access.sources import open_allowed
-from acfd_stream.service.jobs.runner import JobContext
+from acfd_stream.service.jobs.attempts import JobContext
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings

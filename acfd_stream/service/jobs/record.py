@@ -56,3 +56,4 @@ class Job:
     gaps: int = 0  # holes in its video
     missing_seconds: float = 0.0  # in all of them
     caller: str = ""  # whose share it counts against
+    waiting: str = ""  # why a job that waits or runs makes no progress; empty: it does

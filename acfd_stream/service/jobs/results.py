@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from acfd_stream.files import writing
 from acfd_stream.recording.lines import FileLines, Limit, Lines, MemoryLines
 
 SUFFIX = ".jsonl"
@@ -32,11 +33,17 @@ class JobResults:
         return FileLines(self._folder / f"{job_id}{SUFFIX}", name, self._limit)
 
     def forget(self, job_id: str) -> None:
-        """Remove a job's lines; no error where there are none."""
+        """Remove a job's lines; no error where there are none.
+
+        Raises:
+            OutputError: they cannot be removed.
+        """
         if self._folder is None:
             self._memory.pop(job_id, None)
-        else:
-            (self._folder / f"{job_id}{SUFFIX}").unlink(missing_ok=True)
+            return
+        path = self._folder / f"{job_id}{SUFFIX}"
+        with writing(path):
+            path.unlink(missing_ok=True)
 
     def ids(self) -> set[str]:
         """The jobs that have lines."""

@@ -1,4 +1,8 @@
-"""The workers of the job service: threads that take waiting jobs, record them, and store how they ended."""
+"""The workers of the job service: threads that take waiting jobs, record them, and store how they ended.
+
+Where the disk is full, the store is locked or the machine lacks something, a worker waits and tries again: with its
+job from the last checkpoint, or with the one statement that failed. Nothing of it ends a job.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,32 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from acfd_stream.errors import AcfdError, OutputError
+from acfd_stream.errors import OutputError
 from acfd_stream.metrics import Metrics
 from acfd_stream.places import NEWCOMERS
 from acfd_stream.recording.cancellation import Cancellation
-from acfd_stream.recording.checkpoint import CheckpointStore
-from acfd_stream.recording.lines import Lines
-from acfd_stream.recording.record import Recording
-from acfd_stream.recording.task import RecordingProgress, RecordingState
+from acfd_stream.recording.task import RecordingProgress
+from acfd_stream.service.jobs.attempts import RESOURCE_EXHAUSTED, JobAttempts, JobContext, RecordJob
 from acfd_stream.service.jobs.by_caller import LimitsOf, OpenLimits, no_limits
-from acfd_stream.service.jobs.checkpoint import JobCheckpoint
 from acfd_stream.service.jobs.record import Job, JobEnd
 from acfd_stream.service.jobs.results import JobResults
 from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.service.jobs.waiting import StoreTrouble, Waits, is_of_store, pauses, wait_reason
 from acfd_stream.service.settings import JobSettings
-from acfd_stream.types import FrameResult, JobState
+from acfd_stream.types import FINAL_STATES, JobState
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _INTERNAL = 13  # google.rpc.Code
-_RESOURCE_EXHAUSTED = 8
-_DATA_LOSS = 15
 _SWEEP_SECONDS = 60.0
 _TURN_CHECK_SECONDS = 1.0
 _TOO_LARGE = "its results were dropped: those of its caller exceed their share of jobs.kept_bytes; run fewer at once"
-
-
-@dataclass
-class JobContext:
-    """What the recording of one running job is given."""
-
-    job: Job
-    lines: Lines
-    checkpoints: CheckpointStore
-    describe: Callable[[bytes, int | None], None]
-    """Takes, before the first result, the message that its readers get first, and the expected frames."""
-    on_progress: Callable[[RecordingProgress, FrameResult], None]
-    cancellation: Cancellation = field(default_factory=Cancellation)
+_HELD_SECONDS = 60.0  # a worker waits so long with a job that lacks what another job may not need
+_QUEUE = ""  # stands for a job's id where no job is known yet
 
 
 @dataclass
@@ -54,10 +46,6 @@ class _Running:
     cancellation: Cancellation
     began_at: float = field(default_factory=time.monotonic)
     gives_way: bool = False  # it was cancelled to wait again
-
-
-RecordJob = Callable[[JobContext], Recording]
-"""Records the video of a job, from its checkpoint if it has one. Raises AcfdError where that fails."""
 
 
 class JobRunner:
@@ -75,8 +63,8 @@ class JobRunner:
         limits_of: LimitsOf = no_limits,
         newcomers: float = NEWCOMERS,
     ) -> None:
-        self.store, self.results, self.settings, self._record_job = store, results, settings, record_job
-        self._code_of, self._metrics = code_of, metrics or Metrics.none()
+        self.store, self.results, self.settings = store, results, settings
+        self._metrics = metrics or Metrics.none()
         self._limits_of, self._newcomers = limits_of, newcomers
         self._changed = threading.Condition()
         self._version = 0  # of everything that a waiting reader may look at
@@ -86,14 +74,26 @@ class JobRunner:
         self._progress: dict[str, RecordingProgress] = {}  # of running jobs
         self._threads: list[threading.Thread] = []
         self._swept_at = -_SWEEP_SECONDS
+        self._waits = Waits(settings.state_dir, self._metrics)
+        self._attempts = JobAttempts(
+            store,
+            results,
+            record_job,
+            settings,
+            code_of,
+            self._metrics,
+            on_start=self._show,
+            on_frame=self._note_frame,
+            on_saved=self._waits.end,
+        )
+        self._taking_up, self._is_taken_up = threading.Lock(), False
 
     def start(self) -> None:
-        """Take up what was left, clear what nobody knows any more, and begin to work."""
-        self.store.recover()
-        for job_id in self.results.ids() - self.store.ids():
-            self.results.forget(job_id)
-        self.sweep(is_due=True)
-        self._note()
+        """Take up what was left, clear what nobody knows any more, and begin to work; later, where the disk is full."""
+        try:
+            self._take_up()
+        except StoreTrouble as trouble:
+            self._waits.begin(_QUEUE, trouble.reason, trouble)
         workers = [(self._serve, f"acfd-job-{number}") for number in range(self.settings.workers)]
         for target, name in [*workers, (self._end_turns, "acfd-job-turns")]:
             thread = threading.Thread(target=target, name=name, daemon=True)
@@ -158,15 +158,25 @@ class JobRunner:
             self._changed.wait_for(lambda: self._version != version or self.is_closing, timeout_seconds)
 
     def _fresh(self, job: Job) -> Job:
+        """``job`` with the progress of this moment, and what it waits for."""
+        if job.state in FINAL_STATES:
+            return job
         with self._changed:
             progress = self._progress.get(job.job_id)
-        return job if progress is None or job.state is not JobState.RUNNING else replace(job, progress=progress)
+        if progress is not None and job.state is JobState.RUNNING:
+            job = replace(job, progress=progress)
+        waiting = self._waits.text(job.job_id)
+        if job.state is JobState.QUEUED:
+            waiting = waiting or self._waits.text(_QUEUE)
+        return replace(job, waiting=waiting)
 
     def _note(self) -> None:
         """Wake whoever waits, and tell the gauges."""
-        with self._changed:
-            for state, count in self.store.counts().items():
-                self._metrics.jobs.of(state).set(count)
+        with suppress(StoreTrouble):
+            counts = self.store.counts()
+            with self._changed:
+                for state, count in counts.items():
+                    self._metrics.jobs.of(state).set(count)
         self.stir()
 
     def stir(self) -> None:
@@ -175,38 +185,79 @@ class JobRunner:
             self._version += 1
             self._changed.notify_all()
 
+    def _take_up(self) -> None:
+        """Once: jobs that ran wait again, and results that nobody knows are cleared."""
+        with self._taking_up:
+            if self._is_taken_up:
+                return
+            self.store.recover()
+            for job_id in self.results.ids() - self.store.ids():
+                self.results.forget(job_id)
+            self._is_taken_up = True
+        self.sweep(is_due=True)
+        self._note()
+
     def _serve(self) -> None:
         while not self.is_closing:
             version = self.version()
             try:
-                job = self.store.claim(self._limits_of)
-                self.sweep()
-            except Exception:
-                _log.exception("jobs wait")
-                job = None
-            if job is None:
-                self.wait(version, _SWEEP_SECONDS)
+                job = self._patiently(_QUEUE, self._claim)
+                if job is not None:
+                    self._run(job)
+                    continue
+            except Exception as error:
+                if not isinstance(error, OutputError):  # else the server stops, and has said what it waited for
+                    _log.exception("a worker of the job queue tries again")
+            self.sweep()
+            self.wait(version, _SWEEP_SECONDS)
+
+    def _claim(self) -> Job | None:
+        self._take_up()
+        return self.store.claim(self._limits_of)
+
+    def _patiently(self, job_id: str, work: Callable[[], T]) -> T:
+        """What ``work`` gives, tried again while the store is in trouble.
+
+        Raises:
+            OutputError: the server stops.
+        """
+        for pause in pauses():
+            try:
+                done = work()
+            except OutputError as trouble:
+                reason = wait_reason(trouble)
+                if reason is None or self.is_closing:
+                    raise
+                self._waits.begin(job_id, reason, trouble)
+                self.stir()
             else:
-                self._run(job)
+                self._waits.end(job_id)
+                return done
+            with self._changed:
+                self._changed.wait_for(lambda: self.is_closing, pause)
+        raise AssertionError("pauses do not end")
 
     def _run(self, job: Job) -> None:
-        context = self._context(job)
+        cancellation = Cancellation()
         with self._changed:
-            self._running[job.job_id] = _Running(job.caller, context.cancellation)
+            self._running[job.job_id] = _Running(job.caller, cancellation)
+            self._progress[job.job_id] = job.progress
             is_late = self.is_closing
-        if is_late or self.store.get(job.job_id).is_cancel_asked:
-            context.cancellation.cancel()  # it was asked for before the job was in ``_running``
+        if is_late:
+            cancellation.cancel()
         self._note()
         try:
-            self._settle(context, self._outcome(context))
+            self._record(job.job_id, cancellation)
+        except OutputError as trouble:
+            _log.warning("job %s goes on when the server starts again: %s", job.job_id, trouble)
         except Exception:
             _log.exception("job %s: its end cannot be noted; it runs again when the server does", job.job_id)
         finally:
-            context.lines.close()
             with self._changed:
                 del self._running[job.job_id]
                 self._progress.pop(job.job_id, None)
                 self._too_large.discard(job.job_id)
+            self._waits.end(job.job_id)
             self._note()
 
     def _end_turns(self) -> None:
@@ -222,82 +273,72 @@ class JobRunner:
             oldest = min(running, key=lambda each: each.began_at)
             if time.monotonic() - oldest.began_at < self.settings.turn_seconds:
                 continue
-            try:
+            with suppress(StoreTrouble):
                 oldest.gives_way = self.store.is_awaited(oldest.caller, self._limits_of)
-            except Exception:
-                _log.exception("no job gives way")
             if oldest.gives_way:
                 oldest.cancellation.cancel()
 
-    def _context(self, job: Job) -> JobContext:
-        def describe(start: bytes, expected_frames: int | None) -> None:
-            if expected_frames is not None and not 0 <= expected_frames < 2**63:
-                expected_frames = None  # a container may claim anything
-            show(RecordingProgress(expected_frames=expected_frames))
-            self.store.describe(job.job_id, start, expected_frames)
+    def _record(self, job_id: str, cancellation: Cancellation) -> None:
+        """Record the job until it ends, is to end, or has waited for too long; store which."""
+        context, waited_seconds = None, 0.0
+        for pause in pauses():
+            try:
+                context = self._attempts.context(self.store.get(job_id), cancellation)
+                end = self._attempts.outcome(context)
+                break
+            except Exception as error:
+                reason = wait_reason(error)
+                if reason is None:
+                    raise
+                self._waits.begin(job_id, reason, error)
+                self.stir()
+            if cancellation.wait(pause):
+                end = None
+                break
+            waited_seconds += pause
+            if waited_seconds > (self.settings.wait_seconds if is_of_store(reason) else _HELD_SECONDS):
+                self._patiently(job_id, lambda: self.store.put_back(job_id, is_deferred=True))
+                return
+        self._patiently(job_id, lambda: self._settle(job_id, context, end))
 
-        def on_progress(progress: RecordingProgress, result: FrameResult) -> None:
-            show(replace(progress, expected_frames=self._progress[job.job_id].expected_frames))
-            self._metrics.job_frames.inc(1)
-            self._metrics.damaged.inc(result.is_damaged)
-            self.stir()
-            self.sweep()
+    def _show(self, job_id: str, progress: RecordingProgress) -> None:
+        with self._changed:
+            self._progress[job_id] = progress
 
-        def show(progress: RecordingProgress) -> None:
-            with self._changed:
-                self._progress[job.job_id] = progress
+    def _note_frame(self, job_id: str, progress: RecordingProgress) -> None:
+        self._show(job_id, replace(progress, expected_frames=self._progress[job_id].expected_frames))
+        self._waits.end(job_id, is_stored=False)
+        self.stir()
+        self.sweep()
 
-        show(job.progress)
-        checkpoints = JobCheckpoint(self.store, job, self.settings.checkpoint_seconds)
-        return JobContext(job, self.results.lines_of(job.job_id), checkpoints, describe, on_progress)
-
-    def _outcome(self, context: JobContext) -> JobEnd | None:
-        """How the job ended; None: it continues another time."""
-        job = context.job
-        if job.attempts > self.settings.attempts:
-            return JobEnd(
-                JobState.FAILED, f"the server ended {job.attempts - 1} times while it ran this job", _INTERNAL
-            )
-        try:
-            recording = self._record_job(context)
-        except OutputError as error:
-            return JobEnd(JobState.FAILED, str(error), _RESOURCE_EXHAUSTED)
-        except AcfdError as error:
-            return JobEnd(JobState.FAILED, str(error), self._code_of(error))
-        except Exception as error:
-            _log.exception("job %s failed", job.job_id)
-            return JobEnd(JobState.FAILED, f"{type(error).__name__}: {error}", _INTERNAL)
-        end = recording.end
-        if recording.state is RecordingState.CANCELLED:
-            return None
-        if recording.state is RecordingState.BROKEN:
-            return JobEnd(JobState.FAILED, end.error or "the video is incomplete", _DATA_LOSS, end.warnings)
-        self._metrics.gaps(end.gaps)
-        return JobEnd(JobState.DONE, warnings=end.warnings, gaps=end.gaps)
-
-    def _settle(self, context: JobContext, end: JobEnd | None) -> None:
-        job_id = context.job.job_id
+    def _settle(self, job_id: str, context: JobContext | None, end: JobEnd | None) -> None:
+        lines = self.results.lines_of(job_id) if context is None else context.lines
         if end is None and self.store.get(job_id).is_cancel_asked:
             end = JobEnd(JobState.CANCELLED)
         if end is None and job_id in self._too_large:
-            end = JobEnd(JobState.FAILED, _TOO_LARGE, _RESOURCE_EXHAUSTED)
-            context.lines.truncate(0)  # else the job itself would have to go, and nobody could read why
+            end = JobEnd(JobState.FAILED, _TOO_LARGE, RESOURCE_EXHAUSTED)
+            lines.truncate(0)  # else the job itself would have to go, and nobody could read why
+            lines.close()
         if end is None:
             self.store.put_back(job_id)
-        else:
-            self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=context.lines.size))
-            self.sweep(is_due=True)
+            return
+        self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=lines.size))
+        self.sweep(is_due=True)
 
     def sweep(self, is_due: bool = False) -> None:
-        """Forget finished jobs that are beyond the bounds."""
+        """Forget finished jobs that are beyond the bounds; another time, where the store is in trouble."""
         if not is_due and time.monotonic() - self._swept_at < _SWEEP_SECONDS:
             return
         self._swept_at = time.monotonic()
         settings = self.settings
-        surplus = self.store.surplus(settings.kept, settings.result_bytes, settings.kept_seconds, self._limits_of)
-        self.store.forget(surplus.forgotten)
-        for job_id in surplus.forgotten:
-            self.results.forget(job_id)
+        try:
+            surplus = self.store.surplus(settings.kept, settings.result_bytes, settings.kept_seconds, self._limits_of)
+            for job_id in surplus.forgotten:  # first the results: they make room, and none is left that no job knows
+                self.results.forget(job_id)
+            self.store.forget(surplus.forgotten)
+        except OutputError as error:
+            _log.debug("finished jobs are forgotten later: %s", error)
+            return
         with self._changed:
             ended = {job_id: self._running[job_id] for job_id in surplus.ended if job_id in self._running}
             self._too_large |= ended.keys()

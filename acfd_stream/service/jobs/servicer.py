@@ -13,13 +13,15 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from acfd_stream.config import require
-from acfd_stream.errors import ConfigError
+from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.metrics import JobWait
 from acfd_stream.service.access.callers import Callers, Held, current_caller
 from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.jobs.by_caller import no_limits
 from acfd_stream.service.jobs.record import Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
 from acfd_stream.service.jobs.runner import JobRunner
+from acfd_stream.service.jobs.waiting import wait_reason
 from acfd_stream.service.status import StatusError, draining, not_found
 from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2
@@ -33,6 +35,7 @@ REQUEST_BYTES = 2**16
 PAGE_JOBS, MOST_PAGE_JOBS = 50, 1000
 PAGE_BYTES = 2**20
 """A page of jobs ends where it has grown so large: messages of 4 MiB and more are refused by callers."""
+_RETRY_SECONDS = 5.0  # after trouble of the store
 _WAIT_SECONDS = 5.0  # a reader of results that hears nothing looks after itself so often
 _STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
 _STATES_BACK = {number: state for state, number in _STATES.items()}
@@ -62,11 +65,12 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
             raise draining()
         asked = job_pb2.SubmitJobRequest(uri=request.uri, config=request.config)
         asked.DiscardUnknownFields()  # they would be stored
-        self._check(asked)
-        stored = asked.SerializeToString(deterministic=True)
-        require(len(stored) <= REQUEST_BYTES, "config", f"{len(stored)} bytes", f"<= {REQUEST_BYTES} bytes")
         try:
-            job = self._runner.submit(caller_name(), key, stored, current_caller())
+            with _answering():
+                self._check(asked)
+                stored = asked.SerializeToString(deterministic=True)
+                require(len(stored) <= REQUEST_BYTES, "config", f"{len(stored)} bytes", f"<= {REQUEST_BYTES} bytes")
+                job = self._runner.submit(caller_name(), key, stored, current_caller())
         except JobConflict as error:
             known = {"idempotency_key": error.key, "job_id": error.job_id}
             raise StatusError(
@@ -84,7 +88,8 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         count = min(request.page_size or PAGE_JOBS, MOST_PAGE_JOBS)
         states = _states_of(request.states)
         before = _read_page_token(request.page_token, states) if request.page_token else None
-        found = self._runner.page(caller_name(), states, before, count + 1)
+        with _answering():
+            found = self._runner.page(caller_name(), states, before, count + 1)
         response, size = job_pb2.ListJobsResponse(), 0
         for job in found[:count]:
             entry = job_pb(job)
@@ -163,6 +168,7 @@ def job_pb(job: Job) -> job_pb2.Job:
         error=job_pb2.JobError(code=job.error_code, message=job.error) if job.error else None,
         gap_count=job.gaps,
         missing=duration_pb(job.missing_seconds) if job.gaps else None,
+        waiting=job.waiting,
     )
 
 
@@ -181,9 +187,27 @@ def _end_of(job: Job, replay: Replay | None) -> stream_pb2.TrackEnd:
 @contextmanager
 def _finding(job_id: str) -> Iterator[None]:
     try:
-        yield
+        with _answering():
+            yield
     except JobNotFound as error:
         raise not_found("job", job_id[:100]) from error
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Have a caller come back where the machine or the store is in trouble."""
+    try:
+        yield
+    except StatusError:
+        raise
+    except Exception as error:
+        reason = wait_reason(error)
+        if reason is None:
+            raise
+        is_full = reason is JobWait.NO_ROOM
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED if is_full else grpc.StatusCode.UNAVAILABLE
+        text = str(error) if isinstance(error, AcfdError) else f"the server has trouble ({type(error).__name__})"
+        raise StatusError(code, "JOBS_WAIT", text, retry_seconds=_RETRY_SECONDS) from error
 
 
 def _timestamp(seconds: float | None) -> Timestamp | None:

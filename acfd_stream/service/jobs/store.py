@@ -1,7 +1,9 @@
 """The jobs that are known, in SQLite: in a file that outlives the server, or in memory.
 
 Every method may be called from any thread; one connection serves them in turn. A change is on disk when its
-method returns, as far as a crash of the process goes; a power cut may lose the last moments, never the order.
+method returns, as far as a crash of the process goes; a power cut may lose the last moments, never the order. Every
+method raises StoreTrouble where the disk is full, the file is locked for too long or the storage fails; it has changed
+nothing then.
 """
 
 from __future__ import annotations
@@ -9,66 +11,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import secrets
 import sqlite3
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.errors import ConfigError, OutputError
-from acfd_stream.files import add_columns, lock_file, prepare_tables, transaction
+from acfd_stream.errors import ConfigError
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs import by_caller
 from acfd_stream.service.jobs.by_caller import LimitsOf, OpenLimits, no_limits
+from acfd_stream.service.jobs.database import Database
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.service.jobs.shares import Surplus, Turns, surplus_of
+from acfd_stream.service.jobs.tables import prepare
 from acfd_stream.types import Closeable, JobState
 
-SCHEMA_VERSION = 1
-DATABASE = "jobs.sqlite3"
-LOCK = "jobs.lock"
-_SCHEMA = """
-CREATE TABLE jobs (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    job_id TEXT NOT NULL UNIQUE,
-    owner TEXT NOT NULL,
-    key TEXT,
-    digest BLOB NOT NULL,
-    request BLOB NOT NULL,
-    state TEXT NOT NULL,
-    created REAL NOT NULL,
-    started REAL,
-    ended REAL,
-    frames INTEGER NOT NULL DEFAULT 0,
-    tracks INTEGER NOT NULL DEFAULT 0,
-    result_bytes INTEGER NOT NULL DEFAULT 0,
-    expected_frames INTEGER,
-    is_cancel_asked INTEGER NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    checkpoint BLOB,
-    start BLOB,
-    error TEXT NOT NULL DEFAULT '',
-    error_code INTEGER NOT NULL DEFAULT 0,
-    warnings TEXT NOT NULL DEFAULT '[]',
-    gaps INTEGER NOT NULL DEFAULT 0,
-    missing_seconds REAL NOT NULL DEFAULT 0,
-    caller TEXT,
-    UNIQUE (owner, key)
-);
-CREATE INDEX jobs_by_state ON jobs (state, sequence);
-CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
-"""
-# Of tables that were made before there were these columns.
-_ADDED_COLUMNS = {
-    "gaps": "INTEGER NOT NULL DEFAULT 0",
-    "missing_seconds": "REAL NOT NULL DEFAULT 0",
-    "caller": "TEXT",
-}
 _SAME_COLUMNS = (  # fields of a Job
     "job_id", "sequence", "owner", "request", "attempts", "checkpoint", "start", "error", "error_code", "gaps",
     "missing_seconds",
@@ -82,34 +42,23 @@ class JobStore(Closeable):
     """Jobs by their id, in the order in which they were submitted; a context manager."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.time) -> None:
-        """Open the jobs of ``folder``, which must exist; None: none yet, in memory.
+        """Open the jobs of ``folder``; None: none yet, in memory. Where the disk is full, later calls open them.
 
         Raises:
-            ConfigError: the folder is in use by another server, cannot be written, or holds another format.
+            ConfigError: the folder is in use by another server, cannot be used, is damaged, or holds another format.
         """
         self._clock = clock
-        self._turn = threading.Lock()
         self._turns = Turns()
-        self._opened = ExitStack()
+        self._database = Database(folder, prepare)
         try:
-            is_ours = folder is None or self._opened.enter_context(lock_file(folder / LOCK, is_required=True))
-            if not is_ours:
-                raise OSError("another server uses it")  # two servers would run the same jobs twice
-            path = ":memory:" if folder is None else os.fspath(folder / DATABASE)
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.row_factory = sqlite3.Row
-            self._prepare(path)
-        except (OSError, OutputError, sqlite3.Error) as error:
-            self._release()
-            raise ConfigError(f"jobs.state_dir must be a folder of this server's own, got {folder}: {error}") from error
+            self._database.open()
         except ConfigError:
-            self._release()
+            self._database.close()
             raise
 
     def close(self) -> None:
         """Give the file back; a second call does nothing."""
-        with self._turn:
-            self._release()
+        self._database.close()
 
     def submit(
         self,
@@ -136,7 +85,7 @@ class JobStore(Closeable):
             StatusError: RESOURCE_EXHAUSTED, too many jobs of the caller wait.
         """
         digest = hashlib.sha256(request).digest()
-        with self._transaction() as database:
+        with self._database.writing() as database:
             if key:
                 known = database.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)).fetchone()
                 if known is not None:
@@ -151,7 +100,7 @@ class JobStore(Closeable):
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (job_id, owner, key or None, digest, request, JobState.QUEUED.value, self._clock(), caller),
             )
-            return self._get(job_id), True
+            return self._get(database, job_id), True
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """The job; ``owner`` None: whoever it belongs to.
@@ -159,8 +108,8 @@ class JobStore(Closeable):
         Raises:
             JobNotFound: no such job, or another owner's.
         """
-        with self._turn:
-            return self._get(job_id, owner)
+        with self._database.reading() as database:
+            return self._get(database, job_id, owner)
 
     def page(
         self, owner: str | None, states: Sequence[JobState] = (), before: int | None = None, count: int = 100
@@ -181,16 +130,16 @@ class JobStore(Closeable):
             wanted.append("sequence < ?")
             values.append(before)
         query = f"SELECT * FROM jobs WHERE {' AND '.join(wanted)} ORDER BY sequence DESC LIMIT ?"
-        with self._turn:
-            return [_job(row) for row in self._database.execute(query, (*values, count))]
+        with self._database.reading() as database:
+            return [_job(row) for row in database.execute(query, (*values, count))]
 
     def claim(self, limits_of: LimitsOf = no_limits) -> Job | None:
         """The next job, which runs from now on; None: none may run.
 
-        Callers take turns, each with its oldest job, as far as ``limits_of`` them lets their jobs run.
+        Callers take turns, each with the head of its queue, as far as ``limits_of`` them lets their jobs run.
         """
-        with self._transaction() as database:
-            running, waiting = by_caller.count_by_caller(database, JobState.RUNNING), self._ready(limits_of)
+        with self._database.writing() as database:
+            running, waiting = by_caller.count_by_caller(database, JobState.RUNNING), _ready(database, limits_of)
             caller = self._turns.next(waiting, running)
             if caller is None:
                 return None
@@ -203,30 +152,21 @@ class JobStore(Closeable):
 
     def is_awaited(self, caller: str, limits_of: LimitsOf = no_limits) -> bool:
         """Whether a job waits of another caller, who runs fewer than ``caller``."""
-        with self._turn:
-            running = by_caller.count_by_caller(self._database, JobState.RUNNING)
+        with self._database.reading() as database:
+            running = by_caller.count_by_caller(database, JobState.RUNNING)
             own = running.get(caller, 0)
-            return any(running.get(other, 0) < own for other in self._ready(limits_of) if other != caller)
-
-    def _ready(self, limits_of: LimitsOf) -> dict[str, int]:
-        """Callers of whom another job may run → the sequence of their oldest that waits."""
-        running = by_caller.count_by_caller(self._database, JobState.RUNNING)
-        return {
-            caller: sequence
-            for caller, sequence in by_caller.oldest_by_caller(self._database).items()
-            if running.get(caller, 0) < (limits_of(caller).running_jobs or math.inf)
-        }
+            return any(running.get(other, 0) < own for other in _ready(database, limits_of) if other != caller)
 
     def describe(self, job_id: str, start: bytes, expected_frames: int | None) -> None:
         """Note what is known of a running job before its first result."""
-        with self._transaction() as database:
+        with self._database.writing() as database:
             database.execute(
                 "UPDATE jobs SET start = ?, expected_frames = ? WHERE job_id = ?", (start, expected_frames, job_id)
             )
 
     def save(self, job_id: str, progress: RecordingProgress, checkpoint: bytes | None) -> None:
         """Note how far a running job has come, and from where it can go on."""
-        with self._transaction() as database:
+        with self._database.writing() as database:
             database.execute(
                 "UPDATE jobs SET frames = ?, tracks = ?, result_bytes = ?, checkpoint = ?,"
                 " attempts = CASE WHEN ? IS NULL THEN attempts ELSE 0 END WHERE job_id = ? AND state = ?",
@@ -235,26 +175,29 @@ class JobStore(Closeable):
 
     def finish(self, job_id: str, end: JobEnd, progress: RecordingProgress) -> Job:
         """Note how a job ended; a checkpoint is needed no more."""
-        with self._transaction() as database:
+        with self._database.writing() as database:
             database.execute(
-                "UPDATE jobs SET state = ?, ended = ?, error = ?, error_code = ?, warnings = ?, gaps = ?,"
-                " missing_seconds = ?, checkpoint = NULL, frames = ?, tracks = ?, result_bytes = ? WHERE job_id = ?",
+                "UPDATE jobs SET state = ?, ended = ?, error = ?, error_code = ?, warnings = ?,"
+                " gaps = ?, missing_seconds = ?, checkpoint = NULL, frames = ?, tracks = ?, result_bytes = ?"
+                " WHERE job_id = ?",
                 (end.state.value, self._clock(), end.error, end.code, json.dumps(end.warnings), len(end.gaps))
                 + (sum(gap.missing_seconds for gap in end.gaps), *_progress_values(progress), job_id),
             )
-            return self._get(job_id)
+            return self._get(database, job_id)
 
-    def put_back(self, job_id: str) -> None:
-        """A running job waits again: the server stops. Not an attempt that failed."""
-        with self._transaction() as database:
+    def put_back(self, job_id: str, *, is_deferred: bool = False) -> None:
+        """A running job waits again: not an attempt that failed. ``is_deferred``: at the end of the queue."""
+        behind = f"(SELECT 1 + MAX(deferrals) FROM jobs WHERE state IN {_OPEN})" if is_deferred else "deferrals"
+        with self._database.writing() as database:
             database.execute(
-                "UPDATE jobs SET state = ?, attempts = MAX(attempts - 1, 0) WHERE job_id = ? AND state = ?",
+                f"UPDATE jobs SET state = ?, attempts = MAX(attempts - 1, 0), deferrals = {behind}"
+                " WHERE job_id = ? AND state = ?",
                 (JobState.QUEUED.value, job_id, JobState.RUNNING.value),
             )
 
     def recover(self) -> int:
         """Let the jobs that ran when the server died wait again, but end those to be cancelled; how many wait."""
-        with self._transaction() as database:
+        with self._database.writing() as database:
             database.execute(
                 "UPDATE jobs SET state = ?, ended = ?, checkpoint = NULL WHERE state = ? AND is_cancel_asked",
                 (JobState.CANCELLED.value, self._clock(), JobState.RUNNING.value),
@@ -262,7 +205,7 @@ class JobStore(Closeable):
             done = database.execute(
                 "UPDATE jobs SET state = ? WHERE state = ?", (JobState.QUEUED.value, JobState.RUNNING.value)
             )
-            return done.rowcount
+            return int(done.rowcount)
 
     def ask_cancel(self, job_id: str, owner: str | None = None) -> Job:
         """Cancel a job that waits, mark one that runs, leave one that has ended.
@@ -270,8 +213,8 @@ class JobStore(Closeable):
         Raises:
             JobNotFound: no such job, or another owner's.
         """
-        with self._transaction() as database:
-            job = self._get(job_id, owner)
+        with self._database.writing() as database:
+            job = self._get(database, job_id, owner)
             if job.state is JobState.QUEUED:
                 database.execute(
                     "UPDATE jobs SET state = ?, ended = ?, is_cancel_asked = 1, checkpoint = NULL WHERE job_id = ?",
@@ -279,68 +222,53 @@ class JobStore(Closeable):
                 )
             elif job.state is JobState.RUNNING:
                 database.execute("UPDATE jobs SET is_cancel_asked = 1 WHERE job_id = ?", (job_id,))
-            return self._get(job_id)
+            return self._get(database, job_id)
 
     def surplus(self, kept: int, kept_bytes: int, kept_seconds: float, limits_of: LimitsOf = no_limits) -> Surplus:
         """The jobs that are beyond a bound: too many, too large together, or too old; see ``surplus_of``."""
-        with self._turn:
-            jobs, aged = by_caller.stored_jobs(self._database, self._clock() - kept_seconds)
+        with self._database.reading() as database:
+            jobs, aged = by_caller.stored_jobs(database, self._clock() - kept_seconds)
         found = surplus_of(jobs, kept, kept_bytes, limits_of)
         return Surplus(aged + found.forgotten, found.ended)
 
     def usage(self) -> dict[str, Counter[str]]:
         """Caller → what its jobs hold, under the names of its limits."""
-        with self._turn:
-            return by_caller.usage(self._database)
+        with self._database.reading() as database:
+            return by_caller.usage(database)
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Remove finished jobs; their keys are free again."""
-        with self._transaction() as database:
+        with self._database.writing() as database:
             database.executemany(
                 f"DELETE FROM jobs WHERE job_id = ? AND state NOT IN {_OPEN}", [(job_id,) for job_id in job_ids]
             )
 
     def ids(self) -> set[str]:
         """All jobs that are known."""
-        with self._turn:
-            return {row["job_id"] for row in self._database.execute("SELECT job_id FROM jobs")}
+        with self._database.reading() as database:
+            return {row["job_id"] for row in database.execute("SELECT job_id FROM jobs")}
 
     def counts(self) -> dict[JobState, int]:
         """Jobs by state, with zeros."""
-        with self._turn:
-            rows = self._database.execute("SELECT state, COUNT(*) AS jobs FROM jobs GROUP BY state").fetchall()
+        with self._database.reading() as database:
+            rows = database.execute("SELECT state, COUNT(*) AS jobs FROM jobs GROUP BY state").fetchall()
         return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["jobs"] for row in rows}
 
-    def _prepare(self, path: str) -> None:
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        version = prepare_tables(self._database, _SCHEMA, SCHEMA_VERSION, "the job store cannot be written")
-        if version != SCHEMA_VERSION:
-            raise ConfigError(
-                f"{path} must be of format {SCHEMA_VERSION}, got {version}; choose another jobs.state_dir"
-            )
-        add_columns(self._database, "jobs", _ADDED_COLUMNS)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what happens inside, or nothing of it.
-
-        Raises:
-            OutputError: the disk is full or the file was damaged.
-        """
-        with self._turn, transaction(self._database, "the job store cannot be written") as database:
-            yield database
-
-    def _get(self, job_id: str, owner: str | None = None) -> Job:
-        row = self._database.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+    def _get(self, database: sqlite3.Connection, job_id: str, owner: str | None = None) -> Job:
+        row = database.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         if row is None or owner not in (None, row["owner"]):
             raise JobNotFound(f"there is no job {job_id!r}; finished jobs are kept for a limited time")
         return _job(row)
 
-    def _release(self) -> None:
-        if hasattr(self, "_database"):
-            self._database.close()
-        self._opened.close()
+
+def _ready(database: sqlite3.Connection, limits_of: LimitsOf) -> dict[str, int]:
+    """Callers of whom another job may run → the sequence of the head of their queue."""
+    running = by_caller.count_by_caller(database, JobState.RUNNING)
+    return {
+        caller: sequence
+        for caller, sequence in by_caller.next_by_caller(database).items()
+        if running.get(caller, 0) < (limits_of(caller).running_jobs or math.inf)
+    }
 
 
 def _progress_values(progress: RecordingProgress) -> tuple[int, ...]:

@@ -1,0 +1,120 @@
+"""One attempt at a job: what its recording is given, and how the job ended with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from acfd_stream.errors import AcfdError, OutputError
+from acfd_stream.metrics import Metrics
+from acfd_stream.recording.cancellation import Cancellation
+from acfd_stream.recording.lines import Lines
+from acfd_stream.recording.record import Recording
+from acfd_stream.recording.task import RecordingProgress, RecordingState
+from acfd_stream.service.jobs.checkpoint import JobCheckpoint
+from acfd_stream.service.jobs.record import Job, JobEnd
+from acfd_stream.service.jobs.results import JobResults
+from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.service.jobs.waiting import wait_reason
+from acfd_stream.service.settings import JobSettings
+from acfd_stream.types import FrameResult, JobState
+
+_log = logging.getLogger(__name__)
+_INTERNAL = 13  # google.rpc.Code
+RESOURCE_EXHAUSTED = 8
+_DATA_LOSS = 15
+
+
+@dataclass
+class JobContext:
+    """What the recording of one running job is given."""
+
+    job: Job
+    lines: Lines
+    checkpoints: JobCheckpoint
+    describe: Callable[[bytes, int | None], None]
+    """Takes, before the first result, the message that its readers get first, and the expected frames."""
+    on_progress: Callable[[RecordingProgress, FrameResult], None]
+    cancellation: Cancellation = field(default_factory=Cancellation)
+
+
+RecordJob = Callable[[JobContext], Recording]
+"""Records the video of a job, from its checkpoint if it has one. Raises AcfdError where that fails."""
+
+
+@dataclass(frozen=True)
+class JobAttempts:
+    """Makes attempts at the jobs of a store."""
+
+    store: JobStore
+    results: JobResults
+    record_job: RecordJob
+    settings: JobSettings
+    code_of: Callable[[BaseException], int]
+    """The google.rpc.Code of an error that fails a job."""
+    metrics: Metrics
+    on_start: Callable[[str, RecordingProgress], None]
+    """Called with the job's id and where it begins, and again when its expected frames are known."""
+    on_frame: Callable[[str, RecordingProgress], None]
+    """Called after every result."""
+    on_saved: Callable[[str], None]
+    """Called after every checkpoint."""
+
+    def context(self, job: Job, cancellation: Cancellation) -> JobContext:
+        """What a recording of ``job`` is given, to begin where the job stands.
+
+        Raises:
+            StoreTrouble: the store cannot be read now.
+        """
+        job_id = job.job_id
+
+        def describe(start: bytes, expected_frames: int | None) -> None:
+            if expected_frames is not None and not 0 <= expected_frames < 2**63:
+                expected_frames = None  # a container may claim anything
+            self.on_start(job_id, RecordingProgress(expected_frames=expected_frames))
+            self.store.describe(job_id, start, expected_frames)
+
+        def on_progress(progress: RecordingProgress, result: FrameResult) -> None:
+            self.metrics.job_frames.inc(1)
+            self.metrics.damaged.inc(result.is_damaged)
+            self.on_frame(job_id, progress)
+
+        if job.is_cancel_asked:
+            cancellation.cancel()  # it was asked for before the job ran
+        self.on_start(job_id, job.progress)
+        lines = self.results.lines_of(job_id)
+        interval_seconds = self.settings.checkpoint_seconds
+        checkpoints = JobCheckpoint(self.store, job, interval_seconds, lambda: self.on_saved(job_id))
+        return JobContext(job, lines, checkpoints, describe, on_progress, cancellation)
+
+    def outcome(self, context: JobContext) -> JobEnd | None:
+        """How the job ended; None: it continues another time. Raises what ``wait_reason`` knows."""
+        job = context.job
+        if job.attempts > self.settings.attempts:
+            return JobEnd(
+                JobState.FAILED, f"the server ended {job.attempts - 1} times while it ran this job", _INTERNAL
+            )
+        try:
+            recording = self.record_job(context)
+        except Exception as error:
+            if wait_reason(error) is not None:
+                raise
+            return self._failure(job, error)
+        finally:
+            context.lines.close()
+        end = recording.end
+        if recording.state is RecordingState.CANCELLED:
+            return None
+        if recording.state is RecordingState.BROKEN:
+            return JobEnd(JobState.FAILED, end.error or "the video is incomplete", _DATA_LOSS, end.warnings)
+        self.metrics.gaps(end.gaps)
+        return JobEnd(JobState.DONE, warnings=end.warnings, gaps=end.gaps)
+
+    def _failure(self, job: Job, error: Exception) -> JobEnd:
+        if isinstance(error, OutputError):
+            return JobEnd(JobState.FAILED, str(error), RESOURCE_EXHAUSTED)
+        if isinstance(error, AcfdError):
+            return JobEnd(JobState.FAILED, str(error), self.code_of(error))
+        _log.error("job %s failed", job.job_id, exc_info=error)
+        return JobEnd(JobState.FAILED, f"{type(error).__name__}: {error}", _INTERNAL)
