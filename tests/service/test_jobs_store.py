@@ -24,9 +24,9 @@ DONE = JobEnd(JobState.DONE)
 
 @pytest.fixture(params=["memory", "folder"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobStore]:
-    wall = count(1000)
+    wall, uptime = count(1000), count(0)
     folder = None if request.param == "memory" else tmp_path
-    with JobStore(folder, clock=lambda: next(wall)) as opened:
+    with JobStore(folder, clock=lambda: next(wall), monotonic=lambda: next(uptime)) as opened:
         yield opened
 
 
@@ -149,7 +149,7 @@ def test_attempts_count_starts_since_the_last_checkpoint_but_no_stop_of_the_serv
 
 @pytest.mark.parametrize(
     ("kept", "kept_bytes", "kept_seconds", "left"),
-    [(2, 1000, 1e6, 2), (9, 25, 1e6, 2), (9, 1000, 4, 2), (9, 1000, 1e6, 4)],
+    [(2, 1000, 1e6, 2), (9, 25, 1e6, 2), (9, 1000, 2, 2), (9, 1000, 1e6, 4)],
     ids=["number", "bytes", "age", "none"],
 )
 def test_the_oldest_finished_jobs_go_beyond_a_bound(
@@ -192,6 +192,76 @@ def test_a_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
     with JobStore(tmp_path), pytest.raises(ConfigError, match="another server"):
         JobStore(tmp_path)
     JobStore(tmp_path).close()
+
+
+class Clocks:
+    """The clock on the wall and the monotonic one."""
+
+    def __init__(self) -> None:
+        self.wall, self.uptime = 1e9, 1000.0
+
+    def open(self, folder: Path) -> JobStore:
+        return JobStore(folder, clock=lambda: self.wall, monotonic=lambda: self.uptime)
+
+
+@pytest.mark.parametrize("jump_seconds", [40 * 86400, -40 * 86400])
+def test_a_clock_that_jumps_makes_no_job_old(tmp_path: Path, jump_seconds: float) -> None:
+    clocks = Clocks()
+    for number in range(3):  # also over restarts
+        with clocks.open(tmp_path) as store:
+            finish(store, submit(store))
+            clocks.wall += jump_seconds
+            clocks.uptime += 10
+            assert store.surplus(100, 10**9, 86400.0).forgotten == []
+            store.note_uptime()
+            assert len(store.ids()) == number + 1
+            clocks.wall -= jump_seconds
+
+
+def test_a_job_is_old_when_the_service_has_run_for_so_long(tmp_path: Path) -> None:
+    clocks = Clocks()
+    with clocks.open(tmp_path) as store:
+        job = submit(store)
+        finish(store, job)
+        clocks.uptime += 6
+        assert store.surplus(100, 10**9, 10.0).forgotten == []
+        store.note_uptime()
+    clocks.uptime = 0.0  # the machine has started again
+    with clocks.open(tmp_path) as store:
+        clocks.uptime += 3
+        assert store.surplus(100, 10**9, 10.0).forgotten == []
+        clocks.uptime += 2
+        assert store.surplus(100, 10**9, 10.0).forgotten == [job.job_id]
+
+
+def test_the_oldest_go_first_also_where_the_clock_was_ahead(tmp_path: Path) -> None:
+    clocks = Clocks()
+    with clocks.open(tmp_path) as store:
+        first = submit(store)
+        clocks.wall = 3e9
+        finish(store, first)
+        clocks.wall, clocks.uptime = 1e9, 1001.0
+        finish(store, submit(store))
+        assert store.surplus(1, 10**9, 1e9).forgotten == [first.job_id]
+
+
+def test_the_age_of_what_an_earlier_program_finished_begins_at_the_start(tmp_path: Path) -> None:
+    clocks = Clocks()
+    with clocks.open(tmp_path) as before:
+        jobs = [submit(before) for _ in range(2)]
+        for job in jobs:
+            clocks.wall += 1
+            finish(before, job)
+    with sqlite3.connect(tmp_path / DATABASE) as database:
+        for column in ("ended_uptime", "deferrals"):
+            database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        for table in ("uptime",):
+            database.execute(f"DROP TABLE {table}")
+    database.close()
+    with clocks.open(tmp_path) as store:
+        assert store.surplus(1, 10**9, 10.0).forgotten == [jobs[0].job_id]
+        clocks.uptime += 11
+        assert len(store.surplus(100, 10**9, 10.0).forgotten) == 2
 
 
 def test_a_deferred_job_waits_behind_all_others(store: JobStore) -> None:

@@ -73,9 +73,10 @@ def require_place(
 
 
 def stored_jobs(database: sqlite3.Connection, ended_since: float) -> tuple[list[StoredJob], list[str]]:
-    """All jobs, oldest first, but for those that ended before ``ended_since`` (seconds since the epoch): their ids."""
+    """All jobs, oldest first, but for those that ended before ``ended_since`` (of the service's uptime): their ids."""
     query = (
-        f"SELECT job_id, {_CALLER}, {_BYTES}, ended, state FROM jobs ORDER BY COALESCE(ended, started), sequence DESC"
+        f"SELECT job_id, {_CALLER}, {_BYTES}, ended_uptime, state FROM jobs"
+        " ORDER BY ended_uptime IS NULL, ended_uptime, COALESCE(ended, started), sequence DESC"
     )
     jobs, aged = [], []
     for job_id, caller, byte_count, ended, state in database.execute(query):

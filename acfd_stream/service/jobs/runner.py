@@ -336,6 +336,7 @@ class JobRunner:
             for job_id in surplus.forgotten:  # first the results: they make room, and none is left that no job knows
                 self.results.forget(job_id)
             self.store.forget(surplus.forgotten)
+            self.store.note_uptime()
         except OutputError as error:
             _log.debug("finished jobs are forgotten later: %s", error)
             return

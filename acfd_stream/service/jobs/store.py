@@ -4,6 +4,9 @@ Every method may be called from any thread; one connection serves them in turn. 
 method returns, as far as a crash of the process goes; a power cut may lose the last moments, never the order. Every
 method raises StoreTrouble where the disk is full, the file is locked for too long or the storage fails; it has changed
 nothing then.
+
+A finished job's age is the time for which the service has run since, by the monotonic clock. The clock on the wall may
+jump, so it is stored to be shown and decides nothing.
 """
 
 from __future__ import annotations
@@ -41,15 +44,21 @@ _OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
 class JobStore(Closeable):
     """Jobs by their id, in the order in which they were submitted; a context manager."""
 
-    def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Open the jobs of ``folder``; None: none yet, in memory. Where the disk is full, later calls open them.
 
         Raises:
             ConfigError: the folder is in use by another server, cannot be used, is damaged, or holds another format.
         """
-        self._clock = clock
+        self._clock, self._monotonic, self._opened_at = clock, monotonic, monotonic()
+        self._uptime_before: float | None = None
         self._turns = Turns()
-        self._database = Database(folder, prepare)
+        self._database = Database(folder, self._prepare)
         try:
             self._database.open()
         except ConfigError:
@@ -177,10 +186,10 @@ class JobStore(Closeable):
         """Note how a job ended; a checkpoint is needed no more."""
         with self._database.writing() as database:
             database.execute(
-                "UPDATE jobs SET state = ?, ended = ?, error = ?, error_code = ?, warnings = ?,"
+                "UPDATE jobs SET state = ?, ended = ?, ended_uptime = ?, error = ?, error_code = ?, warnings = ?,"
                 " gaps = ?, missing_seconds = ?, checkpoint = NULL, frames = ?, tracks = ?, result_bytes = ?"
                 " WHERE job_id = ?",
-                (end.state.value, self._clock(), end.error, end.code, json.dumps(end.warnings), len(end.gaps))
+                (end.state.value, *self._now(database), end.error, end.code, json.dumps(end.warnings), len(end.gaps))
                 + (sum(gap.missing_seconds for gap in end.gaps), *_progress_values(progress), job_id),
             )
             return self._get(database, job_id)
@@ -199,8 +208,9 @@ class JobStore(Closeable):
         """Let the jobs that ran when the server died wait again, but end those to be cancelled; how many wait."""
         with self._database.writing() as database:
             database.execute(
-                "UPDATE jobs SET state = ?, ended = ?, checkpoint = NULL WHERE state = ? AND is_cancel_asked",
-                (JobState.CANCELLED.value, self._clock(), JobState.RUNNING.value),
+                "UPDATE jobs SET state = ?, ended = ?, ended_uptime = ?, checkpoint = NULL"
+                " WHERE state = ? AND is_cancel_asked",
+                (JobState.CANCELLED.value, *self._now(database), JobState.RUNNING.value),
             )
             done = database.execute(
                 "UPDATE jobs SET state = ? WHERE state = ?", (JobState.QUEUED.value, JobState.RUNNING.value)
@@ -217,8 +227,9 @@ class JobStore(Closeable):
             job = self._get(database, job_id, owner)
             if job.state is JobState.QUEUED:
                 database.execute(
-                    "UPDATE jobs SET state = ?, ended = ?, is_cancel_asked = 1, checkpoint = NULL WHERE job_id = ?",
-                    (JobState.CANCELLED.value, self._clock(), job_id),
+                    "UPDATE jobs SET state = ?, ended = ?, ended_uptime = ?, is_cancel_asked = 1, checkpoint = NULL"
+                    " WHERE job_id = ?",
+                    (JobState.CANCELLED.value, *self._now(database), job_id),
                 )
             elif job.state is JobState.RUNNING:
                 database.execute("UPDATE jobs SET is_cancel_asked = 1 WHERE job_id = ?", (job_id,))
@@ -227,7 +238,7 @@ class JobStore(Closeable):
     def surplus(self, kept: int, kept_bytes: int, kept_seconds: float, limits_of: LimitsOf = no_limits) -> Surplus:
         """The jobs that are beyond a bound: too many, too large together, or too old; see ``surplus_of``."""
         with self._database.reading() as database:
-            jobs, aged = by_caller.stored_jobs(database, self._clock() - kept_seconds)
+            jobs, aged = by_caller.stored_jobs(database, self._uptime(database) - kept_seconds)
         found = surplus_of(jobs, kept, kept_bytes, limits_of)
         return Surplus(aged + found.forgotten, found.ended)
 
@@ -235,6 +246,11 @@ class JobStore(Closeable):
         """Caller → what its jobs hold, under the names of its limits."""
         with self._database.reading() as database:
             return by_caller.usage(database)
+
+    def note_uptime(self) -> None:
+        """Note for how long the service has run: a kill loses the time since it was last noted."""
+        with self._database.writing() as database:
+            self._now(database)
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Remove finished jobs; their keys are free again."""
@@ -253,6 +269,21 @@ class JobStore(Closeable):
         with self._database.reading() as database:
             rows = database.execute("SELECT state, COUNT(*) AS jobs FROM jobs GROUP BY state").fetchall()
         return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["jobs"] for row in rows}
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        prepare(database, lambda: self._uptime(database))
+
+    def _now(self, database: sqlite3.Connection) -> tuple[float, float]:
+        """The time on the wall, to be shown, and for how long the service has run in all, which is noted."""
+        uptime = self._uptime(database)
+        database.execute("INSERT OR REPLACE INTO uptime (id, seconds) VALUES (0, ?)", (uptime,))
+        return self._clock(), uptime
+
+    def _uptime(self, database: sqlite3.Connection) -> float:
+        if self._uptime_before is None:
+            row = database.execute("SELECT seconds FROM uptime").fetchone()
+            self._uptime_before = 0.0 if row is None else row["seconds"]
+        return self._uptime_before + self._monotonic() - self._opened_at
 
     def _get(self, database: sqlite3.Connection, job_id: str, owner: str | None = None) -> Job:
         row = database.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.files import add_columns, prepare_tables
+from acfd_stream.files import add_columns, prepare_tables, transaction
 from acfd_stream.service.jobs.database import DATABASE
 
 SCHEMA_VERSION = 1
@@ -35,6 +36,7 @@ CREATE TABLE jobs (
     gaps INTEGER NOT NULL DEFAULT 0,
     missing_seconds REAL NOT NULL DEFAULT 0,
     caller TEXT,
+    ended_uptime REAL,
     deferrals INTEGER NOT NULL DEFAULT 0,
     UNIQUE (owner, key)
 );
@@ -46,13 +48,21 @@ _ADDED_COLUMNS = {
     "gaps": "INTEGER NOT NULL DEFAULT 0",
     "missing_seconds": "REAL NOT NULL DEFAULT 0",
     "caller": "TEXT",
+    "ended_uptime": "REAL",  # seconds for which the service had run when the job ended
     "deferrals": "INTEGER NOT NULL DEFAULT 0",  # how often it went to the end of the queue
+}
+_ADDED_TABLES = {
+    "uptime": "(id INTEGER PRIMARY KEY CHECK (id = 0), seconds REAL NOT NULL)",
 }
 _FAILURE = "the job store cannot be written"
 
 
-def prepare(database: sqlite3.Connection) -> None:
-    """Make or extend the tables of ``database``.
+def prepare(database: sqlite3.Connection, uptime: Callable[[], float]) -> None:
+    """Make or extend the tables.
+
+    Args:
+        database: of the job store.
+        uptime: for how long the service has run, seconds; jobs that an earlier program finished have ended now.
 
     Raises:
         ConfigError: a newer program made them.
@@ -65,3 +75,11 @@ def prepare(database: sqlite3.Connection) -> None:
             " install the newer program again, or choose another jobs.state_dir"
         )
     add_columns(database, "jobs", _ADDED_COLUMNS)
+    there = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    missing = _ADDED_TABLES.keys() - there
+    ended = "ended_uptime IS NULL AND ended IS NOT NULL"
+    if missing or database.execute(f"SELECT 1 FROM jobs WHERE {ended}").fetchone() is not None:
+        with transaction(database, _FAILURE):
+            for name in missing:
+                database.execute(f"CREATE TABLE {name} {_ADDED_TABLES[name]}")
+            database.execute(f"UPDATE jobs SET ended_uptime = ? WHERE {ended}", (uptime(),))

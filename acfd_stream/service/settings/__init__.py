@@ -198,7 +198,7 @@ class JobSettings(Checked):
     kept_bytes: int = 4 * 2**30
     """Maximum bytes of results, >= 1 MiB, in memory at most 256 MiB; the oldest finished jobs are deleted first."""
     kept_seconds: float = 30 * 86400.0
-    """Age at which a finished job is deleted, seconds, > 0."""
+    """Age at which a finished job is deleted, seconds for which the service has run, > 0."""
     checkpoint_seconds: float = 10.0
     """Time between checkpoints of a running job, seconds, > 0; a killed server repeats at most this much work."""
     attempts: int = 3
