@@ -5,12 +5,17 @@ They are those of ``acfd-stream track --format jsonl``, byte for byte.
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from acfd_stream.files import writing
 from acfd_stream.recording.lines import FileLines, Limit, Lines, MemoryLines
 
 SUFFIX = ".jsonl"
+LOST = "lost+found"
+"""Folder beside that of the results, for those whose job is not known."""
+_OURS = re.compile(r"[0-9a-f]{24}\.jsonl")  # names that a job may have
 
 
 class JobResults:
@@ -49,4 +54,23 @@ class JobResults:
         """The jobs that have lines."""
         if self._folder is None:
             return {job_id for job_id, lines in [*self._memory.items()] if lines.size}
-        return {path.stem for path in self._folder.glob(f"*{SUFFIX}")}
+        return {path.stem for path in self._folder.glob(f"*{SUFFIX}") if _OURS.fullmatch(path.name)}
+
+    def set_aside(self, job_id: str) -> Path | None:
+        """Move lines whose job is not known to ``LOST``; where they are now, None: they are in memory.
+
+        Raises:
+            OutputError: they cannot be moved.
+        """
+        if self._folder is None:
+            self.forget(job_id)
+            return None
+        folder = self._folder.parent / LOST
+        with writing(folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            name, number = f"{job_id}{SUFFIX}", 0
+            while os.path.lexists(folder / name):
+                number += 1
+                name = f"{job_id}.{number}{SUFFIX}"
+            os.rename(self._folder / f"{job_id}{SUFFIX}", folder / name)
+        return folder / name

@@ -89,7 +89,7 @@ class JobRunner:
         self._taking_up, self._is_taken_up = threading.Lock(), False
 
     def start(self) -> None:
-        """Take up what was left, clear what nobody knows any more, and begin to work; later, where the disk is full."""
+        """Take up what was left, set aside what nobody knows, and begin to work; later, where the disk is full."""
         try:
             self._take_up()
         except StoreTrouble as trouble:
@@ -186,13 +186,19 @@ class JobRunner:
             self._changed.notify_all()
 
     def _take_up(self) -> None:
-        """Once: jobs that ran wait again, and results that nobody knows are cleared."""
+        """Once: jobs that ran wait again, and results of unknown jobs go where nothing deletes them."""
         with self._taking_up:
             if self._is_taken_up:
                 return
             self.store.recover()
-            for job_id in self.results.ids() - self.store.ids():
-                self.results.forget(job_id)
+            unknown = self.results.ids() - self.store.ids()
+            try:
+                moved = [path for path in map(self.results.set_aside, sorted(unknown)) if path is not None]
+            except OutputError as error:
+                _log.warning("%d results of jobs that are not known stay where they are: %s", len(unknown), error)
+            else:
+                if moved:
+                    _log.warning("%d results of jobs that are not known are in %s now", len(moved), moved[0].parent)
             self._is_taken_up = True
         self.sweep(is_due=True)
         self._note()
