@@ -253,7 +253,7 @@ def test_the_age_of_what_an_earlier_program_finished_begins_at_the_start(tmp_pat
             clocks.wall += 1
             finish(before, job)
     with sqlite3.connect(tmp_path / DATABASE) as database:
-        for column in ("ended_uptime", "deferrals"):
+        for column in ("ended_uptime", "worked_seconds", "deferrals"):
             database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         for table in ("uptime",):
             database.execute(f"DROP TABLE {table}")

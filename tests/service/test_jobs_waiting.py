@@ -237,6 +237,26 @@ def test_results_whose_folder_is_removed_are_made_again(held: JobFixture, tmp_pa
     assert (held.end_of(job_id).state, stored(held, job_id)) == (JobState.DONE, WHOLE)
 
 
+def test_a_job_ends_after_its_longest_time_and_keeps_what_it_has(tmp_path: Path) -> None:
+    fixture = JobFixture(CountingWork(held=2), tmp_path, replace(EAGER, most_seconds=0.3))
+    with closing(fixture):
+        job = fixture.end_of(fixture.submit(b"6"))
+        assert (job.state, job.error_code, job.progress.frames) == (JobState.FAILED, 4, 2)
+        assert "most_seconds = 0.3" in job.error
+        assert stored(fixture, job.job_id) == b"0\n1\n"
+
+
+def test_the_longest_time_counts_over_restarts(tmp_path: Path) -> None:
+    settings = replace(EAGER, most_seconds=3600.0)
+    with closing(JobFixture(CountingWork(held=2), tmp_path, settings)) as before:
+        job_id = begun(before)
+    with JobStore(tmp_path) as store:
+        worked = store.get(job_id).worked_seconds
+    assert worked > 0
+    with closing(JobFixture(CountingWork(held=2), tmp_path, replace(settings, most_seconds=worked))) as after:
+        assert after.end_of(job_id).state is JobState.FAILED
+
+
 def caused(error: Exception, cause: BaseException) -> Exception:
     error.__cause__ = cause
     return error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from acfd_stream.errors import AcfdError, OutputError
@@ -21,7 +23,8 @@ from acfd_stream.service.settings import JobSettings
 from acfd_stream.types import FrameResult, JobState
 
 _log = logging.getLogger(__name__)
-_INTERNAL = 13  # google.rpc.Code
+_DEADLINE_EXCEEDED = 4  # google.rpc.Code
+_INTERNAL = 13
 RESOURCE_EXHAUSTED = 8
 _DATA_LOSS = 15
 
@@ -90,13 +93,14 @@ class JobAttempts:
 
     def outcome(self, context: JobContext) -> JobEnd | None:
         """How the job ended; None: it continues another time. Raises what ``wait_reason`` knows."""
-        job = context.job
+        job, most_seconds = context.job, self.settings.most_seconds
         if job.attempts > self.settings.attempts:
             return JobEnd(
                 JobState.FAILED, f"the server ended {job.attempts - 1} times while it ran this job", _INTERNAL
             )
         try:
-            recording = self.record_job(context)
+            with _cancelling_after(most_seconds - job.worked_seconds, context.cancellation) as is_late:
+                recording = self.record_job(context)
         except Exception as error:
             if wait_reason(error) is not None:
                 raise
@@ -105,7 +109,8 @@ class JobAttempts:
             context.lines.close()
         end = recording.end
         if recording.state is RecordingState.CANCELLED:
-            return None
+            text = f"it ran for longer than jobs.most_seconds = {most_seconds:g}; its results so far are kept"
+            return JobEnd(JobState.FAILED, text, _DEADLINE_EXCEEDED) if is_late() else None
         if recording.state is RecordingState.BROKEN:
             return JobEnd(JobState.FAILED, end.error or "the video is incomplete", _DATA_LOSS, end.warnings)
         self.metrics.gaps(end.gaps)
@@ -118,3 +123,21 @@ class JobAttempts:
             return JobEnd(JobState.FAILED, str(error), self.code_of(error))
         _log.error("job %s failed", job.job_id, exc_info=error)
         return JobEnd(JobState.FAILED, f"{type(error).__name__}: {error}", _INTERNAL)
+
+
+@contextmanager
+def _cancelling_after(seconds: float, cancellation: Cancellation) -> Iterator[Callable[[], bool]]:
+    """Cancel after ``seconds``; gives a function that says whether it came to that."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        cancellation.cancel()
+
+    timer = threading.Timer(min(max(seconds, 0.0), threading.TIMEOUT_MAX), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late.is_set
+    finally:
+        timer.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from acfd_stream.errors import ConfigError, ResumeError
@@ -29,6 +30,12 @@ class JobCheckpoint:
     def __init__(self, store: JobStore, job: Job, interval_seconds: float, on_saved: Callable[[], None]) -> None:
         self._store, self._job, self.interval_seconds = store, job, interval_seconds
         self._on_saved = on_saved
+        self._began_at = time.monotonic()
+
+    @property
+    def worked_seconds(self) -> float:
+        """For how long the job has run, in all."""
+        return self._job.worked_seconds + time.monotonic() - self._began_at
 
     def load(self) -> Checkpoint | None:
         """See ``CheckpointStore``."""
@@ -50,10 +57,10 @@ class JobCheckpoint:
         stats = checkpoint.stats
         progress = RecordingProgress(frames=stats.frames, tracks=stats.tracks, result_bytes=checkpoint.size)
         packed = tokens.pack({"session": checkpoint.session, "lines": checkpoint.lines})
-        self._store.save(self._job.job_id, progress, packed)
+        self._store.save(self._job.job_id, progress, packed, self.worked_seconds)
         self._on_saved()
 
     def clear(self) -> None:
         """See ``CheckpointStore``."""
         if self._job.checkpoint is not None:
-            self._store.save(self._job.job_id, RecordingProgress(), None)
+            self._store.save(self._job.job_id, RecordingProgress(), None, self.worked_seconds)

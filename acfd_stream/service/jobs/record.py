@@ -56,4 +56,5 @@ class Job:
     gaps: int = 0  # holes in its video
     missing_seconds: float = 0.0  # in all of them
     caller: str = ""  # whose share it counts against
+    worked_seconds: float = 0.0  # for which it has run, up to its last checkpoint
     waiting: str = ""  # why a job that waits or runs makes no progress; empty: it does

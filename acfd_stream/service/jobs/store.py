@@ -34,7 +34,7 @@ from acfd_stream.types import Closeable, JobState
 
 _SAME_COLUMNS = (  # fields of a Job
     "job_id", "sequence", "owner", "request", "attempts", "checkpoint", "start", "error", "error_code", "gaps",
-    "missing_seconds",
+    "missing_seconds", "worked_seconds",
 )  # fmt: skip
 _PROGRESS_COLUMNS = ("frames", "expected_frames", "tracks", "result_bytes")
 _NO_LIMITS = OpenLimits()
@@ -173,13 +173,27 @@ class JobStore(Closeable):
                 "UPDATE jobs SET start = ?, expected_frames = ? WHERE job_id = ?", (start, expected_frames, job_id)
             )
 
-    def save(self, job_id: str, progress: RecordingProgress, checkpoint: bytes | None) -> None:
-        """Note how far a running job has come, and from where it can go on."""
+    def save(
+        self,
+        job_id: str,
+        progress: RecordingProgress,
+        checkpoint: bytes | None,
+        worked_seconds: float = 0.0,
+    ) -> None:
+        """Note how far a running job has come, and from where it can go on; None: from the beginning.
+
+        Args:
+            job_id: of the job.
+            progress: of its recording.
+            checkpoint: state of the recording.
+            worked_seconds: for which the job has run, in all.
+        """
         with self._database.writing() as database:
             database.execute(
-                "UPDATE jobs SET frames = ?, tracks = ?, result_bytes = ?, checkpoint = ?,"
+                "UPDATE jobs SET frames = ?, tracks = ?, result_bytes = ?, checkpoint = ?, worked_seconds = ?,"
                 " attempts = CASE WHEN ? IS NULL THEN attempts ELSE 0 END WHERE job_id = ? AND state = ?",
-                (*_progress_values(progress), checkpoint, checkpoint, job_id, JobState.RUNNING.value),
+                (*_progress_values(progress), checkpoint, worked_seconds)
+                + (checkpoint, job_id, JobState.RUNNING.value),
             )
 
     def finish(self, job_id: str, end: JobEnd, progress: RecordingProgress) -> Job:

@@ -37,6 +37,7 @@ CREATE TABLE jobs (
     missing_seconds REAL NOT NULL DEFAULT 0,
     caller TEXT,
     ended_uptime REAL,
+    worked_seconds REAL NOT NULL DEFAULT 0,
     deferrals INTEGER NOT NULL DEFAULT 0,
     UNIQUE (owner, key)
 );
@@ -49,6 +50,7 @@ _ADDED_COLUMNS = {
     "missing_seconds": "REAL NOT NULL DEFAULT 0",
     "caller": "TEXT",
     "ended_uptime": "REAL",  # seconds for which the service had run when the job ended
+    "worked_seconds": "REAL NOT NULL DEFAULT 0",  # up to its last checkpoint
     "deferrals": "INTEGER NOT NULL DEFAULT 0",  # how often it went to the end of the queue
 }
 _ADDED_TABLES = {

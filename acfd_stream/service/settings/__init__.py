@@ -209,12 +209,14 @@ class JobSettings(Checked):
     """Time after which a running job waits again, at a checkpoint, if a job of another caller waits, seconds, > 0."""
     wait_seconds: float = 3600.0
     """How long a job waits for room in state_dir at a time, seconds, > 0; then it goes to the end of the queue."""
+    most_seconds: float = 7 * 86400.0
+    """How long a job may run, seconds, > 0; then it fails and keeps its results so far."""
 
     def _check(self) -> None:
         require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
         self._require_least(1, "open", "kept", "attempts", "result_streams")
         self._require_least(2**20, "kept_bytes")
-        self._require_positive("kept_seconds", "checkpoint_seconds", "turn_seconds", "wait_seconds")
+        self._require_positive("kept_seconds", "checkpoint_seconds", "turn_seconds", "wait_seconds", "most_seconds")
 
     @property
     def result_bytes(self) -> int:
