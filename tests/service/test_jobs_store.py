@@ -255,7 +255,7 @@ def test_the_age_of_what_an_earlier_program_finished_begins_at_the_start(tmp_pat
     with sqlite3.connect(tmp_path / DATABASE) as database:
         for column in ("ended_uptime", "worked_seconds", "deferrals"):
             database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        for table in ("uptime",):
+        for table in ("digests", "uptime"):
             database.execute(f"DROP TABLE {table}")
     database.close()
     with clocks.open(tmp_path) as store:

@@ -12,7 +12,7 @@
 | ``store``, ``record`` | the jobs in SQLite, in a file or in memory; ``Job`` and its parts as dataclasses |
 | ``shares``, ``by_caller`` | whose turn it is, and whose results go first: every caller has a share |
 | ``database``, ``tables`` | the connection, with locks, retries and what SQLite's errors mean; the tables |
-| ``results`` | the result lines of each job, in a file or in memory |
+| ``results``, ``digests`` | the result lines of each job, in a file or in memory; SHA-256 of their segments |
 | ``replay`` | stored lines → messages of a result stream |
 
 The path of a job:

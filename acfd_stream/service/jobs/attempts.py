@@ -16,7 +16,7 @@ from acfd_stream.recording.record import Recording
 from acfd_stream.recording.task import RecordingProgress, RecordingState
 from acfd_stream.service.jobs.checkpoint import JobCheckpoint
 from acfd_stream.service.jobs.record import Job, JobEnd
-from acfd_stream.service.jobs.results import JobResults
+from acfd_stream.service.jobs.results import JobLines, JobResults
 from acfd_stream.service.jobs.store import JobStore
 from acfd_stream.service.jobs.waiting import wait_reason
 from acfd_stream.service.settings import JobSettings
@@ -87,8 +87,10 @@ class JobAttempts:
             cancellation.cancel()  # it was asked for before the job ran
         self.on_start(job_id, job.progress)
         lines = self.results.lines_of(job_id)
+        if isinstance(lines, JobLines) and job.checkpoint is not None:
+            lines.expected = self.store.digests(job_id)
         interval_seconds = self.settings.checkpoint_seconds
-        checkpoints = JobCheckpoint(self.store, job, interval_seconds, lambda: self.on_saved(job_id))
+        checkpoints = JobCheckpoint(self.store, job, lines, interval_seconds, lambda: self.on_saved(job_id))
         return JobContext(job, lines, checkpoints, describe, on_progress, cancellation)
 
     def outcome(self, context: JobContext) -> JobEnd | None:

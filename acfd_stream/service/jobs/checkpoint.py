@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 
 from acfd_stream.errors import ConfigError, ResumeError
 from acfd_stream.recording.checkpoint import Checkpoint
+from acfd_stream.recording.lines import Lines
 from acfd_stream.recording.stats import RecordingStats
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.access import resume_token as tokens
+from acfd_stream.service.jobs.digests import SEGMENT_BYTES, Segment
 from acfd_stream.service.jobs.record import Job
+from acfd_stream.service.jobs.results import JobLines
 from acfd_stream.service.jobs.store import JobStore
 
 _log = logging.getLogger(__name__)
@@ -23,19 +26,28 @@ class JobCheckpoint:
     Args:
         store: knows the job.
         job: as it was claimed.
+        lines: of the job, whose digests are stored, too.
         interval_seconds: how often its recording saves.
         on_saved: called when the store has a new checkpoint.
     """
 
-    def __init__(self, store: JobStore, job: Job, interval_seconds: float, on_saved: Callable[[], None]) -> None:
-        self._store, self._job, self.interval_seconds = store, job, interval_seconds
+    def __init__(
+        self, store: JobStore, job: Job, lines: Lines, interval_seconds: float, on_saved: Callable[[], None]
+    ) -> None:
+        self._store, self._job, self._lines, self.interval_seconds = store, job, lines, interval_seconds
         self._on_saved = on_saved
+        self._saved_bytes = 0  # of the lines, whose digests are stored
         self._began_at = time.monotonic()
 
     @property
     def worked_seconds(self) -> float:
         """For how long the job has run, in all."""
         return self._job.worked_seconds + time.monotonic() - self._began_at
+
+    def new_digests(self) -> list[Segment]:
+        """Of the lines, what the store does not know yet."""
+        lines = self._lines
+        return lines.digests.segments(self._saved_bytes // SEGMENT_BYTES) if isinstance(lines, JobLines) else []
 
     def load(self) -> Checkpoint | None:
         """See ``CheckpointStore``."""
@@ -57,10 +69,12 @@ class JobCheckpoint:
         stats = checkpoint.stats
         progress = RecordingProgress(frames=stats.frames, tracks=stats.tracks, result_bytes=checkpoint.size)
         packed = tokens.pack({"session": checkpoint.session, "lines": checkpoint.lines})
-        self._store.save(self._job.job_id, progress, packed, self.worked_seconds)
+        self._store.save(self._job.job_id, progress, packed, self.new_digests(), self.worked_seconds)
+        self._saved_bytes = checkpoint.size
         self._on_saved()
 
     def clear(self) -> None:
         """See ``CheckpointStore``."""
         if self._job.checkpoint is not None:
-            self._store.save(self._job.job_id, RecordingProgress(), None, self.worked_seconds)
+            self._store.save(self._job.job_id, RecordingProgress(), None, (), self.worked_seconds)
+            self._saved_bytes = 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from acfd_stream.outputs.jsonl import ROUNDING_SECONDS, frame_of, gaps_of
 from acfd_stream.recording.lines import Lines
+from acfd_stream.service.jobs.results import ResultsDamaged
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.wire.messages import fraction_of, gaps_pb, rational_pb, result_pb
 
@@ -28,24 +29,36 @@ class Replay:
         self.end: stream_pb2.TrackEnd | None = None
 
     def pages(self) -> Iterator[stream_pb2.FrameResults]:
-        """What is there now and was not given yet, in order; behind the last frame ``end`` is set."""
+        """What is there now and was not given yet, in order; behind the last frame ``end`` is set.
+
+        Raises:
+            ResultsDamaged: the lines are not those that were written.
+            StoreTrouble: they cannot be read now.
+        """
         while True:
             begin, lines = self._lines.read(self._offset, PAGE_BYTES)
             if not lines:
                 return
             self._offset = begin + len(lines)
-            page = stream_pb2.FrameResults()
-            for line in lines.splitlines():
-                values = json.loads(line)
-                if values["type"] == "end":
-                    self.end = _end_pb(values, self._last_seconds(values))
-                    continue
-                if values["type"] == "frame":
-                    self._last_pts = values["pts"]
-                if values["type"] == "frame" and values["index"] >= self._first_index:
-                    page.frames.append(result_pb(frame_of(values, self._time_base)))
+            try:
+                page = self._page(lines)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:  # of lines without digests
+                raise ResultsDamaged(f"the results are damaged behind byte {begin}: {error}") from error
             if page.frames:
                 yield page
+
+    def _page(self, lines: bytes) -> stream_pb2.FrameResults:
+        page = stream_pb2.FrameResults()
+        for line in lines.splitlines():
+            values = json.loads(line)
+            if values["type"] == "end":
+                self.end = _end_pb(values, self._last_seconds(values))
+                continue
+            if values["type"] == "frame":
+                self._last_pts = values["pts"]
+            if values["type"] == "frame" and values["index"] >= self._first_index:
+                page.frames.append(result_pb(frame_of(values, self._time_base)))
+        return page
 
     def _last_seconds(self, end: dict[str, Any]) -> Fraction | None:
         """How long the last frame is on screen; None: one frame at the rate."""
@@ -62,12 +75,20 @@ class Replay:
         while high - low > PAGE_BYTES:
             middle = (low + high) // 2
             begin, line = self._lines.read(middle, 1)
-            values: dict[str, Any] = json.loads(line) if line else {}
-            if values.get("index", index) < index:
+            if _index_of(line, index) < index:
                 low = begin
             else:
                 high = middle
         return low
+
+
+def _index_of(line: bytes, default: int) -> int:
+    """The index in a line; ``default`` of a line without one, or of one that ``pages`` will find damaged."""
+    try:
+        values = json.loads(line) if line else {}
+        return int(values.get("index", default))
+    except (ValueError, TypeError, AttributeError):
+        return default
 
 
 def _end_pb(values: dict[str, Any], last_seconds: Fraction | None) -> stream_pb2.TrackEnd:

@@ -328,7 +328,8 @@ class JobRunner:
         if end is None:
             self.store.put_back(job_id)
             return
-        self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=lines.size))
+        digests = () if context is None else context.checkpoints.new_digests()
+        self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=lines.size), digests)
         self.sweep(is_due=True)
 
     def sweep(self, is_due: bool = False) -> None:

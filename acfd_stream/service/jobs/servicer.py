@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.jobs.by_caller import no_limits
 from acfd_stream.service.jobs.record import Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
+from acfd_stream.service.jobs.results import ResultsDamaged
 from acfd_stream.service.jobs.runner import JobRunner
 from acfd_stream.service.jobs.waiting import wait_reason
 from acfd_stream.service.status import StatusError, draining, not_found
@@ -133,10 +135,13 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
             if replay is None and job.start is not None:
                 start = stream_pb2.TrackStart.FromString(job.start)
                 start.first_index = request.first_index
-                lines = self._runner.results.lines_of(job.job_id)
+                lines = self._runner.results.lines_of(job.job_id, partial(self._runner.store.digests, job.job_id))
                 replay = Replay(lines, start, request.first_index)
                 yield job_pb2.StreamJobResultsResponse(start=start)
             if replay is not None:
+                if job.state is JobState.DONE and lines.size != job.progress.result_bytes:
+                    size = job.progress.result_bytes
+                    raise ResultsDamaged(f"the results are damaged: {lines.size} bytes instead of {size}")
                 for page in replay.pages():
                     yield job_pb2.StreamJobResultsResponse(results=page)
                     permit.require()
@@ -191,6 +196,9 @@ def _finding(job_id: str) -> Iterator[None]:
             yield
     except JobNotFound as error:
         raise not_found("job", job_id[:100]) from error
+    except ResultsDamaged as error:
+        text = f"job {job_id[:100]}: {error}; submit the video again"
+        raise StatusError(grpc.StatusCode.DATA_LOSS, "RESULTS_LOST", text) from error
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs import by_caller
 from acfd_stream.service.jobs.by_caller import LimitsOf, OpenLimits, no_limits
 from acfd_stream.service.jobs.database import Database
+from acfd_stream.service.jobs.digests import Segment
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
 from acfd_stream.service.jobs.shares import Surplus, Turns, surplus_of
 from acfd_stream.service.jobs.tables import prepare
@@ -178,6 +179,7 @@ class JobStore(Closeable):
         job_id: str,
         progress: RecordingProgress,
         checkpoint: bytes | None,
+        digests: Sequence[Segment] = (),
         worked_seconds: float = 0.0,
     ) -> None:
         """Note how far a running job has come, and from where it can go on; None: from the beginning.
@@ -186,9 +188,13 @@ class JobStore(Closeable):
             job_id: of the job.
             progress: of its recording.
             checkpoint: state of the recording.
+            digests: of its results, as far as they are new.
             worked_seconds: for which the job has run, in all.
         """
         with self._database.writing() as database:
+            if checkpoint is None:
+                database.execute("DELETE FROM digests WHERE job_id = ?", (job_id,))
+            _save_digests(database, job_id, digests)
             database.execute(
                 "UPDATE jobs SET frames = ?, tracks = ?, result_bytes = ?, checkpoint = ?, worked_seconds = ?,"
                 " attempts = CASE WHEN ? IS NULL THEN attempts ELSE 0 END WHERE job_id = ? AND state = ?",
@@ -196,9 +202,12 @@ class JobStore(Closeable):
                 + (checkpoint, job_id, JobState.RUNNING.value),
             )
 
-    def finish(self, job_id: str, end: JobEnd, progress: RecordingProgress) -> Job:
-        """Note how a job ended; a checkpoint is needed no more."""
+    def finish(self, job_id: str, end: JobEnd, progress: RecordingProgress, digests: Sequence[Segment] = ()) -> Job:
+        """Note how a job ended; a checkpoint is needed no more. ``digests`` as in ``save``."""
         with self._database.writing() as database:
+            if not progress.result_bytes:
+                database.execute("DELETE FROM digests WHERE job_id = ?", (job_id,))
+            _save_digests(database, job_id, digests)
             database.execute(
                 "UPDATE jobs SET state = ?, ended = ?, ended_uptime = ?, error = ?, error_code = ?, warnings = ?,"
                 " gaps = ?, missing_seconds = ?, checkpoint = NULL, frames = ?, tracks = ?, result_bytes = ?"
@@ -230,6 +239,15 @@ class JobStore(Closeable):
                 "UPDATE jobs SET state = ? WHERE state = ?", (JobState.QUEUED.value, JobState.RUNNING.value)
             )
             return int(done.rowcount)
+
+    def digests(self, job_id: str, first: int = 0, last: int = 2**31) -> dict[int, Segment]:
+        """The stored digests of a job's results, by number, from ``first`` to ``last``."""
+        with self._database.reading() as database:
+            rows = database.execute(
+                "SELECT number, size, sha256 FROM digests WHERE job_id = ? AND number BETWEEN ? AND ?",
+                (job_id, first, last),
+            )
+            return {row["number"]: Segment(*row) for row in rows}
 
     def ask_cancel(self, job_id: str, owner: str | None = None) -> Job:
         """Cancel a job that waits, mark one that runs, leave one that has ended.
@@ -269,9 +287,10 @@ class JobStore(Closeable):
     def forget(self, job_ids: Iterable[str]) -> None:
         """Remove finished jobs; their keys are free again."""
         with self._database.writing() as database:
-            database.executemany(
-                f"DELETE FROM jobs WHERE job_id = ? AND state NOT IN {_OPEN}", [(job_id,) for job_id in job_ids]
-            )
+            for job_id in job_ids:
+                done = database.execute(f"DELETE FROM jobs WHERE job_id = ? AND state NOT IN {_OPEN}", (job_id,))
+                if done.rowcount:
+                    database.execute("DELETE FROM digests WHERE job_id = ?", (job_id,))
 
     def ids(self) -> set[str]:
         """All jobs that are known."""
@@ -314,6 +333,13 @@ def _ready(database: sqlite3.Connection, limits_of: LimitsOf) -> dict[str, int]:
         for caller, sequence in by_caller.next_by_caller(database).items()
         if running.get(caller, 0) < (limits_of(caller).running_jobs or math.inf)
     }
+
+
+def _save_digests(database: sqlite3.Connection, job_id: str, digests: Sequence[Segment]) -> None:
+    database.executemany(
+        "INSERT OR REPLACE INTO digests (job_id, number, size, sha256) VALUES (?, ?, ?, ?)",
+        [(job_id, segment.number, segment.size, segment.sha256) for segment in digests],
+    )
 
 
 def _progress_values(progress: RecordingProgress) -> tuple[int, ...]:

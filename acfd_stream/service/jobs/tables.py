@@ -54,6 +54,7 @@ _ADDED_COLUMNS = {
     "deferrals": "INTEGER NOT NULL DEFAULT 0",  # how often it went to the end of the queue
 }
 _ADDED_TABLES = {
+    "digests": "(job_id TEXT, number INTEGER, size INTEGER, sha256 BLOB, PRIMARY KEY (job_id, number)) WITHOUT ROWID",
     "uptime": "(id INTEGER PRIMARY KEY CHECK (id = 0), seconds REAL NOT NULL)",
 }
 _FAILURE = "the job store cannot be written"
