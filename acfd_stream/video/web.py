@@ -138,8 +138,8 @@ class Web:
             _Encrypted(self),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPErrorProcessor(),
-            urllib.request.HTTPBasicAuthHandler(passwords),
-            urllib.request.HTTPDigestAuthHandler(passwords),
+            _Basic(passwords),
+            _Digest(passwords),
             urllib.request.HTTPCookieProcessor(CookieJar()),
         ]
         for handler in handlers:
@@ -316,6 +316,24 @@ class _Encrypted(urllib.request.AbstractHTTPHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         """Answers an https request."""
         return self.do_open(partial(_EncryptedConnection, web=self._web, context=self._web.tls), req)
+
+
+class _Basic(urllib.request.HTTPBasicAuthHandler):
+    def http_error_401(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        """Asks again with the password; hangs up first, which the base class leaves to chance."""
+        fp.close()
+        return super().http_error_401(req, fp, code, msg, headers)
+
+
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    def http_error_401(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        """The same."""
+        fp.close()
+        return super().http_error_401(req, fp, code, msg, headers)
 
 
 def range_of(headers: Message) -> tuple[int, int | None] | None:

@@ -133,7 +133,7 @@ def test_the_way_into_the_context_that_works_is_kept(
 
 def test_what_nvdec_does_not_take_is_said_of_its_video(plain_clip: Path, caplog: pytest.LogCaptureFixture) -> None:
     # PyAV's "drm" opens anywhere and knows no codec: as NVDEC does not know a codec.
-    decoder = Decoder(str(plain_clip), "clip.mkv", VideoConfig(), HWAccel("drm"))
+    decoder = Decoder(f"file:{plain_clip}", "clip.mkv", VideoConfig(), HWAccel("drm"))
     frames = list(decoder.frames(None))
     decoder.close()
     assert len(frames) == 24
@@ -145,7 +145,7 @@ def test_what_nvdec_does_not_take_is_said_of_its_video(plain_clip: Path, caplog:
 
 def test_without_hardware_nothing_is_said(plain_clip: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    decoder = Decoder(str(plain_clip), "clip.mkv", VideoConfig())
+    decoder = Decoder(f"file:{plain_clip}", "clip.mkv", VideoConfig())
     assert len(list(decoder.frames(None))) == 24
     decoder.close()
     assert caplog.records == []

@@ -130,6 +130,23 @@ def test_a_password_is_for_its_own_host(film: bytes) -> None:
         assert not any("Authorization" in headers for _, headers in other.asked)
 
 
+def test_a_password_is_given_in_a_digest_too(film: bytes) -> None:
+    def guarded(handler: Any) -> None:
+        said = handler.headers.get("Authorization", "")
+        if said.startswith("Digest ") and 'username="u"' in said and "p:" not in said:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(film)))
+            handler.end_headers()
+            handler.wfile.write(film)
+        else:
+            handler.send_response(401)
+            handler.send_header("WWW-Authenticate", 'Digest realm="a", nonce="b", qop="auth"')
+            handler.end_headers()
+
+    with serving(Site(answers={"/clip.ts": guarded})) as site:
+        assert frames_of(site.url.replace("://", "://u:p%3A@") + "/clip.ts") == FRAMES
+
+
 @pytest.mark.parametrize(
     ("address", "farthest"),
     [
