@@ -73,7 +73,7 @@ class Refusal(Enum):
     STREAMS = "streams"  # the limit of all streams
     FILE_STREAMS = "file_streams"  # the limit of streams in file mode
     CAPACITY = "capacity"  # the admitted streams would miss their objective
-    QUOTA = "quota"  # the limit of its token
+    QUOTA = "quota"  # a limit of its caller
     DRAINING = "draining"
 
 

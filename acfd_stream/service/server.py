@@ -19,14 +19,14 @@ from acfd_stream.pipeline.cpu_overhead import measure_cpu_overhead
 from acfd_stream.pipeline.live_input_size import LiveInputSize, choose_live_view
 from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.places import most_places
-from acfd_stream.service.access.caller_interceptor import CallerInterceptor
+from acfd_stream.service.access.caller_gate import CallerGate
 from acfd_stream.service.access.callers import Callers, Held, LimitTable
 from acfd_stream.service.access.callers_page import CallersPage, Usage
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.calls.handler import Handlers
-from acfd_stream.service.calls.pool import CallPool
+from acfd_stream.service.calls.pool import WAITING, CallPool
 from acfd_stream.service.calls.server import LoopServer
 from acfd_stream.service.dashboard.http_server import DashboardServer
 from acfd_stream.service.dashboard.page_data import ServiceInfo
@@ -86,12 +86,16 @@ class Server:
         self.port = 0
         self.dashboard: DashboardServer | None = None
         self._detector = detector
-        self._access = AccessInterceptor(settings.access, self._note_refusal)
+        self._access = AccessInterceptor(settings.access)
         self.callers = Callers(
             LimitTable(settings.callers, self._access.grants),
-            {Held.STREAMS: settings.limits.streams, Held.RESULT_STREAMS: settings.jobs.result_streams},
+            {
+                Held.STREAMS: settings.limits.streams,
+                Held.SHORT_CALLS: WAITING * settings.limits.calls,
+                Held.RESULT_STREAMS: settings.jobs.result_streams,
+            },
             settings.callers.newcomers,
-            lambda kind: self._note_refusal("quota"),
+            lambda kind: self.metrics.refusals.of(Refusal.QUOTA).inc(),
         )
         self._signer = TokenSigner(settings.access.resume_key)
         self._face_tracks, self._job_calls = LateServicer(), LateServicer()
@@ -172,10 +176,6 @@ class Server:
             return "serving"
         return "starting" if self.host is None else "draining"
 
-    def _note_refusal(self, reason: str) -> None:
-        if reason == "quota":
-            self.metrics.refusals.of(Refusal.QUOTA).inc()
-
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits
         tracing = Tracing.open(settings.trace)
@@ -184,7 +184,6 @@ class Server:
             CallMetricsInterceptor(self.metrics, SERVICES),
             CallLogInterceptor(tracing),
             self._access,
-            CallerInterceptor(self.callers),
             StatusInterceptor(),
             MalformedInterceptor(),
             NotReadyInterceptor(SERVICES, lambda: self.host is not None),
@@ -195,7 +194,7 @@ class Server:
         calls = CallPool(limits.calls, "acfd-call")
         self._opened.callback(streams.close)
         self._opened.callback(calls.close)
-        handlers = Handlers(interceptors, limits.first_message_seconds, streams, calls)
+        handlers = Handlers(interceptors, limits.first_message_seconds, streams, calls, CallerGate(self.callers).enter)
         server = LoopServer(handlers, server_options(settings.keepalive, limits.message_bytes))
         self._opened.callback(server.stop, 0.0)
         self.health.add_to(server)

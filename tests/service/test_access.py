@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,17 +8,15 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
 
 from acfd_stream.client.client import Client
-from acfd_stream.client.errors import Refused, detail, rich_status
 from acfd_stream.errors import AccessError
 from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.permits import caller_name
 from acfd_stream.service.access.token_file import add_token, now_utc
 from acfd_stream.service.health import Health, add_reflection
 from acfd_stream.service.settings import AccessConfig
-from tests.service.small_server import SERVICE, EchoServicer, Held, small_server
+from tests.service.small_server import SERVICE, EchoServicer, small_server
 
 
 class TokenServer:
@@ -95,42 +92,6 @@ def test_a_token_without_the_right_is_refused_by_name(guarded: Any) -> None:
             list(client.track([b""]))
         assert client.capacity((1, 1), 1.0).fits
     assert guarded.rejections == ["permission", "permission"]
-
-
-def test_a_token_has_so_many_streams_and_a_cancelled_one_frees_its_place(guarded: Any) -> None:
-    token = guarded.add("studio", streams=1)
-    held = Held()
-    with Client(guarded.address, token=token) as client, client.track(held) as first:
-        assert first.start.stream_id == "s"
-        with pytest.raises(Refused, match="token studio already has its maximum of 1 streams") as caught:
-            list(client.track([b""]))
-        assert caught.value.retry_seconds == 5.0
-        first.close()
-        held.let_go()
-        assert is_let_in(client)
-
-
-def is_let_in(client: Client) -> bool:
-    """Whether a stream gets through, which it may once the server has heard that another one is over."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(Refused):
-            return list(client.track([b""])) == []
-    return False
-
-
-def test_over_quota_comes_with_details_for_programs(guarded: Any) -> None:
-    token, held = guarded.add("studio", streams=1), Held()
-    with Client(guarded.address, token=token) as client, client.track(held) as first:
-        assert first.start
-        with pytest.raises(Refused) as caught:
-            list(client.track([b""]))
-        held.let_go()
-    error = caught.value.__cause__
-    assert isinstance(error, grpc.RpcError)
-    failure = detail(rich_status(error.trailing_metadata()), error_details_pb2.QuotaFailure)
-    assert failure is not None
-    assert [violation.subject for violation in failure.violations] == ["token:studio"]
 
 
 def test_health_needs_no_token_and_reflection_does_by_default(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from urllib.error import HTTPError
 import grpc
 import pytest
 
+from acfd_stream.client.client import Client
 from acfd_stream.service.access.token_file import RIGHTS, add_token
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import AccessConfig, JobSettings, Limits, SourceSettings
 from acfd_stream.service.settings.callers import CallerSettings
-from acfd_stream.v1 import face_track_pb2_grpc, job_pb2, job_pb2_grpc
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from tests.service.rig import calling, eventually, failure, frames_of, sending, serving
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -119,6 +120,34 @@ def test_a_token_may_have_limits_of_its_own(
             "token bob has its maximum of 1 concurrent uploads (uploads); end one, or try again later",
         )
         assert track(server, data, alice) == 60
+
+
+def test_a_token_has_so_many_streams_and_a_cancelled_one_frees_its_place(
+    tiny_model: Path, clip: Path, bearer: Callable[..., Caller], access: AccessConfig
+) -> None:
+    who, data = bearer("studio", streams=1), clip.read_bytes()
+    with serving(tiny_model, access=access) as server:
+        with ExitStack() as stack:
+            held_streams(stack, server, who, data, 1)
+            code, message, details = failure(lambda: track(server, data, who))
+        assert (code, "token studio has its maximum of 1 concurrent streams (streams)" in message) == (EXHAUSTED, True)
+        info, retry, quota = details
+        assert (info.reason, retry.retry_delay.seconds) == ("TOKEN_QUOTA", 5)
+        assert [violation.subject for violation in quota.violations] == ["token:studio"]
+        assert server.metrics.registry.get_sample_value("acfd_admission_rejected_total", {"reason": "quota"}) == 1
+        assert eventually(lambda: server.host is not None and server.host.stream_count == 0)
+        assert track(server, data, who) == 60
+
+
+def test_so_many_calls_of_a_caller_run_and_wait_at_once(tiny_model: Path, clip: Path) -> None:
+    with serving(tiny_model, callers=CallerSettings(calls=2)) as server, ExitStack() as stack:
+        held_streams(stack, server, None, clip.read_bytes(), 2)
+        stub = stack.enter_context(calling(server))
+        code, message, details = failure(lambda: stub.ListModels(face_track_pb2.ListModelsRequest()))
+        assert (code, details[0].reason) == (EXHAUSTED, "CALLER_QUOTA")
+        assert "the caller 127.0.0.1 has its maximum of 2 concurrent calls (calls)" in message
+        with Client(f"127.0.0.1:{server.port}") as client:
+            assert client.health() == "SERVING"
 
 
 def test_what_a_caller_sends_too_fast_is_read_later(tiny_model: Path, clip: Path) -> None:

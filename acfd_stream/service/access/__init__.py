@@ -4,9 +4,9 @@
 |---|---|
 | ``interceptor`` | checks the token of each call; refuses calls and streams that are not allowed |
 | ``token_file`` | the token file: grants with name, hash, expiry, number of streams and rights |
-| ``callers``, ``caller_interceptor`` | what each caller holds, against its limits; who calls |
+| ``callers``, ``caller_gate`` | what each caller holds, against its limits; who calls |
 | ``callers_page`` | ``/callers.json`` |
-| ``permits`` | permits of running calls: the quota of streams per token, and the end of a withdrawn permit |
+| ``permits`` | permits of running calls, and the end of a withdrawn permit |
 | ``tls`` | server certificates |
 | ``sources`` | which files and URLs TrackUri and jobs may read |
 | ``token_signer``, ``resume_token`` | the key of resume tokens, and their binary format |

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 from urllib.parse import unquote
 
 import grpc
@@ -33,9 +34,10 @@ _BURST_SECONDS = 0.25  # of the rate that a caller may send at once
 
 
 class Held(Enum):
-    """What a caller holds for a while; the value is the name of its limit."""
+    """What a caller holds for a while; the value is the name of its limit, if it has one."""
 
     CALLS = "calls"
+    SHORT_CALLS = "short_calls"  # those with one response
     STREAMS = "streams"
     UPLOADS = "uploads"
     RESULT_STREAMS = "result_streams"
@@ -43,6 +45,7 @@ class Held(Enum):
 
 _NAMES = {
     "calls": "concurrent calls",
+    "short_calls": "concurrent calls with one response",
     "streams": "concurrent streams",
     "uploads": "concurrent uploads",
     "result_streams": "concurrent streams of results",
@@ -78,14 +81,11 @@ def over_limit(caller: str, limit: str, most: int) -> StatusError:
     violation = error_details_pb2.QuotaFailure.Violation(
         subject=f"token:{caller}" if is_token else caller, description=message
     )
-    return StatusError(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "TOKEN_QUOTA" if is_token else "CALLER_QUOTA",
-        message,
-        retry_seconds=RETRY_SECONDS,
-        metadata={"limit": limit},
-        details=[error_details_pb2.QuotaFailure(violations=[violation])],
-    )
+    code, quota = grpc.StatusCode.RESOURCE_EXHAUSTED, error_details_pb2.QuotaFailure(violations=[violation])
+    more: dict[str, Any] = {"retry_seconds": RETRY_SECONDS, "metadata": {"limit": limit}, "details": [quota]}
+    if is_token:
+        return StatusError(code, "TOKEN_QUOTA", message, **more)
+    return StatusError(code, "CALLER_QUOTA", message, **more)
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ class Callers:
             StatusError: RESOURCE_EXHAUSTED, the caller has its maximum.
             OverloadedError: all callers together have the maximum, and this one holds its part of it.
         """
-        most, total = getattr(self.limits_of(caller), kind.value), self._totals.get(kind)
+        most, total = getattr(self.limits_of(caller), kind.value, 0), self._totals.get(kind)
         with self._lock:
             account = self._accounts.get(caller)
             own, used = 0 if account is None else account.held[kind], self._used[kind]
@@ -167,7 +167,8 @@ class Callers:
         with self._lock:
             self._forget_idle()
             return {
-                caller: {kind.value: account.held[kind] for kind in Held} | {"received_bytes": account.received_bytes}
+                caller: {kind.value: count for kind, count in account.held.items()}
+                | {"received_bytes": account.received_bytes}
                 for caller, account in self._accounts.items()
             }
 

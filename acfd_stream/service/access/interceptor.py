@@ -1,4 +1,4 @@
-"""An interceptor that checks token, rights and quota of every call before its request is read."""
+"""An interceptor that checks token and rights of every call before its request is read."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2
 
 from acfd_stream.service.access.permits import Permit, Permits, enter_permit
 from acfd_stream.service.access.token_file import Grant, TokenFile, now_utc
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
 from acfd_stream.service.settings import AccessConfig
-from acfd_stream.service.status import StatusError, abort, refusing
+from acfd_stream.service.status import StatusError, refusing
 
-QUOTA_RETRY_SECONDS = 5.0
-"""Retry delay of a call over the quota of its token."""
 _TRACK_SERVICE, _JOB_SERVICE = "/acfd_stream.v1.FaceTrackService/", "/acfd_stream.v1.JobService/"
 RIGHT_OF_METHOD = {
     f"{_TRACK_SERVICE}Track": "track",
@@ -23,15 +20,12 @@ RIGHT_OF_METHOD = {
     f"{_TRACK_SERVICE}Detect": "detect",
     f"{_TRACK_SERVICE}GetStreamStats": "stats",
 }
-STREAM_METHODS = (f"{_TRACK_SERVICE}Track", f"{_TRACK_SERVICE}TrackUri")
-"""Methods that count against the quota of a token."""
 
 
 class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Refuses calls without a valid token, and streams over the quota of a token.
+    """Refuses calls without a valid token.
 
     UNAUTHENTICATED: no token, an unknown or an expired one. PERMISSION_DENIED: the token lacks the right.
-    RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo: all streams of the token are in use.
     """
 
     def __init__(self, config: AccessConfig, on_rejection: Callable[[str], None] = lambda reason: None) -> None:
@@ -39,7 +33,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
 
         Args:
             config: has the path of the token file.
-            on_rejection: called with "unauthenticated", "permission" or "quota" for each refusal.
+            on_rejection: called with "unauthenticated" or "permission" for each refusal.
 
         Raises:
             ConfigError: the token file is invalid.
@@ -93,7 +87,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
             return refusing(handler, refusal)
         permit = Permit(grant, method)
         enter_permit(permit)
-        return self._tracked(handler, permit, grant) if handler.response_streaming else handler
+        return self._tracked(handler, permit) if handler.response_streaming else handler
 
     def _admitted(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Grant:
         values = [value for key, value in metadata or () if key == "authorization"]
@@ -116,15 +110,13 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         self._on_rejection("unauthenticated")
         return StatusError(grpc.StatusCode.UNAUTHENTICATED, reason, message)
 
-    def _tracked(self, handler: Any, permit: Permit, grant: Grant) -> Any:
-        """The handler of a stream, which ends with its permit, and may count against the quota of its token."""
+    def _tracked(self, handler: Any, permit: Permit) -> Any:
+        """The handler of a stream, which ends with its permit."""
 
         def wrap(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             def run(request: Any, context: Any) -> Any:
                 permit.cancel = context.cancel
-                if not self._permits.add(permit, is_counted=permit.method in STREAM_METHODS):
-                    self._on_rejection("quota")
-                    abort(context, _over_quota(grant))
+                self._permits.add(permit)
                 if not context.add_callback(lambda: self._permits.remove(permit)):
                     self._permits.remove(permit)  # the call has already ended
                 return behaviour(request, context)
@@ -156,15 +148,3 @@ def _withdrawal(permit: Permit, grants: Mapping[str, Grant]) -> StatusError | No
         return _refusal_of(grant, permit.method, "the token")
     message = "the token was revoked; ask for a new one"
     return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED", message)
-
-
-def _over_quota(grant: Grant) -> StatusError:
-    message = f"token {grant.name} already has its maximum of {grant.streams} streams; end one, or try again later"
-    violation = error_details_pb2.QuotaFailure.Violation(subject=f"token:{grant.name}", description=message)
-    return StatusError(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "TOKEN_QUOTA",
-        message,
-        retry_seconds=QUOTA_RETRY_SECONDS,
-        details=[error_details_pb2.QuotaFailure(violations=[violation])],
-    )

@@ -25,7 +25,6 @@ class Permit:
         """For ``AccessInterceptor``: ``cancel`` cancels the call."""
         self.grant, self.method = grant, method
         self.cancel = cancel
-        self.is_counted = False  # against the quota of its token
         self._lock = threading.Lock()
         self._error: StatusError | None = None
         self._withdrawn_at = 0.0
@@ -69,18 +68,10 @@ class Permits:
         self._lock = threading.Lock()
         self._running: set[Permit] = set()
 
-    def add(self, permit: Permit, *, is_counted: bool) -> bool:
-        """The call of ``permit`` begins; False: it counts against a quota, and its token has all its streams."""
-        permit.is_counted = is_counted
+    def add(self, permit: Permit) -> None:
+        """The call of ``permit`` begins."""
         with self._lock:
-            most = None if permit.grant is None else permit.grant.streams
-            if is_counted and most is not None and self._count(permit) >= most:
-                return False
             self._running.add(permit)
-            return True
-
-    def _count(self, permit: Permit) -> int:
-        return sum(other.is_counted and other.name == permit.name for other in self._running)
 
     def remove(self, permit: Permit) -> None:
         """The call of ``permit`` has ended."""

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import grpc
 from grpc_status import rpc_status
 
-from acfd_stream.errors import ConfigError, OverloadedError
+from acfd_stream.errors import AcfdError, ConfigError, OverloadedError
 from acfd_stream.service.calls.call import Call
 from acfd_stream.service.calls.pool import CallPool
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS
@@ -29,12 +29,19 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
         first_message_seconds: maximum time until the first message of a call has arrived.
         streams: runs handlers with many responses.
         calls: runs the others.
+        enter: called on the loop with a call and whether it has many responses, once its first message is there;
+            raises what refuses the call. Not for health and reflection.
     """
 
     def __init__(
-        self, interceptors: Sequence[Any], first_message_seconds: float, streams: CallPool, calls: CallPool
+        self,
+        interceptors: Sequence[Any],
+        first_message_seconds: float,
+        streams: CallPool,
+        calls: CallPool,
+        enter: Callable[[Call, bool], object] = lambda call, is_stream: None,
     ) -> None:
-        self._seconds, self._streams, self._calls = first_message_seconds, streams, calls
+        self._seconds, self._streams, self._calls, self._enter = first_message_seconds, streams, calls, enter
         self._generic: list[Any] = []
         self._find: Callable[[Any], Any] = self._registered
         for interceptor in reversed(interceptors):
@@ -84,6 +91,10 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
 
     async def _run_on_thread(self, call: Call, handler: Any, context: Any) -> bytes | None:
         pool = self._streams if handler.response_streaming else self._calls
+        try:
+            self._enter(call, bool(handler.response_streaming))
+        except AcfdError as error:
+            await _refuse(context, error)
         work = pool.submit(partial(contextvars.copy_context().run, _work, call, handler))
         if work is None:
             await _refuse(context, OverloadedError("too many calls wait on this server; try again later"))

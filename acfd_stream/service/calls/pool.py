@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-_WAITING = 4  # calls per thread
+WAITING = 4
+"""Maximum calls per thread that wait for one."""
 
 
 class CallPool:
@@ -19,7 +20,7 @@ class CallPool:
 
     def __init__(self, threads: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._most = threads + _WAITING * threads
+        self._most = threads + WAITING * threads
         self._lock = threading.Lock()
         self._count = 0
 
