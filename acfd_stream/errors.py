@@ -29,6 +29,10 @@ class OutputError(AcfdError):
     """A result cannot be written: disk full, no permission, or no such folder."""
 
 
+class ForeignFileError(OutputError):
+    """A file that this program did not write, or a link, has the name of a result; it is kept."""
+
+
 class RunnerError(AcfdError):
     """A model file is invalid, or the runtime failed."""
 

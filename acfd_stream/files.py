@@ -10,10 +10,12 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from acfd_stream.errors import OutputError
+from acfd_stream.errors import ForeignFileError, OutputError
 
 PART_SUFFIX = ".part"
 """Of a file that is being written: it takes its final name when it is complete."""
+OVERLAY_COMMENT = "overlay of acfd-stream"
+"""In the metadata of an overlay, which is told from other videos by it."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors that free space mends."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -107,7 +109,7 @@ def lock_file(path: Path, *, is_patient: bool = False, is_required: bool = False
     with writing(path), contextlib.ExitStack() as opened:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
             opened.callback(os.close, file)
             is_ours = lock(file, is_patient=is_patient, is_required=is_required)
             if is_at(file, path):
@@ -133,6 +135,8 @@ def writing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ForeignFileError(f"{path} is a link; nothing is written through it; remove it") from error
         advice = "make room" if error.errno in DISK_FULL else "check the folder"
         raise OutputError(f"cannot write {path}: {error.strerror or error}; {advice}, then resume") from error
 

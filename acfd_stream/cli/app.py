@@ -9,7 +9,15 @@ import typer
 
 from acfd_stream.cli.archive.app import archive_app
 from acfd_stream.cli.bench import bench_app
-from acfd_stream.cli.choices import JSON_LINES, DetectorOptions, FormatOption, QuietOption, VideoOptions, takes
+from acfd_stream.cli.choices import (
+    JSON_LINES,
+    DetectorOptions,
+    FormatOption,
+    OverwriteOption,
+    QuietOption,
+    VideoOptions,
+    takes,
+)
 from acfd_stream.cli.client import client_app
 from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, print_error
 from acfd_stream.cli.jobs import jobs_app
@@ -60,7 +68,7 @@ def track(
             "--output",
             "-o",
             metavar="OUT",
-            help="Result file, replaced if it exists; '-' is stdout. "
+            help="Result file; an older result is replaced; '-' is stdout. "
             "Default: INPUT's name with the suffix of the format, in the current folder.",
         ),
     ] = None,
@@ -75,6 +83,7 @@ def track(
     has_proxy: Annotated[
         bool, typer.Option("--report-proxy", help="Put a small copy of the video into the report.")
     ] = False,
+    overwrites: OverwriteOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
     """Track the faces of a video: one line per frame, written as soon as the frame is known."""
@@ -92,6 +101,7 @@ def track(
         is_quiet=is_quiet,
         report=report,
         has_proxy=has_proxy,
+        overwrites=overwrites,
     )
     return run_track(call)
 

@@ -169,6 +169,9 @@ FormatOption = Annotated[
         "or WebVTT, with a cue for every span of time in which a track is on screen.",
     ),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files at the output paths even if they are no results.")
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print no progress and no summary; warnings and errors still appear.")
 ]

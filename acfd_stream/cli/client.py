@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.cli.choices import JSON_LINES, FormatOption, QuietOption, VideoOptions, takes
+from acfd_stream.cli.choices import JSON_LINES, FormatOption, OverwriteOption, QuietOption, VideoOptions, takes
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
@@ -59,10 +59,11 @@ def client_track(
         typer.Option(metavar="S", help="Latency objective, seconds; default: the server's."),
     ] = None,
     is_uri: Annotated[bool, typer.Option("--uri", help="FILE is a path or URL that the server reads.")] = False,
+    overwrites: OverwriteOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
     """Track a video on a service; with the same settings, the results are those of 'track'."""
-    call = TrackOptions(source, output, str(result_format), is_quiet, video.config)
+    call = TrackOptions(source, output, str(result_format), is_quiet, video.config, overwrites=overwrites)
     live = Live(None if drop is None else drop.value, objective) if is_live else None
     if not is_live and (drop is not None or objective is not None):
         raise typer.BadParameter("--drop and --objective are for --live")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path, PurePosixPath
@@ -45,6 +45,7 @@ class TrackOptions:
     overlay: Path | None = None
     report: Path | None = None
     has_proxy: bool = False  # the report contains a small copy of the video
+    overwrites: bool = False  # files that are no results, too
 
     @property
     def extra_paths(self) -> dict[str, str]:
@@ -115,7 +116,7 @@ def open_progress(call: TrackOptions, expected_frames: int | None) -> TrackProgr
 
 
 def check_paths(call: TrackOptions) -> None:
-    """Refuse options that would overwrite the input, or one output by another."""
+    """Refuse options that would overwrite the input, a file that is no result, or one output by another."""
     if not call.path:
         raise ConfigError("--output is empty; name a file, or leave it out")
     if call.has_proxy and call.report is None:
@@ -125,7 +126,7 @@ def check_paths(call: TrackOptions) -> None:
     paths = {"--output": call.path} | call.extra_paths
     for option, path in paths.items():
         for name in (path, path + PART_SUFFIX):
-            if path != STDOUT and _is_same_file(name, call.source):
+            if path != STDOUT and _is_same_file(name, _local(call.source)):
                 raise ConfigError(f"{option} {path} would write over the input, {name}; choose another path")
     for (one, first), (other, second) in combinations(paths.items(), 2):
         names = [{os.path.realpath(path), os.path.realpath(path) + PART_SUFFIX} for path in (first, second)]
@@ -133,6 +134,24 @@ def check_paths(call: TrackOptions) -> None:
             raise ConfigError(f"{one} {first} and {other} {second} would be one file; choose another path")
     if call.overlay is not None and call.overlay.suffix.lower() != ".mp4":
         raise ConfigError(f"--overlay must end in .mp4, got {call.overlay}; the overlay is an MP4 file")
+    _require_replaceable(paths, call.overwrites)
+
+
+def _require_replaceable(paths: Mapping[str, str], overwrites: bool) -> None:
+    from acfd_stream.outputs.recognise import require_replaceable
+
+    for option, path in paths.items():
+        if path != STDOUT:
+            require_replaceable(option, path, overwrites=overwrites)
+
+
+def _local(source: str) -> str:
+    """The path of a source, also of one with the scheme ``file:``."""
+    if ":" not in source:
+        return source
+    from acfd_stream.video.origin import local_path
+
+    return local_path(source) or source
 
 
 def _is_same_file(path: str, source: str) -> bool:

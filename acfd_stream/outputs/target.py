@@ -45,10 +45,15 @@ class OutputTarget:
             self._opened = self._final if is_streamed or is_special else self._part
             if self._final.exists() and not os.access(self._final, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would bypass the permission
-            self._raw = FileIO(os.open(self._opened, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb")
+            # A link with the name of the unfinished file would lead to a file of somebody's.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if is_special else os.O_NOFOLLOW)
+            self._raw = FileIO(os.open(self._opened, flags, 0o666), "wb")
             self._is_regular = stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
             if self._is_regular:
-                self._claim(self._raw.fileno())
+                require_lock(self._raw.fileno())
+                if os.fstat(self._raw.fileno()).st_nlink > 1:
+                    self._raw = self._apart()
+                os.ftruncate(self._raw.fileno(), 0)
         except (OSError, ValueError) as error:
             self.leave()
             raise OutputError(self._complaint(error)) from error
@@ -99,10 +104,14 @@ class OutputTarget:
         if self.is_open:
             self._fail()
 
-    def _claim(self, file: int) -> None:
-        """Empty the file, unless another process is writing to it."""
-        require_lock(file)
-        os.ftruncate(file, 0)
+    def _apart(self) -> FileIO:
+        """A new file in place of the one that has other names, too: those keep what they have."""
+        self.leave()
+        self.is_open = True
+        self._opened.unlink()
+        file = FileIO(os.open(self._opened, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
+        require_lock(file.fileno())
+        return file
 
     def _write_all(self, piece: bytes) -> None:
         if self._stream is not None:

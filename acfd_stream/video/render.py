@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from acfd_stream.errors import OutputError
-from acfd_stream.files import DISK_FULL, PART_SUFFIX, require_lock
+from acfd_stream.files import DISK_FULL, OVERLAY_COMMENT, PART_SUFFIX, require_lock
 from acfd_stream.ops import letterbox
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import Frame, FrameResult
@@ -69,6 +69,8 @@ class OverlayWriter:
             _require_replaceable(self._final)
             self._lock = _claimed(self._part)
             self._output = av.open(file_target(os.fspath(self._part)), "w", format="mp4")
+            if is_drawn:
+                self._output.metadata["comment"] = OVERLAY_COMMENT
         except _WRITE_ERRORS as error:
             raise OutputError(self._complaint(error)) from error
 
@@ -238,7 +240,9 @@ def _claimed(part: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be written, or another process is writing it.
     """
-    file = part.open("ab")
+    # A link with this name would lead to a file of somebody's.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = os.fdopen(os.open(part, flags, 0o666), "ab")
     try:
         require_lock(file.fileno())
     except OSError:

@@ -16,6 +16,8 @@ from acfd_stream.outputs import FORMATS
 from tests.cli.test_track import command, names, track
 
 NAMES = {"jsonl": "a.jsonl", "parquet": "a.parquet", "mot": "a.txt", "coco": "a.coco.json", "vtt": "a.vtt"}
+OLDER = '{"type": "header", "version": 1, "source": "a", "time_base": "1/24", "model": {}, "settings": {}}\n'
+"""A result, which may be replaced."""
 
 
 def test_every_format_has_its_own_ending_and_holds_every_frame(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_parquet_can_go_down_a_pipe(tmp_path: Path) -> None:
 
 
 def test_parquet_without_its_library_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("older")
+    (tmp_path / "out").write_text(OLDER)
     program = "import runpy, sys; sys.modules['pyarrow'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     call = command({}, "track", "a.mp4", "-o", "out", "--format", "parquet")
     done = subprocess.run(
@@ -56,4 +58,4 @@ def test_parquet_without_its_library_is_one_line_and_touches_nothing(tmp_path: P
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "parquet needs pyarrow, which is not installed; pip install 'acfd-stream[parquet]' brings it" in done.stderr
-    assert (tmp_path / "out").read_text() == "older"
+    assert (tmp_path / "out").read_text() == OLDER

@@ -135,11 +135,12 @@ def test_gaps_are_said_and_written_and_exit_0(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_the_input_s_fault_and_touches_no_older_result(tmp_path: Path) -> None:
-    (tmp_path / "missing.jsonl").write_text("older")
+    track(tmp_path, "a.mp4", "-o", "missing.jsonl")
+    older = (tmp_path / "missing.jsonl").read_bytes()
     done = track(tmp_path, "missing.mp4")
     assert done.returncode == 1
     assert done.stderr == "acfd-stream: cannot open missing.mp4: No such file or directory\n"
-    assert (tmp_path / "missing.jsonl").read_text() == "older"
+    assert (tmp_path / "missing.jsonl").read_bytes() == older
 
 
 @pytest.mark.parametrize(
