@@ -376,11 +376,14 @@ class ArchiveConfig(Checked):
     """An episode that kills this many workers without progress is set aside, >= 1."""
     stall_seconds: float = 600.0
     """A worker without progress for this long is stopped, seconds, > 0; another one takes its episode."""
+    wait_for_room_seconds: float | None = None
+    """How long a run waits for a full disk or a locked manifest before it ends, seconds, >= 0; None: for ever."""
 
     def _check(self) -> None:
         self._require_positive("checkpoint_seconds", "backoff_seconds", "stall_seconds")
         self._require_least(1, "attempts", "losses")
-        longest = self.longest_backoff_seconds
+        longest, room = self.longest_backoff_seconds, self.wait_for_room_seconds
+        require(room is None or 0 <= room < math.inf, "wait_for_room_seconds", room, ">= 0")
         require(self.backoff_seconds <= longest < math.inf, "longest_backoff_seconds", longest, ">= backoff_seconds")
 
 

@@ -7,16 +7,24 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from acfd_stream.archive.state_folder import DATABASE, require_state_folder
 from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.files import add_columns, prepare_tables, transaction
 from acfd_stream.recording.task import STATE_FOLDER
+from acfd_stream.shortage import is_shortage
 from acfd_stream.types import Closeable
 
+if TYPE_CHECKING:
+    from acfd_stream.recording.published import PublishedFile
+
 SCHEMA_VERSION = 1
-DATABASE = "manifest.sqlite3"
-_BUSY_SECONDS = 30.0
+_BUSY_SECONDS = 0.2  # of SQLite's own patience; a signal is heard after that
+_PATIENCE_SECONDS = 30.0
+_RETRY_SECONDS = 0.1
 _SCHEMA = """
 CREATE TABLE episodes (
     name TEXT PRIMARY KEY,
@@ -52,6 +60,14 @@ CREATE TABLE files (
     inode INTEGER NOT NULL,
     digest TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE published (
+    episode TEXT NOT NULL,
+    path TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    PRIMARY KEY (path, sha256)
+) WITHOUT ROWID;
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY AUTOINCREMENT,
     pid INTEGER NOT NULL,
@@ -66,28 +82,75 @@ CREATE TABLE runs (
 _ADDED_COLUMNS = {"gaps": "INTEGER NOT NULL DEFAULT 0", "missing_seconds": "REAL NOT NULL DEFAULT 0"}
 
 
+ADD_PUBLISHED = (
+    "INSERT OR REPLACE INTO published (episode, path, size, sha256, mtime_ns)"
+    " VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?)"
+)
+Wait = Callable[[Exception, float], None]
+"""Called with a passing error and the seconds since its first try: returns for another try, or raises."""
+
+
+def wait_briefly(error: Exception, seconds: float) -> None:
+    """A ``Wait`` for commands that somebody waits for."""
+    if seconds > _PATIENCE_SECONDS:
+        raise error
+    time.sleep(_RETRY_SECONDS)
+
+
+S = TypeVar("S", bound="Database")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def patient(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """``method``, called again while the disk is full or another process holds the file, as the ``Wait`` decides.
+
+    Its arguments must be usable more than once, and what it did before it failed is rolled back.
+    """
+
+    @wraps(method)
+    def trying(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        began = time.monotonic()
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except (OutputError, sqlite3.Error) as error:
+                if not is_shortage(error):
+                    raise
+                self._wait(error, time.monotonic() - began)
+
+    return trying
+
+
 class Database(Closeable):
     """An open manifest file; a context manager. To be used by one thread."""
 
-    def __init__(self, out: Path, *, is_new: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        out: Path,
+        *,
+        is_new: bool = False,
+        clock: Callable[[], float] = time.time,
+        wait: Wait = wait_briefly,
+    ) -> None:
         """Open the manifest of ``out``, or make one.
 
         Args:
             out: folder of the archive's results.
             is_new: whether there may be none yet.
             clock: seconds since 1970.
+            wait: what to do while the disk is full or another process holds the file.
 
         Raises:
-            ConfigError: there is none, or it is of another version.
+            ConfigError: there is none, it is of another version, or ``out`` has a state folder of somebody's.
             OutputError: it cannot be opened or made.
         """
-        self._clock = clock
+        self._clock, self._out, self._wait = clock, out, wait
         self._path = out / STATE_FOLDER / DATABASE
-        if not is_new and not self._path.is_file():
-            raise ConfigError(f"{out} holds no archive; name the --out of an earlier 'archive run'")
         try:
-            if is_new:
-                (out / STATE_FOLDER / "parts").mkdir(parents=True, exist_ok=True)
+            require_state_folder(out, is_new=is_new)
+            if not is_new and not self._path.is_file():
+                raise ConfigError(f"{out} holds no archive; name the --out of an earlier 'archive run'")
             self._database = sqlite3.connect(
                 os.fspath(self._path), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -108,6 +171,7 @@ class Database(Closeable):
         """Close the file."""
         self._database.close()
 
+    @patient
     def _prepare(self, out: Path) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")  # an episode that is done is not done again
@@ -118,6 +182,18 @@ class Database(Closeable):
                 "choose another --out"
             )
         add_columns(self._database, "episodes", _ADDED_COLUMNS)
+        if self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'published'").fetchone() is None:
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """Give a manifest of before digests the table of published files, with those that it names."""
+        from acfd_stream.archive.adopt import files_without_digests
+
+        create = next(each for each in _SCHEMA.split(";") if "CREATE TABLE published" in each)
+        with self._transaction() as database:
+            database.execute(create.replace("TABLE", "TABLE IF NOT EXISTS"))
+            for episode, file in [*files_without_digests(self._out, database)]:
+                database.execute(ADD_PUBLISHED, published_values(episode, file))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -128,6 +204,11 @@ class Database(Closeable):
         """
         with transaction(self._database, f"cannot write {self._path}", "make room, or see who holds it") as database:
             yield database
+
+
+def published_values(episode: str, file: PublishedFile) -> tuple[bytes, bytes, int, str, int]:
+    """The parameters of ``ADD_PUBLISHED``."""
+    return text_bytes(episode), text_bytes(file.path), file.size, file.sha256, file.mtime_ns
 
 
 def text_bytes(text: str) -> bytes:

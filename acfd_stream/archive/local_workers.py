@@ -56,11 +56,11 @@ class LocalWorkers(Workers[_Process]):
     def events(self, timeout_seconds: float) -> list[WorkerEvent]:
         """What has happened; see ``Workers``."""
         events: list[WorkerEvent] = []
-        self._kill_stalled()
         ready = wait([worker.connection for worker in self._workers], timeout_seconds)
         for worker in [*self._workers]:
             if worker.connection in ready:
                 self._read(worker, events)
+        self._kill_stalled()  # what came while nobody asked is read by now
         return events
 
     def close(self) -> None:

@@ -11,19 +11,22 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acfd_stream.archive.database import Database, text_bytes
+from acfd_stream.archive.database import ADD_PUBLISHED, Database, patient, published_values, text_bytes
 from acfd_stream.archive.records import Claim, Episode, EpisodeStatus, Run
-from acfd_stream.files import lock_file
+from acfd_stream.below import open_own
+from acfd_stream.files import lock_file, writing
+from acfd_stream.recording.published import PublishedFile
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingTask
 
 if TYPE_CHECKING:
     from acfd_stream.video.origin import FileStamp
 
+_NOTE_BYTES = 512  # of the reason why a run waits
 _COLUMNS = tuple(Episode.__dataclass_fields__)
 
 
@@ -40,6 +43,7 @@ class Manifest(Database):
 
     # Runs
 
+    @patient
     def begin_run(self, call: Mapping[str, Any]) -> int:
         """Note a run with what is needed to repeat it, and return its number."""
         now = self._clock()
@@ -49,15 +53,32 @@ class Manifest(Database):
                 (os.getpid(), json.dumps(dict(call)), now, now),
             )
             run = int(added.lastrowid or 0)
+            self._unlock()  # of a try that found no room
             self._lock = lock_file(self._lock_of(run), is_patient=True)  # before the run becomes visible
             self._lock.__enter__()
+            self._reserve_note(run)
         return run
+
+    def note_pause(self, run: int, reason: str) -> None:
+        """Let ``pauses`` say why the run waits; empty: it does not. Takes no room on the disk; never raises."""
+        text = " ".join(reason.split()).encode("utf-8", "backslashreplace")[:_NOTE_BYTES]
+        with contextlib.suppress(OSError), open(self._lock_of(run), "r+b") as file:
+            file.write(text.ljust(_NOTE_BYTES))
+
+    def pauses(self) -> list[str]:
+        """Why living runs wait for the disk or for this file."""
+        notes = []
+        for run in self.living_runs():
+            with contextlib.suppress(OSError):
+                notes.append(self._lock_of(run.run).read_bytes()[:_NOTE_BYTES].decode("utf-8", "replace").strip())
+        return [note for note in notes if note]
 
     def keep_private(self) -> None:
         """Let only its owner read the file: the options of the run contain secrets."""
         with contextlib.suppress(OSError):  # a disk without permissions
             self._path.chmod(0o600)
 
+    @patient
     def end_run(self, run: int, code: int) -> None:
         """Note how a run ended, and that its episodes wait again."""
         with self._transaction() as database:
@@ -65,17 +86,20 @@ class Manifest(Database):
             self._release_episodes(database, run)
         self._release(run)
 
+    @patient
     def last_run(self) -> Run | None:
         """The run that began last."""
         row = self._database.execute("SELECT * FROM runs ORDER BY run DESC LIMIT 1").fetchone()
         return None if row is None else Run(**{**dict(row), "call": json.loads(row["call"])})
 
+    @patient
     def living_runs(self) -> list[Run]:
         """Runs that have neither ended nor been killed."""
         rows = self._database.execute("SELECT * FROM runs WHERE ended IS NULL ORDER BY run").fetchall()
         runs = [Run(**{**dict(row), "call": json.loads(row["call"])}) for row in rows]
         return [run for run in runs if self._is_held(run.run)]
 
+    @patient
     def clear_dead_runs(self) -> None:
         """Note that runs that were killed have ended, and that their episodes wait again."""
         with self._transaction() as database:
@@ -88,6 +112,7 @@ class Manifest(Database):
 
     # Digests
 
+    @patient
     def digest_of(self, path: str, stamp: FileStamp) -> str | None:
         """See ``Digests``; all are read at once, the first time."""
         from acfd_stream.video.origin import FileStamp  # here, so that ``status`` does not load the decoder
@@ -98,6 +123,7 @@ class Manifest(Database):
         known = self._digests.get(os.path.realpath(path))
         return known[1] if known is not None and known[0] == stamp else None
 
+    @patient
     def keep_digest(self, path: str, stamp: FileStamp, digest: str) -> None:
         """See ``Digests``."""
         real = os.path.realpath(path)
@@ -112,7 +138,8 @@ class Manifest(Database):
 
     # Episodes: written
 
-    def expect(self, found: Iterable[tuple[str, str, int | None]]) -> None:
+    @patient
+    def expect(self, found: Sequence[tuple[str, str, int | None]]) -> None:
         """Note episodes that were found, (name, source, bytes); of those that are known only the source changes."""
         now = self._clock()
         values = [(text_bytes(name), text_bytes(source), size, now) for name, source, size in found]
@@ -124,11 +151,13 @@ class Manifest(Database):
                 values,
             )
 
-    def forget(self, names: Iterable[str]) -> None:
+    @patient
+    def forget(self, names: Sequence[str]) -> None:
         """Drop episodes whose videos are gone."""
         with self._transaction() as database:
             database.executemany("DELETE FROM episodes WHERE name = CAST(? AS TEXT)", [(text_bytes(n),) for n in names])
 
+    @patient
     def wait(self, name: str, run: int, *, error: str = "", attempts: int = 0) -> None:
         """Note that an episode of the run waits again; after a try, with its error."""
         query = (
@@ -139,13 +168,15 @@ class Manifest(Database):
         with self._transaction() as database:
             database.execute(query, values)
 
-    def wait_all(self, names: Iterable[str]) -> None:
+    @patient
+    def wait_all(self, names: Sequence[str]) -> None:
         """Note that these wait, unless a worker records them."""
         query = "UPDATE episodes SET state = ?, error = '', attempts = 0 WHERE name = CAST(? AS TEXT) AND state != ?"
         waiting, running = EpisodeStatus.WAITING.value, EpisodeStatus.RUNNING.value
         with self._transaction() as database:
             database.executemany(query, [(waiting, text_bytes(name), running) for name in names])
 
+    @patient
     def claim(self, name: str, run: int, is_settled: Callable[[Episode | None], bool]) -> tuple[Claim, Episode | None]:
         """Claim an episode for a run, unless another one has it or it is settled; and the episode as it was."""
         with self._transaction() as database:
@@ -161,10 +192,13 @@ class Manifest(Database):
             )
         return Claim.OURS, episode
 
+    @patient
     def began(self, name: str, worker: str, run: int) -> None:
         """Note that a worker began to record the episode."""
-        self._set(name, state=EpisodeStatus.RUNNING.value, worker=worker, run=run)
+        with self._transaction() as database:
+            self._set(database, name, state=EpisodeStatus.RUNNING.value, worker=worker, run=run)
 
+    @patient
     def progressed(self, run: int, progress: Mapping[str, RecordingProgress]) -> None:
         """Note that a run is alive, and how far its episodes are, by name.
 
@@ -187,33 +221,81 @@ class Manifest(Database):
             database.executemany(f"UPDATE episodes SET {columns} {where}", counts)
             database.executemany(f"UPDATE episodes SET seconds = ?, new_frames = ? {where}", speeds)
 
-    def done(self, task: RecordingTask, outcome: RecordingOutcome, outputs: Iterable[str], result_bytes: int) -> None:
-        """Note that all ``outputs`` of the episode are there; ``result_bytes`` is the size of the JSONL.
+    @patient
+    def done(
+        self,
+        task: RecordingTask,
+        outcome: RecordingOutcome,
+        outputs: Collection[str],
+        result_bytes: int,
+        *,
+        state: EpisodeStatus = EpisodeStatus.DONE,
+    ) -> None:
+        """Note that ``outputs`` of the episode are there; ``result_bytes`` is the size of the JSONL.
 
-        Where only outputs were made, the statistics stay those of the tracking.
+        Where only outputs were made, the statistics stay those of the tracking. ``state`` is FAILING if an output could
+        not get its name.
         """
-        statistics = {} if task.is_tracked else _statistics(outcome)
-        state = EpisodeStatus.DONE.value
-        about = {"error": "", "outputs": json.dumps(sorted(outputs)), "result_bytes": result_bytes, "run": 0}
-        self._set(task.name, state=state, key=task.key, worker="", **statistics, **about)
+        about = {} if task.is_tracked else _statistics(outcome)
+        error = "" if state is EpisodeStatus.DONE else outcome.error or ""
+        about |= {"error": error, "outputs": json.dumps(sorted(outputs)), "result_bytes": result_bytes, "run": 0}
+        with self._transaction() as database:
+            self._set(database, task.name, state=state.value, key=task.key, worker="", **about)
+            self._replace_published(database, task.name, outcome.published)
 
-    def note_outputs(self, name: str, outputs: Iterable[str]) -> None:
+    @patient
+    def note_outputs(self, name: str, outputs: Collection[str]) -> None:
         """Note the outputs of an episode that is done, without the JSONL."""
-        self._set(name, outputs=json.dumps(sorted(outputs)))
+        with self._transaction() as database:
+            self._set(database, name, outputs=json.dumps(sorted(outputs)))
 
+    @patient
     def set_aside(self, name: str, state: EpisodeStatus, outcome: RecordingOutcome, *, attempts: int, key: str) -> None:
         """Note that this run does not record the episode any more, with the reason."""
         about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key, "result_bytes": 0}
-        self._set(name, state=state.value, worker="", run=0, **_statistics(outcome), **about)
+        with self._transaction() as database:
+            self._set(database, name, state=state.value, worker="", run=0, **_statistics(outcome), **about)
+            if outcome.published:
+                self._replace_published(database, name, outcome.published)
+
+    # Published files
+
+    @patient
+    def published(self, episode: str | None = None) -> list[PublishedFile]:
+        """The files of an episode, or all; those that belong to none have the episode ""."""
+        query = "SELECT path, size, sha256, mtime_ns FROM published"
+        if episode is None:
+            rows = self._database.execute(f"{query} ORDER BY path")
+        else:
+            rows = self._database.execute(f"{query} WHERE episode = CAST(? AS TEXT)", (text_bytes(episode),))
+        return [PublishedFile(*row) for row in rows]
+
+    @patient
+    def note_published(self, episode: str, files: Sequence[PublishedFile]) -> None:
+        """Add files of an episode, before they get their names."""
+        with self._transaction() as database:
+            database.executemany(ADD_PUBLISHED, [published_values(episode, file) for file in files])
+
+    @patient
+    def replace_published(self, episode: str, files: Sequence[PublishedFile]) -> None:
+        """Note all files of an episode."""
+        with self._transaction() as database:
+            self._replace_published(database, episode, files)
+
+    def _replace_published(self, database: sqlite3.Connection, episode: str, files: Sequence[PublishedFile]) -> None:
+        database.execute("DELETE FROM published WHERE episode = CAST(? AS TEXT)", (text_bytes(episode),))
+        database.executemany(ADD_PUBLISHED, [published_values(episode, file) for file in files])
 
     # Episodes: read
 
+    @patient
     def get(self, name: str) -> Episode | None:
         """The episode of this name."""
         query = "SELECT * FROM episodes WHERE name = CAST(? AS TEXT)"
         row = self._database.execute(query, (text_bytes(name),)).fetchone()
         return None if row is None else _episode(row)
 
+    @patient
     def episodes(self, *states: EpisodeStatus, limit: int = -1) -> list[Episode]:
         """Episodes by name; those in ``states``, or all."""
         marks = ", ".join("?" for _ in states)
@@ -222,17 +304,20 @@ class Manifest(Database):
         rows = self._database.execute(f"SELECT * FROM episodes{where} ORDER BY name LIMIT ?", values)
         return [_episode(row) for row in rows]
 
+    @patient
     def with_gaps(self, limit: int = -1) -> list[Episode]:
         """Episodes that are done and whose videos have gaps, by name."""
         query = "SELECT * FROM episodes WHERE state = ? AND gaps > 0 ORDER BY name LIMIT ?"
         return [_episode(row) for row in self._database.execute(query, (EpisodeStatus.DONE.value, limit))]
 
+    @patient
     def counts(self) -> dict[EpisodeStatus, int]:
         """How many episodes are in every state."""
         rows = self._database.execute("SELECT state, COUNT(*) FROM episodes GROUP BY state").fetchall()
         found = {EpisodeStatus(state): count for state, count in rows}
         return {state: found.get(state, 0) for state in EpisodeStatus}
 
+    @patient
     def sums(self) -> dict[str, float]:
         """Frames, tracks, seconds of video and of work, bytes of video and gaps of all episodes that are done."""
         names = ("frames", "tracks", "video_seconds", "seconds", "new_frames", "size", "gaps", "missing_seconds")
@@ -240,13 +325,12 @@ class Manifest(Database):
         query = f"SELECT {columns} FROM episodes WHERE state = '{EpisodeStatus.DONE.value}'"
         return dict(self._database.execute(query).fetchone())
 
-    def _set(self, name: str, **values: Any) -> None:
+    def _set(self, database: sqlite3.Connection, name: str, **values: Any) -> None:
         columns = ", ".join(f"{column} = ?" for column in values)
-        with self._transaction() as database:
-            database.execute(
-                f"UPDATE episodes SET {columns}, changed = ? WHERE name = CAST(? AS TEXT)",
-                (*values.values(), self._clock(), text_bytes(name)),
-            )
+        database.execute(
+            f"UPDATE episodes SET {columns}, changed = ? WHERE name = CAST(? AS TEXT)",
+            (*values.values(), self._clock(), text_bytes(name)),
+        )
 
     def _release_episodes(self, database: sqlite3.Connection, run: int) -> None:
         waiting, running = EpisodeStatus.WAITING.value, EpisodeStatus.RUNNING.value
@@ -257,6 +341,12 @@ class Manifest(Database):
     def _lock_of(self, run: int) -> Path:
         """The file that a living run locks: a process ID would soon be another process."""
         return self._path.parent / f"run-{run}.lock"
+
+    def _reserve_note(self, run: int) -> None:
+        """Take the room of the note now: a full disk has none."""
+        path = self._lock_of(run)
+        with writing(path), open(open_own(path, os.O_WRONLY), "wb") as file:
+            file.write(b" " * _NOTE_BYTES)
 
     def _is_held(self, run: int) -> bool:
         if not self._lock_of(run).exists():

@@ -112,7 +112,6 @@ class RayWorkers(Workers[_Actor]):
     def events(self, timeout_seconds: float) -> list[WorkerEvent]:
         """What has happened; see ``Workers``."""
         events: list[WorkerEvent] = []
-        self._kill_stalled()
         heard = [worker.heard for worker in self._workers if worker.task is not None]
         if not heard:
             threading.Event().wait(timeout_seconds)
@@ -122,6 +121,7 @@ class RayWorkers(Workers[_Actor]):
         for worker in [*self._workers]:
             if worker.heard in ready:
                 self._read(worker, events)
+        self._kill_stalled()  # what came while nobody asked is read by now
         return events
 
     def close(self) -> None:

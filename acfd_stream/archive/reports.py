@@ -2,49 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acfd_stream.archive.database import Wait, wait_briefly
 from acfd_stream.archive.manifest import Manifest
+from acfd_stream.archive.pause import Pause
 from acfd_stream.archive.records import Episode, EpisodeStatus
-from acfd_stream.errors import AcfdError, MediaError, OutputError
+from acfd_stream.errors import AcfdError, ForeignFileError, MediaError, OutputError
+from acfd_stream.files import lock_file
 from acfd_stream.outputs.formats import RESULTS
-from acfd_stream.recording.task import RecordingTask
+from acfd_stream.recording.published import FinalNames
+from acfd_stream.recording.task import PARTS_FOLDER, STATE_FOLDER, RecordingTask
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed
     from acfd_stream.outputs.report.folder import EpisodeRow
 
+INDEX = "index.html"
+INDEX_EPISODE = ""
+"""The index belongs to no episode."""
 
-def write_index(out: Path) -> Path:
-    """Write ``OUT/index.html``, and return where it is.
+
+def has_index(out: Path) -> bool:
+    """Whether ``write_index`` has made the index that is there.
 
     Raises:
         ConfigError: there is no archive.
+    """
+    with Manifest(out) as manifest:
+        return bool(manifest.published(INDEX_EPISODE)) and (out / INDEX).exists()
+
+
+def write_index(out: Path, wait: Wait = wait_briefly) -> Path:
+    """Write ``OUT/index.html``, and return where it is.
+
+    Args:
+        out: folder of the archive.
+        wait: what to do while the manifest cannot be written.
+
+    Raises:
+        ConfigError: there is no archive.
+        ForeignFileError: there is an index that is not ours.
         OutputError: it cannot be written.
     """
     from acfd_stream.outputs.report import folder
 
-    with Manifest(out) as manifest:
-        episodes = manifest.episodes()
-    return folder.write_index(out, [_row(out, episode) for episode in episodes])
+    with Manifest(out, wait=wait) as manifest, lock_file(out / STATE_FOLDER / "index.lock", is_patient=True):
+        sizes = {file.path: file.size for file in manifest.published()}
+        rows = [_row(out, episode, sizes) for episode in manifest.episodes()]
+        known = manifest.published(INDEX_EPISODE)
+        names = FinalNames(out, known, lambda files: manifest.note_published(INDEX_EPISODE, files))
+        fresh, page = out.joinpath(*PARTS_FOLDER, INDEX), out / INDEX
+        folder.write_index(out, rows, fresh, final_place=page)
+        names.publish(fresh, INDEX)
+        manifest.replace_published(INDEX_EPISODE, names.files())
+    return page
 
 
-def write_reports(out: Path) -> Iterator[tuple[str, str]]:
+def write_reports(out: Path, pause: Pause) -> Iterator[tuple[str, str]]:
     """Write the page of every video that is done and has none; gives name and error ("": none) of each as it is made.
+
+    Args:
+        out: folder of the archive.
+        pause: waits for room.
 
     Raises:
         ConfigError: there is no archive.
         OutputError: a page cannot be written.
     """
-    with Manifest(out) as manifest:
+    with Manifest(out, wait=pause.wait) as manifest:
         for episode in manifest.episodes(EpisodeStatus.DONE):
             task = _task(out, episode)
             if "report" in episode.outputs and task.path_of("report").exists():
                 continue
             try:
-                _write_report(task, episode)
+                pause.trying(partial(_write_report, task, episode, manifest))
+            except ForeignFileError as error:
+                yield episode.name, str(error)
+                continue
             except OutputError:
                 raise
             except AcfdError as error:
@@ -54,14 +92,21 @@ def write_reports(out: Path) -> Iterator[tuple[str, str]]:
             yield episode.name, ""
 
 
-def _write_report(task: RecordingTask, episode: Episode) -> None:
+def _write_report(task: RecordingTask, episode: Episode, manifest: Manifest) -> None:
     from acfd_stream.outputs import read_results
     from acfd_stream.recording.derived import DerivedJob, make_output
 
     results = task.path_of(RESULTS)
     if not results.exists():
         raise MediaError(f"{results}: is gone; 'archive run' makes it again")
-    make_output("report", DerivedJob(task, read_results(results), speed=_speed(episode)))
+    known = manifest.published(episode.name)
+    names = FinalNames(task.out, known, lambda files: manifest.note_published(episode.name, files))
+    if not names.is_unchanged(task.name_of(RESULTS)):
+        raise MediaError(
+            f"DATA LOSS: {results} is not what this program wrote; move it away, then run the archive again"
+        )
+    make_output("report", DerivedJob(task, read_results(results), names, speed=_speed(episode)))
+    manifest.replace_published(episode.name, names.files())
 
 
 def _task(out: Path, episode: Episode) -> RecordingTask:
@@ -78,24 +123,37 @@ def _speed(episode: Episode) -> EpisodeSpeed | None:
     return EpisodeSpeed(episode.seconds, episode.new_frames, means)
 
 
-def _row(out: Path, episode: Episode) -> EpisodeRow:
+def _row(out: Path, episode: Episode, sizes: Mapping[str, int]) -> EpisodeRow:
     from acfd_stream.outputs.report.folder import EpisodeRow
 
     def existing(output: str) -> Path | None:
         path = _task(out, episode).path_of(output) if episode.key else None
         return path if path is not None and path.exists() else None
 
+    task = _task(out, episode) if episode.key else None
+    results = None if task is None else task.path_of(RESULTS)
+    is_lost = task is not None and results is not None and _has_other_size(results, sizes.get(task.name_of(RESULTS)))
+    loss = f"DATA LOSS: {results} is not what this program wrote" if is_lost else ""
+
     is_done = episode.state is EpisodeStatus.DONE
     return EpisodeRow(
         name=episode.name,
-        state=episode.state.value,
-        results=existing(RESULTS) if is_done or episode.state is EpisodeStatus.BROKEN else None,
+        state="broken" if is_lost and is_done else episode.state.value,
+        results=existing(RESULTS) if not is_lost and (is_done or episode.state is EpisodeStatus.BROKEN) else None,
         report=existing("report") if is_done else None,
         thumbnails=existing("thumbnails") if is_done else None,
-        error=episode.error,
+        error=loss or episode.error,
         warnings=episode.warnings,
         attempts=episode.attempts,
         seconds=episode.seconds,
         frames=episode.new_frames,
         stage_seconds=episode.stage_seconds,
     )
+
+
+def _has_other_size(path: Path, size: int | None) -> bool:
+    """Whether a file is there, and its size is not the one that the manifest has."""
+    try:
+        return size is not None and path.stat().st_size != size
+    except OSError:
+        return False

@@ -9,23 +9,25 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
+from acfd_stream.archive.episode_checks import EpisodeChecks, discard_state, expected_outputs, is_gone, is_news, size_of
 from acfd_stream.archive.episode_queue import EpisodeQueue, QueuedEpisode, is_for_good
-from acfd_stream.archive.find import Fault, Findings, Video, find
-from acfd_stream.archive.key import Settings, episode_key, known_content
+from acfd_stream.archive.find import Fault, Findings, find
+from acfd_stream.archive.key import Settings, known_content
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.options import ArchiveOptions
-from acfd_stream.archive.records import Claim, Episode, EpisodeStatus
+from acfd_stream.archive.pause import Pause
+from acfd_stream.archive.records import Claim, EpisodeStatus
 from acfd_stream.archive.run_metrics import ArchiveMetrics
-from acfd_stream.archive.run_progress import NoObserver, RunCounters, RunObserver, RunSnapshot
+from acfd_stream.archive.run_progress import NoObserver, RunCounters, RunEnd, RunObserver
 from acfd_stream.archive.workers import Began, Ended, Lost, Progressed, WorkerEvent, Workers
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
 from acfd_stream.outputs.formats import RESULTS
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState, RecordingTask
+from acfd_stream.shortage import is_shortage
 from acfd_stream.video.origin import is_url, local_path, without_secrets
 
 StartWorkers = Callable[[int], tuple[Workers[Any], int]]
@@ -34,20 +36,6 @@ _TICK_SECONDS = 0.25
 _NOTE_SECONDS = 2.0  # between writes of progress to the manifest
 _PATIENCE_SECONDS = 20.0  # for the workers' last checkpoints
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunEnd:
-    """How a run ended."""
-
-    snapshot: RunSnapshot
-    is_stopped: bool
-    has_changed: bool  # an episode was finished or set aside
-
-    @property
-    def is_all_done(self) -> bool:
-        """Whether every video has its results."""
-        return self.snapshot.counts[EpisodeStatus.DONE] == self.snapshot.total
 
 
 class ArchiveRun:
@@ -73,6 +61,7 @@ class ArchiveRun:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._call, self._start_workers, self._is_stopped, self._clock = call, start_workers, is_stopped, clock
+        self.out = call.out
         self._observer = observer or NoObserver()
         self._metrics = metrics or ArchiveMetrics()
         self._counters = RunCounters(clock)
@@ -82,6 +71,10 @@ class ArchiveRun:
         self._has_changed = False
         self._fresh: dict[str, RecordingProgress] = {}  # not in the manifest yet
         self._shown_at = self._noted_at = 0.0
+        self._run = 0  # its number; 0: the manifest does not have it yet
+        self._manifest: Manifest
+        limit = call.archive.wait_for_room_seconds
+        self._pause = Pause(call.out, limit, tell=self._tell_pause, show=self._show, is_stopped=is_stopped, clock=clock)
 
     def run(self) -> RunEnd:
         """Work until every video is done or set aside, or until ``is_stopped``.
@@ -97,25 +90,55 @@ class ArchiveRun:
         for format in sorted(set(call.outputs) & set(FORMATS)):
             check_format(format)
         findings = find(call.places, call.out)
-        with Manifest(call.out, is_new=True) as manifest:
-            self._manifest, self._settings = manifest, settings
+        with self._pause.trying(lambda: Manifest(call.out, is_new=True, wait=self._pause.wait)) as manifest:
+            self._manifest, self._checks = manifest, EpisodeChecks(call, settings)
             if any(is_url(place) and without_secrets(place) != place for place in call.places):
                 manifest.keep_private()
             manifest.clear_dead_runs()
             self._run = manifest.begin_run(call.values())
             code = 1
             try:
-                episodes = self._sorted_out(findings)
-                self._observer.note("begin", videos=self._counters.snapshot(0).total, to_do=len(episodes))
-                self._show(0)
-                is_stopped = self._worked_on(episodes) if episodes else False
+                is_stopped = self._worked_off(findings)
                 end = RunEnd(self._counters.snapshot(0), is_stopped, self._has_changed)
                 code = 0 if end.is_all_done else 1
             finally:
-                manifest.end_run(self._run, code)
+                self._end_run(code)
         self._metrics.show(end.snapshot)
         self._observer.show(end.snapshot)
         return end
+
+    def write_index(self) -> None:
+        """Write the index of the archive after ``run``; waits for room as the run does.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        from acfd_stream.archive.reports import write_index
+
+        self._run = 0
+        self._pause.trying(lambda: write_index(self._call.out, self._pause.wait))
+
+    def _worked_off(self, findings: Findings) -> bool:
+        """Record what needs work; whether the run was stopped before all was settled."""
+        try:
+            episodes = self._sorted_out(findings)
+            self._observer.note("begin", videos=self._counters.snapshot(0).total, to_do=len(episodes))
+            self._show()
+            return self._worked_on(episodes) if episodes else False
+        except AcfdError as error:
+            if self._is_stopped() and is_shortage(error):  # the manifest cannot be written: the next run sees that
+                return True
+            raise
+        finally:
+            self._pause.end()
+
+    def _end_run(self, code: int) -> None:
+        try:
+            self._manifest.end_run(self._run, code)
+        except AcfdError as error:
+            if not is_shortage(error):
+                raise
+            _log.warning("the end of the run could not be noted: %s", error)
 
     # Which episodes need work
 
@@ -123,7 +146,7 @@ class ArchiveRun:
         """The episodes that need work; everything that was found is entered in the manifest and the counters."""
         manifest = self._manifest
         known = {episode.name: episode for episode in manifest.episodes()}
-        new = [(v.name, v.source, v.size) for v in findings.videos if _is_news(known.get(v.name), v)]
+        new = [(v.name, v.source, v.size) for v in findings.videos if is_news(known.get(v.name), v)]
         manifest.expect([*new, *((fault.name, fault.source, None) for fault in findings.faults)])
         for fault in findings.faults:
             self._put_aside_fault(fault)
@@ -131,7 +154,7 @@ class ArchiveRun:
         for video in findings.videos:
             queued = QueuedEpisode(video, content=known_content(video, manifest) or "", stamp=video.stamp)
             episode = known.get(video.name)
-            state = self._settled_state(queued, episode) if queued.content else None
+            state = self._checks.settled_state(queued, episode) if queued.content else None
             if state is None:
                 episodes.append(queued)
             self._counters.put(
@@ -140,39 +163,10 @@ class ArchiveRun:
                 episode.error if episode is not None and state is EpisodeStatus.BROKEN else "",
                 video.size,
             )
-        manifest.wait_all(queued.name for queued in episodes if queued.content)
+        manifest.wait_all([queued.name for queued in episodes if queued.content])
         found = {video.name for video in findings.videos} | {fault.name for fault in findings.faults}
-        manifest.forget(name for name, episode in known.items() if name not in found and _is_gone(episode))
+        manifest.forget([name for name, episode in known.items() if name not in found and is_gone(episode)])
         return episodes
-
-    def _settled_state(self, queued: QueuedEpisode, episode: Episode | None) -> EpisodeStatus | None:
-        """The status of an episode that needs no work, by the manifest and the folder; None: it needs work."""
-        if episode is None or episode.key != self._key_of(queued):
-            return None
-        if episode.state is EpisodeStatus.BROKEN and not self._call.retries_broken:
-            return EpisodeStatus.BROKEN
-        is_done = episode.state is EpisodeStatus.DONE and self._is_tracked(queued, episode)
-        wanted = set(self._call.outputs) - {RESULTS}
-        there = {name for name in wanted & set(episode.outputs) if self._task(queued).path_of(name).exists()}
-        return EpisodeStatus.DONE if is_done and wanted == there else None
-
-    def _is_tracked(self, queued: QueuedEpisode, episode: Episode | None) -> bool:
-        """Whether the complete JSONL of this key has its final name."""
-        if episode is None or episode.key != self._key_of(queued) or not episode.result_bytes:
-            return False
-        try:
-            return self._task(queued).path_of(RESULTS).stat().st_size == episode.result_bytes
-        except OSError:
-            return False
-
-    def _key_of(self, queued: QueuedEpisode) -> str:
-        return episode_key(queued.content, self._settings)
-
-    def _task(self, queued: QueuedEpisode, *, is_tracked: bool = False) -> RecordingTask:
-        video = queued.video
-        return self._call.task(
-            self._key_of(queued), video.source, video.name, is_tracked=is_tracked, threads=self._threads
-        )
 
     # Working
 
@@ -185,12 +179,16 @@ class ArchiveRun:
                 if self._is_stopped():
                     self._stop_workers()
                     return True
-                self._give(queue)
+                is_going = self._pause.is_over()
+                if is_going:
+                    self._give(queue)
                 if self._workers is not None and self._running:
                     self._hear(self._workers.events(_TICK_SECONDS), queue)
-                else:
+                elif is_going:
                     queue.wait(_TICK_SECONDS)
-                self._show(0 if self._workers is None else self._workers.count)
+                else:
+                    time.sleep(_TICK_SECONDS)
+                self._show()
         return False
 
     def _give(self, queue: EpisodeQueue) -> None:
@@ -209,7 +207,7 @@ class ArchiveRun:
     def _give_one(self, queued: QueuedEpisode, queue: EpisodeQueue) -> None:
         """Hand out one episode, unless another run has it, or has finished it."""
         claim, episode = self._manifest.claim(
-            queued.name, self._run, lambda episode: self._settled_state(queued, episode) is not None
+            queued.name, self._run, lambda episode: self._checks.settled_state(queued, episode) is not None
         )
         if claim is Claim.SETTLED and episode is not None:
             self._settle(queued, episode.state, episode.error)
@@ -218,10 +216,16 @@ class ArchiveRun:
             queue.busy(queued)
             return
         if self._workers is None:
-            self._workers, self._threads = self._start_workers(len(queue) + 1)
+            self._workers, self._threads = self._pause.trying(lambda: self._start_workers(len(queue) + 1))
         queued.frames = 0
         self._running[queued.name] = queued
-        self._workers.give(self._task(queued, is_tracked=self._is_tracked(queued, episode)))
+        task = self._checks.task(
+            queued,
+            is_tracked=self._checks.is_tracked(queued, episode),
+            threads=self._threads,
+            published=self._manifest.published(queued.name),
+        )
+        self._workers.give(task)
 
     def _hear(self, events: list[WorkerEvent], queue: EpisodeQueue | None) -> None:
         for event in events:
@@ -248,9 +252,16 @@ class ArchiveRun:
             outcome = RecordingOutcome(state, error=error)
         if state is RecordingState.DONE:
             self._done(queued, event.task, outcome)
+        elif state is RecordingState.REFUSED:
+            self._refused(queued, event.task, outcome)
+        elif state is RecordingState.NO_ROOM:
+            self._pause.begin(outcome.error or "there is no room")
+            self._manifest_waits(queued, outcome.error or "")
+            if queue is not None:
+                queue.busy(queued)
         elif state is RecordingState.BROKEN:
             self._set_aside(queued, EpisodeStatus.BROKEN, outcome)
-            _clear_state(event.task)
+            discard_state(event.task)
         elif state is RecordingState.FAILED:
             self._failed(queued, outcome, queue)
         else:  # a worker of a run that was killed still records it, or the run stops
@@ -258,14 +269,23 @@ class ArchiveRun:
             if queue is not None:
                 queue.busy(queued)
 
+    def _refused(self, queued: QueuedEpisode, task: RecordingTask, outcome: RecordingOutcome) -> None:
+        """Note what could be published of an episode; its other names are taken by files that are not ours."""
+        if outcome.frames:  # its JSONL is there
+            paths = {file.path.rstrip("/") for file in outcome.published}
+            expected = expected_outputs(task, self._manifest.get(queued.name))
+            outputs, size = {name for name in expected if task.name_of(name) in paths}, size_of(task.path_of(RESULTS))
+            self._manifest.done(task, outcome, outputs, size, state=EpisodeStatus.FAILING)
+            discard_state(task)
+            self._note_set_aside(queued, EpisodeStatus.FAILING, outcome)
+        else:
+            self._set_aside(queued, EpisodeStatus.FAILING, outcome)
+
     def _done(self, queued: QueuedEpisode, task: RecordingTask, outcome: RecordingOutcome) -> None:
-        episode = self._manifest.get(queued.name)
-        outputs = set(task.outputs) - {RESULTS}
-        if task.is_tracked and episode is not None:  # outputs of earlier runs are still there
-            outputs |= {name for name in episode.outputs if task.path_of(name).exists()}
-        self._manifest.done(task, outcome, outputs, _size_of(task.path_of(RESULTS)))
+        outputs = expected_outputs(task, self._manifest.get(queued.name))
+        self._manifest.done(task, outcome, outputs, size_of(task.path_of(RESULTS)))
         self._has_changed = True
-        _clear_state(task)
+        discard_state(task)
         self._settle(queued, EpisodeStatus.DONE, "")
         if not task.is_tracked:
             self._metrics.video_seconds(outcome.video_seconds)
@@ -324,9 +344,12 @@ class ArchiveRun:
             self._failed(queued, outcome, queue)
 
     def _set_aside(self, queued: QueuedEpisode, state: EpisodeStatus, outcome: RecordingOutcome) -> None:
-        key = self._key_of(queued) if queued.content else ""
+        key = self._checks.key_of(queued) if queued.content else ""
         tries = max(1, queued.attempts + queued.losses)
         self._manifest.set_aside(queued.name, state, outcome, attempts=tries, key=key)
+        self._note_set_aside(queued, state, outcome)
+
+    def _note_set_aside(self, queued: QueuedEpisode, state: EpisodeStatus, outcome: RecordingOutcome) -> None:
         self._has_changed = True
         self._settle(queued, state, outcome.error or "")
         self._observer.note("episode", name=queued.name, state=state.value, frames=outcome.frames, reason=outcome.error)
@@ -342,14 +365,24 @@ class ArchiveRun:
 
     # Showing and ending
 
-    def _show(self, workers: int) -> None:
+    def _tell_pause(self, reason: str) -> None:
+        if self._run:
+            self._manifest.note_pause(self._run, reason)
+        if reason:
+            self._observer.note("paused", reason=reason)
+        else:
+            self._observer.note("resumed")
+
+    def _show(self) -> None:
         now = self._clock()
         if now - self._shown_at >= _TICK_SECONDS:
             self._shown_at = now
-            snapshot = self._counters.snapshot(workers)
+            workers = 0 if self._workers is None else self._workers.count
+            snapshot = replace(self._counters.snapshot(workers), pause=self._pause.reason)
             self._metrics.show(snapshot)
             self._observer.show(snapshot)
-        if now - self._noted_at >= _NOTE_SECONDS:
+        # While a call of the manifest waits here, it is not asked again.
+        if now - self._noted_at >= _NOTE_SECONDS and not self._pause.reason:
             self._noted_at = now
             self._manifest.progressed(self._run, self._fresh)
             self._fresh.clear()
@@ -363,30 +396,3 @@ class ArchiveRun:
         until = self._clock() + _PATIENCE_SECONDS
         while self._running and self._clock() < until:
             self._hear(workers.events(_TICK_SECONDS), None)
-
-
-def _is_news(episode: Episode | None, video: Video) -> bool:
-    return episode is None or (episode.source, episode.size) != (video.source, video.size)
-
-
-def _is_gone(episode: Episode) -> bool:
-    """Whether the video of an episode without results is gone."""
-    path = local_path(episode.source)
-    return episode.state is not EpisodeStatus.DONE and path is not None and not Path(path).exists()
-
-
-def _clear_state(task: RecordingTask) -> None:
-    """Remove the checkpoint of an episode, now that the manifest says how it ended."""
-    from acfd_stream.recording.episode import clear_state
-
-    try:
-        clear_state(task)
-    except AcfdError as error:
-        _log.warning("%s: %s", task.name, error)
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -34,6 +34,7 @@ class ArchiveMetrics:
         self._gaps = Counter("acfd_archive_gaps", "Holes in the video of episodes that are done", registry=own)
         self._missing = Counter("acfd_archive_missing_seconds", "Video that is missing in holes", registry=own)
         self._workers = Gauge("acfd_archive_workers", "Workers that the run has", registry=own)
+        self._paused = Gauge("acfd_archive_paused", "1 while the run waits for room or for the manifest", registry=own)
         self._busy = Gauge("acfd_archive_workers_busy", "Workers that are at an episode", registry=own)
 
     def frames(self, count: int) -> None:
@@ -59,3 +60,4 @@ class ArchiveMetrics:
             self._episodes[state].set(count)
         self._workers.set(snapshot.workers)
         self._busy.set(len(snapshot.at_work))
+        self._paused.set(bool(snapshot.pause))

@@ -37,6 +37,7 @@ class RunSnapshot:
     real_time_factor: float | None  # seconds of video a second, lately
     seconds_left: float | None
     workers: int
+    pause: str = ""  # why the run waits; empty: it does not
 
     @property
     def total(self) -> int:
@@ -49,6 +50,20 @@ class RunSnapshot:
         return sum(self.counts[state] for state in SETTLED)
 
 
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended."""
+
+    snapshot: RunSnapshot
+    is_stopped: bool
+    has_changed: bool  # an episode was finished or set aside
+
+    @property
+    def is_all_done(self) -> bool:
+        """Whether every video has its results."""
+        return self.snapshot.counts[EpisodeStatus.DONE] == self.snapshot.total
+
+
 class RunObserver(Protocol):
     """Shows a run to a person or a log."""
 
@@ -56,7 +71,7 @@ class RunObserver(Protocol):
         """Show how far the run is; called several times per second."""
 
     def note(self, event: str, **about: Any) -> None:
-        """Show an event: "begin", "episode", "retry" or "lost"."""
+        """Show an event: "begin", "episode", "retry", "lost", "paused" or "resumed"."""
 
 
 class NoObserver:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from acfd_stream.below import create
 from acfd_stream.errors import ResumeError
 from acfd_stream.files import PART_SUFFIX, remove, sync_folder, writing
 from acfd_stream.recording.checkpoint import Checkpoint
@@ -94,7 +95,7 @@ class CheckpointFile:
         fresh = Path(f"{self.path}{PART_SUFFIX}")
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(fresh, "wb") as file:
+            with open(create(fresh), "wb") as file:
                 file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
                 file.flush()
                 os.fsync(file.fileno())

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
-from acfd_stream.files import PART_SUFFIX, put_in_place, remove, sync_folder, sync_tree, writing
+from acfd_stream.files import PART_SUFFIX, remove, writing
 from acfd_stream.outputs import ResultFile, convert
 from acfd_stream.outputs.formats import OUTPUTS, RESULTS
+from acfd_stream.outputs.recognise import is_result, is_thumbnails
 from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS, BestFace, best_faces, cut_around
 from acfd_stream.recording.cancellation import Cancellation
+from acfd_stream.recording.published import FinalNames
 from acfd_stream.recording.remote import is_remote, opened
 from acfd_stream.recording.task import RecordingTask
 from acfd_stream.types import Frame, FrameResult
@@ -35,6 +37,7 @@ class DerivedJob:
 
     task: RecordingTask
     results: ResultFile
+    names: FinalNames
     cancellation: Cancellation = field(default_factory=Cancellation)
     speed: EpisodeSpeed | None = None  # how fast it was tracked; only the report says so
     on_frame: Callable[[], None] = lambda: None  # called at every frame and output
@@ -87,33 +90,32 @@ def make_output(output: str, job: DerivedJob) -> None:
     Raises:
         Cancelled: nothing of it is there.
         MediaError: the results or the video cannot be read any more.
+        ForeignFileError: its name is taken by a file that is not ours.
         OutputError: it cannot be written.
         BackendUnavailable: a library that it needs is not installed.
     """
     job.check()
+    job.names.require_free(job.task.name_of(output), is_thumbnails if output == "thumbnails" else is_result)
     with writing(job.task.part):
         job.task.part.parent.mkdir(parents=True, exist_ok=True)
-    if output == "report":
-        _make_report(job)
-        return
     fresh = _fresh_path(job.task, output)
     with _leaving_nothing(fresh):
         if output == "overlay":
             _make_overlay(job, fresh)
         elif output == "thumbnails":
             _make_thumbnails(job, fresh)
+        elif output == "report":
+            _make_report(job, fresh)
         else:
             convert(job.results, fresh, output)
-        put_in_place(fresh, job.task.path_of(output))
+        job.names.publish(fresh, job.task.name_of(output))
 
 
-def remove_outputs(task: RecordingTask) -> None:
-    """Remove what an earlier run made of results that are replaced now; without such results do nothing."""
-    if task.path_of(RESULTS).exists():
-        for output in OUTPUTS:
-            if output != RESULTS:
-                with writing(task.path_of(output)):
-                    remove(task.path_of(output))
+def remove_outputs(task: RecordingTask, names: FinalNames) -> None:
+    """Remove what earlier runs made of results that are replaced now; what somebody has changed since stays."""
+    for output in OUTPUTS:
+        if output != RESULTS:
+            names.withdraw(task.name_of(output))
 
 
 def write_thumbnails(results: ResultFile, frames: Iterable[tuple[Frame, FrameResult]], folder: Path) -> None:
@@ -163,8 +165,7 @@ def _make_thumbnails(job: DerivedJob, folder: Path) -> None:
         write_thumbnails(job.results, frames, folder)
 
 
-def _make_report(job: DerivedJob) -> None:
-    """The page names the video by a path relative to itself, so it is made under its final name."""
+def _make_report(job: DerivedJob, fresh: Path) -> None:
     from acfd_stream.outputs.report.episode import write_episode_report
 
     task, page = job.task, job.task.path_of("report")
@@ -173,10 +174,8 @@ def _make_report(job: DerivedJob) -> None:
         if "thumbnails" not in task.outputs:
             thumbnails = own
             _make_thumbnails(job, own)
-        write_episode_report(task.path_of(RESULTS), task.source, page, thumbnails, job.speed)
-    with writing(page):
-        sync_tree(page)
-        sync_folder(page.parent)
+        results = task.path_of(RESULTS)
+        write_episode_report(results, task.source, fresh, thumbnails, job.speed, final_place=page)
 
 
 def _fresh_path(task: RecordingTask, output: str) -> Path:

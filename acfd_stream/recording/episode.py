@@ -12,19 +12,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from acfd_stream.errors import MediaError
-from acfd_stream.files import lock_file, put_in_place, remove, writing
+from acfd_stream.below import open_folder
+from acfd_stream.errors import ForeignFileError, MediaError
+from acfd_stream.files import lock_file, remove, writing
 from acfd_stream.outputs import ResultEnd, read_results
 from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.outputs.recognise import is_result
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.recording.cancellation import Cancellation, Cancelled
 from acfd_stream.recording.checkpoint_file import CheckpointFile
 from acfd_stream.recording.derived import DerivedJob, make_output, missing_outputs, remove_outputs
 from acfd_stream.recording.failure_kind import FailureKind, SourceWatch, failure_kind, said_in_one_line
 from acfd_stream.recording.lines import FileLines
+from acfd_stream.recording.published import FinalNames, Journal
 from acfd_stream.recording.record import Recorder, ignore
 from acfd_stream.recording.stats import Attempt, RecordingStats
 from acfd_stream.recording.task import (
+    PARTS_FOLDER,
     RecordingOutcome,
     RecordingProgress,
     RecordingStage,
@@ -36,6 +40,11 @@ from acfd_stream.video.origin import source_name
 
 OnProgress = Callable[[RecordingProgress], None]
 _PROGRESS_SECONDS = 0.25
+_STATES = {
+    FailureKind.MEDIA: RecordingState.BROKEN,
+    FailureKind.SHORTAGE: RecordingState.NO_ROOM,
+    FailureKind.FOREIGN: RecordingState.REFUSED,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -55,6 +64,8 @@ def record_episode(
     """
     work = _Episode(task, engine, on_progress, cancellation or Cancellation())
     try:
+        with writing(task.part), open_folder(task.out, PARTS_FOLDER, makes=True):
+            pass  # nothing on the way to the state is a link
         with lock_file(task.lock) as is_ours:
             if not is_ours:
                 return RecordingOutcome(RecordingState.BUSY, error=f"{task.name}: another run is working on it")
@@ -65,13 +76,13 @@ def record_episode(
         kind = failure_kind(error, task.source)
         if kind is FailureKind.PROGRAM:
             _log.exception("%s: a defect of the program", task.name)
-        is_broken = kind is FailureKind.MEDIA and not work.is_tracked
-        state = RecordingState.BROKEN if is_broken else RecordingState.FAILED
-        return work.outcome(state, said_in_one_line(error, task.source))
+        if kind is FailureKind.MEDIA and work.is_tracked:
+            kind = FailureKind.TRANSIENT
+        return work.outcome(_STATES.get(kind, RecordingState.FAILED), said_in_one_line(error, task.source))
 
 
 def clear_state(task: RecordingTask) -> None:
-    """Remove the checkpoint of ``task`` and what belongs to it, unless a process works on it; its outputs stay.
+    """Remove the checkpoint of ``task``, its journal and its parts, unless a process works on it; its outputs stay.
 
     Raises:
         OutputError: it cannot be removed.
@@ -84,6 +95,7 @@ def clear_state(task: RecordingTask) -> None:
                 for path in task.lock.parent.glob(f"{task.part.stem}.*"):
                     if path != task.lock:
                         remove(path)
+                remove(task.journal)
                 remove(task.lock)
 
 
@@ -98,11 +110,13 @@ class _Episode:
         self._attempt = Attempt()
         self._checkpoints = CheckpointFile(task.checkpoint, task.checkpoint_seconds, task.name)
         self._results = task.path_of(RESULTS)
+        self._names = FinalNames(task.out, (), Journal(task.journal).note)
+        self._refused: list[str] = []
         self._end = ResultEnd(0)
         self._told_at = time.perf_counter()
 
     def run(self) -> RecordingState:
-        """Do all that is left; DONE or BROKEN.
+        """Do all that is left; DONE, BROKEN or REFUSED.
 
         Raises:
             Cancelled: a later call continues.
@@ -110,20 +124,25 @@ class _Episode:
             AcfdError: anything else.
         """
         self._cancellation.check()
+        journal = Journal(self._task.journal)
+        self._names = FinalNames(self._task.out, [*self._task.published, *journal.read()], journal.note)
         made = self._outputs_of_finished_results()
         if made is None:
+            self._names.require_free(self._task.name_of(RESULTS), is_result)
             self._track()
             made = ()
         if self._end.is_broken:
             return RecordingState.BROKEN
         self.is_tracked = True
         self._make_outputs(made)
-        return RecordingState.DONE
+        return RecordingState.REFUSED if self._refused else RecordingState.DONE
 
     def outcome(self, state: RecordingState, error: str | None = None) -> RecordingOutcome:
         """The outcome so far."""
-        is_there = state in (RecordingState.DONE, RecordingState.BROKEN)
+        is_there = state in (RecordingState.DONE, RecordingState.BROKEN, RecordingState.REFUSED)
         paths = [self._task.path_of(output) for output in dict.fromkeys((RESULTS, *self._task.outputs))]
+        if self._refused:
+            error = "; ".join(self._refused)
         if error is None and self._end.error is not None:
             error = f"{source_name(self._task.source)}: {self._end.error}"
         return replace(
@@ -132,6 +151,7 @@ class _Episode:
             warnings=self._end.warnings,
             gaps=self._end.gaps,
             paths=tuple(path for path in paths if is_there and path.exists()),
+            published=self._names.files() if is_there else (),
         )
 
     # Results of earlier attempts
@@ -142,23 +162,32 @@ class _Episode:
         if values is not None and values["stage"] == "finish":
             return self._outputs_of_record(values)
         if task.is_tracked and values is None and self._results.exists():
+            if self._task.published and not self._names.is_unchanged(task.name_of(RESULTS)):
+                raise ForeignFileError(
+                    f"DATA LOSS: {self._results} is not what this program wrote; it is kept; "
+                    "move it away, then run again"
+                )
             try:
                 self._read_end(None)
             except MediaError as error:
                 _log.warning("%s is tracked again: %s", task.name, error)
                 return None
             # The run that wrote the results removed what was made of earlier ones.
-            made = tuple(output for output in task.outputs if task.path_of(output).exists())
+            made = tuple(output for output in task.outputs if self._names.has(task.name_of(output)))
             return None if self._end.is_broken else made
         return None
 
     def _outputs_of_record(self, values: Mapping[str, Any]) -> tuple[str, ...] | None:
-        part, size = self._task.part, values["bytes"]
+        task, part, size = self._task, self._task.part, values["bytes"]
         if part.exists() and part.stat().st_size == size:
-            put_in_place(part, self._results)
-        if self._results.exists() and self._results.stat().st_size == size:
+            self._names.publish(part, task.name_of(RESULTS))
+        is_older = not task.published and not task.journal.exists()  # a version without digests named the results
+        if is_older and self._results.exists() and self._results.stat().st_size == size and is_result(self._results):
+            there = [output for output in (RESULTS, *values["made"]) if task.path_of(output).exists()]
+            self._names.adopt(map(task.name_of, dict.fromkeys(there)))
+        if self._results.exists() and self._names.is_unchanged(task.name_of(RESULTS)):
             self._read_end(RecordingStats.from_values(values["figures"]))
-            return tuple(output for output in values["made"] if self._task.path_of(output).exists())
+            return tuple(output for output in values["made"] if self._names.has(task.name_of(output)))
         return None
 
     def _read_end(self, stats: RecordingStats | None) -> None:
@@ -189,16 +218,21 @@ class _Episode:
             raise Cancelled
         self._end = recording.end
         self._checkpoints.save_finished(lines.size, self._attempt.stats, ())
-        remove_outputs(task)
-        put_in_place(task.part, self._results)
+        self._names.require_replaceable(task.part, task.name_of(RESULTS))
+        remove_outputs(task, self._names)
+        self._names.publish(task.part, task.name_of(RESULTS))
 
     # Outputs
 
     def _make_outputs(self, made: tuple[str, ...]) -> None:
         results, speed = read_results(self._results), self._attempt.stats.speed()
-        job = DerivedJob(self._task, results, self._cancellation, speed, self._tell_finishing)
+        job = DerivedJob(self._task, results, self._names, self._cancellation, speed, self._tell_finishing)
         for output in missing_outputs(self._task, made):
-            make_output(output, job)
+            try:
+                make_output(output, job)
+            except ForeignFileError as error:
+                self._refused.append(str(error))
+                continue
             made = (*made, output)
             self._save_made(made)
         if not made:

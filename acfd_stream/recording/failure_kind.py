@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, BinaryIO
 
-from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ResumeError
+from acfd_stream.errors import AcfdError, ForeignFileError, MediaError, OutputError, OverloadedError, ResumeError
+from acfd_stream.shortage import is_shortage
 from acfd_stream.video.origin import FileStamp, local_path, source_name, stamp_of, without_secrets
 
 _TRANSIENT_ERRNOS = frozenset(
@@ -28,12 +29,18 @@ class FailureKind(Enum):
     MEDIA = "media"  # the video is damaged or missing: trying again gives the same
     TRANSIENT = "transient"  # the machine, the network or a store: a later try may succeed
     OUTPUT = "output"  # the results cannot be written
+    SHORTAGE = "shortage"  # the disk is full, or there are too many open files: it passes
+    FOREIGN = "foreign"  # a file of somebody's has the name of a result
     REQUEST = "request"  # a setting, a model, a device
     PROGRAM = "program"  # a defect of this program
 
 
 def failure_kind(error: BaseException, source: str) -> FailureKind:
     """The kind of ``error``, with which the recording of ``source``, a path or URL, ended."""
+    if isinstance(error, ForeignFileError):
+        return FailureKind.FOREIGN
+    if is_shortage(error):
+        return FailureKind.SHORTAGE
     if isinstance(error, MediaError):
         return FailureKind.TRANSIENT if _is_transient(error, source) else FailureKind.MEDIA
     if isinstance(error, OutputError):

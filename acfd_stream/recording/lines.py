@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
+from acfd_stream.below import open_own
 from acfd_stream.errors import OutputError, ResumeError
 from acfd_stream.files import is_at, writing
 
@@ -158,7 +159,7 @@ class FileLines(Lines):
         """The file, at its end."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
+            self._file = FileIO(open_own(self.path, os.O_RDWR), "r+b")
             self._file.seek(0, os.SEEK_END)
         return self._file
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, require
 from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES, OUTPUTS, RESULTS
+from acfd_stream.recording.published import PublishedFile
 from acfd_stream.types import Gap
 
 STATE_FOLDER = ".acfd"
+PARTS_FOLDER = (STATE_FOLDER, "parts")
+"""Below OUT."""
+JOURNAL_SUFFIX = ".published"
 _PART_DIGITS = 12
 
 
@@ -48,6 +52,8 @@ class RecordingTask(RecordingSettings):
     """A kill or a power cut loses at most the work of so many seconds, > 0."""
     is_tracked: bool = False
     """The JSONL under its final name is that of this key: only missing outputs are made."""
+    published: tuple[PublishedFile, ...] = ()
+    """The episode's files that earlier runs published. Besides those of its journal, nothing else is replaced."""
 
     def __post_init__(self) -> None:
         is_plain = bool(self.key) and all(sign.isascii() and (sign.isalnum() or sign in "-_") for sign in self.key)
@@ -60,7 +66,11 @@ class RecordingTask(RecordingSettings):
 
     def path_of(self, output: str) -> Path:
         """The final path of ``output``, one of ``OUTPUTS``."""
-        return self.out / f"{self.name}{ARCHIVE_SUFFIXES[output]}"
+        return self.out / self.name_of(output)
+
+    def name_of(self, output: str) -> str:
+        """Its path below OUT."""
+        return f"{self.name}{ARCHIVE_SUFFIXES[output]}"
 
     @property
     def part(self) -> Path:
@@ -77,10 +87,23 @@ class RecordingTask(RecordingSettings):
         """Locked while a process works on the episode; ``record_episode`` takes the lock itself."""
         return self._state_file(".lock")
 
+    @property
+    def journal(self) -> Path:
+        """What was published and is not in the manifest yet, under any key."""
+        return self._parts / f"{self._short_name}{JOURNAL_SUFFIX}"
+
     def _state_file(self, suffix: str) -> Path:
-        # Two copies of a film have one key: the name keeps them apart. It may be longer than a file name can be.
-        name = hashlib.sha256(self.name.encode("utf-8", "surrogateescape")).hexdigest()[:_PART_DIGITS]
-        return self.out / STATE_FOLDER / "parts" / f"{self.key}-{name}{suffix}"
+        # Two copies of a film have one key: the name keeps them apart.
+        return self._parts / f"{self.key}-{self._short_name}{suffix}"
+
+    @property
+    def _parts(self) -> Path:
+        return self.out.joinpath(*PARTS_FOLDER)
+
+    @property
+    def _short_name(self) -> str:
+        """Of the episode, whose name may be longer than a file name can be."""
+        return hashlib.sha256(self.name.encode("utf-8", "surrogateescape")).hexdigest()[:_PART_DIGITS]
 
 
 def require_outputs(outputs: Sequence[str]) -> None:
@@ -116,6 +139,8 @@ class RecordingState(Enum):
     DONE = "done"  # every output has its final name
     BROKEN = "broken"  # the video is damaged: trying again gives the same
     FAILED = "failed_passing"  # an error of the machine or the network: a later try continues from the checkpoint
+    NO_ROOM = "no_room"  # the disk is full, or files are short: continues from the checkpoint when that is over
+    REFUSED = "refused"  # a file that is not ours has the name of an output; it is kept, all other outputs are there
     CANCELLED = "stopped"  # a later try continues from the checkpoint
     BUSY = "busy"  # another run holds the episode's lock; nothing was done
 
@@ -137,3 +162,4 @@ class RecordingOutcome:
     warnings: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()  # holes in a video that was read to its end
     paths: tuple[Path, ...] = ()  # of the outputs that have their final name
+    published: tuple[PublishedFile, ...] = ()  # all files of the episode that are there

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.archive.options import ArchiveOptions
-from acfd_stream.archive.run import ArchiveRun, RunEnd
+from acfd_stream.archive.run import ArchiveRun
 from acfd_stream.archive.run_metrics import ArchiveMetrics
-from acfd_stream.archive.run_progress import RunSnapshot
+from acfd_stream.archive.run_progress import RunEnd, RunSnapshot
 from acfd_stream.archive.workers import Began, Ended, Lost, Progressed, WorkerEvent
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState, RecordingTask
 

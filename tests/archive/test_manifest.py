@@ -209,7 +209,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
 def test_ten_thousand_files_are_told_of_at_once(tmp_path: Path) -> None:
     names = [f"show/{number:05}.mkv" for number in range(10_000)]
     with Manifest(tmp_path, is_new=True) as manifest:
-        manifest.expect((name, name, 5) for name in names)
+        manifest.expect([(name, name, 5) for name in names])
         with manifest._transaction() as database:
             database.execute("UPDATE episodes SET state = 'done', frames = 10, video_seconds = 1")
             database.execute("UPDATE episodes SET state = 'broken', error = 'odd' WHERE name LIKE '%7.mkv'")
@@ -235,9 +235,9 @@ def test_another_version_or_none_is_said(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / STATE_FOLDER).write_text("a file")
-    with pytest.raises(OutputError, match=r"cannot use \S+: (Not a directory|File exists); choose another --out"):
+    with pytest.raises(OutputError, match=rf"{STATE_FOLDER} is a file where results need a folder; it is kept"):
         Manifest(tmp_path, is_new=True)
-    (tmp_path / "b" / STATE_FOLDER).mkdir(parents=True)
+    Manifest(tmp_path / "b", is_new=True).close()
     (tmp_path / "b" / STATE_FOLDER / DATABASE).write_bytes(b"no database" * 100)
     with pytest.raises(OutputError, match="file is not a database"):
         Manifest(tmp_path / "b")

@@ -89,10 +89,10 @@ def _die_before_naming(output: str) -> None:
     """Have this process die as soon as a file or folder would take the final name of ``output``."""
     replace = os.replace
 
-    def deadly(fresh: Any, place: Any) -> None:
+    def deadly(fresh: Any, place: Any, **more: Any) -> None:
         if os.fspath(place).endswith(ARCHIVE_SUFFIXES[output]):
             _die()
-        replace(fresh, place)
+        replace(fresh, place, **more)
 
     os.replace = deadly  # type: ignore[assignment]
 

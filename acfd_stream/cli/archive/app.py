@@ -76,6 +76,13 @@ def run(
     checkpoint_seconds: Annotated[
         float, typer.Option(metavar="S", help="Seconds between checkpoints; a crash loses at most this much work.")
     ] = ARCHIVE.checkpoint_seconds,
+    wait_for_room: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Seconds to wait for a full disk or a locked manifest before giving up; default: for ever.",
+        ),
+    ] = ARCHIVE.wait_for_room_seconds,
     retries_broken: Annotated[
         bool, typer.Option("--retry-broken", help="Also retry videos that were set aside as broken.")
     ] = False,
@@ -94,7 +101,7 @@ def run(
         device=detector.device.value,
         detect=detector.config,
         video=video.config,
-        archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds),
+        archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds, wait_for_room_seconds=wait_for_room),
         engine=engine.value,
         workers=workers,
         ray_address=ray_address,
@@ -142,6 +149,7 @@ def status(
 def report(out: Folder, is_quiet: QuietOption = False) -> int:
     """Write the page of every finished video, and the index, OUT/index.html."""
     from acfd_stream.archive.manifest import Manifest
+    from acfd_stream.archive.pause import Pause
     from acfd_stream.archive.reports import write_index, write_reports
 
     shown, out = os.fspath(out), Path(os.path.abspath(out))
@@ -150,12 +158,13 @@ def report(out: Folder, is_quiet: QuietOption = False) -> int:
     if last is not None:
         enter_folder_of(last.call)
     made = failed = 0
-    for name, error in write_reports(out):
+    pause = Pause(out, None, tell=lambda reason: print_error(f"waits: {reason}" if reason else "goes on"))
+    for name, error in write_reports(out, pause):
         STOP.check()
         made, failed = made + (not error), failed + bool(error)
         if error:
             print_error(error if name in error else f"{name}: {error}")
-    write_index(out)
+    pause.trying(lambda: write_index(out, pause.wait))
     if not is_quiet:
         print_note(f"{count(made, 'new report')} → {os.path.join(shown, 'index.html')}")
     return INPUT_AT_FAULT if failed else DONE

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from acfd_stream.cli.archive.watch import open_observer, summary
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
 from acfd_stream.cli.signals import STOP, Terminated
-from acfd_stream.errors import ConfigError
+from acfd_stream.errors import ConfigError, ForeignFileError
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from acfd_stream.archive.options import ArchiveOptions
-    from acfd_stream.archive.run import RunEnd
+    from acfd_stream.archive.run import ArchiveRun
     from acfd_stream.archive.run_metrics import ArchiveMetrics
+    from acfd_stream.archive.run_progress import RunEnd
 
 SHOWN_FAILURES = 20
 
@@ -59,11 +60,23 @@ def run_archive(call: ArchiveOptions, showing: Showing) -> int:
         observer = opened.enter_context(open_observer(showing.is_log_json, showing.is_quiet))
         run = ArchiveRun(call, workers_for(call), observer=observer, metrics=metrics, is_stopped=stop.is_requested)
         end = run.run()
-    if "report" in call.outputs and (end.has_changed or not (call.out / "index.html").exists()):
-        from acfd_stream.archive.reports import write_index
+        refusal = _index_refusal(run, end) if "report" in call.outputs else ""
+    code = _report_end(call, showing, end, stop)
+    if refusal:
+        print_error(refusal)
+    return max(code, INPUT_AT_FAULT) if refusal else code
 
-        write_index(call.out)
-    return _report_end(call, showing, end, stop)
+
+def _index_refusal(run: ArchiveRun, end: RunEnd) -> str:
+    """Write the index, unless it is there and nothing has changed; why it cannot have its name, or ""."""
+    from acfd_stream.archive.reports import has_index
+
+    try:
+        if end.has_changed or not has_index(run.out):
+            run.write_index()
+    except ForeignFileError as error:
+        return str(error)
+    return ""
 
 
 def resume_archive(out: Path, changes: Mapping[str, Any], showing: Showing) -> int:

@@ -31,6 +31,7 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
     with Manifest(out) as manifest:
         counts, sums = manifest.counts(), manifest.sums()
         runs, last = manifest.living_runs(), manifest.last_run()
+        pauses = manifest.pauses()
         living = {run.run for run in runs}
         begun = manifest.episodes(EpisodeStatus.RUNNING)
         at_work = [row for row in begun if row.run in living]
@@ -44,6 +45,7 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         "videos": {state.value: number for state, number in counts.items()},
         "done": {name: round(value, 3) for name, value in sums.items()},
         "runs": [{"pid": run.pid, "seconds": round(time.time() - run.started, 1)} for run in runs],
+        "pauses": pauses,
         "last_run_code": None if last is None else last.code,
         "at_work": [_work_values(row) for row in at_work],
         "tried": [{"name": row.name, "attempts": row.attempts, "reason": row.error} for row in waiting],
@@ -75,6 +77,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
         ]
     for run in facts["runs"]:
         found.append(f"a run is active: process {run['pid']}, for {duration(run['seconds'])}")
+    found += [f"the run waits: {reason}" for reason in facts["pauses"]]
     if not facts["runs"] and videos["waiting"]:
         found.append(f"no run is active; 'acfd-stream archive resume {facts['out']}' continues")
     for work in facts["at_work"]:

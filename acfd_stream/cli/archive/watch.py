@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from acfd_stream.cli.exits import print_error
 from acfd_stream.cli.progress import count
 from acfd_stream.printable import printable
 
@@ -22,15 +23,14 @@ _LOG_SECONDS = 10.0  # between two progress lines
 _SHOWN_AT_WORK = 16
 _SHOWN_FAILURES = 3
 _BAR = 16  # characters
+PAUSE_EVENTS = ("paused", "resumed")
 
 
 @contextmanager
 def open_observer(is_log_json: bool, is_quiet: bool) -> Iterator[RunObserver]:
     """The observer of a run: a table on stderr if that is a terminal, else JSON lines on stdout; quiet: none."""
-    from acfd_stream.archive.run_progress import NoObserver
-
     if is_quiet and not is_log_json:
-        yield NoObserver()
+        yield QuietObserver()
     elif is_log_json or not sys.stderr.isatty():
         yield LogObserver()
     else:
@@ -39,6 +39,18 @@ def open_observer(is_log_json: bool, is_quiet: bool) -> Iterator[RunObserver]:
 
         with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
             yield TableObserver(live)
+
+
+class QuietObserver:
+    """One line on stderr while a run waits; nothing else."""
+
+    def show(self, snapshot: RunSnapshot) -> None:
+        """Show nothing."""
+
+    def note(self, event: str, **about: Any) -> None:
+        """Print why the run waits, and when it goes on."""
+        if event in PAUSE_EVENTS:
+            print_error(pause_line(event, **about))
 
 
 class LogObserver:
@@ -71,12 +83,16 @@ class TableObserver:
         self._live.update(table(snapshot), refresh=True)
 
     def note(self, event: str, **about: Any) -> None:
-        """Print retries above the table."""
+        """Print retries and pauses above the table."""
         if event in ("retry", "lost"):
             from rich.markup import escape
 
             said = printable(f"{about['name']}: {about['reason']}; it will be retried")
             self._live.console.print(escape(said), style="yellow")
+        if event in PAUSE_EVENTS:
+            from rich.markup import escape
+
+            self._live.console.print(escape(printable(pause_line(event, **about))), style="yellow")
 
 
 def table(snapshot: RunSnapshot) -> RenderableType:
@@ -111,6 +127,8 @@ def table(snapshot: RunSnapshot) -> RenderableType:
             "" if progress is None else f"{count(progress.tracks, 'track')}, {progress.stage.value}",
         )
     lines: list[RenderableType] = [rows, Text(_states(snapshot), style="dim")]
+    if snapshot.pause:
+        lines.append(Text(printable(f"waits: {snapshot.pause}"), style="yellow", no_wrap=True, overflow="ellipsis"))
     for name, reason in snapshot.failures[-_SHOWN_FAILURES:]:
         said = reason if name in reason else f"{name}: {reason}"
         lines.append(Text(printable(said), style="red", no_wrap=True, overflow="ellipsis"))
@@ -139,7 +157,13 @@ def snapshot_values(snapshot: RunSnapshot) -> dict[str, Any]:
         "seconds_left": _rounded(snapshot.seconds_left),
         "workers": snapshot.workers,
         "at_work": [work.name for work in snapshot.at_work],
+        **({"pause": snapshot.pause} if snapshot.pause else {}),
     }
+
+
+def pause_line(event: str, reason: str = "") -> str:
+    """What is said when a run pauses, or goes on."""
+    return f"the run waits: {reason}" if event == "paused" else "the run goes on"
 
 
 def duration(seconds: float) -> str:

@@ -51,6 +51,8 @@ def write_episode_report(
     thumbnails: Path | None = None,
     speed: EpisodeSpeed | None = None,
     proxy: Path | None = None,
+    *,
+    final_place: Path | None = None,
 ) -> EpisodeSummary:
     """Write the report of a finished result; the same arguments give the same bytes.
 
@@ -63,6 +65,7 @@ def write_episode_report(
         speed: how fast it was tracked, if known.
         proxy: a small MP4 of the video to embed and play instead of ``video``; its time 0 is the first frame of the
             result.
+        final_place: where the page will be, if not at ``target``; its link to the video is relative to that.
 
     Returns:
         The figures of the result.
@@ -75,7 +78,9 @@ def write_episode_report(
     columns = gather(results)
     summary = summarize(results, columns)
     values = {
-        "video": _video_values(video, results, target) if proxy is None else {"url": None, "isInside": True},
+        "video": _video_values(video, results, final_place or target)
+        if proxy is None
+        else {"url": None, "isInside": True},
         "size": list(summary.display_size),
         "duration": summary.duration_seconds,
         "isWhole": results.header.settings.get("start") is None,

@@ -59,7 +59,9 @@ class _Known:
     url: str | None  # of its report
 
 
-def write_index(out: Path, rows: Sequence[EpisodeRow], target: Path | None = None) -> Path:
+def write_index(
+    out: Path, rows: Sequence[EpisodeRow], target: Path | None = None, final_place: Path | None = None
+) -> Path:
     """Write the page of the folder ``out``.
 
     Figures come from the rows' reports, or from their results if there is no report.
@@ -68,6 +70,7 @@ def write_index(out: Path, rows: Sequence[EpisodeRow], target: Path | None = Non
         out: the folder; its name is the page's title.
         rows: its videos, in the order of the page.
         target: the HTML file, replaced if there is one; ``out/index.html`` by default.
+        final_place: where the page will be, if not at ``target``; its links are relative to that.
 
     Returns:
         The path of the page.
@@ -76,7 +79,7 @@ def write_index(out: Path, rows: Sequence[EpisodeRow], target: Path | None = Non
         OutputError: it cannot be written.
     """
     target = out / "index.html" if target is None else target
-    known = [_look_up(row, target) for row in rows]
+    known = [_look_up(row, final_place or target) for row in rows]
     done = [each for each in known if each.row.state == "done" and each.summary is not None]
     write_page(
         target,
