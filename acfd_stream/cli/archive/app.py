@@ -146,6 +146,32 @@ def status(
 
 
 @archive_app.command()
+def verify(
+    out: Folder,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
+    is_quiet: QuietOption = False,
+) -> int:
+    """Read every file of an archive, and compare it with its SHA-256; exit code 1 if one is not as it was written."""
+    from acfd_stream.archive.verify import Finding, verify
+
+    counts = dict.fromkeys(Finding, 0)
+    is_good = True
+    for file in verify(Path(os.path.abspath(out))):
+        STOP.check()
+        counts[file.finding] += 1
+        is_good = is_good and not file.is_wrong
+        if is_json:
+            reason = {"reason": file.reason} if file.reason else {}
+            print(json.dumps({"path": file.path, "state": file.finding.value, **reason}))
+        elif file.is_wrong:
+            print(printable(f"{file.finding.value}: {file.path}" + (f": {file.reason}" if file.reason else "")))
+    if not is_quiet:
+        said = ", ".join(f"{number} {finding.value}" for finding, number in counts.items() if number)
+        print_note(f"{count(sum(counts.values()), 'file')}: {said or 'nothing was published'}")
+    return DONE if is_good else INPUT_AT_FAULT
+
+
+@archive_app.command()
 def report(out: Folder, is_quiet: QuietOption = False) -> int:
     """Write the page of every finished video, and the index, OUT/index.html."""
     from acfd_stream.archive.manifest import Manifest
