@@ -62,6 +62,8 @@ def open_below(folder: int, name: str) -> Iterator[int]:
 
 
 def _step(folder: int, name: str, shown: Path, *, makes: bool) -> int:
+    if name in ("", ".", ".."):
+        raise ForeignFileError(f"{shown} is not below the folder of results")
     if makes:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, dir_fd=folder)

@@ -7,10 +7,10 @@ import sqlite3
 
 _ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 _OF_SQLITE = (
-    *("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN"),
+    *("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED"),
     *("SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_SHMOPEN"),
 )
-"""SQLite says CANTOPEN where it gets no descriptor, and IOERR_SHMSIZE where its log finds no room."""
+"""SQLite says IOERR_SHMSIZE where its log finds no room."""
 
 
 def is_shortage(error: BaseException | None) -> bool:

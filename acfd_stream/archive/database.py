@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from acfd_stream.archive.state_folder import DATABASE, require_state_folder
+from acfd_stream.archive.state_folder import DATABASE, require_room, require_state_folder
 from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.files import add_columns, prepare_tables, transaction
 from acfd_stream.recording.task import STATE_FOLDER
@@ -155,8 +155,8 @@ class Database(Closeable):
                 os.fspath(self._path), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"cannot use {self._path}: {reason}; choose another --out") from error
+            cause = _cause(error, out)
+            raise self._unusable(cause) from cause
         try:
             self._database.row_factory = sqlite3.Row
             self._database.text_factory = _text
@@ -164,8 +164,13 @@ class Database(Closeable):
         except BaseException as error:
             self._database.close()
             if isinstance(error, sqlite3.Error):
-                raise OutputError(f"cannot use {self._path}: {error}; choose another --out") from error
+                cause = _cause(error, out)
+                raise self._unusable(cause) from cause
             raise
+
+    def _unusable(self, cause: Exception) -> OutputError:
+        reason = getattr(cause, "strerror", None) or cause
+        return OutputError(f"cannot use {self._path}: {reason}; choose another --out")
 
     def close(self) -> None:
         """Close the file."""
@@ -218,3 +223,13 @@ def text_bytes(text: str) -> bytes:
 
 def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogateescape")
+
+
+def _cause(error: Exception, out: Path) -> Exception:
+    """Why a manifest cannot be opened: SQLite does not say whether the disk is full or there are no descriptors."""
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN":
+        try:
+            require_room(out)
+        except OSError as shortage:
+            return shortage
+    return error

@@ -205,7 +205,7 @@ def _with_usable_name(found: Video | Fault) -> Video | Fault:
     if isinstance(found, Fault):
         return found
     parts = found.name.split("/")
-    if ".." in parts or found.name.startswith("/") or parts[0] == STATE_FOLDER:
+    if ".." in parts or found.name.startswith("/") or parts[0].casefold() == STATE_FOLDER:
         return Fault(found.source, found.name, f"{found.name}: results cannot have this name; rename it")
     if len(os.fsencode(parts[-1])) + _LONGEST_SUFFIX > _NAME_BYTES:
         return Fault(found.source, found.name, f"{found.name}: the name is too long for its results; shorten it")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from acfd_stream.archive.database import ADD_PUBLISHED, Database, patient, published_values, text_bytes
 from acfd_stream.archive.records import Claim, Episode, EpisodeStatus, Run
 from acfd_stream.below import open_own
+from acfd_stream.errors import OutputError
 from acfd_stream.files import lock_file, writing
 from acfd_stream.recording.published import PublishedFile
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingTask
@@ -62,7 +63,7 @@ class Manifest(Database):
     def note_pause(self, run: int, reason: str) -> None:
         """Let ``pauses`` say why the run waits; empty: it does not. Takes no room on the disk; never raises."""
         text = " ".join(reason.split()).encode("utf-8", "backslashreplace")[:_NOTE_BYTES]
-        with contextlib.suppress(OSError), open(self._lock_of(run), "r+b") as file:
+        with contextlib.suppress(OSError, OutputError), open(open_own(self._lock_of(run), os.O_RDWR), "r+b") as file:
             file.write(text.ljust(_NOTE_BYTES))
 
     def pauses(self) -> list[str]:

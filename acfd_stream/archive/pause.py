@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from acfd_stream.below import create
+from acfd_stream.archive.state_folder import require_room
 from acfd_stream.errors import AcfdError, OutputError
-from acfd_stream.recording.task import STATE_FOLDER
 from acfd_stream.shortage import is_shortage
 
 T = TypeVar("T")
-_PROBE = "room"
-_PROBE_BYTES = 256 * 1024
 _FIRST_SECONDS, _LONGEST_SECONDS = 1.0, 30.0  # between two probes
 _SAY_SECONDS = 60.0
 _TICK_SECONDS = 0.25
@@ -129,15 +124,8 @@ class Pause:
             self._tell("")
 
     def _has_room(self) -> bool:
-        path = self._out / STATE_FOLDER / _PROBE
         try:
-            with open(create(path), "wb") as file:
-                file.write(bytes(_PROBE_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
+            require_room(self._out)
         except OSError:
             return False
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink()
         return True

@@ -271,7 +271,7 @@ class ArchiveRun:
 
     def _refused(self, queued: QueuedEpisode, task: RecordingTask, outcome: RecordingOutcome) -> None:
         """Note what could be published of an episode; its other names are taken by files that are not ours."""
-        if outcome.frames:  # its JSONL is there
+        if outcome.published:  # its JSONL is there
             paths = {file.path.rstrip("/") for file in outcome.published}
             expected = expected_outputs(task, self._manifest.get(queued.name))
             outputs, size = {name for name in expected if task.name_of(name) in paths}, size_of(task.path_of(RESULTS))

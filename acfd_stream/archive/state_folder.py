@@ -20,6 +20,8 @@ DATABASE = "manifest.sqlite3"
 _MARK = {"program": "acfd_stream", "folder": "archive", "version": 1}
 _TABLES = {"episodes", "files", "runs"}
 _MOST_BYTES = 4096
+_PROBE = "room"
+_PROBE_BYTES = 256 * 1024
 
 
 def require_state_folder(out: Path, *, is_new: bool) -> None:
@@ -53,6 +55,23 @@ def require_state_folder(out: Path, *, is_new: bool) -> None:
     if is_new:
         with open_folder(out, PARTS_FOLDER, makes=True):
             pass
+
+
+def require_room(out: Path) -> None:
+    """Return if a file of a few pages can be written to OUT/.acfd.
+
+    Raises:
+        OSError: it cannot.
+    """
+    path = out / STATE_FOLDER / _PROBE
+    try:
+        with open(create(path), "wb") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _is_plain(folder: int, name: str) -> bool:

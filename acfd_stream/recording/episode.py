@@ -151,7 +151,7 @@ class _Episode:
             warnings=self._end.warnings,
             gaps=self._end.gaps,
             paths=tuple(path for path in paths if is_there and path.exists()),
-            published=self._names.files() if is_there else (),
+            published=self._names.files() if is_there and (self.is_tracked or state is RecordingState.BROKEN) else (),
         )
 
     # Results of earlier attempts

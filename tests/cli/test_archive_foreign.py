@@ -117,6 +117,21 @@ def test_what_somebody_edited_is_kept_and_said(shows: Shows) -> None:
     assert shows.verify("--quiet") == (0, [])
 
 
+def test_lines_that_somebody_edited_are_never_taken_for_ours(shows: Shows) -> None:
+    assert shows.run("jsonl")[0] == 0
+    lines = shows.folder / "a.mkv.jsonl"
+    edited = lines.read_bytes() + b'{"type": "mine"}\n'
+    lines.write_bytes(edited)
+    for size in (64, 96, 96):
+        code, said = shows.run("vtt", size=size)
+        assert (code, lines.read_bytes()) == (1, edited)
+        assert "a.mkv.jsonl was changed after this program wrote it; it is kept" in said
+        assert not (shows.folder / "a.mkv.vtt").exists()
+    lines.rename(shows.folder / "mine")
+    assert shows.run("vtt", size=96) == (0, "")
+    assert shows.verify("--quiet") == (0, [])
+
+
 def test_another_film_of_the_name_replaces_our_results(shows: Shows) -> None:
     assert shows.run("vtt,thumbnails")[0] == 0
     before = shows.files()
