@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from typing import Any, BinaryIO
+from urllib.parse import urljoin, urlsplit
 from weakref import WeakSet
 
 import av
@@ -156,6 +157,7 @@ class _Nested:
     def __init__(self, web: Web) -> None:
         self.web = web
         self._first: list[WebFile] = []  # until FFmpeg asks for it
+        self._playlists: dict[str, str] = {}  # behind redirects, by the address that FFmpeg asked for
         self._files: WeakSet[WebFile] = WeakSet()
 
     def open(self, url: str) -> WebFile:
@@ -176,14 +178,25 @@ class _Nested:
             raise MediaError("nothing is written")
         if self._first:
             return self._first.pop()
-        inner = url.removeprefix("crypto+").removeprefix("crypto:")
+        asked = url.removeprefix("crypto+").removeprefix("crypto:")
+        inner = self._moved(asked)
         end = options.get("end_offset")
         try:
             file = WebFile(self.web, inner, int(options.get("offset", 0)), None if end is None else int(end))
         except StatusError:  # a lost segment; the next one may be there
             return io.BytesIO()
         self._files.add(file)
-        return file if inner == url else _decrypted(file, options)
+        if file.url != asked and (file.content_type in _HLS_TYPES or urlsplit(file.url).path.endswith(".m3u8")):
+            self._playlists[asked] = file.url
+        return file if asked == url else _decrypted(file, options)
+
+    def _moved(self, url: str) -> str:
+        """Where ``url`` is, which FFmpeg made of a name in a playlist and not of the address that it was led to."""
+        for asked, found in self._playlists.items():
+            folder = urljoin(asked, ".")
+            if url not in self._playlists and url.startswith(folder):
+                return urljoin(found, ".") + url.removeprefix(folder)
+        return url
 
 
 def _decrypted(file: WebFile, options: dict[str, str]) -> BinaryIO:

@@ -169,6 +169,9 @@ def test_a_playlist_may_be_told_by_its_type_and_lie_behind_a_redirect(tmp_path: 
     with serving(site):
         assert frames_of(f"{site.url}/a") == FRAMES
         assert frames_of(f"{site.url}/deep/live") == FRAMES
+        site.files["/all/master.m3u8"] = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nmain.m3u8\n"
+        site.redirects["/all/main.m3u8"] = "/deep/main.m3u8"
+        assert frames_of(f"{site.url}/all/master.m3u8") == FRAMES
 
 
 @pytest.mark.parametrize("part", ["segment", "key", "variant", "redirected segment"])
