@@ -30,6 +30,7 @@ _MOST_REDIRECTS = 8
 _PASSING = (408, 425, 429)  # and 5xx: a later try may succeed
 _UNQUOTED = "/%:=&?~+!$,;'@()*[]|"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CREDENTIALS = ("fd00:ec2::254", "100.100.100.200")  # at which AWS and Alibaba hand them out besides link-local ones
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -68,7 +69,9 @@ class WebRules:
             ip = ip.ipv4_mapped or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip)
         if self.addresses == "any":
             return True
-        return ip.is_global and not ip.is_multicast if self.addresses == "public" else not ip.is_link_local
+        if self.addresses == "public":
+            return ip.is_global and not ip.is_multicast
+        return not ip.is_link_local and str(ip) not in _CREDENTIALS
 
 
 class WebUrl(str):

@@ -162,6 +162,8 @@ def test_a_password_is_given_in_a_digest_too(film: bytes) -> None:
         ("100.64.0.1", "private"),
         ("169.254.169.254", "any"),
         ("fe80::1%eth0", "any"),
+        ("fd00:ec2::254", "any"),
+        ("100.100.100.200", "any"),
         ("::ffff:169.254.169.254", "any"),
         ("64:ff9b::a9fe:a9fe", "any"),
     ],
