@@ -18,6 +18,7 @@ from acfd_stream.errors import MediaError
 from acfd_stream.video import ebml
 from acfd_stream.video.gate import open_input
 from acfd_stream.video.origin import BytesReader
+from acfd_stream.video.size_limit import size_options
 
 FALLBACK_RATE = Fraction(25)
 """Frames per second if container and codec have no rate."""
@@ -61,7 +62,7 @@ def open_container(
     # Only a URL can block for ever: a file answers, and the producer of bytes can abort them.
     is_remote = isinstance(target, str) and not target.startswith("file:")
     timeout = config.url_timeout_seconds if is_remote else None
-    options: dict[str, str] = {}
+    options = size_options(config.frame_pixels)  # FFmpeg decodes the first pictures to learn what they are
     try:
         if config.low_delay:
             options |= _QUICK_OPENING | (_QUICKEST_OPENING if hardware is None and _is_told_by_head(target) else {})
@@ -108,6 +109,7 @@ def set_up_decoder(stream: VideoStream, name: str, config: VideoConfig) -> None:
     is_prompt = config.low_delay or codec.is_hwaccel
     codec.thread_type = "SLICE" if is_prompt else "AUTO"
     codec.thread_count = _slice_threads(codec, config.threads) if is_prompt else config.threads
+    codec.options = {**codec.options, **size_options(config.frame_pixels)}
     for other in stream.container.streams:
         if other.index != stream.index:
             other.discard = Discard.all

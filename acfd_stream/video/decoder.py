@@ -30,6 +30,7 @@ from acfd_stream.video.packet_decoders import is_damaged
 from acfd_stream.video.packet_times import is_mxf
 from acfd_stream.video.pixel_aspect import PixelAspects, fixed_aspect
 from acfd_stream.video.recovery import CannotGoBackError, RecoveringDecoder
+from acfd_stream.video.size_limit import PictureSizeError
 from acfd_stream.video.timeline import SeamPoint
 
 _log = logging.getLogger(__name__)
@@ -224,6 +225,10 @@ class Decoder:
                 if not self._goes_on():
                     return
                 decoder, packets, is_first = self._recovering(), self._packets(), False
+            except PictureSizeError:
+                most = self._config.frame_pixels
+                self.break_off(f"a picture is above the limit of {most} pixels, frame_pixels")
+                return
             except CannotGoBackError as damage:
                 if is_first and self._demuxer.is_rereadable:
                     self._read_again(sought_pts)
@@ -234,8 +239,8 @@ class Decoder:
                         self._note_lost(packet)
 
     def _recovering(self, skip: int = 0) -> RecoveringDecoder:
-        stream, is_prompt = self._demuxer.stream, self._config.low_delay
-        return RecoveringDecoder(stream, self._note_lost, is_prompt=is_prompt, skip=skip)
+        stream, is_prompt, most = self._demuxer.stream, self._config.low_delay, self._config.frame_pixels
+        return RecoveringDecoder(stream, self._note_lost, is_prompt=is_prompt, skip=skip, frame_pixels=most)
 
     def _read_again(self, sought_pts: int | None) -> None:
         """Go back to where the reading began."""

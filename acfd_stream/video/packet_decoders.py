@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from acfd_stream.video.mpeg_pictures import MPEG_VIDEO, SEQUENCE_END, PictureWatch, display_order
+from acfd_stream.video.size_limit import is_refused_for_size, size_options
 
 DECODE_ERRORS = (FFmpegError, OSError, ValueError)
 """What a decoder raises for a packet that it refuses."""
@@ -78,6 +79,7 @@ class _Numbered:
                 context.flags |= Flags.output_corrupt
         self._pictures = PictureWatch() if context.codec.name in MPEG_VIDEO else None
         self._times: dict[int, tuple[int | None, int | None]] = {}  # number of a packet → its pts and dts
+        self._before_last: list[NumberedFrame] = []  # frames that came before the last packet was decoded
 
     @property
     def context(self) -> VideoCodecContext:
@@ -93,8 +95,8 @@ class _Numbered:
             del self._times[next(iter(self._times))]
         item.packet.pts = item.number
         try:
-            held = self._held_before(item)
-            return [*held, *map(self._shown, self._context.decode(item.packet))]
+            self._before_last = self._held_before(item)
+            return [*self._before_last, *map(self._shown, self._context.decode(item.packet))]
         finally:
             item.packet.pts = item.pts
 
@@ -195,10 +197,17 @@ class FastDecoder(_Numbered):
 
 
 class SteadyDecoder(_Numbered):
-    """A decoder on one thread, which conceals damage."""
+    """A decoder on one thread, which conceals damage.
 
-    def __init__(self, context: VideoCodecContext) -> None:
+    Args:
+        context: the decoder.
+        frame_pixels: it refuses a picture that is far larger.
+    """
+
+    def __init__(self, context: VideoCodecContext, frame_pixels: int) -> None:
+        self._frame_pixels = frame_pixels
         self.is_silent = context.codec.name in _SILENT
+        self.is_too_large = False  # a picture was refused for its size
         super().__init__(context, explodes=self.is_silent)
         self._lost_from: int | None = None  # frames of packets from this one on may depend on it
         self._pending: dict[int, NumberedPacket] = {}  # packets without a frame so far
@@ -225,9 +234,13 @@ class SteadyDecoder(_Numbered):
         """The frames that come of a packet, or the remaining ones."""
         if item is not None and not item.packet.is_discard:
             self._pending[item.number] = item
+        had_size = self._context.width > 0
         try:
             frames = self._frames(item)
-        except DECODE_ERRORS:
+        except DECODE_ERRORS as error:
+            if is_refused_for_size(self._context, error, self._frame_pixels, had_size=had_size):
+                self.is_too_large = True
+                return self._remaining()
             if item is not None:
                 self._refused.add(item.number)
                 self.begin_damaged(item.number)
@@ -263,6 +276,13 @@ class SteadyDecoder(_Numbered):
         if frames and early:
             frames[0].frame.dts = lost.packet.dts  # as if the lost one had completed it
         return frames + early
+
+    def _remaining(self) -> list[NumberedFrame]:
+        """The frames before a picture that is too large."""
+        try:
+            return self._before_last + self._frames(None)
+        except DECODE_ERRORS:
+            return self._before_last
 
     def forget(self, items: Iterable[NumberedPacket]) -> None:
         """Count packets as shown."""
@@ -317,7 +337,7 @@ class _Copier:
         self._sink.pull()
 
 
-def steady_context(stream: VideoStream) -> VideoCodecContext:
+def steady_context(stream: VideoStream, frame_pixels: int) -> VideoCodecContext:
     """Another decoder for ``stream``, on one thread.
 
     PyAV makes a decoder with the parameters of a stream only with a stream of an output, to which nothing is written.
@@ -326,6 +346,7 @@ def steady_context(stream: VideoStream) -> VideoCodecContext:
     context = output.add_stream_from_template(stream, opaque=True).codec_context
     context.codec_tag = stream.codec_context.codec_tag
     context.thread_count = 1
+    context.options = size_options(frame_pixels)
     return context
 
 
@@ -340,8 +361,8 @@ def is_always_steady(context: VideoCodecContext) -> bool:
 
 def is_by_itself(stream: VideoStream, packet: AvPacket, frame: VideoFrame) -> bool:
     """Whether ``packet`` alone gives ``frame``."""
-    context = steady_context(stream)
-    context.options = {"err_detect": "explode"}
+    context = steady_context(stream, frame.width * frame.height)
+    context.options = {**context.options, "err_detect": "explode"}
     try:
         found = [*context.decode(packet), *context.decode(None)]
     except DECODE_ERRORS:

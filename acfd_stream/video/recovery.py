@@ -25,6 +25,7 @@ from fractions import Fraction
 from av import VideoFrame
 from av.video.stream import VideoStream
 
+from acfd_stream.config import VideoConfig
 from acfd_stream.video.packet_decoders import (
     DECODE_ERRORS,
     AvPacket,
@@ -36,6 +37,7 @@ from acfd_stream.video.packet_decoders import (
     is_same_picture,
     steady_context,
 )
+from acfd_stream.video.size_limit import PictureSizeError, is_refused_for_size
 
 KEPT_BYTES = 64 * 2**20
 """Packets since a keyframe that are kept at most."""
@@ -58,12 +60,20 @@ class RecoveringDecoder:
         is_prompt: no frame may wait for a later one; the stream's decoder has one thread, or slice threads where each
             packet gives its frame at once.
         skip: frames to leave out, which were given before; decodes steadily up to a clean keyframe if > 0.
+        frame_pixels: pictures that are far larger are refused.
     """
 
     def __init__(
-        self, stream: VideoStream, note_lost: Callable[[AvPacket], None], *, is_prompt: bool = False, skip: int = 0
+        self,
+        stream: VideoStream,
+        note_lost: Callable[[AvPacket], None],
+        *,
+        is_prompt: bool = False,
+        skip: int = 0,
+        frame_pixels: int = VideoConfig.frame_pixels,
     ) -> None:
         self._stream, self._note_lost, self._is_prompt = stream, note_lost, is_prompt
+        self._frame_pixels = frame_pixels
         self._context = stream.codec_context
         self._fast: FastDecoder | None = None
         self._steady: SteadyDecoder | None = None
@@ -92,6 +102,7 @@ class RecoveringDecoder:
 
         Raises:
             CannotGoBackError: there is damage, and too few packets were kept; see ``begin_anew``.
+            PictureSizeError: the next picture is too large.
         """
         if self._context.is_hwaccel:
             yield from self._decode_on_device(packet)
@@ -116,9 +127,12 @@ class RecoveringDecoder:
 
     def _decode_on_device(self, packet: AvPacket | None) -> Iterator[VideoFrame]:
         """By NVDEC, which has its own concealment and no threads."""
+        had_size = self._context.width > 0
         try:
             yield from self._context.decode(packet)
-        except DECODE_ERRORS:
+        except DECODE_ERRORS as error:
+            if is_refused_for_size(self._context, error, self._frame_pixels, had_size=had_size):
+                raise PictureSizeError from error
             if packet is not None:
                 self._note_lost(packet)
 
@@ -178,7 +192,7 @@ class RecoveringDecoder:
     # Steady
 
     def _begin_steady(self, skip: int, *, is_gated: bool) -> None:
-        self._steady = SteadyDecoder(steady_context(self._stream))
+        self._steady = SteadyDecoder(steady_context(self._stream, self._frame_pixels), self._frame_pixels)
         self._skip = skip
         self._gate = self._kept[0] if is_gated else None
         self._until = None
@@ -200,6 +214,8 @@ class RecoveringDecoder:
             if is_clean and not self._is_always_steady:
                 self._last = frame
                 return self._go_on(item)
+        if self._steady.is_too_large:
+            raise PictureSizeError
         if self._until is not None and (item is None or item.number >= self._until):
             self._until = None
             if self._gate is not None or self._skip:

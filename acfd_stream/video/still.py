@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import cv2
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from acfd_stream.errors import MediaError
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_IHDR_BYTES = 13
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # one that a length follows, or that ends the header
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the headers that give the size
+_JPEG_SCANS = {0xD8, 0xD9, 0xDA}  # the scans begin, or the picture ends
 
 
 def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
@@ -36,35 +39,44 @@ def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
 
 
 def still_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) from the header of a PNG, JPEG or WebP; None if there is none."""
+    """(height, width) from the header that the decoder of a PNG, JPEG or WebP believes; None if there is none."""
     try:
         if data.startswith(_PNG):
-            width, height = struct.unpack_from(">II", data, 16)
-        elif data.startswith(b"\xff\xd8"):
-            return _jpeg_size(data)
+            width, height = _png_size(data)
+        elif data.startswith(_JPEG):
+            height, width = _jpeg_size(data)
         elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             width, height = _webp_size(data)
         else:
             return None
     except (struct.error, IndexError):
         return None
-    return height, width
+    return (height, width) if height and width else None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    offset = 2
-    while data[offset] == 0xFF:
-        marker = data[offset + 1]
-        if marker == 0xFF:  # padding
-            offset += 1
-        elif marker in _JPEG_WITHOUT_LENGTH:
-            offset += 2
-        elif marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, offset + 5)
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Width and height; zeros where another chunk than IHDR comes first, which no decoder reads."""
+    length, kind, width, height = struct.unpack_from(">I4sII", data, len(_PNG))
+    return (width, height) if (length, kind) == (_IHDR_BYTES, b"IHDR") else (0, 0)
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Height and width in the first frame header, found as libjpeg finds it; zeros if there is none before the scans.
+
+    Between segments libjpeg skips whatever is no marker, and a second frame header is an error.
+
+    Source: ISO/IEC 10918-1, B.1.1.2; ``next_marker`` of jdmarker.c in libjpeg.
+    """
+    place = 2
+    while (found := _JPEG_MARKER.search(data, place)) is not None:
+        marker, place = data[found.end() - 1], found.end()
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, place + 3)
             return height, width
-        else:
-            offset += 2 + struct.unpack_from(">H", data, offset + 2)[0]
-    return None
+        if marker in _JPEG_SCANS:
+            break
+        place += max(2, struct.unpack_from(">H", data, place)[0])
+    return 0, 0
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

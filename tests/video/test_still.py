@@ -1,0 +1,135 @@
+"""The size of a still picture is that which its decoder will use, whatever else its bytes say."""
+
+from __future__ import annotations
+
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from acfd_stream.errors import MediaError
+from acfd_stream.video.still import decode_still, still_size
+
+SIZE, HUGE = (24, 40), 12_000
+ENCODINGS = {
+    "jpeg": (".jpg", []),
+    "progressive jpeg": (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+    "png": (".png", []),
+    "webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, 60]),
+    "lossless webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]),
+}
+
+
+def encoded(name: str, channels: int = 3) -> bytes:
+    """A small picture of noise, so that its data is as long as its header."""
+    suffix, options = ENCODINGS[name]
+    image = np.random.default_rng(1).integers(0, 255, (*SIZE, channels), np.uint8)
+    return cv2.imencode(suffix, image, options)[1].tobytes()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def riff(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a WebP."""
+    return kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+def extended(size: tuple[int, int], flags: int, rest: bytes) -> bytes:
+    """A WebP with a canvas of (height, width)."""
+    sides = b"".join(struct.pack("<I", side - 1)[:3] for side in reversed(size))
+    body = b"WEBP" + riff(b"VP8X", bytes([flags, 0, 0, 0]) + sides) + rest
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def grown(data: bytes) -> bytes:
+    """A JPEG whose frame header says HUGE."""
+    place = min(place for marker in (b"\xff\xc0", b"\xff\xc2") if (place := data.find(marker)) > 0)
+    return data[: place + 5] + struct.pack(">HH", HUGE, HUGE) + data[place + 9 :]
+
+
+def lies() -> dict[str, bytes]:
+    """Pictures of HUGE sides that begin with a small size, or hide the large one."""
+    jpeg, progressive = grown(encoded("jpeg"))[2:], grown(encoded("progressive jpeg"))[2:]
+    small = struct.pack(">BBHBHHBBBB", 0xFF, 0xC0, 11, 8, 16, 16, 1, 1, 0x11, 0)
+    png = encoded("png")
+    header, rest = png[8:33], png[33:]
+    large = chunk(b"IHDR", struct.pack(">II", HUGE, HUGE) + header[16:21])
+    frame = struct.pack(">IIIIIHHBB", 0, HUGE, HUGE, 0, 0, 1, 25, 0, 0)
+    vp8 = bytearray(encoded("webp")[12:])
+    vp8[14:18] = struct.pack("<HH", HUGE, HUGE)
+    place = struct.pack("<I", 0)[:3] * 2 + struct.pack("<I", HUGE - 1)[:3] * 2 + bytes(4)
+    return {
+        "a jpeg in a segment of a marker that is none": b"\xff\xd8\xff\x00" + struct.pack(">H", len(jpeg) + 2) + jpeg + small,
+        "a jpeg behind bytes between its segments": b"\xff\xd8\xff\xff\x00junk\xff\x00" + jpeg,
+        "a jpeg behind a restart marker": b"\xff\xd8\xff\xd3\xff\x01" + jpeg,
+        "a jpeg behind a segment without content": b"\xff\xd8\xff\xfe\x00\x00" + jpeg,
+        "a jpeg behind a comment with a frame header": b"\xff\xd8\xff\xfe" + struct.pack(">H", len(small) + 2) + small + jpeg,
+        "a jpeg with two frame headers": b"\xff\xd8" + small + jpeg,
+        "a progressive jpeg": b"\xff\xd8" + progressive,
+        "a png with two headers": png[:8] + header + large + rest,
+        "a png whose second header comes first": png[:8] + large + header + rest,
+        "a png that begins with a text": png[:8] + chunk(b"tEXt", header[4:21]) + large + rest,
+        "an animation with a frame beyond its canvas": png[:8]
+        + header + chunk(b"acTL", struct.pack(">II", 1, 0)) + chunk(b"fcTL", frame) + rest,
+        "a webp with a small canvas": extended(SIZE, 0, bytes(vp8)),
+        "a webp with a large canvas": extended((HUGE, HUGE), 0, encoded("webp")[12:]),
+        "an animated webp with a large frame": extended(
+            SIZE, 2, riff(b"ANIM", bytes(6)) + riff(b"ANMF", place + bytes(vp8))
+        ),
+    }  # fmt: skip
+
+
+def peak_bytes() -> int:
+    """The most resident memory since ``clear_refs`` was written."""
+    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+
+@pytest.mark.parametrize("name", lies())
+def test_no_memory_is_taken_for_a_picture_that_hides_its_size(name: str) -> None:
+    data = lies()[name]
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("the kernel does not forget a peak")
+    held = peak_bytes()
+    try:
+        assert decode_still(data, 2**20).shape[:2] == SIZE
+    except MediaError:
+        pass
+    assert peak_bytes() - held < 16 * 2**20
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_changed_byte_never_makes_the_decoder_use_another_size(name: str) -> None:
+    original, dice, decoded = encoded(name), random.Random(5), 0
+    for _ in range(1500):
+        data = bytearray(original)
+        for _ in range(dice.choice((1, 1, 2, 4))):
+            place = dice.randrange(2, min(len(data), 700))
+            if dice.random() < 0.2:
+                data[place:place] = dice.choice((b"\xff", b"\xff\x00", b"\xff\xd0", b"\xff\xfe\x00\x02", b"\x00"))
+            else:
+                data[place] = dice.choice((0, 1, 0xFF, 0xC0, dice.randrange(256)))
+        size = still_size(bytes(data))
+        if size is None or size[0] * size[1] > 2**20:
+            continue
+        image = cv2.imdecode(np.frombuffer(bytes(data), np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is not None:
+            assert image.shape[:2] in (size, size[::-1])
+            decoded += 1
+    assert decoded > 100
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_picture_has_its_own_size(name: str) -> None:
+    assert still_size(encoded(name)) == SIZE
+    assert decode_still(encoded(name), SIZE[0] * SIZE[1]).shape == (*SIZE, 3)
+    with pytest.raises(MediaError, match="40×24 pixels are above the limit of 959"):
+        decode_still(encoded(name), SIZE[0] * SIZE[1] - 1)
