@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acfd_stream.errors import MediaError
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-_IHDR_BYTES = 13
+_IHDR_BYTES, _CHUNK_BYTES = 13, 12  # of the content; of a chunk without content
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # one that a length follows, or that ends the header
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the headers that give the size
 _JPEG_SCANS = {0xD8, 0xD9, 0xDA}  # the scans begin, or the picture ends
@@ -55,9 +55,17 @@ def still_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    """Width and height; zeros where another chunk than IHDR comes first, which no decoder reads."""
+    """Width and height; zeros where no decoder reads it: another chunk than IHDR is first, or one is cut off.
+
+    OpenCV takes as much memory for a chunk as its length says, before it reads the chunk.
+    """
     length, kind, width, height = struct.unpack_from(">I4sII", data, len(_PNG))
-    return (width, height) if (length, kind) == (_IHDR_BYTES, b"IHDR") else (0, 0)
+    is_whole, place = (length, kind) == (_IHDR_BYTES, b"IHDR"), len(_PNG)
+    while is_whole and place + _CHUNK_BYTES <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        is_whole = length <= len(data)
+        place = place + _CHUNK_BYTES + length if kind != b"IEND" else len(data)
+    return (width, height) if is_whole else (0, 0)
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

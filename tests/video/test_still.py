@@ -76,6 +76,8 @@ def lies() -> dict[str, bytes]:
         "a png with two headers": png[:8] + header + large + rest,
         "a png whose second header comes first": png[:8] + large + header + rest,
         "a png that begins with a text": png[:8] + chunk(b"tEXt", header[4:21]) + large + rest,
+        "a png with a text of 2 GiB": png[:33] + struct.pack(">I4s", 2**31 - 1, b"tEXt") + rest,
+        "a png with data of 1 GiB": png[:33] + struct.pack(">I", 2**30) + rest[4:],
         "an animation with a frame beyond its canvas": png[:8]
         + header + chunk(b"acTL", struct.pack(">II", 1, 0)) + chunk(b"fcTL", frame) + rest,
         "a webp with a small canvas": extended(SIZE, 0, bytes(vp8)),
@@ -124,7 +126,7 @@ def test_a_changed_byte_never_makes_the_decoder_use_another_size(name: str) -> N
         if image is not None:
             assert image.shape[:2] in (size, size[::-1])
             decoded += 1
-    assert decoded > 100
+    assert decoded > (0 if name == "png" else 100)  # a PNG has checksums
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
