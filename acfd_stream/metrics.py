@@ -55,6 +55,7 @@ class Pool(Enum):
 
     INGEST = "ingest"  # received, not decoded
     FRAMES = "frames"  # decoded pictures before the scheduler
+    STILLS = "stills"  # reserved for single pictures: of Detect, and while those of streams are decoded
     ENGINE = "engine"  # pictures in the scheduler
     RESULTS = "results"  # answers not sent
 
@@ -74,6 +75,7 @@ class Refusal(Enum):
     FILE_STREAMS = "file_streams"  # the limit of streams in file mode
     CAPACITY = "capacity"  # the admitted streams would miss their objective
     QUOTA = "quota"  # a limit of its caller
+    MEMORY = "memory"  # the memory for pictures; also of a single picture
     DRAINING = "draining"
 
 

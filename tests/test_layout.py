@@ -24,18 +24,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"types", "errors", "checked"},
     "config_file": {"errors"},
     "printable": set(),
+    "picture_budget": {"errors", "checked"},
     "files": {"errors"},
     "places": set(),
     "below": {"errors"},
     "shortage": set(),
     "ops": FLOOR | {"_C"},
-    "video": FLOOR | {"animation", "ops", "files"},
+    "video": FLOOR | {"animation", "ops", "files", "picture_budget"},
     "detect": FLOOR | {"ops", "files"},
     "track": FLOOR,
     "metrics": FLOOR,
     "animation": set(),
     "malloc": set(),
-    "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics", "places"},
+    "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics", "places", "picture_budget"},
     "outputs": FLOOR | {"files"},
     "recording": FLOOR | {"files", "below", "shortage", "video", "pipeline", "outputs"},
     "archive": FLOOR | {"files", "below", "shortage", "recording", "video", "detect", "outputs"},
@@ -55,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.logs": SERVICE_FLOOR | {"video", "service.access"},
     "service.tracing": SERVICE_FLOOR,
     "service.streams": SERVICE_FLOOR
-    | {"v1", "wire", "video", "detect", "pipeline", "recording", "metrics", "malloc"}
+    | {"v1", "wire", "video", "detect", "pipeline", "recording", "metrics", "malloc", "picture_budget"}
     | {"service.access", "service.requests"},
     "service.jobs": SERVICE_FLOOR
     | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
@@ -63,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.interceptors": SERVICE_FLOOR | {"metrics", "service.logs", "service.tracing"},
     "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},
     "service.server": SERVICE_FLOOR
-    | {"v1", "wire", "video", "detect", "pipeline", "metrics", "places"}
+    | {"v1", "wire", "video", "detect", "pipeline", "metrics", "places", "picture_budget"}
     | {"service.access", "service.calls", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}
     | {"service.streams", "service.tracing"},
     "cli": FLOOR

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
+from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.detection import DetectedFrame, DetectionStage
@@ -102,8 +103,8 @@ class Gate(Protocol):
 class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
-    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames.
-    ``is_complete``, ``error``, ``gaps`` and ``warnings`` are final after the iteration.
+    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames, ``budget`` bounds
+    those of all sessions. ``is_complete``, ``error``, ``gaps`` and ``warnings`` are final after the iteration.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class TrackSession(Closeable):
         pace: PaceConfig | None = None,
         resume: SessionState | None = None,
         gate: Gate | None = None,
+        budget: PictureBudget | None = None,
     ) -> None:
         if detector is not None and detect_config is not None:
             raise ConfigError("detect_config must be None with a detector, which has its own")
@@ -128,6 +130,7 @@ class TrackSession(Closeable):
         self.video_config, self.track_config, self.shot_config = configs
         self.stage_times = StageTimes()
         self._gate = gate
+        self._budget = budget  # of the frames that wait, shared with other sessions
         self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
@@ -271,9 +274,9 @@ class TrackSession(Closeable):
     def _read_ahead(self) -> ReadAhead:
         queue_bytes, pace = self.video_config.queue_bytes, self.pace
         if not pace.is_live:
-            return ReadAhead(self._video, queue_bytes)
+            return ReadAhead(self._video, queue_bytes, budget=self._budget)
         stale_seconds = None if pace.policy is DropPolicy.WAIT else pace.stale_seconds
-        return ReadAhead(self._video, queue_bytes, pace.policy, pace.queue_frames, stale_seconds)
+        return ReadAhead(self._video, queue_bytes, pace.policy, pace.queue_frames, stale_seconds, self._budget)
 
     def _signature(self) -> dict[str, Any]:
         own = checkpoint.signature(self._detector, self.track_config, self.shot_config, self.video_config)

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError
-from acfd_stream.metrics import Metrics, Refusal
+from acfd_stream.metrics import Metrics, Pool, Refusal
+from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.cpu_overhead import measure_cpu_overhead
 from acfd_stream.pipeline.live_input_size import LiveInputSize, choose_live_view
@@ -98,6 +99,11 @@ class Server:
             lambda kind: self.metrics.refusals.of(Refusal.QUOTA).inc(),
         )
         self._signer = TokenSigner(settings.access.resume_key)
+        self._budget = PictureBudget(
+            settings.limits.picture_bytes,
+            self.metrics.held_bytes.of(Pool.STILLS).inc,
+            self.metrics.refusals.of(Refusal.MEMORY).inc,
+        )
         self._face_tracks, self._job_calls = LateServicer(), LateServicer()
         self._grpc: LoopServer | None = None
         self._jobs: Jobs | None = None
@@ -225,7 +231,8 @@ class Server:
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
-        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, self._signer, self.callers)
+        shared = (self._signer, self._budget, self.callers)
+        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, *shared)
         host = StreamHost(context, self._access.withdraw_invalid)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import VideoConfig, require
 from acfd_stream.errors import MediaError, ShapeError
+from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.types import Frame, Gap, MediaInfo, Picture, PixelFormat, Seam
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.losses import LossWatch
-from acfd_stream.video.still import decode_still
+from acfd_stream.video.still import decode_still, decoding_bytes
 
 _MOST_FAILED = 100  # undecodable pictures at the beginning before the feed fails
 
@@ -45,14 +47,20 @@ class FrameFeed:
         time_base: seconds of one unit of pts, > 0.
         capacity_bytes: most bytes of pictures that wait, as they were pushed.
         frame_rate: frames a second, where known.
+        budget: memory for decoding a picture; None: not counted.
     """
 
     def __init__(
-        self, time_base: Fraction, capacity_bytes: int = 32 * 2**20, frame_rate: Fraction | None = None
+        self,
+        time_base: Fraction,
+        capacity_bytes: int = 32 * 2**20,
+        frame_rate: Fraction | None = None,
+        budget: PictureBudget | None = None,
     ) -> None:
         require(time_base > 0, "time_base", time_base, "> 0")
         require(capacity_bytes >= 1, "capacity_bytes", capacity_bytes, ">= 1")
         self.time_base, self.capacity_bytes, self.frame_rate = time_base, capacity_bytes, frame_rate
+        self.budget = budget
         self._changed = threading.Condition()
         self._pictures: deque[_Pushed] = deque()
         self._waiting_bytes = 0
@@ -144,6 +152,7 @@ class FedVideo:
 
     Raises:
         MediaError: the feed ended, or was aborted, before that.
+        OverloadedError: the feed's budget has no room for a picture; also of the iteration.
     """
 
     is_at_position = True
@@ -232,7 +241,9 @@ class FedVideo:
     def _pixels(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         limit = self._config.frame_pixels
         if isinstance(picture, bytes):
-            return decode_still(picture, limit)
+            count, budget = decoding_bytes(picture, limit), self._feed.budget
+            with nullcontext() if budget is None else budget.reserve(count):
+                return decode_still(picture, limit)
         if picture.shape[0] * picture.shape[1] > limit:
             raise MediaError(f"its {picture.shape[1]}×{picture.shape[0]} pixels are above the limit of {limit}")
         return picture

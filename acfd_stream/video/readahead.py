@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from acfd_stream.config import DropPolicy, require
+from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.types import DropReason, Frame, Gap, MediaInfo, Picture
 from acfd_stream.video.decode_position import DecodePosition, LossCounts
 from acfd_stream.video.picture import picture_bytes
@@ -100,6 +101,7 @@ class ReadAhead:
         policy: what to do with a frame if the queue is full.
         queue_frames: most decoded frames that wait; None: as many as the bytes allow.
         stale_seconds: a frame whose bytes came longer ago is dropped when taken, if a newer one waits behind it.
+        budget: memory that it shares with others; where it is used up, only one frame waits. None: not shared.
     """
 
     def __init__(
@@ -109,10 +111,11 @@ class ReadAhead:
         policy: DropPolicy = DropPolicy.WAIT,
         queue_frames: int | None = None,
         stale_seconds: float | None = None,
+        budget: PictureBudget | None = None,
     ) -> None:
         require(queue_bytes >= 1, "queue_bytes", queue_bytes, ">= 1")
         self._video, self._queue_bytes, self._policy = video, queue_bytes, policy
-        self._queue_frames, self._stale_seconds = queue_frames, stale_seconds
+        self._queue_frames, self._stale_seconds, self._budget = queue_frames, stale_seconds, budget
         self.drop_reason = DropReason.QUEUE_FULL  # of a frame that finds the queue full
         self._changed = threading.Condition()
         self._waiting: deque[Decoded] = deque()
@@ -151,7 +154,7 @@ class ReadAhead:
         with self._changed:
             self._is_stopped = True
             self._waiting.clear()
-            self._waiting_bytes = self._waiting_frames = 0
+            self._count(-self._waiting_bytes, -self._waiting_frames)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -190,8 +193,7 @@ class ReadAhead:
             if self._is_stopped:
                 return False
             self._waiting.append(decoded)
-            self._waiting_bytes += size
-            self._waiting_frames += size > 0
+            self._count(size, size > 0)
             self._changed.notify_all()
             return True
 
@@ -199,7 +201,8 @@ class ReadAhead:
         if self._waiting_frames == 0 or size == 0:
             return True
         is_full = self._queue_frames is not None and self._waiting_frames >= self._queue_frames
-        return not is_full and self._waiting_bytes + size <= self._queue_bytes
+        is_shared_full = self._budget is not None and not self._budget.has_room(size)
+        return not (is_full or is_shared_full) and self._waiting_bytes + size <= self._queue_bytes
 
     def _drop_oldest(self, size: int) -> None:
         """Drop the oldest frames until there is room; they stay in the queue without pixels."""
@@ -221,8 +224,13 @@ class ReadAhead:
 
     def _forget(self, decoded: Decoded) -> None:
         size = picture_bytes(decoded.frame.picture)
-        self._waiting_bytes -= size
-        self._waiting_frames -= size > 0
+        self._count(-size, -(size > 0))
+
+    def _count(self, change_bytes: int, change_frames: int) -> None:
+        self._waiting_bytes += change_bytes
+        self._waiting_frames += change_frames
+        if self._budget is not None:
+            self._budget.add(change_bytes)
 
 
 def _without_pixels(decoded: Decoded, reason: DropReason) -> Decoded:

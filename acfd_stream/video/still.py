@@ -18,17 +18,17 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the headers that g
 _JPEG_SCANS = {0xD8, 0xD9, 0xDA}  # the scans begin, or the picture ends
 
 
+DECODING_BYTES = 13
+"""Most bytes of memory for each pixel while it is decoded: of a progressive JPEG in CMYK, of an animation."""
+
+
 def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
     """The picture in ``data``, rotated by its EXIF: uint8 [H, W, 3] RGB.
 
     Raises:
         MediaError: it is no PNG, JPEG or WebP, damaged, or of more than ``most_pixels``.
     """
-    size = still_size(data)
-    if size is None:
-        raise MediaError("is no PNG, JPEG or WebP picture, or only the beginning of one")
-    if size[0] * size[1] > most_pixels:
-        raise MediaError(f"its {size[1]}×{size[0]} pixels are above the limit of {most_pixels}; scale it down")
+    decoding_bytes(data, most_pixels)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
@@ -36,6 +36,20 @@ def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
     if image is None:
         raise MediaError("cannot be decoded: it is damaged or cut off")
     return np.ascontiguousarray(image, np.uint8)
+
+
+def decoding_bytes(data: bytes, most_pixels: int) -> int:
+    """Most bytes of memory that ``decode_still`` takes.
+
+    Raises:
+        MediaError: it is no PNG, JPEG or WebP, or of more than ``most_pixels``.
+    """
+    size = still_size(data)
+    if size is None:
+        raise MediaError("is no PNG, JPEG or WebP picture, or only the beginning of one")
+    if size[0] * size[1] > most_pixels:
+        raise MediaError(f"its {size[1]}×{size[0]} pixels are above the limit of {most_pixels}; scale it down")
+    return DECODING_BYTES * size[0] * size[1]
 
 
 def still_size(data: bytes) -> tuple[int, int] | None:

@@ -69,7 +69,7 @@ class NoQueue:
 
     drop_reason = None
 
-    def __init__(self, video: DrawnVideo, queue_bytes: int) -> None:
+    def __init__(self, video: DrawnVideo, queue_bytes: int, budget: None = None) -> None:
         self._video, self._frames = video, iter(video)
 
     def start(self) -> None:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import ConfigError
+from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.types import Frame, Picture
 from acfd_stream.video import ByteStream, open_video, read_ahead
 from acfd_stream.video.decode_position import LossCounts
+from acfd_stream.video.readahead import ReadAhead
 
 FRAME_BYTES = 300
 
@@ -95,3 +97,21 @@ def test_leaving_early_wakes_a_decoder_that_waits_for_bytes(make_clip: Callable[
 def test_a_queue_without_room_is_refused() -> None:
     with pytest.raises(ConfigError, match="queue_bytes"):
         next(read_ahead(Counted(1), 0))  # type: ignore[arg-type]
+
+
+def test_readers_that_share_a_budget_wait_together_and_give_it_back() -> None:
+    budget = PictureBudget(FRAME_BYTES * 4)
+    videos = [Counted(30), Counted(30), Counted(30)]
+    videos[0].wanted = 5
+    readers = [ReadAhead(video, 2**20, budget=budget) for video in videos]  # type: ignore[arg-type]
+    readers[0].start()
+    assert videos[0].reached.wait(timeout=30)  # four wait, and there is no room for the fifth
+    for reader in readers[1:]:
+        reader.start()
+    indices = [[reader.get().frame.index for _ in range(30)] for reader in readers[1:]]  # type: ignore[union-attr]
+    assert indices == [list(range(30))] * 2  # one frame each may always wait
+    assert videos[0].asked == 5
+    assert budget.held_bytes == FRAME_BYTES * 4
+    for reader in readers:
+        reader.close()
+    assert budget.held_bytes == 0

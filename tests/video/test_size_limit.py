@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -51,7 +51,7 @@ CODINGS = [
 
 def packets_of(codec: str, size: tuple[int, int], count: int) -> list[bytes]:
     """Keyframes, in the order of their times."""
-    encoder = av.CodecContext.create(codec, "w")
+    encoder: Any = av.CodecContext.create(codec, "w")
     encoder.height, encoder.width = size
     encoder.pix_fmt = FORMATS.get(codec, "yuv420p")
     encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
@@ -69,7 +69,7 @@ def written(codec: str, container: str, packets: list[bytes]) -> bytes:
     """Packets in a container whose header has the small size."""
     out = io.BytesIO()
     with av.open(out, "w", format=container) as target:
-        stream = target.add_stream(codec, rate=25, options=KEYFRAMES.get(codec, {}))
+        stream: Any = target.add_stream(codec, rate=25, options=KEYFRAMES.get(codec, {}))
         stream.height, stream.width = SMALL
         stream.pix_fmt = FORMATS.get(codec, "yuv420p")
         for number, data in enumerate(packets):
@@ -120,13 +120,13 @@ def peak_bytes() -> int:
 
 
 @pytest.fixture
-def held() -> Iterator[int]:
+def held() -> int:
     """Resident memory at the beginning; the peak is counted from here."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         pytest.skip("the kernel does not forget a peak")
-    yield peak_bytes()
+    return peak_bytes()
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])

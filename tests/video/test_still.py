@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 import zlib
@@ -66,11 +67,11 @@ def lies() -> dict[str, bytes]:
     vp8[14:18] = struct.pack("<HH", HUGE, HUGE)
     place = struct.pack("<I", 0)[:3] * 2 + struct.pack("<I", HUGE - 1)[:3] * 2 + bytes(4)
     return {
-        "a jpeg in a segment of a marker that is none": b"\xff\xd8\xff\x00" + struct.pack(">H", len(jpeg) + 2) + jpeg + small,
+        "a jpeg in a segment of no marker": b"\xff\xd8\xff\x00" + struct.pack(">H", len(jpeg) + 2) + jpeg + small,
         "a jpeg behind bytes between its segments": b"\xff\xd8\xff\xff\x00junk\xff\x00" + jpeg,
         "a jpeg behind a restart marker": b"\xff\xd8\xff\xd3\xff\x01" + jpeg,
         "a jpeg behind a segment without content": b"\xff\xd8\xff\xfe\x00\x00" + jpeg,
-        "a jpeg behind a comment with a frame header": b"\xff\xd8\xff\xfe" + struct.pack(">H", len(small) + 2) + small + jpeg,
+        "a jpeg behind one in a comment": b"\xff\xd8\xff\xfe" + struct.pack(">H", len(small) + 2) + small + jpeg,
         "a jpeg with two frame headers": b"\xff\xd8" + small + jpeg,
         "a progressive jpeg": b"\xff\xd8" + progressive,
         "a png with two headers": png[:8] + header + large + rest,
@@ -101,10 +102,8 @@ def test_no_memory_is_taken_for_a_picture_that_hides_its_size(name: str) -> None
     except OSError:
         pytest.skip("the kernel does not forget a peak")
     held = peak_bytes()
-    try:
+    with contextlib.suppress(MediaError):
         assert decode_still(data, 2**20).shape[:2] == SIZE
-    except MediaError:
-        pass
     assert peak_bytes() - held < 16 * 2**20
 
 

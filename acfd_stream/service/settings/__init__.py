@@ -37,6 +37,8 @@ class Limits(Checked):
     """Maximum bytes of a container per message, 1 KiB … message_bytes."""
     frame_pixels: int = 4096 * 4096
     """Maximum size of a picture, pixels, >= 1."""
+    picture_bytes: int = 2**30
+    """Maximum bytes of pictures in all calls and streams, while they are decoded and while they wait, >= 1 MiB."""
     duration_seconds: float = 24 * 3600.0
     """Maximum length of a stream, seconds of media, > 0."""
     streams: int = 64
@@ -67,7 +69,7 @@ class Limits(Checked):
         require(1 <= self.streams <= 4096, "streams", self.streams, "in 1 … 4096")
         require(1 <= self.calls <= 4096, "calls", self.calls, "in 1 … 4096")
         self._require_least(2**16, "ingest_bytes")
-        self._require_least(2**20, "queue_bytes")
+        self._require_least(2**20, "queue_bytes", "picture_bytes")
         self._require_least(0, "least_bytes_per_second", "least_frames_per_second")
         self._require_positive("duration_seconds", "first_message_seconds", "idle_seconds", "frameless_seconds")
 

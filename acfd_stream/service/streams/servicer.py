@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
-import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
-from numpy.typing import NDArray
 
 from acfd_stream.config import StreamQueueConfig, require
 from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import InputKind
+from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.pipeline.capacity import Capacity, Reservation
 from acfd_stream.pipeline.stage_times import StageSummary
 from acfd_stream.service.access.callers import Held, current_caller
@@ -34,7 +33,7 @@ from acfd_stream.types import Mode, Picture
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.feed import FrameFeed
-from acfd_stream.video.still import decode_still
+from acfd_stream.video.still import decode_still, decoding_bytes
 from acfd_stream.wire.messages import (
     detected_faces_pb,
     drop_reason_pb,
@@ -95,7 +94,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             second = reader.request(1, limits.idle_seconds)
             is_frames = second is not None and second.WhichOneof("request") == "frame"
             input_kind = InputKind.FRAMES if is_frames else InputKind.BYTES
-            source, take = _intake(request, input_kind, limits)
+            source, take = _intake(request, input_kind, limits, shared.budget)
             stream.begin(request, input_kind, source, reservation)
             reader.feed(take, source.close, stream.stop, stream.abandon)
             rollback.pop_all()
@@ -127,8 +126,13 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         require_engine(request.config, settings.model, scheduler.engine)
         if not request.image:
             raise ConfigError("image must be a PNG, JPEG or WebP, got nothing")
-        image = _decoded(request.image, settings.limits.frame_pixels)
-        with scheduler.open_shared(_DETECT_QUEUE) as engine:
+        pixels = settings.limits.frame_pixels
+        with _faults_of_image():
+            count = decoding_bytes(request.image, pixels)
+        with self._context.budget.reserve(count) as reserved, scheduler.open_shared(_DETECT_QUEUE) as engine:
+            with _faults_of_image():
+                image = decode_still(request.image, pixels)
+            reserved.shrink(image.nbytes)
             [(detections, timings)] = engine.detect_timed([Picture.from_rgb(image)])
         return face_track_pb2.DetectResponse(
             size=size_pb((image.shape[0], image.shape[1])),
@@ -222,14 +226,14 @@ def _reserved(capacity: Capacity, request: StreamRequest, caller: str) -> Reserv
 
 
 def _intake(
-    request: StreamRequest, input_kind: InputKind, limits: Limits
+    request: StreamRequest, input_kind: InputKind, limits: Limits, budget: PictureBudget
 ) -> tuple[ByteStream | FrameFeed, Callable[[Any], bool]]:
     """The source of the session, and the function that feeds it a request."""
     if input_kind is InputKind.BYTES:
         stream = ByteStream(limits.ingest_bytes)
         return stream, lambda message: stream.feed(content_of(message, input_kind, limits.data_bytes))
     rate = None if request.declared_rate is None else Fraction(request.declared_rate).limit_denominator(1001)
-    feed = FrameFeed(request.frame_time_base, limits.ingest_bytes, rate)
+    feed = FrameFeed(request.frame_time_base, limits.ingest_bytes, rate, budget)
 
     def push(message: Any) -> bool:
         frame = content_of(message, input_kind, limits.data_bytes)
@@ -238,9 +242,10 @@ def _intake(
     return feed, push
 
 
-def _decoded(image: bytes, frame_pixels: int) -> NDArray[np.uint8]:
+@contextmanager
+def _faults_of_image() -> Iterator[None]:
     try:
-        return decode_still(image, frame_pixels)
+        yield
     except MediaError as error:
         raise MediaError(f"image {error}") from error
 

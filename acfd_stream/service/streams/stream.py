@@ -20,6 +20,7 @@ import grpc
 
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
+from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.pipeline.capacity import Capacity, Reservation
 from acfd_stream.pipeline.checkpoint import damage_as_resume_error
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
@@ -67,6 +68,7 @@ class StreamContext:
     registry: StreamRegistry
     metrics: Metrics
     signer: TokenSigner
+    budget: PictureBudget
     callers: Callers = field(default_factory=lambda: Callers(lambda caller: CallerLimits()))
     packing: ThreadPoolExecutor = field(default_factory=_packing_thread)  # packs resume points
 
@@ -279,6 +281,7 @@ class StreamCall:
                 pace=request.pace,
                 resume=request.resume,
                 gate=self._hold if request.is_live else None,
+                budget=self._context.budget,
             )
         except MediaError as error:
             if self.meter is not None and self._stopped is None:
