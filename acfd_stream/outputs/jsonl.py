@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from acfd_stream import stored
 from acfd_stream.outputs.face_values import face_of, face_values, rounded
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.printable import escaped
@@ -35,11 +36,18 @@ class JsonlLines:
     """An ``Encoder`` of JSON lines. Its state can be saved, and another one continues from it."""
 
     def __init__(self, header: ResultHeader, state: Mapping[str, Any] | None = None) -> None:
-        """Start, or continue after the line at which ``state`` was saved."""
+        """Start, or continue after the line at which ``state`` was saved.
+
+        Raises:
+            ResumeError: the state is damaged.
+        """
         self._header = header
-        self._frames: int = 0 if state is None else state["frames"]
-        self._first_pts: int | None = None if state is None else state["first_pts"]
-        self._last_pts: int = 0 if state is None else state["last_pts"]
+        values = {"frames": 0, "first_pts": None, "last_pts": 0} if state is None else state
+        stored.fields(values, "lines", "frames", "first_pts", "last_pts")
+        first_pts = values["first_pts"]
+        self._frames = stored.whole(values["frames"], "lines.frames")
+        self._first_pts = None if first_pts is None else stored.pts(first_pts, "lines.first_pts")
+        self._last_pts = stored.pts(values["last_pts"], "lines.last_pts")
 
     def state(self) -> dict[str, Any]:
         """The state that later lines depend on, ready for ``json.dumps``."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from acfd_stream import stored
 from acfd_stream.config import ShotConfig, TrackConfig, VideoConfig, effective
 from acfd_stream.errors import ResumeError
 from acfd_stream.pipeline.engine import Engine
@@ -35,14 +36,16 @@ class SessionState:
         known = self.values.get("format") if isinstance(self.values, Mapping) else None
         if known != FORMAT:
             raise ResumeError(f"checkpoint must be of format {FORMAT}, got {known!r}; begin at the beginning")
-        for name, kind in (("model", dict), ("settings", dict), ("media", dict), ("stream", dict), ("handed_out", int)):
-            if not isinstance(self.values.get(name), kind):
-                raise ResumeError(f"checkpoint lacks {name}, or it is damaged; begin at the beginning")
+        for name in ("model", "settings", "media", "stream"):
+            stored.fields(self.values.get(name), name)
+        stored.fields(self.values, "checkpoint", "ready", "swallowed")
+        stored.whole(self.values.get("handed_out"), "handed_out")
+        stored.whole(self.values["stream"].get("next_index"), "next_index")
 
     @property
     def next_index(self) -> int:
         """Index of the first frame that is needed again; a client that sends single frames continues with it."""
-        return int(self.values["stream"].get("next_index", 0))
+        return int(self.values["stream"]["next_index"])
 
     @property
     def next_result(self) -> int:

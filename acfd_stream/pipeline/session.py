@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+from acfd_stream import stored
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
@@ -288,8 +289,9 @@ class TrackSession(Closeable):
         values = state.values
         with checkpoint.damage_as_resume_error(is_resumed=True):
             self._stream.restore(values["stream"])
-            self._ready.extend(map(SettledFrame.from_values, values["ready"]))
-            self._handed_out, self._skipped = int(values["handed_out"]), int(values["swallowed"])
+            self._ready.extend(map(SettledFrame.from_values, stored.items(values["ready"], "ready", stored.MOST_ITEMS)))
+            self._handed_out = state.next_result
+            self._skipped = stored.whole(values["swallowed"], "swallowed", 0, self._handed_out)
             position = position_of(values["stream"])
         self._detection.restore(self._stream.held)
         self._handed_out -= self._skipped

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from acfd_stream import ops
+from acfd_stream import ops, stored
 from acfd_stream.config import ShotConfig, TrackConfig
 from acfd_stream.pipeline.detection import DetectedFrame
 from acfd_stream.pipeline.engine import StageSeconds
 from acfd_stream.track.tracker import FaceTracker
 from acfd_stream.types import (
+    FACE_FIELDS,
     Detections,
     DropReason,
     Face,
+    FaceField,
     Frame,
     FrameResult,
     Outcome,
@@ -32,6 +36,10 @@ from acfd_stream.types import (
 from acfd_stream.video.decode_position import DecodePosition
 from acfd_stream.video.held import HeldState
 from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
+
+_FIELDS = ("next_index", "place", "held", "found", "follows_seen", "shot", "shots", "tracker", "undecided", "tracked")
+_FAILURE_CHARACTERS = 2000  # of the error of a frame
+_LEAST_OF_FACE = sum(each.default is dataclasses.MISSING for each in dataclasses.fields(Face))
 
 
 @dataclass(slots=True)
@@ -98,23 +106,35 @@ class SettledFrame:
 
     @classmethod
     def from_values(cls, values: list[Any]) -> SettledFrame:
-        """The entry that ``values`` returned."""
-        index, pts, shot, (is_pts_filled, reused, is_truncated), outcome, reason, failure, faces, *rest = values
-        is_damaged, seams, display_size = rest[0] if rest else (False, (), None)
+        """The entry that ``values`` returned.
+
+        Raises:
+            ResumeError: it is damaged.
+        """
+        index, pts, shot, flags, outcome, reason, failure, faces, *rest = stored.items(values, "a frame", 9, 8)
+        is_damaged, seams, size = stored.items(rest[0], "marks of a frame", 3, 3) if rest else (False, (), None)
+        is_pts_filled, reused, is_truncated = (
+            stored.flag(flag, "a flag of a frame") for flag in stored.items(flags, "flags of a frame", 3, 3)
+        )
+        verdict = Verdict(
+            stored.member(outcome, "outcome of a frame", Outcome),
+            drop_reason=None if reason is None else stored.member(reason, "drop reason of a frame", DropReason),
+            failure=stored.text(failure, "failure of a frame", _FAILURE_CHARACTERS),
+        )
         return cls(
-            index,
-            pts,
+            stored.whole(index, "index of a frame"),
+            stored.pts(pts, "pts of a frame"),
             is_pts_filled,
             is_truncated=is_truncated,
             reused=reused,
-            shot=shot,
-            faces=tuple(Face.of_values(face) for face in faces),
-            verdict=Verdict(
-                Outcome(outcome), drop_reason=None if reason is None else DropReason(reason), failure=failure
+            shot=stored.whole(shot, "shot of a frame"),
+            faces=tuple(map(_restored_face, stored.items(faces, "faces of a frame", stored.MOST_ITEMS))),
+            verdict=verdict,
+            is_damaged=stored.flag(is_damaged, "damage of a frame"),
+            seams=tuple(
+                stored.member(seam, "seam of a frame", Seam) for seam in stored.items(seams, "seams", len(Seam))
             ),
-            is_damaged=bool(is_damaged),
-            seams=tuple(map(Seam, seams)),
-            display_size=None if display_size is None else (int(display_size[0]), int(display_size[1])),
+            display_size=None if size is None else _restored_size(size),
         )
 
 
@@ -237,20 +257,22 @@ class StreamTracker:
 
         Raises:
             ConfigError: other settings.
-            KeyError, TypeError, ValueError: not such a state.
+            ResumeError: it is damaged.
         """
+        stored.fields(state, "stream", *_FIELDS)
         self._shots.restore(state["shots"])
         self._tracker.restore(state["tracker"])
         self.held = HeldState.from_values(state["held"])
-        self._found, self._follows_seen = _unpacked(state["found"]), bool(state["follows_seen"])
+        self._found = _unpacked(state["found"])
+        self._follows_seen = stored.flag(state["follows_seen"], "follows_seen")
+        self.next_index = stored.whole(state["next_index"], "next_index")
         self._position = position_of(state)
-        self._shot, self.next_index = int(state["shot"]), int(state["next_index"])
-        self._undecided = deque(
-            _Unsettled(SettledFrame.from_values(values), _unpacked(found), bool(is_seen))
-            for values, is_seen, found in state["undecided"]
-        )
+        self._shot = stored.whole(state["shot"], "shot")
+        undecided = stored.items(state["undecided"], "undecided", stored.MOST_ITEMS)
+        tracked = stored.items(state["tracked"], "tracked", stored.MOST_ITEMS)
+        self._undecided = deque(map(_restored_undecided, undecided))
         self._tracked = deque(
-            _Unsettled(SettledFrame.from_values(values), Detections.empty(), True) for values in state["tracked"]
+            _Unsettled(SettledFrame.from_values(values), Detections.empty(), True) for values in tracked
         )
 
 
@@ -263,12 +285,17 @@ def position_of(state: Mapping[str, Any]) -> DecodePosition | None:
     """Position from which decoding continues after ``state``; None: from the start."""
     if state["place"] is None:
         return None
-    thumbnail = base64.b64decode(state["shots"]["views"][-1])
+    views = state["shots"]["views"]
+    if not views:
+        stored.damaged("views", 0, "some where a frame was read")
+    thumbnail = base64.b64decode(views[-1])
 
     def is_picture(picture: Picture) -> bool:
         return ops.thumbnail(picture, THUMBNAIL_SIZE).tobytes() == thumbnail
 
-    return DecodePosition.from_values(state["place"], is_picture)
+    position = DecodePosition.from_values(state["place"], is_picture)
+    stored.whole(position.index, "place.index", 0, state["next_index"] - 1)
+    return position
 
 
 def _packed(detections: Detections) -> list[Any]:
@@ -280,8 +307,44 @@ def _packed(detections: Detections) -> list[Any]:
     ]
 
 
-def _unpacked(values: list[Any]) -> Detections:
-    boxes, scores, is_truncated, cut_score = values
+def _unpacked(values: Any) -> Detections:
+    boxes, scores, is_truncated, cut_score = stored.items(values, "detections", 4, 4)
+    boxes = [stored.box(box, "box of a detection") for box in stored.items(boxes, "detections", stored.MOST_ITEMS)]
+    scores = [stored.score(score, "score of a detection") for score in stored.items(scores, "scores", len(boxes))]
+    stored.same_count("detections", boxes, scores)
     return Detections(
-        np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), bool(is_truncated), float(cut_score)
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32),
+        stored.flag(is_truncated, "detections"),
+        stored.score(cut_score, "cut_score"),
     )
+
+
+def _restored_undecided(values: Any) -> _Unsettled:
+    settled, is_seen, found = stored.items(values, "undecided", 3, 3)
+    return _Unsettled(SettledFrame.from_values(settled), _unpacked(found), stored.flag(is_seen, "undecided"))
+
+
+def _restored_face(values: Any) -> Face:
+    found = stored.items(values, "face", len(FACE_FIELDS), _LEAST_OF_FACE)
+    checked = [
+        _check_of(each)(value, f"{each.name} of a face") for each, value in zip(FACE_FIELDS, found, strict=False)
+    ]
+    return Face.of_values(checked)
+
+
+def _check_of(field: FaceField) -> Callable[[Any, str], Any]:
+    """The function of ``stored`` for a field of a face, whose value goes into ``Face.of_values``."""
+    if issubclass(field.kind, Enum):
+        return lambda value, name: stored.member(value, name, field.kind).value
+    if field.kind is str:
+        return lambda value, name: stored.text(value, name, _FAILURE_CHARACTERS)
+    checks: dict[type, Callable[[Any, str], Any]] = {
+        int: stored.whole, float: stored.real, bool: stored.flag, tuple: stored.box
+    }  # fmt: skip
+    return checks[field.kind]
+
+
+def _restored_size(values: Any) -> tuple[int, int]:
+    height, width = (stored.whole(side, "display_size", 1) for side in stored.items(values, "display_size", 2, 2))
+    return height, width

@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from acfd_stream import stored
 from acfd_stream.errors import ResumeError
 from acfd_stream.outputs import ResultFile
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingState
@@ -18,6 +19,9 @@ from acfd_stream.types import FrameResult
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed
     from acfd_stream.pipeline.stage_times import StageTimes
+
+
+_MOST_SECONDS = 1e12  # above every duration
 
 
 @dataclass
@@ -53,12 +57,22 @@ class RecordingStats:
         """The statistics that ``values`` was taken from.
 
         Raises:
-            ResumeError: they are of another version.
+            ResumeError: they are of another version, or damaged.
         """
         try:
-            return cls(**values)
+            stats = cls(**stored.fields(values, "figures"))
         except TypeError as error:
             raise ResumeError(f"checkpoint has other statistics ({error}); begin at the beginning") from error
+        for name in ("frames", "tracks", "shots", "reused", "worked_frames"):
+            stored.whole(getattr(stats, name), name)
+        seconds = [
+            stats.video_seconds,
+            stats.worked_seconds,
+            *stored.fields(stats.stage_seconds, "stage_seconds").values(),
+        ]
+        for value in [*seconds, 0.0 if stats.first_seconds is None else stats.first_seconds]:
+            stored.real(value, "seconds of a recording", -_MOST_SECONDS, _MOST_SECONDS)
+        return stats
 
     @classmethod
     def of_results(cls, results: ResultFile) -> RecordingStats:

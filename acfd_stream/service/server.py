@@ -24,6 +24,7 @@ from acfd_stream.service.access.caller_gate import CallerGate
 from acfd_stream.service.access.callers import Callers, Held, LimitTable
 from acfd_stream.service.access.callers_page import CallersPage, Usage
 from acfd_stream.service.access.interceptor import AccessInterceptor
+from acfd_stream.service.access.resume_token import most_state_bytes
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.calls.handler import Handlers
@@ -98,7 +99,8 @@ class Server:
             settings.callers.newcomers,
             lambda kind: self.metrics.refusals.of(Refusal.QUOTA).inc(),
         )
-        self._signer = TokenSigner(settings.access.resume_key)
+        most_bytes = most_state_bytes(settings.limits.frame_pixels)
+        self._signer = TokenSigner(settings.access.resume_key, settings.jobs.state_dir, most_bytes)
         self._budget = PictureBudget(
             settings.limits.picture_bytes,
             self.metrics.held_bytes.of(Pool.STILLS).inc,

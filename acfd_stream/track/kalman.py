@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acfd_stream import stored
+
 DoubleArray = NDArray[np.float64]
 
 POSITION_NOISE = 0.05
@@ -24,7 +26,14 @@ FIRST_VELOCITY_NOISE = 0.5
 """Standard deviation of the unknown velocity of a new track, in box sizes per drawing."""
 VELOCITY_DECAY = 0.98
 """Factor of a velocity per drawing: a face without detections comes to rest."""
-_FIELDS = ("value", "velocity", "var_value", "covariance", "var_velocity")
+_MOST_VARIANCE = 1e15  # far above that of any box
+_FIELDS = {  # with the least and the greatest value that a stored state may have
+    "value": (-stored.MOST_PIXELS, stored.MOST_PIXELS),
+    "velocity": (-stored.MOST_PIXELS, stored.MOST_PIXELS),
+    "var_value": (0.0, _MOST_VARIANCE),
+    "covariance": (-_MOST_VARIANCE, _MOST_VARIANCE),
+    "var_velocity": (-_MOST_VARIANCE, _MOST_VARIANCE),
+}
 
 
 def to_center(boxes_xyxy: DoubleArray) -> DoubleArray:
@@ -114,8 +123,22 @@ class KalmanBank:
         return {name: values.tolist() for name, values in self._rows.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what ``state()`` returned."""
-        self._rows = {name: np.array(state[name], np.float64).reshape(-1, 4) for name in _FIELDS}
+        """Restore what ``state()`` returned.
+
+        Raises:
+            ResumeError: it is damaged.
+        """
+        stored.fields(state, "motion", *_FIELDS)
+        self._rows = {name: _restored(state[name], f"motion.{name}", *bounds) for name, bounds in _FIELDS.items()}
+        stored.same_count("motion", *self._rows.values())
+
+
+def _restored(rows: Any, name: str, least: float, most: float) -> DoubleArray:
+    values = [
+        [stored.real(value, name, least, most) for value in stored.items(row, name, 4, 4)]
+        for row in stored.items(rows, name, stored.MOST_ITEMS)
+    ]
+    return np.array(values, np.float64).reshape(-1, 4)
 
 
 def _corners(boxes_cxcywh: DoubleArray) -> DoubleArray:

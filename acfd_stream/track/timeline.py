@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from acfd_stream import stored
 from acfd_stream.types import Face, FaceState
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2
@@ -89,6 +90,11 @@ class Timeline:
                 self._ids[sighting.key] = self.ids_given
         return tuple(Face(self._ids[s.key], s.box_xyxy, s.score, s.state) for s in shown)
 
+    @property
+    def first_frame(self) -> int:
+        """Index of the oldest frame that is not settled."""
+        return self._first_frame
+
     def state(self) -> dict[str, Any]:
         """The whole state, for JSON."""
         return {
@@ -101,18 +107,38 @@ class Timeline:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what ``state()`` returned."""
-        self._first_frame = int(state["first_frame"])
+        """Restore what ``state()`` returned.
+
+        Raises:
+            ResumeError: it is damaged.
+        """
+        names = ("first_frame", "frames", "drawings", "confirmed", "ids", "ids_given")
+        stored.fields(state, "timeline", *names)
+        self._first_frame = stored.whole(state["first_frame"], "timeline.first_frame")
+        lists = {name: stored.items(state[name], f"timeline.{name}", stored.MOST_ITEMS) for name in names[1:5]}
         self._frames = [
-            [Sighting(key, box_of(box), score, FaceState(value)) for key, box, score, value in frame]
-            for frame in state["frames"]
+            [_restored(values) for values in stored.items(frame, "timeline.frames", stored.MOST_ITEMS)]
+            for frame in lists["frames"]
         ]
-        self._drawings = [int(drawing) for drawing in state["drawings"]]
-        if len(self._drawings) != len(self._frames):
-            raise ValueError(f"{len(self._drawings)} drawings of {len(self._frames)} frames")
-        self._confirmed = set(state["confirmed"])
-        self._ids = {int(key): int(track_id) for key, track_id in state["ids"]}
-        self.ids_given = int(state["ids_given"])
+        self._drawings = [stored.whole(drawing, "timeline.drawings") for drawing in lists["drawings"]]
+        stored.same_count("timeline", self._frames, self._drawings)
+        self._confirmed = {stored.whole(key, "timeline.confirmed", 1) for key in lists["confirmed"]}
+        self.ids_given = given = stored.whole(state["ids_given"], "timeline.ids_given")
+        pairs = [stored.items(pair, "timeline.ids", 2, 2) for pair in lists["ids"]]
+        self._ids = {
+            stored.whole(key, "timeline.ids", 1): stored.whole(track_id, "timeline.ids", 1, given)
+            for key, track_id in pairs
+        }
+
+
+def _restored(values: Any) -> Sighting:
+    key, box, score, state = stored.items(values, "timeline.frames", 4, 4)
+    return Sighting(
+        stored.whole(key, "key of a face", 1),
+        stored.box(box, "box of a face"),
+        stored.score(score, "score of a face"),
+        stored.member(state, "state of a face", FaceState),
+    )
 
 
 def box_of(values: Sequence[float]) -> Box:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acfd_stream import stored
 from acfd_stream.config import TrackConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.track.assignment import (
@@ -133,16 +134,43 @@ class FaceTracker:
 
         Raises:
             ConfigError: the state is of another format or another config.
+            ResumeError: it is damaged.
         """
+        stored.fields(state, "tracker", "config", "next_key", "drawing", "tracks", "motion", "timeline")
         if state.get("format") != STATE_FORMAT:
             raise ConfigError(f"tracker state must be of format {STATE_FORMAT}, got {state.get('format')!r}")
         own = dataclasses.asdict(self._config)
         if state["config"] != own:
             raise ConfigError(f"tracker state must be of the same config {own}, got {state['config']}")
-        self._next_key, self._drawing = int(state["next_key"]), int(state["drawing"])
+        self._next_key = stored.whole(state["next_key"], "next_key", 1)
+        self._drawing = stored.whole(state["drawing"], "drawing")
         self._bank.restore(state["motion"])
         self._timeline.restore(state["timeline"])
-        self._tracks = [_unpacked(values, self._config.confirm_hits) for values in state["tracks"]]
+        self._tracks = [self._restored(values) for values in stored.items(state["tracks"], "tracks", stored.MOST_ITEMS)]
+        stored.same_count("tracks", self._tracks, self._bank)
+
+    def _restored(self, values: Any) -> _Track:
+        """The track that ``_packed`` was given."""
+        key, when, box, score, drawn_box, hits = stored.items(values, "track", 6, 6)
+        first, last, drawing, drawn, held = stored.items(when, "frames of a track", 5, 5)
+        latest = self._timeline.next_frame - 1
+        # Frames since the last one are filled, and must not be settled yet.
+        oldest = self._timeline.first_frame - 1 if self._config.fills_gaps else 0
+        hits = stored.whole(hits, "hits of a track", 1)
+        key = stored.whole(key, "key of a track", 1, self._next_key - 1)
+        last = stored.whole(last, "last frame of a track", max(0, oldest), latest)
+        return _Track(
+            key,
+            stored.whole(first, "first frame of a track", 0, last),
+            last,
+            stored.whole(drawing, "drawing of a track", 0, self._drawing),
+            Sighting(key, stored.box(box, "box of a track"), stored.score(score, "score of a track")),
+            stored.box(drawn_box, "drawn box of a track"),
+            stored.whole(drawn, "drawn frame of a track", 0, latest),
+            stored.whole(held, "held frames of a track", 1),
+            hits,
+            hits >= self._config.confirm_hits,
+        )
 
     def _wanted(self, detections: Detections) -> tuple[DoubleArray, DoubleArray]:
         """Boxes [N, 4] and scores [N] above the threshold, best first."""
@@ -284,11 +312,3 @@ def _packed(track: _Track) -> list[Any]:
     """A track for JSON."""
     when = [track.first_frame, track.last_frame, track.last_drawing, track.drawn_frame, track.held_frames]
     return [track.key, when, list(track.last.box_xyxy), track.last.score, list(track.drawn_box), track.hits]
-
-
-def _unpacked(values: list[Any], confirm_hits: int) -> _Track:
-    """The track that ``_packed`` was given."""
-    key, (first, last, drawing, drawn_frame, held_frames), box, score, drawn_box, hits = values
-    sighting = Sighting(key, box_of(box), score)
-    is_confirmed = hits >= confirm_hits
-    return _Track(key, first, last, drawing, sighting, box_of(drawn_box), drawn_frame, held_frames, hits, is_confirmed)

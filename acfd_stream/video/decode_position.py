@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from acfd_stream import stored
 from acfd_stream.types import Picture
 from acfd_stream.video.discontinuities import Discontinuities, DiscontinuityWatch
 from acfd_stream.video.holes import Pace
 from acfd_stream.video.losses import LossWatch
+
+_FIRST_CHARACTERS = 200  # of a discontinuity in words
 
 
 class LossCounts(NamedTuple):
@@ -65,10 +68,31 @@ class DecodePosition:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], is_picture: Callable[[Picture], bool]) -> DecodePosition:
-        """The position that ``values`` was taken from."""
-        refused, damaged, unshown = (int(count) for count in values["lost"])
-        resizings, reversals = Discontinuities(*values["resizings"]), Discontinuities(*values["reversals"])
-        is_rising, is_plain = bool(values["rising"]), bool(values.get("plain", True))
-        pace = Pace(*map(int, values.get("pace", ())))
-        loss_counts = LossCounts(refused, damaged, unshown, resizings, reversals, is_rising, is_plain, pace)
-        return cls(int(values["index"]), int(values["pts"]), bool(values["pts_filled"]), loss_counts, is_picture)
+        """The position that ``values`` was taken from.
+
+        Raises:
+            ResumeError: it is damaged.
+        """
+        stored.fields(values, "place", "index", "pts", "pts_filled", "lost", "resizings", "reversals", "rising")
+        refused, damaged, unshown = (
+            stored.whole(count, "place.lost", -stored.MOST_COUNT)
+            for count in stored.items(values["lost"], "place.lost", 3, 3)
+        )
+        pace = [stored.whole(count, "place.pace") for count in stored.items(values.get("pace", ()), "place.pace", 3)]
+        loss_counts = LossCounts(
+            refused,
+            damaged,
+            unshown,
+            _restored(values["resizings"], "place.resizings"),
+            _restored(values["reversals"], "place.reversals"),
+            stored.flag(values["rising"], "place.rising"),
+            stored.flag(values.get("plain", True), "place.plain"),
+            Pace(*pace),
+        )
+        index, pts = stored.whole(values["index"], "place.index"), stored.pts(values["pts"], "place.pts")
+        return cls(index, pts, stored.flag(values["pts_filled"], "place.pts_filled"), loss_counts, is_picture)
+
+
+def _restored(values: Any, name: str) -> Discontinuities:
+    first, count = stored.items(values, name, 2, 2)
+    return Discontinuities(stored.text(first, name, _FIRST_CHARACTERS), stored.whole(count, name))

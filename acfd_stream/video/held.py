@@ -20,6 +20,7 @@ assessment: from error visibility to structural similarity", 2004; the threshold
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 import zlib
 from collections.abc import Mapping, Sequence
@@ -30,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream import ops
-from acfd_stream.types import Picture
+from acfd_stream import ops, stored
+from acfd_stream.types import Picture, PixelFormat
 
 Means = NDArray[np.int16]  # [H, W], 14-bit samples
 Floats = NDArray[np.float64]
@@ -66,6 +67,9 @@ FADE_CONTRAST = 4.0
 """Least standard deviation, levels, of a picture whose gain can be estimated."""
 
 
+_MOST_SIDE = 65_535
+
+
 @dataclass(frozen=True, slots=True)
 class BlockMeans:
     """Block means of the frame on which detection ran; read-only."""
@@ -85,9 +89,17 @@ class BlockMeans:
         """The block means that ``values`` was taken from.
 
         Raises:
-            KeyError, TypeError, ValueError: ``values`` is not of that kind.
+            ResumeError: ``values`` is not of that kind.
         """
-        return cls(tuple(values["kind"]), tuple(_unpack(text, shape) for shape, text in values["means"]))
+        stored.fields(values, "held.drawing", "kind", "means")
+        kind = _restored_kind(values["kind"])
+        shapes = _shapes(kind)
+        channels = [
+            stored.items(channel, "held.means", 2, 2) for channel in stored.items(values["means"], "held.means", 3)
+        ]
+        if [shape for shape, _ in channels] != [list(shape) for shape in shapes]:
+            stored.damaged("held.means", "others", f"of the shapes {shapes}")
+        return cls(kind, tuple(_unpack(text, shape) for (_, text), shape in zip(channels, shapes, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +118,12 @@ class HeldState:
         """The state that ``values`` was taken from.
 
         Raises:
-            KeyError, TypeError, ValueError: ``values`` is not of that kind.
+            ResumeError: ``values`` is not of that kind.
         """
+        stored.fields(values, "held", "drawing", "shares")
         drawing = None if values["drawing"] is None else BlockMeans.from_values(values["drawing"])
-        return cls(drawing, tuple(float(share) for share in values["shares"]))
+        shares = stored.items(values["shares"], "held.shares", FRAMES_KEPT)
+        return cls(drawing, tuple(stored.real(share, "held.shares", SLIGHTEST, UTMOST) for share in shares))
 
 
 def block_means_of(picture: Picture) -> BlockMeans:
@@ -249,7 +263,32 @@ def _pack(means: Means) -> str:
     return base64.b64encode(deflater.compress(steps.tobytes()) + deflater.flush()).decode()
 
 
-def _unpack(text: str, shape: Any) -> Means:
-    height, width = (int(side) for side in shape)
-    steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i2").reshape(height, width)
+def _unpack(text: Any, shape: tuple[int, int]) -> Means:
+    """The means of one channel; no more is inflated than they take."""
+    count, found, inflater = 2 * shape[0] * shape[1], b"", zlib.decompressobj()
+    with contextlib.suppress(ValueError, TypeError, zlib.error):
+        found = inflater.decompress(base64.b64decode(text, validate=True), count + 1)
+    if len(found) != count:
+        stored.damaged("held.means", text, f"{count} bytes, deflated, in base64")
+    steps = np.frombuffer(found, "<i2").reshape(shape)
     return np.cumsum(steps, axis=1, dtype=np.int16)
+
+
+def _restored_kind(values: Any) -> tuple[Any, ...]:
+    layout, height, width, bit_depth, is_full_range, rotation = stored.items(values, "held.kind", 6, 6)
+    return (
+        stored.member(layout, "held.kind", PixelFormat).value,
+        stored.whole(height, "held.kind", 1, _MOST_SIDE),
+        stored.whole(width, "held.kind", 1, _MOST_SIDE),
+        stored.whole(bit_depth, "held.kind", 8, 16),
+        stored.flag(is_full_range, "held.kind"),
+        stored.whole(rotation, "held.kind", 0, 270),
+    )
+
+
+def _shapes(kind: tuple[Any, ...]) -> list[tuple[int, int]]:
+    """(height, width) of the means of each channel."""
+    layout, *size = kind[:3]
+    block, half = _block((size[0], size[1])), 1 if layout == PixelFormat.RGB24.value else 2
+    luma, chroma = ([math.ceil(math.ceil(side / divisor) / block) for side in size] for divisor in (1, half))
+    return [(luma[0], luma[1]), *2 * [(chroma[0], chroma[1])]]

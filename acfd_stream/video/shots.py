@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream import ops
+from acfd_stream import ops, stored
 from acfd_stream.config import ShotConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.types import FloatArray, Picture, ShotChange
@@ -121,7 +121,7 @@ class ShotDetector:
         return {
             "format": STATE_FORMAT,
             "config": dataclasses.asdict(self._config),
-            "numbers": {name: getattr(self, name) for name in _NUMBERS},
+            "numbers": {name: getattr(self, name) for name in (*_NUMBERS, _DEVIATION)},
             "views": [_pack(view) for view in self._views],
             "steps": [[step.difference, step.rearrangement] for step in self._steps],
             "before_blank": None if before_blank is None else _pack(before_blank),
@@ -132,16 +132,22 @@ class ShotDetector:
 
         Raises:
             ConfigError: the state is of another format or another config.
+            ResumeError: it is damaged.
         """
+        stored.fields(state, "shots", "config", "numbers", "views", "steps", "before_blank")
         if state.get("format") != STATE_FORMAT:
             raise ConfigError(f"shot state must be of format {STATE_FORMAT}, got {state.get('format')!r}")
         own = dataclasses.asdict(self._config)
         if state["config"] != own:
             raise ConfigError(f"shot state must be of the same config {own}, got {state['config']}")
+        numbers = stored.fields(state["numbers"], "shots.numbers", *_NUMBERS, _DEVIATION)
         for name in _NUMBERS:
-            setattr(self, name, state["numbers"][name])
-        self._views = [_unpack(text) for text in state["views"]]
-        self._steps = [_Step(*values) for values in state["steps"]]
+            setattr(self, name, stored.whole(numbers[name], f"shots.{name}", -1 if name == "_dissolve_at" else 0))
+        stored.whole(self._decided, "shots._decided", 0, self._pushed)
+        self._usual_deviation = stored.real(numbers[_DEVIATION], f"shots.{_DEVIATION}", 0.0, 255.0)
+        self._views = [_unpack(text) for text in stored.items(state["views"], "shots.views", self._kept)]
+        self._steps = [_restored_step(values) for values in stored.items(state["steps"], "shots.steps", self._kept)]
+        stored.same_count("shots", self._views, self._steps)
         before_blank = state["before_blank"]
         self._before_blank = None if before_blank is None else _unpack(before_blank)
 
@@ -149,10 +155,14 @@ class ShotDetector:
         self._steps.append(_step(self._views[-1], view) if self._views else _Step(0.0, 0.0))
         self._views.append(view)
         self._pushed += 1
-        kept = max(DISSOLVE_SPANS[-1], AROUND_FRAMES + self._config.lookahead_frames) + 2
-        del self._views[:-kept], self._steps[:-kept]
+        del self._views[: -self._kept], self._steps[: -self._kept]
         if self._dissolve_at < self._decided and self._ends_dissolve():
             self._dissolve_at = self._decided
+
+    @property
+    def _kept(self) -> int:
+        """Most views that are kept."""
+        return max(DISSOLVE_SPANS[-1], AROUND_FRAMES + self._config.lookahead_frames) + 2
 
     def _decide(self, end: int) -> list[ShotChange | None]:
         verdicts = []
@@ -254,10 +264,10 @@ _NUMBERS = (
     "_decided",
     "_calm_until",
     "_blank_run",
-    "_usual_deviation",
     "_shot_start",
     "_dissolve_at",
 )
+_DEVIATION = "_usual_deviation"
 
 
 def _view(pixels: Bytes3) -> _View:
@@ -354,6 +364,15 @@ def _pack(view: _View) -> str:
     return base64.b64encode(view.pixels.tobytes()).decode("ascii")
 
 
-def _unpack(text: str) -> _View:
-    pixels = np.frombuffer(base64.b64decode(text), np.uint8).reshape(*THUMBNAIL_SIZE, 3)
+def _restored_step(values: Any) -> _Step:
+    difference, rearrangement = stored.items(values, "shots.steps", 2, 2)
+    return _Step(
+        stored.real(difference, "shots.steps", 0.0, 255.0), stored.real(rearrangement, "shots.steps", -1.0, 3.0)
+    )
+
+
+def _unpack(text: Any) -> _View:
+    height, width = THUMBNAIL_SIZE
+    data = stored.data(text, "shots.views", height * width * 3)
+    pixels = np.frombuffer(data, np.uint8).reshape(height, width, 3)
     return _view(pixels)

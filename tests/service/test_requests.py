@@ -41,8 +41,8 @@ class Opener:
 
     def unpack(self, token: bytes) -> dict[str, Any]:
         """A state that was seen at the size."""
-        rest: dict[str, Any] = {"model": {}, "media": {}, "stream": {}, "handed_out": 3}
-        return {"format": FORMAT, "settings": {"detect.size": self._size}, **rest}
+        rest: dict[str, Any] = {"model": {}, "media": {}, "stream": {"next_index": 3}, "handed_out": 3}
+        return {"format": FORMAT, "settings": {"detect.size": self._size}, "ready": [], "swallowed": 0, **rest}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from acfd_stream.service.server import Server
-from acfd_stream.service.settings import AnswerSettings, SourceSettings
+from acfd_stream.service.settings import AccessConfig, AnswerSettings, SourceSettings
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
 from tests.service.rig import DETECT, calling, draw, failure, frames_of, plain, plain_results, sending, serving
 
@@ -25,8 +25,17 @@ TIME_BASE = types_pb2.Rational(numerator=1, denominator=24)
 
 
 @pytest.fixture(scope="module")
-def eager(tiny_model: Path, clip: Path) -> Iterator[Server]:
-    with serving(tiny_model, answers=EAGER, sources=SourceSettings(folders=(clip.parent,))) as running:
+def same_key(tmp_path_factory: pytest.TempPathFactory) -> AccessConfig:
+    """Of servers that take each other's tokens."""
+    path = tmp_path_factory.mktemp("keys") / "resume.key"
+    path.write_text("a key that all of them have")
+    return AccessConfig(resume_key=path)
+
+
+@pytest.fixture(scope="module")
+def eager(tiny_model: Path, clip: Path, same_key: AccessConfig) -> Iterator[Server]:
+    sources = SourceSettings(folders=(clip.parent,))
+    with serving(tiny_model, answers=EAGER, sources=sources, access=same_key) as running:
         yield running
 
 
@@ -97,23 +106,26 @@ def test_a_file_of_the_server_goes_on(eager: Server, clip: Path) -> None:
     assert before + rest == whole
 
 
-def test_a_token_holds_at_another_server(eager: Server, tiny_model: Path, clip: Path) -> None:
+def test_a_token_holds_at_another_server(eager: Server, tiny_model: Path, clip: Path, same_key: AccessConfig) -> None:
     data, mode = clip.read_bytes(), stream_pb2.STREAM_MODE_FILE
     with calling(eager) as stub:
         whole = plain_results(stub.Track(sending(data, configured(mode))))
         before, point = read_until(stub.Track(sending(data, configured(mode))), 20)
-    with serving(tiny_model) as another, calling(another) as stub:
+    with serving(tiny_model, access=same_key) as another, calling(another) as stub:
         rest = plain_results(stub.Track(sending(data, configured(mode, point.token))))
     assert before + rest == whole
 
 
-def test_a_live_stream_keeps_its_view_at_a_server_that_would_choose_another(tiny_model: Path, clip: Path) -> None:
+def test_a_live_stream_keeps_its_view_at_a_server_that_would_choose_another(
+    tiny_model: Path, clip: Path, same_key: AccessConfig
+) -> None:
     data, mode, large = clip.read_bytes(), stream_pb2.STREAM_MODE_LIVE, replace(DETECT, size=512)
-    with serving(tiny_model, detect=large, live_size=320, answers=EAGER) as server, calling(server) as stub:
+    shared = {"detect": large, "access": same_key}
+    with serving(tiny_model, live_size=320, answers=EAGER, **shared) as server, calling(server) as stub:
         first, *_ = whole = list(stub.Track(sending(data, configured(mode))))
         before, point = read_until(stub.Track(sending(data, configured(mode))), 20)
     assert json.loads(first.start.settings_json)["detect"]["size"] == 320
-    with serving(tiny_model, detect=large) as another, calling(another) as stub:
+    with serving(tiny_model, **shared) as another, calling(another) as stub:
         rest = list(stub.Track(sending(data, configured(mode, point.token))))
         fresh = next(iter(stub.Track(sending(data, configured(mode)))))
     assert json.loads(rest[0].start.settings_json)["detect"]["size"] == 320
@@ -139,10 +151,11 @@ def test_a_token_is_refused_with_other_settings_media_or_damage(eager: Server, c
         assert "resume_token" in codes[name][1]
 
 
-def test_a_draining_server_hands_out_where_to_go_on(tiny_model: Path, clip: Path) -> None:
+def test_a_draining_server_hands_out_where_to_go_on(tiny_model: Path, clip: Path, same_key: AccessConfig) -> None:
     data, config = clip.read_bytes(), configured(stream_pb2.STREAM_MODE_FILE)
     never, answers, ended = threading.Event(), [], []
-    with serving(tiny_model, answers=replace(EAGER, resume_seconds=1e6)) as server, calling(server) as stub:
+    answers_late = replace(EAGER, resume_seconds=1e6)
+    with serving(tiny_model, answers=answers_late, access=same_key) as server, calling(server) as stub:
         whole = plain_results(stub.Track(sending(data, config)))
         call = stub.Track(sending(data, config, until=never))
         answers.append(next(call))
@@ -156,7 +169,7 @@ def test_a_draining_server_hands_out_where_to_go_on(tiny_model: Path, clip: Path
     assert {type(detail) for detail in details} == {error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo}
     point = answers[-1].resume_point
     before = plain_results(answers)
-    with serving(tiny_model) as another, calling(another) as stub:
+    with serving(tiny_model, access=same_key) as another, calling(another) as stub:
         config.resume_token = point.token
         rest = plain_results(stub.Track(sending(data, config)))
     assert before + rest == whole

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2
 from benchmarks.abuse.arena import serving, until
 from benchmarks.abuse.play import channel_to, play, stream_of
@@ -40,8 +41,14 @@ def test_a_job_that_was_running_goes_on(folder: Path) -> None:
 
 def test_a_resume_token_is_taken(folder: Path) -> None:
     lay_out(folder)
-    token, mode = (STORED / "resume_token.bin").read_bytes(), stream_pb2.STREAM_MODE_FILE
-    with serving(folder / "serve.toml") as (arena, _), channel_to(arena.address) as channel:
+    key, mode = "the key that all servers share", stream_pb2.STREAM_MODE_FILE
+    (folder / "key").write_text(key)
+    # Then a server without a key gave out tokens with a checksum only. Its state is taken, but not its signature.
+    token = tokens.pack(tokens.unpack((STORED / "resume_token.bin").read_bytes()), key.encode())
+    with (
+        serving(folder / "serve.toml", "--resume-key", str(folder / "key")) as (arena, _),
+        channel_to(arena.address) as channel,
+    ):
         whole = play(channel, stream_of(STORED / CLIP, mode=mode))
         rest = play(channel, stream_of(STORED / CLIP, mode=mode, resume_token=token))
     assert (whole.code, rest.code, rest.details) == ("OK", "OK", "")

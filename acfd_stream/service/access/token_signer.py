@@ -1,19 +1,24 @@
-"""Signs resume tokens with a key that all replicas share, or only adds a checksum."""
+"""Signs resume tokens with a key: of all replicas, of a folder, or of this process alone."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from acfd_stream.config_file import read_config_file
 from acfd_stream.errors import ConfigError
+from acfd_stream.files import sync_folder
 from acfd_stream.service.access import resume_token as tokens
 from acfd_stream.service.access.file_watch import FileWatch
 
 LEAST_BYTES = 16
 """Minimum length of a key; shorter ones can be guessed."""
-_CHECKSUM = (b"",)
+KEY_FILE = "resume.key"
+"""In the folder of the jobs."""
 
 
 class TokenSigner:
@@ -23,14 +28,25 @@ class TokenSigner:
     the file becomes invalid, the previous keys stay in use, and an error is logged.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Read ``path``, one key per line; None: tokens only have a checksum.
+    def __init__(
+        self, path: Path | None = None, folder: Path | None = None, most_bytes: int = tokens.MOST_BYTES
+    ) -> None:
+        """Read the keys, or make one.
+
+        Args:
+            path: has one key per line; None: the key is in ``folder``, and made there when missing.
+            folder: made when missing; None: the key is random, and tokens end with the process.
+            most_bytes: of a token and of its state.
 
         Raises:
-            ConfigError: it cannot be read, has no key, or one that is too short.
+            ConfigError: the file cannot be read or made, has no key, or one that is too short.
         """
+        self._most_bytes = most_bytes
+        if path is None and folder is not None:
+            path = key_in(folder)
+        made = (secrets.token_hex(32).encode(),)
         paths = [] if path is None else [path]
-        self._keys = FileWatch("resume keys", paths, lambda: _CHECKSUM if path is None else read_secrets(path))
+        self._keys = FileWatch("resume keys", paths, lambda: made if path is None else read_secrets(path))
 
     def pack(self, state: Mapping[str, Any]) -> bytes:
         """A signed token with ``state``."""
@@ -40,9 +56,40 @@ class TokenSigner:
         """The state in ``token``.
 
         Raises:
-            ConfigError: it is not a token, is damaged, or was not signed with one of the keys.
+            ConfigError: it is not a token, is damaged or too large, or was not signed with one of the keys.
         """
-        return tokens.unpack(token, self._keys.value)
+        return tokens.unpack(token, self._keys.value, self._most_bytes)
+
+
+def key_in(folder: Path) -> Path:
+    """The file of the key in ``folder``; both are made when missing, readable only by their owner.
+
+    Raises:
+        ConfigError: they cannot be made.
+    """
+    path = folder / KEY_FILE
+    fresh = folder / f"{KEY_FILE}.{secrets.token_hex(8)}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(file, "w") as key:
+                key.write(f"{secrets.token_hex(32)}\n")
+                key.flush()
+                os.fsync(key.fileno())
+            try:
+                os.link(fresh, path)  # unlike a renaming it replaces nothing
+            except FileExistsError:  # another server made one meanwhile
+                pass
+            except OSError:  # a file system without links
+                os.replace(fresh, path)
+            sync_folder(folder)
+    except OSError as error:
+        raise ConfigError(f"jobs.state_dir: cannot make {error.filename or path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+    return path
 
 
 def read_secrets(path: Path) -> tuple[bytes, ...]:
@@ -52,9 +99,9 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
         ConfigError: it cannot be read, has no key, or one that is too short.
     """
     lines = read_config_file(path, f"resume key {path}").splitlines()
-    secrets = tuple(line.strip() for line in lines if line.strip())
-    if not secrets:
+    keys = tuple(line.strip() for line in lines if line.strip())
+    if not keys:
         raise ConfigError(f"resume key {path} holds no secret; 'openssl rand -hex 32' makes one")
-    if min(map(len, secrets)) < LEAST_BYTES:
+    if min(map(len, keys)) < LEAST_BYTES:
         raise ConfigError(f"resume key {path} holds a secret of less than {LEAST_BYTES} bytes; make it longer")
-    return secrets
+    return keys

@@ -17,6 +17,8 @@ from acfd_stream.service.jobs.record import Job
 from acfd_stream.service.jobs.results import JobLines
 from acfd_stream.service.jobs.store import JobStore
 
+_CHECKSUM = (b"",)
+_MOST_BYTES = tokens.most_state_bytes(2**31)  # of any frame that FFmpeg decodes
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +56,7 @@ class JobCheckpoint:
         if self._job.checkpoint is None:
             return None
         try:
-            values = tokens.unpack(self._job.checkpoint)
+            values = tokens.unpack(self._job.checkpoint, _CHECKSUM, _MOST_BYTES)
             if not all(isinstance(values.get(name), Mapping) for name in ("session", "lines")):
                 raise ResumeError("checkpoint lacks its session or its lines; begin at the beginning")
         except (ConfigError, ResumeError) as error:
