@@ -21,6 +21,8 @@ from acfd_stream.errors import ConfigError
 T = TypeVar("T")
 DECODERS = ("auto", "cpu", "nvdec")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
+MOST_SCALES = 64
+"""Of a multi-scale test."""
 ADDRESSES = ("public", "private", "any")
 """How far a URL may lead: the internet; private networks and this machine, too; link-local addresses, too."""
 
@@ -41,7 +43,7 @@ class DetectConfig(Checked):
     size: int = 512
     """Longer side of the network input, pixels, 64 … 4096; unused with ``scales``. 512 suits acfd-n best."""
     scales: tuple[int, ...] = ()
-    """Shorter sides of the inputs of a multi-scale test, pixels; the longer side is at most 1.34375 times as long."""
+    """Shorter sides of at most 64 inputs of a multi-scale test, pixels; the longer is at most 1.34375 times as long."""
     score_threshold: float = 0.08
     """Candidates with a lower score are dropped before NMS, [0, 1]."""
     candidates: int = 1000
@@ -61,6 +63,8 @@ class DetectConfig(Checked):
 
     def _check(self) -> None:
         require(64 <= self.size <= 4096, "size", self.size, "in 64 … 4096")
+        count = len(self.scales)
+        require(count <= MOST_SCALES, "scales", f"{count} of them", f"at most {MOST_SCALES} sides")
         are_sides = all(isinstance(scale, int) and 64 <= scale <= 4096 for scale in self.scales)
         require(are_sides, "scales", self.scales, "each in 64 … 4096")
         for name in ("score_threshold", "nms_iou"):

@@ -35,6 +35,7 @@ READER_GONE = 141
 TERMINATED = 143
 
 PROGRAM = "acfd-stream"
+_LINE_CHARACTERS = 6000  # of a message; the longest path has 4,096 bytes
 
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
@@ -65,7 +66,8 @@ def print_note(message: str) -> None:
 
     A stderr that cannot be written is ignored.
     """
-    line = " ".join(message.split())
+    line = " ".join(message[: 2 * _LINE_CHARACTERS].split())
+    line = line if len(line) <= _LINE_CHARACTERS else line[: _LINE_CHARACTERS - 1] + "…"
     if "://" in line:
         from acfd_stream.video.origin import hide_secrets
 

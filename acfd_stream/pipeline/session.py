@@ -104,8 +104,8 @@ class Gate(Protocol):
 class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
-    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames, ``budget`` bounds
-    those of all sessions. ``is_complete``, ``error``, ``gaps`` and ``warnings`` are final after the iteration.
+    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames, and ``budget``
+    bounds those that wait. ``is_complete``, ``error``, ``gaps`` and ``warnings`` are final after the iteration.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from acfd_stream.config import (
+    MOST_SCALES,
     DropPolicy,
     Pace,
     PaceConfig,
@@ -139,8 +140,11 @@ def require_engine(requested: Any, model: str, engine: Engine) -> None:
     """Refuse a DetectConfig message that requests another engine than the running one.
 
     Raises:
+        ConfigError: more scales were requested than any engine has.
         StatusError: FAILED_PRECONDITION, with the requested and the actual setting.
     """
+    count = len(requested.scales)
+    require(count <= MOST_SCALES, "scales", f"{count} of them", f"at most {MOST_SCALES} sides")
     config, spec = engine.config, engine.spec
     wanted: list[tuple[str, object, object, bool]] = [
         ("model", requested.model, spec.name, requested.model in ("", model, spec.name)),

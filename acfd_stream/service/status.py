@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol
 
 import grpc
+from google.protobuf.any_pb2 import Any as Any_
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -30,7 +31,9 @@ from acfd_stream.wire.messages import duration_pb
 DOMAIN = "acfd_stream"
 RETRY_SECONDS = 1.0
 """Retry delay of an OverloadedError that does not have one."""
-_MESSAGE_CHARACTERS = 1000  # a status is sent as a trailer, and those are bounded
+_MESSAGE_BYTES = 1000  # as they are sent
+_VALUE_BYTES = 200  # of the metadata of an ErrorInfo
+_STATUS_BYTES = 4096  # a status is sent in two trailers, and a peer takes 8 KiB of all of them
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +81,10 @@ def status_of(error: BaseException) -> status_pb2.Status:
     code, details = _code_and_details(error)
     status = status_pb2.Status(code=code.value[0], message=_message(error))
     for detail in details:
-        status.details.add().Pack(detail)
+        packed = Any_()
+        packed.Pack(detail)
+        if status.ByteSize() + packed.ByteSize() <= _STATUS_BYTES:
+            status.details.append(packed)
     return status
 
 
@@ -129,7 +135,8 @@ def _translated(context: Any, method: str) -> Iterator[None]:
 
 def _code_and_details(error: BaseException) -> tuple[grpc.StatusCode, list[Message]]:
     if isinstance(error, StatusError):
-        info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+        metadata = {key: _cut(value, _VALUE_BYTES) for key, value in error.metadata.items()}
+        info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
         retry = [] if error.retry_seconds is None else [_retry(error.retry_seconds)]
         return error.code, [info, *retry, *error.details]
     if isinstance(error, ConfigError | ShapeError):
@@ -158,5 +165,15 @@ def _retry(seconds: float) -> error_details_pb2.RetryInfo:
 def _message(error: BaseException) -> str:
     is_ours = isinstance(error, AcfdError)
     text = str(error) if is_ours else f"internal error ({type(error).__name__}); see the log of the server"
-    line = " ".join(text.split())
-    return line if len(line) <= _MESSAGE_CHARACTERS else line[: _MESSAGE_CHARACTERS - 1] + "…"
+    return _cut(" ".join(text[: 2 * _MESSAGE_BYTES].split()), _MESSAGE_BYTES)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """``text``, or its beginning: HTTP/2 sends every byte that is not printable ASCII as three."""
+    text = text.encode(errors="backslashreplace").decode()  # a file name may have bytes that are no text
+    left = most_bytes
+    for place, sign in enumerate(text[: most_bytes + 1]):
+        left -= 1 if " " <= sign <= "~" and sign != "%" else 3 * len(sign.encode())
+        if left < 0:
+            return text[: max(0, place - 9)] + "…"  # which takes as much as nine
+    return text
