@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,9 +13,11 @@ import pytest
 
 from acfd_stream.client.client import Client
 from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.service.access.interceptor import AccessInterceptor
+from acfd_stream.service.access.token_file import add_token
 from acfd_stream.service.interceptors.call_log import REQUEST_ID_KEY, CallLogInterceptor
 from acfd_stream.service.logs import start_logging, stop_logging
-from acfd_stream.service.settings import LogConfig
+from acfd_stream.service.settings import AccessConfig, LogConfig
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc
 from tests.service.small_server import EchoServicer, Held, small_server
 
@@ -150,3 +153,15 @@ def test_a_stream_that_is_broken_off_is_logged_as_cancelled() -> None:
         stream.close()
         held.let_go()
     assert [entry["code"] for entry in objects(text)] == ["CANCELLED"]
+
+
+def test_the_line_of_a_call_names_its_caller(tmp_path: Path) -> None:
+    token = add_token(tmp_path / "tokens.toml", "studio")
+    chain = [CallLogInterceptor(), AccessInterceptor(AccessConfig(tokens=tmp_path / "tokens.toml"))]
+    with logged(format="json") as text, small_server(chain) as address:
+        with Client(address, token=token) as client:
+            client.capacity((1, 1), 1.0)
+        with Client(address) as stranger, pytest.raises(AcfdError):
+            stranger.capacity((1, 1), 1.0)
+    calls = [(entry["code"], entry["caller"]) for entry in objects(text) if "method" in entry]
+    assert calls == [("OK", "studio"), ("UNAUTHENTICATED", "ip:127.0.0.1")]

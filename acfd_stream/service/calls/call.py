@@ -34,7 +34,7 @@ class Call:
         self._details = ""
         self._trailing: Any = ()
         self._is_aborted = False
-        self._is_gone = False  # cancelled by its client, or by ``cancel``
+        self._ended_by: tuple[grpc.StatusCode, str, Any] | None = None  # see ``end_with``
         self._is_over = False
         self._response: bytes | None = None
         self._is_done = False  # the handler has returned
@@ -42,6 +42,8 @@ class Call:
         self._has_headers = self._is_writing = False
         self._ending: asyncio.Future[Any] | None = None  # the status of a call whose client does not read
         self._is_ready: Callable[[], bool] = _always
+        # The context of a call that has ended must not be asked: ``peer`` then reads memory that is freed.
+        self._peer, self._metadata = str(context.peer()), context.invocation_metadata()
         remaining = context.time_remaining()
         self._until = math.inf if remaining is None else time.monotonic() + remaining
         self.requests = Requests(context, loop, self._wake)
@@ -58,11 +60,11 @@ class Call:
 
     def peer(self) -> str:
         """Address of the client's end of the connection, such as "ipv4:127.0.0.1:40000"."""
-        return str(self._context.peer())
+        return self._peer
 
     def invocation_metadata(self) -> Any:
         """Metadata that the client sent."""
-        return self._context.invocation_metadata()
+        return self._metadata
 
     def add_callback(self, callback: Callable[[], object]) -> bool:
         """Call ``callback``, which must not block, when the call ends; False: it has already ended."""
@@ -100,7 +102,7 @@ class Call:
 
     def cancel(self) -> None:
         """End the call at once, also while its client does not read."""
-        self._on_loop(self._cancel)
+        self._on_loop(lambda: self.end_with(grpc.StatusCode.CANCELLED, "the server cancelled the call"))
 
     # For handlers that run inline.
 
@@ -149,7 +151,7 @@ class Call:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._is_gone or self._is_done:
+            if self._ended_by or self._is_done:
                 return await self.end()
             if self._response is not None:
                 await self.write(self._response)
@@ -157,11 +159,24 @@ class Call:
                     self._response = None
                     self._changed.notify_all()
 
+    def end_with(self, code: grpc.StatusCode, details: str, trailing: Any = ()) -> None:
+        """End the call with this status at once, whatever its handler does."""
+        if self._is_over or self._ended_by is not None:
+            return
+        self._ended_by = code, details, trailing
+        if code is not grpc.StatusCode.CANCELLED:
+            self._code = self._code or code  # for metrics and log
+        self._wake.set()
+        if self._is_writing:  # perhaps for long: the client does not read, and will find the status when it does
+            self.over()
+            self._ending = asyncio.ensure_future(self._context.abort(*self._ended_by))
+            self._ending.add_done_callback(lambda done: done.cancelled() or done.exception())
+
     async def end(self) -> bytes | None:
         """The single response; raises what ends the call with another status than OK."""
         self.over()
-        if self._is_gone:
-            await (self._ending or self._abort_cancelled())
+        if self._ended_by is not None:
+            await (self._ending or self._context.abort(*self._ended_by))
         if self._is_aborted or self._code not in (None, grpc.StatusCode.OK):
             await self._context.abort(self._code, self._details, tuple(self._trailing or ()))
         self._context.set_trailing_metadata(tuple(self._trailing or ()))
@@ -176,11 +191,12 @@ class Call:
         await self._context.write(response)
         self._is_writing = False
 
-    async def ready(self) -> None:
-        """Wait until a handler that runs inline may continue."""
-        while not (self._is_ready() or self._is_gone):
+    async def ready(self) -> bool:
+        """Wait until a handler that runs inline may continue; False: the call was ended."""
+        while not (self._is_ready() or self._ended_by):
             await self._wake.wait()
             self._wake.clear()
+        return self._ended_by is None
 
     def over(self) -> None:
         """The call has ended: tell everyone. Called again, it does nothing."""
@@ -194,19 +210,6 @@ class Call:
                 callback()
             except Exception as error:
                 _log.error("a callback of a call failed: %s", error, exc_info=error)
-
-    def _cancel(self) -> None:
-        if self._is_over:
-            return
-        self._is_gone = True
-        self._wake.set()
-        if self._is_writing:  # perhaps for long: the client does not read, and will find the status when it does
-            self.over()
-            self._ending = asyncio.ensure_future(self._abort_cancelled())
-            self._ending.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    async def _abort_cancelled(self) -> None:
-        await self._context.abort(grpc.StatusCode.CANCELLED, "the server cancelled the call")
 
     def _on_loop(self, do: Callable[[], object]) -> None:
         if not soon(self._loop, do):

@@ -12,6 +12,8 @@ from typing import Any
 
 import grpc
 
+from acfd_stream.service.access.callers import address_caller
+from acfd_stream.service.access.permits import caller_name
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, surrounded
 from acfd_stream.service.logs import request_id, trace_id
 from acfd_stream.service.tracing import Tracing, current_trace_id
@@ -59,7 +61,7 @@ class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
                 code = _code(context, code)
                 if note is not None:
                     note(code)
-                _log_call(method, code, time.monotonic() - begin)
+                _log_call(method, code, time.monotonic() - begin, caller_name() or address_caller(context.peer()))
 
 
 def _chosen_id(metadata: list[Any]) -> str:
@@ -74,7 +76,7 @@ def _code(context: Any, otherwise: str) -> str:
     return otherwise if code is None else str(code.name)
 
 
-def _log_call(method: str, code: str, seconds: float) -> None:
+def _log_call(method: str, code: str, seconds: float, caller: str) -> None:
     level = logging.DEBUG if method.startswith(_QUIET) else logging.INFO
-    extra = {"method": method, "code": code, "seconds": round(seconds, 6)}
+    extra = {"method": method, "code": code, "seconds": round(seconds, 6), "caller": caller}
     _log.log(level, "%s %s", method.rpartition("/")[2], code, extra=extra)
