@@ -143,10 +143,12 @@ def run_serve(options: ServeOptions) -> int:
     hush_grpc()
     settings = settings_of(options)
     from acfd_stream.malloc import freeze, limit_heaps
+    from acfd_stream.service.connections import raise_file_limit
     from acfd_stream.service.logs import start_logging, stop_logging
     from acfd_stream.service.server import Server
 
     limit_heaps()
+    raise_file_limit()
     handler = start_logging(settings.log)
     try:
         server = Server(settings)

@@ -27,9 +27,10 @@ from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.resume_token import most_state_bytes
 from acfd_stream.service.access.tls import server_credentials
 from acfd_stream.service.access.token_signer import TokenSigner
-from acfd_stream.service.calls.handler import Handlers
+from acfd_stream.service.calls.handler import CallLimits, Handlers
 from acfd_stream.service.calls.pool import WAITING, CallPool
 from acfd_stream.service.calls.server import LoopServer
+from acfd_stream.service.connections import connection_options
 from acfd_stream.service.dashboard.http_server import DashboardServer
 from acfd_stream.service.dashboard.page_data import ServiceInfo
 from acfd_stream.service.health import Health, add_reflection
@@ -40,7 +41,7 @@ from acfd_stream.service.interceptors.not_ready import LateServicer, NotReadyInt
 from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.settings import ServiceSettings, filled_limits
 from acfd_stream.service.status import StatusInterceptor
-from acfd_stream.service.streams.host import StreamHost
+from acfd_stream.service.streams.host import STREAM_GRACE_SECONDS, StreamHost
 from acfd_stream.service.streams.registry import StreamRegistry
 from acfd_stream.service.streams.servicer import FaceTrackServicer
 from acfd_stream.service.streams.stream import StreamContext
@@ -184,6 +185,10 @@ class Server:
             return "serving"
         return "starting" if self.host is None else "draining"
 
+    def _check(self) -> None:
+        """Called several times a second."""
+        self._access.withdraw_invalid()
+
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits
         tracing = Tracing.open(settings.trace)
@@ -202,8 +207,11 @@ class Server:
         calls = CallPool(limits.calls, "acfd-call")
         self._opened.callback(streams.close)
         self._opened.callback(calls.close)
-        handlers = Handlers(interceptors, limits.first_message_seconds, streams, calls, CallerGate(self.callers).enter)
-        server = LoopServer(handlers, server_options(settings.keepalive, limits.message_bytes))
+        longest = max(limits.call_seconds, limits.stream_seconds + STREAM_GRACE_SECONDS)
+        times = CallLimits(limits.first_message_seconds, limits.call_seconds, longest)
+        options = server_options(settings.keepalive, limits.message_bytes)
+        options += connection_options(settings.connections, longest)
+        server = LoopServer(Handlers(interceptors, times, streams, calls, CallerGate(self.callers).enter), options)
         self._opened.callback(server.stop, 0.0)
         self.health.add_to(server)
         add_reflection(server, [service.full_name for service in SERVICES])
@@ -235,7 +243,7 @@ class Server:
         capacity = self._capacity(detector, scheduler)
         shared = (self._signer, self._budget, self.callers)
         context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, *shared)
-        host = StreamHost(context, self._access.withdraw_invalid)
+        host = StreamHost(context, self._check)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity, self.callers)

@@ -9,11 +9,12 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.service.calls.handler import Handlers
+from acfd_stream.service.calls.handler import CallLimits, Handlers
 from acfd_stream.service.calls.pool import CallPool
 from acfd_stream.service.calls.server import LoopServer
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2, types_pb2
 
+LIMITS = CallLimits(first_message_seconds=30.0)
 SERVICE = "acfd_stream.v1.FaceTrackService"
 
 
@@ -44,12 +45,13 @@ def small_server(
     servicer: Any = None,
     credentials: grpc.ServerCredentials | None = None,
     add: Sequence[Any] = (),
-    first_message_seconds: float = 30.0,
+    limits: CallLimits = LIMITS,
     stop_seconds: float = 0.0,
+    options: Sequence[tuple[str, int]] = (),
 ) -> Iterator[str]:
     """The address of a running server; ``add`` are called with it before it starts."""
     streams, calls = CallPool(16, "streams"), CallPool(16, "calls")
-    server = LoopServer(Handlers(interceptors, first_message_seconds, streams, calls), [])
+    server = LoopServer(Handlers(interceptors, limits, streams, calls), options)
     face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(servicer or EchoServicer(), server)
     for one in add:
         one(server)

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from acfd_stream.client.client import Client
 from acfd_stream.service.access.interceptor import AccessInterceptor
+from acfd_stream.service.calls.handler import CallLimits
 from acfd_stream.service.health import Health, add_reflection
 from acfd_stream.service.settings import AccessConfig
 from tests.service.small_server import SERVICE, small_server
@@ -41,7 +42,7 @@ def silent_calls(address: str, method: str, count: int) -> Iterator[list[Any]]:
 @pytest.mark.parametrize("method", [CHECK, REFLECTION, CAPACITY, TRACK])
 def test_silent_callers_do_not_make_the_server_deaf(method: str) -> None:
     add = [Health([SERVICE]).add_to, lambda server: add_reflection(server, [SERVICE])]
-    server = small_server(add=add, first_message_seconds=2.0)
+    server = small_server(add=add, limits=CallLimits(2.0))
     with server as address, silent_calls(address, method, 4 * THREADS) as calls, Client(address) as client:
         assert client.health() == "NOT_SERVING"
         assert client.capacity((1, 1), 1.0).fits
@@ -50,7 +51,7 @@ def test_silent_callers_do_not_make_the_server_deaf(method: str) -> None:
 
 
 def test_prompt_callers_are_not_ended() -> None:
-    server = small_server(add=[Health([SERVICE]).add_to], first_message_seconds=0.3)
+    server = small_server(add=[Health([SERVICE]).add_to], limits=CallLimits(0.3))
     with server as address, Client(address) as client:
         statuses = client.watch_health()
         assert next(statuses) == "NOT_SERVING"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -21,12 +22,24 @@ from acfd_stream.service.status import StatusError, status_of
 _INLINE = (HEALTH_METHODS, REFLECTION_METHODS)
 
 
+@dataclass(frozen=True)
+class CallLimits:
+    """How long a call may take, in seconds."""
+
+    first_message_seconds: float = 10.0
+    """Until its first message has arrived."""
+    call_seconds: float = 60.0
+    """To the end of a call with one response."""
+    stream_seconds: float = 86400.0
+    """To the end of another call."""
+
+
 class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
     """Blocking handlers behind interceptors of ``grpc.server``, as handlers of ``grpc.aio``.
 
     Args:
         interceptors: outermost first.
-        first_message_seconds: maximum time until the first message of a call has arrived.
+        limits: of the time of a call.
         streams: runs handlers with many responses.
         calls: runs the others.
         enter: called on the loop with a call and whether it has many responses, once its first message is there;
@@ -36,12 +49,12 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
     def __init__(
         self,
         interceptors: Sequence[Any],
-        first_message_seconds: float,
+        limits: CallLimits,
         streams: CallPool,
         calls: CallPool,
         enter: Callable[[Call, bool], object] = lambda call, is_stream: None,
     ) -> None:
-        self._seconds, self._streams, self._calls, self._enter = first_message_seconds, streams, calls, enter
+        self._limits, self._streams, self._calls, self._enter = limits, streams, calls, enter
         self._generic: list[Any] = []
         self._find: Callable[[Any], Any] = self._registered
         for interceptor in reversed(interceptors):
@@ -57,22 +70,26 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
         handler = self._find(handler_call_details)
         if handler is None:
             return None
-        is_inline = handler_call_details.method.startswith(_INLINE)
+        answer = partial(self._answer, handler, handler_call_details.method.startswith(_INLINE))
         if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(partial(self._answer, handler, is_inline))
-        return grpc.stream_unary_rpc_method_handler(partial(self._answer, handler, is_inline))
+            return grpc.stream_stream_rpc_method_handler(answer)
+        return grpc.stream_unary_rpc_method_handler(answer)
 
     def _registered(self, details: Any) -> Any:
         found = (one.service(details) for one in self._generic)
         return next((handler for handler in found if handler is not None), None)
 
     async def _answer(self, handler: Any, is_inline: bool, requests: Any, context: Any) -> bytes | None:
-        call = Call(context, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        call = Call(context, loop)
+        seconds = self._limits.stream_seconds if handler.response_streaming else self._limits.call_seconds
+        timer = loop.call_later(seconds, _end_late, call, seconds)
         try:
             if _reads(handler):
                 await self._first(call, handler, context)
             return await (_run_inline(call, handler) if is_inline else self._run_on_thread(call, handler, context))
         finally:
+            timer.cancel()
             call.over()
 
     async def _first(self, call: Call, handler: Any, context: Any) -> None:
@@ -81,10 +98,10 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._limits.first_message_seconds):
                 await call.requests.first.wait()
         except TimeoutError:
-            message = f"no request came within {self._seconds:g} s; the call was ended"
+            message = f"no request came within {self._limits.first_message_seconds:g} s; the call was ended"
             await _refuse(context, StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE", message))
         if not handler.request_streaming and call.requests.is_empty:
             await _refuse(context, ConfigError("request must be sent before the call ends"))
@@ -106,9 +123,18 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
 
 async def _refuse(context: Any, error: BaseException) -> NoReturn:
     """End a call whose handler does not run with the status of ``error``."""
-    status = rpc_status.to_status(status_of(error))
-    await context.abort(status.code, status.details, tuple(status.trailing_metadata))
+    await context.abort(*_status(error))
     raise error  # never: gRPC's abort raises
+
+
+def _end_late(call: Call, seconds: float) -> None:
+    message = f"the call took longer than {seconds:g} s, the limit of this server"
+    call.end_with(*_status(StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "TIME_LIMIT", message)))
+
+
+def _status(error: BaseException) -> tuple[grpc.StatusCode, str, Any]:
+    status = rpc_status.to_status(status_of(error))
+    return status.code, status.details, tuple(status.trailing_metadata)
 
 
 def _reads(handler: Any) -> bool:
@@ -141,8 +167,7 @@ async def _run_inline(call: Call, handler: Any) -> bytes | None:
     if handler.request_streaming and _reads(handler):
         call.step_when(call.requests.is_ready)
     with contextlib.closing(_responses(call, handler)) as responses:
-        while True:
-            await call.ready()
+        while await call.ready():
             try:
                 one = next(responses, None)
             except Exception as error:
@@ -150,8 +175,9 @@ async def _run_inline(call: Call, handler: Any) -> bytes | None:
                 one = None
             if one is None:
                 call.finish()
-                return await call.end()
+                break
             await call.write(one)
+    return await call.end()
 
 
 def _response(call: Call, handler: Any) -> bytes:

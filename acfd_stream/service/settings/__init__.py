@@ -17,6 +17,7 @@ from acfd_stream.config import ADDRESSES, CapacityConfig, DetectConfig, Schedule
 from acfd_stream.config_file import parse_toml, read_config_file
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.settings.callers import CallerLimits, CallerSettings
+from acfd_stream.service.settings.connections import ConnectionSettings
 from acfd_stream.wire.channel import KeepaliveConfig
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class Limits(Checked):
     queue_bytes: int = 8 * 2**20
     """Maximum bytes of decoded frames per stream that wait for the network, >= 1 MiB; one frame always may."""
     first_message_seconds: float = 10.0
-    """A stream that sends no config within this time is ended, seconds, > 0."""
+    """A call that sends no message within this time is ended, seconds, > 0."""
     idle_seconds: float = 60.0
     """A stream is ended if the server waits this long for its client to send or to read, seconds, > 0."""
     frameless_seconds: float = 300.0
@@ -59,6 +60,11 @@ class Limits(Checked):
     """While others wait for a place, a stream that sends less in `idle_seconds` (live: twice that) is ended, >= 0."""
     least_frames_per_second: float = 0.5
     """As above: a stream that sends so many frames is not ended; one whose client reads fewer results is, >= 0."""
+
+    call_seconds: float = 60.0
+    """A call with one response is ended after this time, seconds, > 0."""
+    stream_seconds: float = 24 * 3600.0
+    """A stream is ended after this time, with a resume point at which its client may continue, seconds, > 0."""
 
     def _check(self) -> None:
         require(2**16 <= self.message_bytes <= 2**30, "message_bytes", self.message_bytes, "in 65536 … 2^30")
@@ -71,6 +77,7 @@ class Limits(Checked):
         self._require_least(2**16, "ingest_bytes")
         self._require_least(2**20, "queue_bytes", "picture_bytes")
         self._require_least(0, "least_bytes_per_second", "least_frames_per_second")
+        self._require_positive("call_seconds", "stream_seconds")
         self._require_positive("duration_seconds", "first_message_seconds", "idle_seconds", "frameless_seconds")
 
 
@@ -207,6 +214,8 @@ class JobSettings(Checked):
     """Starts of a job without a new checkpoint before it fails, >= 1."""
     result_streams: int = 8
     """Maximum concurrent streams of results, >= 1."""
+    job_seconds: float = 7 * 86400.0
+    """A job that has run for this time in one start fails, seconds, > 0."""
     turn_seconds: float = 600.0
     """Time after which a running job waits again, at a checkpoint, if a job of another caller waits, seconds, > 0."""
     wait_seconds: float = 3600.0
@@ -256,6 +265,7 @@ class ServiceSettings(Checked):
     log: LogConfig = field(default_factory=LogConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
     jobs: JobSettings = field(default_factory=JobSettings)
+    connections: ConnectionSettings = field(default_factory=ConnectionSettings)
     callers: CallerSettings = field(default_factory=CallerSettings)
 
     def _check(self) -> None:

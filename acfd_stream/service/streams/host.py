@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import grpc
 
@@ -15,11 +16,13 @@ from acfd_stream.errors import OverloadedError
 from acfd_stream.malloc import IdleTrim
 from acfd_stream.metrics import Refusal
 from acfd_stream.service.access.callers import Held
-from acfd_stream.service.status import StatusError, draining
+from acfd_stream.service.status import RETRY_SECONDS, StatusError, draining
 from acfd_stream.service.streams.progress import is_slow
 from acfd_stream.service.streams.stream import StreamCall, StreamContext
 
 _WATCH_SECONDS = 0.2
+STREAM_GRACE_SECONDS = 30.0
+"""After ``stream_seconds``, until the call is ended even without a resume point."""
 _HAND_OVER_SECONDS = 1.0  # after hand_over, until a stream that has no result is stopped
 _WAITING_SECONDS = 10.0  # a stream or job that was refused so long ago still waits for a place
 _DRAIN_GRACE_SECONDS = 3.0  # after the drain time, until all streams must have ended
@@ -150,6 +153,8 @@ class StreamHost:
             self._check(stream)
             if until is not None:
                 self._drain(stream, until)
+            else:
+                self._end_old(stream)
         return bool(streams)
 
     def _check(self, stream: StreamCall) -> None:
@@ -175,12 +180,26 @@ class StreamHost:
             if stream.sending_since is not None:
                 stream.cancel_call()
 
+    def _end_old(self, stream: StreamCall) -> None:
+        """Let a stream that has lasted its time hand over."""
+        seconds = self.context.settings.limits.stream_seconds
+        if time.monotonic() - stream.began_at <= seconds:
+            return
+        stream.hand_over(partial(_too_old, seconds))
+        if stream.handing_over_seconds > _HAND_OVER_SECONDS:
+            stream.stop(_too_old(seconds))
+
     def _drain(self, stream: StreamCall, until: float) -> None:
         is_over = time.monotonic() >= until
         if stream.request is None or stream.request.is_live or is_over:
             stream.hand_over()
         if stream.handing_over_seconds > _HAND_OVER_SECONDS:
             stream.stop(draining())
+
+
+def _too_old(seconds: float) -> StatusError:
+    message = f"the stream has lasted {seconds:g} s, the limit of this server; continue at its resume point"
+    return StatusError(grpc.StatusCode.UNAVAILABLE, "TIME_LIMIT", message, retry_seconds=RETRY_SECONDS)
 
 
 def _timed_out(what: str) -> StatusError:

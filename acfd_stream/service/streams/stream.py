@@ -94,6 +94,7 @@ class StreamCall:
         self._engine: SharedEngine | None = None
         self._held_bytes: dict[Pool, int] = {}
         self._hands_over_since: float | None = None
+        self._hand_over_error: Callable[[], StatusError] = draining
         self._sent = 0  # results
         seconds = context.settings.limits.idle_seconds
         self.progress = ProgressLog(max(2 * seconds, SHORT_SECONDS))
@@ -175,9 +176,10 @@ class StreamCall:
         if isinstance(source, ByteStream | FrameFeed):
             source.abort("the stream was ended")
 
-    def hand_over(self) -> None:
-        """The server drains: send a resume point and end. Does not wait."""
+    def hand_over(self, error: Callable[[], StatusError] = draining) -> None:
+        """Send a resume point and end with ``error``, by default that of a server that drains. Does not wait."""
         if self._hands_over_since is None:
+            self._hand_over_error = error
             self._hands_over_since = time.monotonic()
             if self.meter is not None:
                 self.meter.draining()
@@ -257,7 +259,7 @@ class StreamCall:
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
         if self._hands_over_since is not None and not session.is_finished and session.error is None:
             self._put(resume_point(session.snapshot(), self._context.signer))
-            raise draining()
+            raise self._hand_over_error()
         self._end(session, count)
 
     def _require_running(self) -> None:
@@ -265,7 +267,7 @@ class StreamCall:
         if self._stopped is not None:
             raise self._stopped
         if self._hands_over_since is not None:
-            raise draining()
+            raise self._hand_over_error()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
         engine = self._engine = opened.enter_context(
