@@ -77,6 +77,7 @@ class Refusal(Enum):
     QUOTA = "quota"  # a limit of its caller
     MEMORY = "memory"  # the memory for pictures; also of a single picture
     DRAINING = "draining"
+    MEMORY = "memory"  # too much of it is used
 
 
 class JobWait(Enum):
@@ -311,6 +312,7 @@ class Metrics:
         self._streams = self._gauge("acfd_streams_active", "Streams that are open", state=StreamState)
         self.refusals = self._counter("acfd_admission_rejected", "Streams that were not let in", reason=Refusal)
         self.headroom = self._gauge("acfd_capacity_headroom_ratio", "Share of the capacity that is free").of()
+        self.memory_used = self._gauge("acfd_memory_used_ratio", "Share of the memory that is used").of()
         self.jobs = self._gauge("acfd_jobs", "Jobs by state", state=JobState)
         self.jobs_waiting = self._gauge("acfd_jobs_waiting", "Jobs that wait for the machine", reason=JobWait)
         self.job_frames = self._counter("acfd_job_frames", "Frames that jobs have finished").of()

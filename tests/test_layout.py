@@ -62,11 +62,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.jobs": SERVICE_FLOOR
     | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
     | {"service.access", "service.requests"},
-    "service.interceptors": SERVICE_FLOOR | {"metrics", "service.logs", "service.tracing"},
+    "service.connections": SERVICE_FLOOR,
+    "service.memory_guard": SERVICE_FLOOR | {"metrics"},
+    "service.interceptors": SERVICE_FLOOR
+    | {"metrics", "service.access", "service.logs", "service.memory_guard", "service.tracing"},
     "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},
     "service.server": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "metrics", "places", "picture_budget"}
-    | {"service.access", "service.calls", "service.dashboard", "service.health", "service.interceptors", "service.jobs"}
+    | {"service.access", "service.calls", "service.connections", "service.memory_guard"}
+    | {"service.dashboard", "service.health", "service.interceptors", "service.jobs"}
     | {"service.streams", "service.tracing"},
     "cli": FLOOR
     | {

@@ -10,6 +10,8 @@ import grpc
 
 HEALTH_METHODS, REFLECTION_METHODS = "/grpc.health.v1.Health/", "/grpc.reflection."
 """Prefixes of the methods that probes and tools call."""
+TRACK_SERVICE, JOB_SERVICE = "/acfd_stream.v1.FaceTrackService/", "/acfd_stream.v1.JobService/"
+"""Prefixes of the methods of the two services."""
 
 
 def rewrapped(

@@ -38,7 +38,9 @@ from acfd_stream.service.interceptors.call_log import CallLogInterceptor
 from acfd_stream.service.interceptors.call_metrics import CallMetricsInterceptor
 from acfd_stream.service.interceptors.malformed import MalformedInterceptor
 from acfd_stream.service.interceptors.not_ready import LateServicer, NotReadyInterceptor
+from acfd_stream.service.interceptors.short_memory import ShortMemoryInterceptor
 from acfd_stream.service.jobs.build import Jobs
+from acfd_stream.service.memory_guard import MemoryGuard
 from acfd_stream.service.settings import ServiceSettings, filled_limits
 from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.service.streams.host import STREAM_GRACE_SECONDS, StreamHost
@@ -88,6 +90,7 @@ class Server:
         self.host: StreamHost | None = None
         self.port = 0
         self.dashboard: DashboardServer | None = None
+        self.memory = MemoryGuard(settings.limits.memory_share, self.metrics)
         self._detector = detector
         self._access = AccessInterceptor(settings.access)
         self.callers = Callers(
@@ -188,6 +191,7 @@ class Server:
     def _check(self) -> None:
         """Called several times a second."""
         self._access.withdraw_invalid()
+        self.memory.update()
 
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits
@@ -197,6 +201,7 @@ class Server:
             CallMetricsInterceptor(self.metrics, SERVICES),
             CallLogInterceptor(tracing),
             self._access,
+            ShortMemoryInterceptor(self.memory),
             StatusInterceptor(),
             MalformedInterceptor(),
             NotReadyInterceptor(SERVICES, lambda: self.host is not None),

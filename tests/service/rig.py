@@ -59,7 +59,8 @@ def serving(model: Path, **settings: Any) -> Iterator[Server]:
     base = ServiceSettings(
         listen="127.0.0.1:0", metrics="", model=str(model), detect=detect, scheduler=scheduler, capacity=ROOMY
     )
-    with Server(replace(base, **settings)) as server:
+    limits = replace(settings.pop("limits", base.limits), memory_share=settings.pop("memory_share", 1.0))
+    with Server(replace(base, limits=limits, **settings)) as server:
         yield server
 
 

@@ -9,16 +9,15 @@ import grpc
 
 from acfd_stream.service.access.permits import Permit, Permits, enter_permit
 from acfd_stream.service.access.token_file import Grant, TokenFile, now_utc
-from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, rewrapped
+from acfd_stream.service.handlers import HEALTH_METHODS, JOB_SERVICE, REFLECTION_METHODS, TRACK_SERVICE, rewrapped
 from acfd_stream.service.settings import AccessConfig
 from acfd_stream.service.status import StatusError, refusing
 
-_TRACK_SERVICE, _JOB_SERVICE = "/acfd_stream.v1.FaceTrackService/", "/acfd_stream.v1.JobService/"
 RIGHT_OF_METHOD = {
-    f"{_TRACK_SERVICE}Track": "track",
-    f"{_TRACK_SERVICE}TrackUri": "uri",
-    f"{_TRACK_SERVICE}Detect": "detect",
-    f"{_TRACK_SERVICE}GetStreamStats": "stats",
+    f"{TRACK_SERVICE}Track": "track",
+    f"{TRACK_SERVICE}TrackUri": "uri",
+    f"{TRACK_SERVICE}Detect": "detect",
+    f"{TRACK_SERVICE}GetStreamStats": "stats",
 }
 
 
@@ -132,7 +131,7 @@ def _refusal_of(grant: Grant, method: str, who: str = "") -> StatusError | None:
     if grant.expires is not None and grant.is_expired(now_utc()):
         message = f"{who} expired at {grant.expires:%Y-%m-%d %H:%M %Z}; ask for a new one"
         return StatusError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED", message)
-    right = "jobs" if method.startswith(_JOB_SERVICE) else RIGHT_OF_METHOD.get(method)
+    right = "jobs" if method.startswith(JOB_SERVICE) else RIGHT_OF_METHOD.get(method)
     if right is not None and right not in grant.rights:
         message = f"{who} does not have the right '{right}'"
         return StatusError(grpc.StatusCode.PERMISSION_DENIED, "RIGHT_MISSING", message, metadata={"right": right})

@@ -65,6 +65,8 @@ class Limits(Checked):
     """A call with one response is ended after this time, seconds, > 0."""
     stream_seconds: float = 24 * 3600.0
     """A stream is ended after this time, with a resume point at which its client may continue, seconds, > 0."""
+    memory_share: float = 0.8
+    """New streams, pictures and jobs are refused while more than this share of memory is used, (0, 1]; 1: never."""
 
     def _check(self) -> None:
         require(2**16 <= self.message_bytes <= 2**30, "message_bytes", self.message_bytes, "in 65536 … 2^30")
@@ -77,6 +79,7 @@ class Limits(Checked):
         self._require_least(2**16, "ingest_bytes")
         self._require_least(2**20, "queue_bytes", "picture_bytes")
         self._require_least(0, "least_bytes_per_second", "least_frames_per_second")
+        self._require_share("memory_share")
         self._require_positive("call_seconds", "stream_seconds")
         self._require_positive("duration_seconds", "first_message_seconds", "idle_seconds", "frameless_seconds")
 
@@ -214,8 +217,6 @@ class JobSettings(Checked):
     """Starts of a job without a new checkpoint before it fails, >= 1."""
     result_streams: int = 8
     """Maximum concurrent streams of results, >= 1."""
-    job_seconds: float = 7 * 86400.0
-    """A job that has run for this time in one start fails, seconds, > 0."""
     turn_seconds: float = 600.0
     """Time after which a running job waits again, at a checkpoint, if a job of another caller waits, seconds, > 0."""
     wait_seconds: float = 3600.0

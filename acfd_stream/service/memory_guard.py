@@ -1,0 +1,114 @@
+"""Refuses new work while memory is short: by the limits of the process's cgroups, and the memory of the machine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+
+from acfd_stream.metrics import Metrics, Refusal
+from acfd_stream.service.status import StatusError
+
+RETRY_SECONDS = 5.0
+"""Retry delay of a call that is refused."""
+_READ_SECONDS = 0.1  # how long a reading counts
+_BACK = 0.95  # new work is accepted again below this part of the share, so that the guard does not flutter
+_CGROUPS = Path("/sys/fs/cgroup")
+_log = logging.getLogger(__name__)
+
+
+class MemoryGuard:
+    """Whether memory is short; thread-safe.
+
+    Args:
+        share: of the memory; above it, memory is short. 1: never.
+        metrics: gets the used part and the refusals.
+        used: returns the used part of the memory, 0 … 1.
+    """
+
+    def __init__(self, share: float, metrics: Metrics, used: Callable[[], float] | None = None) -> None:
+        self._share, self._metrics, self._used = share, metrics, used or used_memory
+        self._lock = threading.Lock()
+        self._is_short = False
+        self._read_at = -_READ_SECONDS
+
+    @property
+    def is_short(self) -> bool:
+        """Whether new work must wait."""
+        return self.update()
+
+    def update(self) -> bool:
+        """Read the memory, at most ten times a second, and tell log and metrics; whether it is short. Never raises."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._read_at >= _READ_SECONDS:
+                self._read_at = now
+                self._note(self._used())
+            return self._is_short
+
+    def refusal(self) -> StatusError:
+        """The error of a call that is refused."""
+        self._metrics.refusals.of(Refusal.MEMORY).inc()
+        message = f"the server uses more than {self._share:.0%} of its memory; try again later"
+        return StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY", message, retry_seconds=RETRY_SECONDS)
+
+    def _note(self, used: float) -> None:
+        self._metrics.memory_used.set(used)
+        was_short = self._is_short
+        self._is_short = self._share < 1 and used > self._share * (_BACK if was_short else 1.0)
+        if self._is_short and not was_short:
+            _log.warning("memory is short: %.0f %% of it is used; new work is refused", 100 * used)
+        elif was_short and not self._is_short:
+            _log.info("memory is not short any more: %.0f %% of it is used", 100 * used)
+
+
+def used_memory(
+    machine: Path = Path("/proc/meminfo"), groups: Path = Path("/proc/self/cgroup"), mount: Path = _CGROUPS
+) -> float:
+    """The used part of the memory, 0 … 1: of the machine, or of the cgroup that is closest to its limit.
+
+    What the kernel can drop does not count: ``MemAvailable`` says that for the machine, and ``inactive_file`` for a
+    cgroup. 0 where nothing of this can be read.
+
+    Source: the working set of a container in Kubernetes, "Node-pressure Eviction".
+    """
+    values = _numbers(machine)
+    total = values.get("MemTotal:", 0)
+    parts = [1 - values.get("MemAvailable:", total) / total] if total else []
+    parts += [used / limit for limit, used in _of_groups(groups, mount) if 0 < limit < max(total * 1024, 1)]
+    return max(parts, default=0.0)
+
+
+def _of_groups(groups: Path, mount: Path) -> Iterator[tuple[int, int]]:
+    """Limit and used bytes of the process's memory cgroups and those above them, version 2 and 1."""
+    for line in _text(groups).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+        root = mount / "memory" if controllers else mount
+        folder = root / path.strip("/")
+        for place in {root, *(above for above in (folder, *folder.parents) if root in above.parents)}:
+            limit, used = (_text(place / name).strip() for name in names)
+            if limit.isdecimal() and used.isdecimal():
+                stat = _numbers(place / "memory.stat")
+                dropped = stat.get("total_inactive_file", stat.get("inactive_file", 0))
+                yield int(limit), max(0, int(used) - dropped)
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """The first number of each line by its name."""
+    words = (line.split() for line in _text(path).splitlines())
+    return {name: int(value) for name, value, *_ in (line for line in words if len(line) > 1) if value.isdecimal()}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
