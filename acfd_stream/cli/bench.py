@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.cli.choices import takes
+from acfd_stream.cli.choices import OverwriteOption, takes
 from acfd_stream.cli.exits import DONE, print_error, print_note
 from acfd_stream.cli.remote import Remote
 from acfd_stream.config import DropPolicy, available_cores, hush_grpc, require
@@ -53,6 +53,8 @@ class BenchOptions:
     """None: a cartoon is drawn."""
     output: Path
     """The JSON file; the PNG is next to it."""
+    overwrites: bool = False
+    """Whether to replace files that are no reports, too."""
     start_seconds: float = START_SECONDS
     """How long the started service may take until it is ready, (0, 86400]."""
 
@@ -76,6 +78,7 @@ def bench_service(
     ] = DropPolicy.DROP_OLDEST,
     clip: Annotated[Path | None, typer.Option(metavar="FILE", help="Video to send; default: a drawn cartoon.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.json")] = Path("bench_service.json"),
+    overwrites: OverwriteOption = False,
 ) -> int:
     """Send more and more live streams, and find the largest number whose p95 latency keeps the objective.
 
@@ -94,6 +97,7 @@ def bench_service(
         clip=clip,
         output=output,
         start_seconds=wait,
+        overwrites=overwrites,
     )
     return run_bench_service(call)
 
@@ -107,7 +111,7 @@ def run_bench_service(options: BenchOptions) -> int:
     import tempfile
 
     hush_grpc()
-    _require_writable(options.output)
+    _require_writable(options.output, options.overwrites)
     with tempfile.TemporaryDirectory(prefix="acfd-bench-") as folder, _service(options) as (remote, server_cpu):
         report = _report(options, remote, options.clip or _draw_clip(Path(folder)), server_cpu)
     _write(options.output, report)
@@ -255,11 +259,24 @@ def _size_of(clip: Path) -> tuple[int, int]:
         return video.info.display_size
 
 
-def _require_writable(output: Path) -> None:
+def _require_writable(output: Path, overwrites: bool) -> None:
     if output.suffix != ".json":
         raise ConfigError(f"--output must end in .json, got {output}; the PNG takes its name")
     if not output.parent.is_dir():
         raise OutputError(f"cannot write {output}: there is no folder {output.parent}")
+    from acfd_stream.outputs.recognise import require_replaceable
+
+    is_again = _is_report(output)  # then the picture is of the older report
+    for path in (output, output.with_suffix(".png")):
+        require_replaceable("--output", path, overwrites=overwrites, is_ours=lambda path: is_again)
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and {"largest", "objective_seconds", "rows"} <= values.keys()
 
 
 def _write(output: Path, report: dict[str, Any]) -> None:

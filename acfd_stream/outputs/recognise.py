@@ -68,13 +68,20 @@ def is_thumbnails(folder: str | Path) -> bool:
         return False
 
 
-def require_replaceable(option: str, path: str | Path, *, overwrites: bool = False) -> None:
+def require_replaceable(
+    option: str,
+    path: str | Path,
+    *,
+    overwrites: bool = False,
+    is_ours: Callable[[str | Path], bool] = is_result,
+) -> None:
     """Refuse to write results over a file that is no result, or over one of its kind with ``.part`` behind its name.
 
     Args:
         option: what the message calls the path.
         path: where results will be written; a pipe or a device passes.
         overwrites: the caller wants to replace whatever is there.
+        is_ours: tells what may be replaced from all else.
 
     Raises:
         ConfigError: the file is there and must be kept.
@@ -82,12 +89,12 @@ def require_replaceable(option: str, path: str | Path, *, overwrites: bool = Fal
     part = f"{os.path.realpath(path)}{PART_SUFFIX}"
     if os.path.islink(part):
         raise ConfigError(f"{option} {path} needs the name {part}, which is a link; remove it or choose another path")
-    for name, is_ours in ((path, is_result), (part, is_unfinished_result)):
+    for name, fits in ((path, is_ours), (part, is_unfinished_result)):
         try:
             is_file = stat.S_ISREG(os.stat(name).st_mode)
         except (OSError, ValueError):
             continue  # nothing is there, or the writer says what is wrong
-        if is_file and not overwrites and not is_ours(name):
+        if is_file and not overwrites and not fits(name):
             raise ConfigError(
                 f"{option} {path} would replace {name}, which is no result of this program; "
                 "choose another path, or add --overwrite"

@@ -42,3 +42,15 @@ def test_it_is_not_waited_for_without_end(
 def test_a_wait_must_be_one(wait: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "service", "--spawn", "--wait", wait, "-o", str(tmp_path / "out.json")]) == 2
     assert "--wait must be in 0 … 86400 s, got" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.png"])
+def test_a_file_that_is_no_report_is_kept(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / name).write_text("mine")
+    call = ["bench", "service", "--to", "127.0.0.1:1", "-o", str(tmp_path / "out.json")]
+    assert main(call) == 2
+    assert f"{name}, which is no result of this program; choose another path, or add --overwrite" in (
+        capfd.readouterr().err
+    )
+    assert main([*call, "--overwrite"]) == 1  # nobody answers there
+    assert (tmp_path / name).read_text() == "mine"
