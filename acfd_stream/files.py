@@ -21,22 +21,6 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
-def put_in_place(fresh: Path, path: Path) -> None:
-    """Rename the file or folder ``fresh`` to ``path``, so that it survives a power cut; replaces what was there.
-
-    Raises:
-        OutputError: it cannot.
-    """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sync_tree(fresh)
-        if fresh.is_dir():
-            # A folder cannot take the name of one that is not empty.
-            remove(path)
-        os.replace(fresh, path)
-        sync_folder(path.parent)
-
-
 def sync_tree(path: Path) -> None:
     """Return when a file, or a folder of files, survives a power cut."""
     if path.is_dir():
