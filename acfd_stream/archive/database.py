@@ -68,6 +68,7 @@ CREATE TABLE published (
     mtime_ns INTEGER NOT NULL,
     PRIMARY KEY (path, sha256)
 ) WITHOUT ROWID;
+CREATE INDEX published_by_episode ON published (episode);
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY AUTOINCREMENT,
     pid INTEGER NOT NULL,
@@ -194,9 +195,11 @@ class Database(Closeable):
         """Give a manifest of before digests the table of published files, with those that it names."""
         from acfd_stream.archive.adopt import files_without_digests
 
-        create = next(each for each in _SCHEMA.split(";") if "CREATE TABLE published" in each)
         with self._transaction() as database:
-            database.execute(create.replace("TABLE", "TABLE IF NOT EXISTS"))
+            for statement in _SCHEMA.split(";"):
+                if "published" in statement:
+                    kind = "TABLE" if "TABLE" in statement else "INDEX"
+                    database.execute(statement.replace(kind, f"{kind} IF NOT EXISTS"))
             for episode, file in [*files_without_digests(self._out, database)]:
                 database.execute(ADD_PUBLISHED, published_values(episode, file))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,27 @@ def test_results_whose_manifest_is_gone_are_known_by_their_bytes(shows: Shows) -
     assert shows.files() == before
     code, said = shows.run("vtt", size=96)
     assert code == 0
+
+
+def test_an_archive_of_a_version_without_digests_is_adopted_as_it_is(shows: Shows) -> None:
+    assert shows.run(EVERYTHING)[0] == 0
+    with sqlite3.connect(shows.folder / ".acfd" / "manifest.sqlite3") as database:
+        database.execute("DROP TABLE published")
+    database.close()
+    (shows.folder / ".acfd" / "archive.json").unlink()
+    code, lines = shows.verify("--json")
+    assert (code, {json.loads(line)["state"] for line in lines}) == (0, {"good", "no digest"})  # good: the folder
+    with sqlite3.connect(shows.folder / ".acfd" / "manifest.sqlite3") as database:
+        database.execute("DROP TABLE published")
+    database.close()
+    vtt = shows.own("a.mkv.vtt", (shows.folder / "a.mkv.vtt").read_text() + "\nmine\n")
+    os.utime(vtt, (4e9, 4e9))
+    before = shows.files()
+    code, said = shows.run(EVERYTHING, size=96)
+    assert (code, said.count("it is kept")) == (1, 1)
+    after = shows.files()
+    assert after["a.mkv.vtt"] == before["a.mkv.vtt"]
+    assert all(after[f"a.mkv.{name}"] != before[f"a.mkv.{name}"] for name in ("jsonl", "coco.json", "report.html"))
 
 
 def test_lines_that_were_changed_are_data_loss_for_what_is_made_of_them(shows: Shows) -> None:
