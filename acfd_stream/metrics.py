@@ -75,9 +75,8 @@ class Refusal(Enum):
     FILE_STREAMS = "file_streams"  # the limit of streams in file mode
     CAPACITY = "capacity"  # the admitted streams would miss their objective
     QUOTA = "quota"  # a limit of its caller
-    MEMORY = "memory"  # the memory for pictures; also of a single picture
+    MEMORY = "memory"  # memory is short, or there is none for a picture; also of a single picture
     DRAINING = "draining"
-    MEMORY = "memory"  # too much of it is used
 
 
 class JobWait(Enum):
