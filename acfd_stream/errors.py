@@ -41,6 +41,14 @@ class OverloadedError(AcfdError):
     """No capacity for this stream now; a later attempt may succeed."""
 
 
+class DecoderError(AcfdError):
+    """The process that decodes a video ended unexpectedly."""
+
+
+class DecoderMemoryError(DecoderError):
+    """A video needs more memory to be decoded than is allowed."""
+
+
 class ServiceError(AcfdError):
     """A service cannot be reached, closed the connection, or sent an unexpected response."""
 

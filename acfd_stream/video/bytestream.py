@@ -38,8 +38,18 @@ class ByteStream:
         with self._changed:
             return self._waiting_bytes
 
-    def feed(self, data: bytes) -> bool:
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` or ``abort`` was called."""
+        with self._changed:
+            return self._is_closed or self._abort_reason is not None
+
+    def feed(self, data: bytes, fed_at: float | None = None) -> bool:
         """Append ``data``; waits while there is no room.
+
+        Args:
+            data: any number of bytes.
+            fed_at: when they arrived, on ``time.perf_counter``; None: as they are appended.
 
         Returns:
             True when all of it was taken; False when nobody will read it: the video was closed, or ``abort`` called.
@@ -59,13 +69,13 @@ class ByteStream:
                 chunk, rest = rest[:room], rest[room:]
                 self._chunks.append(chunk)
                 self._waiting_bytes += len(chunk)
-                self._mark(len(chunk))
+                self._mark(len(chunk), fed_at)
                 self._changed.notify_all()
         return True
 
-    def _mark(self, size: int) -> None:
+    def _mark(self, size: int, fed_at: float | None) -> None:
         self._fed_bytes += size
-        now = time.perf_counter()
+        now = time.perf_counter() if fed_at is None else fed_at
         if self._marks and now - self._marks[-1][1] < _MARK_SECONDS:
             now = self._marks.pop()[1]
         self._marks.append((self._fed_bytes, now))

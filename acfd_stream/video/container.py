@@ -51,6 +51,10 @@ class NoVideoError(MediaError):
     """A container without moving pictures."""
 
 
+def unwatched() -> None:
+    """Watches nothing: what is called with every packet by default."""
+
+
 def open_container(
     target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None
 ) -> InputContainer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain
 
@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.types import Seam
-from acfd_stream.video.container import FALLBACK_RATE, READ_ERRORS, reason_of
+from acfd_stream.video.container import FALLBACK_RATE, READ_ERRORS, reason_of, unwatched
 from acfd_stream.video.declared_size import is_cut_off, why_unfinished
 from acfd_stream.video.demuxer import Demuxer
 from acfd_stream.video.holes import HoleWatch
@@ -47,13 +47,19 @@ class Decoder:
         name: its name in messages.
         config: threads and caps.
         hardware: decodes instead of the CPU where it can.
+        on_packet: called when a packet comes, and when the next one is wanted.
 
     Raises:
         MediaError: no container that FFmpeg knows, no video stream in it, or no decoder for that.
     """
 
     def __init__(
-        self, target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None = None
+        self,
+        target: str | BytesReader,
+        name: str,
+        config: VideoConfig,
+        hardware: HWAccel | None = None,
+        on_packet: Callable[[], None] = unwatched,
     ) -> None:
         self.name = name
         self.error: str | None = None
@@ -62,8 +68,8 @@ class Decoder:
         self._seconds = 0.0  # time of the last frame
         self._config, self._hardware = config, hardware
         self._work_seconds = 0.0
-        self._target = target
-        self._demuxer = Demuxer(target, name, config, hardware)
+        self._target, self._on_packet = target, on_packet
+        self._demuxer = Demuxer(target, name, config, hardware, on_packet)
         self._set_up()
 
     def _set_up(self) -> None:
@@ -346,6 +352,7 @@ class Decoder:
                 if packet.is_keyframe:
                     self._aspects.note_keyframe(packet.pts)
                 yield packet
+                self._on_packet()
         except READ_ERRORS as error:
             reason = reason_of(error)
         self._demuxer.raise_interrupt()

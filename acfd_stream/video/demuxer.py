@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from typing import NoReturn
@@ -29,6 +29,7 @@ from acfd_stream.video.container import (
     frame_rate_of,
     open_container,
     set_up_decoder,
+    unwatched,
 )
 from acfd_stream.video.foreign import container_behind
 from acfd_stream.video.gate import close_input, raise_failure
@@ -60,16 +61,22 @@ class Demuxer:
         name: its name in messages.
         config: threads and caps.
         hardware: decodes instead of the CPU where it can.
+        on_packet: called when a packet comes, and when the next one is wanted.
 
     Raises:
         MediaError: no container that FFmpeg knows, no video stream in it, or no decoder for that.
     """
 
     def __init__(
-        self, target: str | BytesReader, name: str, config: VideoConfig, hardware: HWAccel | None = None
+        self,
+        target: str | BytesReader,
+        name: str,
+        config: VideoConfig,
+        hardware: HWAccel | None = None,
+        on_packet: Callable[[], None] = unwatched,
     ) -> None:
         self.name = name
-        self._config, self._hardware = config, hardware
+        self._config, self._hardware, self._on_packet = config, hardware, on_packet
         try:
             self._target = in_parts(target)
         except OSError as error:
@@ -107,12 +114,11 @@ class Demuxer:
 
     def _start_stretch(self) -> None:
         self.seam: SeamPoint | None = None  # the last one that was met
-        self.is_new_part = False  # no packet of it has been read
+        self.is_new_part = self._has_restarted = False  # new: no packet of it has been read
         self._pending: Packet[VideoStream] | None = None  # the first of the next stretch
         self._skip_to: int | None = None
         self._demuxed: Iterator[Packet[VideoStream]] | None = None
         self.last: Packet[VideoStream] | None = None  # with data
-        self._has_restarted = False
 
     def _open(self, stream_id: int | None = None) -> None:
         """Open the container of the part.
@@ -194,8 +200,7 @@ class Demuxer:
 
     def close_container(self) -> None:
         """Close the container of the part."""
-        container, self._container = self._container, None
-        self._demuxed = None
+        container, self._container, self._demuxed = self._container, None, None
         if container is not None:
             close_input(container)
         if hasattr(self, "stream"):
@@ -338,8 +343,8 @@ class Demuxer:
 
     def _note_arrival(self, packet: Packet[VideoStream]) -> None:
         self.arrived_at = self.taken_at = time.perf_counter()
-        if packet.size:
-            self.last = packet
+        self.last = packet if packet.size else self.last
+        self._on_packet()
         if self._reader is not None and packet.pos is not None and packet.pos >= 0:
             self._reader.forget_before(packet.pos)
             fed_at = self._reader.fed_at(packet.pos + packet.size)

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -16,7 +16,7 @@ from acfd_stream.errors import MediaError, ResumeError
 from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture, Seam
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import FrameTime, frame_times, inferred_times
-from acfd_stream.video.container import FALLBACK_RATE
+from acfd_stream.video.container import FALLBACK_RATE, unwatched
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
@@ -27,22 +27,29 @@ from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import BytesReader, bytes_reader, is_url, path_target, source_name
 from acfd_stream.video.packet_decoders import is_damaged
 from acfd_stream.video.picture import to_picture
-from acfd_stream.video.readahead import read_ahead
+from acfd_stream.video.readahead import FrameSource, read_ahead
 from acfd_stream.video.web import with_lower_scheme
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
-__all__ = ["Source", "VideoSource", "open_video", "read_ahead"]
+__all__ = ["OpenVideo", "Source", "VideoSource", "open_video", "read_ahead"]
 
 Source: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO | ByteStream"
+OpenVideo: TypeAlias = "Callable[[Source, VideoConfig, str], FrameSource]"
+"""What opens a source for a device, as ``open_video`` does."""
 
 _Timed: TypeAlias = "Iterator[tuple[VideoFrame, FrameTime]]"
 _HINT = "; in a stream of bytes the index of an MP4 must stand in front (faststart)"
 _BUSY_SECONDS = 2.0  # how long close() waits for a thread in a read without an answer
 
 
-def open_video(source: Source, config: VideoConfig | None = None, device: str = "cpu") -> VideoSource:
+def open_video(
+    source: Source,
+    config: VideoConfig | None = None,
+    device: str = "cpu",
+    on_packet: Callable[[], None] = unwatched,
+) -> VideoSource:
     """A video; the first frame of the requested range is decoded.
 
     Args:
@@ -50,6 +57,7 @@ def open_video(source: Source, config: VideoConfig | None = None, device: str = 
             open and the caller's; of a ByteStream this waits for as many bytes as the first frame takes.
         config: range, threads and caps, and what decodes.
         device: the device for the planes of its pictures: "cpu", or "cuda" for a network on a GPU.
+        on_packet: called when a packet of the video comes, and when the next one is wanted.
 
     Raises:
         MediaError: nothing can be decoded: no such file, no video in it, no frame in the requested range.
@@ -60,7 +68,8 @@ def open_video(source: Source, config: VideoConfig | None = None, device: str = 
     planes = device_planes() if device == "cuda" else None
 
     def opened(target: str | BytesReader) -> VideoSource:
-        return VideoSource(Decoder(target, source_name(source), config, choice.hardware()), target, config, planes)
+        decoder = Decoder(target, source_name(source), config, choice.hardware(), on_packet)
+        return VideoSource(decoder, target, config, planes)
 
     target: str | BytesReader
     if isinstance(source, str | bytes | os.PathLike):

@@ -1,0 +1,113 @@
+"""Messages between two processes over a socket, with descriptors."""
+
+from __future__ import annotations
+
+import array
+import errno
+import io
+import os
+import pickle
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+_HEAD = struct.Struct("<I")  # bytes of the message
+_MOST_BYTES = 64 * 2**20
+_DESCRIPTOR_SPACE = socket.CMSG_LEN(4 * array.array("i").itemsize)
+# A decoder may be taken over by what it decodes: its messages build nothing but these.
+_BUILT = {
+    "fractions": {"Fraction"},
+    "acfd_stream.types": {
+        "ColorMatrix",
+        "Gap",
+        "GapCause",
+        "MediaInfo",
+        "PixelFormat",
+        "Primaries",
+        "Seam",
+        "Transfer",
+    },
+    "acfd_stream.video.decode_position": {"LossCounts"},
+    "acfd_stream.video.discontinuities": {"Discontinuities"},
+    "acfd_stream.video.holes": {"Pace"},
+    "pathlib": {"PosixPath"},
+    "acfd_stream.config": {"VideoConfig"},
+    "acfd_stream.video.web": {"WebRules", "WebUrl"},
+    "acfd_stream.video.process.limits": {"DecoderLimits"},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """The class, if a message may hold it."""
+        if name not in _BUILT.get(module, ()):
+            raise pickle.UnpicklingError(f"a message holds a {module}.{name}")
+        return super().find_class(module, name)
+
+
+class Channel:
+    """One end of a connection between two processes; each direction is used by one thread at a time.
+
+    Raises:
+        EOFError: from ``send`` and ``receive``, when the other end is gone or sends what is no message.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+
+    def fileno(self) -> int:
+        """The descriptor of the socket."""
+        return self._socket.fileno()
+
+    def send(self, message: Any, descriptors: Iterable[int] = ()) -> None:
+        """Send a message, and copies of descriptors, at most four."""
+        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        data = _HEAD.pack(len(data)) + data
+        try:
+            sent = socket.send_fds(self._socket, [data], list(descriptors))
+            if sent < len(data):
+                self._socket.sendall(data[sent:])
+        except OSError as error:
+            raise EOFError(f"the other end is gone ({error})") from error
+
+    def receive(self) -> tuple[Any, list[int]]:
+        """The next message, and the descriptors that came with it, which the caller closes."""
+        descriptors: list[int] = []
+        try:
+            (size,) = _HEAD.unpack(self._exactly(_HEAD.size, descriptors))
+            if size > _MOST_BYTES:
+                raise EOFError(f"a message of {size} bytes")
+            return _Unpickler(io.BytesIO(self._exactly(size, descriptors))).load(), descriptors
+        except Exception as error:  # damaged messages raise whatever pickle meets
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise EOFError(str(error)) from error
+
+    def _exactly(self, size: int, descriptors: list[int]) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            more, ancillary, flags, _ = self._socket.recvmsg(
+                size - len(data), _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC
+            )
+            for level, kind, content in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    numbers = array.array("i")
+                    numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
+                    descriptors += numbers
+            if flags & socket.MSG_CTRUNC:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            if not more:
+                raise EOFError("the other end is gone")
+            data += more
+        return bytes(data)
+
+    def shut(self) -> None:
+        """Wake both ends: each ``receive`` ends, also one that waits. From any thread."""
+        with suppress(OSError):  # shut or closed before
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close this end; no thread may be in ``send`` or ``receive``."""
+        self._socket.close()

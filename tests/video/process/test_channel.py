@@ -1,0 +1,107 @@
+"""What comes from a decoder process is checked: it may have been taken over by what it decodes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import socket
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acfd_stream.config import VideoConfig
+from acfd_stream.types import Picture, PixelFormat
+from acfd_stream.video.process.channel import Channel
+from acfd_stream.video.process.slots import SlotReader, SlotWriter
+from acfd_stream.video.web import WebRules, WebUrl, rules_of
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, Channel]]:
+    one, other = socket.socketpair()
+    with one, other:
+        yield one, Channel(other)
+
+
+def test_messages_and_descriptors_come_over(ends: tuple[socket.socket, Channel], tmp_path: Path) -> None:
+    sender, receiver = Channel(ends[0]), ends[1]
+    (path := tmp_path / "a").write_text("here")
+    with path.open() as file:
+        sender.send(("frame", Fraction(1, 24), VideoConfig(), b"x" * 10**5), [file.fileno(), file.fileno()])
+    message, descriptors = receiver.receive()
+    assert message == ("frame", Fraction(1, 24), VideoConfig(), b"x" * 10**5)
+    assert [os.pread(each, 4, 0) for each in descriptors] == [b"here", b"here"]
+    for each in descriptors:
+        os.close(each)
+
+
+def test_the_rules_of_a_url_come_over(ends: tuple[socket.socket, Channel]) -> None:
+    rules = WebRules(("https",), ("a.example",), "public", Path("/ca.pem"))
+    Channel(ends[0]).send(("open", WebUrl.under("https://a.example/a.mkv", rules)))
+    (_, url), _ = ends[1].receive()
+    assert (url, rules_of(url)) == ("https://a.example/a.mkv", rules)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [pickle.dumps(os.system), pickle.dumps(Path), pickle.dumps(np.zeros(3)), b"no pickle", pickle.dumps("x")[:-1]],
+    ids=["function", "class", "array", "no message", "cut"],
+)
+def test_a_message_builds_nothing_but_what_it_may_hold(data: bytes, ends: tuple[socket.socket, Channel]) -> None:
+    ends[0].sendall(struct.pack("<I", len(data)) + data)
+    with pytest.raises(EOFError):
+        ends[1].receive()
+
+
+def test_a_message_has_a_longest_length(ends: tuple[socket.socket, Channel]) -> None:
+    ends[0].sendall(struct.pack("<I", 2**31))
+    with pytest.raises(EOFError, match="2147483648 bytes"):
+        ends[1].receive()
+
+
+def picture(side: int = 64) -> Picture:
+    planes = tuple(np.arange(size * size, dtype=np.uint8).reshape(size, size) for size in (side, side // 2, side // 2))
+    return Picture(planes, PixelFormat.YUV420P, (side, side))
+
+
+def test_a_slot_is_used_again_when_its_last_view_is_gone() -> None:
+    writer, reader = SlotWriter(), SlotReader()
+    first = writer.write(picture())
+    assert first.descriptor is not None
+    planes = reader.planes(first.slot, first.size, first.planes, [first.descriptor])
+    assert all(np.array_equal(one, other) for one, other in zip(planes, picture().planes, strict=True))
+    part = planes[1][3:, 3:]
+    del planes
+    assert reader.take_freed() == []
+    del part
+    assert reader.take_freed() == [first.slot]
+    writer.give_back([first.slot])
+    again = writer.write(picture())
+    assert (again.slot, again.descriptor) == (first.slot, None)
+    writer.give_back([again.slot])
+    larger = writer.write(picture(256))
+    assert larger.descriptor is not None
+    os.close(larger.descriptor)
+    assert (larger.slot, writer.dropped) == (2, [1])
+
+
+def test_a_slot_that_is_too_small_or_may_shrink_is_refused() -> None:
+    written = SlotWriter().write(picture())
+    assert written.descriptor is not None
+    with pytest.raises(ValueError, match="smaller than its picture"):
+        SlotReader().planes(1, written.size + 1, written.planes, [os.dup(written.descriptor)])
+    with pytest.raises((ValueError, TypeError)):
+        SlotReader().planes(1, written.size, ((written.size - 8, (64, 64), "|u1"),), [os.dup(written.descriptor)])
+    with pytest.raises(OSError, match="not permitted"):
+        os.ftruncate(written.descriptor, 0)
+    os.close(written.descriptor)
+    open_to_shrinking = os.memfd_create("test", os.MFD_ALLOW_SEALING)
+    os.ftruncate(open_to_shrinking, written.size)
+    assert fcntl.fcntl(open_to_shrinking, fcntl.F_GET_SEALS) == 0
+    with pytest.raises(ValueError, match="smaller than its picture"):
+        SlotReader().planes(1, written.size, written.planes, [open_to_shrinking])
