@@ -121,6 +121,14 @@ class DecodeFault(Enum):
     WARNING = "warning"  # it has gaps, is shorter than declared, or its timestamps jump
 
 
+class DecoderFailure(Enum):
+    """Why a decoder process was ended, or ended, before its video did."""
+
+    CRASH = "crash"
+    MEMORY = "memory"  # it needed more than the limit
+    STUCK = "stuck"  # it read on without a picture
+
+
 class CallType(Enum):
     """Shape of a gRPC method."""
 
@@ -300,6 +308,9 @@ class Metrics:
         self.tracks = self._counter("acfd_tracks_started", "Tracks that began").of()
         self.shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade").of()
         self._decode_errors = self._counter("acfd_decode_errors", "Media at fault", codec=Codec, kind=DecodeFault)
+        self.decoder_failures = self._counter(
+            "acfd_decoder_failures", "Decoder processes that ended before their video", cause=DecoderFailure
+        )
         self.damaged = self._counter("acfd_frames_damaged", "Frames with parts that the decoder made up").of()
         self._gaps = self._counter("acfd_media_gaps", "Holes in media", cause=GapCause)
         self._missing = self._counter("acfd_media_missing_seconds", "Media that is missing in holes").of()

@@ -56,12 +56,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.requests": SERVICE_FLOOR | {"v1", "wire", "pipeline", "service.access"},
     "service.logs": SERVICE_FLOOR | {"video", "service.access"},
     "service.tracing": SERVICE_FLOOR,
+    "service.decoding": SERVICE_FLOOR | {"metrics", "video"},
     "service.streams": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "recording", "metrics", "malloc", "picture_budget"}
-    | {"service.access", "service.requests"},
+    | {"service.access", "service.decoding", "service.requests"},
     "service.jobs": SERVICE_FLOOR
     | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
-    | {"service.access", "service.requests"},
+    | {"service.access", "service.decoding", "service.requests"},
     "service.connections": SERVICE_FLOOR,
     "service.memory_guard": SERVICE_FLOOR | {"metrics"},
     "service.interceptors": SERVICE_FLOOR
@@ -71,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"v1", "wire", "video", "detect", "pipeline", "metrics", "places", "picture_budget"}
     | {"service.access", "service.calls", "service.connections", "service.memory_guard"}
     | {"service.dashboard", "service.health", "service.interceptors", "service.jobs"}
-    | {"service.streams", "service.tracing"},
+    | {"service.decoding", "service.streams", "service.tracing"},
     "cli": FLOOR
     | {
         "animation",

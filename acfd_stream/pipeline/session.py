@@ -34,6 +34,7 @@ from acfd_stream.types import Closeable, DropReason, Frame, FrameResult, Gap, Me
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
 from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
+from acfd_stream.video.source import OpenVideo
 
 
 def track_video(
@@ -104,8 +105,9 @@ class Gate(Protocol):
 class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
-    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames, and ``budget``
-    bounds those that wait. ``is_complete``, ``error``, ``gaps`` and ``warnings`` are final after the iteration.
+    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames, ``budget``
+    bounds those that wait, and ``opener`` opens the source. ``is_complete``, ``error``, ``gaps`` and ``warnings`` are
+    final after the iteration.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class TrackSession(Closeable):
         resume: SessionState | None = None,
         gate: Gate | None = None,
         budget: PictureBudget | None = None,
+        opener: OpenVideo = open_video,
     ) -> None:
         if detector is not None and detect_config is not None:
             raise ConfigError("detect_config must be None with a detector, which has its own")
@@ -143,7 +146,12 @@ class TrackSession(Closeable):
         self._is_resumed = resume is not None
         with ExitStack() as opened:
             planes = device_for(device) if detector is None else detector.device
-            self._video = _open(opened, source, self.video_config, planes)
+            self._video: FrameSource
+            if isinstance(source, FrameFeed):
+                self._video = FedVideo(source, self.video_config)
+            else:
+                self._video = opener(source, self.video_config, planes)
+            opened.callback(self._video.close)
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
@@ -394,9 +402,3 @@ class TrackSession(Closeable):
             with checkpoint.damage_as_resume_error(is_resumed=self._is_resumed):
                 self._ready += self._stream.flush()
             yield
-
-
-def _open(opened: ExitStack, source: Source | FrameFeed, config: VideoConfig, device: str) -> FrameSource:
-    video = FedVideo(source, config) if isinstance(source, FrameFeed) else open_video(source, config, device)
-    opened.callback(video.close)
-    return video

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from acfd_stream.errors import ConfigError, MediaError, ResumeError
+from acfd_stream.errors import ConfigError, DecoderError, MediaError, ResumeError
 from acfd_stream.outputs import ResultEnd
 from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.pipeline.checkpoint import SessionState
@@ -26,7 +26,9 @@ from acfd_stream.recording.sinks import ResultSink, open_sinks
 from acfd_stream.recording.stats import Attempt, RecordingStats
 from acfd_stream.recording.task import RecordingProgress, RecordingSettings, RecordingState
 from acfd_stream.types import Frame, FrameResult
-from acfd_stream.video import Source
+from acfd_stream.video import Source, open_video
+from acfd_stream.video.process.decoder import DecoderProcess
+from acfd_stream.video.source import OpenVideo
 
 OpenSource = Callable[[], AbstractContextManager[Source]]
 _log = logging.getLogger(__name__)
@@ -72,6 +74,8 @@ class Recorder:
     """Called after every result, which is written then; may raise."""
     cancellation: Cancellation = field(default_factory=Cancellation)
     """Stops the recording at a checkpoint."""
+    new_decoder: Callable[[], DecoderProcess | None] = ignore
+    """Makes the process that decodes the video; with None it is decoded in this one."""
 
     def record(self) -> Recording:
         """Record the video; call it once.
@@ -117,7 +121,7 @@ class Recorder:
             source = self.source
             media = stack.enter_context(opened(source) if isinstance(source, str) else source())
             try:
-                session = stack.enter_context(self._session(media, saved))
+                session = stack.enter_context(self._opened(stack, media, saved))
                 stack.enter_context(self.cancellation.on_cancel(session.stop))
                 return self._record(session, saved)
             except (MediaError, ResumeError) as error:
@@ -125,7 +129,20 @@ class Recorder:
                     self.watch.explain(error)
                 raise
 
-    def _session(self, media: Source, saved: Checkpoint | None) -> TrackSession:
+    def _opened(self, stack: ExitStack, media: Source, saved: Checkpoint | None) -> TrackSession:
+        """The session; a cancellation ends an opening, too, where another process decodes."""
+        process = self.new_decoder()
+        if process is None:
+            return self._session(media, saved, open_video)
+        stack.callback(process.close)
+        with self.cancellation.on_cancel(process.close):
+            try:
+                return self._session(media, saved, process.open)
+            except DecoderError:
+                self.cancellation.check()
+                raise
+
+    def _session(self, media: Source, saved: Checkpoint | None, opener: OpenVideo) -> TrackSession:
         settings = self.settings
         detector: dict[str, Any] = {"detector": self.engine}
         if self.engine is None:
@@ -137,6 +154,7 @@ class Recorder:
             track_config=settings.track,
             shot_config=settings.shot,
             resume=None if saved is None else SessionState(saved.session),
+            opener=opener,
         )
 
     def _record(self, session: TrackSession, saved: Checkpoint | None) -> Recording:

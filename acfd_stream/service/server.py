@@ -33,6 +33,7 @@ from acfd_stream.service.calls.server import LoopServer
 from acfd_stream.service.connections import connection_options
 from acfd_stream.service.dashboard.http_server import DashboardServer
 from acfd_stream.service.dashboard.page_data import ServiceInfo
+from acfd_stream.service.decoding import Decoders
 from acfd_stream.service.health import Health, add_reflection
 from acfd_stream.service.interceptors.call_log import CallLogInterceptor
 from acfd_stream.service.interceptors.call_metrics import CallMetricsInterceptor
@@ -246,12 +247,13 @@ class Server:
         scheduler = Scheduler(detector, settings.scheduler, metrics=self.metrics)
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
-        shared = (self._signer, self._budget, self.callers)
-        context = StreamContext(settings, scheduler, capacity, self.streams, self.metrics, *shared)
-        host = StreamHost(context, self._check)
+        decoders = Decoders(settings.decoding, self.metrics)
+        shared = (settings, scheduler, capacity, self.streams, self.metrics, self._signer, self._budget, decoders)
+        host = StreamHost(StreamContext(*shared, self.callers), self._check)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)
-        self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, self.metrics, capacity, self.callers)
+        given = (self.metrics, capacity, self.callers, decoders)
+        self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, *given)
         opened.callback(jobs.close)
         self._job_calls.servicer = jobs.servicer
         jobs.start()

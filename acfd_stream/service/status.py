@@ -5,6 +5,7 @@
 | ConfigError, ShapeError | INVALID_ARGUMENT | BadRequest |
 | MediaError | INVALID_ARGUMENT | ErrorInfo MEDIA |
 | ResumeError | FAILED_PRECONDITION | ErrorInfo RESUME |
+| DecoderMemoryError | RESOURCE_EXHAUSTED | ErrorInfo DECODER_MEMORY |
 | OverloadedError | RESOURCE_EXHAUSTED | RetryInfo, ErrorInfo OVERLOADED |
 | StatusError | its own | ErrorInfo; RetryInfo if a retry may succeed |
 | any other | INTERNAL | ErrorInfo; the traceback is logged |
@@ -24,7 +25,15 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from acfd_stream.errors import AcfdError, ConfigError, MediaError, OverloadedError, ResumeError, ShapeError
+from acfd_stream.errors import (
+    AcfdError,
+    ConfigError,
+    DecoderMemoryError,
+    MediaError,
+    OverloadedError,
+    ResumeError,
+    ShapeError,
+)
 from acfd_stream.service.handlers import surrounded
 from acfd_stream.wire.messages import duration_pb
 
@@ -146,6 +155,8 @@ def _code_and_details(error: BaseException) -> tuple[grpc.StatusCode, list[Messa
         return grpc.StatusCode.INVALID_ARGUMENT, [error_details_pb2.ErrorInfo(reason="MEDIA", domain=DOMAIN)]
     if isinstance(error, ResumeError):
         return grpc.StatusCode.FAILED_PRECONDITION, [error_details_pb2.ErrorInfo(reason="RESUME", domain=DOMAIN)]
+    if isinstance(error, DecoderMemoryError):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED, [error_details_pb2.ErrorInfo(reason="DECODER_MEMORY", domain=DOMAIN)]
     if isinstance(error, OverloadedError):
         info = error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN)
         return grpc.StatusCode.RESOURCE_EXHAUSTED, [info, _retry(getattr(error, "retry_seconds", RETRY_SECONDS))]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from acfd_stream.errors import AcfdError, OutputError
+from acfd_stream.errors import AcfdError, DecoderError, DecoderMemoryError, OutputError
 from acfd_stream.metrics import Metrics
 from acfd_stream.recording.cancellation import Cancellation
 from acfd_stream.recording.lines import Lines
@@ -40,6 +40,8 @@ class JobContext:
     """Takes, before the first result, the message that its readers get first, and the expected frames."""
     on_progress: Callable[[RecordingProgress, FrameResult], None]
     cancellation: Cancellation = field(default_factory=Cancellation)
+    is_crashed: bool = False
+    """The process of its decoder ended; the job runs again, and this counts as an attempt."""
 
 
 RecordJob = Callable[[JobContext], Recording]
@@ -106,6 +108,10 @@ class JobAttempts:
         except Exception as error:
             if wait_reason(error) is not None:
                 raise
+            context.is_crashed = _is_crash(error) and job.attempts < self.settings.attempts
+            if context.is_crashed:
+                _log.warning("job %s runs again: %s", job.job_id, error)
+                return None
             return self._failure(job, error)
         finally:
             context.lines.close()
@@ -125,6 +131,10 @@ class JobAttempts:
             return JobEnd(JobState.FAILED, str(error), self.code_of(error))
         _log.error("job %s failed", job.job_id, exc_info=error)
         return JobEnd(JobState.FAILED, f"{type(error).__name__}: {error}", _INTERNAL)
+
+
+def _is_crash(error: Exception) -> bool:
+    return isinstance(error, DecoderError) and not isinstance(error, DecoderMemoryError)
 
 
 @contextmanager

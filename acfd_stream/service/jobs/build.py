@@ -13,6 +13,7 @@ from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.service.access.callers import Callers
+from acfd_stream.service.decoding import Decoders
 from acfd_stream.service.jobs.by_caller import no_limits
 from acfd_stream.service.jobs.job_recording import JobRecording
 from acfd_stream.service.jobs.results import JobResults
@@ -36,6 +37,7 @@ class Jobs:
         metrics: where jobs and their frames are counted.
         capacity: where jobs reserve their share beside the streams.
         callers: has the limits of each caller, and counts their streams of results; None: there are no such limits.
+        decoders: where videos are decoded; None: as the settings say, without metrics.
 
     Raises:
         ConfigError: the state folder cannot be used, or another server uses it.
@@ -49,6 +51,7 @@ class Jobs:
         metrics: Metrics | None = None,
         capacity: Capacity | None = None,
         callers: Callers | None = None,
+        decoders: Decoders | None = None,
     ) -> None:
         folder = settings.jobs.state_dir
         self._store = JobStore(folder)
@@ -57,7 +60,8 @@ class Jobs:
         except ConfigError:
             self._store.close()
             raise
-        recording = JobRecording(settings, engine, open_shared, capacity)
+        decoders = decoders or Decoders(settings.decoding, metrics or Metrics.none())
+        recording = JobRecording(settings, engine, open_shared, capacity, decoders.new)
         self.runner = JobRunner(
             self._store,
             results,

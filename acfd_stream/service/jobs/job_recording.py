@@ -16,7 +16,7 @@ from acfd_stream.pipeline.demand import Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.recording.cancellation import Cancelled
 from acfd_stream.recording.header import RecordingStart
-from acfd_stream.recording.record import Recorder, Recording
+from acfd_stream.recording.record import Recorder, Recording, ignore
 from acfd_stream.recording.task import RecordingSettings
 from acfd_stream.service.access.sources import open_allowed
 from acfd_stream.service.jobs.attempts import JobContext
@@ -26,6 +26,7 @@ from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import job_pb2, stream_pb2
 from acfd_stream.video import Source
 from acfd_stream.video.origin import source_name
+from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.wire.messages import media_info_pb
 
 LOWEST_PRIORITY = 9
@@ -40,6 +41,7 @@ class JobRecording:
         engine: what all streams and jobs share.
         open_shared: gives a job its share of the engine.
         capacity: where a job reserves its share, and waits until there is one; None: it reserves none.
+        new_decoder: makes the process that decodes a video; with None it is decoded in this one.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class JobRecording:
         engine: Engine,
         open_shared: Callable[[StreamQueueConfig], Engine],
         capacity: Capacity | None = None,
+        new_decoder: Callable[[], DecoderProcess | None] = ignore,
     ) -> None:
         self._settings, self._engine, self._open_shared, self._capacity = settings, engine, open_shared, capacity
+        self._new_decoder = new_decoder
 
     def check(self, request: job_pb2.SubmitJobRequest) -> None:
         """Refuse what cannot become a job.
@@ -93,6 +97,7 @@ class JobRecording:
                 on_start=begin,
                 on_progress=context.on_progress,
                 cancellation=context.cancellation,
+                new_decoder=self._new_decoder,
             ).record()
 
     def _open(self, uri: str) -> AbstractContextManager[Source]:

@@ -326,7 +326,7 @@ class JobRunner:
             lines.truncate(0)  # else the job itself would have to go, and nobody could read why
             lines.close()
         if end is None:
-            self.store.put_back(job_id)
+            self.store.put_back(job_id, counts=context is not None and context.is_crashed)
             return
         digests = () if context is None else context.checkpoints.new_digests()
         self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=lines.size), digests)

@@ -217,14 +217,14 @@ class JobStore(Closeable):
             )
             return self._get(database, job_id)
 
-    def put_back(self, job_id: str, *, is_deferred: bool = False) -> None:
-        """A running job waits again: not an attempt that failed. ``is_deferred``: at the end of the queue."""
+    def put_back(self, job_id: str, *, is_deferred: bool = False, counts: bool = False) -> None:
+        """A running job waits again, ``is_deferred``: at the end of the queue. ``counts``: the attempt has failed."""
         behind = f"(SELECT 1 + MAX(deferrals) FROM jobs WHERE state IN {_OPEN})" if is_deferred else "deferrals"
         with self._database.writing() as database:
             database.execute(
-                f"UPDATE jobs SET state = ?, attempts = MAX(attempts - 1, 0), deferrals = {behind}"
+                f"UPDATE jobs SET state = ?, attempts = MAX(attempts - ?, 0), deferrals = {behind}"
                 " WHERE job_id = ? AND state = ?",
-                (JobState.QUEUED.value, job_id, JobState.RUNNING.value),
+                (JobState.QUEUED.value, not counts, job_id, JobState.RUNNING.value),
             )
 
     def recover(self) -> int:

@@ -18,6 +18,7 @@ from acfd_stream.config_file import parse_toml, read_config_file
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.settings.callers import CallerLimits, CallerSettings
 from acfd_stream.service.settings.connections import ConnectionSettings
+from acfd_stream.service.settings.decoding import DecodingSettings
 from acfd_stream.wire.channel import KeepaliveConfig
 
 T = TypeVar("T")
@@ -257,6 +258,7 @@ class ServiceSettings(Checked):
     detect: DetectConfig = field(default_factory=DetectConfig)
     limits: Limits = field(default_factory=Limits)
     sources: SourceSettings = field(default_factory=SourceSettings)
+    decoding: DecodingSettings = field(default_factory=DecodingSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     capacity: CapacityConfig = field(default_factory=CapacityConfig)

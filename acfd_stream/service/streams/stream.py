@@ -31,6 +31,7 @@ from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.recording.header import settings_of
 from acfd_stream.service.access.callers import Callers
 from acfd_stream.service.access.token_signer import TokenSigner
+from acfd_stream.service.decoding import Decoders
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest
 from acfd_stream.service.settings import ServiceSettings
@@ -44,7 +45,7 @@ from acfd_stream.service.streams.response_queue import ControlMessage, QueuedRes
 from acfd_stream.service.streams.resume_point import resume_point
 from acfd_stream.types import FrameResult, Outcome
 from acfd_stream.v1 import stream_pb2
-from acfd_stream.video import FrameFeed
+from acfd_stream.video import FrameFeed, open_video
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.wire.messages import duration_pb, gaps_pb, media_info_pb, rational_pb, results_pb
 
@@ -69,6 +70,7 @@ class StreamContext:
     metrics: Metrics
     signer: TokenSigner
     budget: PictureBudget
+    decoders: Decoders
     callers: Callers = field(default_factory=lambda: Callers(lambda caller: CallerLimits()))
     packing: ThreadPoolExecutor = field(default_factory=_packing_thread)  # packs resume points
 
@@ -87,6 +89,7 @@ class StreamCall:
         self.reader: RequestReader | None = None
         self.stage_times = StageTimes(("encode", "send", "latency"))
         self.cancel_call: Callable[[], object] = lambda: None
+        self._decoder = context.decoders.new()
         self.sending_since: float | None = None
         self._context, self._release = context, release
         self._responses: ResponseQueue | None = None
@@ -171,8 +174,9 @@ class StreamCall:
         self._hold.stop()
         if session is not None:
             session.stop()
-        if self._engine is not None:
-            self._engine.close()  # frees its queue slots at once
+        for held in (self._engine, self._decoder):  # frees queue slots, and ends a decoder, at once
+            if held is not None:
+                held.close()
         if isinstance(source, ByteStream | FrameFeed):
             source.abort("the stream was ended")
 
@@ -284,6 +288,7 @@ class StreamCall:
                 resume=request.resume,
                 gate=self._hold if request.is_live else None,
                 budget=self._context.budget,
+                opener=open_video if self._decoder is None else opened.enter_context(self._decoder).open,
             )
         except MediaError as error:
             if self.meter is not None and self._stopped is None:

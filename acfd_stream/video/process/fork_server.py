@@ -237,4 +237,3 @@ def main(descriptor: int) -> None:
     gc.collect()
     gc.freeze()  # a collection would copy the pages that all decoders share
     _Server(socket.socket(fileno=descriptor)).serve()
-
