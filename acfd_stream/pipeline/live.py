@@ -5,10 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from acfd_stream.config import PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.pipeline.stream_tracker import SettledFrame
 from acfd_stream.types import Outcome, Verdict
+
+
+class Gate(Protocol):
+    """Holds back the frames of a session."""
+
+    def wait(self) -> None:
+        """Return when the next frame may be taken."""
+
+    def take(self) -> None:
+        """A frame was taken, and not dropped."""
 
 
 def configs_for(

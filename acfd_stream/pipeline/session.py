@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from acfd_stream import stored
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
@@ -27,7 +27,7 @@ from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.detection import DetectedFrame, DetectionStage
 from acfd_stream.pipeline.engine import Engine
-from acfd_stream.pipeline.live import configs_for, verdict_now
+from acfd_stream.pipeline.live import Gate, configs_for, verdict_now
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, position_of
 from acfd_stream.types import Closeable, DropReason, Frame, FrameResult, Gap, MediaInfo
@@ -90,16 +90,6 @@ def track_video(
             resume=resume,
         )
     )
-
-
-class Gate(Protocol):
-    """Holds back the frames of a session."""
-
-    def wait(self) -> None:
-        """Return when the next frame may be taken."""
-
-    def take(self) -> None:
-        """A frame was taken, and not dropped."""
 
 
 class TrackSession(Closeable):

@@ -44,10 +44,10 @@ from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.memory_guard import MemoryGuard
 from acfd_stream.service.settings import ServiceSettings, filled_limits
 from acfd_stream.service.status import StatusInterceptor
+from acfd_stream.service.streams.context import StreamContext
 from acfd_stream.service.streams.host import STREAM_GRACE_SECONDS, StreamHost
 from acfd_stream.service.streams.registry import StreamRegistry
 from acfd_stream.service.streams.servicer import FaceTrackServicer
-from acfd_stream.service.streams.stream import StreamContext
 from acfd_stream.service.tracing import Tracing
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from acfd_stream.video.nvdec import choose_decoder

@@ -11,35 +11,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import grpc
 
 from acfd_stream.errors import AcfdError, MediaError
-from acfd_stream.metrics import DecodeFault, InputKind, Metrics, Pool
-from acfd_stream.picture_budget import PictureBudget
-from acfd_stream.pipeline.capacity import Capacity, Reservation
+from acfd_stream.metrics import DecodeFault, InputKind, Pool
+from acfd_stream.pipeline.capacity import Reservation
 from acfd_stream.pipeline.checkpoint import damage_as_resume_error
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
-from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.recording.header import settings_of
-from acfd_stream.service.access.callers import Callers
-from acfd_stream.service.access.token_signer import TokenSigner
-from acfd_stream.service.decoding import Decoders
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import StreamRequest
-from acfd_stream.service.settings import ServiceSettings
-from acfd_stream.service.settings.callers import CallerLimits
 from acfd_stream.service.status import StatusError, draining
+from acfd_stream.service.streams.context import StreamContext
 from acfd_stream.service.streams.progress import ProgressLog
 from acfd_stream.service.streams.rate import SHORT_SECONDS, RateHold, demand_of
-from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
+from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics
 from acfd_stream.service.streams.request_reader import RequestReader
 from acfd_stream.service.streams.response_queue import ControlMessage, QueuedResult, ResponseQueue
 from acfd_stream.service.streams.resume_point import resume_point
@@ -53,26 +46,6 @@ Source = ByteStream | FrameFeed | str | BinaryIO
 _BLOCKED_SECONDS = 0.1  # a send that takes longer waits for the client
 _LIVE_QUEUE = 8  # results; more would be late before they are sent
 _log = logging.getLogger(__name__)
-
-
-def _packing_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="acfd-pack")
-
-
-@dataclass(frozen=True)
-class StreamContext:
-    """What all streams of a server share."""
-
-    settings: ServiceSettings
-    scheduler: Scheduler
-    capacity: Capacity
-    registry: StreamRegistry
-    metrics: Metrics
-    signer: TokenSigner
-    budget: PictureBudget
-    decoders: Decoders
-    callers: Callers = field(default_factory=lambda: Callers(lambda caller: CallerLimits()))
-    packing: ThreadPoolExecutor = field(default_factory=_packing_thread)  # packs resume points
 
 
 class StreamCall:
