@@ -9,7 +9,7 @@ import time
 DATA, HEADERS, RST_STREAM, SETTINGS, PING = 0, 1, 3, 4, 6
 REFUSED_STREAM = 7
 END_HEADERS, ACK = 4, 1
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def is_open(connection: socket.socket) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from acfd_stream.client.client import Client
 from acfd_stream.errors import ConfigError
+from acfd_stream.service.calls import handler
 from acfd_stream.service.calls.handler import CallLimits
 from acfd_stream.service.connections import connection_options, most_connections
 from acfd_stream.service.health import Health
@@ -25,7 +26,7 @@ from tests.service.small_server import SERVICE, small_server
 
 QUICK = ConnectionSettings(handshake_seconds=0.5, idle_seconds=60.0)
 CHECK = "/grpc.health.v1.Health/Check"
-PROMPT_SECONDS = 4.0
+PROMPT_SECONDS = 15.0
 """Within which health answers, however busy this machine is: before any silent call ends."""
 
 
@@ -82,7 +83,7 @@ def answers(port: int) -> bool:
 
 
 def test_silent_calls_from_many_addresses_end_and_health_answers_meanwhile() -> None:
-    with serving(QUICK, first_message_seconds=6.0) as port, contextlib.ExitStack() as opened:
+    with serving(QUICK, first_message_seconds=18.0) as port, contextlib.ExitStack() as opened:
         callers = [opened.enter_context(Http2(port, f"127.0.{i}.1")) for i in range(1, 30)]
         for number, caller in enumerate(callers):
             for path in [CHECK, f"/{SERVICE}/Detect", f"/{SERVICE}/Track"] * 10:
@@ -91,7 +92,19 @@ def test_silent_calls_from_many_addresses_end_and_health_answers_meanwhile() -> 
                     caller.send(b"\0\0\0\0\x64half")  # of a message of 100 bytes
         assert answers_promptly(port)
         endings = [ending for caller in callers for ending in caller.endings(30)]
-        assert all(b"no request came within 6 s" in ending for ending in endings)
+        assert all(b"no request came within 18 s" in ending for ending in endings)
+
+
+def test_the_call_that_is_silent_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "MOST_SILENT", 4)
+    with serving(QUICK) as port, Http2(port) as first, Http2(port) as second:
+        first.begin_call(CHECK)
+        assert first.settings()
+        for _ in range(4):
+            second.begin_call(CHECK)
+        assert b"too many calls wait" in first.endings(1)[0]
+        assert answers_promptly(port)
+        assert b"too many calls wait" in second.endings(1)[0]  # for the call of ``answers_promptly``
 
 
 def test_a_connection_has_so_many_calls() -> None:

@@ -164,6 +164,7 @@ class Call:
         if self._is_over or self._ended_by is not None:
             return
         self._ended_by = code, details, trailing
+        self.requests.first.set()
         if code is not grpc.StatusCode.CANCELLED:
             self._code = self._code or code  # for metrics and log
         self._wake.set()
@@ -171,6 +172,11 @@ class Call:
             self.over()
             self._ending = asyncio.ensure_future(self._context.abort(*self._ended_by))
             self._ending.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether ``end_with`` was called."""
+        return self._ended_by is not None
 
     async def end(self) -> bytes | None:
         """The single response; raises what ends the call with another status than OK."""

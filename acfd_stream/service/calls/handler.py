@@ -19,6 +19,8 @@ from acfd_stream.service.calls.pool import CallPool
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS
 from acfd_stream.service.status import StatusError, status_of
 
+MOST_SILENT = 4096
+"""Maximum calls that wait for their first message, about 20 KiB each; the one that waits longest makes room."""
 _INLINE = (HEALTH_METHODS, REFLECTION_METHODS)
 
 
@@ -60,6 +62,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
         for interceptor in reversed(interceptors):
             self._find = partial(interceptor.intercept_service, self._find)
         self._pumps: set[asyncio.Task[None]] = set()
+        self._silent: dict[Call, None] = {}  # in the order in which they came
 
     def add(self, handlers: Sequence[Any]) -> None:
         """Serve the methods of generic ``handlers``, too."""
@@ -97,12 +100,20 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
         pump = asyncio.ensure_future(call.requests.pump())
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
+        self._silent[call] = None
+        if len(self._silent) > MOST_SILENT:
+            message = "too many calls wait for their first message on this server; try again later"
+            next(iter(self._silent)).end_with(*_status(OverloadedError(message)))
         try:
             async with asyncio.timeout(self._limits.first_message_seconds):
                 await call.requests.first.wait()
         except TimeoutError:
             message = f"no request came within {self._limits.first_message_seconds:g} s; the call was ended"
             await _refuse(context, StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE", message))
+        finally:
+            del self._silent[call]
+        if call.is_ended:
+            await call.end()
         if not handler.request_streaming and call.requests.is_empty:
             await _refuse(context, ConfigError("request must be sent before the call ends"))
 
