@@ -1,8 +1,9 @@
-"""Refuses new work while memory is short: by the limits of the process's cgroups, and the memory of the machine."""
+"""Refuses new work while memory is short: by the limits of its cgroups, and by what the machine has left for it."""
 
 from __future__ import annotations
 
 import logging
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from acfd_stream.service.status import StatusError
 
 RETRY_SECONDS = 5.0
 """Retry delay of a call that is refused."""
-_READ_SECONDS = 0.1  # how long a reading counts
+_READ_SECONDS = 0.5  # how long a reading counts
 _BACK = 0.95  # new work is accepted again below this part of the share, so that the guard does not flutter
 _CGROUPS = Path("/sys/fs/cgroup")
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class MemoryGuard:
         return self.update()
 
     def update(self) -> bool:
-        """Read the memory, at most ten times a second, and tell log and metrics; whether it is short. Never raises."""
+        """Read the memory, at most twice a second, and tell log and metrics; whether it is short. Never raises."""
         with self._lock:
             now = time.monotonic()
             if now - self._read_at >= _READ_SECONDS:
@@ -66,21 +67,29 @@ class MemoryGuard:
             _log.info("memory is not short any more: %.0f %% of it is used", 100 * used)
 
 
-def used_memory(
-    machine: Path = Path("/proc/meminfo"), groups: Path = Path("/proc/self/cgroup"), mount: Path = _CGROUPS
-) -> float:
-    """The used part of the memory, 0 … 1: of the machine, or of the cgroup that is closest to its limit.
+def used_memory(proc: Path = Path("/proc"), mount: Path = _CGROUPS) -> float:
+    """The used part of the memory, 0 … 1: of a cgroup, or of what the machine has left for this process.
 
-    What the kernel can drop does not count: ``MemAvailable`` says that for the machine, and ``inactive_file`` for a
-    cgroup. 0 where nothing of this can be read.
+    For the machine, the part is own / (own + available), where own is the memory of this process and its children. What
+    other programs use does not count, but makes what is left smaller. For the cgroup that is closest to its limit, and
+    those above it, all counts but ``inactive_file``, which the kernel can drop. 0 where nothing of this can be read.
 
     Source: the working set of a container in Kubernetes, "Node-pressure Eviction".
     """
-    values = _numbers(machine)
-    total = values.get("MemTotal:", 0)
-    parts = [1 - values.get("MemAvailable:", total) / total] if total else []
-    parts += [used / limit for limit, used in _of_groups(groups, mount) if 0 < limit < max(total * 1024, 1)]
+    values = _numbers(proc / "meminfo")
+    own, available = _of_processes(proc / "self"), values.get("MemAvailable:", 0) * 1024
+    parts = [own / (own + available)] if own and available else []
+    total = values.get("MemTotal:", 0) * 1024
+    parts += [used / limit for limit, used in _of_groups(proc / "self" / "cgroup", mount) if 0 < limit < total]
     return max(parts, default=0.0)
+
+
+def _of_processes(process: Path) -> int:
+    """Resident bytes of a process and all below it."""
+    words = _text(process / "statm").split()
+    own = int(words[1]) * resource.getpagesize() if len(words) > 1 else 0
+    children = [child for path in process.glob("task/*/children") for child in _text(path).split()]
+    return own + sum(_of_processes(process.parent / child) for child in children)
 
 
 def _of_groups(groups: Path, mount: Path) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,25 @@ FORMS = {
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Callable[[], float]:
-    """The used part of a machine of 8 GiB, of which 6 are available."""
-    (tmp_path / "meminfo").write_text(f"MemTotal: {8 * 2**20} kB\nMemFree: 1 kB\nMemAvailable: {6 * 2**20} kB\n")
-    return lambda: used_memory(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "fs")
+def proc(tmp_path: Path) -> Path:
+    """A machine with 16 GiB, of which 6 are available. This process and a child have 1 GiB each, others the rest."""
+    folder = tmp_path / "proc"
+    for name, child in (("self", "7"), ("7", "")):
+        (folder / name / "task" / "1").mkdir(parents=True)
+        (folder / name / "task" / "1" / "children").write_text(child)
+        (folder / name / "statm").write_text(f"999999 {GIB // resource.getpagesize()} 5 1 0 9 0\n")
+    (folder / "meminfo").write_text(f"MemTotal: {16 * 2**20} kB\nMemFree: 1 kB\nMemAvailable: {6 * 2**20} kB\n")
+    return folder
 
 
-def test_without_a_cgroup_the_machine_counts(read: Callable[[], float]) -> None:
+@pytest.fixture
+def read(tmp_path: Path, proc: Path) -> Callable[[], float]:
+    return lambda: used_memory(proc, tmp_path / "fs")
+
+
+def test_without_a_cgroup_what_the_process_and_its_children_use_of_what_is_left_counts(
+    read: Callable[[], float],
+) -> None:
     assert read() == 0.25
 
 
@@ -43,7 +56,7 @@ def test_a_cgroup_counts_without_what_the_kernel_can_drop(
     tmp_path: Path, read: Callable[[], float], form: str, level: str
 ) -> None:
     groups, folder, limit, used, dropped = FORMS[form]
-    (tmp_path / "cgroup").write_text(groups)
+    (tmp_path / "proc" / "self" / "cgroup").write_text(groups)
     place = tmp_path / "fs" / folder if level == "itself" else (tmp_path / "fs" / folder).parent
     place.mkdir(parents=True)
     (place / limit).write_text(f"{2 * GIB}\n")
@@ -54,7 +67,7 @@ def test_a_cgroup_counts_without_what_the_kernel_can_drop(
 
 @pytest.mark.parametrize("limit", ["max", str(2**63 - 4096), "0", ""])
 def test_a_cgroup_without_a_limit_does_not_count(tmp_path: Path, read: Callable[[], float], limit: str) -> None:
-    (tmp_path / "cgroup").write_text("0::/\n")
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/\n")
     (tmp_path / "fs").mkdir()
     (tmp_path / "fs" / "memory.max").write_text(limit)
     (tmp_path / "fs" / "memory.current").write_text(str(7 * GIB))
@@ -62,7 +75,11 @@ def test_a_cgroup_without_a_limit_does_not_count(tmp_path: Path, read: Callable[
 
 
 def test_a_system_that_says_nothing_refuses_nothing(tmp_path: Path) -> None:
-    assert used_memory(tmp_path / "none", tmp_path / "none", tmp_path / "none") == 0.0
+    assert used_memory(tmp_path / "none", tmp_path / "none") == 0.0
+
+
+def test_this_process_counts_on_this_machine() -> None:
+    assert 0 < used_memory() <= 1
 
 
 def test_the_guard_says_once_that_memory_is_short_and_that_it_is_not_any_more(
@@ -93,7 +110,7 @@ def test_while_memory_is_short_new_work_is_refused_and_the_rest_goes_on(tiny_mod
         running = stub.Track(sending(data))
         assert next(running).start.stream_id
         used = 0.9
-        server.memory._read_at = 0.0
+        server.memory._read_at = float("-inf")
         calls: dict[str, Callable[[], Any]] = {
             "Track": lambda: list(stub.Track(sending(data))),
             "TrackUri": lambda: list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri="x"))),
@@ -109,6 +126,6 @@ def test_while_memory_is_short_new_work_is_refused_and_the_rest_goes_on(tiny_mod
         assert client.models()
         assert [message for message in running if message.HasField("end")]
         used = 0.5
-        server.memory._read_at = 0.0
+        server.memory._read_at = float("-inf")
         assert list(stub.Track(sending(data)))[-1].end.is_complete
         assert server.metrics.registry.get_sample_value("acfd_admission_rejected_total", {"reason": "memory"}) == 4
