@@ -39,13 +39,25 @@ class SessionState:
         for name in ("model", "settings", "media", "stream"):
             stored.fields(self.values.get(name), name)
         stored.fields(self.values, "checkpoint", "ready", "swallowed")
-        stored.whole(self.values.get("handed_out"), "handed_out")
+        stored.items(self.values["ready"], "ready", stored.MOST_ITEMS)
+        handed_out = stored.whole(self.values.get("handed_out"), "handed_out")
+        stored.whole(self.values["swallowed"], "swallowed", 0, handed_out)
         stored.whole(self.values["stream"].get("next_index"), "next_index")
 
     @property
     def next_index(self) -> int:
         """Index of the first frame that is needed again; a client that sends single frames continues with it."""
         return int(self.values["stream"]["next_index"])
+
+    @property
+    def ready(self) -> list[Any]:
+        """Settled frames that were not returned, as ``SettledFrame.values``."""
+        return list(self.values["ready"])
+
+    @property
+    def skipped(self) -> int:
+        """Results that come again and were returned."""
+        return int(self.values["swallowed"])
 
     @property
     def next_result(self) -> int:

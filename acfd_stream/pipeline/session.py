@@ -18,7 +18,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from acfd_stream import stored
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
@@ -123,8 +122,7 @@ class TrackSession(Closeable):
         configs = configs_for(self.pace, video_config, track_config, shot_config)
         self.video_config, self.track_config, self.shot_config = configs
         self.stage_times = StageTimes()
-        self._gate = gate
-        self._budget = budget  # of the frames that wait, shared with other sessions
+        self._gate, self._budget = gate, budget
         self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
@@ -284,13 +282,11 @@ class TrackSession(Closeable):
     def _restore(self, state: SessionState) -> None:
         """Restore the session from a checkpoint."""
         checkpoint.check(state, self._signature())
-        values = state.values
         with checkpoint.damage_as_resume_error(is_resumed=True):
-            self._stream.restore(values["stream"])
-            self._ready.extend(map(SettledFrame.from_values, stored.items(values["ready"], "ready", stored.MOST_ITEMS)))
-            self._handed_out = state.next_result
-            self._skipped = stored.whole(values["swallowed"], "swallowed", 0, self._handed_out)
-            position = position_of(values["stream"])
+            self._stream.restore(state.values["stream"])
+            self._ready.extend(map(SettledFrame.from_values, state.ready))
+            self._handed_out, self._skipped = state.next_result, state.skipped
+            position = position_of(state.values["stream"])
         self._detection.restore(self._stream.held)
         self._handed_out -= self._skipped
         self._video.resume_after(position, self._stream.next_index)
