@@ -82,11 +82,11 @@ class Pause:
         """A ``Wait`` of the manifest: returns for another try a moment later.
 
         Raises:
-            Exception: ``error``, if the run should end or the pause lasts longer than the limit.
+            AcfdError: ``error`` or what it means, if the run should end or the pause lasts longer than the limit.
         """
         self.begin(str(error))
         if self._is_stopped() or self._is_too_long(self._clock()):
-            raise error
+            raise error if isinstance(error, AcfdError) else OutputError(f"the run cannot go on: {error}") from error
         self._show()
         time.sleep(_TICK_SECONDS)
 
@@ -94,7 +94,8 @@ class Pause:
         """What ``action`` returns, which is called again while it fails for want of room.
 
         Raises:
-            Exception: any other error of it; that one, too, if the run should end or the pause lasts too long.
+            Exception: any other error of it.
+            AcfdError: the run should end, or the pause lasts too long.
         """
         began = self._clock()
         is_waiting = False

@@ -124,13 +124,14 @@ class ArchiveRun:
             episodes = self._sorted_out(findings)
             self._observer.note("begin", videos=self._counters.snapshot(0).total, to_do=len(episodes))
             self._show()
-            return self._worked_on(episodes) if episodes else False
+            is_stopped = self._worked_on(episodes) if episodes else False
         except AcfdError as error:
             if self._is_stopped() and is_shortage(error):  # the manifest cannot be written: the next run sees that
                 return True
             raise
-        finally:
+        if not is_stopped:
             self._pause.end()
+        return is_stopped
 
     def _end_run(self, code: int) -> None:
         try:

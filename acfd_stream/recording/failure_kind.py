@@ -14,7 +14,7 @@ from acfd_stream.video.origin import FileStamp, local_path, source_name, stamp_o
 
 _TRANSIENT_ERRNOS = frozenset(
     {
-        *(errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT),
+        *(errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENOMEM),
         *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
         *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET, errno.ECONNREFUSED),
     }

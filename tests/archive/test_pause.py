@@ -253,3 +253,14 @@ def test_pausing_goes_around_a_call_and_only_for_want_of_room(tmp_path: Path) ->
     assert told == ["cannot write it", ""]
     with pytest.raises(OutputError, match="no such folder"):
         pause.trying(lambda: (_ for _ in ()).throw(OutputError("no such folder")))
+
+
+def test_a_lack_of_descriptors_that_lasts_ends_with_our_error(tmp_path: Path) -> None:
+    pause, _, clock = pause_in(tmp_path, 5.0)
+
+    def act() -> None:
+        clock.now += 10.0
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with pytest.raises(OutputError, match=r"the run cannot go on: .*Too many open files"):
+        pause.trying(act)
