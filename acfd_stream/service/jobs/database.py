@@ -199,7 +199,9 @@ class Database(Closeable):
             return None
         if reason is JobWait.STORAGE and self._folder is not None and _is_full(self._folder):
             reason = JobWait.NO_ROOM
-        return StoreTrouble(f"the job store cannot be used now: {error}; try again later", reason)
+        is_full = reason is JobWait.NO_ROOM
+        what = "no space is left for the job store" if is_full else "the job store cannot be used now"
+        return StoreTrouble(f"{what}: {error}; try again later", reason)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
