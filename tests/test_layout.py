@@ -56,13 +56,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.requests": SERVICE_FLOOR | {"v1", "wire", "pipeline", "service.access"},
     "service.logs": SERVICE_FLOOR | {"video", "service.access"},
     "service.tracing": SERVICE_FLOOR,
+    "service.progress": SERVICE_FLOOR,
     "service.decoding": SERVICE_FLOOR | {"metrics", "video"},
     "service.streams": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "recording", "metrics", "malloc", "picture_budget"}
-    | {"service.access", "service.decoding", "service.requests"},
+    | {"service.access", "service.decoding", "service.progress", "service.requests"},
     "service.jobs": SERVICE_FLOOR
     | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
-    | {"service.access", "service.decoding", "service.requests"},
+    | {"service.access", "service.decoding", "service.progress", "service.requests"},
     "service.connections": SERVICE_FLOOR,
     "service.memory_guard": SERVICE_FLOOR | {"metrics"},
     "service.interceptors": SERVICE_FLOOR

@@ -14,7 +14,8 @@ share the engine through the scheduler, which batches their pictures. A call tra
 | ``calls`` | ``grpc.aio`` on an event loop, and thread pools for blocking handlers | nothing |
 | ``model_messages`` | models → protobuf | ``detect``, ``pipeline`` |
 | ``health`` | the standard health service, and reflection | nothing |
-| ``access`` | tokens, rights, quotas, TLS, readable sources, resume tokens | ``video`` |
+| ``access`` | tokens, rights, limits of callers, TLS, readable sources, resume tokens | ``places``, ``video`` |
+| ``progress`` | how much a client sends and reads over time; which one is too slow for its place | nothing |
 | ``requests`` | a TrackConfig message → a checked ``StreamRequest`` | ``pipeline`` |
 | ``logs``, ``tracing`` | log lines without secrets; OpenTelemetry spans | ``video`` |
 | ``streams`` | Track, TrackUri and the other calls of FaceTrackService | ``pipeline``, ``recording``, ``metrics`` |

@@ -24,13 +24,13 @@ from acfd_stream.service.access.interceptor import AccessInterceptor
 from acfd_stream.service.access.token_file import add_token
 from acfd_stream.service.jobs.attempts import JobContext
 from acfd_stream.service.jobs.servicer import JobServicer
-from acfd_stream.service.settings import AccessConfig
+from acfd_stream.service.settings import AccessConfig, Limits
 from acfd_stream.service.status import StatusInterceptor
 from acfd_stream.types import Face, FrameResult
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2, types_pb2
 from acfd_stream.wire.messages import result_of
 from tests.service.job_fixture import CANCELLED, DONE, EAGER, JobFixture
-from tests.service.rig import failure
+from tests.service.rig import eventually, failure
 from tests.service.small_server import small_server
 
 BASE = Fraction(1, 25)
@@ -83,7 +83,7 @@ class Service:
         self.fixture = JobFixture(work, folder, replace(EAGER, **settings))
         self.access = AccessInterceptor(access or AccessConfig())
         interceptors = [StatusInterceptor(), self.access]
-        servicer = JobServicer(self.fixture.runner, self.check)
+        servicer = JobServicer(self.fixture.runner, self.check, limits=Limits(idle_seconds=0.5))
         self._opened = ExitStack()
         self.address = self._opened.enter_context(
             small_server(
@@ -210,6 +210,26 @@ def test_a_reader_that_leaves_frees_its_place(serve: Callable[..., Service]) -> 
             assert next(service.results(job_id)).start == START
             return
     pytest.fail("the place was not given back")
+
+
+def test_a_reader_that_hardly_reads_loses_its_place_to_one_that_waits(serve: Callable[..., Service]) -> None:
+    service = serve(LineWork(), result_streams=1)
+    job_id = service.submit("6000").job_id
+    assert len(list(service.results(job_id))) > 5
+    small = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 2**15)]
+
+    def gets_in() -> bool:
+        with suppress(grpc.RpcError):
+            return len(list(service.results(job_id))) > 5
+        return False
+
+    with grpc.insecure_channel(service.address, small) as channel:
+        stub = job_pb2_grpc.JobServiceStub(channel)
+        lazy = stub.StreamJobResults(job_pb2.StreamJobResultsRequest(job_id=job_id), timeout=30)
+        next(lazy)
+        assert not gets_in()
+        assert eventually(gets_in)
+        assert failure(lambda: list(lazy))[0] in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def test_the_same_key_finds_the_job_and_another_request_is_told_which(serve: Callable[..., Service]) -> None:

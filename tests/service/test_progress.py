@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from acfd_stream.service.progress import ProgressLog, is_slow
 from acfd_stream.service.settings import Limits
-from acfd_stream.service.streams.progress import ProgressLog, is_slow
 from tests.clock import Clock
 
 LIMITS = Limits(idle_seconds=10.0)

@@ -10,7 +10,7 @@ from acfd_stream.config import CapacityConfig, DetectConfig
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.costs import Costs
 from acfd_stream.pipeline.demand import Demand
-from acfd_stream.service.streams.progress import ProgressLog
+from acfd_stream.service.progress import ProgressLog
 from acfd_stream.service.streams.rate import TOLERANCE, RateHold
 from tests.clock import Clock
 

@@ -13,6 +13,7 @@
 | ``shares``, ``by_caller`` | whose turn it is, and whose results go first: every caller has a share |
 | ``database``, ``tables`` | the connection, with locks, retries and what SQLite's errors mean; the tables |
 | ``results``, ``digests`` | the result lines of each job, in a file or in memory; SHA-256 of their segments |
+| ``readers`` | open streams of results; those that are hardly read end while others wait |
 | ``replay`` | stored lines → messages of a result stream |
 
 The path of a job:
@@ -29,7 +30,7 @@ state folder, jobs and results are in memory and are lost with the process.
 
 A client sees only jobs of its own token. The same idempotency key returns the same job.
 
-This package may import ``access``, ``requests``, ``model_messages``, ``status`` and ``settings`` of the service, and
-the rooms ``places``, ``recording``, ``outputs``, ``pipeline``, ``video``, ``files`` and ``metrics``. It does not know
-``streams``.
+This package may import ``access``, ``requests``, ``progress``, ``model_messages``, ``status`` and ``settings`` of the
+service, and the rooms ``places``, ``recording``, ``outputs``, ``pipeline``, ``video``, ``files`` and ``metrics``. It
+does not know ``streams``.
 """

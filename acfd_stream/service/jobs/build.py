@@ -72,7 +72,7 @@ class Jobs:
             limits_of=no_limits if callers is None else callers.limits_of,
             newcomers=settings.callers.newcomers,
         )
-        self.servicer = JobServicer(self.runner, recording.check, callers)
+        self.servicer = JobServicer(self.runner, recording.check, callers, settings.limits)
 
     def start(self) -> None:
         """Take up unfinished jobs, and begin to work."""

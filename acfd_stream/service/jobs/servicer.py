@@ -14,16 +14,18 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from acfd_stream.config import require
-from acfd_stream.errors import AcfdError, ConfigError
+from acfd_stream.errors import AcfdError, ConfigError, OverloadedError
 from acfd_stream.metrics import JobWait
 from acfd_stream.service.access.callers import Callers, Held, current_caller
 from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.jobs.by_caller import no_limits
+from acfd_stream.service.jobs.readers import Readers
 from acfd_stream.service.jobs.record import Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
 from acfd_stream.service.jobs.results import ResultsDamaged
 from acfd_stream.service.jobs.runner import JobRunner
 from acfd_stream.service.jobs.waiting import wait_reason
+from acfd_stream.service.settings import Limits
 from acfd_stream.service.status import StatusError, draining, not_found
 from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import job_pb2, job_pb2_grpc, stream_pb2
@@ -50,12 +52,18 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         runner: does the jobs; the caller's to start and close.
         check: raises what is wrong with a request, before it becomes a job.
         callers: counts streams of results; None: its own.
+        limits: how fast their clients must read; None: those of the defaults.
     """
 
     def __init__(
-        self, runner: JobRunner, check: Callable[[job_pb2.SubmitJobRequest], None], callers: Callers | None = None
+        self,
+        runner: JobRunner,
+        check: Callable[[job_pb2.SubmitJobRequest], None],
+        callers: Callers | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._runner, self._check = runner, check
+        self._readers = Readers(limits or Limits())
         self._callers = callers or Callers(no_limits, {Held.RESULT_STREAMS: runner.settings.result_streams})
 
     def SubmitJob(self, request: job_pb2.SubmitJobRequest, context: Any) -> job_pb2.SubmitJobResponse:  # noqa: N802
@@ -115,10 +123,17 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         owner = caller_name()
         with _finding(request.job_id):
             self._runner.get(request.job_id, owner)
-            release = self._callers.hold(current_caller(), Held.RESULT_STREAMS)
+            try:
+                release = self._callers.hold(current_caller(), Held.RESULT_STREAMS)
+            except OverloadedError:
+                self._readers.end_slow()
+                raise
             try:
                 context.add_callback(self._runner.stir)
-                yield from self._results(request, owner, context)
+                with self._readers.opened(context.cancel) as reader:
+                    for response in self._results(request, owner, context):
+                        with reader.sending(len(response.results.frames)):
+                            yield response
             finally:
                 release()
 

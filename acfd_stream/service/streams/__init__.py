@@ -6,7 +6,6 @@
 | ``host`` | all streams of the server: admission, idle timeouts, drain |
 | ``stream`` | one stream: its threads, its messages, its resume points, its end |
 | ``request_reader`` | the thread that reads the client's messages and feeds the decoder |
-| ``progress`` | how much a client sends and reads over time; which one is too slow for its place |
 | ``rate`` | what a stream reserves: first what it declares, then what it sends |
 | ``resume_point`` | resume points as messages |
 | ``response_queue`` | the bounded queue between the session and the call |
@@ -29,7 +28,7 @@ Thread 2 then releases everything: engine queue, reservation, source, metrics.
 During a drain, a live stream gets a resume point and ends at once. A file stream may finish within the drain time, and
 gets a resume point after that.
 
-This package may import ``access``, ``requests``, ``model_messages`` and ``settings`` of the service, and the rooms
-``pipeline``, ``video``, ``detect``, ``recording`` (the settings in a result header), ``metrics`` and ``malloc``.
-Streams share a frozen ``StreamContext`` and do not know their host.
+This package may import ``access``, ``requests``, ``progress``, ``model_messages`` and ``settings`` of the service, and
+the rooms ``pipeline``, ``video``, ``detect``, ``recording`` (the settings in a result header), ``metrics`` and
+``malloc``. Streams share a frozen ``StreamContext`` and do not know their host.
 """

@@ -16,9 +16,9 @@ from acfd_stream.errors import OverloadedError
 from acfd_stream.malloc import IdleTrim
 from acfd_stream.metrics import Refusal
 from acfd_stream.service.access.callers import Held
+from acfd_stream.service.progress import is_slow
 from acfd_stream.service.status import RETRY_SECONDS, StatusError, draining
 from acfd_stream.service.streams.context import StreamContext
-from acfd_stream.service.streams.progress import is_slow
 from acfd_stream.service.streams.stream import StreamCall
 
 _WATCH_SECONDS = 0.2

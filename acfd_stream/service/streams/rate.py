@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from acfd_stream.pipeline.capacity import Reservation
 from acfd_stream.pipeline.demand import Demand
+from acfd_stream.service.progress import ProgressLog
 from acfd_stream.service.requests import StreamRequest
-from acfd_stream.service.streams.progress import ProgressLog
 from acfd_stream.types import MediaInfo
 
 TOLERANCE = 1.25

@@ -27,10 +27,10 @@ from acfd_stream.pipeline.shared_engine import SharedEngine
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.recording.header import settings_of
 from acfd_stream.service.model_messages import loaded_model_pb
+from acfd_stream.service.progress import ProgressLog
 from acfd_stream.service.requests import StreamRequest
 from acfd_stream.service.status import StatusError, draining
 from acfd_stream.service.streams.context import StreamContext
-from acfd_stream.service.streams.progress import ProgressLog
 from acfd_stream.service.streams.rate import SHORT_SECONDS, RateHold, demand_of
 from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics
 from acfd_stream.service.streams.request_reader import RequestReader
