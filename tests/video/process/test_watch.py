@@ -114,11 +114,8 @@ def test_a_vast_box_before_the_index_is_ended() -> None:
 def test_a_hole_in_a_file_is_ended(tmp_path: Path) -> None:
     path = write_clip(tmp_path, Clip(name="clip.mpg", codec="mpeg2video", pts=range(24), time_base=Fraction(1, 24)))
     os.truncate(path, 2**36)
-    with path.open("rb") as file, closing(DecoderProcess(LITTLE).open(file)) as video:
-        frames = list(video)
-        assert len(frames) >= 20
-        assert video.error is not None
-        assert "no picture in" in video.error
+    with path.open("rb") as file, pytest.raises(MediaError, match="no picture in 24 MiB; the limit is silent_bytes"):
+        DecoderProcess(LITTLE).open(file)  # FFmpeg looks for the other streams of the container first
 
 
 class _Zeros(BaseHTTPRequestHandler):
