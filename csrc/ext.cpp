@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "ffmpeg_log.h"
 #include "mean_pool.h"
 #include "ops_cpu.h"
 
@@ -349,4 +350,6 @@ PYBIND11_MODULE(_C, module) {
              py::arg("content_size"), py::arg("strides"), py::arg("scale"), py::arg("variances"),
              py::arg("score_threshold"), py::arg("candidates"));
   module.def("nms", &acfd::nms, py::arg("boxes_xyxy"), py::arg("scores"), py::arg("iou_threshold"));
+  module.def("ffmpeg_log_callback", &acfd::ffmpeg_log_callback);
+  module.def("missed_rtp_packets", &acfd::missed_rtp_packets);
 }

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "below": {"errors"},
     "shortage": set(),
     "ops": FLOOR | {"_C"},
-    "video": FLOOR | {"animation", "ops", "files", "picture_budget"},
+    "video": FLOOR | {"animation", "ops", "files", "picture_budget", "_C"},
     "detect": FLOOR | {"ops", "files"},
     "track": FLOOR,
     "metrics": FLOOR,

@@ -18,6 +18,7 @@ from acfd_stream.errors import MediaError
 from acfd_stream.video import ebml
 from acfd_stream.video.gate import open_input
 from acfd_stream.video.origin import BytesReader
+from acfd_stream.video.rtp_losses import VIDEO_ONLY, count_losses
 from acfd_stream.video.size_limit import size_options
 
 FALLBACK_RATE = Fraction(25)
@@ -40,6 +41,7 @@ _MP4_BOX = b"ftyp"  # behind the first four bytes
 _MOST_SLICE_THREADS = 4
 _PICTURE_CODECS = ("mjpeg", "png", "bmp", "webp", "tiff")  # also of covers that the container does not mark
 _MANY_FRAMES = 5  # no slide show
+_RTP_SCHEMES = ("rtp:", "rtsp:", "rtsps:", "srtp:")
 _SLICED = ("h264", "hevc", "mpeg2video")
 
 
@@ -70,6 +72,9 @@ def open_container(
     try:
         if config.low_delay:
             options |= _QUICK_OPENING | (_QUICKEST_OPENING if hardware is None and _is_told_by_head(target) else {})
+        if isinstance(target, str) and target.startswith(_RTP_SCHEMES):
+            options |= VIDEO_ONLY
+            count_losses()
         try:
             return open_input(target, options, timeout, hardware)
         except InvalidDataError:

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.types import Seam
+from acfd_stream.video import rtp_losses
 from acfd_stream.video.container import FALLBACK_RATE, READ_ERRORS, reason_of, unwatched
 from acfd_stream.video.declared_size import is_cut_off, why_unfinished
 from acfd_stream.video.demuxer import Demuxer
@@ -34,7 +35,8 @@ from acfd_stream.video.size_limit import PictureSizeError
 from acfd_stream.video.timeline import SeamPoint
 
 _log = logging.getLogger(__name__)
-_ANYWHERE = ("mpegts", "mpeg", "hls", "rtp")  # containers that may begin in mid-stream, like a stream without one
+# Containers that may begin in mid-stream, like a stream without one.
+_ANYWHERE = ("mpegts", "mpeg", "hls", *rtp_losses.FORMATS)
 _REFUSE_MIDSTREAM = ("vp8", "vp9", "av1", "theora")  # codecs whose decoders refuse what lacks a keyframe before it
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time a seek lands after the wanted frame
 
@@ -88,7 +90,7 @@ class Decoder:
         self._shift = 0  # moves frames so that those behind a seam begin where the last one before it ends
         self._last: tuple[int, int] | None = None  # pts and duration of the last frame
         promised = self.duration_seconds if demuxer.is_matroska else None
-        holes = HoleWatch(self.container)
+        holes = HoleWatch(self.container, is_numbered=rtp_losses.is_numbered(demuxer.stream))
         self.losses = LossWatch(demuxer.listed_packets, demuxer.stream.frames, promised, holes)
         self._last_duration = 0  # of the last frame, in units of the time base
         self._latest: int | None = None  # highest pts of a packet with data
@@ -338,6 +340,8 @@ class Decoder:
             for packet in self._demuxer.packets():
                 if packet.size == 0:
                     if packet.pts is None:
+                        if packet.is_corrupt:
+                            self.losses.holes.note_loss(is_scrambled=False)
                         break
                     self._repeat = packet.pts, packet.duration or 0
                     self.losses.note_repeats(1)
@@ -347,7 +351,7 @@ class Decoder:
                     self._latest = packet.pts
                 self.losses.note_packet(packet.pts, packet.is_discard)
                 if self._demuxer.is_behind_scrambled(packet):
-                    self.losses.holes.note_loss()
+                    self.losses.holes.note_loss(is_scrambled=True)
                 self.losses.holes.note_packet(packet)
                 if packet.is_keyframe:
                     self._aspects.note_keyframe(packet.pts)

@@ -9,12 +9,14 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from acfd_stream.types import Gap, GapCause
+from acfd_stream.video import rtp_losses
 
-# Their packets have counters. FFmpeg marks a packet where one jumps, unless the stream declares a discontinuity. With
-# RTP it marks those of a transport stream only; a lost packet of another payload leaves no sign.
-_COUNTED = ("mpegts", "hls", "rtp")
+# Their packets have counters. FFmpeg marks a packet where one jumps, unless the stream declares a discontinuity; of RTP
+# with another payload ``rtp_losses`` marks it.
+_COUNTED = ("mpegts", "hls", *rtp_losses.FORMATS)
 _IN_FILE_ORDER = ("matroska", "flv")  # whose packets lie one behind the other
 _LOOKAHEAD = 2  # packets behind a marked one within which the hole is
+_RTP_LOOKAHEAD = 3  # the same, with the marked one itself, where a parser puts packets together
 _STEADY_RUN = 8  # distances at the rate before a hole that is believed without another sign
 _TOLERATED, _PER_TOLERATED = 3, 100  # holes in a steady video: so many, and one more for so many packets
 _HEADER_BYTES = 128  # that may lie between two packets besides other packets
@@ -51,9 +53,12 @@ class HoleWatch:
 
     Args:
         format: FFmpeg's name of the container.
+        is_numbered: a mark stands on a packet behind a loss, and is sure, as ``rtp_losses.with_marks`` puts it. FFmpeg
+            puts one on the packet before, and also where recordings are joined.
     """
 
-    def __init__(self, format: str = "") -> None:
+    def __init__(self, format: str = "", *, is_numbered: bool = False) -> None:
+        self._is_numbered = is_numbered
         names = format.split(",")
         self._has_counters = any(name in _COUNTED for name in names)
         self._is_in_file_order = any(name in _IN_FILE_ORDER for name in names)
@@ -80,9 +85,14 @@ class HoleWatch:
         self._marked: int | None = None  # packets since a marked one
         self._is_scrambled = False  # it was marked because packets before it are scrambled, as they say
 
-    def note_loss(self) -> None:
-        """Packets of the transport before the next one say that they are scrambled; some are clear all the same."""
-        self._marked, self._is_scrambled = 0, True
+    def note_loss(self, *, is_scrambled: bool) -> None:
+        """Packets of the transport before the next one are lost, or say that they are scrambled; some are clear."""
+        self._marked, self._is_scrambled = 0, is_scrambled
+
+    def note_end(self, end: Packet[VideoStream]) -> None:
+        """Look at the empty packet at the end, which is marked where packets before it are lost."""
+        if end.is_corrupt:
+            self.note_loss(is_scrambled=False)
 
     @property
     def pace(self) -> Pace:
@@ -104,6 +114,8 @@ class HoleWatch:
         if self._packets < _REORDERED and packet.pts is not None:
             self._first_pts = packet.pts if self._first_pts is None else min(self._first_pts, packet.pts)
         self._packets += 1
+        if packet.is_corrupt and self._is_numbered:
+            self.note_loss(is_scrambled=False)
         if dts is None:
             self._due = None if self._due is None else self._due + self._step
         else:
@@ -116,8 +128,8 @@ class HoleWatch:
             self._last_dts = dts
         if packet.pos is not None and packet.pos >= 0:
             self._end_pos = packet.pos + packet.size
-        if packet.is_corrupt and self._has_counters:
-            self._marked, self._is_scrambled = 0, False
+        if packet.is_corrupt and self._has_counters and not self._is_numbered:
+            self.note_loss(is_scrambled=False)
         self.is_partial = packet.is_corrupt and not self._has_counters
 
     def _distance(self, dts: int) -> int:
@@ -137,9 +149,10 @@ class HoleWatch:
         if self._marked is not None:
             self._marked += 1
             is_hole = late > step / 2
-            if is_hole or self._marked >= _LOOKAHEAD:
-                missing, is_unsure = late if is_hole else 0, not is_hole and (packet.is_keyframe or self._is_scrambled)
-                self._holes.append(Hole(self._due, missing, GapCause.LOST_PACKETS, is_unsure))
+            if is_hole or self._marked >= (_RTP_LOOKAHEAD if self._is_numbered else _LOOKAHEAD):
+                may_be_seam = packet.is_keyframe and not self._is_numbered
+                is_unsure = not is_hole and (may_be_seam or self._is_scrambled)
+                self._holes.append(Hole(self._due, late if is_hole else 0, GapCause.LOST_PACKETS, is_unsure))
                 self._marked, self._is_scrambled = None, False
             return
         between = 0 if self._end_pos is None or packet.pos is None else packet.pos - self._end_pos

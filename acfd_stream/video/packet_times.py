@@ -9,6 +9,8 @@ from itertools import islice
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from acfd_stream.video.rtp_losses import with_marks
+
 _PICTURE = b"\0\0\1\0"  # start code of a picture
 _B_TYPE = 3
 _RESTART_SECONDS = 1  # a clock that goes back further begins again
@@ -52,10 +54,10 @@ def is_mxf(stream: VideoStream) -> bool:
 def corrected(
     packets: Iterator[Packet[VideoStream]], stream: VideoStream, *, is_seekable: bool
 ) -> Iterator[Packet[VideoStream]]:
-    """``packets`` with the times that FFmpeg gives where it can seek; of bare Dirac with none."""
+    """``packets`` with the times that FFmpeg gives where it can seek; of bare Dirac with none; of RTP with marks."""
     if stream.container.format.name == "dirac":
         return _without_numbers(packets)
-    return packets if is_seekable else with_delay(packets, stream)
+    return with_marks(packets, stream) if is_seekable else with_delay(packets, stream)
 
 
 def _without_numbers(packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
