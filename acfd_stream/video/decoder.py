@@ -35,8 +35,7 @@ from acfd_stream.video.size_limit import PictureSizeError
 from acfd_stream.video.timeline import SeamPoint
 
 _log = logging.getLogger(__name__)
-# Containers that may begin in mid-stream, like a stream without one.
-_ANYWHERE = ("mpegts", "mpeg", "hls", *rtp_losses.FORMATS)
+_ANYWHERE = ("mpegts", "mpeg", "hls", *rtp_losses.FORMATS)  # may begin in mid-stream, like a bare stream
 _REFUSE_MIDSTREAM = ("vp8", "vp9", "av1", "theora")  # codecs whose decoders refuse what lacks a keyframe before it
 _SEEK_BACK_SECONDS = (0, 2, 8, 32)  # further back each time a seek lands after the wanted frame
 
@@ -273,7 +272,8 @@ class Decoder:
         """Whether a recording that begins with ``packet``, which is refused, is damaged there."""
         if self._demuxer.is_bare or any(name in _ANYWHERE for name in self.container.split(",")):
             return False
-        return packet.is_keyframe or self.codec not in _REFUSE_MIDSTREAM
+        is_at_zero = packet.pts is not None and packet.pts * self.time_base <= self._one_frame
+        return packet.is_keyframe or is_at_zero or self.codec not in _REFUSE_MIDSTREAM  # noise may seem no keyframe
 
     def _goes_on(self) -> bool:
         """Whether another part, or a clock that restarts, follows."""
@@ -340,8 +340,7 @@ class Decoder:
             for packet in self._demuxer.packets():
                 if packet.size == 0:
                     if packet.pts is None:
-                        if packet.is_corrupt:
-                            self.losses.holes.note_loss(is_scrambled=False)
+                        self.losses.holes.note_end(packet)
                         break
                     self._repeat = packet.pts, packet.duration or 0
                     self.losses.note_repeats(1)

@@ -96,9 +96,16 @@ class _Numbered:
         item.packet.pts = item.number
         try:
             self._before_last = self._held_before(item)
-            return [*self._before_last, *map(self._shown, self._context.decode(item.packet))]
+            return [*self._before_last, *map(self._shown, self._decoded(item.packet))]
         finally:
             item.packet.pts = item.pts
+
+    def _decoded(self, packet: AvPacket) -> list[VideoFrame]:
+        try:
+            return self._context.decode(packet)
+        except BlockingIOError:  # behind some damage the decoder of VP9 takes no packet any more
+            self._context.flush_buffers()
+            return self._context.decode(packet)
 
     def _shown(self, frame: VideoFrame) -> NumberedFrame:
         number = -1 if frame.pts is None else frame.pts
