@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.types import Frame
+from acfd_stream.types import Frame, Gap, GapCause
 from acfd_stream.video import ByteStream, VideoSource, open_video, recovery
 from acfd_stream.video.decode_position import DecodePosition
 from tests.video.damage_clips import H264_B, HEVC, MPEG2, RATE, VP8, VP9_WEBM, X264, Coding, outcome, spoiled, write
@@ -100,5 +100,5 @@ def test_frames_before_the_first_keyframe_are_left_out(tmp_path: Path) -> None:
     path = spoiled(write(tmp_path, VP9_WEBM), [0])
     video, frames = read(path)
     assert numbers_of(frames)[0] == 12
-    assert video.gaps == []
+    assert video.gaps == [Gap(0.0, 0.5, GapCause.DAMAGED_PACKET)]
     assert "packets at the beginning that could not be decoded and were left out: 12" in video.warnings
