@@ -1,0 +1,182 @@
+"""What a live stream feels while another caller attacks the service; writes benchmarks/results/neighbour.json.
+
+    python -m benchmarks.neighbour [--seconds 20] [--height 360] [--only "silent calls"]
+
+A client streams a drawn clip at 24 frames a second, and another one asks for health ten times a second: first on a
+quiet service, then during each attack of ``benchmarks.abuse.hostile``, then on a quiet service again. The attacker is a
+process of its own. Exits with 1 if a frame is lost, the 99th percentile of the latency is above twice the quiet one, or
+a health check takes more than 100 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from acfd_stream.client.client import Client
+from acfd_stream.client.load_test import Load, LoadPlan, LoadRow
+from acfd_stream.client.pacing import live_copy
+from benchmarks.abuse.arena import serving
+from benchmarks.abuse.hostile import ATTACKS
+from benchmarks.abuse.play import channel_to
+from benchmarks.bench_stream import drawn_clip
+from benchmarks.measure import Row, row, save
+
+SETTINGS = """
+listen = "127.0.0.1:0"
+metrics = "127.0.0.1:0"
+device = "cpu"
+[scheduler]
+warm_sizes = [[{height}, {width}]]
+[log]
+level = "error"
+"""
+HEALTH_SECONDS = 0.1
+MOST_RATIO = 2.0
+_SETTLE_SECONDS = 2.0
+_ATTACKER = """
+import sys
+from benchmarks.abuse.hostile import ATTACKS
+with ATTACKS[sys.argv[1]](sys.argv[2]):
+    print("attacking", flush=True)
+    sys.stdin.read()
+"""
+
+
+@dataclass
+class Felt:
+    """What the neighbour and the prober saw."""
+
+    load: LoadRow
+    health_seconds: list[float]
+    health_failures: int
+
+    @property
+    def lost(self) -> int:
+        """Frames without a result."""
+        answered = self.load.outcomes["ok"] + self.load.outcomes["late"]
+        return self.load.frames - answered
+
+    @property
+    def p99(self) -> float:
+        """99th percentile of the latency at the server, seconds."""
+        return float(np.percentile(self.load.server_seconds or [float("inf")], 99))
+
+
+@contextlib.contextmanager
+def probed(address: str) -> Iterator[tuple[list[float], list[str]]]:
+    """Seconds and errors of health checks on a connection that stays open, ten a second."""
+    seconds: list[float] = []
+    failures: list[str] = []
+    over = threading.Event()
+
+    def probe() -> None:
+        with channel_to(address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            while not over.wait(0.1):
+                begin = time.perf_counter()
+                try:
+                    stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+                except grpc.RpcError as error:
+                    failures.append(error.code().name)
+                seconds.append(time.perf_counter() - begin)
+
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    try:
+        yield seconds, failures
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def attacked(name: str | None, address: str) -> Iterator[None]:
+    """The attack of that name from a process of its own; None: no attack."""
+    if name is None:
+        yield
+        return
+    command = [sys.executable, "-c", _ATTACKER, name, address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout is not None and not process.stdout.readline():
+                raise SystemExit(f"the attack {name!r} could not be made")
+            yield
+        finally:
+            process.kill()
+
+
+def felt(load: Load, address: str, attack: str | None) -> Felt:
+    """One live stream and the health checks beside it, during ``attack``."""
+    with attacked(attack, address), probed(address) as (seconds, failures):
+        result = load.run(1)
+    time.sleep(_SETTLE_SECONDS)
+    return Felt(result, seconds, len(failures))
+
+
+def main() -> int:
+    """Measure, print, save and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of every stream")
+    parser.add_argument("--height", type=int, default=360, help="of the neighbour's frames")
+    parser.add_argument("--only", choices=list(ATTACKS), help="one attack")
+    asked = parser.parse_args()
+    width = asked.height * 16 // 9
+    attacks = [asked.only] if asked.only else list(ATTACKS)
+    rows: list[Row] = []
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="acfd-neighbour-") as folder:
+        settings = Path(folder, "serve.toml")
+        settings.write_text(SETTINGS.format(height=asked.height, width=width))
+        film = drawn_clip(Path(folder), asked.height, width)
+        clip = live_copy(film, Path(folder, "live.mkv"))
+        plan = LoadPlan(clip, seconds=asked.seconds, warmup_seconds=1.0)
+        with serving(settings) as (arena, process):
+            load = Load(lambda: Client(arena.address, patience_seconds=0.0), plan)
+            quiet: list[float] = []
+            for attack in [None, *attacks, None]:
+                result = felt(load, arena.address, attack)
+                name = attack or "quiet"
+                if attack is None:
+                    quiet.append(result.p99)
+                ratio = result.p99 / quiet[0]
+                slowest = max(result.health_seconds, default=float("inf"))
+                is_held = (
+                    result.lost == 0
+                    and not result.load.failures
+                    and result.load.frames > 0
+                    and ratio <= MOST_RATIO
+                    and slowest <= HEALTH_SECONDS
+                    and not result.health_failures
+                    and process.poll() is None
+                )
+                if attack is not None and not is_held:
+                    failed.append(name)
+                print(
+                    f"{'held ' if is_held else 'FAILS'} {name}: {result.load.frames} frames, {result.lost} lost, "
+                    f"p99 {result.p99 * 1000:.1f} ms ({ratio:.2f} × quiet), health at most {slowest * 1000:.0f} ms, "
+                    f"{result.health_failures} health failures {result.load.failures or ''}",
+                    flush=True,
+                )
+                about = {"lost": result.lost, "p99_ratio": round(ratio, 3), "health_failures": result.health_failures}
+                rows.append(row(f"neighbour_{name.replace(' ', '_')}", result.load.server_seconds or [9.9], **about))
+                rows.append(row(f"health_{name.replace(' ', '_')}", result.health_seconds))
+    if not asked.only:
+        save("neighbour", rows)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
