@@ -105,7 +105,7 @@ class Server:
             lambda kind: self.metrics.refusals.of(Refusal.QUOTA).inc(),
         )
         most_bytes = most_state_bytes(settings.limits.frame_pixels)
-        self._signer = TokenSigner(settings.access.resume_key, settings.jobs.state_dir, most_bytes)
+        self._signer = TokenSigner.of(settings.access.resume_key, settings.jobs.state_dir, most_bytes)
         self._budget = PictureBudget(
             settings.limits.picture_bytes,
             self.metrics.held_bytes.of(Pool.STILLS).inc,

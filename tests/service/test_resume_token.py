@@ -79,6 +79,19 @@ def test_without_a_file_the_key_is_that_of_the_folder(tmp_path: Path) -> None:
             other.unpack(token)
 
 
+def test_without_a_folder_the_key_is_in_the_cache_and_else_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACFD_CACHE_DIR", str(tmp_path / "cache"))
+    token = TokenSigner.of(None, None, 1000).pack({"a": 1})
+    assert TokenSigner.of(None, None, 1000).unpack(token) == {"a": 1}  # after a restart
+    assert (tmp_path / "cache" / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ACFD_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ConfigError, match="same key"):
+        TokenSigner.of(None, None, 1000).unpack(token)
+
+
 def test_servers_that_start_at_once_make_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         signers = list(pool.map(lambda _: TokenSigner(folder=tmp_path), range(8)))

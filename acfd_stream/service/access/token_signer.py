@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from acfd_stream.config import cache_dir
 from acfd_stream.config_file import read_config_file
 from acfd_stream.errors import ConfigError
 from acfd_stream.files import sync_folder
@@ -18,7 +19,7 @@ from acfd_stream.service.access.file_watch import FileWatch
 LEAST_BYTES = 16
 """Minimum length of a key; shorter ones can be guessed."""
 KEY_FILE = "resume.key"
-"""In the folder of the jobs."""
+"""In the folder of the jobs, else in the cache."""
 
 
 class TokenSigner:
@@ -47,6 +48,19 @@ class TokenSigner:
         made = (secrets.token_hex(32).encode(),)
         paths = [] if path is None else [path]
         self._keys = FileWatch("resume keys", paths, lambda: made if path is None else read_secrets(path))
+
+    @classmethod
+    def of(cls, path: Path | None, folder: Path | None, most_bytes: int) -> TokenSigner:
+        """The signer of a server: without a path and a folder its key is in the cache, or random if that is no place.
+
+        Raises:
+            ConfigError: as ``TokenSigner``.
+        """
+        cache = cache_dir()
+        if path is None and folder is None and cache is not None:
+            with contextlib.suppress(ConfigError):  # a cache may be read-only, or another user's
+                return cls(None, cache, most_bytes)
+        return cls(path, folder, most_bytes)
 
     def pack(self, state: Mapping[str, Any]) -> bytes:
         """A signed token with ``state``."""

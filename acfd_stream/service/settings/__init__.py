@@ -140,7 +140,7 @@ class AccessConfig:
     tokens: Path | None = None
     """Path of the token file; None: every client may make every call."""
     resume_key: Path | None = None
-    """Path of the key that signs resume tokens, the same on all replicas; None: one in ``state_dir``, or random."""
+    """Path of the key that signs resume tokens, the same on all replicas; None: one in ``state_dir``, or the cache."""
     is_health_open: bool = True
     """Whether health can be queried without a token; probes have none."""
     is_reflection_open: bool = False
