@@ -86,7 +86,9 @@ class Pause:
         """
         self.begin(str(error))
         if self._is_stopped() or self._is_too_long(self._clock()):
-            raise error if isinstance(error, AcfdError) else OutputError(f"the run cannot go on: {error}") from error
+            if isinstance(error, AcfdError):
+                raise error  # and not from itself: the chain of causes would have no end
+            raise OutputError(f"the run cannot go on: {error}") from error
         self._show()
         time.sleep(_TICK_SECONDS)
 
