@@ -101,6 +101,39 @@ def test_bytes_are_read_at_the_rate_of_the_caller_and_not_slower(clock: Clock) -
     assert callers.receive("b", 100) == 0.0
 
 
+def test_calls_of_who_makes_many_faulty_ones_begin_at_a_rate(clock: Clock) -> None:
+    callers = accounts(clock=clock, faults_per_second=10)
+
+    def call(is_faulty: bool) -> float:
+        seconds, end = callers.turn("a")
+        clock.now += seconds + 0.001
+        end(is_faulty)
+        return seconds
+
+    assert [call(False) for _ in range(1000)] == [0.0] * 1000
+    assert [call(True) for _ in range(50)] == [0.0] * 50
+    begin = clock.now
+    for _ in range(200):
+        call(True)
+    assert clock.now - begin == pytest.approx(200 / 10, rel=0.05)
+    assert callers.turn("b")[0] == 0.0
+    good = [call(False) for _ in range(20)]
+    assert (max(good) > 0, good[-1]) == (True, 0.0)
+
+
+def test_each_call_that_waits_has_a_turn_of_its_own(clock: Clock) -> None:
+    callers = accounts(clock=clock, faults_per_second=10)
+    for _ in range(60):
+        callers.turn("a")[1](True)  # all at the same time
+    waits, ends = zip(*(callers.turn("a") for _ in range(4)), strict=True)
+    assert waits == pytest.approx([1.1, 1.2, 1.3, 1.4])
+    for end in ends:
+        end(False)
+    assert callers.turn("a")[0] == pytest.approx(1.1)
+    clock.now += 60
+    assert callers.held() == {}
+
+
 def test_threads_never_exceed_the_limit() -> None:
     callers, inside, most = accounts(calls=3), [0], [0]
     lock = threading.Lock()

@@ -158,6 +158,23 @@ def test_what_a_caller_sends_too_fast_is_read_later(tiny_model: Path, clip: Path
         assert time.monotonic() - begin > 0.6  # a second, but for what may come at once
 
 
+def test_who_makes_many_faulty_calls_is_slowed_down_alone(
+    tiny_model: Path, access: AccessConfig, bearer: Callable[..., Caller]
+) -> None:
+    mallory, alice = bearer("mallory"), bearer("alice")
+    faulty, good = face_track_pb2.DetectRequest(image=b"no picture"), face_track_pb2.ListModelsRequest()
+    settings = CallerSettings(faults_per_second=1)
+    with serving(tiny_model, access=access, callers=settings) as server, calling(server) as stub:
+        for _ in range(5):  # which may come at once
+            assert failure(lambda: stub.Detect(faulty, metadata=mallory))[0] == grpc.StatusCode.INVALID_ARGUMENT
+        begin = time.monotonic()
+        waiting = [stub.ListModels.future(good, metadata=mallory) for _ in range(4)]
+        stub.ListModels(good, metadata=alice)
+        assert not waiting[-1].done()
+        waiting[-1].result()
+        assert time.monotonic() - begin > 2.0
+
+
 def fetched(server: Server, token: str = "") -> tuple[int, Any]:
     assert server.dashboard is not None
     headers = {"Authorization": f"Bearer {token}"} if token else {}

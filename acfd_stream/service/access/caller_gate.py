@@ -1,11 +1,21 @@
-"""Finds out who calls, and bounds the concurrent calls of each caller."""
+"""Finds out who calls, bounds the concurrent calls of each caller, and slows down callers of many faulty calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import grpc
+
 from acfd_stream.service.access.callers import Callers, Held, address_caller, enter_caller
 from acfd_stream.service.access.permits import caller_name
+
+_FAULTS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
+"""How calls end that fail by the fault of their caller, and would fail again."""
 
 
 class CallerGate:
@@ -18,8 +28,11 @@ class CallerGate:
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
 
-    def enter(self, call: Any, is_stream: bool) -> None:
+    def enter(self, call: Any, is_stream: bool) -> float:
         """Count ``call``, a ``grpc.ServicerContext``, until it ends; its handler then knows ``current_caller``.
+
+        Returns:
+            Seconds that the call waits before it gets a thread: its caller made too many faulty calls.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED, the caller has its maximum of concurrent calls.
@@ -31,3 +44,7 @@ class CallerGate:
             release = self._callers.hold(caller, kind)
             if not call.add_callback(release):
                 release()  # the call has already ended
+        seconds, end = self._callers.turn(caller)
+        if not call.add_callback(lambda: end(call.code() in _FAULTS)):
+            end(False)
+        return seconds

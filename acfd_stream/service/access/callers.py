@@ -1,4 +1,4 @@
-"""What each caller holds, against its limits: calls, streams and bytes received.
+"""What each caller holds, against its limits: calls, streams, bytes received and faulty calls.
 
 A caller is known by its token, else by its address. What jobs hold is in the job store.
 """
@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote
@@ -31,6 +31,7 @@ UNIX_CALLER = "unix:"
 """All callers over a socket in the file system."""
 _IPV6_NETWORK = 64  # bits that a provider gives to one customer at least
 _BURST_SECONDS = 0.25  # of the rate that a caller may send at once
+_FAULT_BURST_SECONDS = 5.0  # of the rate of faulty calls that a caller may make at once
 
 
 class Held(Enum):
@@ -89,17 +90,30 @@ def over_limit(caller: str, limit: str, most: int) -> StatusError:
 
 
 @dataclass(slots=True)
+class _Pace:
+    """How far a caller is ahead of a rate."""
+
+    seconds: float = 0.0  # at ``noted_at``: time until it is within the rate
+    noted_at: float = 0.0
+
+    def at(self, now: float) -> float:
+        return self.seconds - (now - self.noted_at)
+
+    def add(self, seconds: float, now: float) -> float:
+        """How far it is ahead after ``seconds`` more; negative ones take back what was added."""
+        self.seconds, self.noted_at = max(0.0, max(0.0, self.at(now)) + seconds), now
+        return self.seconds
+
+
+@dataclass(slots=True)
 class _Account:
     held: Counter[Held]
-    ahead_seconds: float = 0.0  # at ``noted_at``: time until what was received is within the rate
-    noted_at: float = 0.0
+    bytes: _Pace = field(default_factory=_Pace)
+    faults: _Pace = field(default_factory=_Pace)
     received_bytes: int = 0  # while it held something
 
     def is_idle(self, now: float) -> bool:
-        return not self.held and self.ahead_at(now) <= 0
-
-    def ahead_at(self, now: float) -> float:
-        return self.ahead_seconds - (now - self.noted_at)
+        return not self.held and self.bytes.at(now) <= 0 and self.faults.at(now) <= 0
 
 
 class Callers:
@@ -158,9 +172,30 @@ class Callers:
             account.received_bytes += byte_count
             if not rate:
                 return 0.0
-            account.ahead_seconds = max(0.0, account.ahead_at(now)) + byte_count / rate
-            account.noted_at = now
-            return max(0.0, account.ahead_seconds - _BURST_SECONDS)
+            return max(0.0, account.bytes.add(byte_count / rate, now) - _BURST_SECONDS)
+
+    def turn(self, caller: str) -> tuple[float, Callable[[bool], None]]:
+        """Seconds that a call of ``caller`` waits before it begins, and what to call at its end: was it faulty?
+
+        Only a caller above its rate of faulty calls waits. Then each of its calls has a turn of its own, at that rate.
+        """
+        rate = self.limits_of(caller).faults_per_second
+        if not rate:
+            return 0.0, lambda is_faulty: None
+        with self._lock:
+            now, account = self._clock(), self._accounts.get(caller)
+            has_turn, seconds = False, 0.0
+            if account is not None and account.faults.at(now) + 1 / rate > _FAULT_BURST_SECONDS:
+                has_turn, seconds = True, account.faults.add(1 / rate, now) - _FAULT_BURST_SECONDS
+
+        def end(is_faulty: bool) -> None:
+            if is_faulty != has_turn:
+                with self._lock:
+                    now = self._clock()
+                    account = self._accounts.get(caller) or self._opened(caller)
+                    account.faults.add((is_faulty - has_turn) / rate, now)
+
+        return seconds, end
 
     def held(self) -> dict[str, dict[str, int]]:
         """Caller → what it holds by kind, and the bytes received since it began to hold something."""

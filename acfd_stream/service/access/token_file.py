@@ -66,6 +66,8 @@ class Grant:
     """Maximum concurrent streams that send their video, >= 1."""
     bytes_per_second: int | None = None
     """Maximum bytes of video that are received per second, >= 1."""
+    faults_per_second: int | None = None
+    """Maximum calls per second that fail by its own fault before further ones wait, >= 1."""
     queued_jobs: int | None = None
     """Maximum jobs that wait, >= 1."""
     running_jobs: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
@@ -203,6 +204,16 @@ class Call:
             await self._wake.wait()
             self._wake.clear()
         return self._ended_by is None
+
+    async def pause(self, seconds: float) -> None:
+        """Wait ``seconds``; raises what ends the call if that was ended meanwhile."""
+        until = self._loop.time() + seconds
+        while not self.is_ended and (left := until - self._loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left)
+                self._wake.clear()
+        if self.is_ended:
+            await self.end()
 
     def over(self) -> None:
         """The call has ended: tell everyone. Called again, it does nothing."""

@@ -45,7 +45,8 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
         streams: runs handlers with many responses.
         calls: runs the others.
         enter: called on the loop with a call and whether it has many responses, once its first message is there;
-            raises what refuses the call. Not for health and reflection.
+            returns the seconds that the call waits on the loop, and raises what refuses it. Not for health and
+            reflection.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
         limits: CallLimits,
         streams: CallPool,
         calls: CallPool,
-        enter: Callable[[Call, bool], object] = lambda call, is_stream: None,
+        enter: Callable[[Call, bool], float] = lambda call, is_stream: 0.0,
     ) -> None:
         self._limits, self._streams, self._calls, self._enter = limits, streams, calls, enter
         self._generic: list[Any] = []
@@ -120,7 +121,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no t
     async def _run_on_thread(self, call: Call, handler: Any, context: Any) -> bytes | None:
         pool = self._streams if handler.response_streaming else self._calls
         try:
-            self._enter(call, bool(handler.response_streaming))
+            await call.pause(self._enter(call, bool(handler.response_streaming)))
         except AcfdError as error:
             await _refuse(context, error)
         work = pool.submit(partial(contextvars.copy_context().run, _work, call, handler))

@@ -287,6 +287,7 @@ def filled_limits(limits: CallerLimits, settings: ServiceSettings) -> CallerLimi
         streams=limits.streams or streams,
         uploads=limits.uploads or limits.streams or streams,
         bytes_per_second=limits.bytes_per_second,
+        faults_per_second=limits.faults_per_second,
         queued_jobs=limits.queued_jobs or jobs.open,
         running_jobs=limits.running_jobs or jobs.workers,
         kept_jobs=limits.kept_jobs or jobs.kept,

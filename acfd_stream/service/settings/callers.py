@@ -21,6 +21,8 @@ class CallerLimits(Checked):
     """Maximum concurrent streams whose client sends the video (Track), >= 0; see `streams` of `[limits]`."""
     bytes_per_second: int = 256 * 2**20
     """Maximum bytes of video that are received per second in all streams together, >= 0; the rest is read later."""
+    faults_per_second: int = 10
+    """Maximum calls per second that fail by the caller's fault, >= 0; above, its next calls wait for their turn."""
     queued_jobs: int = 0
     """Maximum jobs that wait, >= 0; see `open` of `[jobs]`."""
     running_jobs: int = 0
