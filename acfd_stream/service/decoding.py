@@ -28,5 +28,12 @@ class Decoders:
         """A process for one video, which the caller closes; None: decode in this process."""
         return DecoderProcess(self._limits, self._failed) if self._settings.processes else None
 
+    def new_of_job(self) -> DecoderProcess | None:
+        """A process for the video of a job, which gives way to live ones; else as ``new``."""
+        decoder = self.new()
+        if decoder is not None:
+            decoder.give_way()
+        return decoder
+
     def _failed(self, cause: str) -> None:
         self._metrics.decoder_failures.of(cause).inc()

@@ -58,6 +58,20 @@ def test_a_stream_is_the_same_in_a_process_of_its_own_and_without(tiny_model: Pa
     assert inside[-1] == outside[-1]
 
 
+@pytest.mark.parametrize(("mode", "more"), [(stream_pb2.STREAM_MODE_LIVE, 0), (stream_pb2.STREAM_MODE_FILE, 10)])
+def test_decoders_of_files_give_way_to_live_ones(server: Server, clip: Path, mode: int, more: int) -> None:
+    assert eventually(lambda: decoders() == [])
+    with calling(server) as stub:
+        go = threading.Event()
+        call = stub.Track(sending(clip.read_bytes(), stream_pb2.TrackConfig(mode=mode), go))
+        next(call)
+        [process] = decoders()
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, process) == min(19, own + more)
+        go.set()
+        list(call)
+
+
 def test_a_killed_decoder_ends_one_stream_alone(server: Server, long_clip: Path, clip: Path) -> None:
     with calling(server) as stub:
         alone = plain_results(stub.Track(sending(clip.read_bytes())))

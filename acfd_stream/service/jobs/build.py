@@ -61,7 +61,7 @@ class Jobs:
             self._store.close()
             raise
         decoders = decoders or Decoders(settings.decoding, metrics or Metrics.none())
-        recording = JobRecording(settings, engine, open_shared, capacity, decoders.new)
+        recording = JobRecording(settings, engine, open_shared, capacity, decoders.new_of_job)
         self.runner = JobRunner(
             self._store,
             results,

@@ -69,6 +69,7 @@ class _Child:
 
     def run(self) -> None:
         """Open, and iterate."""
+        os.nice(self._order.limits.niceness)  # before any thread: each one has its own
         self._watch.start()
         try:
             with open_video(self._source(), self._order.config, on_packet=self._watch.note_packet) as video:

@@ -32,6 +32,7 @@ from acfd_stream.video.process.slots import SlotReader
 from acfd_stream.video.readahead import FrameSource
 from acfd_stream.video.source import Source, open_video
 
+_GIVES_WAY = 10  # niceness: where CPU time is short, a tenth of what others get
 _EXIT_SECONDS = 5.0  # until the fork server says how a decoder ended
 _RAISED = ("MediaError", "ResumeError", "ConfigError", "ShapeError", "RunnerError", "BackendUnavailable")
 
@@ -78,6 +79,10 @@ class DecoderProcess(Closeable):
         except BaseException:
             self.release()
             raise
+
+    def give_way(self) -> None:
+        """Give live videos CPU time first; before ``open``."""
+        self._limits = replace(self._limits, niceness=_GIVES_WAY)
 
     def _start(self, source: Source, name: str, config: VideoConfig) -> None:
         self._stream = source if isinstance(source, ByteStream) else None

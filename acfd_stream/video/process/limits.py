@@ -21,9 +21,12 @@ class DecoderLimits:
     """Most bytes that are read without a picture, >= 1 MiB; not of a URL."""
     silent_seconds: float = 20.0
     """Longest time of computing without a picture, seconds of CPU time, > 0."""
+    niceness: int = 0
+    """Added to the niceness of the process, 0 … 19: processes that are less nice get CPU time first."""
 
     def __post_init__(self) -> None:
         least = {"memory_bytes": LEAST_MEMORY_BYTES, "held_bytes": 2**20, "silent_bytes": 2**20}
         for name, bound in least.items():
             require(getattr(self, name) >= bound, name, getattr(self, name), f">= {bound}")
         require(self.silent_seconds > 0, "silent_seconds", self.silent_seconds, "> 0")
+        require(0 <= self.niceness <= 19, "niceness", self.niceness, "in 0 … 19")
