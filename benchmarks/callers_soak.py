@@ -221,7 +221,7 @@ def hostile(party: Party) -> Callable[[random.Random], None]:
         from benchmarks.neighbour import attacked
 
         name = rng.choice(list(ATTACKS))
-        with attacked(name, party.arena.address):
+        with attacked(name, party.arena.address, party.tokens["hostile"]):
             party.over.wait(ATTACK_SECONDS)
         party.note("hostile", name)
 

@@ -4,8 +4,9 @@
 
 A client streams a drawn clip at 24 frames a second, and another one asks for health ten times a second: first on a
 quiet service, then during each attack of ``benchmarks.abuse.hostile``, then on a quiet service again. The attacker is a
-process of its own. Exits with 1 if a frame is lost, the 99th percentile of the latency is above twice the quiet one, or
-a health check takes more than 100 ms.
+process of its own. Both have access tokens, as callers of a service that several people use: what slows down one caller
+must not slow down another. Exits with 1 if a frame is lost, the 99th percentile of the latency is above twice the quiet
+one, or a health check takes more than 100 ms.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from acfd_stream.client.client import Client
 from acfd_stream.client.load_test import Load, LoadPlan, LoadRow
 from acfd_stream.client.pacing import live_copy
+from acfd_stream.service.access.token_file import add_token
 from benchmarks.abuse.arena import serving
 from benchmarks.abuse.hostile import ATTACKS
 from benchmarks.abuse.play import channel_to
@@ -40,6 +42,8 @@ metrics = "127.0.0.1:0"
 device = "cpu"
 [scheduler]
 warm_sizes = [[{height}, {width}]]
+[access]
+tokens = "{tokens}"
 [log]
 level = "error"
 """
@@ -49,7 +53,7 @@ _SETTLE_SECONDS = 2.0
 _ATTACKER = """
 import sys
 from benchmarks.abuse.hostile import ATTACKS
-with ATTACKS[sys.argv[1]](sys.argv[2]):
+with ATTACKS[sys.argv[1]](sys.argv[2], sys.argv[3]):
     print("attacking", flush=True)
     sys.stdin.read()
 """
@@ -103,12 +107,12 @@ def probed(address: str) -> Iterator[tuple[list[float], list[str]]]:
 
 
 @contextlib.contextmanager
-def attacked(name: str | None, address: str) -> Iterator[None]:
+def attacked(name: str | None, address: str, token: str) -> Iterator[None]:
     """The attack of that name from a process of its own; None: no attack."""
     if name is None:
         yield
         return
-    command = [sys.executable, "-c", _ATTACKER, name, address]
+    command = [sys.executable, "-c", _ATTACKER, name, address, token]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is not None and not process.stdout.readline():
@@ -118,9 +122,9 @@ def attacked(name: str | None, address: str) -> Iterator[None]:
             process.kill()
 
 
-def felt(load: Load, address: str, attack: str | None) -> Felt:
-    """One live stream and the health checks beside it, during ``attack``."""
-    with attacked(attack, address), probed(address) as (seconds, failures):
+def felt(load: Load, address: str, attack: str | None, token: str) -> Felt:
+    """One live stream and the health checks beside it, during ``attack`` by who has ``token``."""
+    with attacked(attack, address, token), probed(address) as (seconds, failures):
         result = load.run(1)
     time.sleep(_SETTLE_SECONDS)
     return Felt(result, seconds, len(failures))
@@ -139,15 +143,17 @@ def main() -> int:
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="acfd-neighbour-") as folder:
         settings = Path(folder, "serve.toml")
-        settings.write_text(SETTINGS.format(height=asked.height, width=width))
+        tokens = Path(folder, "tokens.toml")
+        neighbour, mallory = add_token(tokens, "neighbour"), add_token(tokens, "mallory")
+        settings.write_text(SETTINGS.format(height=asked.height, width=width, tokens=tokens))
         film = drawn_clip(Path(folder), asked.height, width)
         clip = live_copy(film, Path(folder, "live.mkv"))
         plan = LoadPlan(clip, seconds=asked.seconds, warmup_seconds=1.0)
         with serving(settings) as (arena, process):
-            load = Load(lambda: Client(arena.address, patience_seconds=0.0), plan)
+            load = Load(lambda: Client(arena.address, token=neighbour, patience_seconds=0.0), plan)
             quiet: list[float] = []
             for attack in [None, *attacks, None]:
-                result = felt(load, arena.address, attack)
+                result = felt(load, arena.address, attack, mallory)
                 name = attack or "quiet"
                 if attack is None:
                     quiet.append(result.p99)

@@ -35,12 +35,12 @@ _SILENT_METHODS = (
     "/acfd_stream.v1.JobService/GetJob",
 )
 
-Attack = Callable[[str], AbstractContextManager[None]]
-"""Takes the address of the server, HOST:PORT."""
+Attack = Callable[[str, str], AbstractContextManager[None]]
+"""Takes the address of the server, HOST:PORT, and the access token of the caller; "": it has none."""
 
 
 @contextmanager
-def silent_calls(address: str) -> Iterator[None]:
+def silent_calls(address: str, token: str = "") -> Iterator[None]:
     """Calls of four methods that send their headers and no message."""
     silence = threading.Event()
 
@@ -49,7 +49,7 @@ def silent_calls(address: str) -> Iterator[None]:
         yield from ()
 
     with contextlib.ExitStack() as opened:
-        channels = [opened.enter_context(channel_to(address)) for _ in range(len(_SILENT_METHODS))]
+        channels = [opened.enter_context(channel_to(address, token)) for _ in range(len(_SILENT_METHODS))]
         calls = [
             channel.stream_stream(method)(nothing())
             for channel, method in zip(channels, _SILENT_METHODS, strict=True)
@@ -64,7 +64,7 @@ def silent_calls(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def silent_connections(address: str) -> Iterator[None]:
+def silent_connections(address: str, token: str = "") -> Iterator[None]:
     """TCP connections that send nothing."""
     host, _, port = address.rpartition(":")
     with contextlib.ExitStack() as opened:
@@ -105,10 +105,10 @@ def false_jpeg(side: int = FALSE_SIDE) -> bytes:
 
 
 @contextmanager
-def false_sizes(address: str) -> Iterator[None]:
+def false_sizes(address: str, token: str = "") -> Iterator[None]:
     """Pictures whose headers claim another size, four calls at once."""
     request = face_track_pb2.DetectRequest(image=false_jpeg())
-    with channel_to(address) as channel:
+    with channel_to(address, token) as channel:
         stub = face_track_pb2_grpc.FaceTrackServiceStub(channel)
         with _again_and_again(lambda: stub.Detect(request, timeout=20), 4):
             yield
@@ -125,11 +125,10 @@ def endless_zeros(total_bytes: int = ZEROS_BYTES) -> Iterator[Any]:
 
 
 @contextmanager
-def endless_parsers(address: str) -> Iterator[None]:
+def endless_parsers(address: str, token: str = "") -> Iterator[None]:
     """Streams of zeros behind a header, compressed on the wire, two at once."""
-    options = [("grpc.use_local_subchannel_pool", 1)]
     with (
-        grpc.insecure_channel(address, options=options, compression=grpc.Compression.Gzip) as channel,
+        channel_to(address, token, grpc.Compression.Gzip) as channel,
         _again_and_again(lambda: play(channel, endless_zeros()), 2),
     ):
         yield
@@ -147,11 +146,11 @@ def forged_token(rng: random.Random) -> bytes:
 
 
 @contextmanager
-def forged_tokens(address: str) -> Iterator[None]:
+def forged_tokens(address: str, token: str = "") -> Iterator[None]:
     """Streams that begin with a forged resume token, four at once."""
-    token = forged_token(random.Random(0))
-    with channel_to(address) as channel:
-        requests = [config(mode=1, resume_token=token)]
+    forged = forged_token(random.Random(0))
+    with channel_to(address, token) as channel:
+        requests = [config(mode=1, resume_token=forged)]
         with _again_and_again(lambda: play(channel, iter(requests)), 4):
             yield
 
