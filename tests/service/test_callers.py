@@ -107,7 +107,7 @@ def test_calls_of_who_makes_many_faulty_ones_begin_at_a_rate(clock: Clock) -> No
     def call(is_faulty: bool) -> float:
         seconds, end = callers.turn("a")
         clock.now += seconds + 0.001
-        end(is_faulty)
+        end(1.0 if is_faulty else 0.0)
         return seconds
 
     assert [call(False) for _ in range(1000)] == [0.0] * 1000
@@ -124,12 +124,15 @@ def test_calls_of_who_makes_many_faulty_ones_begin_at_a_rate(clock: Clock) -> No
 def test_each_call_that_waits_has_a_turn_of_its_own(clock: Clock) -> None:
     callers = accounts(clock=clock, faults_per_second=10)
     for _ in range(60):
-        callers.turn("a")[1](True)  # all at the same time
+        callers.turn("a")[1](1.0)  # all at the same time
     waits, ends = zip(*(callers.turn("a") for _ in range(4)), strict=True)
     assert waits == pytest.approx([1.1, 1.2, 1.3, 1.4])
     for end in ends:
-        end(False)
+        end(0.0)
     assert callers.turn("a")[0] == pytest.approx(1.1)
+    clock.now += 60
+    callers.turn("a")[1](1e6)  # one large call counts for five seconds
+    assert callers.turn("a")[0] == pytest.approx(0.1)
     clock.now += 60
     assert callers.held() == {}
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+import cv2
 import grpc
+import numpy as np
 import pytest
 
 from acfd_stream.client.client import Client
@@ -21,6 +23,7 @@ from acfd_stream.service.access.token_file import RIGHTS, add_token
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import AccessConfig, JobSettings, Limits, SourceSettings
 from acfd_stream.service.settings.callers import CallerSettings
+from acfd_stream.service.settings.decoding import DecodingSettings
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from tests.service.rig import calling, eventually, failure, frames_of, sending, serving
 
@@ -171,6 +174,18 @@ def test_who_makes_many_faulty_calls_is_slowed_down_alone(
         waiting = [stub.ListModels.future(good, metadata=mallory) for _ in range(4)]
         stub.ListModels(good, metadata=alice)
         assert not waiting[-1].done()
+        waiting[-1].result()
+        assert time.monotonic() - begin > 2.0
+
+
+def test_a_faulty_call_of_many_bytes_counts_for_many(tiny_model: Path) -> None:
+    head = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    endless, good = head[: len(head) // 2] + bytes(16 * 2**20), face_track_pb2.ListModelsRequest()
+    settings = {"callers": CallerSettings(faults_per_second=1), "decoding": DecodingSettings(held_bytes=2**23)}
+    with serving(tiny_model, **settings) as server, calling(server) as stub:
+        assert failure(lambda: list(stub.Track(sending(endless, piece=2**16))))[0] == grpc.StatusCode.INVALID_ARGUMENT
+        begin = time.monotonic()
+        waiting = [stub.ListModels.future(good) for _ in range(4)]
         waiting[-1].result()
         assert time.monotonic() - begin > 2.0
 

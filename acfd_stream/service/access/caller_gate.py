@@ -16,6 +16,7 @@ _FAULTS = {
     grpc.StatusCode.PERMISSION_DENIED,
 }
 """How calls end that fail by the fault of their caller, and would fail again."""
+_FAULT_BYTES = 2**20  # that a faulty call has sent count as one more fault
 
 
 class CallerGate:
@@ -45,6 +46,10 @@ class CallerGate:
             if not call.add_callback(release):
                 release()  # the call has already ended
         seconds, end = self._callers.turn(caller)
-        if not call.add_callback(lambda: end(call.code() in _FAULTS)):
-            end(False)
+        if not call.add_callback(lambda: end(_faults(call))):
+            end(0.0)
         return seconds
+
+
+def _faults(call: Any) -> float:
+    return 1 + call.requests.received_bytes / _FAULT_BYTES if call.code() in _FAULTS else 0.0

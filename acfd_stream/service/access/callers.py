@@ -31,7 +31,7 @@ UNIX_CALLER = "unix:"
 """All callers over a socket in the file system."""
 _IPV6_NETWORK = 64  # bits that a provider gives to one customer at least
 _BURST_SECONDS = 0.25  # of the rate that a caller may send at once
-_FAULT_BURST_SECONDS = 5.0  # of the rate of faulty calls that a caller may make at once
+_FAULT_BURST_SECONDS = 5.0  # of the rate of faults that a caller may make at once; one call counts for no more
 
 
 class Held(Enum):
@@ -174,26 +174,26 @@ class Callers:
                 return 0.0
             return max(0.0, account.bytes.add(byte_count / rate, now) - _BURST_SECONDS)
 
-    def turn(self, caller: str) -> tuple[float, Callable[[bool], None]]:
-        """Seconds that a call of ``caller`` waits before it begins, and what to call at its end: was it faulty?
+    def turn(self, caller: str) -> tuple[float, Callable[[float], None]]:
+        """Seconds that a call of ``caller`` waits before it begins, and what to call at its end with its faults.
 
-        Only a caller above its rate of faulty calls waits. Then each of its calls has a turn of its own, at that rate.
+        Only a caller above its rate of faults waits. Then each of its calls has a turn of its own, at that rate.
         """
         rate = self.limits_of(caller).faults_per_second
         if not rate:
-            return 0.0, lambda is_faulty: None
+            return 0.0, lambda faults: None
         with self._lock:
             now, account = self._clock(), self._accounts.get(caller)
             has_turn, seconds = False, 0.0
             if account is not None and account.faults.at(now) + 1 / rate > _FAULT_BURST_SECONDS:
                 has_turn, seconds = True, account.faults.add(1 / rate, now) - _FAULT_BURST_SECONDS
 
-        def end(is_faulty: bool) -> None:
-            if is_faulty != has_turn:
+        def end(faults: float) -> None:
+            more = min(faults / rate, _FAULT_BURST_SECONDS) - has_turn / rate
+            if more:
                 with self._lock:
                     now = self._clock()
-                    account = self._accounts.get(caller) or self._opened(caller)
-                    account.faults.add((is_faulty - has_turn) / rate, now)
+                    (self._accounts.get(caller) or self._opened(caller)).faults.add(more, now)
 
         return seconds, end
 

@@ -246,6 +246,7 @@ class Requests:
         self._is_cancelled = False
         self._room = asyncio.Event()
         self._is_full = False
+        self.received_bytes = 0
         self.first = asyncio.Event()
         """Set when the first request is there, or none will come."""
 
@@ -291,6 +292,7 @@ class Requests:
     async def _put(self, message: bytes) -> None:
         with self._changed:
             self._waiting.append(message)
+            self.received_bytes += len(message)
             self._bytes += len(message)
             self._is_full = self._bytes >= _AHEAD_BYTES or len(self._waiting) >= _AHEAD_MESSAGES
             self._room.clear()

@@ -22,7 +22,7 @@ class CallerLimits(Checked):
     bytes_per_second: int = 256 * 2**20
     """Maximum bytes of video that are received per second in all streams together, >= 0; the rest is read later."""
     faults_per_second: int = 10
-    """Maximum calls per second that fail by the caller's fault, >= 0; above, its next calls wait for their turn."""
+    """Maximum faults per second, >= 0; above, the next calls wait. A call that fails by its caller's fault is one."""
     queued_jobs: int = 0
     """Maximum jobs that wait, >= 0; see `open` of `[jobs]`."""
     running_jobs: int = 0
