@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -15,9 +16,13 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _IHDR_BYTES, _CHUNK_BYTES = 13, 12  # of the content; of a chunk without content
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # one that a length follows, or that ends the header
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the headers that give the size
-_JPEG_SCANS = {0xD8, 0xD9, 0xDA}  # the scans begin, or the picture ends
+_JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
+_JPEG_BARE = {0xD8, _JPEG_END}  # that no length follows
+_JPEG_SCANS = {*_JPEG_BARE, _JPEG_SCAN}  # the scans begin, or the picture ends
 
 
+MOST_SCANS = 64
+"""Most scans of a JPEG: encoders make up to about 15, and a decoder goes through the whole picture in each."""
 DECODING_BYTES = 13
 """Most bytes of memory for each pixel while it is decoded: of a progressive JPEG in CMYK, of an animation."""
 
@@ -42,13 +47,15 @@ def decoding_bytes(data: bytes, most_pixels: int) -> int:
     """Most bytes of memory that ``decode_still`` takes.
 
     Raises:
-        MediaError: it is no PNG, JPEG or WebP, or of more than ``most_pixels``.
+        MediaError: it is no PNG, JPEG or WebP, of more than ``most_pixels``, or of more than ``MOST_SCANS``.
     """
     size = still_size(data)
     if size is None:
         raise MediaError("is no PNG, JPEG or WebP picture, or only the beginning of one")
     if size[0] * size[1] > most_pixels:
         raise MediaError(f"its {size[1]}×{size[0]} pixels are above the limit of {most_pixels}; scale it down")
+    if data.startswith(_JPEG) and _has_too_many_scans(data):
+        raise MediaError(f"has more than {MOST_SCANS} scans, each of which takes time; save it again as another JPEG")
     return DECODING_BYTES * size[0] * size[1]
 
 
@@ -89,16 +96,33 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
     Source: ISO/IEC 10918-1, B.1.1.2; ``next_marker`` of jdmarker.c in libjpeg.
     """
-    place = 2
-    while (found := _JPEG_MARKER.search(data, place)) is not None:
-        marker, place = data[found.end() - 1], found.end()
+    for marker, place in _jpeg_markers(data):
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, place + 3)
             return height, width
         if marker in _JPEG_SCANS:
             break
-        place += max(2, struct.unpack_from(">H", data, place)[0])
     return 0, 0
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    scans = 0
+    for marker, _ in _jpeg_markers(data):
+        scans += marker == _JPEG_SCAN
+        if scans > MOST_SCANS or marker == _JPEG_END:
+            break
+    return scans > MOST_SCANS
+
+
+def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Each marker and the place behind it; the bytes between segments are passed over as libjpeg does."""
+    place = 2
+    while (found := _JPEG_MARKER.search(data, place)) is not None:
+        marker, place = data[found.end() - 1], found.end()
+        yield marker, place
+        if place + 2 > len(data):
+            return
+        place += 0 if marker in _JPEG_BARE else max(2, struct.unpack_from(">H", data, place)[0])
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

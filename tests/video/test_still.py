@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import MediaError
-from acfd_stream.video.still import decode_still, still_size
+from acfd_stream.video.still import MOST_SCANS, decode_still, still_size
 
 SIZE, HUGE = (24, 40), 12_000
 ENCODINGS = {
@@ -134,3 +134,31 @@ def test_a_picture_has_its_own_size(name: str) -> None:
     assert decode_still(encoded(name), SIZE[0] * SIZE[1]).shape == (*SIZE, 3)
     with pytest.raises(MediaError, match="40×24 pixels are above the limit of 959"):
         decode_still(encoded(name), SIZE[0] * SIZE[1] - 1)
+
+
+def progressive(scans: int, comment: bytes = b"") -> bytes:
+    """A gray progressive JPEG of 64×64 pixels, whose scans after the first say that nothing follows."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+    table = bytes([1] + [0] * 15)  # one code, of one bit
+    parts = [b"\xff\xd8", segment(0xFE, comment), segment(0xDB, b"\0" + b"\1" * 64)]
+    parts += [segment(0xC2, struct.pack(">BHHB", 8, 64, 64, 1) + b"\1\x11\0")]
+    parts += [segment(0xC4, b"\x00" + table + b"\x00"), segment(0xC4, b"\x10" + table + b"\xe0")]
+    parts += [segment(0xDA, b"\1\1\0\0\0\0") + bytes(8)]
+    for number in range(scans - 1):
+        first = 1 + number % 63
+        parts.append(segment(0xDA, bytes([1, 1, 0, first, first, 0])) + b"\x00\x7f")
+    return b"".join([*parts, b"\xff\xd9"])
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
+    assert decode_still(progressive(MOST_SCANS), 64 * 64).shape == (64, 64, 3)
+    with pytest.raises(MediaError, match="more than 64 scans"):
+        decode_still(progressive(MOST_SCANS + 1), 64 * 64)
+
+
+def test_only_the_scans_of_the_picture_itself_count() -> None:
+    marks = b"\xff\xda\0\2" * (MOST_SCANS + 1)  # in a segment, as of a thumbnail, and behind the end, as of a film
+    assert decode_still(progressive(8, comment=marks) + marks, 64 * 64).shape == (64, 64, 3)
