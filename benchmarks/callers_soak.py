@@ -305,7 +305,28 @@ def soak(party: Party, process: Any, film: Path, clip: Path, seconds: float, see
         "hostile": hostile(party),
     }
     before = party.arena.rested_usage()
-    begin, first = time.monotonic(), sampled(party.arena.pid, time.monotonic())
+    first = sampled(party.arena.pid, time.monotonic())
+    samples = watched(party, process, acts, seconds, seed)
+    after = party.arena.rested_usage()
+    last = sampled(party.arena.pid, time.monotonic())
+    grew = growth(samples, seconds * WARM_UP_SHARE)
+    checks = {
+        "the server lives": process.poll() is None and party.arena.is_serving(),
+        "nobody's result is wrong": not party.wrong,
+        f"memory after the warm-up: {grew:+.2%}": grew < MOST_GROWTH,
+        f"files {before.files} → {after.files}": after.files <= before.files,
+        f"threads {before.threads} → {after.threads}": after.threads <= before.threads + 8,
+        f"processes {first.processes} → {last.processes}": last.processes <= first.processes,
+    }
+    report(party, samples, grew, checks)
+    return int(not all(checks.values()))
+
+
+def watched(
+    party: Party, process: Any, acts: dict[str, Callable[[random.Random], None]], seconds: float, seed: int
+) -> list[Sample]:
+    """Samples of the service while all callers act."""
+    begin = time.monotonic()
     samples: list[Sample] = []
 
     def run(caller: str) -> None:
@@ -324,45 +345,27 @@ def soak(party: Party, process: Any, film: Path, clip: Path, seconds: float, see
         time.sleep(SAMPLE_SECONDS)
         samples.append(sampled(party.arena.pid, begin))
         if len(samples) % 12 == 0:
-            now = samples[-1]
-            mebibytes = f"{now.resident_bytes / 2**20:.0f} MiB, {now.family_bytes / 2**20:.0f} MiB with children"
-            print(f"{now.seconds / 60:.0f} min: {mebibytes}, {now}", flush=True)
+            print(samples[-1], flush=True)
     party.over.set()
     for thread in threads:
         thread.join(90)
-    after = party.arena.rested_usage()
-    last = sampled(party.arena.pid, begin)
-    grew = growth(samples, seconds * WARM_UP_SHARE)
-    checks = {
-        "the server lives": process.poll() is None and party.arena.is_serving(),
-        "nobody's result is wrong": not party.wrong,
-        f"memory after the warm-up: {grew:+.2%}": grew < MOST_GROWTH,
-        f"files {before.files} → {after.files}": after.files <= before.files,
-        f"threads {before.threads} → {after.threads}": after.threads <= before.threads + 8,
-        f"processes {first.processes} → {last.processes}": last.processes <= first.processes,
-    }
+    return samples
+
+
+def report(party: Party, samples: list[Sample], grew: float, checks: dict[str, bool]) -> None:
+    """Print how every caller's calls ended and the checks; save the figures."""
     for caller, count in sorted(party.endings.items()):
         print(f"     {caller}: {count}")
     for what, is_so in checks.items():
         print(f"{'ok  ' if is_so else 'FAIL'} {what}")
+    endings = {ending.replace(": ", "_"): count for ending, count in party.endings.items()}
+    memory = [one.resident_bytes for one in samples]
     rows: list[Row] = [
-        row(
-            "callers_soak_memory",
-            [one.resident_bytes for one in samples],
-            unit="bytes",
-            growth=round(grew, 5),
-            seconds=seconds,
-        ),
+        row("callers_soak_memory", memory, unit="bytes", growth=round(grew, 5), seconds=samples[-1].seconds),
         row("callers_soak_family", [one.family_bytes for one in samples], unit="bytes"),
-        row(
-            "callers_soak_wrong",
-            [len(party.wrong)],
-            unit="results",
-            **{k.replace(": ", "_"): v for k, v in party.endings.items()},
-        ),
+        row("callers_soak_wrong", [len(party.wrong)], unit="results", **endings),
     ]
     save("callers_soak", rows)
-    return int(not all(checks.values()))
 
 
 if __name__ == "__main__":
