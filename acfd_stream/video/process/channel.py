@@ -9,12 +9,14 @@ import os
 import pickle
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-_HEAD = struct.Struct("<I")  # bytes of the message
+_HEAD = struct.Struct("<IB")  # bytes of the message, and descriptors that come with it
 _MOST_BYTES = 64 * 2**20
+_MOST_WAITING = 8  # descriptors of messages that were read in part
 _DESCRIPTOR_SPACE = socket.CMSG_LEN(4 * array.array("i").itemsize)
 # A decoder may be taken over by what it decodes: its messages build nothing but these.
 _BUILT = {
@@ -50,12 +52,18 @@ class _Unpickler(pickle.Unpickler):
 class Channel:
     """One end of a connection between two processes; each direction is used by one thread at a time.
 
+    Args:
+        end: the socket; ``close`` closes it.
+        ahead_bytes: bytes that ``receive`` may read beyond a message, to save calls; ``poll`` does not see those.
+
     Raises:
         EOFError: from ``send`` and ``receive``, when the other end is gone or sends what is no message.
     """
 
-    def __init__(self, end: socket.socket) -> None:
-        self._socket = end
+    def __init__(self, end: socket.socket, ahead_bytes: int = 0) -> None:
+        self._socket, self._ahead_bytes = end, ahead_bytes
+        self._read = bytearray()  # of the messages that come next
+        self._descriptors: deque[int] = deque()  # that came, of messages that come next
 
     def fileno(self) -> int:
         """The descriptor of the socket."""
@@ -63,10 +71,10 @@ class Channel:
 
     def send(self, message: Any, descriptors: Iterable[int] = ()) -> None:
         """Send a message, and copies of descriptors, at most four."""
-        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        data = _HEAD.pack(len(data)) + data
+        data, copied = pickle.dumps(message, pickle.HIGHEST_PROTOCOL), list(descriptors)
+        data = _HEAD.pack(len(data), len(copied)) + data
         try:
-            sent = socket.send_fds(self._socket, [data], list(descriptors))
+            sent = socket.send_fds(self._socket, [data], copied) if copied else self._socket.send(data)
             if sent < len(data):
                 self._socket.sendall(data[sent:])
         except OSError as error:
@@ -74,34 +82,40 @@ class Channel:
 
     def receive(self) -> tuple[Any, list[int]]:
         """The next message, and the descriptors that came with it, which the caller closes."""
-        descriptors: list[int] = []
         try:
-            (size,) = _HEAD.unpack(self._exactly(_HEAD.size, descriptors))
+            size, count = _HEAD.unpack(self._exactly(_HEAD.size))
             if size > _MOST_BYTES:
                 raise EOFError(f"a message of {size} bytes")
-            return _Unpickler(io.BytesIO(self._exactly(size, descriptors))).load(), descriptors
+            message = _Unpickler(io.BytesIO(self._exactly(size))).load()
+            return message, [self._descriptors.popleft() for _ in range(count)]
         except Exception as error:  # damaged messages raise whatever pickle meets
-            for descriptor in descriptors:
-                os.close(descriptor)
+            self._forget_descriptors()
             raise EOFError(str(error)) from error
 
-    def _exactly(self, size: int, descriptors: list[int]) -> bytes:
-        data = bytearray()
-        while len(data) < size:
+    def _exactly(self, size: int) -> bytes:
+        while len(self._read) < size:
             more, ancillary, flags, _ = self._socket.recvmsg(
-                size - len(data), _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC
+                max(size - len(self._read), self._ahead_bytes), _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC
             )
-            for level, kind, content in ancillary:
+            for level, kind, content in ancillary:  # of one message at most: Linux ends a read behind those
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     numbers = array.array("i")
                     numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
-                    descriptors += numbers
+                    self._descriptors += numbers
+            if len(self._descriptors) > _MOST_WAITING:
+                raise EOFError("descriptors without a message")
             if flags & socket.MSG_CTRUNC:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             if not more:
                 raise EOFError("the other end is gone")
-            data += more
-        return bytes(data)
+            self._read += more
+        data = bytes(self._read[:size])
+        del self._read[:size]
+        return data
+
+    def _forget_descriptors(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
 
     def shut(self) -> None:
         """Wake both ends: each ``receive`` ends, also one that waits. From any thread."""
@@ -110,4 +124,5 @@ class Channel:
 
     def close(self) -> None:
         """Close this end; no thread may be in ``send`` or ``receive``."""
+        self._forget_descriptors()
         self._socket.close()

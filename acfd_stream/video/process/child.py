@@ -1,7 +1,7 @@
 """What a decoder process does: it opens a source, and sends its frames as far as the caller takes them.
 
 Messages from here: ``info``; ``frame`` and ``ask`` with a picture; at last ``end``, ``stuck`` or ``raise``.
-Messages from the caller: ``open``, ``go``, ``more`` for each frame it took, ``answer``.
+Messages from the caller: ``open``, ``go``, ``more`` for frames it took, ``answer``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from acfd_stream.video.process.slots import SlotWriter
 from acfd_stream.video.process.watch import DecoderWatch
 from acfd_stream.video.source import Source, VideoSource, open_video
 
-FRAMES_AHEAD = 2
+FRAMES_AHEAD = 3
 """Frames that a decoder sends before the caller has taken one."""
+FRAMES_TOLD = 2
+"""Frames after which the caller says that it took them: each message wakes this process."""
 _SEND_SECONDS = 1.0
 
 
@@ -144,9 +146,9 @@ class _Child:
             if kind == "answer":
                 [self._answer] = content
             else:
-                [freed] = content
+                taken, freed = content
                 self._slots.give_back(freed)
-                self._credit += kind == "more"
+                self._credit += taken
 
     def _send(self, message: tuple[Any, ...], descriptors: Iterable[int] = ()) -> None:
         with self._sending:

@@ -23,7 +23,7 @@ from acfd_stream.video.device_planes import DevicePlanes, device_planes
 from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import bytes_reader, source_name
 from acfd_stream.video.process.channel import Channel
-from acfd_stream.video.process.child import Order
+from acfd_stream.video.process.child import FRAMES_TOLD, Order
 from acfd_stream.video.process.fork_server import FORK_SERVER, TOO_MUCH_MEMORY
 from acfd_stream.video.process.limits import DecoderLimits
 from acfd_stream.video.process.sent_bytes import Sender
@@ -219,6 +219,7 @@ class RemoteVideo(Closeable):
         self._turn = threading.RLock()
         self._position: DecodePosition | None = None
         self._next_index = 0
+        self._taken = 0  # frames that the decoder was not told of
         self._is_begun = self._is_over = self._is_cancelled = False
         self._seconds = 0.0  # of the last frame
         (kind, *content), _ = process.receive(name)
@@ -297,7 +298,10 @@ class RemoteVideo(Closeable):
         fields, counts, *about = content
         picture = self._picture(about, descriptors)
         index, pts, is_filled, arrived, waited, work, is_damaged, seams = fields
-        self._process.send(("more", self._slots.take_freed()))
+        self._taken += 1
+        if self._taken == FRAMES_TOLD:
+            self._process.send(("more", self._taken, self._slots.take_freed()))
+            self._taken = 0
         if self._planes is not None:
             picture = self._planes.upload(picture)
         self.loss_counts, self.is_at_position = counts or self.loss_counts, True
@@ -311,7 +315,7 @@ class RemoteVideo(Closeable):
         is_picture = self._position is not None and self._position.is_picture(picture)
         del picture
         self._process.send(("answer", is_picture))
-        self._process.send(("free", self._slots.take_freed()))
+        self._process.send(("more", 0, self._slots.take_freed()))
 
     def _picture(self, about: list[Any], descriptors: list[int]) -> Picture:
         form, slot, dropped = about

@@ -26,6 +26,7 @@ from acfd_stream.video.process.watch import memory_bytes
 
 TOO_MUCH_MEMORY = "memory"
 """How a decoder ended that was killed for its memory."""
+_AHEAD_BYTES = 2**14  # some frames' messages, which the caller reads at once
 _POLL_MILLISECONDS = 100  # between two looks at the memory of the decoders
 _BEYOND_BYTES = 2**30
 _EXIT_SECONDS = 5.0
@@ -91,7 +92,7 @@ class ForkServer:
                 own_channel.close()
                 own_lifeline.close()
                 raise
-        return Channel(own_channel), own_lifeline
+        return Channel(own_channel, _AHEAD_BYTES), own_lifeline
 
     def _ask(self, memory_bytes: int, descriptors: list[int]) -> None:
         try:

@@ -40,6 +40,35 @@ def test_messages_and_descriptors_come_over(ends: tuple[socket.socket, Channel],
         os.close(each)
 
 
+def test_descriptors_stay_with_their_messages_when_several_are_read_at_once(tmp_path: Path) -> None:
+    one, other = socket.socketpair()
+    sender, receiver = Channel(one), Channel(other, 2**14)
+    with one, other:
+        for number in range(6):
+            path = tmp_path / str(number)
+            path.write_text(str(number))
+            with path.open() as file:
+                sender.send((number, b"x" * 10**number), [file.fileno()] if number % 2 else [])
+        for number in range(6):
+            (found, data), descriptors = receiver.receive()
+            assert (found, len(data), len(descriptors)) == (number, 10**number, number % 2)
+            for each in descriptors:
+                assert os.pread(each, 4, 0) == str(number).encode()
+                os.close(each)
+
+
+def test_descriptors_that_no_message_claims_are_closed(ends: tuple[socket.socket, Channel]) -> None:
+    data = pickle.dumps("x")
+    for _ in range(4):
+        socket.send_fds(ends[0], [struct.pack("<IB", len(data), 0) + data], [0, 0, 0])
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        ends[1].receive()
+    with pytest.raises(EOFError, match="without a message"):
+        ends[1].receive()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_the_rules_of_a_url_come_over(ends: tuple[socket.socket, Channel]) -> None:
     rules = WebRules(("https",), ("a.example",), "public", Path("/ca.pem"))
     Channel(ends[0]).send(("open", WebUrl.under("https://a.example/a.mkv", rules)))
@@ -53,13 +82,13 @@ def test_the_rules_of_a_url_come_over(ends: tuple[socket.socket, Channel]) -> No
     ids=["function", "class", "array", "no message", "cut"],
 )
 def test_a_message_builds_nothing_but_what_it_may_hold(data: bytes, ends: tuple[socket.socket, Channel]) -> None:
-    ends[0].sendall(struct.pack("<I", len(data)) + data)
+    ends[0].sendall(struct.pack("<IB", len(data), 0) + data)
     with pytest.raises(EOFError):
         ends[1].receive()
 
 
 def test_a_message_has_a_longest_length(ends: tuple[socket.socket, Channel]) -> None:
-    ends[0].sendall(struct.pack("<I", 2**31))
+    ends[0].sendall(struct.pack("<IB", 2**31, 0))
     with pytest.raises(EOFError, match="2147483648 bytes"):
         ends[1].receive()
 
