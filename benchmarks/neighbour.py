@@ -130,6 +130,48 @@ def felt(load: Load, address: str, attack: str | None, token: str) -> Felt:
     return Felt(result, seconds, len(failures))
 
 
+def judged(name: str, result: Felt, quiet_p99: float) -> tuple[bool, list[Row]]:
+    """Print whether the neighbour was left in peace, and the rows of the result."""
+    ratio, slowest = result.p99 / quiet_p99, max(result.health_seconds, default=float("inf"))
+    is_complete = result.lost == 0 and not result.load.failures and result.load.frames > 0
+    is_prompt = ratio <= MOST_RATIO and slowest <= HEALTH_SECONDS and not result.health_failures
+    print(
+        f"{'held ' if is_complete and is_prompt else 'FAILS'} {name}: {result.load.frames} frames, {result.lost} lost, "
+        f"p99 {result.p99 * 1000:.1f} ms ({ratio:.2f} × quiet), health at most {slowest * 1000:.0f} ms, "
+        f"{result.health_failures} health failures {result.load.failures or ''}",
+        flush=True,
+    )
+    about = {"lost": result.lost, "p99_ratio": round(ratio, 3), "health_failures": result.health_failures}
+    rows = [
+        row(f"neighbour_{name.replace(' ', '_')}", result.load.server_seconds or [9.9], **about),
+        row(f"health_{name.replace(' ', '_')}", result.health_seconds),
+    ]
+    return is_complete and is_prompt, rows
+
+
+def measured(folder: Path, height: int, seconds: float, attacks: list[str]) -> tuple[bool, list[Row]]:
+    """Whether every attack was held, and the rows of all results."""
+    width = height * 16 // 9
+    tokens = folder / "tokens.toml"
+    neighbour, mallory = add_token(tokens, "neighbour"), add_token(tokens, "mallory")
+    settings = folder / "serve.toml"
+    settings.write_text(SETTINGS.format(height=height, width=width, tokens=tokens))
+    clip = live_copy(drawn_clip(folder, height, width), folder / "live.mkv")
+    plan = LoadPlan(clip, seconds=seconds, warmup_seconds=1.0)
+    rows: list[Row] = []
+    are_held = True
+    with serving(settings) as (arena, process):
+        load = Load(lambda: Client(arena.address, token=neighbour, patience_seconds=0.0), plan)
+        quiet_p99: float | None = None
+        for attack in [None, *attacks, None]:
+            result = felt(load, arena.address, attack, mallory)
+            quiet_p99 = quiet_p99 or result.p99
+            is_held, more = judged(attack or "quiet", result, quiet_p99)
+            rows += more
+            are_held = are_held and (attack is None or is_held) and process.poll() is None
+    return are_held, rows
+
+
 def main() -> int:
     """Measure, print, save and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,51 +179,12 @@ def main() -> int:
     parser.add_argument("--height", type=int, default=360, help="of the neighbour's frames")
     parser.add_argument("--only", choices=list(ATTACKS), help="one attack")
     asked = parser.parse_args()
-    width = asked.height * 16 // 9
     attacks = [asked.only] if asked.only else list(ATTACKS)
-    rows: list[Row] = []
-    failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="acfd-neighbour-") as folder:
-        settings = Path(folder, "serve.toml")
-        tokens = Path(folder, "tokens.toml")
-        neighbour, mallory = add_token(tokens, "neighbour"), add_token(tokens, "mallory")
-        settings.write_text(SETTINGS.format(height=asked.height, width=width, tokens=tokens))
-        film = drawn_clip(Path(folder), asked.height, width)
-        clip = live_copy(film, Path(folder, "live.mkv"))
-        plan = LoadPlan(clip, seconds=asked.seconds, warmup_seconds=1.0)
-        with serving(settings) as (arena, process):
-            load = Load(lambda: Client(arena.address, token=neighbour, patience_seconds=0.0), plan)
-            quiet: list[float] = []
-            for attack in [None, *attacks, None]:
-                result = felt(load, arena.address, attack, mallory)
-                name = attack or "quiet"
-                if attack is None:
-                    quiet.append(result.p99)
-                ratio = result.p99 / quiet[0]
-                slowest = max(result.health_seconds, default=float("inf"))
-                is_held = (
-                    result.lost == 0
-                    and not result.load.failures
-                    and result.load.frames > 0
-                    and ratio <= MOST_RATIO
-                    and slowest <= HEALTH_SECONDS
-                    and not result.health_failures
-                    and process.poll() is None
-                )
-                if attack is not None and not is_held:
-                    failed.append(name)
-                print(
-                    f"{'held ' if is_held else 'FAILS'} {name}: {result.load.frames} frames, {result.lost} lost, "
-                    f"p99 {result.p99 * 1000:.1f} ms ({ratio:.2f} × quiet), health at most {slowest * 1000:.0f} ms, "
-                    f"{result.health_failures} health failures {result.load.failures or ''}",
-                    flush=True,
-                )
-                about = {"lost": result.lost, "p99_ratio": round(ratio, 3), "health_failures": result.health_failures}
-                rows.append(row(f"neighbour_{name.replace(' ', '_')}", result.load.server_seconds or [9.9], **about))
-                rows.append(row(f"health_{name.replace(' ', '_')}", result.health_seconds))
+        are_held, rows = measured(Path(folder), asked.height, asked.seconds, attacks)
     if not asked.only:
         save("neighbour", rows)
-    return int(bool(failed))
+    return int(not are_held)
 
 
 if __name__ == "__main__":
