@@ -31,7 +31,8 @@ _PASSING = (408, 425, 429)  # and 5xx: a later try may succeed
 _UNQUOTED = "/%:=&?~+!$,;'@()*[]|"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _CREDENTIALS = ("fd00:ec2::254", "100.100.100.200")  # at which AWS and Alibaba hand them out besides link-local ones
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ENDING_IN_IPV4 = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")]
+"""NAT64 of the internet (RFC 6052) and of a network of its own (RFC 8215), and IPv4-compatible addresses."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class WebRules:
         """Whether an IP address may be connected to."""
         ip = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(ip, ipaddress.IPv6Address):
-            ip = ip.ipv4_mapped or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip)
+            ends_in_ipv4 = any(ip in network for network in _ENDING_IN_IPV4) and int(ip) > 1  # ::1 is this machine
+            ip = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ends_in_ipv4 else ip)
         if self.addresses == "any":
             return True
         if self.addresses == "public":

@@ -166,6 +166,11 @@ def test_a_password_is_given_in_a_digest_too(film: bytes) -> None:
         ("100.100.100.200", "any"),
         ("::ffff:169.254.169.254", "any"),
         ("64:ff9b::a9fe:a9fe", "any"),
+        ("64:ff9b:1::a9fe:a9fe", "any"),
+        ("2002:a9fe:a9fe::1", "any"),
+        ("2002:a00:1::1", "private"),
+        ("::a9fe:a9fe", "any"),
+        ("::", "private"),
     ],
 )
 def test_addresses_are_told_apart(address: str, farthest: str) -> None:
