@@ -20,6 +20,8 @@ _GIF, _GIF_EXTENSION, _GIF_IMAGE = b"GIF8", 0x21, 0x2C
 _OGG_PAGE, _OGG_END = b"OggS\0", 0x04
 _TAIL_BYTES = 2**17  # more than a page of Ogg has
 _FILE = "file:"
+_MOST_PADDING = 2**16  # zeros behind a whole file, which fill a block of a tape or a disc
+_WITH_LENGTH = ("matroska", "avi")  # whose header says how long the whole is
 
 
 def is_cut_off(target: str | BytesReader) -> bool:
@@ -33,6 +35,14 @@ def is_cut_off(target: str | BytesReader) -> bool:
         return False
     declared = declared_bytes(head)
     return declared is not None and size < declared
+
+
+def ends_in_zeros(target: str | BytesReader, container: str) -> bool:
+    """Whether Matroska, WebM or AVI ends in zeros, as a download does whose room was taken beforehand."""
+    if not any(name in _WITH_LENGTH for name in container.split(",")):
+        return False
+    tail = Peek(target).end(_MOST_PADDING)
+    return len(tail) >= _MOST_PADDING and not any(tail[-_MOST_PADDING:])
 
 
 def why_unfinished(target: str | BytesReader, container: str, last: Packet[VideoStream]) -> str:

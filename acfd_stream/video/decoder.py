@@ -21,7 +21,7 @@ from acfd_stream.errors import MediaError
 from acfd_stream.types import Seam
 from acfd_stream.video import rtp_losses
 from acfd_stream.video.container import FALLBACK_RATE, READ_ERRORS, reason_of, unwatched
-from acfd_stream.video.declared_size import is_cut_off, why_unfinished
+from acfd_stream.video.declared_size import ends_in_zeros, is_cut_off, why_unfinished
 from acfd_stream.video.demuxer import Demuxer
 from acfd_stream.video.holes import HoleWatch
 from acfd_stream.video.losses import LossWatch
@@ -296,14 +296,11 @@ class Decoder:
         return True
 
     def note_end(self, frame_seconds: float) -> None:
-        """Note what is missing at the end, after all frames from the beginning.
-
-        Args:
-            frame_seconds: duration of a frame.
-        """
+        """Note what is missing at the end, after all frames from the beginning, which last ``frame_seconds`` each."""
         last = self._demuxer.last
         reason = "" if last is None else why_unfinished(self._target, self.container, last)
-        self.losses.note_end(frame_seconds, is_cut_off(self._target), reason)
+        is_filled = ends_in_zeros(self._target, self.container)
+        self.losses.note_end(frame_seconds, is_cut_off(self._target), reason, ends_in_zeros=is_filled)
 
     def take_seams(self) -> tuple[Seam, ...]:
         """What begins anew with the last frame; empty after the first call."""

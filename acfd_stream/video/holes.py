@@ -20,6 +20,7 @@ _RTP_LOOKAHEAD = 3  # the same, with the marked one itself, where a parser puts 
 _STEADY_RUN = 8  # distances at the rate before a hole that is believed without another sign
 _TOLERATED, _PER_TOLERATED = 3, 100  # holes in a steady video: so many, and one more for so many packets
 _HEADER_BYTES = 128  # that may lie between two packets besides other packets
+_MANY_BYTES = 2**16  # passed over between two packets
 _REORDERED = 16  # most pictures by which a codec reorders
 _EFFECT_SECONDS = 1.0  # pictures that are lost so soon behind a hole are lost because of it
 
@@ -80,6 +81,8 @@ class HoleWatch:
         self._due: int | None = None  # dts of the next packet
         self._last_dts: int | None = None
         self._is_told = False  # the last packet says how long it lasts
+        self._passed_over, self._since_passed = 0, _REORDERED  # many bytes between two packets; packets since then
+        self._is_behind_hole = False  # the last distance that is not of the rate is a hole
         self._step = 0  # duration of the last packet
         self._end_pos: int | None = None  # of the last packet, in the file
         self._marked: int | None = None  # packets since a marked one
@@ -156,18 +159,28 @@ class HoleWatch:
                 self._marked, self._is_scrambled = None, False
             return
         between = 0 if self._end_pos is None or packet.pos is None else packet.pos - self._end_pos
+        # Times may jump some packets behind damage: FFmpeg makes those of decoding from those of the pictures.
+        self._passed_over = between if between > _MANY_BYTES else self._passed_over
+        self._since_passed = 0 if between > _MANY_BYTES else self._since_passed + 1
         if abs(late) <= max(2, step / 10):
             self._regular_sum, self._regular_count = self._regular_sum + step + late, self._regular_count + 1
-            self._bytes_between += between
+            self._bytes_between += between if between <= _MANY_BYTES else 0
             self._run += 1
             return
+        if self._since_passed <= _REORDERED:
+            between = max(between, self._passed_over)
         # Counters count to 16, so that a loss of that many does not show. A splice of a transport begins at a keyframe.
         may_be_hole = not (self._has_counters and packet.is_keyframe)
-        if may_be_hole and self._is_whole_pictures(late) and self._run >= _STEADY_RUN:
+        is_told = False
+        if may_be_hole and self._is_whole_pictures(late):
             cause = self._cause(between, late)
-            if self._is_told or cause is GapCause.DAMAGED_CONTAINER:
+            is_damage = cause is GapCause.DAMAGED_CONTAINER
+            # Damage often takes the packet before it, too, whose hole of its own ended the steady run.
+            is_steady = self._run >= _STEADY_RUN or (is_damage and self._is_behind_hole)
+            is_told = is_steady and (self._is_told or is_damage)
+            if is_told:
                 self._holes.append(Hole(self._due, late, cause))
-        self._irregular, self._run = self._irregular + 1, 0
+        self._irregular, self._run, self._is_behind_hole = self._irregular + 1, 0, is_told
 
     @property
     def _mean_step(self) -> float:

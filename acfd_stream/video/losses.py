@@ -205,7 +205,9 @@ class LossWatch:
         self._pending.clear()
         return lost
 
-    def note_end(self, frame_seconds: float, is_cut_off: bool = False, sign: str = "") -> None:
+    def note_end(
+        self, frame_seconds: float, is_cut_off: bool = False, sign: str = "", *, ends_in_zeros: bool = False
+    ) -> None:
         """Compare what came with what the container promises; after a reading from its beginning to its end.
 
         Args:
@@ -213,8 +215,11 @@ class LossWatch:
             is_cut_off: its bytes end too early; this does not hold for joined recordings. Without that, what the header
                 promises may be that of another stream, or of a file before a cut.
             sign: another sign that it is cut short, in words; "" if there is none.
+            ends_in_zeros: its bytes are there, but zeros at the end; as ``is_cut_off`` if the header promises more.
         """
-        found, missing_seconds = self._shortness(frame_seconds, is_cut_off and not self._is_joined)
+        is_known = self._promised_seconds is not None or self._promised_frames > 0
+        is_short = (is_cut_off or (ends_in_zeros and is_known)) and not self._is_joined
+        found, missing_seconds = self._shortness(frame_seconds, is_short)
         if found or sign:
             self.note_cut(f"the file is cut short: {found or sign}", missing_seconds)
 

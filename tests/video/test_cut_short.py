@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from acfd_stream.video import Source, open_video
@@ -191,3 +192,58 @@ def test_an_end_that_leads_nowhere_keeps_no_frame_back(
 )
 def test_the_declared_size_is_that_of_the_outermost_element(head: bytes, size: int | None) -> None:
     assert declared_bytes(head) == size
+
+
+def with_zeros(path: Path, begin: float, end: float) -> Path:
+    """The file with zeros between two shares of its bytes."""
+    data = path.read_bytes()
+    first, last = int(begin * len(data)), int(end * len(data))
+    path.write_bytes(data[:first] + bytes(last - first) + data[last:])
+    return path
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Callable[[str], Path]:
+    """Eight seconds of noise, whose packets are large, in the container of the name."""
+
+    def make(name: str) -> Path:
+        path = tmp_path / name
+        random = np.random.default_rng(1)
+        codec, options = ("mpeg4", {}) if name.endswith("avi") else ("libx264", {"bf": "3", "preset": "ultrafast"})
+        with av.open(str(path), "w") as output:
+            stream = output.add_stream(codec, rate=24, options=options)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.gop_size = 128, 96, 24
+            for _ in LONG:
+                frame = av.VideoFrame.from_ndarray(random.integers(0, 255, (96, 128, 3), np.uint8), format="rgb24")
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode())
+        return path
+
+    return make
+
+
+def missing_of(source: Source) -> tuple[int, float, bool]:
+    """Number of frames, seconds that the gaps miss, and whether the video is complete."""
+    with open_video(source) as video:
+        frames = len(list(video))
+    return frames, sum(gap.missing_seconds for gap in video.gaps), video.is_complete
+
+
+@pytest.mark.parametrize("source", AS_SOURCE.values(), ids=AS_SOURCE)
+@pytest.mark.parametrize(
+    ("name", "begin", "end"), [("a.mkv", 0.5, 1.0), ("a.avi", 0.5, 1.0), ("a.mkv", 0.45, 0.8)], ids=str
+)
+def test_zeros_in_place_of_pictures_are_a_gap_of_their_length(
+    name: str, begin: float, end: float, source: Callable[[Path], Source], noisy: Callable[[str], Path]
+) -> None:
+    frames, missing, is_complete = missing_of(source(with_zeros(noisy(name), begin, end)))
+    assert not is_complete
+    assert frames + missing * 24 == pytest.approx(len(LONG), abs=3)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.avi"])
+def test_zeros_behind_a_whole_file_are_no_cut(name: str, noisy: Callable[[str], Path]) -> None:
+    path = noisy(name)
+    path.write_bytes(path.read_bytes() + bytes(2**17))
+    assert missing_of(path) == (len(LONG), 0.0, True)
