@@ -66,6 +66,8 @@ MOST_GROWTH = 0.02
 WARM_UP_SHARE = 1 / 3
 SAMPLE_SECONDS = 5.0
 ATTACK_SECONDS = 15.0
+PAUSE_SECONDS = 2.0  # at most, between two acts of a caller
+PATIENCE_SECONDS = 600.0  # of a good caller: the machine is full
 CALLERS = ("files", "live", "jobs", "slow", "dying", "damaged", "killed", "hostile")
 _KILLED = """
 import sys
@@ -119,7 +121,7 @@ def files(party: Party, film: bytes) -> Callable[[random.Random], None]:
     wanted = faces_of(party.play("files", stream_of(film, mode=1)).frames)
 
     def act(rng: random.Random) -> None:
-        ending = party.play("files", stream_of(film, mode=1))
+        ending = party.play("files", stream_of(film, mode=1), timeout_seconds=PATIENCE_SECONDS)
         if ending.code == "RESOURCE_EXHAUSTED":
             return party.note("files", "refused")
         is_right = ending.code == "OK" and faces_of(ending.frames) == wanted
@@ -336,7 +338,7 @@ def watched(
                 acts[caller](rng)
             except (grpc.RpcError, AcfdError, OSError) as error:
                 party.note(caller, type(error).__name__)
-            party.over.wait(rng.random() * 0.2)
+            party.over.wait(rng.random() * PAUSE_SECONDS)
 
     threads = [threading.Thread(target=run, args=(caller,), daemon=True) for caller in CALLERS]
     for thread in threads:
