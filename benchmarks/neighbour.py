@@ -6,7 +6,7 @@ A client streams a drawn clip at 24 frames a second, and another one asks for he
 quiet service, then during each attack of ``benchmarks.abuse.hostile``, then on a quiet service again. The attacker is a
 process of its own. Both have access tokens, as callers of a service that several people use: what slows down one caller
 must not slow down another. Exits with 1 if a frame is lost, the 99th percentile of the latency is above twice the quiet
-one, or a health check takes more than 100 ms.
+one, or a health check takes more than 100 ms. The stream is admitted whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ SETTINGS = """
 listen = "127.0.0.1:0"
 metrics = "127.0.0.1:0"
 device = "cpu"
+[capacity]
+load_limit = 1.0
+cores = 64
 [scheduler]
 warm_sizes = [[{height}, {width}]]
 [access]
@@ -138,13 +141,14 @@ def judged(name: str, result: Felt, quiet_p99: float) -> tuple[bool, list[Row]]:
     print(
         f"{'held ' if is_complete and is_prompt else 'FAILS'} {name}: {result.load.frames} frames, {result.lost} lost, "
         f"p99 {result.p99 * 1000:.1f} ms ({ratio:.2f} × quiet), health at most {slowest * 1000:.0f} ms, "
-        f"{result.health_failures} health failures {result.load.failures or ''}",
+        f"{result.health_failures} health failures {result.load.failures or ''}"
+        f"{', the stream was refused' * result.load.refused}",
         flush=True,
     )
     about = {"lost": result.lost, "p99_ratio": round(ratio, 3), "health_failures": result.health_failures}
     rows = [
         row(f"neighbour_{name.replace(' ', '_')}", result.load.server_seconds or [9.9], **about),
-        row(f"health_{name.replace(' ', '_')}", result.health_seconds),
+        row(f"health_{name.replace(' ', '_')}", result.health_seconds or [9.9]),
     ]
     return is_complete and is_prompt, rows
 
