@@ -44,7 +44,8 @@ def is_result(path: str | Path) -> bool:
                 return head.startswith(b"PAR1") and b"acfd_stream.header" in file.read()
     except OSError:
         return False
-    return not head or OVERLAY_COMMENT.encode() in tail or any(fits(head) for fits in _HEADS)
+    is_overlay = head[4:8] == b"ftyp" and OVERLAY_COMMENT.encode() in tail
+    return not head or is_overlay or any(fits(head) for fits in _HEADS)
 
 
 def is_unfinished_result(path: str | Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.errors import ConfigError, OutputError
+from acfd_stream.files import OVERLAY_COMMENT
 from acfd_stream.outputs import FORMATS, ResultEnd, open_writer
 from acfd_stream.outputs.recognise import is_result, is_unfinished_result, require_replaceable
 from acfd_stream.outputs.report import EpisodeRow, write_episode_report, write_index
@@ -105,6 +106,12 @@ def test_another_name_of_an_older_result_keeps_its_content(tmp_path: Path) -> No
             (tmp_path / "kept").hardlink_to(tmp_path / "a.jsonl")
     assert (tmp_path / "kept").read_bytes().count(b'"frame"') == 2
     assert (tmp_path / "a.jsonl").read_bytes().count(b'"frame"') == 1
+
+
+def test_a_text_that_names_the_comment_of_overlays_is_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(f"how to find an {OVERLAY_COMMENT}\n")
+    assert not is_result(path)
 
 
 def test_pipes_and_devices_pass() -> None:
