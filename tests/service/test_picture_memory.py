@@ -16,8 +16,10 @@ from google.rpc import error_details_pb2
 
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits
-from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
+from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, stream_pb2, types_pb2
 from acfd_stream.video.still import DECODING_BYTES
+from benchmarks.abuse.arena import serving as process_serving
+from benchmarks.abuse.play import channel_to
 from tests.service.rig import calling, draw, failure, serving
 
 SIDE, AT_ONCE, CALLS = 2048, 2, 16
@@ -38,20 +40,41 @@ def largest() -> bytes:
     return cv2.imencode(".jpg", np.full((SIDE, SIDE, 3), 90, np.uint8), options)[1].tobytes()
 
 
-def peak_bytes() -> int:
-    """The most resident memory since ``clear_refs`` was written."""
-    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+SETTINGS = f"""
+listen = "127.0.0.1:0"
+metrics = "127.0.0.1:0"
+model = "{{model}}"
+[detect]
+size = 128
+[scheduler]
+warm_sizes = [[96, 128]]
+[limits]
+frame_pixels = {SIDE**2}
+picture_bytes = {AT_ONCE * PICTURE_BYTES}
+"""
 
 
-def test_many_of_the_largest_pictures_at_once_stay_within_the_budget(narrow: Server) -> None:
+def peak_bytes(pid: int) -> int:
+    """The most resident memory of a process since its ``clear_refs`` was written."""
+    return 1024 * int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0])
+
+
+def test_many_of_the_largest_pictures_at_once_stay_within_the_budget(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "serve.toml").write_text(SETTINGS.format(model=tiny_model))
     request = face_track_pb2.DetectRequest(image=largest())
-    with calling(narrow) as stub, ThreadPoolExecutor(CALLS) as pool:
+    start = threading.Barrier(CALLS)
+    with (
+        process_serving(tmp_path / "serve.toml") as (arena, _),
+        channel_to(arena.address) as channel,
+        ThreadPoolExecutor(CALLS) as pool,
+    ):
+        stub = face_track_pb2_grpc.FaceTrackServiceStub(channel)
         stub.Detect(request)
         try:
-            Path("/proc/self/clear_refs").write_text("5")
+            Path(f"/proc/{arena.pid}/clear_refs").write_text("5")
         except OSError:
             pytest.skip("the kernel does not forget a peak")
-        held, start = peak_bytes(), threading.Barrier(CALLS)
+        held = peak_bytes(arena.pid)
 
         def detect(_: int) -> grpc.StatusCode:
             start.wait(10)
@@ -62,11 +85,11 @@ def test_many_of_the_largest_pictures_at_once_stay_within_the_budget(narrow: Ser
             return grpc.StatusCode.OK
 
         codes = list(pool.map(detect, range(CALLS)))
+        grown = peak_bytes(arena.pid) - held
+        assert arena.await_rest() == {}  # nothing is reserved any more
     assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert codes.count(grpc.StatusCode.OK) >= AT_ONCE
-    assert peak_bytes() - held < AT_ONCE * PICTURE_BYTES + ELSE_BYTES
-    assert narrow.host is not None
-    assert narrow.host.context.budget.held_bytes == 0
+    assert grown < AT_ONCE * PICTURE_BYTES + ELSE_BYTES
 
 
 def pictures(image: bytes, count: int) -> Iterator[Any]:

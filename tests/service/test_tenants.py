@@ -62,6 +62,8 @@ def held_streams(stack: ExitStack, server: Server, who: Caller | None, data: byt
 def relayed(port: int, address: str) -> Iterator[int]:
     """A port whose connections go on to ``port`` as if they came from ``address``."""
 
+    lines: list[socket.socket] = []
+
     def copy(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(2**16):
@@ -73,12 +75,17 @@ def relayed(port: int, address: str) -> Iterator[int]:
             while True:
                 near = listener.accept()[0]
                 far = socket.create_connection(("127.0.0.1", port), source_address=(address, 0))
+                lines.extend((near, far))
                 for pair in ((near, far), (far, near)):
                     threading.Thread(target=copy, args=pair, daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=accept, daemon=True).start()
         yield listener.getsockname()[1]
+    for line in lines:
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)  # its thread wakes up
+        line.close()
 
 
 def track(server: Server, data: bytes, who: Caller | None = None, config: Any = None) -> int:
