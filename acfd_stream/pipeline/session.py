@@ -114,7 +114,7 @@ class TrackSession(Closeable):
         resume: SessionState | None = None,
         gate: Gate | None = None,
         budget: PictureBudget | None = None,
-        opener: OpenVideo = open_video,
+        opener: OpenVideo | None = None,
     ) -> None:
         if detector is not None and detect_config is not None:
             raise ConfigError("detect_config must be None with a detector, which has its own")
@@ -138,7 +138,7 @@ class TrackSession(Closeable):
             if isinstance(source, FrameFeed):
                 self._video = FedVideo(source, self.video_config)
             else:
-                self._video = opener(source, self.video_config, planes)
+                self._video = (opener or open_video)(source, self.video_config, planes)
             opened.callback(self._video.close)
             if detector is None:
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
