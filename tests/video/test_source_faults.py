@@ -87,7 +87,7 @@ def test_sound_and_a_cover_picture_are_no_video(has_cover: bool, held: str, tmp_
     ("start", "end", "said"),
     [
         (5.0, None, r"between 5\.0 s and the end; the last one before is at 0\.943 s"),
-        (1e308, None, r"the last one before is at 0\.943 s"),
+        (4e9, None, r"the last one before is at 0\.943 s"),
         (None, 0.0, r"between the beginning and 0\.0 s; the next one is at 0\.000 s"),
         (0.42, 0.43, r"the last one before is at 0\.410 s and the next one is at 0\.451 s"),
     ],
