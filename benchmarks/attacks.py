@@ -76,7 +76,7 @@ def main() -> int:
             held += code == 0
             verdict = said.partition(" ")[0] if said.startswith(VERDICTS) else "CANNOT"
             print(said if said.startswith(VERDICTS) else f"CANNOT {script.stem}: {said}", flush=True)
-            rows.append(row(f"attack_{script.stem}", [seconds], verdict=verdict, said=said))
+            rows.append(row(f"attack_{script.stem}", [seconds], verdict=verdict))
     print(f"{held} of {len(scripts)} held")
     if not asked.only:
         save("attacks", rows)
