@@ -4,6 +4,10 @@ A message names the argument, its value and what is allowed. The file that impor
 library's exceptions into these.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 
 class AcfdError(Exception):
     """Base of all errors of this package."""
@@ -59,3 +63,10 @@ class AccessError(AcfdError):
 
 class BackendUnavailable(AcfdError):
     """The requested device or library is not available on this machine."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """``error``, and what each error was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__

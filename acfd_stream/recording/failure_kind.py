@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from enum import Enum
 from typing import Any, BinaryIO
 
-from acfd_stream.errors import AcfdError, ForeignFileError, MediaError, OutputError, OverloadedError, ResumeError
+from acfd_stream.errors import (
+    AcfdError,
+    ForeignFileError,
+    MediaError,
+    OutputError,
+    OverloadedError,
+    ResumeError,
+    causes,
+)
 from acfd_stream.shortage import is_shortage
 from acfd_stream.video.origin import FileStamp, local_path, source_name, stamp_of, without_secrets
 
@@ -140,19 +147,12 @@ def said_in_one_line(error: BaseException, source: str) -> str:
 
 def _is_transient(error: MediaError, source: str) -> bool:
     """Whether another try with ``source``, unchanged, may succeed after ``error``."""
-    causes = list(_causes(error))
+    chain = list(causes(error))
     if local_path(source) is None:
         # A MediaError of a store's library, or of a server, is final.
-        said = [cause for cause in causes if _is_av(cause) or isinstance(cause, ConnectionError | TimeoutError)]
+        said = [cause for cause in chain if _is_av(cause) or isinstance(cause, ConnectionError | TimeoutError)]
         return bool(said) and not any(_is_final(cause) for cause in said)
-    return any(isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS for cause in causes if not _is_av(cause))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
+    return any(isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS for cause in chain if not _is_av(cause))
 
 
 def _is_av(cause: BaseException) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from acfd_stream.errors import OutputError
+from acfd_stream.errors import OutputError, causes
 from acfd_stream.metrics import JobWait, Metrics
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
@@ -43,8 +43,8 @@ def wait_reason(error: BaseException) -> JobWait | None:
     Descriptors and memory may be missing anywhere. An error of the file system counts where results are written; that
     of a video that cannot be read is the video's.
     """
-    is_output, cause = isinstance(error, OutputError), error
-    while True:
+    is_output = isinstance(error, OutputError)
+    for cause in causes(error):
         if isinstance(cause, StoreTrouble):
             return cause.reason
         if isinstance(cause, MemoryError) or "can't start new thread" in str(cause):
@@ -55,9 +55,7 @@ def wait_reason(error: BaseException) -> JobWait | None:
                 found = ERRNOS.get(cause.errno or 0, JobWait.STORAGE)
             if found is not None:
                 return found
-        if cause.__cause__ is None:
-            return None
-        cause = cause.__cause__
+    return None
 
 
 def is_of_store(reason: JobWait) -> bool:
