@@ -14,7 +14,7 @@ from typing import Any
 from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.files import lock_file
 from acfd_stream.metrics import JobWait
-from acfd_stream.service.jobs.waiting import ERRNOS, StoreTrouble
+from acfd_stream.service.jobs.waiting import StoreTrouble, storage_reason
 from acfd_stream.types import Closeable
 
 DATABASE = "jobs.sqlite3"
@@ -192,7 +192,7 @@ class Database(Closeable):
         if isinstance(cause, sqlite3.Error):
             reason = _REASONS.get(_code(cause))
         elif isinstance(cause, OSError):
-            reason = ERRNOS.get(cause.errno or 0, JobWait.STORAGE)
+            reason = storage_reason(cause)
         else:
             return None
         if reason is None:

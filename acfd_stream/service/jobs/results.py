@@ -12,10 +12,9 @@ from pathlib import Path
 
 from acfd_stream.errors import AcfdError, ResumeError
 from acfd_stream.files import writing
-from acfd_stream.metrics import JobWait
 from acfd_stream.recording.lines import FileLines, Limit, Lines, MemoryLines
 from acfd_stream.service.jobs.digests import SEGMENT_BYTES, RunningDigests, Segment
-from acfd_stream.service.jobs.waiting import ERRNOS, StoreTrouble
+from acfd_stream.service.jobs.waiting import StoreTrouble, storage_reason
 
 SUFFIX = ".jsonl"
 LOST = "lost+found"
@@ -66,8 +65,8 @@ class JobLines(FileLines):
                 last = max(offset, begin + len(lines) - 1)
                 self._check(self._known, offset // SEGMENT_BYTES, last // SEGMENT_BYTES)
         except OSError as error:
-            reason = ERRNOS.get(error.errno or 0, JobWait.STORAGE)
-            raise StoreTrouble(f"{self._name} cannot be read now: {error.strerror}; try again later", reason) from error
+            text = f"{self._name} cannot be read now: {error.strerror}; try again later"
+            raise StoreTrouble(text, storage_reason(error)) from error
         return begin, lines
 
     def _check(self, known: _Known, first: int, last: int) -> None:

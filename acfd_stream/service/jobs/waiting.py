@@ -25,7 +25,7 @@ _WORDS = {
 _OF_STORE = (JobWait.NO_ROOM, JobWait.LOCKED, JobWait.STORAGE, JobWait.DAMAGED)
 _ANYWHERE = {errno.EMFILE: JobWait.DESCRIPTORS, errno.ENFILE: JobWait.DESCRIPTORS, errno.ENOMEM: JobWait.MEMORY}
 ERRNOS = {errno.ENOSPC: JobWait.NO_ROOM, errno.EDQUOT: JobWait.NO_ROOM, **_ANYWHERE}
-"""What an error of the file system means; any other one is STORAGE."""
+"""Errors of the file system that pass by themselves; see ``storage_reason``."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,10 +52,15 @@ def wait_reason(error: BaseException) -> JobWait | None:
         if isinstance(cause, OSError):
             found = _ANYWHERE.get(cause.errno or 0)
             if found is None and is_output and cause.errno != errno.EFBIG:
-                found = ERRNOS.get(cause.errno or 0, JobWait.STORAGE)
+                found = storage_reason(cause)
             if found is not None:
                 return found
     return None
+
+
+def storage_reason(error: OSError) -> JobWait:
+    """What an error of the file system means for who writes or reads stored results."""
+    return ERRNOS.get(error.errno or 0, JobWait.STORAGE)
 
 
 def is_of_store(reason: JobWait) -> bool:
