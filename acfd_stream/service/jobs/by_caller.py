@@ -21,7 +21,8 @@ _BYTES = (  # of a job with all that is stored for it
     "(result_bytes + LENGTH(request) + LENGTH(error) + LENGTH(warnings) - LENGTH('[]')"
     " + COALESCE(LENGTH(start), 0) + COALESCE(LENGTH(checkpoint), 0))"
 )
-_OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
+OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
+"""The states of jobs that wait or run, in SQL."""
 _LIMIT_OF_STATE = {JobState.QUEUED.value: "queued_jobs", JobState.RUNNING.value: "running_jobs"}
 
 
@@ -63,7 +64,7 @@ def require_place(
     queued = count_by_caller(database, JobState.QUEUED).get(caller, 0)
     if limits.most_queued and queued >= limits.most_queued:
         raise over_limit(caller, "queued_jobs", limits.most_queued)
-    totals = f"SELECT COUNT(*), COALESCE(SUM({_BYTES}), 0) FROM jobs WHERE state IN {_OPEN}"
+    totals = f"SELECT COUNT(*), COALESCE(SUM({_BYTES}), 0) FROM jobs WHERE state IN {OPEN}"
     all_jobs, all_bytes = database.execute(totals).fetchone()
     own_jobs, own_bytes = database.execute(f"{totals} AND {_CALLER} = ?", (caller,)).fetchone()
     if not has_place(most_jobs, all_jobs, own_jobs, limits.newcomers):

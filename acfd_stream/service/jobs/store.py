@@ -18,14 +18,14 @@ import secrets
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.recording.task import RecordingProgress
 from acfd_stream.service.jobs import by_caller
-from acfd_stream.service.jobs.by_caller import LimitsOf, OpenLimits, no_limits
+from acfd_stream.service.jobs.by_caller import OPEN, LimitsOf, OpenLimits, no_limits
 from acfd_stream.service.jobs.database import Database
 from acfd_stream.service.jobs.digests import Segment
 from acfd_stream.service.jobs.record import Job, JobConflict, JobEnd, JobNotFound
@@ -39,7 +39,6 @@ _SAME_COLUMNS = (  # fields of a Job
 )  # fmt: skip
 _PROGRESS_COLUMNS = ("frames", "expected_frames", "tracks", "result_bytes")
 _NO_LIMITS = OpenLimits()
-_OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"
 
 
 class JobStore(Closeable):
@@ -149,7 +148,8 @@ class JobStore(Closeable):
         Callers take turns, each with the head of its queue, as far as ``limits_of`` them lets their jobs run.
         """
         with self._database.writing() as database:
-            running, waiting = by_caller.count_by_caller(database, JobState.RUNNING), _ready(database, limits_of)
+            running = by_caller.count_by_caller(database, JobState.RUNNING)
+            waiting = _ready(database, running, limits_of)
             caller = self._turns.next(waiting, running)
             if caller is None:
                 return None
@@ -165,7 +165,8 @@ class JobStore(Closeable):
         with self._database.reading() as database:
             running = by_caller.count_by_caller(database, JobState.RUNNING)
             own = running.get(caller, 0)
-            return any(running.get(other, 0) < own for other in _ready(database, limits_of) if other != caller)
+            ready = _ready(database, running, limits_of)
+            return any(running.get(other, 0) < own for other in ready if other != caller)
 
     def describe(self, job_id: str, start: bytes, expected_frames: int | None) -> None:
         """Note what is known of a running job before its first result."""
@@ -219,7 +220,7 @@ class JobStore(Closeable):
 
     def put_back(self, job_id: str, *, is_deferred: bool = False, counts: bool = False) -> None:
         """A running job waits again, ``is_deferred``: at the end of the queue. ``counts``: the attempt has failed."""
-        behind = f"(SELECT 1 + MAX(deferrals) FROM jobs WHERE state IN {_OPEN})" if is_deferred else "deferrals"
+        behind = f"(SELECT 1 + MAX(deferrals) FROM jobs WHERE state IN {OPEN})" if is_deferred else "deferrals"
         with self._database.writing() as database:
             database.execute(
                 f"UPDATE jobs SET state = ?, attempts = MAX(attempts - ?, 0), deferrals = {behind}"
@@ -288,7 +289,7 @@ class JobStore(Closeable):
         """Remove finished jobs; their keys are free again."""
         with self._database.writing() as database:
             for job_id in job_ids:
-                done = database.execute(f"DELETE FROM jobs WHERE job_id = ? AND state NOT IN {_OPEN}", (job_id,))
+                done = database.execute(f"DELETE FROM jobs WHERE job_id = ? AND state NOT IN {OPEN}", (job_id,))
                 if done.rowcount:
                     database.execute("DELETE FROM digests WHERE job_id = ?", (job_id,))
 
@@ -325,9 +326,8 @@ class JobStore(Closeable):
         return _job(row)
 
 
-def _ready(database: sqlite3.Connection, limits_of: LimitsOf) -> dict[str, int]:
-    """Callers of whom another job may run → the sequence of the head of their queue."""
-    running = by_caller.count_by_caller(database, JobState.RUNNING)
+def _ready(database: sqlite3.Connection, running: Mapping[str, int], limits_of: LimitsOf) -> dict[str, int]:
+    """Callers of whom another job may run, beside the ``running`` ones → the sequence of the head of their queue."""
     return {
         caller: sequence
         for caller, sequence in by_caller.next_by_caller(database).items()
