@@ -137,7 +137,7 @@ class FinalNames:
             ForeignFileError: it would.
         """
         with writing(self._out / path), self._opened(path) as (folder, name):
-            if folder is not None:
+            if folder is not None and status(folder, name) is not None:  # a free name needs no digests
                 self._require_replaceable(folder, name, path, files_of(fresh, path))
 
     def withdraw(self, path: str) -> None:
