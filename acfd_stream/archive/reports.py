@@ -126,20 +126,20 @@ def _speed(episode: Episode) -> EpisodeSpeed | None:
 def _row(out: Path, episode: Episode, sizes: Mapping[str, int]) -> EpisodeRow:
     from acfd_stream.outputs.report.folder import EpisodeRow
 
+    task = _task(out, episode) if episode.key else None
+
     def existing(output: str) -> Path | None:
-        path = _task(out, episode).path_of(output) if episode.key else None
+        path = None if task is None else task.path_of(output)
         return path if path is not None and path.exists() else None
 
-    task = _task(out, episode) if episode.key else None
-    results = None if task is None else task.path_of(RESULTS)
-    is_lost = task is not None and results is not None and _has_other_size(results, sizes.get(task.name_of(RESULTS)))
-    loss = f"DATA LOSS: {results} is not what this program wrote" if is_lost else ""
-
+    loss = ""
+    if task is not None and _has_other_size(task.path_of(RESULTS), sizes.get(task.name_of(RESULTS))):
+        loss = f"DATA LOSS: {task.path_of(RESULTS)} is not what this program wrote"
     is_done = episode.state is EpisodeStatus.DONE
     return EpisodeRow(
         name=episode.name,
-        state="broken" if is_lost and is_done else episode.state.value,
-        results=existing(RESULTS) if not is_lost and (is_done or episode.state is EpisodeStatus.BROKEN) else None,
+        state="broken" if loss and is_done else episode.state.value,
+        results=existing(RESULTS) if not loss and (is_done or episode.state is EpisodeStatus.BROKEN) else None,
         report=existing("report") if is_done else None,
         thumbnails=existing("thumbnails") if is_done else None,
         error=loss or episode.error,
