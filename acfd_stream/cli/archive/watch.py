@@ -28,7 +28,7 @@ PAUSE_EVENTS = ("paused", "resumed")
 
 @contextmanager
 def open_observer(is_log_json: bool, is_quiet: bool) -> Iterator[RunObserver]:
-    """The observer of a run: a table on stderr if that is a terminal, else JSON lines on stdout; quiet: none."""
+    """The observer of a run: a table on stderr if that is a terminal, else JSON lines on stdout; quiet: pauses only."""
     if is_quiet and not is_log_json:
         yield QuietObserver()
     elif is_log_json or not sys.stderr.isatty():
@@ -85,14 +85,14 @@ class TableObserver:
     def note(self, event: str, **about: Any) -> None:
         """Print retries and pauses above the table."""
         if event in ("retry", "lost"):
-            from rich.markup import escape
+            self._print(f"{about['name']}: {about['reason']}; it will be retried")
+        elif event in PAUSE_EVENTS:
+            self._print(pause_line(event, **about))
 
-            said = printable(f"{about['name']}: {about['reason']}; it will be retried")
-            self._live.console.print(escape(said), style="yellow")
-        if event in PAUSE_EVENTS:
-            from rich.markup import escape
+    def _print(self, line: str) -> None:
+        from rich.markup import escape
 
-            self._live.console.print(escape(printable(pause_line(event, **about))), style="yellow")
+        self._live.console.print(escape(printable(line)), style="yellow")
 
 
 def table(snapshot: RunSnapshot) -> RenderableType:
