@@ -60,15 +60,6 @@ CREATE TABLE files (
     inode INTEGER NOT NULL,
     digest TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE published (
-    episode TEXT NOT NULL,
-    path TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    sha256 TEXT NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    PRIMARY KEY (path, sha256)
-) WITHOUT ROWID;
-CREATE INDEX published_by_episode ON published (episode);
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY AUTOINCREMENT,
     pid INTEGER NOT NULL,
@@ -79,9 +70,20 @@ CREATE TABLE runs (
     code INTEGER
 );
 """
+# Manifests of before digests lack it; several processes may make it at once.
+_PUBLISHED_SCHEMA = """
+CREATE TABLE IF NOT EXISTS published (
+    episode TEXT NOT NULL,
+    path TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    PRIMARY KEY (path, sha256)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS published_by_episode ON published (episode);
+"""
 # Of tables that were made before there were these columns.
 _ADDED_COLUMNS = {"gaps": "INTEGER NOT NULL DEFAULT 0", "missing_seconds": "REAL NOT NULL DEFAULT 0"}
-
 
 ADD_PUBLISHED = (
     "INSERT OR REPLACE INTO published (episode, path, size, sha256, mtime_ns)"
@@ -161,7 +163,7 @@ class Database(Closeable):
         try:
             self._database.row_factory = sqlite3.Row
             self._database.text_factory = _text
-            self._prepare(out)
+            self._prepare()
         except BaseException as error:
             self._database.close()
             if isinstance(error, sqlite3.Error):
@@ -178,13 +180,15 @@ class Database(Closeable):
         self._database.close()
 
     @patient
-    def _prepare(self, out: Path) -> None:
+    def _prepare(self) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")  # an episode that is done is not done again
-        version = prepare_tables(self._database, _SCHEMA, SCHEMA_VERSION, f"cannot write {self._path}")
+        version = prepare_tables(
+            self._database, _SCHEMA + _PUBLISHED_SCHEMA, SCHEMA_VERSION, f"cannot write {self._path}"
+        )
         if version != SCHEMA_VERSION:
             raise ConfigError(
-                f"{out} holds an archive of version {version}, this program knows {SCHEMA_VERSION}; "
+                f"{self._out} holds an archive of version {version}, this program knows {SCHEMA_VERSION}; "
                 "choose another --out"
             )
         add_columns(self._database, "episodes", _ADDED_COLUMNS)
@@ -196,10 +200,8 @@ class Database(Closeable):
         from acfd_stream.archive.adopt import files_without_digests
 
         with self._transaction() as database:
-            for statement in _SCHEMA.split(";"):
-                if "published" in statement:
-                    kind = "TABLE" if "TABLE" in statement else "INDEX"
-                    database.execute(statement.replace(kind, f"{kind} IF NOT EXISTS"))
+            for statement in _PUBLISHED_SCHEMA.split(";"):
+                database.execute(statement)
             for episode, file in [*files_without_digests(self._out, database)]:
                 database.execute(ADD_PUBLISHED, published_values(episode, file))
 
