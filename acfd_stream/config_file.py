@@ -29,7 +29,7 @@ def read_config_file(path: Path, name: str) -> bytes:
             if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
                 raise ConfigError(f"cannot read {name}: it is a pipe; give a file")
             content = bytearray()
-            while (piece := file.read(MOST_BYTES + 1 - len(content))) and len(content) <= MOST_BYTES:
+            while piece := file.read(MOST_BYTES + 1 - len(content)):
                 content += piece
     except OSError as error:
         raise ConfigError(f"cannot read {name}: {error.strerror}") from error
