@@ -24,7 +24,7 @@ from acfd_stream.types import FrameResult, JobState
 
 _log = logging.getLogger(__name__)
 _DEADLINE_EXCEEDED = 4  # google.rpc.Code
-_INTERNAL = 13
+INTERNAL = 13
 RESOURCE_EXHAUSTED = 8
 _DATA_LOSS = 15
 
@@ -99,9 +99,7 @@ class JobAttempts:
         """How the job ended; None: it continues another time. Raises what ``wait_reason`` knows."""
         job, most_seconds = context.job, self.settings.most_seconds
         if job.attempts > self.settings.attempts:
-            return JobEnd(
-                JobState.FAILED, f"the server ended {job.attempts - 1} times while it ran this job", _INTERNAL
-            )
+            return JobEnd(JobState.FAILED, f"the server ended {job.attempts - 1} times while it ran this job", INTERNAL)
         try:
             with _cancelling_after(most_seconds - job.worked_seconds, context.cancellation) as is_late:
                 recording = self.record_job(context)
@@ -130,7 +128,7 @@ class JobAttempts:
         if isinstance(error, AcfdError):
             return JobEnd(JobState.FAILED, str(error), self.code_of(error))
         _log.error("job %s failed", job.job_id, exc_info=error)
-        return JobEnd(JobState.FAILED, f"{type(error).__name__}: {error}", _INTERNAL)
+        return JobEnd(JobState.FAILED, f"{type(error).__name__}: {error}", INTERNAL)
 
 
 def _is_crash(error: Exception) -> bool:

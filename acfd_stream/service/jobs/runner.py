@@ -19,7 +19,7 @@ from acfd_stream.metrics import Metrics
 from acfd_stream.places import NEWCOMERS
 from acfd_stream.recording.cancellation import Cancellation
 from acfd_stream.recording.task import RecordingProgress
-from acfd_stream.service.jobs.attempts import RESOURCE_EXHAUSTED, JobAttempts, JobContext, RecordJob
+from acfd_stream.service.jobs.attempts import INTERNAL, RESOURCE_EXHAUSTED, JobAttempts, JobContext, RecordJob
 from acfd_stream.service.jobs.by_caller import LimitsOf, OpenLimits, no_limits
 from acfd_stream.service.jobs.record import Job, JobEnd
 from acfd_stream.service.jobs.results import JobResults
@@ -30,7 +30,6 @@ from acfd_stream.types import FINAL_STATES, JobState
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_INTERNAL = 13  # google.rpc.Code
 _SWEEP_SECONDS = 60.0
 _TURN_CHECK_SECONDS = 1.0
 _TOO_LARGE = "its results were dropped: those of its caller exceed their share of jobs.kept_bytes; run fewer at once"
@@ -58,7 +57,7 @@ class JobRunner:
         record_job: RecordJob,
         settings: JobSettings,
         *,
-        code_of: Callable[[BaseException], int] = lambda error: _INTERNAL,
+        code_of: Callable[[BaseException], int] = lambda error: INTERNAL,
         metrics: Metrics | None = None,
         limits_of: LimitsOf = no_limits,
         newcomers: float = NEWCOMERS,
