@@ -78,8 +78,10 @@ class Pause:
             raise OutputError(self.reason)
         return False
 
-    def wait(self, error: Exception, seconds: float) -> None:
+    def wait(self, error: Exception, seconds: float = 0.0) -> None:
         """A ``Wait`` of the manifest: returns for another try a moment later.
+
+        ``seconds`` decides nothing: the limit is that of the whole pause, which may have begun before.
 
         Raises:
             AcfdError: ``error`` or what it means, if the run should end or the pause lasts longer than the limit.
@@ -99,7 +101,6 @@ class Pause:
             Exception: any other error of it.
             AcfdError: the run should end, or the pause lasts too long.
         """
-        began = self._clock()
         is_waiting = False
         while True:
             try:
@@ -108,7 +109,7 @@ class Pause:
                 if not is_shortage(error):
                     raise
                 is_waiting = True
-                self.wait(error, self._clock() - began)
+                self.wait(error)
             else:
                 if is_waiting:
                     self.end()
