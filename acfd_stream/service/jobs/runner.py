@@ -88,7 +88,10 @@ class JobRunner:
         self._taking_up, self._is_taken_up = threading.Lock(), False
 
     def start(self) -> None:
-        """Take up what was left, set aside what nobody knows, and begin to work; later, where the disk is full."""
+        """Requeue jobs that ran, set aside results of unknown jobs, and start the workers.
+
+        Where the store is in trouble, a worker does the first two later.
+        """
         try:
             self._take_up()
         except StoreTrouble as trouble:
