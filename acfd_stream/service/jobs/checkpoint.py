@@ -17,7 +17,7 @@ from acfd_stream.service.jobs.record import Job
 from acfd_stream.service.jobs.results import JobLines
 from acfd_stream.service.jobs.store import JobStore
 
-_CHECKSUM = (b"",)
+_CHECKSUM = (b"",)  # the key of ``pack`` where none is given: it finds damage, and no forgery
 _MOST_BYTES = tokens.most_state_bytes(2**31)  # of any frame that FFmpeg decodes
 _log = logging.getLogger(__name__)
 
