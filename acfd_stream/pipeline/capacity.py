@@ -157,7 +157,7 @@ class Capacity:
         seconds = objective_seconds or self.config.objective_seconds
         demand = Demand(display_size, frame_rate, seconds, self.live_view.of(seconds), caller)
         with self._lock:
-            return self._answer(demand, list(self._admitted.values()))
+            return self._answer(demand)
 
     def reserve(self, demand: Demand) -> Reservation:
         """Admit a stream, until its reservation is released.
@@ -172,12 +172,10 @@ class Capacity:
     def spare(self, demand: Demand) -> Reservation | None:
         """A reservation for work that can wait, such as a job; None without capacity, which counts no refusal."""
         with self._lock:
-            if self._answer(demand, list(self._admitted.values())).refusal is not None:
+            reservation = Reservation(self)
+            if self._set(reservation, demand) is not None:
                 self.refused_at = time.monotonic()
                 return None
-            reservation = Reservation(self)
-            self._admitted[reservation] = demand
-            self._metrics.headroom.set(self._headroom())
             return reservation
 
     def change(self, reservation: Reservation, demand: Demand) -> None:
@@ -241,12 +239,12 @@ class Capacity:
         """Free share of the load limit if streams take ``taken`` of the machine."""
         return min(1.0, max(0.0, 1.0 - taken / self.config.load_limit))
 
-    def _answer(self, demand: Demand, others: list[Demand]) -> CapacityAnswer:
+    def _answer(self, demand: Demand) -> CapacityAnswer:
         load = self._load(demand)
-        loads = [self._load(other) for other in others]
-        taken = sum(other.share for other in loads)
+        others = [self._load(admitted) for admitted in self._admitted.values()]
+        taken = sum(other.share for other in others)
         headroom = self._free_share(taken)
-        refused = self._refusal(load, loads)
+        refused = self._refusal(load, others)
         if refused is not None:
             refusal, reason = refused
             return CapacityAnswer(False, headroom, reason, self._refusal(load, []) is None, refusal)
