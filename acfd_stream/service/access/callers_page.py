@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from acfd_stream.service.access.callers import Callers
-from acfd_stream.service.access.token_file import ADMIN, Grant, now_utc
+from acfd_stream.service.access.token_file import ADMIN, Grant, bearer_token, now_utc
 from acfd_stream.service.settings.callers import CallerLimits
 
 MOST_CALLERS = 1000
@@ -52,8 +52,8 @@ class CallersPage:
     def _refusal(self, authorization: str, is_local: bool) -> tuple[HTTPStatus, str] | None:
         if self._find is None:
             return None if is_local else (HTTPStatus.FORBIDDEN, "without tokens, only a loopback address shows callers")
-        scheme, _, token = authorization.partition(" ")
-        grant = self._find(token.strip()) if scheme.lower() == "bearer" and token.strip() else None
+        token = bearer_token(authorization)
+        grant = self._find(token) if token else None
         if grant is None or grant.is_expired(now_utc()):
             return HTTPStatus.UNAUTHORIZED, "send a valid token as header 'Authorization: Bearer TOKEN'"
         if ADMIN not in grant.rights:

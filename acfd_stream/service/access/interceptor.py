@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from acfd_stream.service.access.permits import Permit, Permits, enter_permit
-from acfd_stream.service.access.token_file import Grant, TokenFile, now_utc
+from acfd_stream.service.access.token_file import Grant, TokenFile, bearer_token, now_utc
 from acfd_stream.service.handlers import HEALTH_METHODS, JOB_SERVICE, REFLECTION_METHODS, TRACK_SERVICE, rewrapped
 from acfd_stream.service.settings import AccessConfig
 from acfd_stream.service.status import StatusError, refusing
@@ -93,10 +93,10 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc s
         if len(values) != 1 or not isinstance(values[0], str):
             how = "no token" if not values else f"{len(values)} tokens"
             raise self._refusal("TOKEN_MISSING", f"{how}; send one as metadata 'authorization: Bearer TOKEN'")
-        scheme, _, token = values[0].partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = bearer_token(values[0])
+        if not token:
             raise self._refusal("TOKEN_MISSING", "metadata 'authorization' must be 'Bearer TOKEN'")
-        grant = self._tokens.find(token.strip()) if self._tokens is not None else None
+        grant = self._tokens.find(token) if self._tokens is not None else None
         if grant is None:
             raise self._refusal("TOKEN_UNKNOWN", "the token is not known here")
         error = _refusal_of(grant, method)

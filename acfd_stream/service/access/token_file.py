@@ -1,4 +1,4 @@
-"""The token file (TOML): name, expiry, rights and number of streams of each bearer token.
+"""The token file (TOML): name, expiry, rights and limits of each bearer token.
 
 The file has the SHA-256 of each token, not the token itself.
 
@@ -145,6 +145,12 @@ class TokenFile:
     def reload(self) -> None:
         """Read the file again now; never raises."""
         self._grants.reload()
+
+
+def bearer_token(authorization: str) -> str:
+    """The token in an Authorization header; "" if the header has another scheme or no token."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def read_grants(path: Path) -> tuple[Grant, ...]:
