@@ -6,8 +6,7 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.service.access.callers import Callers, Held, address_caller, enter_caller
-from acfd_stream.service.access.permits import caller_name
+from acfd_stream.service.access.callers import Callers, Held, caller_at, enter_caller
 
 _FAULTS = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -39,7 +38,7 @@ class CallerGate:
             StatusError: RESOURCE_EXHAUSTED, the caller has its maximum of concurrent calls.
             OverloadedError: too many calls wait for a thread, and this caller has its part of them.
         """
-        caller = caller_name() or address_caller(call.peer())
+        caller = caller_at(call.peer())
         enter_caller(caller)
         for kind in (Held.CALLS,) if is_stream else (Held.CALLS, Held.SHORT_CALLS):
             release = self._callers.hold(caller, kind)

@@ -21,6 +21,7 @@ from google.rpc import error_details_pb2
 
 from acfd_stream.errors import OverloadedError
 from acfd_stream.places import NEWCOMERS, has_place
+from acfd_stream.service.access.permits import caller_name
 from acfd_stream.service.access.token_file import Grant
 from acfd_stream.service.settings.callers import CallerLimits
 from acfd_stream.service.status import StatusError
@@ -72,6 +73,11 @@ def address_caller(peer: str) -> str:
             return f"ip:{ipaddress.ip_network((address, _IPV6_NETWORK), strict=False)}"
         address = address.ipv4_mapped
     return f"ip:{address}"
+
+
+def caller_at(peer: str) -> str:
+    """The caller of the current call, which comes from the gRPC ``peer``: the name of its token, else its address."""
+    return caller_name() or address_caller(peer)
 
 
 def over_limit(caller: str, limit: str, most: int) -> StatusError:

@@ -12,8 +12,7 @@ from typing import Any
 
 import grpc
 
-from acfd_stream.service.access.callers import address_caller
-from acfd_stream.service.access.permits import caller_name
+from acfd_stream.service.access.callers import caller_at
 from acfd_stream.service.handlers import HEALTH_METHODS, REFLECTION_METHODS, surrounded
 from acfd_stream.service.logs import request_id, trace_id
 from acfd_stream.service.tracing import Tracing, current_trace_id
@@ -61,7 +60,7 @@ class CallLogInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc 
                 code = _code(context, code)
                 if note is not None:
                     note(code)
-                _log_call(method, code, time.monotonic() - begin, caller_name() or address_caller(context.peer()))
+                _log_call(method, code, time.monotonic() - begin, caller_at(context.peer()))
 
 
 def _chosen_id(metadata: list[Any]) -> str:
