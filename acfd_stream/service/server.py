@@ -102,7 +102,7 @@ class Server:
                 Held.RESULT_STREAMS: settings.jobs.result_streams,
             },
             settings.callers.newcomers,
-            lambda kind: self.metrics.refusals.of(Refusal.QUOTA).inc(),
+            self.metrics.refusals.of(Refusal.QUOTA).inc,
         )
         most_bytes = most_state_bytes(settings.limits.frame_pixels)
         self._signer = TokenSigner.of(settings.access.resume_key, settings.jobs.state_dir, most_bytes)

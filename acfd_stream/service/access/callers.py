@@ -129,7 +129,7 @@ class Callers:
         limits_of: the limits of a caller.
         totals: places for all callers together, by kind; a kind that is missing has no limit of its own.
         newcomers: see ``has_place``.
-        on_refusal: called with the kind for each refusal by a caller's own limit.
+        on_refusal: called for each refusal by a caller's own limit.
         clock: seconds that never decrease.
     """
 
@@ -138,7 +138,7 @@ class Callers:
         limits_of: Callable[[str], CallerLimits],
         totals: Mapping[Held, int] | None = None,
         newcomers: float = NEWCOMERS,
-        on_refusal: Callable[[Held], None] = lambda kind: None,
+        on_refusal: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits_of, self._totals, self._newcomers = limits_of, dict(totals or {}), newcomers
@@ -165,9 +165,10 @@ class Callers:
                 self._used[kind] += 1
                 return _Release(lambda: self._release(caller, kind))
         if is_over:
-            self._on_refusal(kind)
+            self._on_refusal()
             raise over_limit(caller, kind.value, most)
-        raise OverloadedError(f"{used} {_NAMES[kind.value].split(' ', 1)[1]} are open, the maximum; try again later")
+        name = _NAMES[kind.value].removeprefix("concurrent ")
+        raise OverloadedError(f"{used} {name} are open, the maximum; try again later")
 
     def receive(self, caller: str, byte_count: int) -> float:
         """Note received bytes; seconds to wait before more are read, so that the caller keeps its rate."""

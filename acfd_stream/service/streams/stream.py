@@ -74,7 +74,7 @@ class StreamCall:
         self._sent = 0  # results
         seconds = context.settings.limits.idle_seconds
         self.progress = ProgressLog(max(2 * seconds, SHORT_SECONDS))
-        self._hold = RateHold(seconds, lambda: context.metrics.held_frames.inc())
+        self._hold = RateHold(seconds, context.metrics.held_frames.inc)
         self._lock = threading.Lock()
         self._is_released = False
         self._stopped: BaseException | None = None
