@@ -327,10 +327,7 @@ def _restored_undecided(values: Any) -> _Unsettled:
 
 def _restored_face(values: Any) -> Face:
     found = stored.items(values, "face", len(FACE_FIELDS), _LEAST_OF_FACE)
-    checked = [
-        _check_of(each)(value, f"{each.name} of a face") for each, value in zip(FACE_FIELDS, found, strict=False)
-    ]
-    return Face.of_values(checked)
+    return Face.of_values(check(value, name) for (name, check), value in zip(_FACE_CHECKS, found, strict=False))
 
 
 def _check_of(field: FaceField) -> Callable[[Any, str], Any]:
@@ -339,10 +336,16 @@ def _check_of(field: FaceField) -> Callable[[Any, str], Any]:
         return lambda value, name: stored.member(value, name, field.kind).value
     if field.kind is str:
         return lambda value, name: stored.text(value, name, _FAILURE_CHARACTERS)
-    checks: dict[type, Callable[[Any, str], Any]] = {
-        int: stored.whole, float: stored.real, bool: stored.flag, tuple: stored.box
-    }  # fmt: skip
-    return checks[field.kind]
+    return _CHECKS[field.kind]
+
+
+_CHECKS: dict[type, Callable[[Any, str], Any]] = {
+    int: stored.whole,
+    float: stored.real,
+    bool: stored.flag,
+    tuple: stored.box,
+}
+_FACE_CHECKS = [(f"{each.name} of a face", _check_of(each)) for each in FACE_FIELDS]
 
 
 def _restored_size(values: Any) -> tuple[int, int]:
