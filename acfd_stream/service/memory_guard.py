@@ -17,7 +17,7 @@ from acfd_stream.service.status import StatusError
 RETRY_SECONDS = 5.0
 """Retry delay of a call that is refused."""
 _READ_SECONDS = 0.5  # how long a reading counts
-_BACK = 0.95  # new work is accepted again below this part of the share, so that the guard does not flutter
+_BACK = 0.95  # new work is accepted again below this part of the share: small changes do not end and begin it
 _CGROUPS = Path("/sys/fs/cgroup")
 _log = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ class MemoryGuard:
 
     @property
     def is_short(self) -> bool:
-        """Whether new work must wait."""
-        return self.update()
+        """Whether new work must wait, by the last reading: calls ask on the event loop, and a reading takes long."""
+        return self._is_short
 
     def update(self) -> bool:
         """Read the memory, at most twice a second, and tell log and metrics; whether it is short. Never raises."""

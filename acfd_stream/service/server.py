@@ -129,6 +129,7 @@ class Server:
         try:
             self._listen()
             self._warm_up()
+            self.memory.update()
         except BaseException:
             self.stop(0.0)
             raise

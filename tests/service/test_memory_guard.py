@@ -17,6 +17,7 @@ from acfd_stream.client.client import Client
 from acfd_stream.metrics import Metrics
 from acfd_stream.service import memory_guard
 from acfd_stream.service.memory_guard import MemoryGuard, used_memory
+from acfd_stream.service.server import Server
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from tests.service.rig import failure, sending, serving
 
@@ -95,22 +96,30 @@ def test_the_guard_says_once_that_memory_is_short_and_that_it_is_not_any_more(
 
 
 def test_a_share_of_1_refuses_nothing() -> None:
-    assert not MemoryGuard(1.0, Metrics(CollectorRegistry()), lambda: 1.0).is_short
+    guard = MemoryGuard(1.0, Metrics(CollectorRegistry()), lambda: 1.0)
+    guard.update()
+    assert not guard.is_short
+
+
+def use_memory(server: Server, part: float) -> None:
+    """Let the guard of ``server`` read ``part`` now."""
+    server.memory._used = lambda: part
+    server.memory._read_at = float("-inf")
+    server.memory.update()
 
 
 def test_while_memory_is_short_new_work_is_refused_and_the_rest_goes_on(tiny_model: Path, clip: Path) -> None:
-    data, used = clip.read_bytes(), 0.5
+    data = clip.read_bytes()
     with (
         serving(tiny_model, memory_share=0.8) as server,
         Client(server.address) as client,
         grpc.insecure_channel(server.address) as channel,
     ):
-        server.memory._used = lambda: used
+        use_memory(server, 0.5)
         stub, jobs = face_track_pb2_grpc.FaceTrackServiceStub(channel), job_pb2_grpc.JobServiceStub(channel)
         running = stub.Track(sending(data))
         assert next(running).start.stream_id
-        used = 0.9
-        server.memory._read_at = float("-inf")
+        use_memory(server, 0.9)
         calls: dict[str, Callable[[], Any]] = {
             "Track": lambda: list(stub.Track(sending(data))),
             "TrackUri": lambda: list(stub.TrackUri(face_track_pb2.TrackUriRequest(uri="x"))),
@@ -125,7 +134,6 @@ def test_while_memory_is_short_new_work_is_refused_and_the_rest_goes_on(tiny_mod
         assert client.health() == "SERVING"
         assert client.models()
         assert [message for message in running if message.HasField("end")]
-        used = 0.5
-        server.memory._read_at = float("-inf")
+        use_memory(server, 0.5)
         assert list(stub.Track(sending(data)))[-1].end.is_complete
         assert server.metrics.registry.get_sample_value("acfd_admission_rejected_total", {"reason": "memory"}) == 4
