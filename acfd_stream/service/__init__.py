@@ -3,7 +3,7 @@
 One process has one engine. Every stream is a ``TrackSession`` of ``pipeline`` on a thread of its own; all sessions
 share the engine through the scheduler, which batches their pictures. A call travels outside in:
 
-    event loop (calls) → interceptors (metrics → log → access → status → malformed → not ready)
+    event loop (calls) → interceptors (metrics → log → access → memory → status → malformed → not ready)
       → servicer of streams or jobs → one StreamCall or job → session → engine
 
 | part | content | may import, besides the parts above it |
@@ -18,6 +18,8 @@ share the engine through the scheduler, which batches their pictures. A call tra
 | ``progress`` | how much a client sends and reads over time; which one is too slow for its place | nothing |
 | ``requests`` | a TrackConfig message → a checked ``StreamRequest`` | ``pipeline`` |
 | ``logs``, ``tracing`` | log lines without secrets; OpenTelemetry spans | ``video`` |
+| ``connections``, ``memory_guard`` | bounds on connections and files; whether memory is short | ``metrics`` |
+| ``decoding`` | the decoder processes of videos | ``metrics``, ``video`` |
 | ``streams`` | Track, TrackUri and the other calls of FaceTrackService | ``pipeline``, ``recording``, ``metrics`` |
 | ``jobs`` | the calls of JobService, the job store and the workers | ``recording``, ``outputs``, ``metrics`` |
 | ``interceptors`` | what every call passes through | ``metrics`` |

@@ -1,4 +1,4 @@
-"""How a stream gets on: what its client sends and reads over time, and whether it is too slow for a place."""
+"""How fast a stream advances: what its client sends and reads over time, and whether it is too slow for a place."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 | module | content |
 |---|---|
 | ``interceptor`` | checks the token of each call; refuses calls and streams that are not allowed |
-| ``token_file`` | the token file: grants with name, hash, expiry, number of streams and rights |
+| ``token_file`` | the token file: grants with name, hash, expiry, limits and rights |
 | ``callers``, ``caller_gate`` | what each caller holds, against its limits; who calls |
 | ``callers_page`` | ``/callers.json`` |
 | ``permits`` | permits of running calls, and the end of a withdrawn permit |
@@ -21,9 +21,8 @@ token file; a permit whose grant is gone or has expired ends its stream with a s
 Token file, certificates and resume key are read again when they change. A file that became invalid is not used: the
 previous content stays in use, and the log has an error.
 
-A resume token contains the state of a stream. With a key it is signed, and only servers with the same key accept it.
-Without one it has a checksum, which detects corruption but not forgery. A client that forges a token changes only its
-own stream.
+A resume token contains the state of a stream. It is signed, and only servers with the same key accept it. The key is
+in a file that all replicas share, else in the folder of the jobs or in the cache, else it ends with the process.
 
 A caller is the name of its token, else its address. ``Callers`` counts what each one holds; ``current_caller()`` names
 that of the current call. ``caller_name()`` is about who may see what, ``current_caller()`` about who takes how much.

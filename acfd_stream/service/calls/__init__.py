@@ -4,6 +4,7 @@
 |---|---|
 | ``server`` | runs ``grpc.aio`` on a thread of its own, behind blocking ``start`` and ``stop`` |
 | ``handler`` | finds the handler of a call, waits for its first message, and runs it inline or on a thread pool |
+| ``pool`` | the threads for handlers, and how many calls may wait for one |
 | ``call`` | the context of a call for blocking code, and what crosses between its thread and the loop |
 
 Interceptors and servicers are plain blocking code with the interfaces of ``grpc.server``. Handlers of health and

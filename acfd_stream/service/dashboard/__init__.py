@@ -3,6 +3,8 @@
 | module | content |
 |---|---|
 | ``http_server`` | the port: page, data, previews, Prometheus metrics, ``/healthz`` |
+| ``http_request`` | parses one request and collects its response; scrapes that requests share |
+| ``http_connections`` | the connections of the port: their number, and the time that each may take |
 | ``page_data`` | the data of the page as one JSON-able dict |
 | ``diagnosis`` | one sentence: how slow, since when, at which stage, by which stream, and what helps |
 | ``metric_samples`` | gauges and counters over the last minutes, sampled from the metrics |

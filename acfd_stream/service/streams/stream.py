@@ -181,7 +181,7 @@ class StreamCall:
         return not is_busy and (self._responses is None or self._responses.is_empty)
 
     def note(self) -> None:
-        """Note how the stream gets on; called regularly, by one thread."""
+        """Note how fast the stream advances; called regularly, by one thread."""
         reader, session, since = self.reader, self.session, self.sending_since
         self.progress.note(
             0 if reader is None else reader.received_bytes,
