@@ -65,6 +65,10 @@ class Checked:
         for name in names:
             require(least <= getattr(self, name) < math.inf, name, getattr(self, name), f">= {least}")
 
+    def _require_between(self, least: int, most: int, *names: str) -> None:
+        for name in names:
+            require(least <= getattr(self, name) <= most, name, getattr(self, name), f"in {least} … {most}")
+
     def _require_positive(self, *names: str) -> None:
         for name in names:
             require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "> 0")

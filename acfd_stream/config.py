@@ -62,14 +62,14 @@ class DetectConfig(Checked):
     """Precision on a CPU: "int8", "bf16" or "f32"; "auto": the fastest that the model and the CPU support."""
 
     def _check(self) -> None:
-        require(64 <= self.size <= 4096, "size", self.size, "in 64 … 4096")
+        self._require_between(64, 4096, "size")
         count = len(self.scales)
         require(count <= MOST_SCALES, "scales", f"{count} of them", f"at most {MOST_SCALES} sides")
         are_sides = all(isinstance(scale, int) and 64 <= scale <= 4096 for scale in self.scales)
         require(are_sides, "scales", self.scales, "each in 64 … 4096")
         for name in ("score_threshold", "nms_iou"):
             require(0.0 <= getattr(self, name) <= 1.0, name, getattr(self, name), "in [0, 1]")
-        require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
+        self._require_between(1, 64, "batch")
         self._require_least(1, "candidates", "faces")
         self._require_least(0, "threads", "picture_threads")
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
@@ -192,9 +192,9 @@ class TrackConfig(Checked):
         require(0.0 <= self.start_score <= 1.0, "start_score", self.start_score, "in [0, 1]")
         require(0.0 <= self.keep_score <= self.start_score, "keep_score", self.keep_score, "in [0, start_score]")
         self._require_share("least_iou", "duplicate_cover")
-        require(0.0 <= self.reach <= 8.0, "reach", self.reach, "in 0 … 8")
+        self._require_between(0, 8, "reach")
         self._require_least(1, "confirm_hits")
-        require(0 <= self.max_gap_frames <= 1000, "max_gap_frames", self.max_gap_frames, "in 0 … 1000")
+        self._require_between(0, 1000, "max_gap_frames")
 
     @property
     def delay_frames(self) -> int:
@@ -223,10 +223,10 @@ class ShotConfig(Checked):
     """A picture with a lower standard deviation counts as blank, 8-bit levels, 0 … 64."""
 
     def _check(self) -> None:
-        require(0 <= self.lookahead_frames <= 48, "lookahead_frames", self.lookahead_frames, "in 0 … 48")
+        self._require_between(0, 48, "lookahead_frames")
         self._require_share("least_difference", "least_rearrangement")
         self._require_least(1, "outstanding")
-        require(0.0 <= self.blank_deviation <= 64.0, "blank_deviation", self.blank_deviation, "in 0 … 64")
+        self._require_between(0, 64, "blank_deviation")
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class SchedulerConfig(Checked):
     """How often an idle engine runs a grey picture to measure its speed, seconds, >= 0; 0: never."""
 
     def _check(self) -> None:
-        require(0 <= self.batch <= 64, "batch", self.batch, "in 0 … 64")
+        self._require_between(0, 64, "batch")
         self._require_least(2**20, "queue_bytes")
         self._require_positive("ageing_seconds")
         require(0.0 <= self.wait_share <= 1.0, "wait_share", self.wait_share, "in [0, 1]")
@@ -286,10 +286,10 @@ class StreamQueueConfig(Checked):
     """Maximum pictures of the stream that wait or run, >= 1."""
 
     def _check(self) -> None:
-        require(0 <= self.priority <= 9, "priority", self.priority, "in 0 … 9")
+        self._require_between(0, 9, "priority")
         seconds = self.deadline_seconds
         require(seconds is None or 0 < seconds < math.inf, "deadline_seconds", seconds, "> 0 or None")
-        require(1 <= self.batch <= 64, "batch", self.batch, "in 1 … 64")
+        self._require_between(1, 64, "batch")
         self._require_least(1, "batch_share", "in_flight")
 
     @classmethod
@@ -320,7 +320,7 @@ class CapacityConfig(Checked):
     def _check(self) -> None:
         self._require_share("load_limit")
         self._require_positive("objective_seconds", "decode_seconds")
-        require(1 <= self.view_sizes <= 8, "view_sizes", self.view_sizes, "in 1 … 8")
+        self._require_between(1, 8, "view_sizes")
         self._require_least(0, "file_streams", "cores", "frame_seconds")
 
 

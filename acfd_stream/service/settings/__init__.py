@@ -75,8 +75,7 @@ class Limits(Checked):
             2**10 <= self.data_bytes <= self.message_bytes, "data_bytes", self.data_bytes, "in 1024 … message_bytes"
         )
         self._require_least(1, "frame_pixels")
-        require(1 <= self.streams <= 4096, "streams", self.streams, "in 1 … 4096")
-        require(1 <= self.calls <= 4096, "calls", self.calls, "in 1 … 4096")
+        self._require_between(1, 4096, "streams", "calls")
         self._require_least(2**16, "ingest_bytes")
         self._require_least(2**20, "queue_bytes", "picture_bytes")
         self._require_least(0, "least_bytes_per_second", "least_frames_per_second")
@@ -128,7 +127,7 @@ class AnswerSettings(Checked):
     """Time between resume points while results come, seconds, > 0."""
 
     def _check(self) -> None:
-        require(1 <= self.results <= 1000, "results", self.results, "in 1 … 1000")
+        self._require_between(1, 1000, "results")
         self._require_least(0, "wait_seconds")
         self._require_positive("resume_seconds")
 
@@ -226,7 +225,7 @@ class JobSettings(Checked):
     """How long a job may run, seconds, > 0; then it fails and keeps its results so far."""
 
     def _check(self) -> None:
-        require(1 <= self.workers <= 64, "workers", self.workers, "in 1 … 64")
+        self._require_between(1, 64, "workers")
         self._require_least(1, "open", "kept", "attempts", "result_streams")
         self._require_least(2**20, "kept_bytes")
         self._require_positive("kept_seconds", "checkpoint_seconds", "turn_seconds", "wait_seconds", "most_seconds")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acfd_stream.checked import Checked
-from acfd_stream.config import require
 from acfd_stream.places import NEWCOMERS
 
 
@@ -52,5 +51,5 @@ class CallerSettings(CallerLimits):
 
     def _check(self) -> None:
         super()._check()
-        require(0 <= self.newcomers <= 1, "newcomers", self.newcomers, "in 0 … 1")
+        self._require_between(0, 1, "newcomers")
         self._require_share("load_share")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acfd_stream.checked import Checked
-from acfd_stream.config import require
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,5 @@ class ConnectionSettings(Checked):
     """After this time a connection takes no more calls, seconds, > 0; those on it go on, and clients open another."""
 
     def _check(self) -> None:
-        require(1 <= self.most <= 2**16, "most", self.most, "in 1 … 65536")
-        require(1 <= self.calls <= 2**16, "calls", self.calls, "in 1 … 65536")
+        self._require_between(1, 2**16, "most", "calls")
         self._require_positive("handshake_seconds", "idle_seconds", "age_seconds")
