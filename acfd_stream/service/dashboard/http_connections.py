@@ -88,7 +88,7 @@ class HttpConnections:
 
     def _accept(self) -> None:
         try:
-            line, peer = self._listener.accept()
+            connection, peer = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
@@ -96,9 +96,9 @@ class HttpConnections:
             self._loop.remove_reader(self._listener)
             self._loop.call_later(_ACCEPT_SECONDS, self._listen)
             return
-        line.setblocking(False)
-        task = self._loop.create_task(self._converse(line))
-        task.add_done_callback(partial(self._ended, line))
+        connection.setblocking(False)
+        task = self._loop.create_task(self._handle(connection))
+        task.add_done_callback(partial(self._ended, connection))
         self._open[task] = str(peer[0])
         if len(self._open) > MOST_CONNECTIONS:
             self._evict()
@@ -110,13 +110,13 @@ class HttpConnections:
         del self._open[oldest]
         oldest.cancel()
 
-    def _ended(self, line: socket.socket, task: asyncio.Task[None]) -> None:
+    def _ended(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._open.pop(task, None)
-        line.close()
+        connection.close()
 
-    async def _converse(self, line: socket.socket) -> None:
+    async def _handle(self, connection: socket.socket) -> None:
         try:
-            reader, writer = await asyncio.open_connection(sock=line, limit=HEAD_BYTES)
+            reader, writer = await asyncio.open_connection(sock=connection, limit=HEAD_BYTES)
             try:
                 await self._answer(reader, writer)
             finally:
