@@ -92,20 +92,19 @@ class DashboardServer:
             self._connections = open_connections(host.strip("[]"), int(port), self.answer)
         except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(f"metrics cannot listen on {address}: {error}") from error
-        self._address = self._connections.address
         self._process = ProcessCollector(registry=registry.metrics.registry)  # memory, CPU time and open files
         self._sampling = threading.Thread(target=self._sample, name="acfd-samples", daemon=True)
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return int(self._address[1])
+        return self._connections.address[1]
 
     def start(self) -> DashboardServer:
         """Start the server and the sampling."""
         self._connections.start()
         self._sampling.start()
-        host = str(self._address[0])
+        host = self._connections.address[0]
         _log.info("page and metrics on http://%s:%d/", f"[{host}]" if ":" in host else host, self.port)
         return self
 
