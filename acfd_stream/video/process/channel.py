@@ -64,6 +64,7 @@ class Channel:
         self._socket, self._ahead_bytes = end, ahead_bytes
         self._read = bytearray()  # of the messages that come next
         self._descriptors: deque[int] = deque()  # that came, of messages that come next
+        self._own: deque[int] = deque()  # of the last message, until they are taken
 
     def fileno(self) -> int:
         """The descriptor of the socket."""
@@ -80,17 +81,26 @@ class Channel:
         except OSError as error:
             raise EOFError(f"the other end is gone ({error})") from error
 
-    def receive(self) -> tuple[Any, list[int]]:
-        """The next message, and the descriptors that came with it, which the caller closes."""
+    def receive(self) -> Any:
+        """The next message; closes descriptors of the one before that were not taken."""
+        _close_all(self._own)
         try:
             size, count = _HEAD.unpack(self._exactly(_HEAD.size))
             if size > _MOST_BYTES:
                 raise EOFError(f"a message of {size} bytes")
             message = _Unpickler(io.BytesIO(self._exactly(size))).load()
-            return message, [self._descriptors.popleft() for _ in range(count)]
+            for _ in range(count):
+                self._own.append(self._descriptors.popleft())
+            return message
         except Exception as error:  # damaged messages raise whatever pickle meets
             self._forget_descriptors()
             raise EOFError(str(error)) from error
+
+    def take_descriptors(self) -> list[int]:
+        """The descriptors that came with the last message, which the caller closes; empty after the first call."""
+        taken = list(self._own)
+        self._own.clear()
+        return taken
 
     def _exactly(self, size: int) -> bytes:
         while len(self._read) < size:
@@ -114,8 +124,8 @@ class Channel:
         return data
 
     def _forget_descriptors(self) -> None:
-        while self._descriptors:
-            os.close(self._descriptors.popleft())
+        _close_all(self._own)
+        _close_all(self._descriptors)
 
     def shut(self) -> None:
         """Wake both ends: each ``receive`` ends, also one that waits. From any thread."""
@@ -126,3 +136,8 @@ class Channel:
         """Close this end; no thread may be in ``send`` or ``receive``."""
         self._forget_descriptors()
         self._socket.close()
+
+
+def _close_all(descriptors: deque[int]) -> None:
+    while descriptors:
+        os.close(descriptors.popleft())

@@ -54,7 +54,7 @@ def decode(channel: Channel, descriptor: int | None) -> None:
     """Decode what the first message of ``channel`` orders, from ``descriptor`` if it is not a name."""
     logging.disable()  # a log names videos, which the caller decides
     with suppress(EOFError):  # the caller is gone
-        (_, *fields), _ = channel.receive()
+        _, *fields = channel.receive()
         _Child(channel, Order(*fields), descriptor).run()
 
 
@@ -98,7 +98,7 @@ class _Child:
         return file  # type: ignore[no-any-return]  # as much of a BinaryIO as is read
 
     def _run(self, video: VideoSource) -> None:
-        (_, place, next_index), _ = self._channel.receive()
+        _, place, next_index = self._channel.receive()
         if place is not None:
             index, pts, is_pts_filled, counts = place
             video.resume_after(DecodePosition(index, pts, is_pts_filled, counts, self._is_picture), next_index)
@@ -142,7 +142,7 @@ class _Child:
     def _take_messages(self, is_enough: Callable[[], bool]) -> None:
         """Take the messages that are there, and wait for more until ``is_enough``."""
         while not is_enough() or select.select([self._channel], [], [], 0)[0]:
-            (kind, *content), _ = self._channel.receive()
+            kind, *content = self._channel.receive()
             if kind == "answer":
                 [self._answer] = content
             else:

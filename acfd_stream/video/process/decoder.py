@@ -122,7 +122,7 @@ class DecoderProcess(Closeable):
             with suppress(EOFError):
                 self._channel.send(message)
 
-    def receive(self, name: str) -> tuple[Any, list[int]]:
+    def receive(self, name: str) -> Any:
         """The next message.
 
         Raises:
@@ -134,6 +134,10 @@ class DecoderProcess(Closeable):
             return self._channel.receive()
         except EOFError as error:
             raise self._ended(name) from error
+
+    def take_descriptors(self) -> list[int]:
+        """See ``Channel.take_descriptors``."""
+        return [] if self._channel is None else self._channel.take_descriptors()
 
     def _ended(self, name: str) -> DecoderError:
         """How the process ended."""
@@ -222,7 +226,7 @@ class RemoteVideo(Closeable):
         self._taken = 0  # frames that the decoder was not told of
         self._is_begun = self._is_over = self._is_cancelled = False
         self._seconds = 0.0  # of the last frame
-        (kind, *content), _ = process.receive(name)
+        kind, *content = process.receive(name)
         if kind == "info":
             self.info, self.loss_counts = content
         elif kind == "stuck":
@@ -279,11 +283,11 @@ class RemoteVideo(Closeable):
     def _received(self) -> Frame | None:
         """The next frame; None at the end, which is noted."""
         while True:
-            (kind, *content), descriptors = self._process.receive(self._name)
+            kind, *content = self._process.receive(self._name)
             if kind == "frame":
-                return self._frame(content, descriptors)
+                return self._frame(content)
             if kind == "ask":
-                self._reply(content, descriptors)
+                self._reply(content)
             elif kind == "end":
                 self._note_end(*content)
                 return None
@@ -294,9 +298,9 @@ class RemoteVideo(Closeable):
             else:
                 raise self._raised(kind, content)
 
-    def _frame(self, content: list[Any], descriptors: list[int]) -> Frame:
+    def _frame(self, content: list[Any]) -> Frame:
         fields, counts, *about = content
-        picture = self._picture(about, descriptors)
+        picture = self._picture(about)
         index, pts, is_filled, arrived, waited, work, is_damaged, seams = fields
         self._taken += 1
         if self._taken == FRAMES_TOLD:
@@ -309,21 +313,21 @@ class RemoteVideo(Closeable):
         time_base = self.info.time_base
         return Frame(index, pts, time_base, picture, is_filled, arrived, waited, work, "", is_damaged, seams)
 
-    def _reply(self, about: list[Any], descriptors: list[int]) -> None:
+    def _reply(self, about: list[Any]) -> None:
         """Whether a picture is the one at the position to resume from."""
-        picture = self._picture(about, descriptors)
+        picture = self._picture(about)
         is_picture = self._position is not None and self._position.is_picture(picture)
         del picture
         self._process.send(("answer", is_picture))
         self._process.send(("more", 0, self._slots.take_freed()))
 
-    def _picture(self, about: list[Any], descriptors: list[int]) -> Picture:
+    def _picture(self, about: list[Any]) -> Picture:
         form, slot, dropped = about
         self._form = form or self._form
         self._slots.forget(dropped)
         try:
             (pixel_format, size, bit_depth, *colors), slot_size, layouts = self._form
-            planes = self._slots.planes(slot, slot_size, layouts, descriptors)
+            planes = self._slots.planes(slot, slot_size, layouts, self._process.take_descriptors())
         except (OSError, TypeError, ValueError, KeyError) as error:
             raise DecoderError(f"{self._name}: the decoder process gave no picture ({error})") from error
         return Picture(planes, pixel_format, size, bit_depth, *colors)

@@ -160,7 +160,7 @@ class _Server:
                 for process_id, decoder in self._decoders.items():
                     self._check(process_id, decoder, is_left=decoder.lifeline.fileno() in ready)
                 if self._connection.fileno() in ready:
-                    self._start(*self._channel.receive())
+                    self._start(self._channel.receive(), self._channel.take_descriptors())
         except EOFError:
             for process_id in self._decoders:
                 os.kill(process_id, signal.SIGKILL)

@@ -28,7 +28,7 @@ class FileServer:
         }
         try:
             while True:
-                (name, *arguments), _ = self._channel.receive()
+                name, *arguments = self._channel.receive()
                 try:
                     answer: tuple[Any, ...] = "done", asked[name](*arguments)
                 except OSError as error:
@@ -76,7 +76,7 @@ class ServedFile:
 
     def _ask(self, name: str, *arguments: int) -> Any:
         self._channel.send((name, *arguments))
-        (kind, *content), _ = self._channel.receive()
+        kind, *content = self._channel.receive()
         if kind == "os":
             raise OSError(*content)
         if kind == "other":

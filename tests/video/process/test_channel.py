@@ -33,9 +33,11 @@ def test_messages_and_descriptors_come_over(ends: tuple[socket.socket, Channel],
     (path := tmp_path / "a").write_text("here")
     with path.open() as file:
         sender.send(("frame", Fraction(1, 24), VideoConfig(), b"x" * 10**5), [file.fileno(), file.fileno()])
-    message, descriptors = receiver.receive()
+    message = receiver.receive()
+    descriptors = receiver.take_descriptors()
     assert message == ("frame", Fraction(1, 24), VideoConfig(), b"x" * 10**5)
     assert [os.pread(each, 4, 0) for each in descriptors] == [b"here", b"here"]
+    assert receiver.take_descriptors() == []
     for each in descriptors:
         os.close(each)
 
@@ -50,7 +52,8 @@ def test_descriptors_stay_with_their_messages_when_several_are_read_at_once(tmp_
             with path.open() as file:
                 sender.send((number, b"x" * 10**number), [file.fileno()] if number % 2 else [])
         for number in range(6):
-            (found, data), descriptors = receiver.receive()
+            found, data = receiver.receive()
+            descriptors = receiver.take_descriptors()
             assert (found, len(data), len(descriptors)) == (number, 10**number, number % 2)
             for each in descriptors:
                 assert os.pread(each, 4, 0) == str(number).encode()
@@ -69,10 +72,33 @@ def test_descriptors_that_no_message_claims_are_closed(ends: tuple[socket.socket
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_descriptors_that_nobody_takes_are_closed() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    one, other = socket.socketpair()
+    sender, receiver = Channel(one), Channel(other)
+    for message in ("not taken", "last"):
+        sender.send(message, [0, 0])
+    assert receiver.receive() == "not taken"
+    assert len(os.listdir("/proc/self/fd")) == before + 4
+    assert receiver.receive() == "last"
+    assert len(os.listdir("/proc/self/fd")) == before + 4
+    receiver.close()
+    sender.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_descriptors_of_a_message_that_announces_more_are_closed(ends: tuple[socket.socket, Channel]) -> None:
+    data, before = pickle.dumps("x"), len(os.listdir("/proc/self/fd"))
+    socket.send_fds(ends[0], [struct.pack("<IB", len(data), 3) + data], [0])
+    with pytest.raises(EOFError):
+        ends[1].receive()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_the_rules_of_a_url_come_over(ends: tuple[socket.socket, Channel]) -> None:
     rules = WebRules(("https",), ("a.example",), "public", Path("/ca.pem"))
     Channel(ends[0]).send(("open", WebUrl.under("https://a.example/a.mkv", rules)))
-    (_, url), _ = ends[1].receive()
+    _, url = ends[1].receive()
     assert (url, rules_of(url)) == ("https://a.example/a.mkv", rules)
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,12 +15,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import DecoderError, DecoderMemoryError, MediaError
 from acfd_stream.video import ByteStream, open_video
+from acfd_stream.video.process.channel import Channel
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.process.fork_server import FORK_SERVER
 from acfd_stream.video.process.limits import DecoderLimits
@@ -201,3 +204,34 @@ def test_a_decoder_has_no_descriptor_but_its_own(make_clip: Callable[..., Path])
         assert len(own) <= 4, names  # 0, 1, 2 and none of the fork server's
         assert sum(name.startswith("socket:") for name in names) <= 2  # the channel, and stderr may be one
         assert os.readlink(f"/proc/{newest}/fd/0") == "/dev/null"
+
+
+@pytest.mark.parametrize(
+    ("messages", "error"),
+    [
+        ([("info", None, None), ("end", [], [], None, True, None, True, None)], None),
+        ([("info", None, None), ("stuck", "why")], None),
+        ([("info", None, None), ("strange",)], DecoderError),
+        ([("info", None, None), ("frame", (), None, None, 1, [])], DecoderError),
+        ([("stuck", "why")], MediaError),
+        ([("strange",)], DecoderError),
+    ],
+    ids=["end", "stuck", "unknown", "no picture", "stuck at first", "unknown at first"],
+)
+def test_descriptors_with_messages_that_have_none_are_closed(
+    messages: list[tuple[Any, ...]], error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = descriptors()
+    ours, theirs = socket.socketpair()
+    lifeline, its_lifeline = socket.socketpair()
+    monkeypatch.setattr(FORK_SERVER, "start_decoder", lambda *_: (Channel(ours), lifeline))
+    with theirs, its_lifeline:
+        for message in messages:  # as from a decoder that was taken over
+            Channel(theirs).send(message, [0, 0])
+        found = None
+        try:
+            assert list(DecoderProcess().open("name")) == []
+        except (DecoderError, MediaError) as raised:
+            found = type(raised)
+    assert found is error
+    assert descriptors() == before
