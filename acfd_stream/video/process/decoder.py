@@ -164,14 +164,14 @@ class DecoderProcess(Closeable):
 
     def close(self) -> None:
         """Kill the process; from any thread, and more than once. Wakes a thread in ``receive``, and who feeds bytes."""
-        if self._stream is not None:
-            self._stream.leave()
         with self._turn:
             self._is_closed = True
             if self._channel is not None:
                 self._channel.shut()
             if self._lifeline is not None:
                 self._lifeline.close()
+        if self._stream is not None:  # at last: to the decoder it is the end of the bytes, which it would answer
+            self._stream.leave()
 
     def release(self) -> None:
         """Close the channel, too; no thread may be in ``receive`` or ``send``."""

@@ -41,6 +41,14 @@ def nothing_is_left() -> object:
     assert eventually(lambda: (gc.collect(), descriptors() <= before)[1]), (before, descriptors())
 
 
+class _SlowlyLeft(ByteStream):
+    """Gives the decoder time to see the end of the bytes, before ``close`` goes on."""
+
+    def leave(self) -> None:
+        super().leave()
+        time.sleep(1.0)
+
+
 @pytest.fixture(scope="module")
 def large_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("large"), Clip(size=(720, 1280)))
@@ -105,6 +113,23 @@ def test_closing_ends_a_decoder_wherever_it_stands(plain_clip: Path) -> None:
         assert not stream.feed(b"more")
         with pytest.raises(DecoderError, match="was stopped"):
             process.open(plain_clip)
+
+
+def test_a_decoder_that_is_closed_gives_no_more_result() -> None:
+    stream, process, raised = _SlowlyLeft(), DecoderProcess(), list[type[Exception]]()
+
+    def work() -> None:
+        try:
+            process.open(stream)
+        except (DecoderError, MediaError) as error:
+            raised.append(type(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert eventually(lambda: len(decoders()) == 1)
+    process.close()
+    thread.join(PATIENCE)
+    assert raised == [DecoderError]
 
 
 def test_a_stopped_decoder_is_killed(plain_clip: Path) -> None:
