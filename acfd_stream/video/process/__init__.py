@@ -3,8 +3,9 @@
 ``DecoderProcess`` opens a source as ``open_video`` does, with the same frames and outcome. A fork server starts the
 processes in milliseconds. Pictures come through shared memory, everything else as small messages. The files:
 
-- ``decoder``: the caller's side, which opens a source; ``remote`` the frames that come from it.
+- ``decoder``: the caller's side, which opens a source and gives its frames.
 - ``fork_server``: starts, watches and ends the processes; ``child`` what each of them does.
-- ``channel``: messages; ``slots``: pictures in shared memory; ``sent_bytes``: the bytes of a stream.
+- ``channel``: messages; ``slots``: pictures in shared memory; ``sent_bytes``: the bytes of a stream; ``served_file``: a
+  file object without a descriptor.
 - ``watch``: ends a decoder that reads on without a picture; ``limits``: what a decoder may take.
 """
