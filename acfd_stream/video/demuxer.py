@@ -316,8 +316,8 @@ class Demuxer:
             self.raise_interrupt()
             if self._open_part(boundary):
                 return True
-        foreign = container_behind(self._reader, self.stream.container.format.name, last)
-        self.unread = self._reader.unread(last) or self.unread or foreign
+        format_name = self.stream.container.format.name
+        self.unread = self._reader.unread(last) or self.unread or container_behind(self._reader, format_name, last)
         return False
 
     def _open_part(self, boundary: Boundary) -> bool:
