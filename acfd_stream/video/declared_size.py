@@ -9,7 +9,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from acfd_stream.video.ebml import EBML, SEGMENT, element_head
-from acfd_stream.video.origin import BytesReader, SeekableReader
+from acfd_stream.video.origin import TAIL_BYTES, BytesReader, SeekableReader
 from acfd_stream.video.peek import Peek
 
 HEAD_BYTES = 64
@@ -18,7 +18,6 @@ _RIFF = (b"RIFF", b"RIFX")
 _OPEN_LENGTH = 0xFFFFFFF0  # a recording that was not ended
 _GIF, _GIF_EXTENSION, _GIF_IMAGE = b"GIF8", 0x21, 0x2C
 _OGG_PAGE, _OGG_END = b"OggS\0", 0x04
-_TAIL_BYTES = 2**17  # more than a page of Ogg has
 _FILE = "file:"
 _MOST_PADDING = 2**16  # zeros behind a whole file, which fill a block of a tape or a disc
 _WITH_LENGTH = ("matroska", "avi")  # whose header says how long the whole is
@@ -58,7 +57,7 @@ def why_unfinished(target: str | BytesReader, container: str, last: Packet[Video
             return "the mark of its end is missing"
         if container == "yuv4mpegpipe" and last.pos is not None and _head_and_size(target)[1] > last.pos + last.size:
             return "its last frame is incomplete"
-        if container == "ogg" and _is_cut_ogg(Peek(target).end(_TAIL_BYTES)):
+        if container == "ogg" and _is_cut_ogg(Peek(target).end(TAIL_BYTES)):
             return "its last page does not end a stream"
     except (OSError, ValueError):
         pass

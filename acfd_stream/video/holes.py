@@ -40,9 +40,8 @@ class Hole:
     begin: int  # dts that the first missing packet had; pts of its picture in what ``HoleWatch.holes`` returns
     missing: int  # units of the time base
     cause: GapCause
-    is_unsure: bool = (
-        False  # nothing may be missing, as where recordings are joined: a hole only if a picture before it is damaged
-    )
+    # Nothing may be missing, as where recordings are joined: a hole only if a picture before it is damaged.
+    is_unsure: bool = False
 
 
 class HoleWatch:

@@ -17,7 +17,9 @@ from acfd_stream.video.bytestream import ByteStream
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?://|(?<=file:))")
 _FILE_SCHEME = "file:"
-_HEAD_BYTES, _TAIL_BYTES = 2**18, 2**17  # the tail: more than a page of Ogg has
+TAIL_BYTES = 2**17
+"""Last bytes of a source that are kept: more than a page of Ogg has."""
+_HEAD_BYTES = 2**18
 _MOST_RECENT_BYTES = 16 * 2**20  # more than FFmpeg reads before the first packet
 _FORGOTTEN_BYTES = 2**16  # at a time
 _FARTHEST = 2**48  # bytes; offsets behind are those of damaged files
@@ -218,7 +220,7 @@ class BytesReader:
             raise MediaError(f"read() of the source must give bytes, got {type(data).__name__}; open it in binary mode")
         if len(self.head) < _HEAD_BYTES:
             self.head += data[: _HEAD_BYTES - len(self.head)]
-        self.tail = (self.tail + data)[-_TAIL_BYTES:]
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
         self.count += len(data)
         if not self.is_seekable:
             self.recent.add(data)
