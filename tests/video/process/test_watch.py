@@ -20,6 +20,7 @@ import pytest
 from acfd_stream.errors import MediaError
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.process.limits import DecoderLimits
+from acfd_stream.video.process import watch as watch_module
 from acfd_stream.video.process.watch import DecoderWatch
 from tests.video.conftest import Clip, write_clip
 from tests.video.process.processes import flowing
@@ -210,19 +211,22 @@ def test_bytes_without_memory_are_bounded_later_than_those_that_are_held() -> No
     assert "silent_bytes" in reasons[0]
 
 
-def test_a_packet_begins_anew_and_a_large_picture_may_hold_more() -> None:
+def test_a_packet_begins_anew_and_a_large_picture_may_hold_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = [MIB]  # said, not taken: a heap with room in it does not grow
+    monkeypatch.setattr(watch_module, "memory_bytes", lambda: memory[0])
     watch, reasons = told(LITTLE)
-    kept: list[bytearray] = []
+
+    def keep(megabytes: int) -> None:
+        for _ in range(megabytes):
+            memory[0] += MIB
+            watch.note_read(bytes(MIB))
+
     watch.note_picture(1920 * 1080)
     for _ in range(3):
-        for _ in range(8):
-            kept.append(bytearray(os.urandom(MIB)))
-            watch.note_read(bytes(kept[-1]))
+        keep(8)
         watch.note_packet()
     assert reasons == []
-    for _ in range(18):
-        kept.append(bytearray(os.urandom(MIB)))
-        watch.note_read(bytes(kept[-1]))
+    keep(18)
     assert "held_bytes" in reasons[0]
 
 
