@@ -253,7 +253,7 @@ class Server:
         host = StreamHost(StreamContext(*shared, self.callers), self._check)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)
-        given = (self.metrics, capacity, self.callers, decoders)
+        given = (self.metrics, capacity, self.callers, decoders, lambda: self.memory.is_short)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, *given)
         opened.callback(jobs.close)
         self._job_calls.servicer = jobs.servicer

@@ -73,12 +73,19 @@ class JobFixture:
     """A runner, its store and its metrics, on a folder or in memory."""
 
     def __init__(self, work: RecordJob, folder: Path | None = None, settings: JobSettings = EAGER) -> None:
+        self.is_memory_short = False
         self.registry = CollectorRegistry()
         self.store = JobStore(folder)
         results = None if folder is None else folder / "results"
         self.results = JobResults(results, settings.result_bytes)
         self.runner = JobRunner(
-            self.store, self.results, work, settings, code_of=lambda error: 3, metrics=Metrics(self.registry)
+            self.store,
+            self.results,
+            work,
+            settings,
+            code_of=lambda error: 3,
+            metrics=Metrics(self.registry),
+            is_memory_short=lambda: self.is_memory_short,
         )
         self.runner.start()
 

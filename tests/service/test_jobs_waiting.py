@@ -300,3 +300,14 @@ def test_a_worker_lets_others_go_first_where_they_may_not_lack_what_it_lacks(
         assert fixture.end_of(fixture.submit(b"small")).state is JobState.DONE
         fixture.runner.cancel(large, "ann")
         assert fixture.end_of(large).state is JobState.CANCELLED
+
+
+def test_a_job_begins_when_memory_is_not_short_any_more(tmp_path: Path) -> None:
+    with closing(JobFixture(CountingWork(), tmp_path)) as fixture:
+        fixture.is_memory_short = True
+        job_id = fixture.submit(b"2")
+        waits = fixture.until(job_id, lambda job: bool(job.waiting))
+        assert waits.state is JobState.QUEUED
+        assert "no memory is free" in waits.waiting
+        fixture.is_memory_short = False
+        assert fixture.end_of(job_id).state is JobState.DONE

@@ -38,6 +38,7 @@ class Jobs:
         capacity: where jobs reserve their share beside the streams.
         callers: has the limits of each caller, and counts their streams of results; None: there are no such limits.
         decoders: where videos are decoded; None: as the settings say, without metrics.
+        is_memory_short: whether no job may begin now.
 
     Raises:
         ConfigError: the state folder cannot be used, or another server uses it.
@@ -52,6 +53,7 @@ class Jobs:
         capacity: Capacity | None = None,
         callers: Callers | None = None,
         decoders: Decoders | None = None,
+        is_memory_short: Callable[[], bool] = lambda: False,
     ) -> None:
         folder = settings.jobs.state_dir
         self._store = JobStore(folder)
@@ -71,6 +73,7 @@ class Jobs:
             metrics=metrics,
             limits_of=no_limits if callers is None else callers.limits_of,
             newcomers=settings.callers.newcomers,
+            is_memory_short=is_memory_short,
         )
         self.servicer = JobServicer(self.runner, recording.check, callers, settings.limits)
 

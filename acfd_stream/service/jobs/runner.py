@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from acfd_stream.errors import OutputError
-from acfd_stream.metrics import Metrics
+from acfd_stream.metrics import JobWait, Metrics
 from acfd_stream.places import NEWCOMERS
 from acfd_stream.recording.cancellation import Cancellation
 from acfd_stream.recording.task import RecordingProgress
@@ -61,10 +61,12 @@ class JobRunner:
         metrics: Metrics | None = None,
         limits_of: LimitsOf = no_limits,
         newcomers: float = NEWCOMERS,
+        is_memory_short: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store, self.results, self.settings = store, results, settings
         self._metrics = metrics or Metrics.none()
         self._limits_of, self._newcomers = limits_of, newcomers
+        self._is_memory_short = is_memory_short
         self._changed = threading.Condition()
         self._version = 0  # of everything that a waiting reader may look at
         self.is_closing = False  # no job begins any more
@@ -221,6 +223,8 @@ class JobRunner:
 
     def _claim(self) -> Job | None:
         self._take_up()
+        if self._is_memory_short() and self.store.counts()[JobState.QUEUED]:
+            raise StoreTrouble("the server uses more than its share of memory", JobWait.MEMORY)
         return self.store.claim(self._limits_of)
 
     def _patiently(self, job_id: str, work: Callable[[], T]) -> T:
