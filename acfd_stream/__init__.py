@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         DropReason,
         Face,
         FaceState,
-        Frame,
         FrameResult,
         MediaInfo,
         Outcome,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         ShotChange,
         Verdict,
     )
+    from acfd_stream.video.frame import Frame
 
 __all__ = [
     "AcfdError",
@@ -62,9 +62,10 @@ _ROOMS = {
     "pipeline.checkpoint": ("SessionState",),
     "pipeline.session": ("TrackSession", "track_video"),
     "types": (
-        *("Detections", "DropReason", "Face", "FaceState", "Frame", "FrameResult"),
+        *("Detections", "DropReason", "Face", "FaceState", "FrameResult"),
         *("MediaInfo", "Outcome", "Picture", "ShotChange", "Verdict"),
     ),
+    "video.frame": ("Frame",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _ROOMS.items() for name in names}
 

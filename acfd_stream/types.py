@@ -1,4 +1,4 @@
-"""Data types shared by all modules: Frame, Detections, Face, FrameResult.
+"""Data types shared by all modules: Picture, Detections, Face, FrameResult.
 
 The module imports no other of this package. Boxes are ``[x1, y1, x2, y2]`` float32 in pixels; the name or docstring of
 a box says of which picture.
@@ -142,28 +142,6 @@ class Gap:
     time: float  # where the hole begins, in seconds on the line of time of the results
     missing_seconds: float  # >= 0; 0 where nothing says how much
     cause: GapCause
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One decoded frame: a picture with its timestamp."""
-
-    index: int  # 0, 1, 2 … in display order, counted from the first frame that was read
-    pts: int  # in units of time_base, from the container; may be negative
-    time_base: Fraction  # seconds
-    picture: Picture
-    is_pts_filled: bool = False  # the container had none: pts was computed from the frame rate
-    arrived_at: float | None = field(default=None, compare=False)  # perf_counter() when its bytes had arrived
-    ingest_seconds: float = field(default=0.0, compare=False)  # time that its bytes waited for the decoder
-    decode_seconds: float = field(default=0.0, compare=False)  # time of decoding
-    failure: str = field(default="", compare=False)  # decoding error; the frame has no pixels then
-    is_damaged: bool = False  # the decoder says that parts of the picture are wrong
-    seams: tuple[Seam, ...] = ()  # what begins anew here
-
-    @property
-    def pts_seconds(self) -> float:
-        """Presentation time in seconds."""
-        return float(self.pts * self.time_base)
 
 
 @dataclass(frozen=True, slots=True)

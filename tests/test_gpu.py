@@ -21,7 +21,8 @@ import pytest
 from acfd_stream import ops
 from acfd_stream.config import Pace, PaceConfig, VideoConfig
 from acfd_stream.ops.anchors import Letterbox
-from acfd_stream.types import Frame, Picture, PixelFormat
+from acfd_stream.types import Picture, PixelFormat
+from acfd_stream.video.frame import Frame
 from tests.pipeline.conftest import CUT, DETECT, FRAMES, SIZE, face_box
 from tests.pipeline.conftest import write_clip as write_face_clip
 from tests.video.test_device_planes import SIZES, assert_same, drawn

@@ -89,7 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "malloc",
     },
     "model": FLOOR | {"ops", "malloc"},
-    "__init__": FLOOR | {"detect", "pipeline"},
+    "__init__": FLOOR | {"detect", "outputs", "pipeline", "video"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.
 LAZY_EXCEPTIONS = {

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from acfd_stream.recording.header import RecordingStart
     from acfd_stream.recording.sinks import FormatSink, OverlaySink, ReportSink, ResultSink
     from acfd_stream.recording.task import RecordingProgress
-    from acfd_stream.types import Frame, FrameResult
+    from acfd_stream.types import FrameResult
+    from acfd_stream.video.frame import Frame
 
 STDOUT = "-"
 

@@ -14,8 +14,9 @@ from acfd_stream.pipeline.costs import Size, painted
 from acfd_stream.pipeline.detection import DetectedFrame
 from acfd_stream.pipeline.live import configs_for
 from acfd_stream.pipeline.stream_tracker import StreamTracker
-from acfd_stream.types import Detections, Frame
+from acfd_stream.types import Detections
 from acfd_stream.video.decode_position import LossCounts
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.held import HeldFrameDetector
 from acfd_stream.video.readahead import Decoded
 

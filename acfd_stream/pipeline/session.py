@@ -29,9 +29,10 @@ from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.live import Gate, configs_for, verdict_now
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, position_of
-from acfd_stream.types import Closeable, DropReason, Frame, FrameResult, Gap, MediaInfo
+from acfd_stream.types import Closeable, DropReason, FrameResult, Gap, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
 from acfd_stream.video.source import OpenVideo
 

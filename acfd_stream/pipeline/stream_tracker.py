@@ -25,7 +25,6 @@ from acfd_stream.types import (
     DropReason,
     Face,
     FaceField,
-    Frame,
     FrameResult,
     Outcome,
     Picture,
@@ -34,6 +33,7 @@ from acfd_stream.types import (
     Verdict,
 )
 from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.held import HeldState
 from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
 

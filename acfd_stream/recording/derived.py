@@ -24,8 +24,9 @@ from acfd_stream.recording.cancellation import Cancellation
 from acfd_stream.recording.published import FinalNames
 from acfd_stream.recording.remote import is_remote, opened
 from acfd_stream.recording.task import RecordingTask
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
 from acfd_stream.video import open_video
+from acfd_stream.video.frame import Frame
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.episode import EpisodeSpeed

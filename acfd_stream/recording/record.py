@@ -25,8 +25,9 @@ from acfd_stream.recording.remote import opened
 from acfd_stream.recording.sinks import ResultSink, open_sinks
 from acfd_stream.recording.stats import Attempt, RecordingStats
 from acfd_stream.recording.task import RecordingProgress, RecordingSettings, RecordingState
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
 from acfd_stream.video import Source, open_video
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.source import OpenVideo
 

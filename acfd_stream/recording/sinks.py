@@ -16,7 +16,8 @@ from acfd_stream.outputs import ResultEnd, Writer, open_writer, read_results
 from acfd_stream.recording.header import RecordingStart
 from acfd_stream.recording.remote import is_remote
 from acfd_stream.recording.stats import FrameCosts
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
+from acfd_stream.video.frame import Frame
 
 if TYPE_CHECKING:
     from acfd_stream.video.render import OverlayWriter

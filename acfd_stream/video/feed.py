@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from acfd_stream.config import VideoConfig, require
 from acfd_stream.errors import MediaError, ShapeError
 from acfd_stream.picture_budget import PictureBudget
-from acfd_stream.types import Frame, Gap, MediaInfo, Picture, PixelFormat, Seam
+from acfd_stream.types import Gap, MediaInfo, Picture, PixelFormat, Seam
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.discontinuities import DiscontinuityWatch
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.losses import LossWatch
 from acfd_stream.video.still import decode_still, decoding_bytes
 

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from acfd_stream.config import DropPolicy, require
 from acfd_stream.picture_budget import PictureBudget
-from acfd_stream.types import DropReason, Frame, Gap, MediaInfo, Picture
+from acfd_stream.types import DropReason, Gap, MediaInfo, Picture
 from acfd_stream.video.decode_position import DecodePosition, LossCounts
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.picture import picture_bytes
 
 _JOIN_SECONDS = 1.0  # only a read without an answer, from a URL or a file object, takes longer

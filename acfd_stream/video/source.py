@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, ResumeError
-from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture, Seam
+from acfd_stream.types import Closeable, Gap, MediaInfo, Picture, Seam
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.clock import FrameTime, frame_times, inferred_times
 from acfd_stream.video.container import FALLBACK_RATE, unwatched
@@ -21,6 +21,7 @@ from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_c
 from acfd_stream.video.decoder import Decoder
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
 from acfd_stream.video.discontinuities import Discontinuities, DiscontinuityWatch
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.losses import gap_warnings
 from acfd_stream.video.nvdec import choose_decoder

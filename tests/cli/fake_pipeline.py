@@ -23,7 +23,8 @@ from acfd_stream import errors
 from acfd_stream.cli import main
 from acfd_stream.config import TrackConfig
 from acfd_stream.pipeline.stage_times import StageTimes
-from acfd_stream.types import Detections, Face, Frame, FrameResult, Gap, GapCause, MediaInfo, Picture
+from acfd_stream.types import Detections, Face, FrameResult, Gap, GapCause, MediaInfo, Picture
+from acfd_stream.video.frame import Frame
 
 TIME_BASE = Fraction(1, 1000)
 

@@ -16,8 +16,9 @@ from acfd_stream.outputs import ResultEnd, ResultHeader
 from acfd_stream.outputs.report import read_summary
 from acfd_stream.recording.header import RecordingStart
 from acfd_stream.recording.sinks import ReportSink
-from acfd_stream.types import Frame, FrameResult, MediaInfo
+from acfd_stream.types import FrameResult, MediaInfo
 from acfd_stream.video import open_video
+from acfd_stream.video.frame import Frame
 from tests.cli.test_track import names, track
 from tests.outputs.report.drawn import MODEL, SIZE, STEADY, draw_clip, frame_of, square
 

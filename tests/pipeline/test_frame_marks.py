@@ -14,8 +14,9 @@ from acfd_stream.detect import Detector
 from acfd_stream.pipeline import session as module
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.session import TrackSession
-from acfd_stream.types import Frame, Gap, GapCause, Seam
+from acfd_stream.types import Gap, GapCause, Seam
 from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.frame import Frame
 from tests.pipeline.conftest import SIZE
 from tests.pipeline.test_session import DrawnVideo
 

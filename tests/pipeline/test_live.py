@@ -21,8 +21,9 @@ from acfd_stream.outputs.jsonl import json_line
 from acfd_stream.pipeline import session as module
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.stage_times import STAGES
-from acfd_stream.types import DropReason, FaceState, Frame, FrameResult, Outcome, Picture
+from acfd_stream.types import DropReason, FaceState, FrameResult, Outcome, Picture
 from acfd_stream.video import ByteStream, FrameFeed
+from acfd_stream.video.frame import Frame
 from tests.pipeline.conftest import CUT, FRAMES, SIZE, draw
 from tests.pipeline.square_finder import SquareFinder
 from tests.pipeline.test_session import DrawnVideo, own_threads

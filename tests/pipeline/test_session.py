@@ -16,8 +16,9 @@ from acfd_stream.errors import ConfigError, MediaError, RunnerError
 from acfd_stream.pipeline import session as module
 from acfd_stream.pipeline.session import TrackSession, track_video
 from acfd_stream.pipeline.stage_times import STAGES
-from acfd_stream.types import Frame, FrameResult, Gap, MediaInfo, Picture
+from acfd_stream.types import FrameResult, Gap, MediaInfo, Picture
 from acfd_stream.video.decode_position import LossCounts
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.readahead import Decoded
 from tests.pipeline.conftest import CUT, DETECT, FRAMES, SIZE, draw, face_box
 

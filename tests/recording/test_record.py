@@ -16,7 +16,8 @@ from acfd_stream.recording.header import RecordingStart
 from acfd_stream.recording.lines import FileLines
 from acfd_stream.recording.record import Recorder
 from acfd_stream.recording.task import RecordingSettings, RecordingState
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
+from acfd_stream.video.frame import Frame
 from tests.pipeline.conftest import FRAMES, write_clip
 from tests.pipeline.square_finder import SquareFinder
 

@@ -13,8 +13,9 @@ import pytest
 from acfd_stream.errors import MediaError, OutputError
 from acfd_stream.outputs import ResultEnd, ResultFile, ResultHeader, open_writer, read_results
 from acfd_stream.recording.derived import write_thumbnails
-from acfd_stream.types import Face, Frame, FrameResult, Picture
+from acfd_stream.types import Face, FrameResult, Picture
 from acfd_stream.video import open_video
+from acfd_stream.video.frame import Frame
 from tests.pipeline.conftest import SIZE, write_clip
 
 FACES = {3: Face(4, (16.0, 16.0, 48.0, 48.0), 0.9), 40: Face(2, (80.0, 40.0, 100.0, 60.0), 0.8)}  # by frame

@@ -14,7 +14,8 @@ from acfd_stream.metrics import BATCH_BUCKETS, DecodeFault, InputKind, Metrics, 
 from acfd_stream.model.toon import render
 from acfd_stream.service.dashboard.metric_samples import STEP_SECONDS, Samples
 from acfd_stream.service.streams.registry import StreamInfo, StreamMetrics, StreamRegistry
-from acfd_stream.types import DropReason, Face, Frame, FrameResult, MediaInfo, Mode, Outcome, Picture, Verdict
+from acfd_stream.types import DropReason, Face, FrameResult, MediaInfo, Mode, Outcome, Picture, Verdict
+from acfd_stream.video.frame import Frame
 
 OBJECTIVE = 0.05
 CALM = {

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from acfd_stream.service.streams.preview import LONGER_SIDE, REDRAW_SECONDS, VIEW_SECONDS, Preview
-from acfd_stream.types import Face, Frame, FrameResult
+from acfd_stream.types import Face, FrameResult
+from acfd_stream.video.frame import Frame
 from tests.clock import Clock
 from tests.service.scene import grey_picture
 

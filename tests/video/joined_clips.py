@@ -12,8 +12,8 @@ from pathlib import Path
 import av
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.types import Frame
 from acfd_stream.video import ByteStream, VideoSource, open_video
+from acfd_stream.video.frame import Frame
 from tests.video.conftest import Clip, flat_frame, luma_of
 
 RATE = 24

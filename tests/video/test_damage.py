@@ -9,8 +9,9 @@ import pytest
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
-from acfd_stream.types import Frame, GapCause
+from acfd_stream.types import GapCause
 from acfd_stream.video import VideoSource, open_video
+from acfd_stream.video.frame import Frame
 from tests.video.damage_clips import (
     H264,
     H264_B,

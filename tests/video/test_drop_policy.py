@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import DropPolicy
-from acfd_stream.types import DropReason, Frame, Picture
+from acfd_stream.types import DropReason, Picture
 from acfd_stream.video.decode_position import LossCounts
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.readahead import Decoded, ReadAhead
 
 FULL, STALE = DropReason.QUEUE_FULL, DropReason.STALE

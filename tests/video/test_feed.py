@@ -12,9 +12,9 @@ import pytest
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, ShapeError
-from acfd_stream.types import Frame
 from acfd_stream.video import FrameFeed
 from acfd_stream.video.feed import FedVideo
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.still import decode_still, still_size
 
 TICK = Fraction(1, 1000)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from acfd_stream.detect import Detector
 from acfd_stream.model.toon import picture as draw
 from acfd_stream.ops import thumbnail
-from acfd_stream.types import ColorMatrix, Frame, FrameResult, Primaries, Transfer
+from acfd_stream.types import ColorMatrix, FrameResult, Primaries, Transfer
 from acfd_stream.video import open_video
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.render import OverlayWriter
 from acfd_stream.video.snapshot import drawn_jpeg
 from tests.ops.test_tone_map import hlg_of, pq_of

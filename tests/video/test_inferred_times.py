@@ -12,9 +12,9 @@ import av
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.types import Frame
 from acfd_stream.video import VideoSource, open_video
 from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.frame import Frame
 from tests.video.containers import RATE, encoded, luma_of, packed, payloads, pictures, write_avi, write_vfw
 
 COUNT = 40

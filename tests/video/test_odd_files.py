@@ -13,8 +13,8 @@ import pytest
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
-from acfd_stream.types import Frame
 from acfd_stream.video import VideoSource, open_video
+from acfd_stream.video.frame import Frame
 
 FIRST_PTS = "ax_bbb_800x640_768kbps_30fps_avc_2b_firstpts_10_sec.mp4"
 

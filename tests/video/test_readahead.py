@@ -10,9 +10,10 @@ import pytest
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.picture_budget import PictureBudget
-from acfd_stream.types import Frame, Picture
+from acfd_stream.types import Picture
 from acfd_stream.video import ByteStream, open_video, read_ahead
 from acfd_stream.video.decode_position import LossCounts
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.readahead import ReadAhead
 
 FRAME_BYTES = 300

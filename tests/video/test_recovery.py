@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.types import Frame, Gap, GapCause
+from acfd_stream.types import Gap, GapCause
 from acfd_stream.video import ByteStream, VideoSource, open_video, recovery
 from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.frame import Frame
 from tests.video.damage_clips import H264_B, HEVC, MPEG2, RATE, VP8, VP9_WEBM, X264, Coding, outcome, spoiled, write
 
 OPEN = Coding("open.mkv", "libx264", {**X264, "x264-params": "open-gop=1"}, b_frames=3)

@@ -17,9 +17,9 @@ from acfd_stream.detect import Detector
 from acfd_stream.outputs import convert, open_writer, read_results
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.header import end_of, header_of
-from acfd_stream.types import Frame
 from acfd_stream.video import VideoSource, open_video
 from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.frame import Frame
 from tests.video.containers import (
     N_VOP,
     RATE,

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.types import ColorMatrix, Frame, PixelFormat
+from acfd_stream.types import ColorMatrix, PixelFormat
 from acfd_stream.video import ByteStream, VideoSource, open_video
+from acfd_stream.video.frame import Frame
 
 MakeClip = Callable[..., Path]
 KINDS = ("path", "text", "url", "file", "unseekable", "bytes")

@@ -13,8 +13,9 @@ import pytest
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import ConfigError, MediaError
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
 from acfd_stream.video import ByteStream, open_video
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.render import OverlayWriter
 
 MakeClip = Callable[..., Path]

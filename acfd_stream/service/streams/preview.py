@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.snapshot import drawn_jpeg
 
 VIEW_SECONDS = 10.0

@@ -18,8 +18,9 @@ from typing import Any
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import AcfdError
-from acfd_stream.types import Frame, Picture
+from acfd_stream.types import Picture
 from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.process.channel import Channel
 from acfd_stream.video.process.limits import DecoderLimits
 from acfd_stream.video.process.sent_bytes import SentBytes, WatchedFile

@@ -16,10 +16,11 @@ from typing import Any, BinaryIO
 from acfd_stream import errors
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import DecoderError, DecoderMemoryError, MediaError
-from acfd_stream.types import Closeable, Frame, Gap, MediaInfo, Picture
+from acfd_stream.types import Closeable, Gap, MediaInfo, Picture
 from acfd_stream.video.bytestream import ByteStream
 from acfd_stream.video.decode_position import DecodePosition, LossCounts
 from acfd_stream.video.device_planes import DevicePlanes, device_planes
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import bytes_reader, source_name
 from acfd_stream.video.process.channel import Channel

@@ -14,9 +14,10 @@ import pytest
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import AcfdError, MediaError, ResumeError
-from acfd_stream.types import Frame, Picture
+from acfd_stream.types import Picture
 from acfd_stream.video import ByteStream, open_video
 from acfd_stream.video.decode_position import DecodePosition
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.readahead import FrameSource
 from acfd_stream.video.source import OpenVideo, Source

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import MediaError
+from acfd_stream.video.process import watch as watch_module
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.process.limits import DecoderLimits
-from acfd_stream.video.process import watch as watch_module
 from acfd_stream.video.process.watch import DecoderWatch
 from tests.video.conftest import Clip, write_clip
 from tests.video.process.processes import flowing
