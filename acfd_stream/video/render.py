@@ -22,7 +22,7 @@ from acfd_stream.files import DISK_FULL, OVERLAY_COMMENT, PART_SUFFIX, require_l
 from acfd_stream.ops import letterbox
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import FrameResult
-from acfd_stream.video.draw_boxes import draw_result
+from acfd_stream.video.draw_result import draw_result
 from acfd_stream.video.frame import Frame
 from acfd_stream.video.origin import file_target
 from acfd_stream.video.sound import SOUND_ERRORS, NoSoundError, Sound

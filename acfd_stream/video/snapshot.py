@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from acfd_stream.errors import OutputError
 from acfd_stream.ops import thumbnail
 from acfd_stream.types import FrameResult
-from acfd_stream.video.draw_boxes import draw_result
+from acfd_stream.video.draw_result import draw_result
 from acfd_stream.video.frame import Frame
 
 _QUALITY = 85

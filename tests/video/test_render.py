@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import VideoConfig
+from acfd_stream.drawing import track_color
 from acfd_stream.errors import OutputError
 from acfd_stream.types import Face, FaceState, FrameResult, Picture
 from acfd_stream.video import open_video
-from acfd_stream.video.draw_boxes import draw_result, track_color
+from acfd_stream.video.draw_result import draw_result
 from acfd_stream.video.frame import Frame
 from acfd_stream.video.render import OverlayWriter
 
