@@ -1,7 +1,7 @@
 """Data types shared by all modules: Picture, Detections, Face, FrameResult.
 
-The module imports no other of this package. Boxes are ``[x1, y1, x2, y2]`` float32 in pixels; the name or docstring of
-a box says of which picture.
+The module loads no other of this package before a method needs it. Boxes are ``[x1, y1, x2, y2]`` float32 in pixels;
+the name or docstring of a box says of which picture.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_origin, get_type_hints, overload
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from acfd_stream.rgb import HasPixels, PilImage
+
+    P = TypeVar("P", bound=PilImage)
 
     FloatArray = NDArray[np.float32]
     IndexArray = NDArray[np.int64]
@@ -156,6 +160,36 @@ class Detections:
     def __len__(self) -> int:
         return int(self.scores.shape[0])
 
+    @overload
+    def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
+    @overload
+    def draw(self, image: P) -> P: ...
+
+    def draw(self, image: Any) -> Any:
+        """A copy of the picture with a box and a score for every face.
+
+        Args:
+            image: the picture of these detections, uint8 [H, W, 3] RGB or a PIL image.
+
+        Returns:
+            uint8 [H, W, 3] RGB, or a PIL image in mode "RGB" if one was given.
+
+        Raises:
+            ShapeError: ``image`` is neither.
+        """
+        import numpy as np
+
+        from acfd_stream.drawing import draw_box, draw_label, track_color
+        from acfd_stream.rgb import in_kind_of, rgb_of
+
+        drawn, color = np.array(rgb_of(image), order="C"), track_color(1)
+        boxes = self.boxes_xyxy.tolist()
+        for box in boxes:
+            draw_box(drawn, box, color)
+        for box, score in zip(boxes, self.scores.tolist(), strict=True):  # above all boxes
+            draw_label(drawn, box, f"{score:.2f}", color)
+        return in_kind_of(image, drawn)
+
     @classmethod
     def empty(cls) -> Detections:
         """No faces."""
@@ -184,6 +218,29 @@ class Face:
     box_xyxy: tuple[float, float, float, float] = field(metadata={"name": "box", "decimals": 2})  # display pixels
     score: float = field(metadata={"decimals": 4})  # in [0, 1]; of a filled face the lower of its neighbours'
     state: FaceState = FaceState.DETECTED
+
+    @overload
+    def crop(self, image: NDArray[np.uint8] | HasPixels, margin: float = 0.0) -> NDArray[np.uint8]: ...
+    @overload
+    def crop(self, image: P, margin: float = 0.0) -> P: ...
+
+    def crop(self, image: Any, margin: float = 0.0) -> Any:
+        """The part of a picture that shows the face, at least one pixel; a copy.
+
+        Args:
+            image: the Frame of the face, or its picture in display size: uint8 [H, W, 3] RGB or a PIL image. A Frame is
+                converted in every call: for several faces, call its ``to_rgb`` once.
+            margin: how much more to show on each side, as a share of the box's width and height, >= 0.
+
+        Returns:
+            uint8 [h, w, 3] RGB within the picture, or a PIL image in mode "RGB" if one was given.
+
+        Raises:
+            ShapeError: ``image`` is none of these, or ``margin`` is negative.
+        """
+        from acfd_stream.rgb import cut
+
+        return cut(image, self.box_xyxy, margin)
 
     def values(self) -> list[Any]:
         """The values of all fields in order, exact and ready for JSON."""

@@ -18,7 +18,7 @@ FLOOR = {"types", "errors", "checked", "config", "config_file", "printable", "st
 SERVICE_FLOOR = FLOOR | {"service.settings", "service.status", "service.handlers", "service.model_messages"}
 # A room, and the rooms it may import besides itself. A new room is a new line here.
 MAY_IMPORT: dict[str, set[str]] = {
-    "types": set(),
+    "types": {"drawing", "rgb"},
     "errors": set(),
     "checked": {"errors"},
     "stored": {"errors"},
@@ -29,11 +29,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     "places": set(),
     "drawing": set(),
+    "rgb": {"errors"},
+    "picture_files": FLOOR,
     "below": {"errors"},
     "shortage": set(),
     "ops": FLOOR | {"_C"},
-    "video": FLOOR | {"animation", "drawing", "ops", "files", "picture_budget", "_C"},
-    "detect": FLOOR | {"ops", "files"},
+    "video": FLOOR | {"animation", "drawing", "ops", "files", "picture_budget", "rgb", "_C"},
+    "detect": FLOOR | {"ops", "files", "picture_files", "rgb"},
     "track": FLOOR,
     "metrics": FLOOR,
     "animation": set(),
@@ -88,6 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "service",
         "client",
         "malloc",
+        "picture_files",
     },
     "model": FLOOR | {"ops", "malloc"},
     "__init__": FLOOR | {"detect", "outputs", "pipeline", "video"},

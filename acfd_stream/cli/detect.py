@@ -63,17 +63,11 @@ def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.
     Raises:
         MediaError: the file does not exist, is not a picture, or is larger than ``config`` allows.
     """
-    import cv2
+    from acfd_stream.picture_files import decode_picture
 
     data = read_bytes(path, config)
-    try:
-        with _silent_stderr():
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    except cv2.error as error:
-        raise MediaError(f"cannot decode {path}: {error.err}") from error
-    if image is None:
-        raise MediaError(f"cannot decode {path}: it is not a picture, or only part of one")
-    return np.ascontiguousarray(image, np.uint8)
+    with _silent_stderr():
+        return decode_picture(data, path)
 
 
 def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
@@ -82,16 +76,10 @@ def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
     Raises:
         MediaError: the file cannot be read, or is larger than ``config`` allows.
     """
+    from acfd_stream import picture_files
     from acfd_stream.animation import is_animated
 
-    most_bytes = (config or PictureConfig()).file_bytes
-    try:
-        with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise MediaError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > most_bytes:
-        raise MediaError(f"cannot decode {path}: it is larger than {most_bytes} bytes, the limit file_bytes")
+    data = picture_files.read_bytes(path, config)
     if is_animated(data):
         print_note(f"{path}: is animated; the faces are those of its first picture")
     return data

@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import cast, overload
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import device_for, open_network
 from acfd_stream.detect.device_path import DevicePath
 from acfd_stream.detect.host_path import HostPath
+from acfd_stream.detect.images import Image, in_groups, picture_of
 from acfd_stream.detect.precision import int8_path_of, is_int8_variant, precisions_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, read_spec
 from acfd_stream.detect.views import StageSeconds, letterboxes
-from acfd_stream.errors import RunnerError, ShapeError
+from acfd_stream.errors import RunnerError
 from acfd_stream.types import Closeable, Detections, Picture
 
 __all__ = ["Detector", "ModelFile", "StageSeconds", "device_for", "find_model", "letterboxes", "models"]
@@ -47,7 +46,7 @@ class Detector(Closeable):
 
     Example:
         >>> with Detector.open("acfd-n") as detector:
-        ...     detections = detector.detect(image)
+        ...     detections = detector.detect("frame.png")
     """
 
     spec: ModelSpec
@@ -98,19 +97,27 @@ class Detector(Closeable):
         """The device on which planes of pictures need no copy: "cpu" or "cuda"."""
         return "cpu" if self.facts.device == "cpu" else "cuda"
 
-    def detect(self, image: NDArray[np.uint8]) -> Detections:
-        """Faces of one picture.
+    @overload  # a str is a Sequence, too
+    def detect(self, image: Image) -> Detections: ...  # type: ignore[overload-overlap]
+    @overload
+    def detect(self, image: Sequence[Image]) -> list[Detections]: ...
+
+    def detect(self, image: Image | Sequence[Image]) -> Detections | list[Detections]:
+        """Faces of one picture, or of each picture of a list or tuple, in order.
 
         Args:
-            image: uint8 [H, W, 3] RGB.
+            image: path of a picture file (rotated as its EXIF data says), uint8 [H, W, 3] RGB, a PIL image (used as it
+                is) or a Picture; or a list or tuple of these, of any size and kind.
 
         Raises:
-            ShapeError: ``image`` is not of that kind.
+            ShapeError: ``image``, or one of the list, is not of that kind.
+            MediaError: a file cannot be read or decoded.
             RunnerError: the runtime failed, or the detector is closed.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ShapeError(f"image must be uint8 [H, W, 3] RGB, got {image.dtype} {list(image.shape)}")
-        return self.detect_batch([Picture.from_rgb(image)])[0]
+        if isinstance(image, list | tuple):
+            groups = in_groups(image, self.config.batch)
+            return [detections for group in groups for detections in self.detect_batch(group)]
+        return self.detect_batch([picture_of(cast("Image", image))])[0]
 
     def detect_batch(self, pictures: Sequence[Picture]) -> list[Detections]:
         """Faces of every picture, in order; sizes may differ, and pictures do not affect each other.

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.config import VideoConfig, require
-from acfd_stream.errors import MediaError, ShapeError
+from acfd_stream.errors import MediaError
 from acfd_stream.picture_budget import PictureBudget
+from acfd_stream.rgb import ALLOWED, PilImage, rgb_of
 from acfd_stream.types import Gap, MediaInfo, Picture, PixelFormat, Seam
 from acfd_stream.video.decode_position import DecodePosition, LossCounts, loss_counts_of
 from acfd_stream.video.discontinuities import DiscontinuityWatch
@@ -74,12 +75,12 @@ class FrameFeed:
         with self._changed:
             return self._waiting_bytes
 
-    def push(self, picture: bytes | NDArray[np.uint8], pts: int) -> bool:
+    def push(self, picture: bytes | NDArray[np.uint8] | PilImage, pts: int) -> bool:
         """Append a picture; waits while there is no room.
 
         Args:
-            picture: a PNG, JPEG or WebP, or uint8 [H, W, 3] RGB, which is copied. One that cannot be decoded fails
-                alone, in its own result.
+            picture: a PNG, JPEG or WebP, uint8 [H, W, 3] RGB, which is copied, or a PIL image. One that cannot be
+                decoded fails alone, in its own result.
             pts: when it is shown, in units of the time base.
 
         Returns:
@@ -255,9 +256,7 @@ class FedVideo:
         return "the feed of pictures ended before the first one"
 
 
-def _kept(picture: bytes | NDArray[np.uint8]) -> bytes | NDArray[np.uint8]:
+def _kept(picture: bytes | NDArray[np.uint8] | PilImage) -> bytes | NDArray[np.uint8]:
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise ShapeError(f"picture must be uint8 [H, W, 3] RGB, got {picture.dtype} {list(picture.shape)}")
-    return np.array(picture, order="C")
+    return np.array(rgb_of(picture, "picture", f"the bytes of a picture, {ALLOWED}"), order="C")

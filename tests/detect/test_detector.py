@@ -120,7 +120,7 @@ def test_a_cap_that_bites_is_seen(tiny_model: Path, cap: dict[str, int]) -> None
 
 @pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)])
 def test_an_array_that_is_no_picture_is_refused(detector: Detector, image: np.ndarray) -> None:
-    with pytest.raises(ShapeError, match=r"image must be uint8 \[H, W, 3\] RGB, got"):
+    with pytest.raises(ShapeError, match=r"image must be a path, uint8 \[H, W, 3\] RGB, a PIL image or a Picture, got"):
         detector.detect(image)
 
 

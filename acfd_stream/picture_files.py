@@ -1,0 +1,54 @@
+"""Reads a picture file as an RGB array, for ``Detector.detect`` and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acfd_stream.config import PictureConfig
+from acfd_stream.errors import MediaError
+
+
+def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.uint8]:
+    """The picture at ``path``, rotated as its EXIF data says; the first one of an animation: uint8 [H, W, 3] RGB.
+
+    Raises:
+        MediaError: the file does not exist, is not a picture, or is larger than ``config`` allows.
+    """
+    return decode_picture(read_bytes(path, config), path)
+
+
+def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
+    """The content of a picture file.
+
+    Raises:
+        MediaError: the file cannot be read, or is larger than ``config`` allows.
+    """
+    most_bytes = (config or PictureConfig()).file_bytes
+    try:
+        with path.open("rb") as file:
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > most_bytes:
+        raise MediaError(f"cannot decode {path}: it is larger than {most_bytes} bytes, the limit file_bytes")
+    return data
+
+
+def decode_picture(data: bytes, path: Path) -> NDArray[np.uint8]:
+    """The picture in ``data``, the content of the file ``path``, as ``read_picture`` returns it.
+
+    Raises:
+        MediaError: it is not a picture, or only part of one.
+    """
+    import cv2
+
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    except cv2.error as error:
+        raise MediaError(f"cannot decode {path}: {error.err}") from error
+    if image is None:
+        raise MediaError(f"cannot decode {path}: it is not a picture, or only part of one")
+    return np.ascontiguousarray(image, np.uint8)
