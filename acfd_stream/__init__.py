@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from acfd_stream.detect.detector import Detector
     from acfd_stream.errors import AcfdError
     from acfd_stream.pipeline.checkpoint import SessionState
-    from acfd_stream.pipeline.session import TrackSession, track_video
+    from acfd_stream.pipeline.session import TrackSession
+    from acfd_stream.pipeline.track_video import track_video
+    from acfd_stream.pipeline.tracker import Tracker
     from acfd_stream.types import (
         Detections,
         DropReason,
@@ -50,6 +52,7 @@ __all__ = [
     "ShotConfig",
     "TrackConfig",
     "TrackSession",
+    "Tracker",
     "Verdict",
     "VideoConfig",
     "track_video",
@@ -60,7 +63,9 @@ _ROOMS = {
     "detect.detector": ("Detector",),
     "errors": ("AcfdError",),
     "pipeline.checkpoint": ("SessionState",),
-    "pipeline.session": ("TrackSession", "track_video"),
+    "pipeline.session": ("TrackSession",),
+    "pipeline.track_video": ("track_video",),
+    "pipeline.tracker": ("Tracker",),
     "types": (
         *("Detections", "DropReason", "Face", "FaceState", "FrameResult"),
         *("MediaInfo", "Outcome", "Picture", "ShotChange", "Verdict"),

@@ -29,7 +29,7 @@ from acfd_stream.config import ShotConfig, TrackConfig
 from acfd_stream.detect.detector import Detector
 from acfd_stream.model.hota import FramePair
 from acfd_stream.model.scoring import TrackedFrame, frame_pairs
-from acfd_stream.pipeline.session import track_video
+from acfd_stream.pipeline.track_video import track_video
 from acfd_stream.track import FaceTracker
 from acfd_stream.types import Detections
 from benchmarks.measure import ROOT, Row, in_turn, rounded, row, save

@@ -207,7 +207,7 @@ def test_a_video_becomes_tracks_on_the_gpu(face_clip: Path, white_model: Path, d
 
 @pytest.mark.gpu
 def test_the_same_video_gives_the_same_results_twice(face_clip: Path, white_model: Path) -> None:
-    from acfd_stream.pipeline.session import track_video
+    from acfd_stream.pipeline.track_video import track_video
 
     first, second = (
         list(track_video(str(face_clip), model=white_model, device="cuda", detect_config=replace(DETECT, batch=batch)))

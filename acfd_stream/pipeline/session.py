@@ -37,65 +37,10 @@ from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
 from acfd_stream.video.source import OpenVideo
 
 
-def track_video(
-    source: Source | FrameFeed,
-    *,
-    detector: Engine | None = None,
-    model: str | Path = "acfd-n",
-    device: str = "auto",
-    video_config: VideoConfig | None = None,
-    detect_config: DetectConfig | None = None,
-    track_config: TrackConfig | None = None,
-    shot_config: ShotConfig | None = None,
-    pace: PaceConfig | None = None,
-    resume: SessionState | None = None,
-) -> Iterator[FrameResult]:
-    """Face tracks of a video: one result per frame, in order.
-
-    The source and the model are opened before this returns. Closing or dropping the iterator frees
-    them. A video that breaks in the middle ends the iteration early without an error: use
-    ``TrackSession`` to check whether it was complete.
-
-    Args:
-        source: path, URL, binary file object, ByteStream or FrameFeed.
-        detector: a detector to share between videos; it stays open. None: ``model`` is opened.
-        model: a shipped model's name or the path of an ONNX file.
-        device: "auto", "cpu" or "cuda".
-        video_config: range, threads and queue of decoding.
-        detect_config: sizes, thresholds and batch; only without ``detector``, which has its own.
-        track_config: how detections become tracks.
-        shot_config: how shots are detected.
-        pace: live or file mode. None: file mode.
-        resume: checkpoint of an earlier session; results continue after the last one that it returned, and are the
-            same as without the interruption.
-
-    Raises:
-        MediaError: the source cannot be decoded.
-        RunnerError: the model does not exist, is invalid, or fails.
-        BackendUnavailable: the requested device cannot be used.
-        ConfigError: no such device, or both ``detector`` and ``detect_config``.
-        ResumeError: ``resume`` is of another video, model or settings; may also be raised by the iteration.
-    """
-    return iter(
-        TrackSession(
-            source,
-            detector=detector,
-            model=model,
-            device=device,
-            video_config=video_config,
-            detect_config=detect_config,
-            track_config=track_config,
-            shot_config=shot_config,
-            pace=pace,
-            resume=resume,
-        )
-    )
-
-
 class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
-    A context manager, with the arguments and errors of ``track_video``; ``gate`` holds back its frames, ``budget``
+    A context manager, with the options and errors of ``track_video``; ``gate`` holds back its frames, ``budget``
     bounds those that wait, and ``opener`` opens the source. ``is_complete``, ``error``, ``gaps`` and ``warnings`` are
     final after the iteration.
     """

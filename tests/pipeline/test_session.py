@@ -14,8 +14,9 @@ from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfi
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError, MediaError, RunnerError
 from acfd_stream.pipeline import session as module
-from acfd_stream.pipeline.session import TrackSession, track_video
+from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.stage_times import STAGES
+from acfd_stream.pipeline.track_video import track_video
 from acfd_stream.types import FrameResult, Gap, MediaInfo, Picture
 from acfd_stream.video.decode_position import LossCounts
 from acfd_stream.video.frame import Frame

@@ -16,7 +16,7 @@ from acfd_stream.errors import RunnerError
 from acfd_stream.ops.cuda import previews
 from acfd_stream.ops.cuda.batch import CudaOps
 from acfd_stream.ops.cuda.previews import Previews
-from acfd_stream.pipeline.session import track_video
+from acfd_stream.pipeline.track_video import track_video
 from acfd_stream.types import Picture, PixelFormat
 from acfd_stream.video import source as source_module
 from acfd_stream.video.device_planes import DevicePlanes

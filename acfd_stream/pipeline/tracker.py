@@ -1,0 +1,133 @@
+"""Tracks pictures that the caller's own loop pushes, in the caller's thread, with the stages of a session."""
+
+from __future__ import annotations
+
+import math
+import time
+from fractions import Fraction
+from pathlib import Path
+
+from acfd_stream.config import DetectConfig, Pace, PaceConfig, ShotConfig, TrackConfig
+from acfd_stream.detect.detector import Detector
+from acfd_stream.detect.images import Image, picture_of
+from acfd_stream.errors import ConfigError
+from acfd_stream.pipeline.detection import DetectionStage
+from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.live import configs_for
+from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker
+from acfd_stream.types import Closeable, FrameResult
+from acfd_stream.video.decode_position import LossCounts
+from acfd_stream.video.discontinuities import DiscontinuityWatch
+from acfd_stream.video.frame import Frame
+from acfd_stream.video.readahead import Decoded
+
+TIME_BASE = Fraction(1, 1_000_000)
+"""Of the results of a Tracker, seconds."""
+
+
+class Tracker(Closeable):
+    """Tracks the faces of pictures that a loop pushes one by one.
+
+    All work is done in ``push``, in the caller's thread; use a Tracker in one thread at a time. Frames get the results
+    that ``track_video`` gives them. A context manager.
+
+    Example:
+        >>> with Tracker() as tracker:
+        ...     for number, image in enumerate(images):
+        ...         for result in tracker.push(image, seconds=number / 24):
+        ...             print(result.index, result.faces)
+        ...     for result in tracker.flush():
+        ...         print(result.index, result.faces)
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Engine | None = None,
+        model: str | Path = "acfd-n",
+        device: str = "auto",
+        detect_config: DetectConfig | None = None,
+        track_config: TrackConfig | None = None,
+        shot_config: ShotConfig | None = None,
+        every_frame: bool = False,
+        is_live: bool = False,
+    ) -> None:
+        """Open the model.
+
+        Args:
+            detector: a detector to share; it stays open. None: ``model`` is opened.
+            model: a shipped model's name or the path of an ONNX file.
+            device: "auto", "cpu" or "cuda".
+            detect_config: sizes, thresholds and threads; only without ``detector``, which has its own.
+            track_config: how detections become tracks.
+            shot_config: how shots are detected.
+            every_frame: detect also in frames that repeat a drawing.
+            is_live: every ``push`` returns the result of its own frame, as a live session does: no gaps are filled, and
+                cuts are found without the frames behind them.
+
+        Raises:
+            RunnerError: the model does not exist, or its file is refused.
+            BackendUnavailable: the requested device cannot be used.
+            ConfigError: no such device, or both ``detector`` and ``detect_config``.
+        """
+        if detector is not None and detect_config is not None:
+            raise ConfigError("detect_config must be None with a detector, which has its own")
+        pace = PaceConfig(pace=Pace.LIVE if is_live else Pace.FILE)
+        _, self.track_config, self.shot_config = configs_for(pace, None, track_config, shot_config)
+        self._owns_detector = detector is None
+        self._detector = detector or Detector.open(model, device, detect_config)
+        self._detection = DetectionStage(self._detector, every_frame=every_frame)
+        self._stream = StreamTracker(self.track_config, self.shot_config)
+        self._discontinuities = DiscontinuityWatch()
+        self._ended_by = ""  # "flush" or "close"
+
+    @property
+    def tracks(self) -> int:
+        """Tracks started so far."""
+        return self._stream.tracks
+
+    def push(self, image: Image, *, seconds: float) -> list[FrameResult]:
+        """Track the next frame; returns the results that are final now, in order, one per pushed frame.
+
+        A result is final when no later frame can change it: cuts and filled gaps depend on the frames behind them.
+        ``index`` of a result says which push it belongs to, from 0. ``TrackConfig.delay_frames`` and
+        ``ShotConfig.lookahead_frames`` bound the delay.
+
+        Args:
+            image: path of a picture file, uint8 [H, W, 3] RGB, a PIL image, or a Picture; not used after the call.
+            seconds: when it is shown, above that of the frame before; results have it in whole microseconds.
+
+        Raises:
+            ShapeError: ``image`` is not of that kind.
+            MediaError: a file cannot be read or decoded.
+            ConfigError: ``seconds`` is not finite, or ``flush`` or ``close`` was called before.
+            RunnerError: the network failed.
+        """
+        if self._ended_by:
+            raise ConfigError(f"a frame was pushed after {self._ended_by}; open another Tracker")
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            raise ConfigError(f"seconds must be a finite number, got {seconds!r}")
+        picture = picture_of(image)
+        pts = round(seconds / TIME_BASE)
+        seams = self._discontinuities.note(float(pts * TIME_BASE), picture.display_size)
+        frame = Frame(self._stream.next_index, pts, TIME_BASE, picture, seams=seams)
+        entry = self._detection.take(Decoded(frame, time.perf_counter(), LossCounts()))
+        self._detection.detect([entry])
+        return _results(self._stream.push(entry, keeps_frame=False))
+
+    def flush(self) -> list[FrameResult]:
+        """The results of the remaining frames, after the last ``push``; a second call, or one after ``close``, none."""
+        if self._ended_by:
+            return []
+        self._ended_by = "flush"
+        return _results(self._stream.flush())
+
+    def close(self) -> None:
+        """Free the Tracker's own detector; more than once."""
+        self._ended_by = self._ended_by or "close"
+        if self._owns_detector:
+            self._detector.close()
+
+
+def _results(settled: list[SettledFrame]) -> list[FrameResult]:
+    return [each.result(TIME_BASE, each.verdict) for each in settled]
