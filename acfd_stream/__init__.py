@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from acfd_stream.config import DetectConfig, DropPolicy, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig
     from acfd_stream.detect.detector import Detector
     from acfd_stream.errors import AcfdError
+    from acfd_stream.outputs import to_pandas
     from acfd_stream.pipeline.checkpoint import SessionState
     from acfd_stream.pipeline.session import TrackSession
     from acfd_stream.pipeline.track_video import track_video
@@ -55,6 +56,7 @@ __all__ = [
     "Tracker",
     "Verdict",
     "VideoConfig",
+    "to_pandas",
     "track_video",
 ]
 
@@ -62,6 +64,7 @@ _ROOMS = {
     "config": ("DetectConfig", "DropPolicy", "Pace", "PaceConfig", "ShotConfig", "TrackConfig", "VideoConfig"),
     "detect.detector": ("Detector",),
     "errors": ("AcfdError",),
+    "outputs": ("to_pandas",),
     "pipeline.checkpoint": ("SessionState",),
     "pipeline.session": ("TrackSession",),
     "pipeline.track_video": ("track_video",),

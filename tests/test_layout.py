@@ -104,7 +104,7 @@ KNOWN_CIRCLES: set[frozenset[str]] = set()
 # An option of the command line is declared with its choices, so these are read before any command runs.
 LIGHT = {"acfd_stream.outputs.formats"}
 # Each is imported in one file, inside a function.
-RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "ray")
+RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "pandas", "ray")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40  # without signature and docstring

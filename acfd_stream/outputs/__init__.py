@@ -1,17 +1,22 @@
 """Result files: ``open_writer`` → ``write`` each FrameResult → ``close`` with a ResultEnd, or ``abort``.
 
-``read_results`` reads a finished JSONL result, and ``convert`` writes it in another format. ``formats`` lists the
-formats.
+``read_results`` reads a finished JSONL result, and ``convert`` writes it in another format. ``to_pandas`` makes a
+table of it. ``formats`` lists the formats.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from acfd_stream.outputs.formats import FORMATS, check_format, encoder_of, format_of, result_suffix
 from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader, Writer
+from acfd_stream.types import FrameResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "FORMATS",
@@ -24,6 +29,7 @@ __all__ = [
     "open_writer",
     "read_results",
     "result_suffix",
+    "to_pandas",
 ]
 
 
@@ -59,3 +65,25 @@ def convert(results: ResultFile, place: str | Path | BinaryIO, format: str) -> N
         writer.close(results.end)
     finally:
         writer.abort(is_failure=True)  # does nothing after close
+
+
+def to_pandas(results: str | Path | ResultFile | Iterable[FrameResult]) -> pd.DataFrame:
+    """One row per face and frame, sorted by frame and track, with the columns of the Parquet format.
+
+    Args:
+        results: path of a Parquet or JSONL result, or what ``read_results`` returns; or results of one video in order,
+            as ``track_video`` yields them. The latter give no column ``source``, and ``shown_seconds`` of the last
+            frame is NaN.
+
+    Raises:
+        BackendUnavailable: pandas is not installed, or pyarrow for a Parquet file.
+        MediaError: a file cannot be read, is no result, or is unfinished.
+        ShapeError: ``results`` is none of these.
+    """
+    from acfd_stream.outputs.data_frame import data_frame, read_parquet
+
+    if isinstance(results, str | Path):
+        if Path(results).suffix == result_suffix("parquet"):
+            return read_parquet(Path(results))
+        results = read_results(results)
+    return results.to_pandas() if isinstance(results, ResultFile) else data_frame(results)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acfd_stream.outputs.face_values import face_columns, face_row
+from acfd_stream.outputs.face_table import COLUMNS, face_rows
 from acfd_stream.outputs.jsonl import JsonlLines, frame_marks
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
@@ -26,20 +26,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_GROUP = 65_536
 HEADER_KEY, END_KEY, MARKS_KEY = "acfd_stream.header", "acfd_stream.end", "acfd_stream.marks"
-# Types of a face's columns: in Arrow, and in the array that holds a row group. Other types are strings in a list.
-_FACE_TYPES = {int: ("int64", "q"), float: ("float32", "f"), bool: ("bool", "b")}
-_STRING = ("string", "")
-_COLUMNS = {
-    "frame_index": ("int64", "q"),
-    "pts": ("int64", "q"),
-    "pts_seconds": ("float64", "d"),
-    "shown_seconds": ("float64", "d"),
-    "shot": ("int32", "i"),
-    **{name: _FACE_TYPES.get(kind, _STRING) for name, kind in face_columns().items()},
-    "reused": ("bool", "b"),
-    "pts_filled": ("bool", "b"),
-    "truncated": ("bool", "b"),
-}
+# Of the array that holds a column of a row group; strings are in a list.
+_CODES = {"int64": "q", "float64": "d", "int32": "i", "float32": "f", "bool": "b"}
 _ORDER = [("frame_index", "ascending"), ("track_id", "ascending")]
 
 
@@ -84,9 +72,11 @@ class ParquetEncoder:
         self._lines = JsonlLines(header)
         self._marks: list[dict[str, Any]] = []
         self._waiting: FrameResult | None = None  # until the next frame determines how long it is shown
-        self._rows: dict[str, Any] = {name: array(code) if code else [] for name, (_, code) in _COLUMNS.items()}
+        self._rows: dict[str, Any] = {
+            name: array(_CODES[kind]) if kind in _CODES else [] for name, kind in COLUMNS.items()
+        }
         self._buffer = _Buffer()
-        columns = [("source", "string"), *((name, kind) for name, (kind, _) in _COLUMNS.items())]
+        columns = [("source", "string"), *COLUMNS.items()]
         self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns])
         self._file = pq.ParquetWriter(
             self._buffer,
@@ -124,12 +114,8 @@ class ParquetEncoder:
         if self._waiting is None:
             return
         result, self._waiting = self._waiting, None
-        begin = result.pts * self._time_base
-        shown_seconds = max(0.0, float(until_seconds - begin))
-        before = (result.index, result.pts, float(begin), shown_seconds, result.shot)
-        after = (result.reused, result.is_pts_filled, result.is_truncated)
-        for face in result.faces:
-            for rows, value in zip(self._rows.values(), (*before, *face_row(face), *after), strict=True):
+        for row in face_rows(result, until_seconds):
+            for rows, value in zip(self._rows.values(), row, strict=True):
                 rows.append(value)
 
     def _group(self) -> bytes:

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acfd_stream.errors import MediaError
 from acfd_stream.outputs.jsonl import FORMAT_VERSION, ROUNDING_SECONDS, frame_of, gaps_of
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BLOCK_BYTES = 64 * 1024
 
@@ -31,6 +34,17 @@ class ResultFile:
     end: ResultEnd
     frames: int
     duration_seconds: float
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per face and frame, with the columns of the Parquet format.
+
+        Raises:
+            BackendUnavailable: pandas is not installed.
+            MediaError: the file cannot be read, or a line is invalid.
+        """
+        from acfd_stream.outputs.data_frame import data_frame
+
+        return data_frame(self, self.header.source, Fraction(str(self.duration_seconds)))
 
     def __iter__(self) -> Iterator[FrameResult]:
         """The frames.
