@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     )
     from acfd_stream.video.frame import Frame
 
+__version__: str
+"""The installed version, such as "0.1.0"; "unknown" where the package is not installed."""
+
 __all__ = [
     "AcfdError",
     "DetectConfig",
@@ -78,11 +81,24 @@ _ROOMS = {
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _ROOMS.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+if not TYPE_CHECKING:  # a type checker finds a name that does not exist
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return _version()
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("acfd-stream")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})

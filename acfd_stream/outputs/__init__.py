@@ -6,17 +6,20 @@ table of it. ``formats`` lists the formats.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acfd_stream.outputs.formats import FORMATS, check_format, encoder_of, format_of, result_suffix
-from acfd_stream.outputs.reader import ResultFile, read_results
-from acfd_stream.outputs.writer import ResultEnd, ResultHeader, Writer
-from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     import pandas as pd
+
+    from acfd_stream.outputs.reader import ResultFile, read_results
+    from acfd_stream.outputs.writer import ResultEnd, ResultHeader, Writer
+    from acfd_stream.types import FrameResult
 
 __all__ = [
     "FORMATS",
@@ -33,6 +36,19 @@ __all__ = [
 ]
 
 
+# Loaded on first use: the command line reads the table of formats before every command.
+_MODULE_OF = {"ResultFile": "reader", "read_results": "reader"} | dict.fromkeys(
+    ("ResultEnd", "ResultHeader", "Writer"), "writer"
+)
+
+if not TYPE_CHECKING:  # a type checker finds a name that does not exist
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
 def open_writer(place: str | Path | BinaryIO, format: str, header: ResultHeader) -> Writer:
     """A writer of ``format`` to ``place``, with the format's header already written.
 
@@ -46,6 +62,8 @@ def open_writer(place: str | Path | BinaryIO, format: str, header: ResultHeader)
         BackendUnavailable: the format's library is not installed.
         OutputError: ``place`` cannot be written.
     """
+    from acfd_stream.outputs.writer import Writer
+
     return Writer(place, encoder_of(format, header), marks_end=format_of(format).marks_end)
 
 
@@ -80,7 +98,10 @@ def to_pandas(results: str | Path | ResultFile | Iterable[FrameResult]) -> pd.Da
         MediaError: a file cannot be read, is no result, or is unfinished.
         ShapeError: ``results`` is none of these.
     """
+    from pathlib import Path
+
     from acfd_stream.outputs.data_frame import data_frame, read_parquet
+    from acfd_stream.outputs.reader import ResultFile, read_results
 
     if isinstance(results, str | Path):
         if Path(results).suffix == result_suffix("parquet"):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from acfd_stream.errors import BackendUnavailable, ConfigError
-from acfd_stream.outputs.writer import Encoder, ResultHeader
+
+if TYPE_CHECKING:
+    from acfd_stream.outputs.writer import Encoder, ResultHeader
 
 
 @dataclass(frozen=True)

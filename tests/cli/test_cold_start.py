@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import cv2
 import numpy as np
 import pytest
 
+import acfd_stream
+from acfd_stream import outputs
+
 LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)))"
-HEAVY = {"av", "cv2", "grpc", "numpy", "onnx", "openvino", "prometheus_client", "scipy", "torch", "typer"}
+HEAVY = {"av", "cv2", "grpc", "numpy", "onnx", "openvino", "pandas", "prometheus_client", "scipy", "torch", "typer"}
 # Of what detects a picture: no video, no network, no service, and not OpenVINO's converter of other models.
 NOT_FOR_A_PICTURE = {"av", "grpc", "onnx", "openvino.tools.ovc", "prometheus_client", "scipy", "torch"}
+HELP = 'from acfd_stream.cli import main; assert main(["--help"]) == 0'
 DETECT = """
 import sys
 from acfd_stream.cli import main
@@ -34,7 +39,9 @@ def loaded_by(program: str, *arguments: str) -> set[str]:
     [
         ("import acfd_stream", HEAVY),
         ("import acfd_stream.cli", HEAVY),
-        ("import acfd_stream.cli.app", HEAVY - {"typer"}),
+        ("import acfd_stream.cli.app", HEAVY - {"typer"} | {"acfd_stream.outputs.reader", "acfd_stream.types"}),
+        (HELP, HEAVY - {"typer"} | {"acfd_stream.outputs.reader", "acfd_stream.types"}),
+        ("import acfd_stream; acfd_stream.__version__", HEAVY | {"acfd_stream.types"}),
         ("from acfd_stream import Detector", HEAVY - {"numpy"}),
     ],
 )
@@ -45,6 +52,17 @@ def test_what_is_not_needed_is_not_loaded(program: str, heavy: set[str]) -> None
 def test_the_package_itself_is_next_to_nothing() -> None:
     added = loaded_by("import acfd_stream") - loaded_by("import typing, importlib")
     assert {name for name in added if not name.startswith("__editable__")} <= {"acfd_stream", "importlib._abc"}
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert acfd_stream.__version__ == metadata.version("acfd-stream")
+    assert "__version__" in dir(acfd_stream)
+
+
+def test_a_name_that_is_not_there_is_named() -> None:
+    for module in (acfd_stream, outputs):
+        with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'nothing'"):
+            module.nothing  # noqa: B018
 
 
 def test_a_picture_is_seen_without_what_others_need(tmp_path: object) -> None:
