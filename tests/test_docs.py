@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -33,8 +32,7 @@ def imports(page: Path) -> list[ast.ImportFrom]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_imports_exists(page: Path) -> None:
     for node in imports(page):
-        module = importlib.import_module(str(node.module))
-        assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == [], page
+        exec(compile(ast.Module([node], []), page.name, "exec"), {})  # a name, or a module of a package
 
 
 def test_the_readme_shows_an_import() -> None:

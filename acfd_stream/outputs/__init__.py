@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    import pandas as pd
-
+    from acfd_stream.outputs.data_frame import DataFrame
     from acfd_stream.outputs.reader import ResultFile, read_results
     from acfd_stream.outputs.writer import ResultEnd, ResultHeader, Writer
     from acfd_stream.types import FrameResult
@@ -85,7 +84,7 @@ def convert(results: ResultFile, place: str | Path | BinaryIO, format: str) -> N
         writer.abort(is_failure=True)  # does nothing after close
 
 
-def to_pandas(results: str | Path | ResultFile | Iterable[FrameResult]) -> pd.DataFrame:
+def to_pandas(results: str | Path | ResultFile | Iterable[FrameResult]) -> DataFrame:
     """One row per face and frame, sorted by frame and track, with the columns of the Parquet format.
 
     Args:

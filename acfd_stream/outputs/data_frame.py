@@ -13,12 +13,12 @@ from acfd_stream.outputs.formats import check_format
 from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame as DataFrame
 
 
 def data_frame(
     results: Iterable[FrameResult], source: str | None = None, duration: Fraction | None = None
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per face and frame, sorted by frame and track.
 
     Args:
@@ -54,7 +54,7 @@ def data_frame(
     return table
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(path: Path) -> DataFrame:
     """The rows of a Parquet result.
 
     Raises:

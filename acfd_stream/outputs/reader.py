@@ -20,7 +20,7 @@ from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from acfd_stream.outputs.data_frame import DataFrame
 
 _BLOCK_BYTES = 64 * 1024
 
@@ -35,7 +35,7 @@ class ResultFile:
     frames: int
     duration_seconds: float
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> DataFrame:
         """One row per face and frame, with the columns of the Parquet format.
 
         Raises:
