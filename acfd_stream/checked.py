@@ -6,9 +6,11 @@ import dataclasses
 import math
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any
+from typing import Any, TypeVar
 
 from acfd_stream.errors import ConfigError
+
+T = TypeVar("T")
 
 _KINDS: dict[str, type | UnionType | tuple[type, ...]] = {  # by the annotation of a field
     "int": Integral,
@@ -30,6 +32,12 @@ def require(condition: bool, name: str, got: object, allowed: str) -> None:
     """Raise ConfigError(name, got, allowed) unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"{name} must be {allowed}, got {_shown(got)}")
+
+
+def or_default(value: T | None, name: str, kind: type[T]) -> T:
+    """``value``, or ``kind()`` for None. Raises ConfigError(name, value, kind) if it is something else."""
+    require(value is None or isinstance(value, kind), name, value, f"a {kind.__name__}")
+    return kind() if value is None else value
 
 
 def _shown(value: object) -> str:

@@ -118,7 +118,14 @@ class Picture:
 
     @classmethod
     def from_rgb(cls, image: NDArray[np.uint8]) -> Picture:
-        """A picture that shares the memory of ``image``, uint8 [H, W, 3] RGB."""
+        """A picture that shares the memory of ``image``, uint8 [H, W, 3] RGB.
+
+        Raises:
+            ShapeError: ``image`` is not of that kind.
+        """
+        from acfd_stream.rgb import rgb_of
+
+        image = rgb_of(image)
         return cls((image,), PixelFormat.RGB24, (image.shape[0], image.shape[1]), is_full_range=True)
 
 

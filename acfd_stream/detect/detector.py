@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import cast, overload
 
+from acfd_stream.checked import or_default, require
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import device_for, open_network
@@ -72,11 +73,12 @@ class Detector(Closeable):
             config: sizes, thresholds, caps, threads and precision; the defaults if None.
 
         Raises:
-            ConfigError: no such device, or the model is not available in the requested precision.
+            ConfigError: no such device, an argument of another type, or the model is not available in the requested
+                precision.
             BackendUnavailable: the device was requested by name and cannot be used.
             RunnerError: no such model, or its file is refused.
         """
-        config = config or DetectConfig()
+        config = or_default(config, "config", DetectConfig)
         opened = open_network(find_model(name_or_path), device, config, find_int8_variant(name_or_path))
         if isinstance(opened, GpuNetwork):
             return cls(DevicePath(opened), config)
@@ -153,6 +155,7 @@ def find_model(name_or_path: str | Path) -> Path:
     Raises:
         RunnerError: there is no such model; the message lists the installed ones.
     """
+    require(isinstance(name_or_path, str | Path), "model", name_or_path, "the name of a model or the path of a file")
     path = Path(name_or_path)
     if path.suffix == ".onnx":
         if not path.is_file():

@@ -1,16 +1,30 @@
-"""The interface that a session needs of a detector: one of its own, or a ``SharedEngine``."""
+"""The interface that sessions and Trackers need of a detector: one of their own, or a ``SharedEngine``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, require
 from acfd_stream.detect.detector import StageSeconds
 from acfd_stream.detect.runner import ModelSpec
+from acfd_stream.errors import ConfigError
 from acfd_stream.types import Detections, Picture
 
 __all__ = ["Engine", "StageSeconds"]
+
+
+def check_engine(detector: object, detect_config: DetectConfig | None) -> None:
+    """Return if both can be arguments of one call; either may be None.
+
+    Raises:
+        ConfigError: ``detector`` is no detector, or has a config of its own besides ``detect_config``.
+    """
+    if detector is None:
+        return
+    require(hasattr(detector, "detect_timed"), "detector", detector, "a Detector, as Detector.open returns it")
+    if detect_config is not None:
+        raise ConfigError("detect_config must be None with a detector, which has its own")
 
 
 class Engine(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from acfd_stream.checked import or_default
 from acfd_stream.config import PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.pipeline.stream_tracker import SettledFrame
 from acfd_stream.types import Outcome, Verdict
@@ -25,10 +26,19 @@ class Gate(Protocol):
 def configs_for(
     pace: PaceConfig, video: VideoConfig | None, track: TrackConfig | None, shot: ShotConfig | None
 ) -> tuple[VideoConfig, TrackConfig, ShotConfig]:
-    """The configs of a stream with this pace; None stands for the pace's defaults."""
+    """The configs of a stream with this pace; None stands for the pace's defaults.
+
+    Raises:
+        ConfigError: one is something else.
+    """
+    configs = (
+        or_default(video, "video_config", VideoConfig),
+        or_default(track, "track_config", TrackConfig),
+        or_default(shot, "shot_config", ShotConfig),
+    )
     if not pace.is_live:
-        return video or VideoConfig(), track or TrackConfig(), shot or ShotConfig()
-    video = replace(video or VideoConfig(), low_delay=True)
+        return configs
+    video = replace(configs[0], low_delay=True)
     return video, track or TrackConfig(fills_gaps=False), shot or ShotConfig(lookahead_frames=0)
 
 

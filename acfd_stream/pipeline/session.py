@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from acfd_stream.checked import or_default, require
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
@@ -25,7 +26,7 @@ from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.detection import DetectedFrame, DetectionStage
-from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.engine import Engine, check_engine
 from acfd_stream.pipeline.live import Gate, configs_for, verdict_now
 from acfd_stream.pipeline.stage_times import StageTimes
 from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, position_of
@@ -62,9 +63,8 @@ class TrackSession(Closeable):
         budget: PictureBudget | None = None,
         opener: OpenVideo | None = None,
     ) -> None:
-        if detector is not None and detect_config is not None:
-            raise ConfigError("detect_config must be None with a detector, which has its own")
-        self.pace = pace or PaceConfig()
+        check_engine(detector, detect_config)
+        self.pace = or_default(pace, "pace", PaceConfig)
         configs = configs_for(self.pace, video_config, track_config, shot_config)
         self.video_config, self.track_config, self.shot_config = configs
         self.stage_times = StageTimes()
@@ -77,6 +77,7 @@ class TrackSession(Closeable):
         self._handed_out = 0  # results returned, counted from the start of the video
         self._skipped = 0  # results to skip: they were returned before the checkpoint
         self._at_end: tuple[dict[str, Any], int] | None = None  # before the flush: state, results
+        require(isinstance(resume, SessionState | None), "resume", resume, "a SessionState")
         self._is_resumed = resume is not None
         with ExitStack() as opened:
             planes = device_for(device) if detector is None else detector.device

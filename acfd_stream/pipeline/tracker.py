@@ -12,7 +12,7 @@ from acfd_stream.detect.detector import Detector
 from acfd_stream.detect.images import Image, picture_of
 from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline.detection import DetectionStage
-from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.engine import Engine, check_engine
 from acfd_stream.pipeline.live import configs_for
 from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker
 from acfd_stream.types import Closeable, FrameResult
@@ -70,8 +70,7 @@ class Tracker(Closeable):
             BackendUnavailable: the requested device cannot be used.
             ConfigError: no such device, or both ``detector`` and ``detect_config``.
         """
-        if detector is not None and detect_config is not None:
-            raise ConfigError("detect_config must be None with a detector, which has its own")
+        check_engine(detector, detect_config)
         pace = PaceConfig(pace=Pace.LIVE if is_live else Pace.FILE)
         _, self.track_config, self.shot_config = configs_for(pace, None, track_config, shot_config)
         self._owns_detector = detector is None

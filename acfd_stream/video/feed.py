@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
+from numbers import Rational
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class FrameFeed:
         frame_rate: Fraction | None = None,
         budget: PictureBudget | None = None,
     ) -> None:
-        require(time_base > 0, "time_base", time_base, "> 0")
+        require(isinstance(time_base, Rational) and time_base > 0, "time_base", time_base, "a fraction > 0")
         require(capacity_bytes >= 1, "capacity_bytes", capacity_bytes, ">= 1")
         self.time_base, self.capacity_bytes, self.frame_rate = time_base, capacity_bytes, frame_rate
         self.budget = budget

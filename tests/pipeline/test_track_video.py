@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from acfd_stream.config import Pace, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline.session import TrackSession
@@ -42,3 +45,23 @@ def test_a_resumed_video_has_no_frames(clip: Path, detector: Detector) -> None:
 def test_an_unknown_option_is_named(clip: Path) -> None:
     with pytest.raises(TypeError, match="'modle'"):
         track_video(clip, modle="acfd-n")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detector": "acfd-n"}, "detector must be a Detector, as Detector.open returns it, got 'acfd-n'"),
+        ({"video_config": {"threads": 1}}, "video_config must be a VideoConfig, got {'threads': 1}"),
+        ({"track_config": 1}, "track_config must be a TrackConfig, got 1"),
+        ({"shot_config": VideoConfig()}, "shot_config must be a ShotConfig, got VideoConfig"),
+        ({"pace": Pace.LIVE}, "pace must be a PaceConfig, got <Pace.LIVE: 'live'>"),
+        ({"resume": {}}, "resume must be a SessionState, got {}"),
+        ({"detector": None, "detect_config": {}}, "config must be a DetectConfig, got {}"),
+        ({"detector": None, "model": 7}, "model must be the name of a model or the path of a file, got 7"),
+    ],
+)
+def test_an_option_of_another_type_is_named(
+    clip: Path, detector: Detector, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^{re.escape(message)}[^\n]*$"):
+        track_video(clip, **{"detector": detector, **options})
