@@ -6,50 +6,33 @@ Only the first of several processes keeps one.
 from __future__ import annotations
 
 import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-PROGRESS_SECONDS = 60.0
-"""Between two lines of progress where stderr is no terminal."""
+from acfd_stream.progress import WorkProgress
 
 
 class TrainingLog:
-    """Rows by iteration, and progress from 0 to 1: a bar on a terminal, elsewhere a line per minute."""
+    """Rows by iteration, and progress from 0 to 1."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._curve = folder / "curve.jsonl"
         self._tensorboard = _open_tensorboard(folder / "board")
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("[progress.description]{task.description}"), BarColumn(), TaskProgressColumn(),
-            TimeElapsedColumn(), TimeRemainingColumn(),
-            console=console, disable=not console.is_terminal, redirect_stdout=sys.stdout.isatty(),
-        )  # fmt: skip
-        self._task = self._bar.add_task("training", total=1.0)
-        self._next_line = 0.0  # monotonic seconds
+        self._progress = WorkProgress(1.0, says_begin=True)
 
     def __enter__(self) -> TrainingLog:
-        self._bar.start()
+        self._progress.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
+    def __exit__(self, *error: Any) -> None:
+        self._progress.__exit__(*error)
         if self._tensorboard is not None:
             self._tensorboard.close()
 
     def update(self, progress: float, text: str) -> None:
         """Show ``progress`` and ``text``."""
-        progress = min(1.0, progress)
-        self._bar.update(self._task, completed=progress, description=text)
-        if self._bar.disable and time.monotonic() >= self._next_line:
-            print(f"{progress:.1%}: {text}", file=sys.stderr, flush=True)
-            self._next_line = time.monotonic() + PROGRESS_SECONDS
+        self._progress.update(min(1.0, progress), text)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append ``row``, whose ``iteration`` is its step in TensorBoard."""

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"types", "errors", "checked"},
     "config_file": {"errors"},
     "printable": set(),
+    "progress": {"printable"},
     "picture_budget": {"errors", "checked"},
     "files": {"errors"},
     "places": set(),
@@ -81,6 +82,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "animation",
         "files",
+        "progress",
         "video",
         "detect",
         "outputs",
@@ -92,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "malloc",
         "picture_files",
     },
-    "model": FLOOR | {"ops", "malloc"},
+    "model": FLOOR | {"ops", "malloc", "progress"},
     "__init__": FLOOR | {"detect", "outputs", "pipeline", "video"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.

@@ -111,9 +111,9 @@ def run_track(call: TrackOptions) -> int:
 
 
 def open_progress(call: TrackOptions, expected_frames: int | None) -> TrackProgress:
-    """The progress of ``call``, without a bar if the results go to the terminal."""
+    """The progress of ``call``, which is not shown if the results go to the terminal."""
     is_screen_free = call.path != STDOUT or not sys.stdout.isatty()
-    return TrackProgress(expected_frames, is_quiet=call.is_quiet, has_bar=is_screen_free)
+    return TrackProgress(expected_frames, is_quiet=call.is_quiet, is_screen_free=is_screen_free)
 
 
 def check_paths(call: TrackOptions) -> None:

@@ -3,7 +3,7 @@
 PLAN is JSON: how many "frames" come, the "error" that breaks the input after them, whether it "is_partial" without
 one, "warnings", what is raised "at" which frame ("raises": name of an exception), "overlay_fails", and whether to
 "wait": after the last frame the word "waiting" goes to stderr and nothing more happens until a signal comes. At frame
-"interrupted_at" there is a Ctrl-C that Python loses.
+"interrupted_at" there is a Ctrl-C that Python loses. Lines of progress are "line_seconds" apart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from acfd_stream import errors
+from acfd_stream import errors, progress
 from acfd_stream.cli import main
 from acfd_stream.config import TrackConfig
 from acfd_stream.pipeline.stage_times import StageTimes
@@ -150,6 +150,7 @@ def install(name: str, **members: Any) -> None:
 
 if __name__ == "__main__":
     PLAN: dict[str, Any] = json.loads(sys.argv.pop(1))
+    progress.LINE_SECONDS = PLAN.get("line_seconds", progress.LINE_SECONDS)
     install("acfd_stream.detect.detector", Detector=FakeDetector, models=fake_models)
     install("acfd_stream.pipeline.session", TrackSession=FakeSession)
     install("acfd_stream.video.render", OverlayWriter=FakeOverlay)

@@ -20,6 +20,7 @@ import pytest
 from acfd_stream.config import VideoConfig
 from acfd_stream.recording.header import expected_frames
 from acfd_stream.types import MediaInfo
+from tests.cli.test_track import track
 
 FAKE = Path(__file__).with_name("fake_pipeline.py")
 COLUMNS = 80
@@ -134,6 +135,15 @@ def test_there_is_no_bar_where_it_would_disturb(
     assert terminal.wait() == 0
     assert "\x1b" not in terminal.output
     assert "━" not in terminal.output
+
+
+@pytest.mark.parametrize(("arguments", "lines"), [([], 3), (["-q"], 0)])
+def test_without_a_terminal_there_are_lines_of_progress(arguments: list[str], lines: int, tmp_path: Path) -> None:
+    done = track(tmp_path, "a.mp4", *arguments, line_seconds=0)
+    said = re.findall(r"(?m)^(.*)%: (.*) fps, 1 track(?:; 0:0\d left)?$", done.stderr)
+    assert [share for share, _ in said] == ["33.3", "66.7", "100.0"][:lines]
+    assert all(re.fullmatch(r"[123] of 3 frames, (–|[\d.]+)", rest) for _, rest in said)
+    assert ("frames" in done.stderr) == (not arguments)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.model import training_log
+from acfd_stream import progress
 from acfd_stream.model.training_log import TrainingLog
 
 ROW = {"iteration": 100, "pictures": 1600, "minutes": 1.5, "ap50": 0.5}
@@ -30,9 +30,11 @@ def test_without_a_terminal_a_line_of_progress_is_written_once_a_minute(
 ) -> None:
     with TrainingLog(tmp_path) as log:
         for second in range(0, 150, 10):
-            monkeypatch.setattr(training_log.time, "monotonic", lambda now=1e4 + second: now)
+            monkeypatch.setattr(progress.time, "monotonic", lambda now=1e4 + second: now)
             log.update(second / 1000, f"after {second} s")
-    assert capsys.readouterr().err.splitlines() == ["0.0%: after 0 s", "6.0%: after 60 s", "12.0%: after 120 s"]
+    assert capsys.readouterr().err.splitlines() == [
+        "0.0%: after 0 s", "6.0%: after 60 s; 15:40 left", "12.0%: after 120 s; 14:40 left"
+    ]  # fmt: skip
 
 
 def test_figures_go_to_tensorboard(tmp_path: Path) -> None:

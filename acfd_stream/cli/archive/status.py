@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.archive.run import SHOWN_FAILURES
-from acfd_stream.cli.archive.watch import duration
 from acfd_stream.cli.progress import count
+from acfd_stream.progress import duration
 
 if TYPE_CHECKING:
     from acfd_stream.archive.records import Episode

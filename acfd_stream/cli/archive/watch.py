@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from acfd_stream.cli.exits import print_error
 from acfd_stream.cli.progress import count
 from acfd_stream.printable import printable
+from acfd_stream.progress import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -164,13 +165,6 @@ def snapshot_values(snapshot: RunSnapshot) -> dict[str, Any]:
 def pause_line(event: str, reason: str = "") -> str:
     """What is said when a run pauses, or goes on."""
     return f"the run waits: {reason}" if event == "paused" else "the run goes on"
-
-
-def duration(seconds: float) -> str:
-    """``1:02:03``, or ``2:03`` below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _states(snapshot: RunSnapshot) -> str:
