@@ -63,6 +63,11 @@ class WorkProgress:
             with contextlib.suppress(OSError, ValueError):
                 print(printable(self._line(task)), file=sys.stderr, flush=True)
 
+    def step(self, text: str = "") -> None:
+        """Show that one more of the total is done, and ``text``."""
+        if self._bar is not None:
+            self.update(self._bar.tasks[0].completed + 1, text)
+
     def _line(self, task: Task) -> str:
         parts = [task.description]
         if self._unit:

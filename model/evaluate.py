@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import PRECISIONS, DetectConfig
 from acfd_stream.errors import ConfigError
+from acfd_stream.progress import WorkProgress
 from acfd_stream.types import Detections
 
 from .average_precision import ASPECT_EDGES, SIDE_EDGES, Score, Verdicts, draw_curves, judge, pooled, score
@@ -78,10 +79,24 @@ def examples_of(name: str, data: Path | None, count: int) -> Iterator[tuple[Samp
         for number, (image, boxes) in enumerate(draw_set(kind, count)):
             yield Sample(Path(f"{name}/{number}"), boxes, np.ones(len(boxes), np.int8)), image
         return
+    for sample in _annotated(name, data):
+        yield sample, read_picture(sample.file)[0]
+
+
+def pictures_in(name: str, data: Path | None, count: int) -> int:
+    """How many examples ``examples_of`` gives of a set.
+
+    Raises:
+        ConfigError: there is no such set.
+    """
+    return count if name.startswith(DRAWN) else len(_annotated(name, data))
+
+
+def _annotated(name: str, data: Path | None) -> list[Sample]:
+    """The samples of a COCO file of ``data``."""
     if data is None:
         raise ConfigError(f"set {name!r} needs --data; drawn ones are {', '.join(DRAWN + kind for kind in SETS)}")
-    for sample in read_coco(data / "annotations" / f"{name}.json", data / "images"):
-        yield sample, read_picture(sample.file)[0]
+    return read_coco(data / "annotations" / f"{name}.json", data / "images")
 
 
 def report(name: str, result: Score, verdicts: Verdicts, options: argparse.Namespace) -> dict[str, Any]:
@@ -167,13 +182,16 @@ def _evaluate_sets(options: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     parts: dict[str, Verdicts] = {}
     with open_detect(options.model, options.config, options.device, settings_of(options)) as detect:
-        for name in options.sets:
-            samples, found = [], []
-            for sample, image in examples_of(name, options.data, options.count):
-                samples.append(sample)
-                found.append(detect(image))
-            parts[name] = judge(samples, found)
-            _print(report(name, score(samples, found), parts[name], options), options.is_json)
+        total = sum(pictures_in(name, options.data, options.count) for name in options.sets)
+        with WorkProgress(total, "pictures", "pictures/s") as progress:
+            for name in options.sets:
+                samples, found = [], []
+                for sample, image in examples_of(name, options.data, options.count):
+                    samples.append(sample)
+                    found.append(detect(image))
+                    progress.step(name)
+                parts[name] = judge(samples, found)
+                _print(report(name, score(samples, found), parts[name], options), options.is_json)
     if options.at_precision:
         _print(working_point(pooled(list(parts.values())), options.at_precision), options.is_json)
     if options.curve:

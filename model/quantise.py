@@ -13,6 +13,7 @@ Source: Wu et al., Integer Quantization for Deep Learning Inference (2020), sect
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from acfd_stream import ops
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import RunnerError
 from acfd_stream.ops.anchors import fit
+from acfd_stream.progress import WorkProgress
 from acfd_stream.types import Picture
 
 from .average_precision import score
@@ -184,10 +186,14 @@ def _fall(path: Path, quantised: Path, examples: Sequence[tuple[Sample, NDArray[
     from acfd_stream.detect import Detector
 
     scores = []
-    for model in (path, quantised):
-        with Detector.open(model, "cpu", DetectConfig(size=size)) as detector:
-            found = [detector.detect(picture) for _, picture in examples]
-        scores.append(score([sample for sample, _ in examples], found).ap50)
+    with WorkProgress(2 * len(examples), "pictures", "pictures/s") as progress:
+        for model in (path, quantised):
+            found = []
+            with Detector.open(model, "cpu", DetectConfig(size=size)) as detector:
+                for _, picture in examples:
+                    found.append(detector.detect(picture))
+                    progress.step("scoring")
+            scores.append(score([sample for sample, _ in examples], found).ap50)
     return scores[0] - scores[1]
 
 
@@ -218,7 +224,8 @@ def _write(options: argparse.Namespace) -> None:
     if fall >= options.most_fall:
         options.output.unlink()
         raise RunnerError(f"{said}: not kept")
-    print(f"{options.output}: {said}")
+    print(said, file=sys.stderr)
+    print(options.output)
 
 
 if __name__ == "__main__":

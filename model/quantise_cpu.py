@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,11 +25,12 @@ from numpy.typing import NDArray
 from acfd_stream.config import DetectConfig, hush_nncf
 from acfd_stream.errors import BackendUnavailable, RunnerError
 from acfd_stream.ops.anchors import fit
+from acfd_stream.progress import WorkProgress
 
 from .average_precision import Score, score
 from .command_line import Parser
 from .datasets import read_set
-from .evaluate import examples_of
+from .evaluate import examples_of, pictures_in
 from .quantise import views_of
 from .readers import read_picture
 from .toon.sets import draw_set
@@ -144,8 +146,10 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def judge(path: Path, sets: Sequence[str], data: Path | None, size: int, count: int) -> dict[str, Score]:
-    """AP50 of the model file at ``path`` on each of ``sets``."""
+def judge(
+    path: Path, sets: Sequence[str], data: Path | None, size: int, count: int, progress: WorkProgress
+) -> dict[str, Score]:
+    """AP50 of the model file at ``path`` on each of ``sets``; each picture is a step of ``progress``."""
     from acfd_stream.detect import Detector
 
     scores = {}
@@ -153,7 +157,10 @@ def judge(path: Path, sets: Sequence[str], data: Path | None, size: int, count: 
         for name in sets:
             # Equal view sizes in a row: a network is compiled for each.
             examples = sorted(examples_of(name, data, count), key=lambda one: fit(one[1].shape[:2], size).network_size)
-            found = [detector.detect(picture) for _, picture in examples]
+            found = []
+            for _, picture in examples:
+                found.append(detector.detect(picture))
+                progress.step("scoring")
             scores[name] = score([sample for sample, _ in examples], found)
     return scores
 
@@ -196,17 +203,20 @@ def _write(options: argparse.Namespace) -> None:
     sets = options.sets or (JUDGED if options.data else ("drawn-crowds",))
     path = find_model(options.model)
     target, size = options.output or int8_path_of(path), read_spec(path).size
-    with tempfile.TemporaryDirectory() as folder:
+    total = 2 * sum(pictures_in(name, options.data, options.count) for name in sets)
+    with tempfile.TemporaryDirectory() as folder, WorkProgress(total, "pictures", "pictures/s") as progress:
         made = Path(folder) / "int8.onnx"
+        progress.update(0, "measuring ranges")
         quantise_for_cpu(path, list(views_of(shown_pictures(options.data), size)), made)
-        before, after = (judge(file, sets, options.data, size, options.count) for file in (path, made))
+        before, after = (judge(file, sets, options.data, size, options.count, progress) for file in (path, made))
         for name in sets:
             print(f"{name}: AP50 {before[name].ap50:.4f}, in int8 {after[name].ap50:.4f}", flush=True)
         worst = max(before[name].ap50 - after[name].ap50 for name in sets)
         if worst >= options.most_fall:
             raise RunnerError(f"AP50 falls by {worst:.4f}: not kept")
         target.write_bytes(made.read_bytes())
-    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
+    print(f"{target.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    print(target)
 
 
 if __name__ == "__main__":

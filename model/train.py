@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +97,8 @@ def _train(options: argparse.Namespace) -> None:
         return round(evaluate(samples, detect).ap50, 4)
 
     trainer.run(options.out, validate)
+    if group.is_first:
+        print(options.out / "last.pt", file=sys.stderr)
     group.close()
 
 

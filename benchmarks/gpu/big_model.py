@@ -21,8 +21,8 @@ def write_skeleton(target: Path) -> None:
     import onnx
 
     from acfd_stream.model.complexity import CONFIGS
-    from acfd_stream.model.export import Description, export
     from acfd_stream.model.network import Network
+    from acfd_stream.model.onnx_file import Description, export
     from acfd_stream.model.settings import TrainConfig
     from acfd_stream.ops.anchors import AnchorSpec
 

@@ -56,6 +56,16 @@ def test_help_goes_to_stdout_and_exits_0(command: str, capfd: pytest.CaptureFixt
     assert err == ""
 
 
+def test_no_help_needs_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from acfd_stream.cli import main;"
+        "sys.exit(max(main([*command, '--help']) for command in [[], ['train'], ['evaluate'], ['export']]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(option in done.stdout for option in ("--version", "--iterations", "--at-precision", "--checkpoint"))
+
+
 def test_only_commands_that_work_are_offered(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     words = set(capfd.readouterr().out.split())
@@ -82,7 +92,11 @@ def test_version_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("train", ["--data", "nowhere", "--out", "run"]), ("evaluate", ["--model", "last.pt", "set"]), ("export", [])],
+    [
+        ("train", ["--data", "nowhere", "--out", "run"]),
+        ("evaluate", ["--model", "last.pt", "set"]),
+        ("export", ["--checkpoint", "last.pt", "--output", "a.onnx"]),
+    ],
 )
 def test_without_torch_the_line_names_the_extra(command: str, options: list[str]) -> None:
     code = (

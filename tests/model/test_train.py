@@ -25,9 +25,9 @@ from acfd_stream.model.acb import fuse
 from acfd_stream.model.checkpoints import load_network, save_weights
 from acfd_stream.model.evaluate import evaluate
 from acfd_stream.model.evaluate import main as evaluate_command
-from acfd_stream.model.export import Description, export
 from acfd_stream.model.export import main as export_command
 from acfd_stream.model.network import NetworkConfig
+from acfd_stream.model.onnx_file import Description, export
 from acfd_stream.model.predict import TorchDetector, normalise
 from acfd_stream.model.readers import FACE, Sample, read_picture
 from acfd_stream.model.settings import DistillConfig, GraftConfig, ScheduleConfig, TrainConfig
@@ -107,10 +107,13 @@ def test_exported_file_names_no_path_of_the_machine(exported: Path) -> None:
     assert str(Path(__file__).parents[2]).encode() not in (exported / "tiny.onnx").read_bytes()
 
 
-def test_the_half_file_is_what_a_gpu_is_given_of_the_model(exported: Path, tmp_path: Path) -> None:
+def test_the_half_file_is_what_a_gpu_is_given_of_the_model(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = {"config": exported / "tiny.toml", "checkpoint": exported / "tiny.safetensors"}
     paths |= {"output": tmp_path / "new/tiny.onnx", "half": tmp_path / "newer/half.onnx"}
     assert export_command([word for name, path in paths.items() for word in (f"--{name}", str(path))]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(paths["output"])]  # a script can take it
     assert paths["half"].read_bytes() == half_model(paths["output"])
     types = {tensor.name: tensor.data_type for tensor in load_model(paths["half"]).graph.initializer}
     assert types["network.outputs.weight.float16"] == onnx.TensorProto.FLOAT16

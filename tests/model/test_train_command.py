@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +69,7 @@ def test_progress_without_a_terminal_says_pictures_and_pictures_a_second(
     assert train(data, "run") == 0
     said = capsys.readouterr()
     assert re.match(r"25\.0%: iteration 1, 4 pictures, \d+\.\d pictures/s, loss \d", said.err)
+    assert Path(said.err.splitlines()[-1]).is_file()  # what one takes next
     assert json.loads(said.out)["pictures_per_second"] > 0
 
 
@@ -94,13 +93,6 @@ def test_minutes_end_a_timed_schedule(data: Path) -> None:
     (data / "tiny.toml").write_text(CONFIG.replace('"cosine"', '"budget"'))
     assert train(data, "run", "--minutes", "0.001") == 0
     assert curve(data, "run")[-1]["iteration"] < 4
-
-
-def test_help_needs_no_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; from acfd_stream.cli import main; main(['train', '--help'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "--iterations" in done.stdout
 
 
 def test_a_wrong_call_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
