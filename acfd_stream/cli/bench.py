@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acfd_stream.cli.choices import OverwriteOption, takes
-from acfd_stream.cli.exits import DONE, print_error, print_note
+from acfd_stream.cli.exits import DONE, print_error, print_note, print_path
 from acfd_stream.cli.remote import Remote
 from acfd_stream.config import DropPolicy, available_cores, hush_grpc, require
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
@@ -116,16 +116,18 @@ def run_bench_service(options: BenchOptions) -> int:
         report = _report(options, remote, options.clip or _draw_clip(Path(folder)), server_cpu)
     _write(options.output, report)
     picture = options.output.with_suffix(".png")
-    paths = str(options.output)
+    paths = [options.output]
     try:
         from acfd_stream.client.load_plot import draw_sweep
 
         draw_sweep(report, picture)
-        paths += f", {picture}"
+        paths.append(picture)
     except BackendUnavailable as error:
         print_error(f"warning: no plot: {error}")
     objective = options.objective_seconds * 1000
-    print_note(f"largest load with p95 within {objective:g} ms: {report['largest']} streams → {paths}")
+    print_note(f"largest load with p95 within {objective:g} ms: {report['largest']} streams")
+    for path in paths:
+        print_path(str(path))
     return DONE
 
 

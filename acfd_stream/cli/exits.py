@@ -76,6 +76,12 @@ def print_note(message: str) -> None:
         print(printable(line), file=sys.stderr, flush=True)
 
 
+def print_path(path: str) -> None:
+    """Print the path of a file that was written on a line of its own on stderr, so that it can be copied or opened."""
+    with contextlib.suppress(OSError, ValueError):
+        print(printable(path), file=sys.stderr, flush=True)
+
+
 def run_guarded(action: Callable[[], int]) -> int:
     """What ``action`` returns, or the exit code of the error that it raised, after one line on stderr."""
     try:

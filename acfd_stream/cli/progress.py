@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from acfd_stream.cli.exits import print_note
+from acfd_stream.cli.exits import print_note, print_path
 from acfd_stream.progress import WorkProgress
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class TrackProgress:
         self._shown.update(self.frames, count(self.tracks, "track"))
 
     def summarize(self, tracks: int, paths: list[str], gaps: Sequence[Gap] = ()) -> None:
-        """Print the counts and the speed in one line, and the share of repeated frames in another."""
+        """Print the counts and the speed in one line, the share of repeated frames in another, and then each path."""
         if self._is_quiet:
             return
         seconds = max(time.perf_counter() - self._started, 1e-9)
@@ -56,10 +56,12 @@ class TrackProgress:
         if gaps:
             missing = sum(gap.missing_seconds for gap in gaps)
             found += f", {count(len(gaps), 'gap')}" + (f" of {missing:.3f} s in all" if missing > 0 else "")
-        print_note(f"{found} → {', '.join(paths)}; {self.frames / seconds:.1f} fps")
+        print_note(f"{found}; {self.frames / seconds:.1f} fps")
         if self.reused:
             share = f"{self.reused} of {count(self.frames, 'frame')} repeat the drawing before"
             print_note(f"{share} ({self.reused / self.frames:.0%}): detection ran {count(self._detected, 'time')}")
+        for path in paths:
+            print_path(path)
 
 
 def count(number: int, noun: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ def run_track(call: TrackOptions) -> int:
     Raises:
         AcfdError: the video cannot be tracked, or the results cannot be written.
     """
+    _require_one_video(call.source)
     check_paths(call)
     from acfd_stream.outputs import check_format
     from acfd_stream.recording.record import Recorder
@@ -136,6 +138,12 @@ def check_paths(call: TrackOptions) -> None:
     if call.overlay is not None and call.overlay.suffix.lower() != ".mp4":
         raise ConfigError(f"--overlay must end in .mp4, got {call.overlay}; the overlay is an MP4 file")
     _require_replaceable(paths, call.overwrites)
+
+
+def _require_one_video(source: str) -> None:
+    if os.path.isdir(folder := _local(source)):
+        run = f"acfd-stream archive run {shlex.quote(folder)} --out RESULTS"
+        raise ConfigError(f"{source} is a folder; '{run}' tracks all its videos")
 
 
 def _require_replaceable(paths: Mapping[str, str], overwrites: bool) -> None:
@@ -211,11 +219,12 @@ def naming_results(call: TrackOptions, progress: TrackProgress, results: FormatS
 
 
 def report_end(call: TrackOptions, source: str, end: ResultEnd, progress: TrackProgress) -> int:
-    """Print warnings and one line about results or damage; returns the exit code."""
+    """Print warnings, and the results with their paths or the damage; returns the exit code."""
     for warning in end.warnings:
         print_error(f"warning: {source}: {warning}")
     if not end.is_broken:
-        progress.summarize(end.tracks, [call.path, *call.extra_paths.values()], end.gaps)
+        paths = [path for path in (call.path, *call.extra_paths.values()) if path != STDOUT]
+        progress.summarize(end.tracks, paths, end.gaps)
         return DONE
     from acfd_stream.files import PART_SUFFIX
 

@@ -128,7 +128,8 @@ def test_a_folder_is_worked_through_once(archive: Archive, tmp_path: Path, capfd
         ("episode", "one.mkv", "done"),
         ("episode", "show/two.mkv", "done"),
     ]
-    complaint, summary = told.err.splitlines()
+    complaint, summary, path = told.err.splitlines()
+    assert path == str(archive.out)
     assert complaint.startswith(f"acfd-stream: {archive.library}/odd.mp4: is text, not a video")
     assert summary.startswith("2 done, 1 broken of 3 videos; 80 frames in")
     results = archive.results()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from acfd_stream.archive.run_metrics import ArchiveMetrics
 from acfd_stream.archive.run_progress import RunCounters, RunSnapshot
 from acfd_stream.cli.archive.run import expose
 from acfd_stream.cli.archive.watch import LogObserver, TableObserver, duration, snapshot_values, summary, table
+from acfd_stream.cli.names import shortened
 from acfd_stream.errors import ConfigError
 from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingState
 
@@ -103,6 +105,34 @@ def test_the_table_says_it_all(counters: RunCounters) -> None:
 
 def test_a_narrow_terminal_is_no_error(counters: RunCounters) -> None:
     assert all(len(line) <= 40 for line in shown(counters.snapshot(1), 40).splitlines())
+
+
+def test_long_names_keep_their_ends(counters: RunCounters) -> None:
+    for number in ("01", "02"):
+        counters.began(f"a very long name of a show that fills the terminal, season 1, episode {number}.mkv", "w", 9)
+    name = "broken/" + "x" * 200 + "-03.mkv"
+    counters.put(name, EpisodeStatus.BROKEN, f"cannot open /media/{name}: it is text, not a video")
+    lines = shown(counters.snapshot(1)).splitlines()
+    assert [re.match(r"a very.*….*episode 0[12]\.mkv ", line) is None for line in lines].count(False) == 2
+    assert any(
+        re.fullmatch(r"cannot open /media/broken/x+…x+-03\.mkv: it is text, not a video *", line) for line in lines
+    )
+    assert all(len(line) <= 100 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "short"),
+    [
+        ("episode.mkv", 11, "episode.mkv"),
+        ("episode.mkv", 10, "episo….mkv"),
+        ("episode.mkv", 2, "e…"),
+        ("episode.mkv", 1, "…"),
+        ("episode.mkv", 0, ""),
+        ("魔法少女01.mkv", 9, "魔法….mkv"),
+    ],
+)
+def test_a_name_is_shortened_in_its_middle(name: str, columns: int, short: str) -> None:
+    assert shortened(name, columns) == short
 
 
 def test_the_summary(counters: RunCounters, clock: Clock) -> None:

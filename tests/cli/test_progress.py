@@ -123,8 +123,9 @@ def test_the_bar_says_frames_speed_time_left_and_tracks_and_goes_without_a_trace
 def test_a_run_that_ends_leaves_its_summary_only(start: Start) -> None:
     terminal = start()
     assert terminal.wait() == 0
-    (line,) = screen(terminal.output)
-    assert re.fullmatch(r"1 track in 500 frames → a\.jsonl; [\d.]+ fps", line)
+    line, path = screen(terminal.output)
+    assert re.fullmatch(r"1 track in 500 frames; [\d.]+ fps", line)
+    assert path == "a.jsonl"
 
 
 @pytest.mark.parametrize(("arguments", "environment"), [(["-q"], {}), (["-o", "-"], {}), ([], {"TERM": "dumb"})])

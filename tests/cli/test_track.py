@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,8 +37,7 @@ def test_a_video_becomes_a_file_of_its_name_in_the_current_folder(tmp_path: Path
     done = track(tmp_path, "/somewhere/Épisode 1.mkv")
     assert done.returncode == 0
     assert kinds(tmp_path / "Épisode 1.jsonl") == ["header", "frame", "frame", "frame", "end"]
-    assert done.stderr.startswith("1 track in 3 frames → Épisode 1.jsonl; ")
-    assert done.stderr.count("\n") == 1
+    assert re.fullmatch(r"1 track in 3 frames; [\d.]+ fps\nÉpisode 1\.jsonl\n", done.stderr)
     assert done.stdout == ""
 
 
@@ -68,7 +68,7 @@ def test_header_holds_what_changes_results_and_nothing_else(tmp_path: Path) -> N
 def test_mot_and_overlay_come_from_one_call(tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "--format", "mot", "--overlay", "seen.mp4")
     assert done.returncode == 0
-    assert "→ a.txt, seen.mp4;" in done.stderr
+    assert done.stderr.splitlines()[1:] == ["a.txt", "seen.mp4"]
     assert (tmp_path / "a.txt").read_text().splitlines()[2] == "3,1,2.12,2.00,49.88,58.00,0.9000,-1,-1,-1"
     assert (tmp_path / "seen.mp4").read_bytes() == b"..."
 
@@ -79,9 +79,27 @@ def test_what_is_odd_about_the_overlay_is_said_and_changes_no_result(tmp_path: P
     assert "warnings" not in json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])
 
 
+@pytest.mark.parametrize("name", ["a  b: c.jsonl", "name=a,b&c?d.jsonl"])
+def test_the_last_line_is_a_path_as_it_was_given(name: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    done = track(tmp_path, "a.mp4", "-o", f"out/{name}")
+    assert kinds(tmp_path / done.stderr.splitlines()[-1])[-1] == "end"
+
+
+def test_a_folder_is_sent_to_archive_run(tmp_path: Path) -> None:
+    (tmp_path / "my season").mkdir()
+    for source in ("my season", f"file:{tmp_path}/my season"):
+        done = track(tmp_path, source)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.startswith(f"acfd-stream: {source} is a folder; 'acfd-stream archive run '")
+        assert done.stderr.endswith("my season' --out RESULTS' tracks all its videos\n")
+    assert names(tmp_path) == ["my season"]
+
+
 def test_dash_is_stdout(tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "-o", "-")
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()][-1] == "end"
+    assert done.stderr.count("\n") == 1  # no path
     assert names(tmp_path) == []
 
 
@@ -128,7 +146,7 @@ def test_gaps_are_said_and_written_and_exit_0(tmp_path: Path) -> None:
     gaps = [(1.0, 0.25, "lost packets"), (2.0, 0.125, "time hole")]
     done = track(tmp_path, "a.mp4", "--format", "mot", "--overlay", "seen.mp4", gaps=gaps)
     assert (done.returncode, names(tmp_path)) == (0, ["a.txt", "seen.mp4"])
-    assert done.stderr.startswith("1 track in 3 frames, 2 gaps of 0.375 s in all → a.txt, seen.mp4; ")
+    assert done.stderr.startswith("1 track in 3 frames, 2 gaps of 0.375 s in all; ")
     done = track(tmp_path, "a.mp4", gaps=gaps)
     end = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])
     assert (done.returncode, end["complete"], len(end["gaps"])) == (0, False, 2)

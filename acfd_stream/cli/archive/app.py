@@ -13,7 +13,7 @@ import typer
 from acfd_stream.cli.archive.run import SHOWN_FAILURES, Showing, enter_folder_of, resume_archive, run_archive
 from acfd_stream.cli.archive.status import gather, lines
 from acfd_stream.cli.choices import DetectorOptions, QuietOption, VideoOptions, split, takes
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note, print_path
 from acfd_stream.cli.progress import count
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import ArchiveConfig
@@ -107,7 +107,7 @@ def run(
         ray_address=ray_address,
         retries_broken=retries_broken,
     )
-    return run_archive(call, Showing(is_log_json, is_quiet, metrics))
+    return run_archive(call, Showing(os.fspath(out), is_log_json, is_quiet, metrics))
 
 
 @archive_app.command()
@@ -126,7 +126,7 @@ def resume(
         "workers": workers,
         "ray_address": ray_address,
     }
-    return resume_archive(out, changes, Showing(is_log_json, is_quiet, metrics))
+    return resume_archive(out, changes, Showing(os.fspath(out), is_log_json, is_quiet, metrics))
 
 
 @archive_app.command()
@@ -192,5 +192,6 @@ def report(out: Folder, is_quiet: QuietOption = False) -> int:
             print_error(error if name in error else f"{name}: {error}")
     pause.trying(lambda: write_index(out, pause.wait))
     if not is_quiet:
-        print_note(f"{count(made, 'new report')} → {os.path.join(shown, 'index.html')}")
+        print_note(count(made, "new report"))
+        print_path(os.path.join(shown, "index.html"))
     return INPUT_AT_FAULT if failed else DONE

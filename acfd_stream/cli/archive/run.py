@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.archive.watch import open_observer, summary
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note, print_path
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.errors import ConfigError, ForeignFileError
 
@@ -32,6 +32,7 @@ SHOWN_FAILURES = 20
 class Showing:
     """How the progress of a run is shown."""
 
+    out: str  # the folder as the user wrote it: a resumed run changes the current folder
     is_log_json: bool = False
     is_quiet: bool = False
     metrics: str = ""  # HOST:PORT; empty: not served
@@ -61,10 +62,14 @@ def run_archive(call: ArchiveOptions, showing: Showing) -> int:
         run = ArchiveRun(call, workers_for(call), observer=observer, metrics=metrics, is_stopped=stop.is_requested)
         end = run.run()
         refusal = _index_refusal(run, end) if "report" in call.outputs else ""
-    code = _report_end(call, showing, end, stop)
+    code = _report_end(showing, end, stop)
     if refusal:
         print_error(refusal)
-    return max(code, INPUT_AT_FAULT) if refusal else code
+        code = max(code, INPUT_AT_FAULT)
+    if not showing.is_quiet:
+        has_index = "report" in call.outputs and not refusal
+        print_path(os.path.join(showing.out, "index.html") if has_index else showing.out)
+    return code
 
 
 def _index_refusal(run: ArchiveRun, end: RunEnd) -> str:
@@ -155,8 +160,8 @@ def _interrupt(number: int, message: str = "") -> KeyboardInterrupt:
     return Terminated(f"terminated{message}")
 
 
-def _report_end(call: ArchiveOptions, showing: Showing, end: RunEnd, stop: _Stop) -> int:
-    out = os.path.relpath(call.out)
+def _report_end(showing: Showing, end: RunEnd, stop: _Stop) -> int:
+    out = showing.out
     if end.is_stopped:
         STOP.check()
         settled = f"{end.snapshot.settled} of {end.snapshot.total} videos finished"
@@ -167,7 +172,7 @@ def _report_end(call: ArchiveOptions, showing: Showing, end: RunEnd, stop: _Stop
     if rest > 0:
         print_error(f"… and {rest} more; 'acfd-stream archive status {out} --all' lists them")
     if not showing.is_quiet:
-        print_note(f"{summary(end.snapshot)} → {out}")
+        print_note(summary(end.snapshot))
     return DONE if end.is_all_done else INPUT_AT_FAULT
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.exits import print_error
+from acfd_stream.cli.names import Name
 from acfd_stream.cli.progress import count
 from acfd_stream.printable import printable
 from acfd_stream.progress import duration
@@ -121,7 +122,7 @@ def table(snapshot: RunSnapshot) -> RenderableType:
         frames = 0 if progress is None else progress.frames
         fps = None if progress is None or not progress.seconds else progress.new_frames / progress.seconds
         rows.add_row(
-            Text(printable(work.name), no_wrap=True, overflow="ellipsis"),
+            Name(printable(work.name)),
             ProgressBar(total=max(total or 1, 1), completed=min(frames, total or 0), width=_BAR),
             f"{frames} / {total or '?'}",
             _speed(fps),
@@ -130,10 +131,11 @@ def table(snapshot: RunSnapshot) -> RenderableType:
     lines: list[RenderableType] = [rows, Text(_states(snapshot), style="dim")]
     if snapshot.pause:
         lines.append(Text(printable(f"waits: {snapshot.pause}"), style="yellow", no_wrap=True, overflow="ellipsis"))
+    failures = Table.grid(padding=(0, 1))
     for name, reason in snapshot.failures[-_SHOWN_FAILURES:]:
-        said = reason if name in reason else f"{name}: {reason}"
-        lines.append(Text(printable(said), style="red", no_wrap=True, overflow="ellipsis"))
-    return Group(*lines)
+        where, colon, why = printable(reason if name in reason else f"{name}: {reason}").partition(": ")
+        failures.add_row(Name(where + colon.strip()), Text(why, no_wrap=True, overflow="ellipsis"), style="red")
+    return Group(*lines, failures)
 
 
 def summary(snapshot: RunSnapshot) -> str:
