@@ -18,7 +18,7 @@ share the engine through the scheduler, which batches their pictures. A call tra
 | ``progress`` | how much a client sends and reads over time; which one is too slow for its place | nothing |
 | ``requests`` | a TrackConfig message → a checked ``StreamRequest`` | ``pipeline`` |
 | ``logs``, ``tracing`` | log lines without secrets; OpenTelemetry spans | ``video`` |
-| ``connections``, ``memory_guard`` | bounds on connections and files; whether memory is short | ``metrics`` |
+| ``connections``, ``memory_guard`` | bounds on connections, files and memory | ``memory``, ``metrics`` |
 | ``decoding`` | the decoder processes of videos | ``metrics``, ``video`` |
 | ``streams`` | Track, TrackUri and the other calls of FaceTrackService | ``pipeline``, ``recording``, ``metrics`` |
 | ``jobs`` | the calls of JobService, the job store and the workers | ``recording``, ``outputs``, ``metrics`` |

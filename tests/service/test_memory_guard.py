@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from acfd_stream.client.client import Client
 from acfd_stream.metrics import Metrics
+from acfd_stream.memory import used_memory
 from acfd_stream.service import memory_guard
-from acfd_stream.service.memory_guard import MemoryGuard, used_memory
+from acfd_stream.service.memory_guard import MemoryGuard
 from acfd_stream.service.server import Server
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2, job_pb2_grpc
 from tests.service.rig import failure, sending, serving
