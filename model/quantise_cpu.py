@@ -11,7 +11,6 @@ Source: Nagel et al., A White Paper on Neural Network Quantization (2021), secti
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import sys
 import tempfile
@@ -35,8 +34,6 @@ from .quantise import views_of
 from .readers import read_picture
 from .toon.sets import draw_set
 
-MADE_FROM = "acfd_stream_made_from"
-"""Metadata entry: SHA-256 of the file that a variant was made from."""
 SHOWN = (("icartoonface_train", 24), ("toons_train", 6), ("dexter_train", 1), ("scooby_train", 1))
 """Sets, and how many pictures of each the ranges are measured on, besides drawn ones."""
 SHOWN_DRAWN = (("crowds", 28), ("lineart", 8))  # with fewer, AP50 on crowds loses a hundredth
@@ -77,6 +74,7 @@ def quantise_for_cpu(path: Path, views: Sequence[View], target: Path) -> None:
     """
     import onnx
 
+    from acfd_stream.detect.precision import MADE_FROM, digest
     from acfd_stream.detect.runner import read_spec
 
     nncf, spec = _import_nncf(), read_spec(path)
@@ -139,11 +137,6 @@ def last_convolutions(model: Any) -> list[str]:
         else:
             wanted |= set(node.input)
     return [name for name in reversed(found) if name]
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of the file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def judge(

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_file": {"errors"},
     "printable": set(),
     "progress": {"printable"},
+    "memory": set(),
     "picture_budget": {"errors", "checked"},
     "files": {"errors"},
     "places": set(),
@@ -69,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
     | {"service.access", "service.decoding", "service.progress", "service.requests"},
     "service.connections": SERVICE_FLOOR,
-    "service.memory_guard": SERVICE_FLOOR | {"metrics"},
+    "service.memory_guard": SERVICE_FLOOR | {"memory", "metrics"},
     "service.interceptors": SERVICE_FLOOR
     | {"metrics", "service.access", "service.logs", "service.memory_guard", "service.tracing"},
     "service.dashboard": SERVICE_FLOOR | {"metrics", "service.streams"},
@@ -82,6 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "animation",
         "files",
+        "memory",
         "progress",
         "video",
         "detect",

@@ -19,7 +19,8 @@ from acfd_stream.cli.choices import (
     takes,
 )
 from acfd_stream.cli.client import client_app
-from acfd_stream.cli.exits import CALL_AT_FAULT, PROGRAM, print_error
+from acfd_stream.cli.doctor import doctor
+from acfd_stream.cli.exits import CALL_AT_FAULT, DONE, PROGRAM, print_error
 from acfd_stream.cli.jobs import jobs_app
 from acfd_stream.cli.models import models
 from acfd_stream.cli.serve import serve_app
@@ -28,7 +29,6 @@ ABOUT = "Find cartoon faces in animation video, and give every face the same ID 
 app = typer.Typer(
     help=ABOUT,
     epilog="Exit codes: 0 done, 1 the input or the output failed, 2 wrong arguments; docs/cli.md lists the others.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -119,6 +119,7 @@ def detect(
 
 
 app.command()(models)
+app.command()(doctor)
 
 
 def _add_training_command(name: str, help_text: str) -> None:
@@ -154,12 +155,20 @@ def run(arguments: list[str]) -> int:
     """Parse and run; wrong arguments give one line on stderr instead of the library's box."""
     command = typer.main.get_command(app)
     try:
+        command._main_shell_completion({}, PROGRAM)  # where a shell asks what may follow, this answers and exits
+    except SystemExit as error:
+        return int(error.code or DONE)
+    try:
         with command.make_context(PROGRAM, arguments) as context:
-            return cast("int | None", command.invoke(context)) or 0
+            return cast("int | None", command.invoke(context)) or DONE
     except typer.Exit as error:
         return error.exit_code
     except typer.TyperException as error:
         return _refuse(error)
+    except SystemExit as error:  # of --install-completion and --show-completion; others are not 0
+        if error.code:
+            raise
+        return DONE
 
 
 def _refuse(error: typer.TyperException) -> int:

@@ -5,14 +5,17 @@ A shipped model may have an int8 variant next to it, ``acfd-n.int8.onnx``, made 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
 
-from acfd_stream.detect.model_file import is_quantised
+from acfd_stream.detect.model_file import is_quantised, read_bytes
 from acfd_stream.errors import BackendUnavailable, ConfigError
 
 INT8_ENDING = ".int8.onnx"
+MADE_FROM = "acfd_stream_made_from"
+"""Metadata entry of an int8 variant: SHA-256 of the file that it was made from."""
 BYTE_FEATURES = frozenset({"avx2", "avx_vnni", "avx512_vnni", "amx_int8"})
 """CPU features, by their Linux names, with which int8 is the fastest precision.
 
@@ -31,6 +34,15 @@ def int8_path_of(path: Path) -> Path:
 def is_int8_variant(path: Path) -> bool:
     """Whether ``path`` is that of an int8 variant."""
     return path.name.endswith(INT8_ENDING)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a model file.
+
+    Raises:
+        RunnerError: the file cannot be read.
+    """
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def precisions_of(path: Path) -> tuple[str, ...]:
@@ -83,16 +95,26 @@ def choose_arithmetic(path: Path, requested: str, has_bf16: bool) -> str:
 
 def multiplies_bytes() -> bool:
     """Whether this CPU has one of ``BYTE_FEATURES``; False if its features are unknown."""
-    return bool(BYTE_FEATURES & _cpu_features())
+    return bool(BYTE_FEATURES & cpu_features())
+
+
+def cpu_model() -> str:
+    """The name of this CPU as Linux reports it; empty if it is unknown, as on ARM."""
+    found = re.search(r"^model name\s*: (.*)$", _processor(), re.MULTILINE)
+    return found[1].strip() if found else ""
 
 
 @cache
-def _cpu_features() -> frozenset[str]:
+def cpu_features() -> frozenset[str]:
     """The CPU features that Linux reports; none on other systems."""
+    found = re.search(r"^(?:flags|Features)\s*: (.*)$", _processor(), re.MULTILINE)
+    return frozenset(found[1].split()) if found else frozenset()
+
+
+def _processor() -> str:
+    """What Linux reports about its first processor; empty on other systems."""
     try:
         with Path("/proc/cpuinfo").open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode(errors="replace")
+            return file.read(_HEAD_BYTES).decode(errors="replace")
     except OSError:
-        return frozenset()
-    found = re.search(r"^(?:flags|Features)\s*: (.*)$", head, re.MULTILINE)
-    return frozenset(found[1].split()) if found else frozenset()
+        return ""

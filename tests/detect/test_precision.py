@@ -31,7 +31,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def with_features(monkeypatch: pytest.MonkeyPatch, *features: str) -> None:
-    monkeypatch.setattr(precision, "_cpu_features", lambda: frozenset(features))
+    monkeypatch.setattr(precision, "cpu_features", lambda: frozenset(features))
 
 
 def opened(name: str | Path, asked: str = "auto") -> Detector:
@@ -128,6 +128,6 @@ def test_an_archive_tells_precisions_and_twins_apart(shipped: Path) -> None:
 
 
 def test_features_are_read_where_linux_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert precision._cpu_features() == precision._cpu_features.__wrapped__()
+    assert precision.cpu_features() == precision.cpu_features.__wrapped__()
     monkeypatch.setattr(precision, "_HEAD_BYTES", 0)
-    assert precision._cpu_features.__wrapped__() == frozenset()
+    assert precision.cpu_features.__wrapped__() == frozenset()
