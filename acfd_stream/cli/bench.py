@@ -19,9 +19,11 @@ import typer
 
 from acfd_stream.cli.choices import OverwriteOption, takes
 from acfd_stream.cli.exits import DONE, print_error, print_note, print_path
+from acfd_stream.cli.progress import count
 from acfd_stream.cli.remote import Remote
 from acfd_stream.config import DropPolicy, available_cores, hush_grpc, require
 from acfd_stream.errors import BackendUnavailable, ConfigError, MediaError, OutputError, ServiceError
+from acfd_stream.progress import WorkProgress
 
 if TYPE_CHECKING:
     from acfd_stream.client.load_test import LoadRow
@@ -134,7 +136,7 @@ def run_bench_service(options: BenchOptions) -> int:
 def _report(
     options: BenchOptions, remote: Remote, clip: Path, server_cpu: Callable[[], float | None]
 ) -> dict[str, Any]:
-    from acfd_stream.client.load_test import Load, LoadPlan, sweep
+    from acfd_stream.client.load_test import Load, LoadPlan, most_loads, sweep
 
     fps, objective_seconds = options.fps, options.objective_seconds
     plan = LoadPlan(clip, fps, objective_seconds, options.seconds, drop_policy=options.drop_policy)
@@ -146,7 +148,14 @@ def _report(
         raise ServiceError(f"{remote.target} has no model loaded")
     loading = Load(remote.open, plan, server_cpu)
     print_note(f"{loaded.name} {loaded.version} on {loaded.description}; {capacity.reason}")
-    rows, largest = sweep(loading.run, options.streams, objective_seconds, _print_row)
+    with WorkProgress(most_loads(options.streams)) as progress:
+        progress.update(0, "measuring")
+
+        def tell(row: LoadRow) -> None:
+            _print_row(row)
+            progress.step(f"{count(row.streams, 'stream')} measured")
+
+        rows, largest = sweep(loading.run, options.streams, objective_seconds, tell)
     return {
         "model": f"{loaded.name} {loaded.version}",
         "engine": loaded.description,

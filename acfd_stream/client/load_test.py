@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -259,3 +260,9 @@ def sweep(
         else:
             bad = middle
     return [rows[count] for count in sorted(rows)], good
+
+
+def most_loads(counts: Sequence[int]) -> int:
+    """The largest number of loads that ``sweep`` runs: those of ``counts``, and those that bisect the widest step."""
+    steps = pairwise([0, *sorted(set(counts))])
+    return max(number + (count - before - 1).bit_length() for number, (before, count) in enumerate(steps, 1))

@@ -8,7 +8,7 @@ import pytest
 
 from acfd_stream.cli import main
 from acfd_stream.client.client import Client
-from acfd_stream.client.load_test import Load, LoadPlan, LoadRow, sweep
+from acfd_stream.client.load_test import Load, LoadPlan, LoadRow, most_loads, sweep
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.server import Server
 from tests.service.rig import serving
@@ -46,7 +46,7 @@ def test_a_sweep_finds_the_largest_load_that_keeps_it(limit: int) -> None:
 
     rows, largest = sweep(run, [1, 2, 4, 8], 0.05, lambda row: None)
     assert largest == min(limit, 8)
-    assert len(asked) == len(set(asked)) == len(rows)
+    assert len(asked) == len(set(asked)) == len(rows) <= most_loads([1, 2, 4, 8]) == 6
     assert [row.streams for row in rows] == sorted(asked)
 
 
