@@ -197,11 +197,11 @@ def _write(options: argparse.Namespace) -> None:
     path = find_model(options.model)
     target, size = options.output or int8_path_of(path), read_spec(path).size
     total = 2 * sum(pictures_in(name, options.data, options.count) for name in sets)
-    with tempfile.TemporaryDirectory() as folder, WorkProgress(total, "pictures", "pictures/s") as progress:
+    with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "int8.onnx"
-        progress.update(0, "measuring ranges")
-        quantise_for_cpu(path, list(views_of(shown_pictures(options.data), size)), made)
-        before, after = (judge(file, sets, options.data, size, options.count, progress) for file in (path, made))
+        quantise_for_cpu(path, list(views_of(shown_pictures(options.data), size)), made)  # NNCF shows its own progress
+        with WorkProgress(total, "pictures", "pictures/s") as progress:
+            before, after = (judge(file, sets, options.data, size, options.count, progress) for file in (path, made))
         for name in sets:
             print(f"{name}: AP50 {before[name].ap50:.4f}, in int8 {after[name].ap50:.4f}", flush=True)
         worst = max(before[name].ap50 - after[name].ap50 for name in sets)
