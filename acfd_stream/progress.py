@@ -74,7 +74,7 @@ class WorkProgress:
             total = "" if task.total is None else f" of {task.total:.0f}"
             parts = [f"{task.completed:.0f}{total} {self._unit}", _speed(task, self._rate), *parts]
         share = "" if task.total is None else f"{task.completed / max(task.total, 1e-9):.1%}: "
-        left = "" if task.time_remaining is None else f"; {duration(task.time_remaining)} left"
+        left = f"; {duration(task.time_remaining)} left" if task.time_remaining else ""
         return share + ", ".join(filter(None, parts)) + left
 
 

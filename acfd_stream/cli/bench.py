@@ -127,7 +127,7 @@ def run_bench_service(options: BenchOptions) -> int:
     except BackendUnavailable as error:
         print_error(f"warning: no plot: {error}")
     objective = options.objective_seconds * 1000
-    print_note(f"largest load with p95 within {objective:g} ms: {report['largest']} streams")
+    print_note(f"largest load with p95 within {objective:g} ms: {count(report['largest'], 'stream')}")
     for path in paths:
         print_path(str(path))
     return DONE

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from acfd_stream import progress
 from acfd_stream.cli import main
 from acfd_stream.client.client import Client
 from acfd_stream.client.load_test import Load, LoadPlan, LoadRow, most_loads, sweep
@@ -86,9 +87,14 @@ def test_streams_that_do_not_fit_are_refused_at_once_and_timed(tiny_model: Path,
 
 
 def test_the_command_writes_a_report_and_a_picture(
-    tiny_model: Path, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny_model: Path,
+    clip: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("matplotlib")
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     report = tmp_path / "report.json"
     service = f"--model {tiny_model} --size 128 --threads 1"
     call = ["bench", "service", "--spawn", "--with", service, "--clip", str(clip), "-o", str(report)]
@@ -99,7 +105,11 @@ def test_the_command_writes_a_report_and_a_picture(
     assert row["goodput"] == 1.0
     assert row["server_cpu_per_frame"] > 0
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
-    assert "1 streams: 1 admitted, 0 refused, 0 broken" in capfd.readouterr().out
+    told = capfd.readouterr()
+    assert "1 streams: 1 admitted, 0 refused, 0 broken" in told.out
+    assert "0.0%: measuring\n100.0%: 1 stream measured\n" in told.err
+    end = f"largest load with p95 within 20000 ms: 1 stream\n{report}\n{report.with_suffix('.png')}\n"
+    assert told.err.endswith(end)
 
 
 @pytest.mark.parametrize(

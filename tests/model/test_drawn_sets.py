@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from acfd_stream import progress
 from acfd_stream.errors import ConfigError
+from acfd_stream.model import evaluate
 from acfd_stream.model.toon.sets import LEAST_SIDE, SETS, draw_one, draw_set
+from tests.detect.tiny_model import write_tiny_model
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -37,3 +43,17 @@ def test_an_old_film_has_one_tone() -> None:
 def test_an_unknown_set_is_named() -> None:
     with pytest.raises(ConfigError, match="crowds, lineart, small, oldfilms"):
         draw_one("opera", 0)
+
+
+def test_an_evaluation_tells_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    call = ["--model", str(model), "--device", "cpu", "--size", "128", "--count", "1", "drawn-crowds", "drawn-small"]
+    assert evaluate.main(call) == 0
+    said = [re.sub(r"(–|[\d.]+) pictures/s", "N pictures/s", line) for line in capsys.readouterr().err.splitlines()]
+    assert [line.split(";")[0] for line in said] == [
+        "50.0%: 1 of 2 pictures, N pictures/s, drawn-crowds",
+        "100.0%: 2 of 2 pictures, N pictures/s, drawn-small",
+    ]
