@@ -43,12 +43,9 @@ def decode_picture(data: bytes, path: Path) -> NDArray[np.uint8]:
     Raises:
         MediaError: it is not a picture, or only part of one.
     """
-    import cv2
+    from acfd_stream.video.decode_image import decode_image
 
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    except cv2.error as error:
-        raise MediaError(f"cannot decode {path}: {error.err}") from error
-    if image is None:
-        raise MediaError(f"cannot decode {path}: it is not a picture, or only part of one")
-    return np.ascontiguousarray(image, np.uint8)
+        return decode_image(data)
+    except MediaError as error:
+        raise MediaError(f"cannot decode {path}: {error}") from error

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "places": set(),
     "drawing": set(),
     "rgb": {"errors"},
-    "picture_files": FLOOR,
+    "picture_files": FLOOR | {"video"},
     "below": {"errors"},
     "shortage": set(),
     "ops": FLOOR | {"_C"},

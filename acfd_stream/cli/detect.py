@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +63,7 @@ def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.
     """
     from acfd_stream.picture_files import decode_picture
 
-    data = read_bytes(path, config)
-    with _silent_stderr():
-        return decode_picture(data, path)
+    return decode_picture(read_bytes(path, config), path)
 
 
 def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
@@ -83,20 +79,6 @@ def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
     if is_animated(data):
         print_note(f"{path}: is animated; the faces are those of its first picture")
     return data
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discard what libraries print to stderr: the error is reported by one line of ours."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def picture_values(

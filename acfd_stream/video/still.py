@@ -6,11 +6,11 @@ import re
 import struct
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.errors import MediaError
+from acfd_stream.video.decode_image import decode_image
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _IHDR_BYTES, _CHUNK_BYTES = 13, 12  # of the content; of a chunk without content
@@ -24,7 +24,7 @@ _JPEG_SCANS = {*_JPEG_BARE, _JPEG_SCAN}  # the scans begin, or the picture ends
 MOST_SCANS = 64
 """Most scans of a JPEG: encoders make up to about 15, and a decoder goes through the whole picture in each."""
 DECODING_BYTES = 13
-"""Most bytes of memory for each pixel while it is decoded: of a progressive JPEG in CMYK, of an animation."""
+"""Most bytes of memory for each pixel while it is decoded: of a progressive JPEG in CMYK."""
 
 
 def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
@@ -35,12 +35,9 @@ def decode_still(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
     """
     decoding_bytes(data, most_pixels)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise MediaError(f"cannot be decoded: {error.err}") from error
-    if image is None:
-        raise MediaError("cannot be decoded: it is damaged or cut off")
-    return np.ascontiguousarray(image, np.uint8)
+        return decode_image(data, still_size(data))
+    except MediaError as error:
+        raise MediaError("cannot be decoded: it is damaged or cut off") from error
 
 
 def decoding_bytes(data: bytes, most_pixels: int) -> int:
@@ -78,7 +75,7 @@ def still_size(data: bytes) -> tuple[int, int] | None:
 def _png_size(data: bytes) -> tuple[int, int]:
     """Width and height; zeros where no decoder reads it: another chunk than IHDR is first, or one is cut off.
 
-    OpenCV takes as much memory for a chunk as its length says, before it reads the chunk.
+    There are decoders that take as much memory for a chunk as its length says, before they read the chunk.
     """
     length, kind, width, height = struct.unpack_from(">I4sII", data, len(_PNG))
     is_whole, place = (length, kind) == (_IHDR_BYTES, b"IHDR"), len(_PNG)

@@ -14,8 +14,8 @@ from google.rpc import error_details_pb2
 from prometheus_client import CollectorRegistry
 
 from acfd_stream.client.client import Client
-from acfd_stream.metrics import Metrics
 from acfd_stream.memory import used_memory
+from acfd_stream.metrics import Metrics
 from acfd_stream.service import memory_guard
 from acfd_stream.service.memory_guard import MemoryGuard
 from acfd_stream.service.server import Server

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import MediaError
+from acfd_stream.video.decode_image import decode_image
 from acfd_stream.video.still import MOST_SCANS, decode_still, still_size
 
 SIZE, HUGE = (24, 40), 12_000
@@ -121,9 +122,8 @@ def test_a_changed_byte_never_makes_the_decoder_use_another_size(name: str) -> N
         size = still_size(bytes(data))
         if size is None or size[0] * size[1] > 2**20:
             continue
-        image = cv2.imdecode(np.frombuffer(bytes(data), np.uint8), cv2.IMREAD_COLOR_RGB)
-        if image is not None:
-            assert image.shape[:2] in (size, size[::-1])
+        with contextlib.suppress(MediaError):
+            assert decode_image(bytes(data)).shape[:2] in (size, size[::-1])
             decoded += 1
     assert decoded > (0 if name == "png" else 100)  # a PNG has checksums
 
