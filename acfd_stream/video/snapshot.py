@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
+from io import BytesIO
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PilImage
 
 from acfd_stream.errors import OutputError
 from acfd_stream.ops import thumbnail
@@ -26,7 +28,7 @@ def drawn_jpeg(frame: Frame, result: FrameResult, *, longer_side: int) -> bytes:
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     image = thumbnail(frame.picture, size)
     draw_result(image, result, (size[0] / height, size[1] / width))
-    return _jpeg(image)
+    return _jpeg(image, size)
 
 
 def cut_jpeg(frame: Frame, box_xyxy: tuple[int, int, int, int], *, longer_side: int) -> bytes:
@@ -43,17 +45,19 @@ def cut_jpeg(frame: Frame, box_xyxy: tuple[int, int, int, int], *, longer_side: 
     x1, y1, x2, y2 = box_xyxy
     size = frame.picture.display_size
     image = thumbnail(frame.picture, size)[y1:y2, x1:x2]
-    scale = longer_side / max(image.shape[:2])
-    if scale < 1:
-        smaller = (max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale)))
-        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    return _jpeg(image)
+    scale = min(1.0, longer_side / max(image.shape[:2]))
+    return _jpeg(image, (max(1, round((y2 - y1) * scale)), max(1, round((x2 - x1) * scale))))
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    """``image``, uint8 [H, W, 3] RGB."""
-    is_done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not is_done:
-        height, width = image.shape[:2]
-        raise OutputError(f"a picture of {width}x{height} cannot be written as a JPEG")
-    return data.tobytes()
+def _jpeg(image: NDArray[np.uint8], size: tuple[int, int]) -> bytes:
+    """``image``, uint8 [H, W, 3] RGB, in ``size`` (height, width), which is not larger."""
+    height, width = size
+    data = BytesIO()
+    try:
+        picture = PilImage.fromarray(image)
+        if size != image.shape[:2]:
+            picture = picture.resize((width, height), PilImage.Resampling.BOX)
+        picture.save(data, "JPEG", quality=_QUALITY)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"a picture of {width}x{height} cannot be written as a JPEG") from error
+    return data.getvalue()
