@@ -104,7 +104,7 @@ $(BIN)/python:
 	  || { rm -rf $(VENV); echo "python3 -m venv failed (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 
 $(PACKAGE): $(BUILD_INPUTS) | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable ".[opencv]"
 	@touch $@
 
 # The package is there already, so its name with extras adds only what these ask for. torch goes first: the extras

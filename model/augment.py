@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from acfd_stream.types import FloatArray
 
 from .datasets import Example, Source, SpriteSource
 from .normalisation import MEAN
+from .opencv import cv2
 from .readers import FACE, IGNORE
 from .styles import line_art, old_film
 

@@ -13,7 +13,6 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from acfd_stream.config import require
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import FloatArray
 
+from .opencv import cv2
 from .readers import FACE, LOOSE, PARTIAL, READERS, Sample, check_inside, read_coco, read_picture
 from .styles import lay_figure
 

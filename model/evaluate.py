@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from acfd_stream.types import Detections
 
 from .average_precision import ASPECT_EDGES, SIDE_EDGES, Score, Verdicts, draw_curves, judge, pooled, score
 from .command_line import Parser
+from .opencv import cv2
 from .readers import Sample, read_coco, read_picture
 from .toon.sets import SETS, draw_set
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import FloatArray
+
+from .opencv import cv2
 
 FACE, IGNORE, PARTIAL, LOOSE = 1, 2, 3, 4
 """Kinds of boxes: a face; a region that is neither face nor background; a region in which some faces have no box; a

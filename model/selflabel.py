@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from acfd_stream.types import Detections
 
 from .command_line import Parser
 from .evaluate import Detect, open_detect
+from .opencv import cv2
 from .readers import read_picture
 from .scoring import overlaps
 

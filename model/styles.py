@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.types import FloatArray
 
+from .opencv import cv2
 from .readers import FACE, IGNORE
 
 Pixels = NDArray[np.uint8]

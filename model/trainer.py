@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -34,6 +33,7 @@ from .efficientnet_lite import STAGES, EfficientNetLite
 from .grafting import graft, read_peer
 from .losses import Losses, detection_loss
 from .network import Network
+from .opencv import cv2
 from .predict import multiplies_bf16, normalise
 from .settings import TrainConfig
 from .training_log import TrainingLog

@@ -259,6 +259,11 @@ def test_a_runtime_library_is_imported_in_one_file_inside_a_function(runtime: st
     assert [entry.where for entry in uses if not entry.is_lazy] == []
 
 
+def test_only_drawing_and_training_import_opencv_and_in_one_file() -> None:
+    users = {entry.path for entry in all_imports() if entry.module.split(".")[0] == "cv2"}
+    assert users == {ROOT / "model/opencv.py"}
+
+
 def run_python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return done.stdout + done.stderr

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from ..opencv import cv2
 from . import clutter, interiors, palette, shading
 from .canvas import Canvas, Color, ellipse, mix, rectangle, scaled, smooth
 from .palette import Brush, Style

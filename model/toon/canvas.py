@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from .shading import ShadeMap
 
 Points = NDArray[np.float64]  # [N, 2] pixels, x then y

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from . import backgrounds, clutter, effects
 from .bodies import draw_character
 from .canvas import Canvas

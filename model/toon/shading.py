@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ..opencv import cv2
 
 FloatMap = NDArray[np.float32]
 ShadeMap = Callable[[NDArray[np.float64], NDArray[np.uint8]], FloatMap]  # (points in the map's pixels, mask) → [h, w]
