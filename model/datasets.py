@@ -187,14 +187,34 @@ def read_set(row: str | Mapping[str, Any], data: Path) -> list[Sample]:
     """Samples of a config's ``validation``: the name of a COCO file of ``data``, or kind, annotation and images.
 
     Raises:
-        ConfigError: the kind or a key is unknown or missing, or an annotation cannot be used.
+        ConfigError: the kind or a key is unknown or missing, or an annotation cannot be used or names no pictures.
+        MediaError: a picture does not exist.
     """
     if isinstance(row, str):
         row = {"kind": "coco", "annotation": f"annotations/{row}.json", "images": "images"}
     if set(row) != {"kind", "annotation", "images"} or row["kind"] not in READERS:
         allowed = f"a name, or kind ({', '.join(READERS)}), annotation and images"
         raise ConfigError(f"validation must be {allowed}, got {dict(row)}")
-    return READERS[row["kind"]](data / row["annotation"], data / row["images"])
+    samples = READERS[row["kind"]](data / row["annotation"], data / row["images"])
+    if not samples:
+        raise ConfigError(f"{data / row['annotation']}: names no pictures")
+    for sample in samples:
+        if not sample.file.is_file():
+            raise MediaError(f"{sample.place}there is no picture {sample.file}")
+    return samples
+
+
+def check_pictures(samples: list[Sample]) -> None:
+    """Refuse pictures that cannot be used, before hours of training end with them.
+
+    Raises:
+        ConfigError: a box lies outside its picture.
+        MediaError: a picture cannot be read.
+    """
+    with ThreadPoolExecutor() as pool:
+        sizes = pool.map(lambda sample: read_picture(sample.file)[0].shape[:2], samples)
+        for sample, size in zip(samples, sizes, strict=True):
+            check_inside(sample, size)
 
 
 def _open_source(row: Mapping[str, Any], data: Path) -> Source:

@@ -23,9 +23,10 @@ FACE, IGNORE, PARTIAL, LOOSE = 1, 2, 3, 4
 """Kinds of boxes: a face; a region that is neither face nor background; a region in which some faces have no box; a
 region in which the boxes of faces follow another convention than the one to be learned."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_CLASSES = "classes.txt"  # names of the classes in a folder of YOLO files
 SLACK = 0.01
 """Share of a side by which a YOLO box may leave the picture, for rounding."""
-Row = tuple[Sequence[float], int]  # x1 y1 x2 y2 and kind
+Row = tuple[Sequence[float], int, str]  # x1 y1 x2 y2, kind, and file and line
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Sample:
     file: Path
     boxes_xyxy: FloatArray  # [N, 4]
     kinds: NDArray[np.int8]  # [N]
+    places: tuple[str, ...] = ()  # file and line that each box is from, for messages
+
+    @property
+    def place(self) -> str:
+        """Where the picture is named first, with a colon; empty if no box says it."""
+        return f"{self.places[0]}: " if self.places else ""
 
 
 def read_picture(file: Path, longest: int | None = None) -> tuple[NDArray[np.uint8], float]:
@@ -62,10 +69,11 @@ def check_inside(sample: Sample, size: tuple[int, int]) -> None:
     Raises:
         ConfigError: such a box.
     """
-    for box in sample.boxes_xyxy:
+    for number, box in enumerate(sample.boxes_xyxy):
         if box[0] >= size[1] or box[1] >= size[0] or box[2] <= 0 or box[3] <= 0:
             corners = [round(float(value), 1) for value in box]
-            raise ConfigError(f"{sample.file}: box {corners} lies outside the picture of {size[1]}×{size[0]} pixels")
+            where = f"{sample.places[number]}: box {corners}" if sample.places else f"{sample.file}: box {corners}"
+            raise ConfigError(f"{where} lies outside the picture of {size[1]}×{size[0]} pixels")
 
 
 def read_coco(annotation: Path, images: Path) -> list[Sample]:
@@ -79,13 +87,20 @@ def read_coco(annotation: Path, images: Path) -> list[Sample]:
         table = json.loads(text)
         sizes = {image["id"]: (image["width"], image["height"]) for image in table["images"]}
         rows: dict[int, list[Row]] = {number: [] for number in sizes}
+        categories = {category["id"] for category in table.get("categories", ())}
         for row in table["annotations"]:
+            place = f"{annotation}: annotation {row['id']}"
+            if categories and row.get("category_id") not in categories:
+                raise ConfigError(f"{place} has the unknown category_id {row.get('category_id')!r}")
+            if row["image_id"] not in sizes:
+                raise ConfigError(f"{place} has the unknown image_id {row['image_id']!r}")
             x, y, width, height = row["bbox"]
             limit = sizes[row["image_id"]]
             is_inside = x < limit[0] and y < limit[1] and x + width > 0 and y + height > 0
             if not (width > 0 and height > 0 and is_inside):  # also refuses NaN
-                raise ConfigError(f"{annotation}: annotation {row['id']} has box {row['bbox']} in a picture of {limit}")
-            rows[row["image_id"]].append(([x, y, x + width, y + height], IGNORE if row.get("iscrowd") else FACE))
+                raise ConfigError(f"{place} has box {row['bbox']} in a picture of {limit}")
+            kind = IGNORE if row.get("iscrowd") else FACE
+            rows[row["image_id"]].append(([x, y, x + width, y + height], kind, place))
         return [_sample(images / image["file_name"], rows[image["id"]]) for image in table["images"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, ConfigError):
@@ -96,37 +111,45 @@ def read_coco(annotation: Path, images: Path) -> list[Sample]:
 def read_yolo(labels: Path, images: Path) -> list[Sample]:
     """Samples of a folder of YOLO text files, ``class cx cy w h`` as shares of the picture; every class is a face.
 
-    A picture of ``images`` without a text file, or with an empty one, has no faces.
+    A picture of ``images`` without a text file, or with an empty one, has no faces. ``classes.txt`` in ``labels``, where
+    there is one, has a line for each class.
 
     Raises:
-        ConfigError: a folder is missing, a text file has no picture, or a line is not five numbers or no box.
+        ConfigError: a folder is missing or empty, a text file has no picture, or a line is not five numbers, no box, or
+            of an unknown class.
         MediaError: a picture cannot be read.
     """
     if not labels.is_dir():
         raise ConfigError(f"{labels}: is not a folder")
     files = _pictures(images)
-    left = {path.relative_to(labels).with_suffix("") for path in labels.rglob("*.txt") if path.name != "classes.txt"}
+    left = {path.relative_to(labels).with_suffix("") for path in labels.rglob("*.txt") if path.name != _CLASSES}
+    if not left:
+        raise ConfigError(f"{labels}: holds no text files with boxes")
+    classes = len(list(_lines(labels / _CLASSES))) if (labels / _CLASSES).is_file() else None
     samples = []
     for file in files:
         stem = file.relative_to(images).with_suffix("")
-        rows = list(_yolo_rows(labels / f"{stem}.txt")) if stem in left else []
+        rows = list(_yolo_rows(labels / f"{stem}.txt", classes)) if stem in left else []
         left.discard(stem)
         height, width = read_picture(file)[0].shape[:2] if rows else (1, 1)
         scale = np.array([width, height, width, height])
-        samples.append(_sample(file, [(np.asarray(box) * scale, kind) for box, kind in rows]))
+        samples.append(_sample(file, [(np.asarray(box) * scale, kind, place) for box, kind, place in rows]))
     if left:
         raise ConfigError(f"{labels}: {sorted(map(str, left))[0]}.txt has no picture in {images}")
     return samples
 
 
-def _yolo_rows(path: Path) -> Iterator[Row]:
+def _yolo_rows(path: Path, classes: int | None) -> Iterator[Row]:
     for number, line in _lines(path):
-        values = _numbers(path, number, line.split(), range(1, 5))
-        cx, cy, width, height = values
+        fields = line.split()
+        cx, cy, width, height = _numbers(path, number, fields, range(1, 5))
+        if not fields[0].isdecimal() or (classes is not None and int(fields[0]) >= classes):
+            allowed = "a number from 0 on" if classes is None else f"0 … {classes - 1}, the lines of {_CLASSES}"
+            raise ConfigError(f"{path}: line {number} has the unknown class {fields[0]!r}; allowed is {allowed}")
         box = [cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2]
         if not (width > 0 and height > 0 and min(box) >= -SLACK and max(box) <= 1 + SLACK):
             raise ConfigError(f"{path}: line {number} is not a box of shares in 0 … 1: {line!r}")
-        yield box, FACE
+        yield box, FACE, f"{path}: line {number}"
 
 
 def read_wider(annotation: Path, images: Path) -> list[Sample]:
@@ -149,7 +172,8 @@ def read_wider(annotation: Path, images: Path) -> list[Sample]:
             x, y, width, height = _numbers(annotation, number, fields, range(4))
             is_invalid = len(fields) > 7 and fields[7] == "1"
             if width > 0 and height > 0:
-                rows.append(([x, y, x + width, y + height], IGNORE if is_invalid else FACE))
+                kind = IGNORE if is_invalid else FACE
+                rows.append(([x, y, x + width, y + height], kind, f"{annotation}: line {number}"))
             elif not is_invalid:
                 raise ConfigError(f"{annotation}: line {number} has a box without area: {line!r}")
         if at + 2 + count > len(lines):
@@ -181,7 +205,7 @@ def read_icartoonface(annotation: Path, images: Path) -> list[Sample]:
         x1, y1, x2, y2 = _numbers(annotation, number, fields, range(1, 5))
         if not (x2 > x1 and y2 > y1):
             raise ConfigError(f"{annotation}: line {number} has a box without area: {','.join(fields)!r}")
-        faces.setdefault(fields[0].strip(), []).append(([x1, y1, x2, y2], FACE))
+        faces.setdefault(fields[0].strip(), []).append(([x1, y1, x2, y2], FACE, f"{annotation}: line {number}"))
     return [_sample(images / name, rows) for name, rows in faces.items()]
 
 
@@ -190,8 +214,8 @@ READERS = {"coco": read_coco, "yolo": read_yolo, "wider": read_wider, "icartoonf
 
 
 def _sample(file: Path, rows: Sequence[Row]) -> Sample:
-    boxes = np.array([box for box, _ in rows], np.float32).reshape(-1, 4)
-    return Sample(file, boxes, np.array([kind for _, kind in rows], np.int8))
+    boxes = np.array([box for box, _, _ in rows], np.float32).reshape(-1, 4)
+    return Sample(file, boxes, np.array([kind for _, kind, _ in rows], np.int8), tuple(place for _, _, place in rows))
 
 
 def _pictures(folder: Path) -> list[Path]:

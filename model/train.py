@@ -74,7 +74,7 @@ def _begin(trainer: Trainer, options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
-    from .datasets import open_sources, read_set
+    from .datasets import check_pictures, open_sources, read_set
     from .distributed import DataParallelGroup
     from .evaluate import evaluate
     from .predict import TorchDetector
@@ -87,6 +87,7 @@ def _train(options: argparse.Namespace) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     config = configured(options)
     samples = read_set(config.validation, options.data)
+    check_pictures(samples)
     sources, weights = open_sources(config.data, options.data)
     group = DataParallelGroup.from_torchrun(device)
     trainer = Trainer(config, sources, weights, device, options.workers, options.compile, group)

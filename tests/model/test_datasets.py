@@ -19,7 +19,7 @@ def coco(folder: Path, **annotation: object) -> Path:
     row = {"id": 7, "image_id": 1, "category_id": 1, "bbox": [10, 20, 30, 40], "iscrowd": 0, **annotation}
     images = [{"id": 1, "file_name": "a.png", "width": 100, "height": 80}]
     path = folder / "set.json"
-    path.write_text(json.dumps({"images": images, "annotations": [row], "categories": []}))
+    path.write_text(json.dumps({"images": images, "annotations": [row], "categories": [{"id": 1}]}))
     return path
 
 
@@ -35,6 +35,12 @@ def test_coco_boxes_become_corners_and_crowds_are_ignored(tmp_path: Path) -> Non
 def test_bad_box_is_refused_with_its_number(tmp_path: Path, box: list[int]) -> None:
     with pytest.raises(ConfigError, match=r"set\.json: annotation 7 has box"):
         read_coco(coco(tmp_path, bbox=box), tmp_path)
+
+
+@pytest.mark.parametrize("key", ["category_id", "image_id"])
+def test_an_unknown_category_or_picture_is_refused_with_the_number_of_its_box(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"set\.json: annotation 7 has the unknown {key} 5"):
+        read_coco(coco(tmp_path, **{key: 5}), tmp_path)
 
 
 def test_file_that_is_no_coco_is_refused(tmp_path: Path) -> None:

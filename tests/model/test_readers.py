@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd_stream.errors import ConfigError
-from acfd_stream.model.datasets import PictureSource, chosen, open_sources
+from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.model.datasets import PictureSource, check_pictures, chosen, open_sources, read_set
 from acfd_stream.model.readers import FACE, IGNORE, Sample, read_icartoonface, read_wider, read_yolo
 
 
@@ -39,11 +39,19 @@ def test_yolo_shares_become_pixels_and_a_picture_without_a_file_has_no_faces(tmp
 @pytest.mark.parametrize(
     ("line", "said"),
     [("0 0.5 0.5 0 0.2", "line 2 is not a box"), ("0 0.9 0.5 0.4 0.2", "line 2 is not a box"),
-     ("0 0.5 0.5 0.2", "line 2 must have numbers"), ("0 0.5 nan 0.2 0.2", "line 2 must have numbers")],
+     ("0 0.5 0.5 0.2", "line 2 must have numbers"), ("0 0.5 nan 0.2 0.2", "line 2 must have numbers"),
+     ("face 0.5 0.5 0.2 0.2", "line 2 has the unknown class 'face'; allowed is a number from 0 on")],
 )  # fmt: skip
 def test_a_bad_yolo_line_is_named(tmp_path: Path, images: Path, line: str, said: str) -> None:
     with pytest.raises(ConfigError, match=rf"a\.txt: {said}"):
         read_yolo(yolo(tmp_path, f"0 0.5 0.5 0.2 0.2\n{line}\n"), images)
+
+
+def test_a_class_without_a_name_is_unknown(tmp_path: Path, images: Path) -> None:
+    labels = yolo(tmp_path, "1 0.5 0.5 0.2 0.2\n2 0.5 0.5 0.2 0.2\n")
+    (labels / "classes.txt").write_text("girl\nboy\n")
+    with pytest.raises(ConfigError, match=r"a\.txt: line 2 has the unknown class '2'; allowed is 0 … 1"):
+        read_yolo(labels, images)
 
 
 def test_yolo_labels_without_a_picture_or_a_folder_are_refused(tmp_path: Path, images: Path) -> None:
@@ -53,6 +61,9 @@ def test_yolo_labels_without_a_picture_or_a_folder_are_refused(tmp_path: Path, i
         read_yolo(labels, images)
     with pytest.raises(ConfigError, match="is not a folder"):
         read_yolo(tmp_path / "none", images)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no text files"):
+        read_yolo(tmp_path / "empty", images)
     with pytest.raises(ConfigError, match="holds no pictures"):
         read_yolo(labels, labels)
 
@@ -120,6 +131,20 @@ def test_a_box_outside_its_picture_is_refused_when_the_picture_is_read(images: P
     outside = Sample(images / "a.png", np.array([[100, 0, 120, 9]], np.float32), np.array([FACE], np.int8))
     with pytest.raises(ConfigError, match=r"a\.png: box .* lies outside the picture of 100×80"):
         PictureSource([outside])
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [("", ConfigError, "names no pictures"), ("image,x1,y1,x2,y2\n", ConfigError, "names no pictures"),
+     ("a.png,1,2,9,9\nc.png,1,2,9,9\n", MediaError, r"line 2: there is no picture .*c\.png"),
+     ("a.png,1,2,9,9\na.png,100,2,120,9\n", ConfigError, r"line 2: box \[100.* outside the picture of 100×80")],
+)  # fmt: skip
+def test_a_table_that_does_not_fit_the_pictures_is_refused_before_training(
+    tmp_path: Path, images: Path, text: str, error: type[Exception], said: str
+) -> None:
+    (tmp_path / "f.csv").write_text(text)
+    with pytest.raises(error, match=rf"f\.csv: {said}"):
+        check_pictures(read_set({"kind": "icartoonface", "annotation": "f.csv", "images": "images"}, tmp_path))
 
 
 def test_fewer_pictures_are_the_first_of_the_same_shuffle() -> None:

@@ -96,6 +96,14 @@ def test_the_other_formats_train_as_well(folder: Path, kind: str, ending: str) -
     assert json.loads((folder / "runs/mine/curve.jsonl").read_text().splitlines()[-1])["pictures"] > 0
 
 
+def test_a_wrong_line_is_named_before_training_begins(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "faces/labels/val/11.txt").write_text("0 0.5 0.5 0.2 0.2\n0 1.5 0.5 0.2 0.2\n")
+    assert main(shlex.split(block("sh").splitlines()[0])[1:]) == 1
+    said = "acfd-stream train: faces/labels/val/11.txt: line 2 is not a box of shares in 0 … 1: '0 1.5 0.5 0.2 0.2'\n"
+    assert capsys.readouterr().err == said
+    assert not (folder / "runs").exists()
+
+
 def test_a_validation_set_that_cannot_be_read_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "mine.toml").write_text((folder / "mine.toml").read_text().replace('kind = "yolo", a', 'kind = "voc", a'))
     assert main(shlex.split(block("sh").splitlines()[0])[1:]) == 1
