@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-programs test-gpu check bench bench-peers clean
+.PHONY: help demo test test-programs test-gpu check wheel bench bench-peers clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -35,6 +35,7 @@ help:
 	@echo "make test       all tests except those that need a GPU"
 	@echo "make test-gpu   the tests that need a GPU; fails without a GPU"
 	@echo "make check      ruff, mypy and clang-format"
+	@echo "make wheel      build a wheel in dist, and try it in an environment without a compiler"
 	@echo "make bench      measure, and write benchmarks/results and the tables of README.md and docs"
 	@echo "make clean      remove build products and results"
 
@@ -67,6 +68,11 @@ check: $(TOOLS)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(wildcard csrc/*.cpp csrc/*.h csrc/*.cu)
+
+wheel: $(BIN)/python
+	rm -f dist/*.whl
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	PYTHON=$(abspath $(BIN))/python deploy/check_wheel.sh dist/*.whl
 
 bench: $(TOOLS)
 	$(BIN)/python benchmarks/bench_ops.py
@@ -109,7 +115,7 @@ $(PACKAGE): $(BUILD_INPUTS) | $(BIN)/python
 
 # The package is there already, so its name with extras adds only what these ask for. torch goes first: the extras
 # find it then, and do not fetch a build for GPUs. TrackEval is not among them: it asks for the OpenCV with windows,
-# which would lie on top of ours and which it needs for pictures only.
+# which would lie on top of the one without, and which it needs for pictures only.
 $(TESTING): $(PACKAGE)
 	$(PIP) "$(TORCH)+cpu" 2> /dev/null || $(PIP) "$(TORCH)"
 	$(PIP) "acfd-stream[board,otel,plot,test,train]"

@@ -17,6 +17,8 @@ import pytest
 from tests.clips import encode
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a build makes, and what only trainers use, who have a clone of the repository.
+NOT_IN_A_WHEEL = re.compile(r"__pycache__|\.so$|_pb2|\.safetensors$|^configs/ablation/")
 WITHOUT_OPENCV = "import sys; sys.modules['cv2'] = None; "
 
 
@@ -51,6 +53,16 @@ def test_no_package_of_opencv_comes_along(project: dict[str, Any]) -> None:
     extras = project["optional-dependencies"]
     brought = {extra for extra, names in extras.items() if any("opencv" in name for name in all_required(names))}
     assert brought == {"opencv", "test"}
+
+
+def test_a_wheel_holds_every_file_that_the_program_reads(tmp_path: Path) -> None:
+    call = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(call, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    for source, target in (("acfd_stream", "acfd_stream"), ("model", "acfd_stream/model")):
+        found = {path.relative_to(ROOT / source).as_posix() for path in (ROOT / source).rglob("*") if path.is_file()}
+        kept = {name for name in found if not NOT_IN_A_WHEEL.search(name)}
+        assert len(kept) > 50
+        assert {name for name in kept if not (tmp_path / target / name).is_file()} == set()
 
 
 def run_without_opencv(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
