@@ -258,7 +258,7 @@ def _draw_clip(folder: Path) -> Path:
     command = [sys.executable, "-m", "acfd_stream.model.toon", "demo", str(film)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        reason = done.stderr.strip().rpartition("\n")[2]
+        reason = done.stderr.strip().rpartition("\n")[2].partition(": ")[2]
         raise MediaError(f"no clip could be drawn; give one with --clip ({reason})")
     return live_copy(film, folder / "live.mkv")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.errors import MediaError
 from acfd_stream.ops import thumbnail
+from acfd_stream.types import Primaries, Transfer
 from acfd_stream.video.orientation import OrientationWatch
 from acfd_stream.video.picture import to_picture
 
@@ -101,4 +103,5 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
     if frame.format.name not in _SUBSAMPLED:
         frame = reformatter.reformat(frame, format="rgb24", interpolation=_EXACT, threads=1)
     picture = to_picture(frame, Fraction(1), reformatter, rotation=watch.current.rotation)
-    return thumbnail(watch.current.upright(picture), picture.display_size)
+    picture = replace(watch.current.upright(picture), transfer=Transfer.SDR, primaries=Primaries.BT709)  # as stored
+    return thumbnail(picture, picture.display_size)
