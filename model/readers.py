@@ -111,8 +111,8 @@ def read_coco(annotation: Path, images: Path) -> list[Sample]:
 def read_yolo(labels: Path, images: Path) -> list[Sample]:
     """Samples of a folder of YOLO text files, ``class cx cy w h`` as shares of the picture; every class is a face.
 
-    A picture of ``images`` without a text file, or with an empty one, has no faces. ``classes.txt`` in ``labels``, if there,
-    has a line for each class.
+    A picture of ``images`` without a text file, or with an empty one, has no faces. ``classes.txt`` in ``labels``, if
+    there, has a line for each class.
 
     Raises:
         ConfigError: a folder is missing or empty, a text file has no picture, or a line is not five numbers, no box, or
