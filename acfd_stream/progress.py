@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from acfd_stream.printable import printable
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn, Task
+    from rich.console import Console
+    from rich.progress import Progress, Task
 
 LINE_SECONDS = 60.0
 """Between two lines where stderr is no terminal."""
@@ -89,42 +90,38 @@ def _speed(task: Task, rate: str) -> str:
     return f"– {rate}" if task.speed is None else f"{task.speed:.1f} {rate}"
 
 
-def _bar(unit: str, rate: str) -> Progress:
-    """A bar; it is disabled where stderr is no terminal, or one without control sequences."""
+def _terminal() -> Console:
+    """stderr, with columns left free for the ``^C`` of a terminal: a line that wraps cannot be erased."""
     from rich.console import Console, ConsoleDimensions
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import ProgressColumn as Column
-    from rich.text import Text
 
     class Terminal(Console):
-        """Leaves columns free for the ``^C`` of a terminal: a line that wraps cannot be erased."""
-
         @property  # type: ignore[misc]  # no code sets it
         def size(self) -> ConsoleDimensions:
             width, height = super().size
             return ConsoleDimensions(max(width - len("^C"), 1), height)
 
-    class SpeedColumn(Column):
+    return Terminal(stderr=True)
+
+
+def _bar(unit: str, rate: str) -> Progress:
+    """A bar; it is disabled where stderr is no terminal, or one without control sequences."""
+    from rich import progress
+    from rich.text import Text
+
+    class SpeedColumn(progress.ProgressColumn):
         """The speed of the last seconds."""
 
         def render(self, task: Task) -> Text:
             return Text(_speed(task, rate), justify="right")
 
-    console = Terminal(stderr=True)
-    counts: list[ProgressColumn] = [MofNCompleteColumn(), TextColumn(unit), SpeedColumn()] if unit else []
-    return Progress(
-        BarColumn(bar_width=None),
-        TaskProgressColumn(show_speed=False),
+    console = _terminal()
+    counts = (progress.MofNCompleteColumn(), progress.TextColumn(unit), SpeedColumn()) if unit else ()
+    return progress.Progress(
+        progress.BarColumn(bar_width=None),
+        progress.TaskProgressColumn(show_speed=False),
         *counts,
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.description}", markup=False),
         console=console,
         get_time=lambda: time.monotonic(),
         redirect_stdout=sys.stdout.isatty(),

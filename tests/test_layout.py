@@ -105,7 +105,7 @@ LAZY_EXCEPTIONS = {
 }
 # Files that import each other, directly or through others.
 KNOWN_CIRCLES: set[frozenset[str]] = set()
-# An option of the command line is declared with its choices, so these are read before any command runs.
+# What may be read before any command runs: the choices of options, and progress, which loads Rich where it is shown.
 LIGHT = {"acfd_stream.outputs.formats", "acfd_stream.progress"}
 # Each is imported in one file, inside a function.
 RUNTIMES = ("openvino", "tensorrt", "onnxruntime", "torch", "cupy", "pyarrow", "pandas", "ray")
