@@ -25,7 +25,7 @@ import torch
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import AcfdError
 from acfd_stream.model.datasets import open_sources
-from acfd_stream.model.evaluate import evaluate
+from acfd_stream.model.evaluation import evaluate
 from acfd_stream.model.predict import TorchDetector
 from acfd_stream.model.readers import read_coco
 from acfd_stream.model.settings import TrainConfig

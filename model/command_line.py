@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from acfd_stream.errors import AcfdError
+from acfd_stream.errors import AcfdError, BackendUnavailable
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,10 +17,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
     def run(self, work: Callable[[argparse.Namespace], None], arguments: Sequence[str] | None) -> int:
-        """Exit code of ``work`` on the parsed arguments: 0, or 1 after ``PROGRAM: message`` of its error."""
+        """Exit code of ``work`` on the parsed arguments: 0, or 2 for a missing library, 1 for another error of ours.
+
+        An error is printed as ``PROGRAM: message``.
+        """
         try:
             work(self.parse_args(arguments))
         except (AcfdError, OSError) as error:
             print(f"{self.prog}: {error}", file=sys.stderr)
-            return 1
+            return 2 if isinstance(error, BackendUnavailable) else 1
         return 0

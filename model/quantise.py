@@ -31,7 +31,7 @@ from acfd_stream.types import Picture
 
 from .average_precision import score
 from .command_line import Parser
-from .evaluate import examples_of
+from .evaluation import examples_of
 from .normalisation import MEAN
 from .predict import normalise
 from .readers import Sample

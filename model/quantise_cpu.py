@@ -29,7 +29,7 @@ from acfd_stream.progress import WorkProgress
 from .average_precision import Score, score
 from .command_line import Parser
 from .datasets import read_set
-from .evaluate import examples_of, pictures_in
+from .evaluation import examples_of, pictures_in
 from .quantise import views_of
 from .readers import read_picture
 from .toon.sets import draw_set

@@ -23,7 +23,7 @@ from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.types import Detections
 
 from .command_line import Parser
-from .evaluate import Detect, open_detect
+from .evaluation import Detect, open_detect
 from .opencv import cv2
 from .readers import read_picture
 from .scoring import overlaps

@@ -76,7 +76,7 @@ def _train(options: argparse.Namespace) -> None:
 
     from .datasets import check_pictures, open_sources, read_set
     from .distributed import DataParallelGroup
-    from .evaluate import evaluate
+    from .evaluation import evaluate
     from .predict import TorchDetector
     from .trainer import Trainer
 

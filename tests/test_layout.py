@@ -101,7 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.
 LAZY_EXCEPTIONS = {
-    (f"acfd_stream.model.{name}", "detect") for name in ("evaluate", "export", "quantise", "quantise_cpu")
+    (f"acfd_stream.model.{name}", "detect") for name in ("evaluation", "export", "quantise", "quantise_cpu")
 }
 # Files that import each other, directly or through others.
 KNOWN_CIRCLES: set[frozenset[str]] = set()

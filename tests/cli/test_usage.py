@@ -56,9 +56,9 @@ def test_help_goes_to_stdout_and_exits_0(command: str, capfd: pytest.CaptureFixt
     assert err == ""
 
 
-def test_no_help_needs_torch() -> None:
+def test_no_help_needs_torch_or_opencv() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; from acfd_stream.cli import main;"
+        "import sys; sys.modules |= {'torch': None, 'cv2': None}; from acfd_stream.cli import main;"
         "sys.exit(max(main([*command, '--help']) for command in [[], ['train'], ['evaluate'], ['export']]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -11,6 +11,7 @@ import pytest
 from acfd_stream import progress
 from acfd_stream.errors import ConfigError
 from acfd_stream.model import evaluate
+from acfd_stream.model.evaluation import DRAWN
 from acfd_stream.model.toon.sets import LEAST_SIDE, SETS, draw_one, draw_set
 from tests.detect.tiny_model import write_tiny_model
 
@@ -43,6 +44,10 @@ def test_an_old_film_has_one_tone() -> None:
 def test_an_unknown_set_is_named() -> None:
     with pytest.raises(ConfigError, match="crowds, lineart, small, oldfilms"):
         draw_one("opera", 0)
+
+
+def test_the_help_lists_the_sets() -> None:
+    assert tuple(DRAWN + name for name in SETS) == evaluate.DRAWN_SETS
 
 
 def test_an_evaluation_tells_how_far_it_is(

@@ -23,8 +23,8 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.model import trainer as training
 from acfd_stream.model.acb import fuse
 from acfd_stream.model.checkpoints import load_network, save_weights
-from acfd_stream.model.evaluate import evaluate
 from acfd_stream.model.evaluate import main as evaluate_command
+from acfd_stream.model.evaluation import evaluate
 from acfd_stream.model.export import main as export_command
 from acfd_stream.model.network import NetworkConfig
 from acfd_stream.model.onnx_file import Description, export
