@@ -165,8 +165,8 @@ FormatOption = Annotated[
     Format,
     typer.Option(
         "--format",
-        help="JSON lines; Parquet, with a row per face and frame; MOTChallenge text; COCO JSON; "
-        "or WebVTT, with a cue for every span of time in which a track is on screen.",
+        help="JSON lines; Parquet or CSV, with a row per face and frame; MOTChallenge text; COCO JSON; "
+        "or WebVTT or SRT subtitles, with one for every span of time in which a track is on screen.",
     ),
 ]
 OverwriteOption = Annotated[

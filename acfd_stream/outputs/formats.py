@@ -28,9 +28,11 @@ class Format:
 _FORMATS = {
     "jsonl": Format(".jsonl", "jsonl:JsonlLines", marks_end=True),
     "parquet": Format(".parquet", "parquet:ParquetEncoder", library="pyarrow", extra="parquet"),
+    "csv": Format(".csv", "csv_rows:CsvEncoder"),
     "mot": Format(".txt", "mot:MotEncoder", archive_suffix=".mot.txt"),
     "coco": Format(".coco.json", "coco:CocoEncoder"),
     "vtt": Format(".vtt", "webvtt:VttEncoder"),
+    "srt": Format(".srt", "srt:SrtEncoder"),
 }
 FORMATS = tuple(_FORMATS)
 RESULTS = FORMATS[0]

@@ -22,6 +22,8 @@ _MOST_FOOTER_BYTES = 2**24
 _THUMBNAIL = re.compile(r"\d+\.jpg")
 _COCO = b'{"licenses": [],\n"categories": [{"id": 1, "name": "face", "supercategory": "character"}],\n"videos": ['
 _MOT_ROW = re.compile(rb"\d+,\d+(,-?\d+\.\d\d){4},\d\.\d{4},-1,-1,-1")
+_CSV = re.compile(rb"frame,time,shot,track_id,x1,y1,x2,y2,score,state(,\w+)*,reused\n")
+_SUBTITLE = re.compile(rb"\d+\n\d\d+:\d\d:\d\d,\d{3} --> \d\d+:\d\d:\d\d,\d{3}\nface \d+")
 _PAGE = (
     b"<!doctype html>\n",
     b'http-equiv="Content-Security-Policy" content="default-src ',
@@ -126,6 +128,15 @@ def _is_mot(head: bytes) -> bool:
     return bool(rows) and all(_MOT_ROW.fullmatch(row) for row in rows)
 
 
+def _is_csv(head: bytes) -> bool:
+    return _CSV.match(head) is not None
+
+
+def _is_srt(head: bytes) -> bool:
+    subtitles = head.split(b"\n\n")[:-1]  # the last one is empty, or cut off by the size of the head
+    return bool(subtitles) and all(_SUBTITLE.fullmatch(subtitle) for subtitle in subtitles)
+
+
 def _is_page(head: bytes) -> bool:
     return head.startswith(_PAGE[0]) and all(sign in head for sign in _PAGE)
 
@@ -138,4 +149,4 @@ def _is_unfinished_mp4(head: bytes) -> bool:
     return head[begin : begin + 16] == b"\0\0\0\x08free\0\0\0\0mdat"
 
 
-_HEADS: tuple[Callable[[bytes], bool], ...] = (_is_jsonl, _is_vtt, _is_coco, _is_mot, _is_page)
+_HEADS: tuple[Callable[[bytes], bool], ...] = (_is_jsonl, _is_csv, _is_vtt, _is_srt, _is_coco, _is_mot, _is_page)

@@ -15,7 +15,10 @@ from pycocotools.coco import COCO
 from acfd_stream.outputs import FORMATS
 from tests.cli.test_track import command, names, track
 
-NAMES = {"jsonl": "a.jsonl", "parquet": "a.parquet", "mot": "a.txt", "coco": "a.coco.json", "vtt": "a.vtt"}
+NAMES = {
+    **{"jsonl": "a.jsonl", "parquet": "a.parquet", "csv": "a.csv", "mot": "a.txt"},
+    **{"coco": "a.coco.json", "vtt": "a.vtt", "srt": "a.srt"},
+}
 OLDER = '{"type": "header", "version": 1, "source": "a", "time_base": "1/24", "model": {}, "settings": {}}\n'
 """A result, which may be replaced."""
 
@@ -29,7 +32,9 @@ def test_every_format_has_its_own_ending_and_holds_every_frame(tmp_path: Path) -
     assert names(tmp_path) == sorted(NAMES.values())
     assert pq.read_table(tmp_path / "a.parquet")["pts"].to_pylist() == [0, 40, 80]
     assert len(COCO(str(tmp_path / "a.coco.json")).anns) == 3
-    assert [(cue.start, cue.end) for cue in webvtt.read(tmp_path / "a.vtt")] == [("00:00:00.000", "00:00:00.120")]
+    for cues in (webvtt.read(tmp_path / "a.vtt"), webvtt.from_srt(tmp_path / "a.srt")):
+        assert [(cue.start, cue.end) for cue in cues] == [("00:00:00.000", "00:00:00.120")]
+    assert (tmp_path / "a.csv").read_text().count("\n") == 4
     assert (tmp_path / "a.txt").read_text().count("\n") == 3
 
 

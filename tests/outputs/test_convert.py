@@ -50,7 +50,7 @@ def test_results_of_a_broken_video_stay_marked(format: str, tmp_path: Path) -> N
 def test_a_format_that_there_is_not_is_refused(tmp_path: Path) -> None:
     results = read_results(write_made_up(tmp_path / "lines", "jsonl", 2))
     with pytest.raises(ConfigError, match="format must be one of jsonl, parquet"):
-        convert(results, tmp_path / "out", "csv")
+        convert(results, tmp_path / "out", "xml")
     assert not (tmp_path / "out").exists()
 
 

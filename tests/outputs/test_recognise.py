@@ -21,6 +21,8 @@ FOREIGN = {
     "header.jsonl": b'{"type": "header", "version": 2}\n',
     "subtitles.vtt": b"WEBVTT\n\n00:00.000 --> 00:01.000\nmine\n",
     "commented.vtt": b"WEBVTT\n\nNOTE\nmine\n\n",
+    "subtitles.srt": b"1\n00:00:00,000 --> 00:00:01,000\nmine\n\n",
+    "rows.csv": b"frame,time,shot,mine\n0,0.0,0,1\n",
     "numbers.txt": b"1,2,3\n4,5,6\n",
     "diary.html": b"<!doctype html>\n<html><title>mine</title>",
     "cut.parquet": b"PAR1" + bytes(100) + b"PAR1",

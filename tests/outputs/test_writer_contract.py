@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -46,14 +47,18 @@ def write_and_close(writer: Writer, count: int) -> None:
 
 
 def positions(format: str, place: Path) -> list[float]:
-    """Of each face in the file its left edge, which is its frame's index; WebVTT has the frame's time only."""
+    """Of each face in the file its left edge, which is its frame's index; subtitles have the frame's time only."""
     if format == "parquet":
         return [float(x) for x in pyarrow.parquet.read_table(place)["x1"].to_pylist()]
     if format == "coco":
         return [annotation["bbox"][0] for annotation in json.loads(place.read_bytes())["annotations"]]
     if format == "vtt":
         return [round(cue.start_time.in_milliseconds() * 24 / 1000) for cue in webvtt.read(place)]
+    if format == "srt":
+        return [round(cue.start_time.in_milliseconds() * 24 / 1000) for cue in webvtt.from_srt(place)]
     lines = place.read_text().splitlines()
+    if format == "csv":
+        return [float(row["x1"]) for row in csv.DictReader(lines)]
     if format == "mot":
         return [float(line.split(",")[2]) for line in lines]
     return [face["box"][0] for line in lines for face in json.loads(line).get("faces", [])]
@@ -201,7 +206,7 @@ def test_a_folder_is_not_a_place(format: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="/dev/full")
 def test_a_full_device_is_said_and_left_alone(format: str) -> None:
     with pytest.raises(OutputError, match=r"cannot write /dev/full: No space left on device; make room"):
-        write_frames(open_writer("/dev/full", format, HEADER), 1)
+        write_and_close(open_writer("/dev/full", format, HEADER), 1)
     assert os.path.exists("/dev/full")
 
 
@@ -246,6 +251,6 @@ def test_an_abort_for_a_failure_leaves_nothing_under_the_name(format: str, tmp_p
 
 
 def test_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="format must be one of jsonl, parquet, mot, coco, vtt, got 'xml'"):
+    with pytest.raises(ConfigError, match="format must be one of jsonl, parquet, csv, mot, coco, vtt, srt, got 'xml'"):
         open_writer(tmp_path / "out", "xml", HEADER)
     assert not list(tmp_path.iterdir())

@@ -55,7 +55,8 @@ def test_the_unbroken_run_gives_every_output_and_the_lines_of_the_command(
     files, _ = unbroken
     suffixes = {name.removeprefix("show/clip.mkv").split("/")[0] for name in files}
     assert suffixes == {
-        *(".jsonl", ".parquet", ".mot.txt", ".coco.json", ".vtt", ".overlay.mp4", ".thumbnails", ".report.html")
+        *(".jsonl", ".parquet", ".csv", ".mot.txt", ".coco.json", ".vtt", ".srt"),
+        *(".overlay.mp4", ".thumbnails", ".report.html"),
     }
     with TrackSession(str(clip), detector=SquareFinder()) as session:
         writer = open_writer(tmp_path / "command.jsonl", "jsonl", header_of(session))

@@ -17,6 +17,7 @@ from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note,
 from acfd_stream.cli.progress import count
 from acfd_stream.cli.signals import STOP
 from acfd_stream.config import ArchiveConfig
+from acfd_stream.outputs.formats import OUTPUTS
 from acfd_stream.printable import printable
 
 archive_app = typer.Typer(
@@ -64,7 +65,7 @@ def run(
         str,
         typer.Option(
             metavar="NAME,…",
-            help="Outputs per video: jsonl, parquet, mot, coco, vtt, overlay, thumbnails, report.",
+            help=f"Outputs per video: {', '.join(OUTPUTS)}.",
         ),
     ] = "jsonl",
     report: Annotated[

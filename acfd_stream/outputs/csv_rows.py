@@ -1,0 +1,42 @@
+"""Results as CSV, one row per face and frame, for spreadsheets and for anything that reads no Parquet.
+
+Columns and rounding are those of the JSON lines. A frame without faces has no row, and the format has no end.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from acfd_stream.outputs.face_values import face_columns, face_row, rounded
+from acfd_stream.outputs.jsonl import SECONDS_DECIMALS
+from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.types import FrameResult
+
+
+class CsvEncoder:
+    """An ``Encoder`` of CSV; its first row has the names of the columns."""
+
+    def __init__(self, header: ResultHeader) -> None:
+        pass
+
+    def header(self) -> bytes:
+        """The names of the columns."""
+        return _encoded([["frame", "time", "shot", *face_columns(), "reused"]])
+
+    def frame(self, result: FrameResult) -> bytes:
+        """The frame's rows, one per face."""
+        before = [result.index, rounded(result.pts_seconds, SECONDS_DECIMALS), result.shot]
+        return _encoded([[*before, *face_row(face), str(result.reused).lower()] for face in result.faces])
+
+    def trailer(self, end: ResultEnd) -> Iterable[bytes]:
+        """Nothing."""
+        return ()
+
+
+def _encoded(rows: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8")

@@ -1,0 +1,45 @@
+"""CSV: one row per face and frame, as other libraries read it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from tests.outputs.made_up import HEADER, write_made_up
+
+COLUMNS = ["frame", "time", "shot", "track_id", "x1", "y1", "x2", "y2", "score", "state", "reused"]
+
+
+def rows_of_lines(lines: Path) -> list[list[object]]:
+    """The rows that JSON lines call for."""
+    frames = [json.loads(line) for line in lines.read_text().splitlines()[1:-1]]
+    return [
+        [
+            *(frame["index"], frame["time"], frame["shot"], face["id"], *face["box"]),
+            *(face["score"], face["state"], frame["reused"]),
+        ]
+        for frame in frames
+        for face in frame["faces"]
+    ]
+
+
+def test_pandas_reads_the_values_of_the_json_lines(tmp_path: Path) -> None:
+    table = pd.read_csv(write_made_up(tmp_path / "a.csv", "csv"))
+    assert list(table.columns) == COLUMNS
+    assert table["reused"].dtype == bool
+    assert table.to_numpy(object).tolist() == rows_of_lines(write_made_up(tmp_path / "a.jsonl", "jsonl"))
+
+
+def test_duckdb_reads_the_same_types_without_a_hint(tmp_path: Path) -> None:
+    place = write_made_up(tmp_path / "a.csv", "csv")
+    types = [str(kind) for kind in duckdb.read_csv(str(place)).types]
+    assert types == ["BIGINT", "DOUBLE", "BIGINT", "BIGINT", *["DOUBLE"] * 5, "VARCHAR", "BOOLEAN"]
+
+
+def test_frames_without_faces_leave_the_names_of_the_columns(tmp_path: Path) -> None:
+    place = write_made_up(tmp_path / "a.csv", "csv", 0, HEADER)
+    assert list(csv.reader(place.read_text().splitlines())) == [COLUMNS]
