@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, TypeVar
@@ -32,6 +33,15 @@ def require(condition: bool, name: str, got: object, allowed: str) -> None:
     """Raise ConfigError(name, got, allowed) unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"{name} must be {allowed}, got {_shown(got)}")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of the config dataclass ``cls`` from ``values``; unknown keys are errors."""
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    return cls(**values)
 
 
 def or_default(value: T | None, name: str, kind: type[T]) -> T:

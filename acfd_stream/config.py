@@ -8,32 +8,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from acfd_stream.checked import Checked
+from acfd_stream.checked import from_mapping as from_mapping
 from acfd_stream.checked import require as require
-from acfd_stream.errors import ConfigError
 
-T = TypeVar("T")
 DECODERS = ("auto", "cpu", "nvdec")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
 MOST_SCALES = 64
 """Of a multi-scale test."""
 ADDRESSES = ("public", "private", "any")
 """How far a URL may lead: the internet; private networks and this machine, too; link-local addresses, too."""
-
-
-def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
-    """An instance of the config dataclass ``cls`` from ``values``; unknown keys are errors."""
-    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ConfigError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-    return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -195,6 +184,13 @@ class TrackConfig(Checked):
         self._require_between(0, 8, "reach")
         self._require_least(1, "confirm_hits")
         self._require_between(0, 1000, "max_gap_frames")
+
+    @classmethod
+    def of_min_score(cls, min_score: float | None, *, fills_gaps: bool = True) -> TrackConfig:
+        """Tracks start from detections of at least ``min_score``; lower ones only continue tracks, as by default."""
+        start = cls.start_score if min_score is None else min_score
+        require(0.0 <= start <= 1.0, "min_score", min_score, "in [0, 1]")
+        return cls(start_score=start, keep_score=min(start, cls.keep_score), fills_gaps=fills_gaps)
 
     @property
     def delay_frames(self) -> int:

@@ -167,6 +167,12 @@ class Detections:
     def __len__(self) -> int:
         return int(self.scores.shape[0])
 
+    def at_least(self, min_score: float) -> Detections:
+        """The detections whose score is ``min_score`` or higher."""
+        count = int((self.scores >= min_score).sum())
+        is_truncated = self.is_truncated and self.cut_score >= min_score
+        return Detections(self.boxes_xyxy[:count], self.scores[:count], is_truncated, self.cut_score)
+
     @overload
     def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
     @overload

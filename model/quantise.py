@@ -191,7 +191,7 @@ def _fall(path: Path, quantised: Path, examples: Sequence[tuple[Sample, NDArray[
             found = []
             with Detector.open(model, "cpu", DetectConfig(size=size)) as detector:
                 for _, picture in examples:
-                    found.append(detector.detect(picture))
+                    found.append(detector.detect(picture, min_score=0.0))
                     progress.step("scoring")
             scores.append(score([sample for sample, _ in examples], found).ap50)
     return scores[0] - scores[1]

@@ -152,7 +152,7 @@ def judge(
             examples = sorted(examples_of(name, data, count), key=lambda one: fit(one[1].shape[:2], size).network_size)
             found = []
             for _, picture in examples:
-                found.append(detector.detect(picture))
+                found.append(detector.detect(picture, min_score=0.0))
                 progress.step("scoring")
             scores[name] = score([sample for sample, _ in examples], found)
     return scores

@@ -32,5 +32,19 @@ def test_a_value_that_cannot_be_used_is_a_config_error(config: type, values: dic
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(("score", "start", "keep"), [(None, 0.55, 0.35), (0.8, 0.8, 0.35), (0.2, 0.2, 0.2), (0, 0, 0)])
+def test_tracks_start_from_the_least_score_and_continue_as_by_default(
+    score: float | None, start: float, keep: float
+) -> None:
+    config = TrackConfig.of_min_score(score)
+    assert (config.start_score, config.keep_score) == (start, keep)
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
+def test_a_least_score_outside_its_range_is_refused_by_its_name(score: float) -> None:
+    with pytest.raises(ConfigError, match=r"min_score must be in \[0, 1\], got"):
+        TrackConfig.of_min_score(score)
+
+
 def test_whole_numbers_stand_for_seconds() -> None:
     assert VideoConfig(start_seconds=1, end_seconds=2).start_seconds == 1

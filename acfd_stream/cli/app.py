@@ -12,6 +12,7 @@ from acfd_stream.cli.bench import bench_app
 from acfd_stream.cli.choices import (
     JSON_LINES,
     DetectorOptions,
+    FaceOptions,
     FormatOption,
     OverwriteOption,
     QuietOption,
@@ -98,6 +99,7 @@ def track(
         device=detector.device.value,
         detect=detector.config,
         video=video.config,
+        min_score=video.min_score,
         is_quiet=is_quiet,
         report=report,
         has_proxy=has_proxy,
@@ -107,15 +109,17 @@ def track(
 
 
 @app.command()
+@takes("faces", FaceOptions)
 @takes("detector", DetectorOptions, without=["batch"])
 def detect(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP and others.")],
     detector: DetectorOptions,
+    faces: FaceOptions,
 ) -> int:
     """Find the faces of pictures: one JSON object per picture on stdout."""
     from acfd_stream.cli.detect import run_detect
 
-    return run_detect(images, detector.model, detector.device.value, detector.config)
+    return run_detect(images, detector.model, detector.device.value, detector.config, faces.least_score)
 
 
 app.command()(models)

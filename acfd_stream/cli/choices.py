@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.config import DetectConfig, VideoConfig
+from acfd_stream.config import DetectConfig, TrackConfig, VideoConfig
+from acfd_stream.errors import ConfigError
 from acfd_stream.outputs.formats import FORMATS
 
 DETECT = DetectConfig()
@@ -137,7 +138,7 @@ class DetectorOptions:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """The part of a video that a command processes."""
+    """What a command tracks: the part of a video, and how sure the detector must be of a face."""
 
     start: Annotated[
         float | None,
@@ -150,6 +151,15 @@ class VideoOptions:
     every_frame: Annotated[
         bool, typer.Option("--every-frame", help="Run detection also on frames that repeat the drawing before them.")
     ] = False
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score",
+            metavar="P",
+            help="Score from which a detection starts a track, 0 to 1; lower ones only continue tracks. "
+            f"Default: {TrackConfig.start_score}.",
+        ),
+    ] = None
 
     @property
     def config(self) -> VideoConfig:
@@ -159,6 +169,34 @@ class VideoOptions:
             ConfigError: a setting is out of range.
         """
         return VideoConfig(start_seconds=self.start, end_seconds=self.end, every_frame=self.every_frame)
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """Which faces of a picture a command shows."""
+
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score",
+            metavar="P",
+            help=f"Leave out faces with a lower score, 0 to 1; default: {TrackConfig.start_score}, as for new tracks.",
+        ),
+    ] = None
+    shows_all: Annotated[
+        bool, typer.Option("--all", help=f"Show all faces that the network finds, down to {DETECT.score_threshold}.")
+    ] = False
+
+    @property
+    def least_score(self) -> float:
+        """The lowest score that is shown; 0: all.
+
+        Raises:
+            ConfigError: both options, or a score that is out of range.
+        """
+        if self.shows_all and self.min_score is not None:
+            raise ConfigError("--all and --min-score exclude each other; give one of them")
+        return 0.0 if self.shows_all else TrackConfig.of_min_score(self.min_score).start_score
 
 
 FormatOption = Annotated[

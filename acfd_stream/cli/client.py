@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.cli.choices import JSON_LINES, FormatOption, OverwriteOption, QuietOption, VideoOptions, takes
+from acfd_stream.cli.choices import (
+    JSON_LINES,
+    FaceOptions,
+    FormatOption,
+    OverwriteOption,
+    QuietOption,
+    VideoOptions,
+    takes,
+)
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
@@ -63,7 +71,9 @@ def client_track(
     is_quiet: QuietOption = False,
 ) -> int:
     """Track a video on a service; with the same settings, the results are those of 'track'."""
-    call = TrackOptions(source, output, str(result_format), is_quiet, video.config, overwrites=overwrites)
+    call = TrackOptions(
+        source, output, str(result_format), is_quiet, video.config, min_score=video.min_score, overwrites=overwrites
+    )
     live = Live(None if drop is None else drop.value, objective) if is_live else None
     if not is_live and (drop is not None or objective is not None):
         raise typer.BadParameter("--drop and --objective are for --live")
@@ -94,6 +104,7 @@ def run_client_track(remote: Remote, call: TrackOptions, live: Live | None = Non
         start_seconds=call.video.start_seconds,
         end_seconds=call.video.end_seconds,
         every_frame=call.video.every_frame,
+        min_score=call.min_score,
     )
     with remote.open() as client, _opened(client, call.source, options, is_uri) as stream:
         info = stream.start.info
@@ -162,17 +173,20 @@ def result_header(stream: TrackStream) -> ResultHeader:
 
 @client_app.command("detect")
 @takes("remote", Remote, without=["patience_seconds"])
+@takes("shown", FaceOptions)
 def client_detect(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Pictures: JPEG, PNG, WebP.")],
     remote: Remote,
+    shown: FaceOptions,
 ) -> int:
     """Find the faces of pictures on a service: one JSON object per picture on stdout."""
     from acfd_stream.cli.detect import picture_values, read_bytes, write_pictures
 
+    min_score = shown.least_score
     with remote.open() as client:
 
         def detect(name: str) -> dict[str, Any]:
-            found = client.detect(read_bytes(Path(name)))
+            found = client.detect(read_bytes(Path(name)), min_score)
             faces = [(face.box_xyxy, face.score) for face in found.faces]
             return picture_values(name, found.display_size, faces, is_truncated=found.is_truncated)
 

@@ -16,8 +16,15 @@ from acfd_stream.config import DetectConfig, PictureConfig
 from acfd_stream.errors import MediaError
 
 
-def run_detect(images: Sequence[str], model: str, device: str, config: DetectConfig) -> int:
+def run_detect(images: Sequence[str], model: str, device: str, config: DetectConfig, min_score: float) -> int:
     """Write the faces of every picture to stdout; the highest exit code of a picture is returned.
+
+    Args:
+        images: paths of the pictures.
+        model: name or path of the model.
+        device: that runs it.
+        config: of the detector.
+        min_score: faces with a lower score are left out, [0, 1].
 
     Raises:
         AcfdError: the model or the device cannot be used, or stdout cannot be written.
@@ -28,7 +35,7 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
 
         def detect(name: str) -> dict[str, Any]:
             image = read_picture(Path(name))
-            found = detector.detect(image)
+            found = detector.detect(image, min_score)
             faces = zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)
             size = (image.shape[0], image.shape[1])
             return picture_values(name, size, faces, is_truncated=found.is_truncated)

@@ -45,7 +45,7 @@ def submit(
     with remote.open() as client:
         from acfd_stream.client.stream_progress import StreamOptions
 
-        options = StreamOptions(start_seconds=video.start, end_seconds=video.end)
+        options = StreamOptions(start_seconds=video.start, end_seconds=video.end, min_score=video.min_score)
         print(printable(client.jobs.submit(uri, options, idempotency_key=idempotency_key).job_id))
     return DONE
 

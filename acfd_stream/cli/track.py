@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.progress import TrackProgress, count
 from acfd_stream.cli.signals import STOP, Terminated
-from acfd_stream.config import DetectConfig, VideoConfig
+from acfd_stream.config import DetectConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from acfd_stream.outputs import ResultEnd
     from acfd_stream.recording.header import RecordingStart
     from acfd_stream.recording.sinks import FormatSink, OverlaySink, ReportSink, ResultSink
-    from acfd_stream.recording.task import RecordingProgress
+    from acfd_stream.recording.task import RecordingProgress, RecordingSettings
     from acfd_stream.types import FrameResult
     from acfd_stream.video.frame import Frame
 
@@ -42,6 +42,7 @@ class TrackOptions:
     is_quiet: bool = False
     video: VideoConfig = field(default_factory=VideoConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
+    min_score: float | None = None  # None: as by default
     model: str = "acfd-n"
     device: str = "auto"
     overlay: Path | None = None
@@ -83,7 +84,6 @@ def run_track(call: TrackOptions) -> int:
     from acfd_stream.outputs import check_format
     from acfd_stream.recording.record import Recorder
     from acfd_stream.recording.sinks import FormatSink
-    from acfd_stream.recording.task import RecordingSettings
     from acfd_stream.video.origin import source_name
 
     check_format(call.format)
@@ -103,13 +103,20 @@ def run_track(call: TrackOptions) -> int:
 
         recording = Recorder(
             source=call.source,
-            settings=RecordingSettings(model=call.model, device=call.device, detect=call.detect, video=call.video),
+            settings=_settings(call),
             sinks=[results, *_extras(call)],
             name=name,
             on_start=begin,
             on_progress=advance,
         ).record()
     return report_end(call, name, recording.end, progress)
+
+
+def _settings(call: TrackOptions) -> RecordingSettings:
+    from acfd_stream.recording.task import RecordingSettings
+
+    track = TrackConfig.of_min_score(call.min_score)
+    return RecordingSettings(model=call.model, device=call.device, detect=call.detect, track=track, video=call.video)
 
 
 def open_progress(call: TrackOptions, expected_frames: int | None) -> TrackProgress:

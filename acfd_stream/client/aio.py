@@ -24,6 +24,7 @@ from acfd_stream.client.stream_progress import (
     StreamStart,
     cut,
 )
+from acfd_stream.config import TrackConfig
 from acfd_stream.errors import AcfdError
 from acfd_stream.types import FrameResult
 from acfd_stream.v1 import face_track_pb2
@@ -151,9 +152,9 @@ class AsyncClient(BaseClient[AsyncTrackStream], AbstractAsyncContextManager["Asy
         media: _Media = _AsyncMedia(source, name) if isinstance(source, AsyncIterable) else ByteMedia(source, name)
         return self._send(media, options)
 
-    async def detect(self, image: bytes) -> PictureFaces:
-        """Faces of one encoded picture: PNG, JPEG or WebP."""
-        return PictureFaces.of(await self._ask(self._faces.Detect, detect_request(image)))
+    async def detect(self, image: bytes, min_score: float = TrackConfig.start_score) -> PictureFaces:
+        """Faces of one encoded picture (PNG, JPEG or WebP) with at least this score; 0: all that the server finds."""
+        return PictureFaces.of(await self._ask(self._faces.Detect, detect_request(image, min_score)))
 
     async def capacity(
         self, size: tuple[int, int], fps: float, objective_seconds: float | None = None

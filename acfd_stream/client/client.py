@@ -33,6 +33,7 @@ from acfd_stream.client.stream_progress import (
     StreamStart,
 )
 from acfd_stream.client.tls import ClientTls, channel_credentials
+from acfd_stream.config import TrackConfig
 from acfd_stream.errors import AcfdError, ServiceError
 from acfd_stream.types import Closeable, FrameResult
 from acfd_stream.v1 import face_track_pb2, face_track_pb2_grpc, job_pb2_grpc
@@ -305,9 +306,9 @@ class Client(BaseClient[TrackStream], Closeable):
         """
         return self._send(ByteMedia(source, name), options)
 
-    def detect(self, image: bytes) -> PictureFaces:
-        """Faces of one encoded picture: PNG, JPEG or WebP."""
-        return PictureFaces.of(self._ask(self._faces.Detect, detect_request(image)))
+    def detect(self, image: bytes, min_score: float = TrackConfig.start_score) -> PictureFaces:
+        """Faces of one encoded picture (PNG, JPEG or WebP) with at least this score; 0: all that the server finds."""
+        return PictureFaces.of(self._ask(self._faces.Detect, detect_request(image, min_score)))
 
     def capacity(self, size: tuple[int, int], fps: float, objective_seconds: float | None = None) -> CapacityReply:
         """Whether the server has capacity for one more live stream.

@@ -59,9 +59,9 @@ class KnownModel:
         return cls(**{field.name: getattr(model, field.name) for field in fields(cls)})
 
 
-def detect_request(image: bytes) -> Any:
-    """The request for the faces of an encoded picture."""
-    return face_track_pb2.DetectRequest(image=image)
+def detect_request(image: bytes, min_score: float) -> Any:
+    """The request for the faces of an encoded picture with at least this score."""
+    return face_track_pb2.DetectRequest(image=image, min_score=min_score)
 
 
 def capacity_request(size: tuple[int, int], fps: float, objective_seconds: float | None) -> Any:

@@ -58,6 +58,8 @@ class StreamOptions:
     """Frames presented at or after this are not read."""
     every_frame: bool = False
     """Run detection also on frames that repeat the previous drawing."""
+    min_score: float | None = None
+    """Minimum score of a detection that starts a track, [0, 1]."""
     name: str = ""
     """Name in statistics; at most 100 characters."""
     shows_overlay: bool = False
@@ -75,6 +77,8 @@ class StreamOptions:
         require(self.mode in MODES, "mode", self.mode, " or ".join(MODES))
         require(self.drop_policy in (None, *POLICIES), "drop_policy", self.drop_policy, ", ".join(POLICIES))
         require(self.priority in (None, *PRIORITIES), "priority", self.priority, ", ".join(PRIORITIES))
+        score = self.min_score
+        require(score is None or 0 <= score <= 1, "min_score", score, "in [0, 1]")
         for setting in ("declared_fps", "objective_seconds"):
             value = getattr(self, setting)
             require(value is None or value > 0, setting, value, "> 0")
@@ -91,6 +95,7 @@ class StreamOptions:
             name=self.name,
             shows_overlay=self.shows_overlay,
             every_frame=self.every_frame,
+            min_score=self.min_score,
             resume_token=resume_token,
             frame_time_base=rational_pb(self.frame_time_base),
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast, overload
 
 from acfd_stream.checked import or_default, require
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, TrackConfig
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import device_for, open_network
 from acfd_stream.detect.device_path import DevicePath
@@ -100,26 +100,31 @@ class Detector(Closeable):
         return "cpu" if self.facts.device == "cpu" else "cuda"
 
     @overload  # a str is a Sequence, too
-    def detect(self, image: Image) -> Detections: ...  # type: ignore[overload-overlap]
+    def detect(self, image: Image, min_score: float = ...) -> Detections: ...  # type: ignore[overload-overlap]
     @overload
-    def detect(self, image: Sequence[Image]) -> list[Detections]: ...
+    def detect(self, image: Sequence[Image], min_score: float = ...) -> list[Detections]: ...
 
-    def detect(self, image: Image | Sequence[Image]) -> Detections | list[Detections]:
+    def detect(
+        self, image: Image | Sequence[Image], min_score: float = TrackConfig.start_score
+    ) -> Detections | list[Detections]:
         """Faces of one picture, or of each picture of a list or tuple, in order.
 
         Args:
             image: path of a picture file (rotated as its EXIF data says), uint8 [H, W, 3] RGB, a PIL image (used as it
                 is) or a Picture; or a list or tuple of these, of any size and kind.
+            min_score: faces with a lower score are left out, [0, 1]; 0: all that ``config.score_threshold`` lets pass.
 
         Raises:
+            ConfigError: ``min_score`` is out of its range.
             ShapeError: ``image``, or one of the list, is not of that kind.
             MediaError: a file cannot be read or decoded.
             RunnerError: the runtime failed, or the detector is closed.
         """
+        require(0.0 <= min_score <= 1.0, "min_score", min_score, "in [0, 1]")
         if isinstance(image, list | tuple):
             groups = in_groups(image, self.config.batch)
-            return [detections for group in groups for detections in self.detect_batch(group)]
-        return self.detect_batch([picture_of(cast("Image", image))])[0]
+            return [found.at_least(min_score) for group in groups for found in self.detect_batch(group)]
+        return self.detect_batch([picture_of(cast("Image", image))])[0].at_least(min_score)
 
     def detect_batch(self, pictures: Sequence[Picture]) -> list[Detections]:
         """Faces of every picture, in order; sizes may differ, and pictures do not affect each other.

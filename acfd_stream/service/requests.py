@@ -119,12 +119,13 @@ def read_request(
         objective_seconds=objective or settings.objective_seconds,
         stale_seconds=objective or settings.objective_seconds,  # otherwise a full queue makes every frame late
     )
+    min_score = config.min_score if config.HasField("min_score") else None
     resume = SessionState(signer.unpack(config.resume_token)) if signer and config.resume_token else None
     return StreamRequest(
         pace=pace,
         video=_video(config, settings, is_live=is_live),
         queue=_queue(config.priority, pace, engine),
-        track=TrackConfig(fills_gaps=not is_live),
+        track=TrackConfig.of_min_score(min_score, fills_gaps=not is_live),
         shot=ShotConfig(lookahead_frames=0) if is_live else ShotConfig(),
         name=config.name,
         shows_overlay=config.shows_overlay,

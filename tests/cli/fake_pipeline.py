@@ -53,9 +53,10 @@ class FakeDetector:
             raise errors.BackendUnavailable("device 'cuda' cannot be used")
         return cls(config)
 
-    def detect(self, image: np.ndarray) -> Detections:
+    def detect(self, image: np.ndarray, min_score: float) -> Detections:
         height, width = image.shape[:2]
-        return Detections(np.array([[0, 0, width / 3, height / 3]], np.float32), np.array([0.87654], np.float32))
+        boxes = np.array([[0, 0, width / 3, height / 3], [0, 0, width / 2, height / 2]], np.float32)
+        return Detections(boxes, np.array([0.87654, 0.3], np.float32)).at_least(min_score)
 
     def __enter__(self) -> FakeDetector:
         return self

@@ -75,10 +75,11 @@ def film(path: Path, frames: int = FEW, first: int = 0) -> Path:
     return encode(path, (draw((first + index) % 60) for index in range(frames)), SIZE)
 
 
-def tracked(archive: Archive, video: Path, tmp_path: Path) -> bytes:
+def tracked(archive: Archive, video: Path, tmp_path: Path, *options: str) -> bytes:
     """What the command ``track`` makes of a video."""
     place = tmp_path / "tracked.jsonl"
-    assert main(["track", str(video), "-q", "-o", str(place), "--model", str(archive.model), "--size", "128"]) == 0
+    settings = ["--model", str(archive.model), "--size", "128", *options]
+    assert main(["track", str(video), "-q", "-o", str(place), *settings]) == 0
     return place.read_bytes()
 
 
@@ -141,6 +142,15 @@ def test_a_folder_is_worked_through_once(archive: Archive, tmp_path: Path, capfd
     assert [each["event"] for each in events(told.out)] == ["begin"]
     assert "odd.mp4: is text, not a video" in told.err
     assert archive.results() == results
+
+
+def test_another_least_score_is_tracked_anew_and_as_track_does(archive: Archive, tmp_path: Path) -> None:
+    video = film(archive.library / "one.mkv")
+    for options, tracks in (((), 2), (("--min-score", "0.99"), 0)):
+        assert main(archive.arguments("-q", *options)) == 0
+        result = archive.results()["one.mkv.jsonl"]
+        assert result == tracked(archive, video, tmp_path, *options)
+        assert json.loads(result.splitlines()[-1])["tracks"] == tracks
 
 
 def test_status_and_other_outputs(archive: Archive, capfd: pytest.CaptureFixture[str]) -> None:

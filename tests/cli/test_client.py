@@ -49,7 +49,9 @@ def track_here(model: Path, clip: Path, out: Path, *options: str) -> bytes:
     return out.read_bytes()
 
 
-@pytest.mark.parametrize("options", [[], ["--start", "0.5", "--end", "1.75"], ["--format", "mot"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--start", "0.5", "--end", "1.75"], ["--format", "mot"], ["--min-score", "0.99"]]
+)
 def test_results_are_those_of_track_byte_for_byte(
     server: Server, model: Path, clip: Path, tmp_path: Path, options: list[str]
 ) -> None:
@@ -123,13 +125,14 @@ def test_faces_of_pictures_are_those_of_detect(
     with av.open(str(write_clip(tmp_path / "clip.mkv", frames=2))) as container:
         cv2.imwrite(str(tmp_path / "face.png"), next(container.decode(video=0)).to_ndarray(format="bgr24"))
     pictures = [str(tmp_path / "face.png"), str(tmp_path / "missing.png"), str(tmp_path / "clip.mkv")]
-    assert main(["detect", *pictures, "--model", str(model), "--size", "128"]) == 1
-    here = capfdbinary.readouterr()
-    assert main(["client", "detect", *pictures, *to(server)]) == 1
-    there = capfdbinary.readouterr()
-    assert there.out == here.out
-    assert len(json.loads(here.out)["faces"]) == 1
-    assert there.err.count(b"\n") == here.err.count(b"\n") == 2
+    for options, faces in (([], 1), (["--all"], 1), (["--min-score", "0.999"], 0)):
+        assert main(["detect", *pictures, *options, "--model", str(model), "--size", "128"]) == 1
+        here = capfdbinary.readouterr()
+        assert main(["client", "detect", *pictures, *options, *to(server)]) == 1
+        there = capfdbinary.readouterr()
+        assert there.out == here.out
+        assert len(json.loads(here.out)["faces"]) == faces
+        assert there.err.count(b"\n") == here.err.count(b"\n") == 2
 
 
 def test_capacity_is_an_object(server: Server, capfd: pytest.CaptureFixture[str]) -> None:

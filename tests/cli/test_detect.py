@@ -55,6 +55,36 @@ def test_every_picture_is_one_line(picture: np.ndarray, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "scores"),
+    [
+        ((), [0.8765]),
+        (("--all",), [0.8765, 0.3]),
+        (("--min-score", "0.2"), [0.8765, 0.3]),
+        (("--min-score", "0.9"), []),
+    ],
+)
+def test_the_faces_that_are_shown_are_likely_unless_the_caller_says_otherwise(
+    options: tuple[str, ...], scores: list[float], picture: np.ndarray, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "a.png", picture)
+    done = detect(tmp_path, "a.png", *options)
+    assert (done.returncode, [face["score"] for face in json.loads(done.stdout)["faces"]]) == (0, scores)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--min-score", "1.5"), "min_score must be in [0, 1], got 1.5"),
+        (("--min-score", "nan"), "min_score must be in [0, 1], got nan"),
+        (("--min-score", "0.3", "--all"), "--all and --min-score exclude each other; give one of them"),
+    ],
+)
+def test_a_score_that_cannot_be_is_the_call_s_fault(options: tuple[str, ...], reason: str, tmp_path: Path) -> None:
+    done = detect(tmp_path, "a.png", *options)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"acfd-stream: {reason}\n")
+
+
 def test_bad_pictures_are_said_and_the_others_done(picture: np.ndarray, tmp_path: Path) -> None:
     write_picture(tmp_path / "good.png", picture)
     (tmp_path / "empty.png").touch()

@@ -51,7 +51,7 @@ def test_results_are_those_of_track_byte_for_byte(
     server: Server, jobs: Any, tiny_model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    limits = ["--start", "0.5", "--end", "1.75"]
+    limits = ["--start", "0.5", "--end", "1.75", "--min-score", "0.6"]
     code, out, err = jobs(server, "submit", str(clip), *limits, "--idempotency-key", "k")
     job_id = out.strip()
     assert (code, out, said(err)) == (0, f"{job_id}\n", [])

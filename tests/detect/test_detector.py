@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, TrackConfig
 from acfd_stream.detect import detector as module
 from acfd_stream.detect.detector import Detector, find_model, models
-from acfd_stream.errors import RunnerError, ShapeError
+from acfd_stream.errors import ConfigError, RunnerError, ShapeError
 from acfd_stream.types import Detections, Picture, PixelFormat
 from tests.detect.tiny_model import ALIGNED_SCORE, white_square, write_tiny_model
 
@@ -58,8 +58,25 @@ def test_a_picture_without_faces_gives_none(detector: Detector) -> None:
     assert len(detector.detect(np.zeros((96, 128, 3), np.uint8))) == 0
 
 
+def test_faces_below_the_least_score_are_left_out(detector: Detector) -> None:
+    image = white_square((96, 128), left=36, top=28, side=48)
+    everything = detector.detect(image, min_score=0.0)
+    least = float(everything.scores.mean())
+    assert len(detector.detect(image)) == int((everything.scores >= TrackConfig.start_score).sum())
+    assert 0 < len(detector.detect(image, min_score=least)) < len(everything)
+    assert everything.at_least(0.0).scores.tolist() == everything.scores.tolist()
+    with pytest.raises(ConfigError, match=r"min_score must be in \[0, 1\], got 2"):
+        detector.detect(image, min_score=2)
+
+
+def test_what_was_cut_off_counts_only_above_the_least_score() -> None:
+    found = Detections(np.zeros((2, 4), np.float32), np.array([0.9, 0.5], np.float32), True, cut_score=0.4)
+    assert (len(found.at_least(0.5)), found.at_least(0.5).is_truncated) == (2, False)
+    assert (len(found.at_least(0.4)), found.at_least(0.4).is_truncated) == (2, True)
+
+
 def test_boxes_stay_inside_the_picture(detector: Detector) -> None:
-    found = detector.detect(white_square((95, 127), left=0, top=0, side=48))
+    found = detector.detect(white_square((95, 127), left=0, top=0, side=48), min_score=0.0)
     assert len(found) > 0
     assert found.boxes_xyxy.min() >= 0
     assert (found.boxes_xyxy[:, 2:] <= [127, 95]).all()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from acfd_stream.config import DetectConfig
+from acfd_stream.config import DetectConfig, TrackConfig
+from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline.checkpoint import FORMAT
 from acfd_stream.pipeline.live_input_size import LiveInputSize
 from acfd_stream.service.requests import read_request
@@ -24,6 +25,18 @@ def engine(threads: int, device: str = "cpu") -> Any:
 def test_a_file_hands_over_as_many_pictures_as_are_looked_at_at_once(threads: int, device: str, batch: int) -> None:
     config = stream_pb2.TrackConfig(mode=stream_pb2.STREAM_MODE_FILE)
     assert read_request(config, ServiceSettings(), engine(threads, device)).queue.batch == batch
+
+
+def test_a_stream_may_say_the_score_from_which_tracks_start() -> None:
+    config = stream_pb2.TrackConfig(mode=stream_pb2.STREAM_MODE_LIVE)
+    for score, wanted in ((None, TrackConfig.start_score), (0.7, 0.7), (0.0, 0.0)):
+        if score is not None:
+            config.min_score = score
+        track = read_request(config, ServiceSettings(), engine(2)).track
+        assert (track.start_score, track.fills_gaps) == (wanted, False)
+    config.min_score = 1.5
+    with pytest.raises(ConfigError, match=r"min_score must be in \[0, 1\], got 1.5"):
+        read_request(config, ServiceSettings(), engine(2))
 
 
 def test_the_slices_of_a_live_frame_are_decoded_on_several_cores_and_files_beside_each_other() -> None:

@@ -13,6 +13,7 @@ from acfd_stream.config import CapacityConfig
 from acfd_stream.detect import Detector, models
 from acfd_stream.service.server import Server
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
+from tests.detect.tiny_model import white_square
 from tests.service.rig import DETECT, calling, draw, failure, serving
 
 HD = types_pb2.Size(height=720, width=1280)
@@ -23,7 +24,7 @@ def test_a_picture_gives_what_the_detector_gives(server: Server, tiny_model: Pat
     data = cv2.imencode(suffix, draw(3, (96, 128), 9))[1].tobytes()
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     with Detector.open(tiny_model, config=DETECT) as detector:
-        expected = detector.detect(np.ascontiguousarray(image, np.uint8))
+        expected = detector.detect(np.ascontiguousarray(image, np.uint8), min_score=0.0)
     with calling(server) as stub:
         response = stub.Detect(face_track_pb2.DetectRequest(image=data))
     boxes = [[face.box.x1, face.box.y1, face.box.x2, face.box.y2] for face in response.faces]
@@ -33,6 +34,17 @@ def test_a_picture_gives_what_the_detector_gives(server: Server, tiny_model: Pat
     assert {face.track_id for face in response.faces} == {0}
     assert (response.size.height, response.size.width) == (96, 128)
     assert types_pb2.STAGE_INFER in {time.stage for time in response.stage_times}
+
+
+def test_a_picture_s_faces_have_at_least_the_score_that_is_asked_for(server: Server) -> None:
+    image = cv2.imencode(".png", white_square((96, 128), left=36, top=28, side=48))[1].tobytes()
+    with calling(server) as stub:
+        scores = [face.score for face in stub.Detect(face_track_pb2.DetectRequest(image=image)).faces]
+        least = (scores[0] + scores[-1]) / 2
+        sure = stub.Detect(face_track_pb2.DetectRequest(image=image, min_score=least)).faces
+        code, message, _ = failure(lambda: stub.Detect(face_track_pb2.DetectRequest(image=image, min_score=1.5)))
+    assert [face.score for face in sure] == [score for score in scores if score >= least] != scores
+    assert (code, message) == (grpc.StatusCode.INVALID_ARGUMENT, "min_score must be in [0, 1], got 1.5")
 
 
 def test_a_picture_for_another_engine_is_refused(server: Server) -> None:

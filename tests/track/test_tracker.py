@@ -50,6 +50,15 @@ def test_a_longer_gap_gives_a_new_id() -> None:
     assert faces[6:19] == [()] * 13
 
 
+def test_a_least_score_starts_tracks_and_lower_ones_continue_them() -> None:
+    sure, unsure = seen(LEFT, score=0.85), seen(LEFT, score=0.7)
+    config = TrackConfig.of_min_score(0.8)
+    assert track([unsure] * 10, config=config) == [()] * 10
+    faces = track([unsure] * 3 + [sure] + [unsure] * 6, config=config)
+    assert [len(frame) for frame in faces] == [0] * 3 + [1] * 7
+    assert len(track([seen(LEFT, score=0.2)] * 10, config=TrackConfig.of_min_score(0.15))[0]) == 1
+
+
 def test_no_track_crosses_a_shot() -> None:
     faces = track([seen(LEFT)] * 16, cuts=(8,))
     assert [frame[0].track_id for frame in faces] == [1] * 8 + [2] * 8

@@ -16,7 +16,7 @@ from acfd_stream.cli.choices import DetectorOptions, QuietOption, VideoOptions, 
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note, print_path
 from acfd_stream.cli.progress import count
 from acfd_stream.cli.signals import STOP
-from acfd_stream.config import ArchiveConfig
+from acfd_stream.config import ArchiveConfig, TrackConfig
 from acfd_stream.outputs.formats import OUTPUTS
 from acfd_stream.printable import printable
 
@@ -101,6 +101,7 @@ def run(
         model=detector.model,
         device=detector.device.value,
         detect=detector.config,
+        track=TrackConfig.of_min_score(video.min_score),
         video=video.config,
         archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds, wait_for_room_seconds=wait_for_room),
         engine=engine.value,

@@ -89,7 +89,7 @@ class JobRecording:
 
             return Recorder(
                 source=lambda: self._open(asked.uri),
-                settings=RecordingSettings(video=request.video),
+                settings=RecordingSettings(track=request.track, video=request.video),
                 lines=context.lines,
                 checkpoints=context.checkpoints,
                 engine=engine,

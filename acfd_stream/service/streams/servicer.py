@@ -124,6 +124,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         self._host.require_open()
         settings, scheduler = self._context.settings, self._context.scheduler
         require_engine(request.config, settings.model, scheduler.engine)
+        require(0.0 <= request.min_score <= 1.0, "min_score", request.min_score, "in [0, 1]")
         if not request.image:
             raise ConfigError("image must be a PNG, JPEG or WebP, got nothing")
         pixels = settings.limits.frame_pixels
@@ -133,7 +134,8 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
             with _faults_of_image():
                 image = decode_still(request.image, pixels)
             reserved.shrink(image.nbytes)
-            [(detections, timings)] = engine.detect_timed([Picture.from_rgb(image)])
+            [(found, timings)] = engine.detect_timed([Picture.from_rgb(image)])
+        detections = found.at_least(request.min_score)
         return face_track_pb2.DetectResponse(
             size=size_pb((image.shape[0], image.shape[1])),
             faces=detected_faces_pb(detections),
