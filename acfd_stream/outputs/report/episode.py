@@ -152,6 +152,7 @@ def _track_values(columns: EpisodeColumns) -> list[dict[str, Any]]:
             "seconds": round(track.seconds, 3),
             "size": round(track.size, 1),
             "score": round(track.score, 3),
+            "bestScore": round(track.best_score, 3),
         }
         for track in columns.tracks
     ]

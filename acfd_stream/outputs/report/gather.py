@@ -29,6 +29,7 @@ class TrackRow:
     seconds: float  # on screen
     size: float  # median over its frames of the square root of the box area, pixels
     score: float  # mean, in [0, 1]
+    best_score: float  # in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _track_rows(
         spans = tuple((int(part[0]), int(part[-1])) for part in np.split(rows, breaks))
         filled, seconds = int(is_filled[faces].sum()), float(shown[rows].sum())
         size, score = float(np.median(sizes[faces])), float(scores[faces].mean(dtype=np.float64))
-        found.append(TrackRow(int(track_id), spans, len(faces), filled, seconds, size, score))
+        best = float(scores[faces].max())
+        found.append(TrackRow(int(track_id), spans, len(faces), filled, seconds, size, score, best))
     return tuple(found)
 
 

@@ -66,11 +66,15 @@ def test_the_keys_are_told_and_boxes_can_be_hidden(page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tracks 1 … 4, of 2, 8, 16 and 31 frames and of 20, 10, 80 and 40 pixels."""
+    """Tracks 1 … 4, of 2, 8, 16 and 31 frames, of 20, 10, 80 and 40 pixels, of best scores 0.9, 0.6, 0.8 and 0.7."""
     frames = []
     for index in range(32):
-        faces = [(1, 2, 20.0), (2, 8, 10.0), (3, 16, 80.0), (4, 31, 40.0)]
-        shown = [Face(id, (0, 0, side, side), 0.9) for id, length, side in faces if 1 <= index <= length]
+        faces = [(1, 2, 20.0, 0.9), (2, 8, 10.0, 0.6), (3, 16, 80.0, 0.8), (4, 31, 40.0, 0.7)]
+        shown = [
+            Face(id, (0, 0, side, side), best if index == 1 else 0.5)
+            for id, length, side, best in faces
+            if 1 <= index <= length
+        ]
         frames.append(frame_of(STEADY, index, shown))
     folder = tmp_path_factory.mktemp("crowd")
     write_result(folder / "a.jsonl", frames, STEADY.time_base)
@@ -88,6 +92,20 @@ def test_filters_by_length_and_size_act_on_lanes_and_boxes(crowd: Path, report_t
     assert (ids(page), page.read("#here b, #shown-count")) == (["3"], ["3", "1 of 4"])
     page.set("least-length", "100")
     assert page.read("#lanes .empty:not([hidden])") == ["No track matches these filters."]
+
+
+def test_a_slider_hides_the_tracks_below_a_score_and_obeys_keys(crowd: Path, report_tab: Tab) -> None:
+    page = Page(report_tab, crowd)
+    page.press(".")
+    page.value("document.getElementById('least-score').focus()")
+    for keys, wanted, text in ((1, "1234", "0.60"), (49, "13", "0.73"), (50, "1", "0.90")):
+        page.press(*["ArrowRight"] * keys)
+        assert ("".join(ids(page)), "".join(page.read("#here b"))) == (wanted, wanted)
+        assert page.read("#least-score-text") == [text]
+        assert page.value("document.getElementById('least-score').getAttribute('aria-valuetext')") == text
+    page.press("End", "Home")
+    assert (page.read("#least-score-text"), page.read("#frame")) == (["any"], ["1"])
+    assert "".join(ids(page)) == "1234"
 
 
 def test_lanes_come_in_the_order_that_is_asked_for(crowd: Path, report_tab: Tab) -> None:

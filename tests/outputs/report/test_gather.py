@@ -27,7 +27,7 @@ def test_tracks_stand_in_the_order_of_their_first_frame(tmp_path: Path) -> None:
     columns = gather(read_results(write_result(tmp_path / "a.jsonl", frames, STEADY.time_base)))
     seven, two = columns.tracks
     assert (seven.id, seven.spans, seven.frames, seven.filled, seven.seconds) == (7, ((0, 1), (3, 3)), 3, 1, 0.375)
-    assert (seven.size, seven.score) == (40.0, 0.75)
+    assert (seven.size, seven.score, seven.best_score) == (40.0, 0.75, 1.0)
     assert (two.id, two.spans, two.seconds) == (2, ((1, 1),), 0.125)
     assert columns.counts.tolist() == [1, 2, 0, 1]
     assert columns.track.tolist() == [0, 1, 0, 0]

@@ -48,7 +48,7 @@ def test_a_click_on_a_face_tells_about_its_track(page: Page) -> None:
         "0:01.3",
         "10",
         "40 px",
-        "0.90",
+        "0.90, best 0.90",
     ]
     page.click_at(box[0] + 300 * box[2], box[1] + 10 * box[2])
     assert page.read("#picked-title") == ["No track selected"]

@@ -91,7 +91,7 @@ function showPicked(track) {
     to: clock(track.end - episode.begin),
     frames: track.filled ? `${track.frames}, ${track.filled} filled in` : `${track.frames}`,
     size: `${Math.round(track.size)} px`,
-    score: track.score.toFixed(2),
+    score: `${track.score.toFixed(2)}, best ${track.bestScore.toFixed(2)}`,
   };
   at("picked-facts").replaceChildren(...Object.entries(facts).map(([name, value]) => element("div", "", element("dt", "", name), element("dd", "", value))));
 }
@@ -125,6 +125,8 @@ const scaleOf = (values) => {
 };
 const leastLength = scaleOf(episode.tracks.map((track) => track.seconds));
 const leastSize = scaleOf(episode.tracks.map((track) => track.size));
+const scoreAt = scaleOf(episode.tracks.map((track) => track.bestScore));
+const leastScore = (place) => Math.floor(scoreAt(place) * 100 + 1e-6) / 100; // the value that is shown
 
 function readFilter(id, scale, words) {
   const value = scale(Number(at(id).value));
@@ -137,7 +139,8 @@ function readFilter(id, scale, words) {
 function filter() {
   const seconds = readFilter("least-length", leastLength, span);
   const size = readFilter("least-size", leastSize, (value) => `${Math.round(value)} px`);
-  const passes = (track) => track.seconds >= seconds && track.size >= size;
+  const score = readFilter("least-score", leastScore, (value) => value.toFixed(2));
+  const passes = (track) => track.seconds >= seconds && track.size >= size && track.bestScore >= score;
   stage.hidden = Uint8Array.from(episode.tracks, (track) => (passes(track) ? 0 : 1));
   overview.setShown(stage.hidden.map((isHidden) => 1 - isHidden));
   state.passing = episode.tracks.filter(passes);
@@ -229,7 +232,7 @@ const clicks = {
   "zoom-out": () => zoom(ZOOM), "zoom-all": () => setView(episode.begin, Infinity),
 };
 for (const [id, act] of Object.entries(clicks)) at(id).addEventListener("click", act);
-for (const id of ["least-length", "least-size", "order"]) at(id).addEventListener("input", filter);
+for (const id of ["least-length", "least-size", "least-score", "order"]) at(id).addEventListener("input", filter);
 at("order").addEventListener("input", () => { if (at("order").value !== "begin") setView(episode.begin, Infinity); });
 at("rate").addEventListener("change", () => player.setRate(Number(at("rate").value)));
 at("lanes").addEventListener("wheel", (event) => {
