@@ -42,13 +42,13 @@ class TrackOptions:
     is_quiet: bool = False
     video: VideoConfig = field(default_factory=VideoConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
-    min_score: float | None = None  # None: as by default
     model: str = "acfd-n"
     device: str = "auto"
     overlay: Path | None = None
     report: Path | None = None
     has_proxy: bool = False  # the report contains a small copy of the video
     overwrites: bool = False  # files that are no results, too
+    min_score: float | None = None  # from which a detection starts a track; None: as by default
 
     @property
     def extra_paths(self) -> dict[str, str]:
