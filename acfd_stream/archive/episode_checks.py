@@ -15,7 +15,7 @@ from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs.formats import RESULTS
 from acfd_stream.recording.published import PublishedFile
-from acfd_stream.recording.task import RecordingTask
+from acfd_stream.recording.task import RecordingTask, TrackingSpeed
 from acfd_stream.video.origin import local_path
 
 _log = logging.getLogger(__name__)
@@ -39,11 +39,12 @@ class EpisodeChecks:
         is_tracked: bool = False,
         threads: int = 0,
         published: Sequence[PublishedFile] = (),
+        speed: TrackingSpeed | None = None,
     ) -> RecordingTask:
         """The task of an episode; see ``ArchiveOptions.task``."""
         video = queued.video
         task = self.call.task(self.key_of(queued), video.source, video.name, is_tracked=is_tracked, threads=threads)
-        return replace(task, published=tuple(published))
+        return replace(task, published=tuple(published), speed=speed if is_tracked else None)
 
     def settled_state(self, queued: QueuedEpisode, episode: Episode | None) -> EpisodeStatus | None:
         """The status of an episode that needs no work, by the manifest and the folder; None: it needs work."""

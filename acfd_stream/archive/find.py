@@ -29,7 +29,8 @@ mxf nut obu ogg ogm ogv qt rm rmvb ts vob webm wmv y4m
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Suffixes of videos in a folder, in lower case; a file that the caller names may have any suffix."""
 SYSTEM_FOLDERS = frozenset({"lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
-_OVERLAY = ARCHIVE_SUFFIXES["overlay"]
+MADE_VIDEOS = (ARCHIVE_SUFFIXES["overlay"],)
+"""What follows the name of a video in videos that an archive run makes of it."""
 _MAGIC = re.compile(r"[*?\[]")
 _NAME_BYTES = 255  # of one part of a path, on every usual file system
 _LONGEST_SUFFIX = max(len(suffix) for suffix in ARCHIVE_SUFFIXES.values()) + len(PART_SUFFIX)
@@ -61,12 +62,17 @@ class Findings:
     videos: list[Video] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
+    @property
+    def names(self) -> set[str]:
+        """Of all of them."""
+        return {video.name for video in self.videos} | {fault.name for fault in self.faults}
+
 
 def find(places: Sequence[str], out: Path) -> Findings:
     """The videos of all ``places``: folders, patterns, files and URLs.
 
-    Ignores hidden files and folders, ``out`` inside a folder, overlays next to their videos, and folders of file
-    systems. Follows links, but enters no folder again from inside itself.
+    Ignores hidden files and folders, ``out`` inside a folder, videos that an archive made of those next to them, and
+    folders of file systems. Follows links, but enters no folder again from inside itself.
 
     Raises:
         MediaError: a place does not exist, or has no video.
@@ -137,8 +143,8 @@ def _matches(pattern: str, out: str) -> Iterator[Video | Fault]:
     for path in sorted(glob.iglob(pattern, recursive=True)):
         name = os.path.relpath(path, root or ".")
         is_inside = os.path.realpath(path) == out or os.path.realpath(path).startswith(out + os.sep)
-        is_overlay = path.endswith(_OVERLAY) and os.path.exists(path.removesuffix(_OVERLAY))
-        is_ours = is_overlay or not SYSTEM_FOLDERS.isdisjoint(name.split("/"))
+        is_made = any(os.path.exists(path.removesuffix(suffix)) for suffix in MADE_VIDEOS if path.endswith(suffix))
+        is_ours = is_made or not SYSTEM_FOLDERS.isdisjoint(name.split("/"))
         is_wanted = wants_suffix or (_is_video(path) and not is_ours)
         if is_wanted and not is_inside and not os.path.isdir(path):
             yield _file(path, name)
@@ -162,7 +168,7 @@ def _walk(root: str, out: str) -> Iterator[Video | Fault]:
             continue
         names = {entry.name for entry in entries}
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS or _is_overlay(entry.name, names):
+            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS or _is_made(entry.name, names):
                 continue
             if entry.is_dir():
                 waiting.append((entry.path, above | {own}))
@@ -195,9 +201,9 @@ def _is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
-def _is_overlay(name: str, names: set[str]) -> bool:
-    """Whether a file is an overlay that an archive run wrote next to a video."""
-    return name.endswith(_OVERLAY) and name.removesuffix(_OVERLAY) in names
+def _is_made(name: str, names: set[str]) -> bool:
+    """Whether a file is a video that an archive run wrote next to the one that it was made of."""
+    return any(name.endswith(suffix) and name.removesuffix(suffix) in names for suffix in MADE_VIDEOS)
 
 
 def _with_usable_name(found: Video | Fault) -> Video | Fault:

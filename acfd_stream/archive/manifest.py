@@ -17,18 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.archive.database import ADD_PUBLISHED, Database, patient, published_values, text_bytes
-from acfd_stream.archive.records import Claim, Episode, EpisodeStatus, Run
+from acfd_stream.archive.records import Claim, Episode, EpisodeStatus, Run, episode_of, statistics_of
 from acfd_stream.below import open_own
 from acfd_stream.errors import OutputError
 from acfd_stream.files import lock_file, writing
 from acfd_stream.recording.published import PublishedFile
-from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingTask
+from acfd_stream.recording.task import (
+    RecordingOutcome,
+    RecordingProgress,
+    RecordingStage,
+    RecordingTask,
+    TrackingSpeed,
+)
 
 if TYPE_CHECKING:
     from acfd_stream.video.origin import FileStamp
 
 _NOTE_BYTES = 512  # of the reason why a run waits
-_COLUMNS = tuple(Episode.__dataclass_fields__)
 
 
 class Manifest(Database):
@@ -92,6 +97,12 @@ class Manifest(Database):
         """The run that began last."""
         row = self._database.execute("SELECT * FROM runs ORDER BY run DESC LIMIT 1").fetchone()
         return None if row is None else Run(**{**dict(row), "call": json.loads(row["call"])})
+
+    @patient
+    def folders(self) -> set[str]:
+        """The folders in which runs began; relative sources were found from there."""
+        calls = self._database.execute("SELECT call FROM runs").fetchall()
+        return {str(json.loads(call).get("folder", ".")) for (call,) in calls}
 
     @patient
     def living_runs(self) -> list[Run]:
@@ -234,10 +245,10 @@ class Manifest(Database):
     ) -> None:
         """Note that ``outputs`` of the episode are there; ``result_bytes`` is the size of the JSONL.
 
-        Where only outputs were made, the statistics stay those of the tracking. ``state`` is FAILING if an output could
-        not get its name.
+        Where nothing was tracked, the speed is that of the tracking. ``state`` is FAILING if an output could not get
+        its name.
         """
-        about = {} if task.is_tracked else _statistics(outcome)
+        about = statistics_of(outcome, task.speed)
         error = "" if state is EpisodeStatus.DONE else outcome.error or ""
         about |= {"error": error, "outputs": json.dumps(sorted(outputs)), "result_bytes": result_bytes, "run": 0}
         with self._transaction() as database:
@@ -252,10 +263,17 @@ class Manifest(Database):
 
     @patient
     def set_aside(self, name: str, state: EpisodeStatus, outcome: RecordingOutcome, *, attempts: int, key: str) -> None:
-        """Note that this run does not record the episode any more, with the reason."""
-        about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key, "result_bytes": 0}
+        """Note that this run does not record the episode any more, with the reason.
+
+        Results that are there stay known where only outputs of them failed.
+        """
+        about = {"error": outcome.error or "no reason given", "attempts": attempts, "key": key}
         with self._transaction() as database:
-            self._set(database, name, state=state.value, worker="", run=0, **_statistics(outcome), **about)
+            before = self.get(name)
+            has_results = before is not None and before.result_bytes and before.key == key and not outcome.new_frames
+            if not has_results or state is not EpisodeStatus.FAILING:
+                about |= {**statistics_of(outcome, TrackingSpeed(0.0, 0)), "result_bytes": 0}
+            self._set(database, name, state=state.value, worker="", run=0, **about)
             if outcome.published:
                 self._replace_published(database, name, outcome.published)
 
@@ -294,7 +312,7 @@ class Manifest(Database):
         """The episode of this name."""
         query = "SELECT * FROM episodes WHERE name = CAST(? AS TEXT)"
         row = self._database.execute(query, (text_bytes(name),)).fetchone()
-        return None if row is None else _episode(row)
+        return None if row is None else episode_of(row)
 
     @patient
     def episodes(self, *states: EpisodeStatus, limit: int = -1) -> list[Episode]:
@@ -303,13 +321,13 @@ class Manifest(Database):
         where = f" WHERE state IN ({marks})" if states else ""
         values = (*(state.value for state in states), limit)
         rows = self._database.execute(f"SELECT * FROM episodes{where} ORDER BY name LIMIT ?", values)
-        return [_episode(row) for row in rows]
+        return [episode_of(row) for row in rows]
 
     @patient
     def with_gaps(self, limit: int = -1) -> list[Episode]:
         """Episodes that are done and whose videos have gaps, by name."""
         query = "SELECT * FROM episodes WHERE state = ? AND gaps > 0 ORDER BY name LIMIT ?"
-        return [_episode(row) for row in self._database.execute(query, (EpisodeStatus.DONE.value, limit))]
+        return [episode_of(row) for row in self._database.execute(query, (EpisodeStatus.DONE.value, limit))]
 
     @patient
     def counts(self) -> dict[EpisodeStatus, int]:
@@ -363,23 +381,3 @@ class Manifest(Database):
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
             self._lock = None
-
-
-def _statistics(outcome: RecordingOutcome) -> dict[str, Any]:
-    same = ("frames", "tracks", "shots", "reused", "video_seconds", "seconds", "new_frames")
-    return {
-        **{name: getattr(outcome, name) for name in same},
-        "stage_seconds": json.dumps(dict(outcome.stage_seconds)),
-        "warnings": json.dumps(list(outcome.warnings)),
-        "gaps": len(outcome.gaps),
-        "missing_seconds": sum(gap.missing_seconds for gap in outcome.gaps),
-    }
-
-
-def _episode(row: Any) -> Episode:
-    values = {name: row[name] for name in _COLUMNS}
-    values["state"] = EpisodeStatus(values["state"])
-    values["stage_seconds"] = json.loads(values["stage_seconds"])
-    for name in ("warnings", "outputs"):
-        values[name] = tuple(json.loads(values[name]))
-    return Episode(**values)

@@ -1,11 +1,14 @@
-"""The records of the manifest: an episode and a run."""
+"""The records of the manifest: an episode and a run, and the columns of its rows."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from acfd_stream.recording.task import RecordingOutcome, TrackingSpeed
 
 
 class EpisodeStatus(Enum):
@@ -56,6 +59,11 @@ class Episode:
     changed: float = 0.0  # seconds since 1970
 
     @property
+    def speed(self) -> TrackingSpeed | None:
+        """Of the last attempt that tracked frames; None: there was none."""
+        return TrackingSpeed(self.seconds, self.new_frames, self.stage_seconds) if self.new_frames else None
+
+    @property
     def frames_per_second(self) -> float | None:
         """Speed of the last attempt; None: it tracked nothing."""
         return self.new_frames / self.seconds if self.new_frames and self.seconds > 0 else None
@@ -72,3 +80,29 @@ class Run:
     seen: float
     ended: float | None
     code: int | None
+
+
+def statistics_of(outcome: RecordingOutcome, speed: TrackingSpeed | None = None) -> dict[str, Any]:
+    """The columns of an outcome; the speed only if it tracked frames, else ``speed``, if that is known."""
+    if outcome.new_frames:
+        speed = TrackingSpeed(outcome.seconds, outcome.new_frames, dict(outcome.stage_seconds))
+    about: dict[str, Any] = {}
+    if speed is not None:
+        stages = json.dumps(dict(speed.stage_seconds))
+        about = {"seconds": speed.seconds, "new_frames": speed.frames, "stage_seconds": stages}
+    return about | {
+        **{name: getattr(outcome, name) for name in ("frames", "tracks", "shots", "reused", "video_seconds")},
+        "warnings": json.dumps(list(outcome.warnings)),
+        "gaps": len(outcome.gaps),
+        "missing_seconds": sum(gap.missing_seconds for gap in outcome.gaps),
+    }
+
+
+def episode_of(row: Any) -> Episode:
+    """The episode of a row of the manifest."""
+    values = {name: row[name] for name in Episode.__dataclass_fields__}
+    values["state"] = EpisodeStatus(values["state"])
+    values["stage_seconds"] = json.loads(values["stage_seconds"])
+    for name in ("warnings", "outputs"):
+        values[name] = tuple(json.loads(values[name]))
+    return Episode(**values)

@@ -18,7 +18,6 @@ from acfd_stream.recording.published import FinalNames
 from acfd_stream.recording.task import PARTS_FOLDER, STATE_FOLDER, RecordingTask
 
 if TYPE_CHECKING:
-    from acfd_stream.outputs.report.episode import EpisodeSpeed
     from acfd_stream.outputs.report.folder import EpisodeRow
 
 INDEX = "index.html"
@@ -95,6 +94,7 @@ def write_reports(out: Path, pause: Pause) -> Iterator[tuple[str, str]]:
 def _write_report(task: RecordingTask, episode: Episode, manifest: Manifest) -> None:
     from acfd_stream.outputs import read_results
     from acfd_stream.recording.derived import DerivedJob, make_output
+    from acfd_stream.recording.stats import speed_of
 
     results = task.path_of(RESULTS)
     if not results.exists():
@@ -105,22 +105,13 @@ def _write_report(task: RecordingTask, episode: Episode, manifest: Manifest) -> 
         raise MediaError(
             f"DATA LOSS: {results} is not what this program wrote; move it away, then run the archive again"
         )
-    make_output("report", DerivedJob(task, read_results(results), names, speed=_speed(episode)))
+    make_output("report", DerivedJob(task, read_results(results), names, speed=speed_of(episode.speed)))
     manifest.replace_published(episode.name, names.files())
 
 
 def _task(out: Path, episode: Episode) -> RecordingTask:
     outputs = (*episode.outputs, "report")
     return RecordingTask(episode.key, episode.source, episode.name, out, outputs, is_tracked=True)
-
-
-def _speed(episode: Episode) -> EpisodeSpeed | None:
-    from acfd_stream.outputs.report.episode import EpisodeSpeed
-
-    if episode.frames_per_second is None:
-        return None
-    means = {stage: seconds / episode.new_frames for stage, seconds in episode.stage_seconds.items()}
-    return EpisodeSpeed(episode.seconds, episode.new_frames, means)
 
 
 def _row(out: Path, episode: Episode, sizes: Mapping[str, int]) -> EpisodeRow:

@@ -17,11 +17,12 @@ from acfd_stream.archive.episode_queue import EpisodeQueue, QueuedEpisode, is_fo
 from acfd_stream.archive.find import Fault, Findings, find
 from acfd_stream.archive.key import Settings, known_content
 from acfd_stream.archive.manifest import Manifest
+from acfd_stream.archive.moved import EqualResults, forget_moved, without_results
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.pause import Pause
-from acfd_stream.archive.records import Claim, EpisodeStatus
+from acfd_stream.archive.records import Claim, Episode, EpisodeStatus
 from acfd_stream.archive.run_metrics import ArchiveMetrics
-from acfd_stream.archive.run_progress import NoObserver, RunCounters, RunEnd, RunObserver
+from acfd_stream.archive.run_progress import NoObserver, RunCounters, RunEnd, RunObserver, done_values
 from acfd_stream.archive.workers import Began, Ended, Lost, Progressed, WorkerEvent, Workers
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
@@ -121,10 +122,15 @@ class ArchiveRun:
     def _worked_off(self, findings: Findings) -> bool:
         """Record what needs work; whether the run was stopped before all was settled."""
         try:
-            episodes = self._sorted_out(findings)
+            findings = without_results(findings, self.out, self._manifest)
+            known = self._manifest.episodes()
+            self._equal = EqualResults(self._manifest, known)
+            episodes = self._sorted_out(findings, known)
             self._observer.note("begin", videos=self._counters.snapshot(0).total, to_do=len(episodes))
             self._show()
             is_stopped = self._worked_on(episodes) if episodes else False
+            if not is_stopped and forget_moved(self._manifest, self.out, known, findings.names):
+                self._has_changed = True
         except AcfdError as error:
             if self._is_stopped() and is_shortage(error):  # the manifest cannot be written: the next run sees that
                 return True
@@ -143,10 +149,10 @@ class ArchiveRun:
 
     # Which episodes need work
 
-    def _sorted_out(self, findings: Findings) -> list[QueuedEpisode]:
+    def _sorted_out(self, findings: Findings, episodes_before: list[Episode]) -> list[QueuedEpisode]:
         """The episodes that need work; everything that was found is entered in the manifest and the counters."""
         manifest = self._manifest
-        known = {episode.name: episode for episode in manifest.episodes()}
+        known = {episode.name: episode for episode in episodes_before}
         new = [(v.name, v.source, v.size) for v in findings.videos if is_news(known.get(v.name), v)]
         manifest.expect([*new, *((fault.name, fault.source, None) for fault in findings.faults)])
         for fault in findings.faults:
@@ -165,7 +171,7 @@ class ArchiveRun:
                 video.size,
             )
         manifest.wait_all([queued.name for queued in episodes if queued.content])
-        found = {video.name for video in findings.videos} | {fault.name for fault in findings.faults}
+        found = findings.names
         manifest.forget([name for name, episode in known.items() if name not in found and is_gone(episode)])
         return episodes
 
@@ -225,8 +231,9 @@ class ArchiveRun:
             is_tracked=self._checks.is_tracked(queued, episode),
             threads=self._threads,
             published=self._manifest.published(queued.name),
+            speed=None if episode is None else episode.speed,
         )
-        self._workers.give(task)
+        self._workers.give(self._equal.added_to(task))
 
     def _hear(self, events: list[WorkerEvent], queue: EpisodeQueue | None) -> None:
         for event in events:
@@ -291,18 +298,7 @@ class ArchiveRun:
         if not task.is_tracked:
             self._metrics.video_seconds(outcome.video_seconds)
             self._metrics.gaps(outcome.gaps)
-        speed = outcome.new_frames / outcome.seconds if outcome.seconds > 0 else None
-        self._observer.note(
-            "episode",
-            name=queued.name,
-            state="done",
-            frames=outcome.frames,
-            tracks=outcome.tracks,
-            seconds=round(outcome.seconds, 3),
-            fps=None if speed is None else round(speed, 1),
-            warnings=list(outcome.warnings),
-            gaps=len(outcome.gaps),
-        )
+        self._observer.note("episode", name=queued.name, state="done", **done_values(outcome))
 
     def _failed(self, queued: QueuedEpisode, outcome: RecordingOutcome, queue: EpisodeQueue | None) -> None:
         error = outcome.error or "failed without a reason"

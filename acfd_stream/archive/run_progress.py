@@ -187,6 +187,19 @@ class RunCounters:
         return max(0.0, self._bytes_left - done) * seconds / done
 
 
+def done_values(outcome: RecordingOutcome) -> dict[str, Any]:
+    """What an event says of a finished video; ``fps`` is None where only outputs were made."""
+    speed = outcome.new_frames / outcome.seconds if outcome.seconds > 0 else None
+    return {
+        "frames": outcome.frames,
+        "tracks": outcome.tracks,
+        "seconds": round(outcome.seconds, 3),
+        "fps": None if speed is None else round(speed, 1),
+        "warnings": list(outcome.warnings),
+        "gaps": len(outcome.gaps),
+    }
+
+
 def _part_done(share: _Running) -> float:
     progress = share.progress
     if progress is None or not progress.expected_frames:

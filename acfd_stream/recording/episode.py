@@ -27,6 +27,7 @@ from acfd_stream.recording.lines import FileLines
 from acfd_stream.recording.published import FinalNames, Journal
 from acfd_stream.recording.record import Recorder, ignore
 from acfd_stream.recording.stats import Attempt, RecordingStats
+from acfd_stream.recording.taken import take_lines
 from acfd_stream.recording.task import (
     PARTS_FOLDER,
     RecordingOutcome,
@@ -129,7 +130,8 @@ class _Episode:
         made = self._outputs_of_finished_results()
         if made is None:
             self._names.require_free(self._task.name_of(RESULTS), is_result)
-            self._track()
+            if not self._is_taken():
+                self._track()
             made = ()
         if self._end.is_broken:
             return RecordingState.BROKEN
@@ -194,7 +196,7 @@ class _Episode:
         """Read from the finished results how they end, and their statistics unless they are known."""
         results = read_results(self._results)
         self._end = results.end
-        self._attempt.begin_with(stats or RecordingStats.of_results(results))
+        self._attempt.begin_with(stats or RecordingStats.of_results(results, self._task.speed))
 
     # Tracking
 
@@ -217,7 +219,31 @@ class _Episode:
         if recording.state is RecordingState.CANCELLED:
             raise Cancelled
         self._end = recording.end
-        self._checkpoints.save_finished(lines.size, self._attempt.stats, ())
+        self._put_in_place(lines.size)
+
+    def _is_taken(self) -> bool:
+        """Take the results of an equal video, if there are any, as they were written; whether they are in place."""
+        task, equal = self._task, self._task.equal
+        if equal is None or not FinalNames(task.out, [equal], ignore).is_unchanged(equal.path):
+            return False
+        lines = FileLines(task.part)
+        try:
+            take_lines(task.out / equal.path, lines, source_name(task.source))
+            results = read_results(task.part)
+        except (MediaError, FileNotFoundError) as error:
+            _log.warning("%s is tracked: %s", task.name, error)
+            return False
+        finally:
+            lines.close()
+        self._end = results.end
+        self._attempt.begin_with(RecordingStats.of_results(results, task.speed))
+        self._put_in_place(lines.size)
+        return True
+
+    def _put_in_place(self, size: int) -> None:
+        """Give the results their name; what was made of those before is removed."""
+        task = self._task
+        self._checkpoints.save_finished(size, self._attempt.stats, ())
         self._names.require_replaceable(task.part, task.name_of(RESULTS))
         remove_outputs(task, self._names)
         self._names.publish(task.part, task.name_of(RESULTS))

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from acfd_stream import stored
 from acfd_stream.errors import ResumeError
 from acfd_stream.outputs import ResultFile
-from acfd_stream.recording.task import RecordingOutcome, RecordingProgress, RecordingStage, RecordingState
+from acfd_stream.recording.task import (
+    RecordingOutcome,
+    RecordingProgress,
+    RecordingStage,
+    RecordingState,
+    TrackingSpeed,
+)
 from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
@@ -75,22 +81,30 @@ class RecordingStats:
         return stats
 
     @classmethod
-    def of_results(cls, results: ResultFile) -> RecordingStats:
-        """The statistics of finished results, without the time they took."""
+    def of_results(cls, results: ResultFile, speed: TrackingSpeed | None) -> RecordingStats:
+        """The statistics of finished results, which were made at ``speed``."""
         stats = cls()
         for result in results:
             stats.count(result, results.end.tracks)
         stats.video_seconds, stats.worked_frames = results.duration_seconds, 0
+        if speed is not None:
+            stats.worked_seconds, stats.worked_frames = speed.seconds, speed.frames
+            stats.stage_seconds = dict(speed.stage_seconds)
         return stats
 
     def speed(self) -> EpisodeSpeed | None:
         """For the report; None where nothing was measured."""
-        from acfd_stream.outputs.report.episode import EpisodeSpeed
+        return speed_of(TrackingSpeed(self.worked_seconds, self.worked_frames, self.stage_seconds))
 
-        if not self.worked_frames:
-            return None
-        means = {stage: seconds / self.worked_frames for stage, seconds in self.stage_seconds.items()}
-        return EpisodeSpeed(self.worked_seconds, self.worked_frames, means)
+
+def speed_of(tracking: TrackingSpeed | None) -> EpisodeSpeed | None:
+    """A speed for the report; None where nothing was measured."""
+    from acfd_stream.outputs.report.episode import EpisodeSpeed
+
+    if tracking is None or not tracking.frames:
+        return None
+    means = {stage: seconds / tracking.frames for stage, seconds in tracking.stage_seconds.items()}
+    return EpisodeSpeed(tracking.seconds, tracking.frames, means)
 
 
 class Attempt:
@@ -131,12 +145,13 @@ class Attempt:
     def progress(
         self, expected_frames: int | None, stage: RecordingStage = RecordingStage.TRACK, result_bytes: int = 0
     ) -> RecordingProgress:
-        """How far the recording is."""
+        """How far the recording is; while outputs are made, the speed stays that of the tracking."""
+        tracked_seconds = self.stats.worked_seconds - self._before.worked_seconds
         return RecordingProgress(
             frames=self.stats.frames,
             expected_frames=expected_frames,
             tracks=self.stats.tracks,
-            seconds=self.seconds,
+            seconds=self.seconds if stage is RecordingStage.TRACK else tracked_seconds,
             new_frames=self.stats.worked_frames - self._before.worked_frames,
             video_seconds=self.stats.video_seconds,
             stage=stage,

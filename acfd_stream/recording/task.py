@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -35,6 +35,15 @@ class RecordingSettings:
 
 
 @dataclass(frozen=True)
+class TrackingSpeed:
+    """How fast an episode was tracked; of no meaning to its results."""
+
+    seconds: float
+    frames: int  # tracked in this time
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # stage → seconds in all
+
+
+@dataclass(frozen=True)
 class RecordingTask(RecordingSettings):
     """One video of an archive, with its settings and where its outputs go."""
 
@@ -54,6 +63,10 @@ class RecordingTask(RecordingSettings):
     """The JSONL under its final name is that of this key: only missing outputs are made."""
     published: tuple[PublishedFile, ...] = ()
     """The episode's files that earlier runs published. Besides those of its journal, nothing else is replaced."""
+    equal: PublishedFile | None = None
+    """The JSONL of another episode with this key: its lines are taken instead of tracking again."""
+    speed: TrackingSpeed | None = None
+    """Of the results that are there, or of ``equal``; None: not known."""
 
     def __post_init__(self) -> None:
         is_plain = bool(self.key) and all(sign.isascii() and (sign.isalnum() or sign in "-_") for sign in self.key)

@@ -13,7 +13,7 @@ from acfd_stream.archive.records import Episode
 from acfd_stream.archive.workers import Lost
 from acfd_stream.config import ArchiveConfig, DetectConfig
 from acfd_stream.errors import BackendUnavailable, MediaError, RunnerError
-from acfd_stream.recording.task import RecordingOutcome, RecordingState, RecordingTask
+from acfd_stream.recording.task import RecordingOutcome, RecordingState, RecordingTask, TrackingSpeed
 from acfd_stream.types import Gap, GapCause
 from tests.archive.scripted import DONE, Answer, RunFixture
 
@@ -106,6 +106,33 @@ def test_what_an_earlier_call_asked_for_is_still_known(fixture: RunFixture) -> N
     assert episodes(fixture)["a.mkv"].outputs == ("mot", "vtt")
     fixture.run(outputs=("vtt", "mot"))
     assert fixture.given() == []
+
+
+ONLY_OUTPUTS = replace(DONE, seconds=0.0, new_frames=0)
+
+
+def test_outputs_that_are_added_leave_the_speed_of_the_tracking(fixture: RunFixture) -> None:
+    fixture.add("a.mkv")
+    fixture.run()
+    before = episodes(fixture)["a.mkv"].speed
+    assert before == TrackingSpeed(4.0, 48)
+    fixture.run(lambda task: ONLY_OUTPUTS, outputs=("vtt",))
+    assert fixture.workers is not None
+    assert fixture.workers.given[0].speed == before
+    assert episodes(fixture)["a.mkv"].speed == before
+    (done,) = [about for event, about in fixture.observer.events if event == "episode"]
+    assert done["fps"] is None
+
+
+def test_outputs_that_fail_cost_neither_the_results_nor_their_speed(fixture: RunFixture) -> None:
+    fixture.add("a.mkv")
+    fixture.run()
+    fixture.run(lambda task: PASSING, archive=EAGER, outputs=("vtt",))
+    assert states(fixture) == {"a.mkv": "failing"}
+    fixture.run(lambda task: ONLY_OUTPUTS, outputs=("vtt",))
+    assert fixture.workers is not None
+    assert [task.is_tracked for task in fixture.workers.given] == [True]
+    assert episodes(fixture)["a.mkv"].speed == TrackingSpeed(4.0, 48)
 
 
 def test_what_is_broken_is_set_aside_with_its_reason(fixture: RunFixture) -> None:

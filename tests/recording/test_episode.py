@@ -26,6 +26,7 @@ from acfd_stream.recording.task import (
     RecordingStage,
     RecordingState,
     RecordingTask,
+    TrackingSpeed,
 )
 from acfd_stream.types import Detections
 from tests.pipeline.conftest import FRAMES, write_clip
@@ -334,6 +335,18 @@ def test_another_output_of_tracked_results_takes_no_tracking(task: RecordingTask
     outcome = record_episode(replace(task, outputs=("coco",), is_tracked=True), Forbidden())
     assert (outcome.state, outcome.frames, outcome.tracks, outcome.shots) == (RecordingState.DONE, FRAMES, 2, 2)
     assert outcome.paths == (task.path_of("jsonl"), task.path_of("coco"))
+
+
+def test_a_report_that_is_added_has_the_speed_of_the_tracking(task: RecordingTask) -> None:
+    record_episode(task, SquareFinder())
+    clear_state(task)
+    told: list[RecordingProgress] = []
+    task = replace(task, outputs=("report",), is_tracked=True, speed=TrackingSpeed(3.0, FRAMES, {"infer": 1.5}))
+    outcome = record_episode(task, Forbidden(), told.append)
+    assert (outcome.state, outcome.new_frames, outcome.seconds) == (RecordingState.DONE, 0, 0.0)
+    assert {(progress.new_frames, progress.seconds) for progress in told} == {(0, 0.0)}
+    page = task.path_of("report").read_text()
+    assert f"<dt>Tracked at</dt><dd>{FRAMES / 3:.1f} <small>" in page
 
 
 def test_results_that_are_only_said_to_be_there_are_made(task: RecordingTask) -> None:

@@ -1,0 +1,120 @@
+"""Videos that got another name: their results go with them, and nothing is left under the old one.
+
+A video is known by its key, which is made of its whole content. Two videos of the same content that are both there stay
+two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from acfd_stream.archive.episode_checks import discard_state
+from acfd_stream.archive.find import MADE_VIDEOS, VIDEO_SUFFIXES, Findings
+from acfd_stream.archive.manifest import Manifest
+from acfd_stream.archive.records import Episode, EpisodeStatus
+from acfd_stream.errors import ForeignFileError
+from acfd_stream.files import lock_file
+from acfd_stream.outputs.formats import OUTPUTS, RESULTS
+from acfd_stream.recording.published import FinalNames
+from acfd_stream.recording.task import RecordingTask
+from acfd_stream.video.origin import local_path
+
+
+class EqualResults:
+    """Results of an archive by key.
+
+    Args:
+        manifest: of the archive.
+        episodes: all that it has.
+    """
+
+    def __init__(self, manifest: Manifest, episodes: Iterable[Episode]) -> None:
+        self._manifest = manifest
+        self._by_key: defaultdict[str, list[Episode]] = defaultdict(list)
+        for episode in episodes:
+            if episode.state is EpisodeStatus.DONE:
+                self._by_key[episode.key].append(episode)
+
+    def added_to(self, task: RecordingTask) -> RecordingTask:
+        """``task`` with the results of a video of the same content, if there are any and it needs them."""
+        suffix = PurePath(task.name).suffix.lower()
+        if task.is_tracked or suffix not in VIDEO_SUFFIXES:  # a playlist is more than its content
+            return task
+        for episode in self._by_key.get(task.key, ()):
+            if episode.name == task.name or PurePath(episode.name).suffix.lower() != suffix:
+                continue
+            path = replace(task, name=episode.name).name_of(RESULTS)
+            files = [file for file in self._manifest.published(episode.name) if file.path == path]
+            now = self._manifest.get(episode.name)  # after the files: they may have been replaced meanwhile
+            if now is not None and now.key == task.key:
+                return next((replace(task, equal=file, speed=now.speed) for file in files), task)
+        return task
+
+
+def without_results(findings: Findings, out: Path, manifest: Manifest) -> Findings:
+    """``findings`` without the videos that the archive itself made: the one that an overlay shows may have moved."""
+    if not any(video.name.endswith(MADE_VIDEOS) for video in findings.videos):
+        return findings
+    made = {os.path.realpath(out / file.path) for file in manifest.published() if file.path.endswith(MADE_VIDEOS)}
+    videos = [video for video in findings.videos if os.path.realpath(local_path(video.source) or "") not in made]
+    return Findings(videos, findings.faults)
+
+
+def forget_moved(manifest: Manifest, out: Path, known: Iterable[Episode], found: Collection[str]) -> int:
+    """Remove the results of videos that are gone where an equal one is done; returns how many.
+
+    Args:
+        manifest: of the archive.
+        out: its folder.
+        known: its episodes.
+        found: names of the videos that are there.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    folders = manifest.folders()
+    gone = [
+        episode
+        for episode in known
+        if episode.state is EpisodeStatus.DONE and episode.name not in found and _is_gone(episode.source, folders)
+    ]
+    if not gone:
+        return 0
+    keys = {episode.key for episode in manifest.episodes(EpisodeStatus.DONE) if episode.name in found}
+    return sum(_is_forgotten(manifest, out, episode) for episode in gone if episode.key in keys)
+
+
+def _is_gone(source: str, folders: Iterable[str]) -> bool:
+    """Whether nothing has this path, in any of the folders in which runs began."""
+    path = local_path(source)
+    if path is None:
+        return False
+    for folder in folders:
+        try:
+            os.lstat(os.path.join(folder, path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return False
+        return False
+    return True
+
+
+def _is_forgotten(manifest: Manifest, out: Path, episode: Episode) -> bool:
+    """Remove an episode with its files, unless a process works on it; files that somebody has changed stay."""
+    task = RecordingTask(episode.key, episode.source, episode.name, out)
+    names = FinalNames(out, manifest.published(episode.name), lambda files: None)
+    with lock_file(task.lock) as is_ours:
+        if is_ours:
+            for output in OUTPUTS:
+                with contextlib.suppress(ForeignFileError):
+                    names.withdraw(task.name_of(output))
+            manifest.replace_published(episode.name, ())
+            manifest.forget([episode.name])
+    discard_state(task)
+    return is_ours
