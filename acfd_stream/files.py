@@ -16,6 +16,10 @@ PART_SUFFIX = ".part"
 """Of a file that is being written: it takes its final name when it is complete."""
 OVERLAY_COMMENT = "overlay of acfd-stream"
 """In the metadata of an overlay, which is told from other videos by it."""
+PROXY_COMMENT = "proxy of acfd-stream"
+"""In the metadata of a proxy, the same."""
+POSTER_COMMENT = "poster of acfd-stream"
+"""In the comment of a poster, the same."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors that free space mends."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)

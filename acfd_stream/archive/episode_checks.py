@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from acfd_stream.archive.key import episode_key
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.errors import AcfdError
-from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.outputs.formats import OPTIONAL, OUTPUTS, RESULTS
 from acfd_stream.recording.published import PublishedFile
 from acfd_stream.recording.task import RecordingTask, TrackingSpeed
 from acfd_stream.video.origin import local_path
@@ -53,9 +53,7 @@ class EpisodeChecks:
         if episode.state is EpisodeStatus.BROKEN and not self.call.retries_broken:
             return EpisodeStatus.BROKEN
         is_done = episode.state is EpisodeStatus.DONE and self.is_tracked(queued, episode)
-        wanted = set(self.call.outputs) - {RESULTS}
-        there = {name for name in wanted & set(episode.outputs) if self.task(queued).path_of(name).exists()}
-        return EpisodeStatus.DONE if is_done and wanted == there else None
+        return EpisodeStatus.DONE if is_done and not outputs_to_make(self.task(queued), episode) else None
 
     def is_tracked(self, queued: QueuedEpisode, episode: Episode | None) -> bool:
         """Whether the complete JSONL of this key has its final name."""
@@ -71,8 +69,31 @@ def expected_outputs(task: RecordingTask, episode: Episode | None) -> set[str]:
     """The outputs that ``task`` was to make, without the JSONL, and those of earlier runs that are still there."""
     outputs = set(task.outputs) - {RESULTS}
     if task.is_tracked and episode is not None:
-        outputs |= {name for name in episode.outputs if task.path_of(name).exists()}
-    return outputs
+        outputs |= {name for name in episode.outputs if name in OUTPUTS and task.path_of(name).exists()}
+        outputs |= {noted for noted in episode.outputs if noted in map(_absent, set(OPTIONAL) - outputs)}
+    return noted_outputs(task, outputs)
+
+
+def noted_outputs(task: RecordingTask, outputs: Iterable[str]) -> set[str]:
+    """``outputs``, which were made, as the manifest has them: one that the video does not need is noted as such."""
+    return {_absent(name) if name in OPTIONAL and not task.path_of(name).exists() else name for name in outputs}
+
+
+def outputs_to_make(task: RecordingTask, episode: Episode) -> set[str]:
+    """The outputs of ``task`` that the manifest or the folder does not have, without the JSONL."""
+    noted, wanted = set(episode.outputs), set(task.outputs) - {RESULTS}
+    there = {name for name in wanted & noted if task.path_of(name).exists()}
+    return wanted - there - {name for name in wanted if _absent(name) in noted}
+
+
+def made_outputs(task: RecordingTask, expected: Collection[str], paths: Collection[str]) -> set[str]:
+    """Those of ``expected_outputs`` that are published at ``paths`` below OUT, or not needed."""
+    return {name for name in expected if name not in OUTPUTS or task.name_of(name) in paths}
+
+
+def _absent(output: str) -> str:
+    """What the manifest has in place of an output that the video does not need."""
+    return f"no {output}"
 
 
 def is_news(episode: Episode | None, video: Video) -> bool:

@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -29,7 +29,7 @@ mxf nut obu ogg ogm ogv qt rm rmvb ts vob webm wmv y4m
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Suffixes of videos in a folder, in lower case; a file that the caller names may have any suffix."""
 SYSTEM_FOLDERS = frozenset({"lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
-MADE_VIDEOS = (ARCHIVE_SUFFIXES["overlay"],)
+MADE_VIDEOS = (ARCHIVE_SUFFIXES["overlay"], ARCHIVE_SUFFIXES["proxy"])
 """What follows the name of a video in videos that an archive run makes of it."""
 _MAGIC = re.compile(r"[*?\[]")
 _NAME_BYTES = 255  # of one part of a path, on every usual file system
@@ -62,20 +62,24 @@ class Findings:
     videos: list[Video] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
+    def only(self, is_wanted: Callable[[Video], bool]) -> Findings:
+        """Without the videos for which ``is_wanted`` does not hold."""
+        return Findings([video for video in self.videos if is_wanted(video)], self.faults)
+
     @property
     def names(self) -> set[str]:
         """Of all of them."""
         return {video.name for video in self.videos} | {fault.name for fault in self.faults}
 
 
-def find(places: Sequence[str], out: Path) -> Findings:
+def find(places: Sequence[str], out: Path, *, may_be_empty: bool = False) -> Findings:
     """The videos of all ``places``: folders, patterns, files and URLs.
 
     Ignores hidden files and folders, ``out`` inside a folder, videos that an archive made of those next to them, and
     folders of file systems. Follows links, but enters no folder again from inside itself.
 
     Raises:
-        MediaError: a place does not exist, or has no video.
+        MediaError: a place does not exist, or has no video, unless it ``may_be_empty``.
         ConfigError: two videos would have one name.
         BackendUnavailable: a URL needs a library that is not installed.
     """
@@ -88,7 +92,7 @@ def find(places: Sequence[str], out: Path) -> Findings:
                 findings.faults.append(named)
             else:
                 findings.videos.append(named)
-        if len(findings.videos) + len(findings.faults) == before:
+        if not may_be_empty and len(findings.videos) + len(findings.faults) == before:
             raise MediaError(f"{without_secrets(given)}: has no video; name another folder, or the files themselves")
     _refuse_doubles(findings)
     videos = {video.name: video for video in findings.videos}  # a file may be named twice

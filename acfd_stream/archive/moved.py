@@ -61,8 +61,7 @@ def without_results(findings: Findings, out: Path, manifest: Manifest) -> Findin
     if not any(video.name.endswith(MADE_VIDEOS) for video in findings.videos):
         return findings
     made = {os.path.realpath(out / file.path) for file in manifest.published() if file.path.endswith(MADE_VIDEOS)}
-    videos = [video for video in findings.videos if os.path.realpath(local_path(video.source) or "") not in made]
-    return Findings(videos, findings.faults)
+    return findings.only(lambda video: os.path.realpath(local_path(video.source) or "") not in made)
 
 
 def forget_moved(manifest: Manifest, out: Path, known: Iterable[Episode], found: Collection[str]) -> int:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acfd_stream.archive.database import Wait, wait_briefly
+from acfd_stream.archive.episode_checks import noted_outputs, outputs_to_make
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.pause import Pause
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.errors import AcfdError, ForeignFileError, MediaError, OutputError
 from acfd_stream.files import lock_file
-from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.outputs.formats import INDEX, OUTPUTS, REPORT_OUTPUTS, RESULTS
 from acfd_stream.recording.published import FinalNames
 from acfd_stream.recording.task import PARTS_FOLDER, STATE_FOLDER, RecordingTask
 
 if TYPE_CHECKING:
     from acfd_stream.outputs.report.folder import EpisodeRow
 
-INDEX = "index.html"
 INDEX_EPISODE = ""
 """The index belongs to no episode."""
 
@@ -62,7 +62,7 @@ def write_index(out: Path, wait: Wait = wait_briefly) -> Path:
 
 
 def write_reports(out: Path, pause: Pause) -> Iterator[tuple[str, str]]:
-    """Write the page of every video that is done and has none; gives name and error ("": none) of each as it is made.
+    """Write the page and the poster that finished videos lack; gives name and error ("": none) of each as it is made.
 
     Args:
         out: folder of the archive.
@@ -75,10 +75,11 @@ def write_reports(out: Path, pause: Pause) -> Iterator[tuple[str, str]]:
     with Manifest(out, wait=pause.wait) as manifest:
         for episode in manifest.episodes(EpisodeStatus.DONE):
             task = _task(out, episode)
-            if "report" in episode.outputs and task.path_of("report").exists():
+            missing = outputs_to_make(task, episode) & set(REPORT_OUTPUTS)
+            if not missing:
                 continue
             try:
-                pause.trying(partial(_write_report, task, episode, manifest))
+                pause.trying(partial(_write_report, task, episode, manifest, missing))
             except ForeignFileError as error:
                 yield episode.name, str(error)
                 continue
@@ -87,11 +88,11 @@ def write_reports(out: Path, pause: Pause) -> Iterator[tuple[str, str]]:
             except AcfdError as error:
                 yield episode.name, str(error)
                 continue
-            manifest.note_outputs(episode.name, {*episode.outputs, "report"})
+            manifest.note_outputs(episode.name, {*episode.outputs, *noted_outputs(task, missing)})
             yield episode.name, ""
 
 
-def _write_report(task: RecordingTask, episode: Episode, manifest: Manifest) -> None:
+def _write_report(task: RecordingTask, episode: Episode, manifest: Manifest, missing: Collection[str]) -> None:
     from acfd_stream.outputs import read_results
     from acfd_stream.recording.derived import DerivedJob, make_output
     from acfd_stream.recording.stats import speed_of
@@ -105,13 +106,16 @@ def _write_report(task: RecordingTask, episode: Episode, manifest: Manifest) -> 
         raise MediaError(
             f"DATA LOSS: {results} is not what this program wrote; move it away, then run the archive again"
         )
-    make_output("report", DerivedJob(task, read_results(results), names, speed=speed_of(episode.speed)))
+    job = DerivedJob(task, read_results(results), names, speed=speed_of(episode.speed))
+    for output in (name for name in OUTPUTS if name in missing):
+        make_output(output, job)
     manifest.replace_published(episode.name, names.files())
 
 
 def _task(out: Path, episode: Episode) -> RecordingTask:
-    outputs = (*episode.outputs, "report")
-    return RecordingTask(episode.key, episode.source, episode.name, out, outputs, is_tracked=True)
+    """A task that makes what a report needs; what is there already counts as its outputs, too."""
+    there = [name for name in episode.outputs if name in OUTPUTS]
+    return RecordingTask(episode.key, episode.source, episode.name, out, (*there, *REPORT_OUTPUTS), is_tracked=True)
 
 
 def _row(out: Path, episode: Episode, sizes: Mapping[str, int]) -> EpisodeRow:
@@ -133,6 +137,7 @@ def _row(out: Path, episode: Episode, sizes: Mapping[str, int]) -> EpisodeRow:
         results=existing(RESULTS) if not loss and (is_done or episode.state is EpisodeStatus.BROKEN) else None,
         report=existing("report") if is_done else None,
         thumbnails=existing("thumbnails") if is_done else None,
+        poster=existing("poster") if is_done else None,
         error=loss or episode.error,
         warnings=episode.warnings,
         attempts=episode.attempts,

@@ -10,10 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.reports import INDEX
 from acfd_stream.below import open_folder, sha256_of, status
 from acfd_stream.errors import ForeignFileError
-from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES
+from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES, INDEX
 from acfd_stream.recording.published import Journal, PublishedFile
 from acfd_stream.recording.task import JOURNAL_SUFFIX, PARTS_FOLDER, STATE_FOLDER
 

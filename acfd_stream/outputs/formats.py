@@ -40,10 +40,18 @@ RESULTS = FORMATS[0]
 ARCHIVE_SUFFIXES = {name: each.archive_suffix or each.suffix for name, each in _FORMATS.items()} | {
     "overlay": ".overlay.mp4",
     "thumbnails": ".thumbnails",
+    "poster": ".poster.jpg",
+    "proxy": ".proxy.mp4",
     "report": ".report.html",
 }
 """Output of an archive → what follows the video's name; thumbnails are a folder."""
 OUTPUTS = tuple(ARCHIVE_SUFFIXES)
+REPORT_OUTPUTS = ("poster", "report")
+"""What the pages of an archive consist of, beside its index."""
+INDEX = "index.html"
+"""The page of a whole archive, in its folder."""
+OPTIONAL = ("poster", "proxy")
+"""Outputs that some videos do not have: one without frames has no poster, one that browsers play needs no proxy."""
 
 
 def format_of(name: str) -> Format:

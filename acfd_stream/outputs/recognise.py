@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.files import OVERLAY_COMMENT, PART_SUFFIX
+from acfd_stream.files import OVERLAY_COMMENT, PART_SUFFIX, POSTER_COMMENT, PROXY_COMMENT
 
 _HEAD_BYTES = _TAIL_BYTES = 64 * 1024
 _MOST_FOOTER_BYTES = 2**24
@@ -46,8 +46,8 @@ def is_result(path: str | Path) -> bool:
                 return head.startswith(b"PAR1") and b"acfd_stream.header" in file.read()
     except OSError:
         return False
-    is_overlay = head[4:8] == b"ftyp" and OVERLAY_COMMENT.encode() in tail
-    return not head or is_overlay or any(fits(head) for fits in _HEADS)
+    is_mp4 = head[4:8] == b"ftyp" and any(sign.encode() in tail for sign in (OVERLAY_COMMENT, PROXY_COMMENT))
+    return not head or is_mp4 or any(fits(head) for fits in _HEADS)
 
 
 def is_unfinished_result(path: str | Path) -> bool:
@@ -137,6 +137,10 @@ def _is_srt(head: bytes) -> bool:
     return bool(subtitles) and all(_SUBTITLE.fullmatch(subtitle) for subtitle in subtitles)
 
 
+def _is_poster(head: bytes) -> bool:
+    return head.startswith(b"\xff\xd8\xff\xfe") and head[6:].startswith(POSTER_COMMENT.encode())
+
+
 def _is_page(head: bytes) -> bool:
     return head.startswith(_PAGE[0]) and all(sign in head for sign in _PAGE)
 
@@ -149,4 +153,7 @@ def _is_unfinished_mp4(head: bytes) -> bool:
     return head[begin : begin + 16] == b"\0\0\0\x08free\0\0\0\0mdat"
 
 
-_HEADS: tuple[Callable[[bytes], bool], ...] = (_is_jsonl, _is_csv, _is_vtt, _is_srt, _is_coco, _is_mot, _is_page)
+_HEADS: tuple[Callable[[bytes], bool], ...] = (
+    *(_is_jsonl, _is_csv, _is_vtt, _is_srt, _is_coco, _is_mot),
+    *(_is_poster, _is_page),
+)

@@ -1,4 +1,4 @@
-"""Selects the frame for each track's thumbnail from results alone; the caller cuts it out of the video.
+"""Selects the frames of thumbnails and of the poster from results alone; the caller cuts them out of the video.
 
 ``best_faces`` reads results once and keeps one face per track. The best face is detected (not filled), has a high
 score, and is large: sides count up to ``ENOUGH_PIXELS``, the most that a thumbnail shows. Among equals the earliest
@@ -14,6 +14,7 @@ from acfd_stream.outputs.face_values import SCORE_DECIMALS, rounded, rounded_box
 from acfd_stream.types import Face, FaceState, FrameResult
 
 ENOUGH_PIXELS = 192.0
+_SURE_SCORE = 0.7
 _ROOM = 1.5  # of the face's longer side, to include hair and chin
 
 
@@ -41,6 +42,19 @@ def best_faces(results: Iterable[FrameResult], display_size: tuple[int, int]) ->
                 x1, y1, x2, y2 = rounded_box(face.box_xyxy)
                 best[face.track_id] = (quality, BestFace(face.track_id, result.index, (x1, y1, x2, y2)))
     return sorted((face for _, face in best.values()), key=lambda face: (face.index, face.track_id))
+
+
+def poster_index(results: Iterable[FrameResult]) -> int | None:
+    """The index of the frame that stands for the video; None: there is no frame.
+
+    It is the first one that surely shows a face, and the middle one where none does.
+    """
+    indices = []
+    for result in results:
+        if any(face.state is FaceState.DETECTED and face.score >= _SURE_SCORE for face in result.faces):
+            return result.index
+        indices.append(result.index)
+    return indices[len(indices) // 2] if indices else None
 
 
 def cut_around(box_xyxy: tuple[float, float, float, float], display_size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +17,12 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.files import PART_SUFFIX, remove, writing
 from acfd_stream.outputs import ResultFile, convert
-from acfd_stream.outputs.formats import OUTPUTS, RESULTS
+from acfd_stream.outputs.formats import INDEX, OPTIONAL, OUTPUTS, RESULTS
 from acfd_stream.outputs.recognise import is_result, is_thumbnails
 from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS, BestFace, best_faces, cut_around
 from acfd_stream.recording.cancellation import Cancellation
+from acfd_stream.recording.poster import write_poster
+from acfd_stream.recording.proxy import is_played, write_proxy
 from acfd_stream.recording.published import FinalNames
 from acfd_stream.recording.remote import is_remote, opened
 from acfd_stream.recording.task import RecordingTask
@@ -86,7 +88,7 @@ def missing_outputs(task: RecordingTask, made: tuple[str, ...]) -> list[str]:
 
 
 def make_output(output: str, job: DerivedJob) -> None:
-    """Make one output and give it its name.
+    """Make one output and give it its name; one of ``OPTIONAL`` only if the video needs it.
 
     Raises:
         Cancelled: nothing of it is there.
@@ -101,15 +103,12 @@ def make_output(output: str, job: DerivedJob) -> None:
         job.task.part.parent.mkdir(parents=True, exist_ok=True)
     fresh = _fresh_path(job.task, output)
     with _leaving_nothing(fresh):
-        if output == "overlay":
-            _make_overlay(job, fresh)
-        elif output == "thumbnails":
-            _make_thumbnails(job, fresh)
-        elif output == "report":
-            _make_report(job, fresh)
+        if output in _MAKERS:
+            _MAKERS[output](job, fresh)
         else:
             convert(job.results, fresh, output)
-        job.names.publish(fresh, job.task.name_of(output))
+        if output not in OPTIONAL or fresh.exists():
+            job.names.publish(fresh, job.task.name_of(output))
 
 
 def remove_outputs(task: RecordingTask, names: FinalNames) -> None:
@@ -166,17 +165,46 @@ def _make_thumbnails(job: DerivedJob, folder: Path) -> None:
         write_thumbnails(job.results, frames, folder)
 
 
-def _make_report(job: DerivedJob, fresh: Path) -> None:
-    from acfd_stream.outputs.report.episode import write_episode_report
+def _make_poster(job: DerivedJob, path: Path) -> None:
+    with closing(job.frames()) as frames:
+        write_poster(job.results, frames, path)
 
-    task, page = job.task, job.task.path_of("report")
-    thumbnails, own = task.path_of("thumbnails"), _fresh_path(task, "report_thumbnails")
-    with _leaving_nothing(own):
-        if "thumbnails" not in task.outputs:
-            thumbnails = own
-            _make_thumbnails(job, own)
-        results = task.path_of(RESULTS)
-        write_episode_report(results, task.source, fresh, thumbnails, job.speed, final_place=page)
+
+def _make_proxy(job: DerivedJob, path: Path) -> None:
+    if not is_played(job.task.source, job.task.video):
+        with closing(job.frames()) as frames:
+            write_proxy(job.task.source, frames, path)
+
+
+def _make_report(job: DerivedJob, fresh: Path) -> None:
+    from acfd_stream.outputs.report.episode import ArchiveFiles, write_episode_report
+
+    task, pictures = job.task, {}
+    with ExitStack() as own:
+        for output, make in (("thumbnails", _make_thumbnails), ("poster", _make_poster)):
+            pictures[output] = task.path_of(output)
+            if output not in task.outputs:
+                pictures[output] = own.enter_context(_leaving_nothing(_fresh_path(task, f"report_{output}")))
+                make(job, pictures[output])
+        write_episode_report(
+            task.path_of(RESULTS),
+            task.source,
+            fresh,
+            pictures["thumbnails"],
+            job.speed,
+            poster=pictures["poster"],
+            final_place=task.path_of("report"),
+            archive=ArchiveFiles(task.out / INDEX, task.path_of(RESULTS), task.path_of("proxy")),
+        )
+
+
+_MAKERS: dict[str, Callable[[DerivedJob, Path], None]] = {
+    "overlay": _make_overlay,
+    "thumbnails": _make_thumbnails,
+    "poster": _make_poster,
+    "proxy": _make_proxy,
+    "report": _make_report,
+}
 
 
 def _fresh_path(task: RecordingTask, output: str) -> Path:
@@ -184,14 +212,14 @@ def _fresh_path(task: RecordingTask, output: str) -> Path:
 
 
 @contextmanager
-def _leaving_nothing(fresh: Path) -> Iterator[None]:
-    """Begin without what a kill may have left there, and leave nothing."""
+def _leaving_nothing(fresh: Path) -> Iterator[Path]:
+    """Give ``fresh``; begin without what a kill may have left there, and leave nothing."""
     paths = [fresh, Path(f"{os.fspath(fresh)}{PART_SUFFIX}")]  # under the second one writers keep what is unfinished
     for path in paths:
         with writing(path):
             remove(path)
     try:
-        yield
+        yield fresh
     finally:
         for path in paths:
             with writing(path):

@@ -14,6 +14,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, OutputError
 from acfd_stream.outputs import ResultEnd, Writer, open_writer, read_results
 from acfd_stream.recording.header import RecordingStart
+from acfd_stream.recording.proxy import PROXY_SIDE
 from acfd_stream.recording.remote import is_remote
 from acfd_stream.recording.stats import FrameCosts
 from acfd_stream.types import FrameResult
@@ -21,8 +22,6 @@ from acfd_stream.video.frame import Frame
 
 if TYPE_CHECKING:
     from acfd_stream.video.render import OverlayWriter
-
-_PROXY_SIDE = 640
 
 
 class ResultSink(Protocol):
@@ -182,7 +181,7 @@ class ReportSink:
             from acfd_stream.video.render import OverlayWriter
 
             proxy = Path(self._folder.name, "proxy.mp4")
-            self._proxy = OverlayWriter(proxy, _sound_of(self._source), is_drawn=False, longest_side=_PROXY_SIDE)
+            self._proxy = OverlayWriter(proxy, _sound_of(self._source), is_drawn=False, longest_side=PROXY_SIDE)
         self._costs = FrameCosts()
 
     def write(self, frame: Frame | None, result: FrameResult) -> None:
@@ -202,9 +201,11 @@ class ReportSink:
             self._proxy.close()
         proxy = None if self._proxy is None or not self._proxy.path.exists() else self._proxy.path
         is_reachable = "://" in self._source or os.path.isfile(self._source)
-        thumbnails = self._thumbnails() if is_reachable else None
+        thumbnails, poster = Path(self._folder.name, "thumbnails"), Path(self._folder.name, "poster.jpg")
+        if is_reachable:
+            self._draw(thumbnails, poster)
         source = self._source if is_reachable else None
-        write_episode_report(self._results, source, self.place, thumbnails, speed, proxy)
+        write_episode_report(self._results, source, self.place, thumbnails, speed, proxy, poster=poster)
         self._folder.cleanup()
 
     def abort(self, *, is_failure: bool = False) -> None:
@@ -214,18 +215,18 @@ class ReportSink:
             self._proxy.abort()
         self._folder.cleanup()
 
-    def _thumbnails(self) -> Path:
-        """A picture per track, from a second reading."""
+    def _draw(self, thumbnails: Path, poster: Path) -> None:
+        """The pictures of the tracks and of the video, each from another reading."""
         from acfd_stream.recording.derived import frames_again, write_thumbnails
+        from acfd_stream.recording.poster import write_poster
 
-        folder = Path(self._folder.name, "thumbnails")
         results = read_results(self._results)
         try:
-            with contextlib.closing(frames_again(self._source, self._video, results, self._on_frame)) as frames:
-                write_thumbnails(results, frames, folder)
+            for write, place in ((write_poster, poster), (write_thumbnails, thumbnails)):
+                with contextlib.closing(frames_again(self._source, self._video, results, self._on_frame)) as frames:
+                    write(results, frames, place)
         except MediaError as error:
             self.warnings.append(f"the tracks have no pictures: {error}")
-        return folder
 
 
 def _sound_of(source: str) -> str | None:

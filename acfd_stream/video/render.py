@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from acfd_stream.errors import OutputError
-from acfd_stream.files import DISK_FULL, OVERLAY_COMMENT, PART_SUFFIX, require_lock
+from acfd_stream.files import DISK_FULL, OVERLAY_COMMENT, PART_SUFFIX, PROXY_COMMENT, require_lock
 from acfd_stream.ops import letterbox
 from acfd_stream.ops.anchors import Letterbox
 from acfd_stream.types import FrameResult
@@ -42,7 +42,7 @@ class OverlayWriter:
     Args:
         path: the MP4, replaced if there is one.
         source_path: file or URL whose sound is taken; None, or one without sound that can be read: a silent overlay.
-        is_drawn: False leaves the pictures as they are.
+        is_drawn: False leaves the pictures as they are: a proxy, whose sound every browser plays.
         longest_side: pictures larger than that are made smaller, and cost less of everything; pixels, > 0.
     """
 
@@ -70,8 +70,7 @@ class OverlayWriter:
             _require_replaceable(self._final)
             self._lock = _claimed(self._part)
             self._output = av.open(file_target(os.fspath(self._part)), "w", format="mp4")
-            if is_drawn:
-                self._output.metadata["comment"] = OVERLAY_COMMENT
+            self._output.metadata["comment"] = OVERLAY_COMMENT if is_drawn else PROXY_COMMENT
         except _WRITE_ERRORS as error:
             raise OutputError(self._complaint(error)) from error
 
@@ -202,7 +201,7 @@ class OverlayWriter:
         if self._source_path is None:
             return
         try:
-            self._sound = Sound(self._source_path)
+            self._sound = Sound(self._source_path, is_for_browsers=not self._is_drawn)
             self._sound.add_to(self._output, self._begin)
         except NoSoundError:
             return

@@ -19,7 +19,8 @@ from acfd_stream.video.gate import close_input, open_input
 from acfd_stream.video.interruptible import interruptible
 from acfd_stream.video.origin import file_target, is_url
 
-_COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
+_PLAYED = {"aac", "mp3"}  # by every browser, in MP4
+_COPIED = _PLAYED | {"ac3", "eac3", "alac", "opus", "flac"}
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 SOUND_ERRORS = (FFmpegError, MediaError, OSError, ValueError, RuntimeError)
 
@@ -33,13 +34,15 @@ class Sound:
 
     Args:
         path: file or URL, which the reader of the pictures has checked.
+        is_for_browsers: encode again what some browser does not play.
 
     Raises:
         NoSoundError: the source has none.
         One of ``SOUND_ERRORS``: its sound cannot be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_for_browsers: bool = False) -> None:
+        self._copied = _PLAYED if is_for_browsers else _COPIED
         self._is_remote = is_url(path)
         self._container = interruptible(lambda: _open_again(path)) if self._is_remote else _open_again(path)
         try:
@@ -57,7 +60,7 @@ class Sound:
     def add_to(self, output: OutputContainer, begin: Fraction) -> None:
         """Make a stream for it in ``output``, in which ``begin`` seconds of the source are time 0."""
         codec = self._source.codec_context
-        is_copied = codec.codec.canonical_name in _COPIED
+        is_copied = codec.codec.canonical_name in self._copied
         if is_copied:
             self._target = output.add_stream_from_template(self._source)
         else:

@@ -18,7 +18,7 @@ def library(tmp_path: Path) -> Path:
     library = tmp_path / "library"
     for name in (
         *("b.mkv", "a.MP4", "readme.txt", "poster.jpg", ".hidden.mkv", ".trash/old.mkv", "@eaDir/b.mkv/x.mp4"),
-        *("show/s1/e 1.webm", "show/s1/e 1.srt", "lost+found/x.mkv", "b.mkv.overlay.mp4"),
+        *("show/s1/e 1.webm", "show/s1/e 1.srt", "lost+found/x.mkv", "b.mkv.overlay.mp4", "b.mkv.proxy.mp4"),
     ):
         (library / name).parent.mkdir(parents=True, exist_ok=True)
         (library / name).write_bytes(b"x")

@@ -114,4 +114,5 @@ def test_a_finished_archive_gets_another_output_and_its_pages_without_tracking(
     assert main(["archive", "report", "out", "--quiet"]) == 0
     after = times(folder)
     assert before.items() <= after.items()
-    assert set(after) - set(before) == {f"{CLIP}.coco.json", f"{CLIP}.report.html", "index.html"}
+    made = {f"{CLIP}.{suffix}" for suffix in ("coco.json", "poster.jpg", "report.html")}
+    assert set(after) - set(before) == made | {"index.html"}

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.errors import MediaError
+from acfd_stream.outputs.face_values import SCORE_DECIMALS
 from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.report.gather import EpisodeColumns, gather
 from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
 from acfd_stream.outputs.report.summary import EpisodeSummary, summarize, summary_values
 from acfd_stream.outputs.report.text_format import WAITING_STAGES, shown_text
 
-_SCRIPTS = ("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "episode.js")
+_SCRIPTS = ("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "downloads.js", "episode.js")
 _STYLES = ("base.css", "episode.css")
 _BOX_STEPS = 8  # per pixel, fewer for large pictures: boxes are stored as 16-bit integers
 _LARGEST_WHOLE = 2**15 - 1
@@ -44,6 +45,15 @@ class EpisodeSpeed:
         return self.frames / self.seconds if self.seconds > 0 else 0.0
 
 
+@dataclass(frozen=True)
+class ArchiveFiles:
+    """Where the files of an archive are, or will be, that a report links to."""
+
+    index: Path
+    results: Path  # JSONL
+    proxy: Path  # played where a browser does not play the video; there may be none
+
+
 def write_episode_report(
     jsonl: Path,
     video: str | Path | None,
@@ -52,7 +62,9 @@ def write_episode_report(
     speed: EpisodeSpeed | None = None,
     proxy: Path | None = None,
     *,
+    poster: Path | None = None,
     final_place: Path | None = None,
+    archive: ArchiveFiles | None = None,
 ) -> EpisodeSummary:
     """Write the report of a finished result; the same arguments give the same bytes.
 
@@ -65,7 +77,9 @@ def write_episode_report(
         speed: how fast it was tracked, if known.
         proxy: a small MP4 of the video to embed and play instead of ``video``; its time 0 is the first frame of the
             result.
-        final_place: where the page will be, if not at ``target``; its link to the video is relative to that.
+        poster: a JPEG to embed, which the player shows before the video; skipped if it is missing.
+        final_place: where the page will be, if not at ``target``; its links are relative to that.
+        archive: files of the archive that the page belongs to; None: it stands alone.
 
     Returns:
         The figures of the result.
@@ -77,10 +91,9 @@ def write_episode_report(
     results = read_results(jsonl)
     columns = gather(results)
     summary = summarize(results, columns)
+    place = final_place or target
     values = {
-        "video": _video_values(video, results, final_place or target)
-        if proxy is None
-        else {"url": None, "isInside": True},
+        "video": _video_values(video, results, place) if proxy is None else {"url": None, "isInside": True},
         "size": list(summary.display_size),
         "duration": summary.duration_seconds,
         "isWhole": results.header.settings.get("start") is None,
@@ -89,6 +102,8 @@ def write_episode_report(
         "tracks": _track_values(columns),
         "thumbnails": _thumbnail_values(thumbnails, columns),
     }
+    if archive is not None:
+        values["video"]["proxy"] = relative_url(archive.proxy, place)
     write_page(
         target,
         "episode.html",
@@ -99,6 +114,8 @@ def write_episode_report(
         summary_block=data_block(summary_values(summary)),
         data=data_block(values),
         proxy=None if proxy is None else _inside(proxy),
+        poster=None if poster is None else _picture_url(poster),
+        links={} if archive is None else _links(archive, place),
         settings=_setting_rows(results.header.settings),
         speed=speed,
         waiting=WAITING_STAGES,
@@ -123,6 +140,18 @@ def _video_values(video: str | Path | None, results: ResultFile, target: Path) -
     return {"url": relative_url(video, target)}
 
 
+def _links(archive: ArchiveFiles, page: Path) -> dict[str, str]:
+    """URLs by name. The index knows which pages are before and after this one: what its fragment asks for."""
+    index = relative_url(archive.index, page)
+    own = quote(relative_url(page, archive.index), safe="")
+    return {
+        "index": index,
+        "before": f"{index}#before={own}",
+        "after": f"{index}#after={own}",
+        "results": relative_url(archive.results, page),
+    }
+
+
 def _column_values(columns: EpisodeColumns, display_size: tuple[int, int]) -> dict[str, Any]:
     steps = _BOX_STEPS
     while steps > 1 and max(display_size) * steps * 1.5 > _LARGEST_WHOLE:
@@ -135,6 +164,7 @@ def _column_values(columns: EpisodeColumns, display_size: tuple[int, int]) -> di
         "boxes": _packed(boxes, "<i2"),
         "trackOf": _packed(columns.track, "<u4"),
         "isFilled": _packed(columns.is_filled, "u1"),
+        "scores": _packed(np.rint(columns.scores * 10**SCORE_DECIMALS), "<u2"),
     }
 
 
@@ -162,11 +192,18 @@ def _thumbnail_values(folder: Path | None, columns: EpisodeColumns) -> dict[str,
     """Track ID → data URL of its picture."""
     found: dict[str, str] = {}
     for track in columns.tracks if folder is not None else ():
-        try:
-            found[str(track.id)] = data_url("image/jpeg", Path(folder or "", f"{track.id}.jpg").read_bytes())
-        except OSError:
-            continue
+        picture = _picture_url(Path(folder or "", f"{track.id}.jpg"))
+        if picture is not None:
+            found[str(track.id)] = picture
     return found
+
+
+def _picture_url(path: Path) -> str | None:
+    """The data URL of a JPEG; None if it is missing."""
+    try:
+        return data_url("image/jpeg", path.read_bytes())
+    except OSError:
+        return None
 
 
 def _inside(proxy: Path) -> str:

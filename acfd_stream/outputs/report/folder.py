@@ -38,6 +38,7 @@ class EpisodeRow:
     results: Path | None = None  # its JSONL
     report: Path | None = None  # its report page
     thumbnails: Path | None = None  # folder of ``<track id>.jpg``
+    poster: Path | None = None  # JPEG, to which the page links
     error: str = ""  # why it failed
     warnings: tuple[str, ...] = ()
     attempts: int = 0
@@ -57,6 +58,7 @@ class _Known:
     row: EpisodeRow
     summary: EpisodeSummary | None
     url: str | None  # of its report
+    poster_url: str | None
 
 
 def write_index(
@@ -107,7 +109,8 @@ def _look_up(row: EpisodeRow, target: Path) -> _Known:
             summary = summary_of_results(row.results)
         except MediaError:
             summary = None
-    return _Known(row, summary, relative_url(row.report, target) if has_report and row.report is not None else None)
+    url = relative_url(row.report, target) if has_report and row.report is not None else None
+    return _Known(row, summary, url, None if row.poster is None else relative_url(row.poster, target))
 
 
 def _failure(known: _Known) -> dict[str, Any]:
@@ -222,6 +225,8 @@ def _row_values(known: _Known) -> dict[str, Any]:
     values: dict[str, Any] = {"n": shown_text(row.name), "s": row.state}
     if known.url is not None:
         values["u"] = known.url
+    if known.poster_url is not None:
+        values["i"] = known.poster_url
     if row.seconds > 0 and row.frames:
         values["v"] = round(row.frames / row.seconds, 1)
     if row.error:

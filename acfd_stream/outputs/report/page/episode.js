@@ -243,6 +243,9 @@ at("lanes").addEventListener("wheel", (event) => {
   event.preventDefault();
 }, { passive: false });
 
+offer(at("save-csv"), "text/csv", () => csvOf(episode));
+offer(at("save-vtt"), "text/vtt", () => vttOf(episode));
+
 // #t=12.5 or #track=7: a position that a link points to.
 function followAddress() {
   const wish = new URLSearchParams(location.hash.slice(1));

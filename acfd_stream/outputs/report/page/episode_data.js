@@ -37,6 +37,7 @@ class Episode {
     this.boxes = new Int16Array(bytesOf(data.boxes).buffer);
     this.trackOf = new Uint32Array(bytesOf(data.trackOf).buffer);
     this.isFilled = bytesOf(data.isFilled);
+    this.scores = new Uint16Array(bytesOf(data.scores).buffer); // ten thousandths
     this.shots = data.shots;
     this.frames = this.times.length;
     this.begin = this.frames ? this.times[0] : 0;
@@ -81,13 +82,13 @@ class Episode {
     return Math.max(0, low - 1);
   }
 
-  // Faces of a frame: their track, whether the detector saw them, and the box in pixels of the video.
+  // Faces of a frame: their track, whether the detector saw them, the box in pixels of the video, and the score.
   facesOf(frame) {
     if (frame < 0 || frame >= this.frames) return [];
     const faces = [];
     for (let face = this.firstFace[frame]; face < this.firstFace[frame + 1]; face += 1) {
       const box = [0, 1, 2, 3].map((corner) => this.boxes[face * 4 + corner] / this.boxSteps);
-      faces.push({ track: this.tracks[this.trackOf[face]], isFilled: this.isFilled[face] === 1, box });
+      faces.push({ track: this.tracks[this.trackOf[face]], isFilled: this.isFilled[face] === 1, box, score: this.scores[face] / 1e4 });
     }
     return faces;
   }

@@ -5,6 +5,7 @@ const NS = "http://www.w3.org/2000/svg";
 const PART = 100; // rows at a time
 const STEPS = 8; // per face, in the strips
 const rows = JSON.parse(at("data").textContent).rows.map((row, place) => ({ ...row, place }));
+const hasPosters = rows.some(({ i }) => i);
 const state = { key: "n", isFalling: false, list: rows, shown: 0 };
 
 function element(name, className = "", ...children) {
@@ -45,11 +46,21 @@ function strip(digits) {
   return picture;
 }
 
+function poster(row) {
+  if (!row.i) return element("span", "poster");
+  const image = element("img", "poster");
+  image.loading = "lazy";
+  image.alt = "";
+  image.src = row.i;
+  return image;
+}
+
 function line(row) {
   const name = row.u ? element("a", "", row.n) : element("span", "", row.n);
   if (row.u) name.href = row.u;
   const title = element("th", "", name);
   title.scope = "row";
+  if (hasPosters) title.prepend(poster(row));
   title.title = row.n;
   if (row.s !== "done") title.append(element("span", `chip ${row.s}`, row.s));
   if (row.s === "done" && row.w) {
@@ -99,6 +110,16 @@ function show() {
   fillUp();
 }
 
+// #before=… and #after=…: from one page to its neighbour in this list; the ends of the list lead here.
+function goToNeighbour() {
+  const wish = new URLSearchParams(location.hash.slice(1));
+  const pages = rows.filter(({ u }) => u);
+  for (const [name, step] of [["before", -1], ["after", 1]]) {
+    const here = pages.findIndex(({ u }) => u === wish.get(name));
+    if (here >= 0 && pages[here + step]) location.replace(pages[here + step].u);
+  }
+}
+
 for (const button of document.querySelectorAll("thead button")) {
   button.addEventListener("click", () => {
     const { key } = button.dataset;
@@ -115,3 +136,5 @@ new IntersectionObserver((entries) => {
   if (entries.some((entry) => entry.isIntersecting) && state.shown < state.list.length) fillUp();
 }, { rootMargin: "600px" }).observe(at("more"));
 show();
+goToNeighbour();
+window.addEventListener("hashchange", goToNeighbour);

@@ -1,7 +1,7 @@
 // Playback time: from the video if the browser can play it, else from a clock. Times are those of the result (pts).
 
 const NUDGE_SECONDS = 0.0005; // players may round down to the previous frame; this stays within the frame
-const UNPLAYABLE = "This browser cannot play the video, or it is no longer next to this page. A report made with --report-proxy contains it.";
+const UNPLAYABLE = "This browser cannot play the video, or it is no longer next to this page. With --report-proxy, a report has a small copy that plays.";
 
 class Player {
   // Calls on.frame(time) for the time on screen, and on.state() for other changes.
@@ -18,20 +18,36 @@ class Player {
   }
 
   open() {
-    const { url, isInside, reason } = this.episode.video;
+    const { url, isInside, proxy, reason } = this.episode.video;
     if (isInside) this.load(URL.createObjectURL(new Blob([bytesOf(at("proxy").textContent)], { type: "video/mp4" })));
     else if (url) this.load(url);
+    else if (proxy) this.load(proxy);
     else this.useClock(reason);
-    if (isInside) this.offset = this.episode.begin;
+    this.hasProxy = isInside || (!url && Boolean(proxy));
+    if (this.hasProxy) this.offset = this.episode.begin;
+  }
+
+  // Go on with the small copy beside the page, if there may be one.
+  fail() {
+    const { proxy, reason } = this.episode.video;
+    if (this.hasProxy || !proxy) {
+      this.useClock(reason ?? UNPLAYABLE);
+      return;
+    }
+    this.hasProxy = true;
+    this.wanted = this.again = null;
+    this.offset = this.episode.begin;
+    this.video.src = proxy;
   }
 
   load(url) {
     const { video } = this;
-    video.addEventListener("error", () => this.useClock(UNPLAYABLE));
+    video.addEventListener("error", () => this.fail());
     video.addEventListener("loadedmetadata", () => {
-      if (!video.videoWidth) this.useClock(UNPLAYABLE);
-      else if (!this.episode.isWhole && this.wanted === null) this.seek(this.time);
+      if (!video.videoWidth) this.fail();
+      else if ((!this.episode.isWhole || this.hasProxy) && this.wanted === null) this.seek(this.time);
     });
+    video.addEventListener("loadeddata", () => video.removeAttribute("poster")); // another frame than the boxes'
     video.addEventListener("seeked", () => this.hasSought());
     for (const name of ["play", "pause", "volumechange", "ratechange", "loadeddata", "canplay"]) video.addEventListener(name, () => this.on.state());
     video.addEventListener("ended", () => this.on.state());
