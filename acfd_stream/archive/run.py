@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from acfd_stream.archive.episode_checks import EpisodeChecks, discard_state, expected_outputs, is_gone, is_news, size_of
+from acfd_stream.archive import episode_checks
+from acfd_stream.archive.episode_checks import EpisodeChecks, discard_state, expected_outputs, size_of
 from acfd_stream.archive.episode_queue import EpisodeQueue, QueuedEpisode, is_for_good
 from acfd_stream.archive.find import Fault, Findings, find
 from acfd_stream.archive.key import Settings, known_content
@@ -48,6 +49,7 @@ class ArchiveRun:
         observer: shows the run.
         metrics: counts it.
         is_stopped: whether to save and end; called several times per second.
+        find_videos: finds the videos; None: ``find`` at the places of ``call``.
         clock: seconds, never backwards.
     """
 
@@ -59,10 +61,11 @@ class ArchiveRun:
         observer: RunObserver | None = None,
         metrics: ArchiveMetrics | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
+        find_videos: Callable[[], Findings] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._call, self._start_workers, self._is_stopped, self._clock = call, start_workers, is_stopped, clock
-        self.out = call.out
+        self.out, self._find = call.out, find_videos or (lambda: find(call.places, call.out))
         self._observer = observer or NoObserver()
         self._metrics = metrics or ArchiveMetrics()
         self._counters = RunCounters(clock)
@@ -90,7 +93,7 @@ class ArchiveRun:
         settings = Settings(find_model(call.model), call.detect, call.track, call.shot, call.video).digest()
         for format in sorted(set(call.outputs) & set(FORMATS)):
             check_format(format)
-        findings = find(call.places, call.out)
+        findings = self._find()
         with self._pause.trying(lambda: Manifest(call.out, is_new=True, wait=self._pause.wait)) as manifest:
             self._manifest, self._checks = manifest, EpisodeChecks(call, settings)
             if any(is_url(place) and without_secrets(place) != place for place in call.places):
@@ -153,7 +156,7 @@ class ArchiveRun:
         """The episodes that need work; everything that was found is entered in the manifest and the counters."""
         manifest = self._manifest
         known = {episode.name: episode for episode in episodes_before}
-        new = [(v.name, v.source, v.size) for v in findings.videos if is_news(known.get(v.name), v)]
+        new = [(v.name, v.source, v.size) for v in findings.videos if episode_checks.is_news(known.get(v.name), v)]
         manifest.expect([*new, *((fault.name, fault.source, None) for fault in findings.faults)])
         for fault in findings.faults:
             self._put_aside_fault(fault)
@@ -172,7 +175,9 @@ class ArchiveRun:
             )
         manifest.wait_all([queued.name for queued in episodes if queued.content])
         found = findings.names
-        manifest.forget([name for name, episode in known.items() if name not in found and is_gone(episode)])
+        manifest.forget(
+            [name for name, episode in known.items() if name not in found and episode_checks.is_gone(episode)]
+        )
         return episodes
 
     # Working
@@ -282,7 +287,7 @@ class ArchiveRun:
         if outcome.published:  # its JSONL is there
             paths = {file.path.rstrip("/") for file in outcome.published}
             expected = expected_outputs(task, self._manifest.get(queued.name))
-            outputs, size = {name for name in expected if task.name_of(name) in paths}, size_of(task.path_of(RESULTS))
+            outputs, size = episode_checks.made_outputs(task, expected, paths), size_of(task.path_of(RESULTS))
             self._manifest.done(task, outcome, outputs, size, state=EpisodeStatus.FAILING)
             discard_state(task)
             self._note_set_aside(queued, EpisodeStatus.FAILING, outcome)

@@ -8,7 +8,8 @@ from pathlib import Path
 from acfd_stream.files import POSTER_COMMENT, writing
 from acfd_stream.outputs import ResultFile
 from acfd_stream.outputs.thumbnails import poster_index
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
+from acfd_stream.video.frame import Frame
 
 _SIDE = 640
 _START, _COMMENT_MARKER = b"\xff\xd8", b"\xff\xfe"  # of a JPEG

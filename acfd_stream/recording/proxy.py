@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.recording.remote import is_remote, opened
-from acfd_stream.types import Frame, FrameResult
+from acfd_stream.types import FrameResult
 from acfd_stream.video import open_video
+from acfd_stream.video.frame import Frame
 from acfd_stream.video.origin import local_path
 
 PROXY_SIDE = 640

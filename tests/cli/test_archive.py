@@ -158,7 +158,7 @@ def test_status_and_other_outputs(archive: Archive, capfd: pytest.CaptureFixture
     assert main(archive.arguments("-q")) == 0
     assert main(archive.arguments("-q", "--outputs", "vtt,mot", "--report")) == 0
     assert sorted(archive.results()) == [
-        *("index.html", "one.mkv.jsonl", "one.mkv.mot.txt", "one.mkv.report.html", "one.mkv.vtt")
+        *("index.html", "one.mkv.jsonl", "one.mkv.mot.txt", "one.mkv.poster.jpg", "one.mkv.report.html", "one.mkv.vtt")
     ]
     assert capfd.readouterr().out == ""
     assert main(["archive", "status", str(archive.out)]) == 0
@@ -166,10 +166,19 @@ def test_status_and_other_outputs(archive: Archive, capfd: pytest.CaptureFixture
     assert main(["archive", "status", str(archive.out), "--json"]) == 0
     facts = json.loads(capfd.readouterr().out)
     assert facts["videos"] == {"waiting": 0, "running": 0, "done": 1, "broken": 0, "failing": 0}
+    assert main(["archive", "status", str(archive.out), "--all"]) == 0
+    assert "\n  done: one.mkv: 2 tracks in 40 frames, 0:02 of video, " in capfd.readouterr().out
+    assert main(["archive", "status", str(archive.out), "--all", "--json"]) == 0
+    (episode,) = json.loads(capfd.readouterr().out)["episodes"]
+    assert (episode["name"], episode["state"], episode["outputs"]) == (
+        *("one.mkv", "done", ["mot", "poster", "report", "vtt"]),
+    )
+    assert episode["fps"] > 0
     (archive.out / "one.mkv.report.html").unlink()
+    (archive.out / "one.mkv.poster.jpg").unlink()
     (archive.out / "index.html").unlink()
     assert main(["archive", "report", str(archive.out)]) == 0
-    assert {"index.html", "one.mkv.report.html"} <= set(archive.results())
+    assert {"index.html", "one.mkv.poster.jpg", "one.mkv.report.html"} <= set(archive.results())
 
 
 def test_status_loads_nothing_heavy(archive: Archive) -> None:

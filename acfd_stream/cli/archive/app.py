@@ -4,112 +4,68 @@ from __future__ import annotations
 
 import json
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from acfd_stream.cli.archive.run import SHOWN_FAILURES, Showing, enter_folder_of, resume_archive, run_archive
+from acfd_stream.cli.archive.choices import Engine, LogJson, Out, Places, RunOptions
+from acfd_stream.cli.archive.run import Showing, enter_folder_of, resume_archive, run_archive
 from acfd_stream.cli.archive.status import gather, lines
-from acfd_stream.cli.choices import DetectorOptions, QuietOption, VideoOptions, split, takes
+from acfd_stream.cli.choices import DetectorOptions, QuietOption, VideoOptions, takes
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note, print_path
 from acfd_stream.cli.progress import count
 from acfd_stream.cli.signals import STOP
-from acfd_stream.config import ArchiveConfig, TrackConfig
-from acfd_stream.outputs.formats import OUTPUTS
 from acfd_stream.printable import printable
 
 archive_app = typer.Typer(
     help="Track folders of videos. A run resumes after a crash, and writes results and reports per video.",
     no_args_is_help=True,
 )
-ARCHIVE = ArchiveConfig()
-
-
-class Engine(StrEnum):
-    """What ``--engine`` takes: acfd_stream.archive.options.ENGINES."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 Folder = Annotated[Path, typer.Argument(metavar="OUT", help="The --out of an earlier 'archive run'.")]
-Workers = Annotated[
-    int, typer.Option(min=0, help="Videos to process at once; 0: one per GPU, else one per four cores.")
-]
 Metrics = Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the Prometheus metrics acfd_archive_*.")]
-LogJson = Annotated[
-    bool,
-    typer.Option("--log-json", help="Write JSON lines to stdout, not a table; default without a terminal."),
-]
-RayAddress = Annotated[
-    str,
-    typer.Option(metavar="auto|HOST:PORT", help="The Ray cluster; default: Ray starts on this machine."),
-]
 
 
 @archive_app.command()
 @takes("video", VideoOptions)
 @takes("detector", DetectorOptions)
+@takes("options", RunOptions)
 def run(
-    places: Annotated[
-        list[str], typer.Argument(metavar="DIR|GLOB|URL…", help="Folders, patterns, files, s3:// and other URLs.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results: OUT/NAME.jsonl and so on.")
-    ],
+    places: Places,
+    out: Out,
+    options: RunOptions,
     detector: DetectorOptions,
     video: VideoOptions,
-    outputs: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,…",
-            help=f"Outputs per video: {', '.join(OUTPUTS)}.",
-        ),
-    ] = "jsonl",
-    report: Annotated[
-        bool, typer.Option("--report", help="Also write a page per video and an index, OUT/index.html.")
-    ] = False,
-    engine: Annotated[Engine, typer.Option(help="Run workers as local processes or as Ray actors.")] = (Engine.LOCAL),
-    workers: Workers = 0,
-    ray_address: RayAddress = "",
-    checkpoint_seconds: Annotated[
-        float, typer.Option(metavar="S", help="Seconds between checkpoints; a crash loses at most this much work.")
-    ] = ARCHIVE.checkpoint_seconds,
-    wait_for_room: Annotated[
-        float | None,
-        typer.Option(
-            metavar="S",
-            help="Seconds to wait for a full disk or a locked manifest before giving up; default: for ever.",
-        ),
-    ] = ARCHIVE.wait_for_room_seconds,
-    retries_broken: Annotated[
-        bool, typer.Option("--retry-broken", help="Also retry videos that were set aside as broken.")
-    ] = False,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
     is_quiet: QuietOption = False,
 ) -> int:
     """Track every video that is not done yet, and write its results to OUT under the video's name."""
-    from acfd_stream.archive.options import ArchiveOptions
+    showing = Showing(os.fspath(out), is_log_json, is_quiet, metrics)
+    return run_archive(options.call(places, out, detector, video), showing)
 
-    call = ArchiveOptions(
-        places=tuple(places),
-        out=out,
-        outputs=tuple(dict.fromkeys([*split(outputs), *(["report"] if report else [])])),
-        model=detector.model,
-        device=detector.device.value,
-        detect=detector.config,
-        track=TrackConfig.of_min_score(video.min_score),
-        video=video.config,
-        archive=ArchiveConfig(checkpoint_seconds=checkpoint_seconds, wait_for_room_seconds=wait_for_room),
-        engine=engine.value,
-        workers=workers,
-        ray_address=ray_address,
-        retries_broken=retries_broken,
-    )
-    return run_archive(call, Showing(os.fspath(out), is_log_json, is_quiet, metrics))
+
+@archive_app.command()
+@takes("video", VideoOptions)
+@takes("detector", DetectorOptions)
+@takes("options", RunOptions)
+def watch(
+    places: Places,
+    out: Out,
+    options: RunOptions,
+    detector: DetectorOptions,
+    video: VideoOptions,
+    seconds: Annotated[float, typer.Option("--every", metavar="S", help="Seconds between two looks.")] = 60.0,
+    is_log_json: LogJson = False,
+    is_quiet: QuietOption = False,
+) -> int:
+    """Run as 'archive run', and again whenever a new video is whole; ends with Ctrl-C or SIGTERM."""
+    from acfd_stream.cli.archive.poll import watch_archive
+
+    showing = Showing(os.fspath(out), is_log_json, is_quiet)
+    watch_archive(options.call(places, out, detector, video), showing, seconds)
 
 
 @archive_app.command()
@@ -135,10 +91,12 @@ def resume(
 def status(
     out: Folder,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    shows_all: Annotated[bool, typer.Option("--all", help="List every failure, not only the first ones.")] = False,
+    shows_all: Annotated[
+        bool, typer.Option("--all", help="List every video, and every failure, not only the first ones.")
+    ] = False,
 ) -> int:
     """Print the progress of an archive, during a run or after it; exit code 1 if a video was set aside."""
-    facts = gather(out, -1 if shows_all else SHOWN_FAILURES)
+    facts = gather(out, lists_all=shows_all)
     if is_json:
         print(json.dumps(facts))
     else:

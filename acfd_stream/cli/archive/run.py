@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,7 @@ from acfd_stream.errors import ConfigError, ForeignFileError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from acfd_stream.archive.find import Findings
     from acfd_stream.archive.options import ArchiveOptions
     from acfd_stream.archive.run import ArchiveRun
     from acfd_stream.archive.run_metrics import ArchiveMetrics
@@ -49,17 +50,42 @@ def run_archive(call: ArchiveOptions, showing: Showing) -> int:
         AcfdError: the run cannot start.
         KeyboardInterrupt: a signal stopped it.
     """
+    with recorded_signals() as stop:
+        _, code = run_once(replace(call, out=Path(os.path.abspath(call.out))), showing, stop)
+    return code
+
+
+def run_once(
+    call: ArchiveOptions, showing: Showing, stop: Stop, find_videos: Callable[[], Findings] | None = None
+) -> tuple[RunEnd, int]:
+    """How a run ended, and its exit code.
+
+    Args:
+        call: options of the run; ``out`` is absolute.
+        showing: how its progress is shown.
+        stop: ends it.
+        find_videos: see ``ArchiveRun``.
+
+    Raises:
+        AcfdError: the run cannot start.
+        KeyboardInterrupt: a signal stopped it.
+    """
     from acfd_stream.archive.choose_workers import workers_for
     from acfd_stream.archive.run import ArchiveRun
     from acfd_stream.archive.run_metrics import ArchiveMetrics
 
     metrics = ArchiveMetrics()
-    call = replace(call, out=Path(os.path.abspath(call.out)))
     with ExitStack() as opened:
         expose(opened, showing.metrics, metrics)
-        stop = opened.enter_context(_recorded_signals())
         observer = opened.enter_context(open_observer(showing.is_log_json, showing.is_quiet))
-        run = ArchiveRun(call, workers_for(call), observer=observer, metrics=metrics, is_stopped=stop.is_requested)
+        run = ArchiveRun(
+            call,
+            workers_for(call),
+            observer=observer,
+            metrics=metrics,
+            is_stopped=stop.is_requested,
+            find_videos=find_videos,
+        )
         end = run.run()
         refusal = _index_refusal(run, end) if "report" in call.outputs else ""
     code = _report_end(showing, end, stop)
@@ -69,7 +95,7 @@ def run_archive(call: ArchiveOptions, showing: Showing) -> int:
     if not showing.is_quiet:
         has_index = "report" in call.outputs and not refusal
         print_path(os.path.join(showing.out, "index.html") if has_index else showing.out)
-    return code
+    return end, code
 
 
 def _index_refusal(run: ArchiveRun, end: RunEnd) -> str:
@@ -119,7 +145,7 @@ def enter_folder_of(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"the last run began in {folder}, which cannot be entered ({error.strerror})") from error
 
 
-class _Stop:
+class Stop:
     """Whether a signal came; the second one ends the command at once."""
 
     def __init__(self) -> None:
@@ -129,6 +155,11 @@ class _Stop:
         """Whether a signal came."""
         return self.number != 0
 
+    def check(self) -> None:
+        """Raise if a signal came."""
+        if self.number:
+            raise _interrupt(self.number)
+
     def record(self, number: int, frame: FrameType | None) -> None:
         """Remember a signal; raise at the second one."""
         if self.number:
@@ -137,9 +168,9 @@ class _Stop:
 
 
 @contextmanager
-def _recorded_signals() -> Iterator[_Stop]:
+def recorded_signals() -> Iterator[Stop]:
     """Record Ctrl-C, SIGTERM and SIGHUP instead of raising, so that workers save checkpoints before the run ends."""
-    stop = _Stop()
+    stop = Stop()
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -160,7 +191,7 @@ def _interrupt(number: int, message: str = "") -> KeyboardInterrupt:
     return Terminated(f"terminated{message}")
 
 
-def _report_end(showing: Showing, end: RunEnd, stop: _Stop) -> int:
+def _report_end(showing: Showing, end: RunEnd, stop: Stop) -> int:
     out = showing.out
     if end.is_stopped:
         STOP.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     from acfd_stream.archive.records import Episode
 
 
-def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
+def gather(out: Path, *, lists_all: bool = False) -> dict[str, Any]:
     """All values that ``status`` prints.
 
     Args:
         out: folder of the results.
-        failures: maximum number of failures; -1: all.
+        lists_all: every video, and not only the first failures.
 
     Raises:
         ConfigError: the folder has no archive.
@@ -28,7 +29,9 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
     from acfd_stream.archive.manifest import Manifest
     from acfd_stream.archive.records import EpisodeStatus
 
+    failures = -1 if lists_all else SHOWN_FAILURES
     with Manifest(out) as manifest:
+        every = manifest.episodes() if lists_all else []
         counts, sums = manifest.counts(), manifest.sums()
         runs, last = manifest.living_runs(), manifest.last_run()
         pauses = manifest.pauses()
@@ -56,6 +59,7 @@ def gather(out: Path, failures: int = SHOWN_FAILURES) -> dict[str, Any]:
         "gaps": [
             {"name": row.name, "gaps": row.gaps, "missing_seconds": round(row.missing_seconds, 3)} for row in gapped
         ],
+        **({"episodes": [_episode_values(row, living) for row in every]} if lists_all else {}),
     }
 
 
@@ -88,7 +92,28 @@ def lines(facts: dict[str, Any]) -> list[str]:
     rest = videos["broken"] + videos["failing"] - len(facts["failures"])
     if rest > 0:
         found.append(f"  … and {rest} more; --all lists them")
+    found += [_episode_line(row) for row in facts.get("episodes", ()) if row["state"] not in ("broken", "failing")]
     return found
+
+
+def _episode_values(row: Episode, living: Collection[int]) -> dict[str, Any]:
+    is_killed = row.state.value == "running" and row.run not in living
+    return {
+        "name": row.name,
+        "state": "waiting" if is_killed else row.state.value,
+        **{key: value for key, value in _work_values(row).items() if key in ("frames", "tracks", "fps")},
+        "video_seconds": round(row.video_seconds, 3),
+        "outputs": list(row.outputs),
+    }
+
+
+def _episode_line(values: Mapping[str, Any]) -> str:
+    """One video of the list."""
+    if values["state"] != "done":
+        return f"  {values['state']}: {values['name']}"
+    speed = "" if values["fps"] is None else f", {values['fps']} fps"
+    counts = f"{count(values['tracks'], 'track')} in {count(values['frames'], 'frame')}"
+    return f"  done: {values['name']}: {counts}, {duration(values['video_seconds'])} of video{speed}"
 
 
 def _work_values(row: Episode) -> dict[str, Any]:
