@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-programs test-gpu check wheel bench bench-peers clean
+.PHONY: help demo test test-programs test-gpu check site wheel bench bench-peers clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -34,7 +34,8 @@ help:
 	@echo "make demo       draw a cartoon, track its faces, write a report, score the tracks (VIDEO=file: track that file)"
 	@echo "make test       all tests except those that need a GPU"
 	@echo "make test-gpu   the tests that need a GPU; fails without a GPU"
-	@echo "make check      ruff, mypy and clang-format"
+	@echo "make check      ruff, mypy, clang-format, and the pages of the documentation"
+	@echo "make site       write the documentation as a site to site/"
 	@echo "make wheel      build a wheel in dist, and try it in an environment without a compiler"
 	@echo "make bench      measure, and write benchmarks/results and the tables of README.md and docs"
 	@echo "make clean      remove build products and results"
@@ -63,7 +64,7 @@ test-programs:
 test-gpu: $(TESTING)
 	FAIL_WITHOUT_GPU=1 $(BIN)/python -m pytest -m gpu
 
-check: $(TOOLS)
+check: $(TOOLS) site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -73,6 +74,9 @@ wheel: $(BIN)/python
 	rm -f dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	PYTHON=$(abspath $(BIN))/python deploy/check_wheel.sh dist/*.whl
+
+site: $(TOOLS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: $(TOOLS)
 	$(BIN)/python benchmarks/bench_ops.py
@@ -96,7 +100,7 @@ bench-peers: $(TOOLS)
 	$(BIN)/python -m benchmarks.tracking --peers $(PEERS)/bin/python
 
 clean:
-	rm -rf build dist out *.egg-info acfd_stream/*.so acfd_stream/v1/*_pb2* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist out site *.egg-info acfd_stream/*.so acfd_stream/v1/*_pb2* .pytest_cache .mypy_cache .ruff_cache
 	rm -f $(PACKAGE) $(TESTING) $(TOOLS)
 
 $(BIN)/python:
