@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -25,11 +26,27 @@ LINK = re.compile(r'(\]\(|src=")(?!https?:|#)([^)"#\s]+)')
 
 def site_path(file: str) -> str:
     """Path in the site of a file of the repository."""
-    return "index.md" if file == "README.md" else file.removeprefix("docs/")
+    return "index.md" if file == "README.md" else file.removeprefix("docs/").replace(".ipynb", ".md")
+
+
+def notebook_page(path: Path) -> str:
+    """The cells and outputs of a notebook in Markdown."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for output in cell.get("outputs", ()):
+            if "text" in output:
+                parts.append(f"```text\n{''.join(output['text'])}```")
+            elif "image/png" in output["data"]:
+                parts.append(f"![The output of the cell](data:image/png;base64,{output['data']['image/png'].strip()})")
+    return "\n\n".join(parts)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages and pictures outside docs/."""
+    """Add the pages and pictures outside docs/, and a page for each notebook."""
+    for path in (ROOT / "docs").glob("*.ipynb"):
+        files.append(File.generated(config, f"{path.stem}.md", content=notebook_page(path)))
     for name in OUTSIDE:
         files.append(File.generated(config, site_path(name), abs_src_path=str(ROOT / name)))
     return files
@@ -37,7 +54,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """The page with the links that the files have in the site; a link to a file outside it stays, and fails."""
-    folder = Path(str(page.file.abs_src_path)).parent
+    folder = Path(page.file.abs_src_path or ROOT / "docs/notebook").parent
 
     def moved(link: re.Match[str]) -> str:
         target = os.path.relpath(folder / link[2], ROOT)
