@@ -33,7 +33,7 @@ def test_seconds_on_screen_by_track_longest_first(tmp_path: Path, monkeypatch: p
     (query,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
     wanted = []
     for name, count in (("one.mkv", 300), ("show/two.mkv", 47)):
-        place = tmp_path / "out" / name
+        place = tmp_path / "faces" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         lines = write_made_up(place.with_name(f"{place.name}.jsonl"), "jsonl", count, replace(HEADER, source=name))
         convert(read_results(lines), place.with_name(f"{place.name}.parquet"), "parquet")
