@@ -127,13 +127,13 @@ class Compared:
 
 COMPARED = (
     Compared("**acfd_stream**", "yes", "yes", "yes", f"peer_{OURS.name}", "ours"),
-    Compared("PyAV + OpenVINO in 40 lines", "yes, with our network", "no", "no", "peer_naive"),
+    Compared("a script of 40 lines, PyAV and OpenVINO", "yes, with our network", "no", "no", "peer_naive"),
     Compared("Ultralytics YOLO11n `track`", "no, 80 kinds of objects", "yes", "no", "peer_yolo11n"),
     Compared("· the same on OpenVINO", "no, 80 kinds of objects", "yes", "no", "peer_yolo11n_openvino"),
-    Compared("OpenCV YuNet", "no, human faces", "no", "no", "peer_yunet"),
-    Compared("OpenCV Haar cascade", "no, human faces", "no", "no", "peer_cascade"),
-    Compared("norfair, only the tracker", "no, takes boxes", "yes", "no", "track_cost_norfair", "norfair"),
-    Compared("ByteTrack, only the tracker", "no, takes boxes", "yes", "no", "track_cost_bytetrack", "bytetrack"),
+    Compared("OpenCV's YuNet", "no, human faces", "no", "no", "peer_yunet"),
+    Compared("OpenCV's Haar cascade", "no, human faces", "no", "no", "peer_cascade"),
+    Compared("norfair, for boxes that you have", "no", "yes", "no", "track_cost_norfair", "norfair"),
+    Compared("ByteTrack, for boxes that you have", "no", "yes", "no", "track_cost_bytetrack", "bytetrack"),
 )
 
 
@@ -142,7 +142,7 @@ def comparison(peers: list[Row], tracks: list[Row]) -> str:
     ratios = {row["name"]: shown(row["median"], "ratio") for row in peers if row["name"].endswith("_ratio")}
     scores = {row["parameters"]["tracker"]: row for row in tracks if _is_overall_hota(row)}
     lines = [
-        "| | finds drawn faces | keeps IDs | new ID after a cut | speedup of acfd_stream | HOTA |",
+        "| tool | finds drawn faces? | follows a face? | new ID at a cut? | acfd_stream is faster | HOTA |",
         "|---|---|---|---|---|---|",
     ]
     for tool in COMPARED:

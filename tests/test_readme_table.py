@@ -41,8 +41,8 @@ def test_the_comparison_gives_speedups_and_the_score_over_all_situations(table: 
     tracks = [score("ours", 0.6), score("ours", 0.9, "crowd"), score("ours", 0.8, detections="a poor one")]
     lines = table.comparison(peers, [*tracks, score("norfair", 0.5)]).splitlines()
     assert "| **acfd_stream** | yes | yes | yes |  | 0.600 |" in lines
-    assert "| OpenCV YuNet | no, human faces | no | no | 2 × |  |" in lines
-    assert any(line.startswith("| norfair, only the tracker |") and line.endswith("|  | 0.500 |") for line in lines)
+    assert "| OpenCV's YuNet | no, human faces | no | no | 2 × |  |" in lines
+    assert any(line.startswith("| norfair, for boxes") and line.endswith("|  | 0.500 |") for line in lines)
     assert lines[-1] == "Measured on: a machine, commit abc."
     assert len(lines) <= 2 + 8 + 2
 
