@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the scene is the tests'
 
+from PIL import Image  # noqa: E402
+
 from acfd_stream.service.dashboard.http_server import DashboardServer  # noqa: E402
 from acfd_stream.service.dashboard.page_data import ServiceInfo  # noqa: E402
+from docs.pictures import save  # noqa: E402
 from tests.service.chromium import chromium  # noqa: E402
 from tests.service.scene import Scene, drawn_picture  # noqa: E402
 
@@ -36,7 +40,7 @@ def main() -> None:
         tab.wait_for("document.getElementById('no-picture').textContent.startsWith('Waiting')")
         scene.show(picture, faces)
         tab.wait_for("!document.getElementById('whole').hidden")
-        (ROOT / "docs" / "page.png").write_bytes(tab.picture())
+        save(Image.open(io.BytesIO(tab.picture())), "page")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the browser is the tests'
 
 import av  # noqa: E402
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
 
 from acfd_stream.cli import main as run  # noqa: E402
 from acfd_stream.model.toon import render, write_clip  # noqa: E402
-from tests.service.chromium import Tab, chromium  # noqa: E402
+from docs.pictures import save, shoot  # noqa: E402
+from tests.service.chromium import chromium  # noqa: E402
 
 CLIPS = {  # name → plan, seed, frames a second
     "season 1/the hill.mp4": ("demo", 0, 24),
@@ -32,6 +31,9 @@ CLIPS = {  # name → plan, seed, frames a second
     "season 2/a quiet morning.mp4": ("quiet", 4, 12),
 }
 MOMENT = "#track=3"
+SHOWN = (
+    "document.body?.dataset.shown && document.body.dataset.plays !== '' && !document.querySelector('#video')?.seeking"
+)
 OVERLAY = ("season 1/market day.mp4", 60)  # clip, frame
 
 
@@ -47,24 +49,12 @@ def draw(folder: Path) -> None:
     (folder / "season 2/outtakes.mp4").write_bytes((folder / "season 1/the hill.mp4").read_bytes()[:50_000])
 
 
-def keep(tab: Tab, page: Path, name: str, size: tuple[int, int], scheme: str, at: str = "") -> None:
-    """The page in a window of ``size``, in few colours: a small file."""
-    tab.open("about:blank", size)
-    tab.open(page.as_uri() + at, size, scheme)
-    tab.wait_for("document.body?.dataset.shown && document.body.dataset.plays !== ''")
-    tab.wait_for("!document.querySelector('#video')?.seeking")
-    tab.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    image = cv2.imdecode(np.frombuffer(tab.picture(), np.uint8), cv2.IMREAD_COLOR)
-    cv2.imwrite(str(ROOT / "docs" / name), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-
-
 def keep_overlay(out: Path) -> None:
     """One frame of an overlay video."""
     name, index = OVERLAY
     with av.open(str(out / f"{name}.overlay.mp4")) as video:
         frame = next(islice(video.decode(video=0), index, None))
-        image = frame.to_ndarray(format="bgr24")
-    cv2.imwrite(str(ROOT / "docs/overlay.png"), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        save(frame.to_image(), "overlay")
 
 
 def main() -> None:
@@ -76,10 +66,8 @@ def main() -> None:
         keep_overlay(out)
         report = out / "season 1/the hill.mp4.report.html"
         with chromium(Path(scratch, "chromium")) as tab:
-            keep(tab, report, "report.png", (1040, 1400), "light", MOMENT)
-            keep(tab, report, "report_phone.png", (1240, 400), "dark", MOMENT)
-            keep(tab, out / "index.html", "folder.png", (1040, 1400), "light")
-            keep(tab, out / "index.html", "folder_phone.png", (1240, 400), "dark")
+            shoot(tab, report.as_uri() + MOMENT, "report", SHOWN)
+            shoot(tab, (out / "index.html").as_uri(), "folder", SHOWN)
 
 
 if __name__ == "__main__":
