@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,3 +75,15 @@ def test_draw_gives_a_picture_of_the_same_kind(detector: Detector) -> None:
     assert np.array_equal(Detections.empty().draw(IMAGE), IMAGE)
     with pytest.raises(ShapeError, match=r"^image must be uint8 \[H, W, 3\] RGB or a PIL image, got str$"):
         found.draw("frame.png")  # type: ignore[call-overload]
+
+
+def test_no_picture_but_a_pil_image_loads_pil(tiny_model: Path, path: Path) -> None:
+    program = """
+import sys
+from acfd_stream import Detector
+Detector.open(sys.argv[1]).detect(sys.argv[2])
+print([name for name in sys.modules if name.startswith("PIL")])
+"""
+    call = [sys.executable, "-c", program, str(tiny_model), str(path)]
+    done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
