@@ -35,6 +35,11 @@ def require(condition: bool, name: str, got: object, allowed: str) -> None:
         raise ConfigError(f"{name} must be {allowed}, got {_shown(got)}")
 
 
+def require_min_score(score: object) -> None:
+    """Raise ConfigError unless ``score`` is a number in [0, 1]."""
+    require(isinstance(score, Real) and 0.0 <= float(score) <= 1.0, "min_score", score, "in [0, 1]")
+
+
 def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
     """An instance of the config dataclass ``cls`` from ``values``; unknown keys are errors."""
     known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]

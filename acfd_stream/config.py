@@ -16,6 +16,7 @@ from typing import Any
 from acfd_stream.checked import Checked
 from acfd_stream.checked import from_mapping as from_mapping
 from acfd_stream.checked import require as require
+from acfd_stream.checked import require_min_score as require_min_score
 
 DECODERS = ("auto", "cpu", "nvdec")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
@@ -189,7 +190,7 @@ class TrackConfig(Checked):
     def of_min_score(cls, min_score: float | None, *, fills_gaps: bool = True) -> TrackConfig:
         """Tracks start from detections of at least ``min_score``; lower ones only continue tracks, as by default."""
         start = cls.start_score if min_score is None else min_score
-        require(0.0 <= start <= 1.0, "min_score", min_score, "in [0, 1]")
+        require_min_score(start)
         return cls(start_score=start, keep_score=min(start, cls.keep_score), fills_gaps=fills_gaps)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from acfd_stream.config import ArchiveConfig, DetectConfig, PaceConfig, StreamQueueConfig, TrackConfig, VideoConfig
@@ -40,8 +42,8 @@ def test_tracks_start_from_the_least_score_and_continue_as_by_default(
     assert (config.start_score, config.keep_score) == (start, keep)
 
 
-@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
-def test_a_least_score_outside_its_range_is_refused_by_its_name(score: float) -> None:
+@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan"), "0.5"])
+def test_a_least_score_outside_its_range_is_refused_by_its_name(score: Any) -> None:
     with pytest.raises(ConfigError, match=r"min_score must be in \[0, 1\], got"):
         TrackConfig.of_min_score(score)
 

@@ -186,7 +186,7 @@ def client_detect(
     with remote.open() as client:
 
         def detect(name: str) -> dict[str, Any]:
-            found = client.detect(read_bytes(Path(name)), min_score)
+            found = client.detect(read_bytes(Path(name)), min_score=min_score)
             faces = [(face.box_xyxy, face.score) for face in found.faces]
             return picture_values(name, found.display_size, faces, is_truncated=found.is_truncated)
 

@@ -35,7 +35,7 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
 
         def detect(name: str) -> dict[str, Any]:
             image = read_picture(Path(name))
-            found = detector.detect(image, min_score)
+            found = detector.detect(image, min_score=min_score)
             faces = zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)
             size = (image.shape[0], image.shape[1])
             return picture_values(name, size, faces, is_truncated=found.is_truncated)

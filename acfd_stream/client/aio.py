@@ -152,7 +152,7 @@ class AsyncClient(BaseClient[AsyncTrackStream], AbstractAsyncContextManager["Asy
         media: _Media = _AsyncMedia(source, name) if isinstance(source, AsyncIterable) else ByteMedia(source, name)
         return self._send(media, options)
 
-    async def detect(self, image: bytes, min_score: float = TrackConfig.start_score) -> PictureFaces:
+    async def detect(self, image: bytes, *, min_score: float = TrackConfig.start_score) -> PictureFaces:
         """Faces of one encoded picture (PNG, JPEG or WebP) with at least this score; 0: all that the server finds."""
         return PictureFaces.of(await self._ask(self._faces.Detect, detect_request(image, min_score)))
 

@@ -306,7 +306,7 @@ class Client(BaseClient[TrackStream], Closeable):
         """
         return self._send(ByteMedia(source, name), options)
 
-    def detect(self, image: bytes, min_score: float = TrackConfig.start_score) -> PictureFaces:
+    def detect(self, image: bytes, *, min_score: float = TrackConfig.start_score) -> PictureFaces:
         """Faces of one encoded picture (PNG, JPEG or WebP) with at least this score; 0: all that the server finds."""
         return PictureFaces.of(self._ask(self._faces.Detect, detect_request(image, min_score)))
 

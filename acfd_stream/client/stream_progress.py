@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from acfd_stream.client.faststart import streamable
-from acfd_stream.config import DropPolicy, Pace, require
+from acfd_stream.config import DropPolicy, Pace, require, require_min_score
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 from acfd_stream.types import FrameResult, Gap, MediaInfo
 from acfd_stream.v1 import face_track_pb2, stream_pb2
@@ -77,8 +77,8 @@ class StreamOptions:
         require(self.mode in MODES, "mode", self.mode, " or ".join(MODES))
         require(self.drop_policy in (None, *POLICIES), "drop_policy", self.drop_policy, ", ".join(POLICIES))
         require(self.priority in (None, *PRIORITIES), "priority", self.priority, ", ".join(PRIORITIES))
-        score = self.min_score
-        require(score is None or 0 <= score <= 1, "min_score", score, "in [0, 1]")
+        if self.min_score is not None:
+            require_min_score(self.min_score)
         for setting in ("declared_fps", "objective_seconds"):
             value = getattr(self, setting)
             require(value is None or value > 0, setting, value, "> 0")

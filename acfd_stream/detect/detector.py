@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import cast, overload
 
-from acfd_stream.checked import or_default, require
+from acfd_stream.checked import or_default, require, require_min_score
 from acfd_stream.config import DetectConfig, TrackConfig
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import device_for, open_network
@@ -100,12 +100,12 @@ class Detector(Closeable):
         return "cpu" if self.facts.device == "cpu" else "cuda"
 
     @overload  # a str is a Sequence, too
-    def detect(self, image: Image, min_score: float = ...) -> Detections: ...  # type: ignore[overload-overlap]
+    def detect(self, image: Image, *, min_score: float = ...) -> Detections: ...  # type: ignore[overload-overlap]
     @overload
-    def detect(self, image: Sequence[Image], min_score: float = ...) -> list[Detections]: ...
+    def detect(self, image: Sequence[Image], *, min_score: float = ...) -> list[Detections]: ...
 
     def detect(
-        self, image: Image | Sequence[Image], min_score: float = TrackConfig.start_score
+        self, image: Image | Sequence[Image], *, min_score: float = TrackConfig.start_score
     ) -> Detections | list[Detections]:
         """Faces of one picture, or of each picture of a list or tuple, in order.
 
@@ -120,7 +120,7 @@ class Detector(Closeable):
             MediaError: a file cannot be read or decoded.
             RunnerError: the runtime failed, or the detector is closed.
         """
-        require(0.0 <= min_score <= 1.0, "min_score", min_score, "in [0, 1]")
+        require_min_score(min_score)
         if isinstance(image, list | tuple):
             groups = in_groups(image, self.config.batch)
             return [found.at_least(min_score) for group in groups for found in self.detect_batch(group)]

@@ -53,7 +53,7 @@ class FakeDetector:
             raise errors.BackendUnavailable("device 'cuda' cannot be used")
         return cls(config)
 
-    def detect(self, image: np.ndarray, min_score: float) -> Detections:
+    def detect(self, image: np.ndarray, *, min_score: float) -> Detections:
         height, width = image.shape[:2]
         boxes = np.array([[0, 0, width / 3, height / 3], [0, 0, width / 2, height / 2]], np.float32)
         return Detections(boxes, np.array([0.87654, 0.3], np.float32)).at_least(min_score)

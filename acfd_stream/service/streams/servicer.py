@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from acfd_stream.config import StreamQueueConfig, require
+from acfd_stream.config import StreamQueueConfig, require, require_min_score
 from acfd_stream.detect import models
 from acfd_stream.errors import ConfigError, MediaError
 from acfd_stream.metrics import InputKind
@@ -124,7 +124,7 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         self._host.require_open()
         settings, scheduler = self._context.settings, self._context.scheduler
         require_engine(request.config, settings.model, scheduler.engine)
-        require(0.0 <= request.min_score <= 1.0, "min_score", request.min_score, "in [0, 1]")
+        require_min_score(request.min_score)
         if not request.image:
             raise ConfigError("image must be a PNG, JPEG or WebP, got nothing")
         pixels = settings.limits.frame_pixels
