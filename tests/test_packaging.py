@@ -87,7 +87,7 @@ def test_a_clip_is_tracked_and_drawn_and_a_picture_detected_without_opencv(tiny_
 def test_without_opencv_training_says_what_to_install() -> None:
     program = "from acfd_stream.cli import main; sys.exit(main(sys.argv[1:]))"
     done = run_without_opencv(program, "train", "--config", "a.toml", "--data", "a", "--out", "b")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("acfd-stream train: drawing and training need OpenCV, which is not installed; pip ")
     assert done.stderr.count("\n") == 1
     done = run_without_opencv("import acfd_stream.model.toon")

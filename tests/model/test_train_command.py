@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from acfd_stream.model import export
+from acfd_stream.model import export, onnx_file
 from acfd_stream.model.train import main
 from tests.model.tiny import CONFIG, write_data
 
@@ -32,7 +32,7 @@ def curve(data: Path, out: str) -> list[dict[str, float]]:
 def test_published_weights_count_their_pictures_and_the_next_run_goes_on_counting(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "export", lambda network, spec, description, path: path.touch())  # takes a minute
+    monkeypatch.setattr(onnx_file, "export", lambda network, spec, description, path: path.touch())  # takes a minute
     assert train(data, "first") == 0
     paths = ["--config", str(data / "tiny.toml"), "--checkpoint", str(data / "first/last.pt")]
     published = str(data / "tiny.safetensors")
