@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -188,6 +189,8 @@ def _extras() -> dict[str, dict[str, Any]]:
 
 
 def _is_installed(package: str) -> bool:
+    if package.startswith("opencv-"):  # any of OpenCV's packages will do, and a second one would overwrite it
+        return find_spec("cv2") is not None
     try:
         metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -72,6 +72,12 @@ def test_an_extra_that_is_missing_comes_with_its_line(monkeypatch: pytest.Monkey
     assert machine._extras() == {"plot": {"missing": ["no-such-thing"], "install": "pip install 'acfd-stream[plot]'"}}
 
 
+def test_any_package_of_opencv_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package, missing in (("opencv-of-another-kind", []), ("open-of-another-kind", ["open-of-another-kind"])):
+        monkeypatch.setattr(machine.metadata, "requires", lambda name, package=package: [f'{package}; extra == "x"'])
+        assert machine._extras()["x"]["missing"] == missing
+
+
 def test_the_limit_of_the_cgroup_is_said() -> None:
     assert _memory(SIZE) == "16.0 GiB, 1.0 GiB available; 4.0 GiB allowed by the cgroup"
     assert _memory(SIZE | {"limit_bytes": 0}) == "16.0 GiB, 1.0 GiB available"
