@@ -85,8 +85,9 @@ def test_a_clip_is_tracked_and_drawn_and_a_picture_detected_without_opencv(tiny_
 
 
 def test_without_opencv_training_says_what_to_install() -> None:
+    no_torch = "import types; sys.modules['torch'] = types.ModuleType('torch'); "  # takes long to load
     program = "from acfd_stream.cli import main; sys.exit(main(sys.argv[1:]))"
-    done = run_without_opencv(program, "train", "--config", "a.toml", "--data", "a", "--out", "b")
+    done = run_without_opencv(no_torch + program, "train", "--config", "a.toml", "--data", "a", "--out", "b")
     assert done.returncode == 2
     assert done.stderr.startswith("acfd-stream train: drawing and training need OpenCV, which is not installed; pip ")
     assert done.stderr.count("\n") == 1
