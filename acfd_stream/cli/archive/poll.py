@@ -42,8 +42,9 @@ def watch_archive(call: ArchiveOptions, showing: Showing, seconds: float) -> NoR
     look, retry_at = _Look(call, Arrivals(seconds)), float("inf")
     with recorded_signals() as stop:
         while True:
-            if look.has_news() or time.monotonic() >= retry_at:
-                retry_at = _run(call, showing, stop, look)
+            has_news = look.has_news()
+            if has_news or (time.monotonic() >= retry_at and not look.is_away):
+                retry_at = _run(call, showing, stop, look.whole())
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 stop.check()
@@ -54,36 +55,40 @@ class _Look:
     """Looks at the places of a run; one that is away after the first look, such as a disk, may come back."""
 
     def __init__(self, call: ArchiveOptions, arrivals: Arrivals) -> None:
-        self.arrivals = arrivals
-        self._call, self._is_first, self._said = call, True, ""
-
-    def find(self) -> Findings:
-        """All videos; there may be none yet."""
-        from acfd_stream.archive.find import find
-
-        return find(self._call.places, self._call.out, may_be_empty=True)
+        self.is_away = False
+        self._call, self._arrivals, self._said = call, arrivals, ""
+        self._findings: Findings | None = None  # of the last look that was possible
 
     def has_news(self) -> bool:
-        """Whether a run has something to do."""
+        """Look; whether a run has something to do."""
+        from acfd_stream.archive.find import find
+
         try:
-            findings = self.find()
+            self._findings = find(self._call.places, self._call.out, may_be_empty=True)
         except MediaError as error:
-            if self._is_first:
+            if self._findings is None:
                 raise
+            self.is_away = True
             if str(error) != self._said:
                 self._said = str(error)
                 print_error(f"{self._said}; it is looked for again")
             return False
-        self._is_first, self._said = False, ""
-        return self.arrivals.look(findings)
+        self.is_away, self._said = False, ""
+        return self._arrivals.look(self._findings)
+
+    def whole(self) -> Findings:
+        """What a run takes now."""
+        from acfd_stream.archive.find import Findings
+
+        self._arrivals.note_run()
+        return (self._findings or Findings()).only(self._arrivals.is_whole)
 
 
-def _run(call: ArchiveOptions, showing: Showing, stop: Stop, look: _Look) -> float:
-    """Run over what is whole; when to run again even if nothing comes, time.monotonic()."""
+def _run(call: ArchiveOptions, showing: Showing, stop: Stop, findings: Findings) -> float:
+    """Run over ``findings``; when to run again even if nothing comes, time.monotonic()."""
     from acfd_stream.archive.records import EpisodeStatus
 
-    look.arrivals.note_run()
-    end, _ = run_once(call, showing, stop, lambda: look.find().only(look.arrivals.is_whole))
+    end, _ = run_once(call, showing, stop, lambda: findings)
     if not showing.is_quiet:
         print_note("waiting for videos; Ctrl-C ends")
     has_failed = end.snapshot.counts[EpisodeStatus.FAILING] > 0
