@@ -40,6 +40,7 @@ FENCE = re.compile(r"(?ms)^(?P<marks>(?:<!-- [^\n]+ -->\n)*) *```(?P<language>\w
 SHELL, PYTHON = "sh", "python"  # a block without a language is one for the shell
 PROGRAMS = {  # language → program that reads the block from its standard input; it fails if the block is wrong
     SHELL: ["bash", "-eus"],
+    "csv": ["python", "-c", "import csv, sys; assert len({len(row) for row in csv.reader(sys.stdin)}) == 1"],
     "ini": ["python", "-c", "import configparser, sys; configparser.ConfigParser().read_file(sys.stdin)"],
     "json": ["python", "-c", "import json, sys; [json.loads(line) for line in sys.stdin]"],
     "yaml": ["python", "-c", "import sys, yaml; assert yaml.safe_load(sys.stdin)"],
