@@ -56,7 +56,7 @@ def test_the_unbroken_run_gives_every_output_and_the_lines_of_the_command(
     suffixes = {name.removeprefix("show/clip.mkv").split("/")[0] for name in files}
     assert suffixes == {
         *(".jsonl", ".parquet", ".csv", ".mot.txt", ".coco.json", ".vtt", ".srt"),
-        *(".overlay.mp4", ".thumbnails", ".report.html"),
+        *(".overlay.mp4", ".thumbnails", ".poster.jpg", ".proxy.mp4", ".report.html"),
     }
     with TrackSession(str(clip), detector=SquareFinder()) as session:
         writer = open_writer(tmp_path / "command.jsonl", "jsonl", header_of(session))
