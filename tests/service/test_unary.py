@@ -6,13 +6,13 @@ from pathlib import Path
 
 import cv2
 import grpc
-import numpy as np
 import pytest
 
 from acfd_stream.config import CapacityConfig
 from acfd_stream.detect import Detector, models
 from acfd_stream.service.server import Server
 from acfd_stream.v1 import face_track_pb2, stream_pb2, types_pb2
+from acfd_stream.video.decode_image import decode_image
 from tests.detect.tiny_model import white_square
 from tests.service.rig import DETECT, calling, draw, failure, serving
 
@@ -22,9 +22,8 @@ HD = types_pb2.Size(height=720, width=1280)
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_a_picture_gives_what_the_detector_gives(server: Server, tiny_model: Path, suffix: str) -> None:
     data = cv2.imencode(suffix, draw(3, (96, 128), 9))[1].tobytes()
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     with Detector.open(tiny_model, config=DETECT) as detector:
-        expected = detector.detect(np.ascontiguousarray(image, np.uint8), min_score=0.0)
+        expected = detector.detect(decode_image(data), min_score=0.0)
     with calling(server) as stub:
         response = stub.Detect(face_track_pb2.DetectRequest(image=data))
     boxes = [[face.box.x1, face.box.y1, face.box.x2, face.box.y2] for face in response.faces]
