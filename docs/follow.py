@@ -42,7 +42,6 @@ PROGRAMS = {  # language → program that reads the block from its standard inpu
     SHELL: ["bash", "-eus"],
     "csv": ["python", "-c", "import csv, sys; assert len({len(row) for row in csv.reader(sys.stdin)}) == 1"],
     "ini": ["python", "-c", "import configparser, sys; configparser.ConfigParser().read_file(sys.stdin)"],
-    "csv": ["python", "-c", "import csv, sys; assert len({len(row) for row in csv.reader(sys.stdin)}) == 1"],
     "json": ["python", "-c", "import json, sys; [json.loads(line) for line in sys.stdin]"],
     "yaml": ["python", "-c", "import sys, yaml; assert yaml.safe_load(sys.stdin)"],
     "toml": ["python", "-c", "import sys, tomllib; assert tomllib.loads(sys.stdin.read())"],
