@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ffmpeg_log.h"
+#include "ffmpeg_memory.h"
 #include "mean_pool.h"
 #include "ops_cpu.h"
 
@@ -352,4 +353,7 @@ PYBIND11_MODULE(_C, module) {
   module.def("nms", &acfd::nms, py::arg("boxes_xyxy"), py::arg("scores"), py::arg("iou_threshold"));
   module.def("ffmpeg_log_callback", &acfd::ffmpeg_log_callback);
   module.def("missed_rtp_packets", &acfd::missed_rtp_packets);
+  module.def("share_ffmpeg_memory", &acfd::share_ffmpeg_memory, py::arg("av_malloc"), py::arg("begin"),
+             py::arg("bytes"), py::arg("least_bytes"));
+  module.def("shared_ffmpeg_bytes", &acfd::shared_ffmpeg_bytes);
 }

@@ -22,7 +22,8 @@ from acfd_stream.types import Picture
 from acfd_stream.video.decode_position import DecodePosition
 from acfd_stream.video.frame import Frame
 from acfd_stream.video.process.channel import Channel
-from acfd_stream.video.process.limits import DecoderLimits
+from acfd_stream.video.process.ffmpeg_memory import FFmpegMemory
+from acfd_stream.video.process.limits import SHARED_PARTS, DecoderLimits
 from acfd_stream.video.process.sent_bytes import SentBytes, WatchedFile
 from acfd_stream.video.process.served_file import ServedFile
 from acfd_stream.video.process.slots import SlotWriter
@@ -62,7 +63,7 @@ def decode(channel: Channel, descriptor: int | None) -> None:
 class _Child:
     def __init__(self, channel: Channel, order: Order, descriptor: int | None) -> None:
         self._channel, self._order, self._descriptor = channel, order, descriptor
-        self._slots = SlotWriter()
+        self._slots = SlotWriter(FFmpegMemory.shared(order.limits.memory_bytes // SHARED_PARTS))
         self._credit = FRAMES_AHEAD
         self._answer: bool | None = None
         self._said: list[Any] = [None, None]  # what is sent only when it changes
@@ -122,7 +123,7 @@ class _Child:
         dropped, self._slots.dropped = self._slots.dropped, []
         descriptors = [] if written.descriptor is None else [written.descriptor]
         form = self._changed(1, (picture_fields(picture), written.size, written.planes))
-        self._send((*about, form, written.slot, dropped), descriptors)
+        self._send((*about, form, written.memory, written.number, written.offsets, dropped), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 

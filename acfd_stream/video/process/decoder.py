@@ -29,7 +29,7 @@ from acfd_stream.video.process.fork_server import FORK_SERVER, TOO_MUCH_MEMORY
 from acfd_stream.video.process.limits import DecoderLimits
 from acfd_stream.video.process.sent_bytes import Sender
 from acfd_stream.video.process.served_file import FileServer
-from acfd_stream.video.process.slots import SlotReader
+from acfd_stream.video.process.slots import SlotReader, Written
 from acfd_stream.video.readahead import FrameSource
 from acfd_stream.video.source import Source, open_video
 
@@ -323,12 +323,13 @@ class RemoteVideo(Closeable):
         self._process.send(("more", 0, self._slots.take_freed()))
 
     def _picture(self, about: list[Any]) -> Picture:
-        form, slot, dropped = about
+        form, memory, number, offsets, dropped = about
         self._form = form or self._form
         self._slots.forget(dropped)
         try:
-            (pixel_format, size, bit_depth, *colors), slot_size, layouts = self._form
-            planes = self._slots.planes(slot, slot_size, layouts, self._process.take_descriptors())
+            (pixel_format, size, bit_depth, *colors), memory_size, layouts = self._form
+            written = Written(memory, memory_size, number, offsets, layouts, None)
+            planes = self._slots.planes(written, self._process.take_descriptors())
         except (OSError, TypeError, ValueError, KeyError) as error:
             raise DecoderError(f"{self._name}: the decoder process gave no picture ({error})") from error
         return Picture(planes, pixel_format, size, bit_depth, *colors)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from acfd_stream.config import require
 
 LEAST_MEMORY_BYTES = 128 * 2**20
+SHARED_PARTS = 4
+"""Pictures may take one part in so many of the limit besides, in memory that the caller sees."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class DecoderLimits:
     """Limits of one decoder process."""
 
     memory_bytes: int = 2 * 2**30
-    """Most memory, bytes, >= 128 MiB; pictures that were given out do not count."""
+    """Most memory, bytes, >= 128 MiB; a quarter more for pictures. Those that were given out do not count."""
     held_bytes: int = 16 * 2**20
     """Most bytes that are read and held without a picture, >= 1 MiB; more for large pictures, see ``watch``."""
     silent_bytes: int = 2**30

@@ -1,7 +1,9 @@
 """Pictures in memory that a decoder process writes and its caller reads, without a copy on the caller's side.
 
-A slot holds one picture. The decoder uses a slot again when the caller has given it back, else it makes a new one: the
-caller bounds how many it holds, as it bounds the frames of a decoder in its own process.
+FFmpeg decodes into memory that both see, and a picture stays there until the caller has given it back. A picture that
+lies elsewhere is copied into a slot, which holds one picture. The decoder uses a slot again when the caller has given
+it back, else it makes a new one: the caller bounds how many it holds, as it bounds the frames of a decoder in its own
+process.
 """
 
 from __future__ import annotations
@@ -14,19 +16,23 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.types import Picture, PlaneArray
 
+if TYPE_CHECKING:
+    from acfd_stream.video.process.ffmpeg_memory import FFmpegMemory
+
+_FFMPEG_MEMORY = 0  # its number; slots count from 1
 _ALIGNMENT = 64  # bytes, of a plane
 _PAGE = mmap.PAGESIZE
 _DTYPES = {np.dtype(kind).str: np.dtype(kind) for kind in (np.uint8, np.uint16)}
-PlaneLayout = tuple[int, tuple[int, ...], str]
-"""Offset, shape and dtype of a plane in its slot."""
-
+PlaneLayout = tuple[tuple[int, ...], str, tuple[int, ...]]
+"""Shape, dtype and strides of a plane."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
@@ -34,7 +40,7 @@ _libc.mmap.restype = ctypes.c_void_p
 _libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 
 
-class _Mapping:
+class Mapping:
     """Shared memory as NumPy takes it, without a descriptor, which ``mmap.mmap`` keeps; unmapped with its last view.
 
     Raises:
@@ -56,45 +62,81 @@ class _Mapping:
             unmap(self._address, self.size)
 
 
+def made_memory(name: str, size: int) -> tuple[int, Mapping]:
+    """The descriptor, which the caller closes, and the mapping of new shared memory that cannot shrink.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        return descriptor, Mapping(descriptor, size, is_writable=True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A picture in a slot, for a message."""
+    """A picture in shared memory, for a message."""
 
-    slot: int
-    size: int  # bytes of the slot
+    memory: int  # number of a slot, or of FFmpeg's memory
+    size: int  # bytes of the memory
+    number: int  # of the picture, which the reader gives back
+    offsets: tuple[int, ...]  # of the planes in the memory
     planes: tuple[PlaneLayout, ...]
-    descriptor: int | None  # of a slot that the reader does not know yet; to be closed when it is sent
+    descriptor: int | None  # of a memory that the reader does not know yet; to be closed when it is sent
 
 
 class SlotWriter:
-    """The decoder's side."""
+    """The decoder's side.
 
-    def __init__(self) -> None:
+    Args:
+        shared: FFmpeg's memory; None: all pictures are copied.
+    """
+
+    def __init__(self, shared: FFmpegMemory | None = None) -> None:
+        self._shared = shared
+        self._given: dict[int, Picture] = {}  # in FFmpeg's memory, by negative numbers
         self._made = 0
-        self._maps: dict[int, _Mapping] = {}
+        self._maps: dict[int, Mapping] = {}
         self._free: deque[int] = deque()
+        self._numbers = count(-1, -1)
         self.dropped: list[int] = []  # slots that the reader shall forget
 
-    def give_back(self, slots: list[int]) -> None:
-        """The reader does not use these any more."""
-        self._free.extend(slot for slot in slots if slot in self._maps)
+    def give_back(self, numbers: list[int]) -> None:
+        """The reader does not use these pictures any more."""
+        for number in numbers:
+            if self._given.pop(number, None) is None and number in self._maps:
+                self._free.append(number)
 
     def write(self, picture: Picture) -> Written:
-        """Copy the planes of ``picture``, in host memory, into a slot.
+        """Share the planes of ``picture``, in host memory.
 
         Raises:
-            OSError: there is no memory for one.
+            OSError: there is no memory for a copy.
         """
-        layouts, end = [], 0
+        if self._shared is not None and (offsets := self._shared.offsets(picture)):
+            number, descriptor = next(self._numbers), self._shared.take_descriptor()
+            self._given[number] = picture
+            layouts = tuple((plane.shape, plane.dtype.str, plane.strides) for plane in picture.planes)
+            return Written(_FFMPEG_MEMORY, self._shared.size, number, offsets, layouts, descriptor)
+        return self._copied(picture)
+
+    def _copied(self, picture: Picture) -> Written:
+        places, layouts, end = [], [], 0
         for plane in picture.planes:
-            layouts.append((end, plane.shape, plane.dtype.str))
+            places.append(end)
+            layouts.append((plane.shape, plane.dtype.str, np.empty(plane.shape, plane.dtype).strides))
             end += -(-plane.size * plane.itemsize // _ALIGNMENT) * _ALIGNMENT
         size = max(-(-end // _PAGE) * _PAGE, _PAGE)
         slot, descriptor = self._taken(size)
         memory = np.asarray(self._maps[slot])
-        for plane, layout in zip(picture.planes, layouts, strict=True):
-            np.copyto(_plane(memory, layout), plane)
-        return Written(slot, size, tuple(layouts), descriptor)
+        for plane, offset, layout in zip(picture.planes, places, layouts, strict=True):
+            np.copyto(_plane(memory, offset, layout), plane)
+        return Written(slot, size, slot, tuple(places), tuple(layouts), descriptor)
 
     def _taken(self, size: int) -> tuple[int, int | None]:
         """A free slot of ``size`` bytes; those of another size are given up: the size of pictures changed."""
@@ -104,14 +146,7 @@ class SlotWriter:
                 return slot, None
             del self._maps[slot]
             self.dropped.append(slot)
-        descriptor = os.memfd_create("acfd-picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.ftruncate(descriptor, size)
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-            mapping = _Mapping(descriptor, size, is_writable=True)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        descriptor, mapping = made_memory("acfd-picture", size)
         self._made += 1
         self._maps[self._made] = mapping
         return self._made, descriptor
@@ -121,15 +156,15 @@ class SlotReader:
     """The caller's side. Pictures may be dropped on any thread, and outlive the reader and the decoder."""
 
     def __init__(self) -> None:
-        self._maps: dict[int, _Mapping] = {}
+        self._maps: dict[int, Mapping] = {}
         self._freed: deque[int] = deque()
 
     def take_freed(self) -> list[int]:
-        """Slots whose last view is gone since the last call."""
+        """Numbers of the pictures whose last view is gone since the last call."""
         return [self._freed.popleft() for _ in range(len(self._freed))]
 
     def close(self) -> None:
-        """Forget all slots; views that are there stay good."""
+        """Forget all memory; views that are there stay good."""
         self._maps.clear()
 
     def forget(self, slots: list[int]) -> None:
@@ -137,30 +172,29 @@ class SlotReader:
         for slot in slots:
             self._maps.pop(slot, None)
 
-    def planes(
-        self, slot: int, size: int, layouts: tuple[PlaneLayout, ...], descriptors: list[int]
-    ) -> tuple[PlaneArray, ...]:
+    def planes(self, written: Written, descriptors: list[int]) -> tuple[PlaneArray, ...]:
         """Views of a picture, which cannot be written to. Closes ``descriptors``.
 
         Raises:
-            ValueError, TypeError, KeyError: the picture does not fit the slot.
+            ValueError, TypeError, KeyError: the picture does not fit the memory.
         """
+        memory, size = written.memory, written.size
         try:
             for descriptor in descriptors:
                 is_fixed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
                 if not is_fixed or os.fstat(descriptor).st_size < size:  # a read behind its end would be a SIGBUS
                     raise ValueError("a slot is smaller than its picture")
-                self._maps[slot] = _Mapping(descriptor, size, is_writable=False)
+                self._maps[memory] = Mapping(descriptor, size, is_writable=False)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        if slot not in self._maps or self._maps[slot].size != size:
-            raise ValueError(f"there is no slot {slot}")
-        memory = np.asarray(self._maps[slot])
-        weakref.finalize(memory, self._freed.append, slot).atexit = False
-        return tuple(_plane(memory, layout) for layout in layouts)
+        if memory not in self._maps or self._maps[memory].size != size:
+            raise ValueError(f"there is no slot {memory}")
+        data = np.asarray(self._maps[memory])
+        weakref.finalize(data, self._freed.append, written.number).atexit = False
+        return tuple(_plane(data, *place) for place in zip(written.offsets, written.planes, strict=True))
 
 
-def _plane(memory: NDArray[np.uint8], layout: PlaneLayout) -> NDArray[Any]:
-    offset, shape, name = layout
-    return np.ndarray(shape, _DTYPES[name], memory, offset)  # checks that it lies inside
+def _plane(memory: NDArray[np.uint8], offset: int, layout: PlaneLayout) -> NDArray[Any]:
+    shape, name, strides = layout
+    return np.ndarray(shape, _DTYPES[name], memory, offset, strides)  # checks that it lies inside

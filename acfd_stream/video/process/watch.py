@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from acfd_stream.video import ebml
+from acfd_stream.video.process.ffmpeg_memory import shared_bytes
 from acfd_stream.video.process.limits import DecoderLimits
 
 _POLL_SECONDS = 0.1
@@ -55,7 +56,7 @@ class DecoderWatch:
         self._head = b""
         self._read_bytes = 0  # since the last packet
         self._checked_at = 0
-        self._memory = memory_bytes()
+        self._memory = memory_bytes() + shared_bytes()
         self._seconds = time.process_time()
 
     def start(self) -> None:
@@ -83,7 +84,7 @@ class DecoderWatch:
 
     def check(self) -> None:
         """End the decoder if it is beyond a limit."""
-        limits, memory = self._limits, memory_bytes()
+        limits, memory = self._limits, memory_bytes() + shared_bytes()
         if not self._memory:
             self._memory = memory
         grown, most = memory - self._memory, self._most_held()

@@ -8,6 +8,7 @@ import pickle
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.types import Picture, PixelFormat
+from acfd_stream.types import Picture, PixelFormat, PlaneArray
 from acfd_stream.video.process.channel import Channel
-from acfd_stream.video.process.slots import SlotReader, SlotWriter
+from acfd_stream.video.process.slots import SlotReader, SlotWriter, Written
 from acfd_stream.video.web import WebRules, WebUrl, rules_of
 
 
@@ -124,34 +125,41 @@ def picture(side: int = 64) -> Picture:
     return Picture(planes, PixelFormat.YUV420P, (side, side))
 
 
+def taken(reader: SlotReader, written: Written) -> tuple[PlaneArray, ...]:
+    return reader.planes(written, [] if written.descriptor is None else [written.descriptor])
+
+
 def test_a_slot_is_used_again_when_its_last_view_is_gone() -> None:
     writer, reader = SlotWriter(), SlotReader()
     first = writer.write(picture())
     assert first.descriptor is not None
-    planes = reader.planes(first.slot, first.size, first.planes, [first.descriptor])
+    planes = taken(reader, first)
     assert all(np.array_equal(one, other) for one, other in zip(planes, picture().planes, strict=True))
     part = planes[1][3:, 3:]
     del planes
     assert reader.take_freed() == []
     del part
-    assert reader.take_freed() == [first.slot]
-    writer.give_back([first.slot])
+    assert reader.take_freed() == [first.number]
+    writer.give_back([first.number])
     again = writer.write(picture())
-    assert (again.slot, again.descriptor) == (first.slot, None)
-    writer.give_back([again.slot])
+    assert (again.number, again.descriptor) == (first.number, None)
+    writer.give_back([again.number])
     larger = writer.write(picture(256))
     assert larger.descriptor is not None
     os.close(larger.descriptor)
-    assert (larger.slot, writer.dropped) == (2, [1])
+    assert (larger.number, writer.dropped) == (2, [1])
 
 
 def test_a_slot_that_is_too_small_or_may_shrink_is_refused() -> None:
     written = SlotWriter().write(picture())
     assert written.descriptor is not None
     with pytest.raises(ValueError, match="smaller than its picture"):
-        SlotReader().planes(1, written.size + 1, written.planes, [os.dup(written.descriptor)])
-    with pytest.raises((ValueError, TypeError)):
-        SlotReader().planes(1, written.size, ((written.size - 8, (64, 64), "|u1"),), [os.dup(written.descriptor)])
+        SlotReader().planes(replace(written, size=written.size + 1), [os.dup(written.descriptor)])
+    shape, dtype, strides = written.planes[0]
+    for offset, stride in ((written.size - 8, strides), (0, (written.size, 1)), (0, (-64, 1)), (0, (2**62, 2**62))):
+        beyond = replace(written, offsets=(offset,), planes=((shape, dtype, stride),))
+        with pytest.raises((ValueError, TypeError)):
+            SlotReader().planes(beyond, [os.dup(written.descriptor)])
     with pytest.raises(OSError, match="not permitted"):
         os.ftruncate(written.descriptor, 0)
     os.close(written.descriptor)
@@ -159,4 +167,4 @@ def test_a_slot_that_is_too_small_or_may_shrink_is_refused() -> None:
     os.ftruncate(open_to_shrinking, written.size)
     assert fcntl.fcntl(open_to_shrinking, fcntl.F_GET_SEALS) == 0
     with pytest.raises(ValueError, match="smaller than its picture"):
-        SlotReader().planes(1, written.size, written.planes, [open_to_shrinking])
+        SlotReader().planes(written, [open_to_shrinking])

@@ -237,7 +237,7 @@ def test_a_decoder_has_no_descriptor_but_its_own(make_clip: Callable[..., Path])
         ([("info", None, None), ("end", [], [], None, True, None, True, None)], None),
         ([("info", None, None), ("stuck", "why")], None),
         ([("info", None, None), ("strange",)], DecoderError),
-        ([("info", None, None), ("frame", (), None, None, 1, [])], DecoderError),
+        ([("info", None, None), ("frame", (), None, None, 1, 1, (0,), [])], DecoderError),
         ([("stuck", "why")], MediaError),
         ([("strange",)], DecoderError),
     ],
