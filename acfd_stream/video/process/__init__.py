@@ -5,7 +5,7 @@ processes in milliseconds. Pictures come through shared memory, everything else 
 
 - ``decoder``: the caller's side, which opens a source and gives its frames.
 - ``fork_server``: starts, watches and ends the processes; ``child`` what each of them does.
-- ``channel``: messages; ``slots``: pictures in shared memory; ``sent_bytes``: the bytes of a stream; ``served_file``: a
-  file object without a descriptor.
+- ``channel``: messages; ``slots``: pictures in shared memory, ``mapping``; ``ffmpeg_memory``: FFmpeg decodes into it.
+- ``sent_bytes``: the bytes of a stream; ``served_file``: a file object without a descriptor.
 - ``watch``: ends a decoder that reads on without a picture; ``limits``: what a decoder may take.
 """

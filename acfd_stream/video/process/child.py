@@ -63,7 +63,7 @@ def decode(channel: Channel, descriptor: int | None) -> None:
 class _Child:
     def __init__(self, channel: Channel, order: Order, descriptor: int | None) -> None:
         self._channel, self._order, self._descriptor = channel, order, descriptor
-        self._slots = SlotWriter(FFmpegMemory.shared(order.limits.memory_bytes // SHARED_PARTS))
+        self._slots = SlotWriter(FFmpegMemory.of_size(order.limits.memory_bytes // SHARED_PARTS))
         self._credit = FRAMES_AHEAD
         self._answer: bool | None = None
         self._said: list[Any] = [None, None]  # what is sent only when it changes

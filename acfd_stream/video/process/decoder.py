@@ -330,7 +330,7 @@ class RemoteVideo(Closeable):
             (pixel_format, size, bit_depth, *colors), memory_size, layouts = self._form
             written = Written(memory, memory_size, number, offsets, layouts, None)
             planes = self._slots.planes(written, self._process.take_descriptors())
-        except (OSError, TypeError, ValueError, KeyError) as error:
+        except (OSError, TypeError, ValueError, KeyError, OverflowError) as error:
             raise DecoderError(f"{self._name}: the decoder process gave no picture ({error})") from error
         return Picture(planes, pixel_format, size, bit_depth, *colors)
 

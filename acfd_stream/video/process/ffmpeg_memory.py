@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from contextlib import suppress
 from typing import Final
 
@@ -10,8 +11,9 @@ import av.logging
 import numpy as np
 
 import acfd_stream._C as _C
+from acfd_stream.errors import BackendUnavailable
 from acfd_stream.types import Picture
-from acfd_stream.video.process.slots import Mapping, made_memory
+from acfd_stream.video.process.mapping import made_memory
 
 _LEAST_BYTES = 2**17  # of a block: pictures whose planes are smaller are copied at little cost
 
@@ -20,31 +22,34 @@ shared_bytes: Final = _C.shared_ffmpeg_bytes
 
 
 class FFmpegMemory:
-    """Large blocks that FFmpeg allocates in this process from now on, as long as there is room for them.
+    """Shared memory for the large blocks that FFmpeg allocates in this process, as long as there is room for them.
+
+    Once per process, before it decodes.
 
     Args:
-        descriptor: of the memory.
-        mapping: the memory.
+        size: of the memory, bytes, of which pages are taken as they are used.
+
+    Raises:
+        OSError: there is no room for it.
+        BackendUnavailable: FFmpeg is linked in a way that does not let it share memory.
     """
 
-    def __init__(self, descriptor: int, mapping: Mapping) -> None:
-        self.size = mapping.size
+    def __init__(self, size: int) -> None:
+        self.size = size
+        descriptor, self._mapping = made_memory("acfd-pictures", size)
         self._descriptor: int | None = descriptor
-        self._mapping = mapping
-        self._begin = int(np.asarray(mapping).ctypes.data)
+        self._begin = int(np.asarray(self._mapping).ctypes.data)
+        library = ctypes.CDLL(av.logging.__file__)  # its libavutil, not that of another package
+        av_malloc = ctypes.cast(library.av_malloc, ctypes.c_void_p).value
+        if not _C.share_ffmpeg_memory(av_malloc, self._begin, size, _LEAST_BYTES):
+            os.close(descriptor)
+            raise BackendUnavailable("FFmpeg cannot share memory")
 
     @classmethod
-    def shared(cls, size: int) -> FFmpegMemory | None:
-        """Memory of ``size`` bytes, which are taken as they are used; None: this system does not let FFmpeg share any.
-
-        Once per process, before it decodes.
-        """
-        with suppress(OSError):
-            memory = cls(*made_memory("acfd-pictures", size))
-            library = ctypes.CDLL(av.logging.__file__)  # its libavutil, not that of another package
-            allocates = ctypes.cast(library.av_malloc, ctypes.c_void_p).value
-            if allocates and _C.share_ffmpeg_memory(allocates, memory._begin, size, _LEAST_BYTES):
-                return memory
+    def of_size(cls, size: int) -> FFmpegMemory | None:
+        """Memory of that size; None where there is none: pictures are copied then."""
+        with suppress(OSError, BackendUnavailable):
+            return cls(size)
         return None
 
     def take_descriptor(self) -> int | None:

@@ -8,24 +8,21 @@ process.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import mmap
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.types import Picture, PlaneArray
-
-if TYPE_CHECKING:
-    from acfd_stream.video.process.ffmpeg_memory import FFmpegMemory
+from acfd_stream.video.process.ffmpeg_memory import FFmpegMemory
+from acfd_stream.video.process.mapping import Mapping, made_memory
 
 _FFMPEG_MEMORY = 0  # its number; slots count from 1
 _ALIGNMENT = 64  # bytes, of a plane
@@ -33,49 +30,6 @@ _PAGE = mmap.PAGESIZE
 _DTYPES = {np.dtype(kind).str: np.dtype(kind) for kind in (np.uint8, np.uint16)}
 PlaneLayout = tuple[tuple[int, ...], str, tuple[int, ...]]
 """Shape, dtype and strides of a plane."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-
-
-class Mapping:
-    """Shared memory as NumPy takes it, without a descriptor, which ``mmap.mmap`` keeps; unmapped with its last view.
-
-    Raises:
-        OSError: there is no room for it.
-    """
-
-    def __init__(self, descriptor: int, size: int, *, is_writable: bool) -> None:
-        self.size = size
-        protection = mmap.PROT_READ | (mmap.PROT_WRITE if is_writable else 0)
-        self._address = _libc.mmap(None, size, protection, mmap.MAP_SHARED, descriptor, 0)
-        if self._address in (None, ctypes.c_void_p(-1).value):
-            self._address = None
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        place = (self._address, not is_writable)
-        self.__array_interface__ = {"version": 3, "shape": (size,), "typestr": "|u1", "data": place}
-
-    def __del__(self, unmap: Callable[[int, int], int] = _libc.munmap) -> None:
-        if self._address is not None:
-            unmap(self._address, self.size)
-
-
-def made_memory(name: str, size: int) -> tuple[int, Mapping]:
-    """The descriptor, which the caller closes, and the mapping of new shared memory that cannot shrink.
-
-    Raises:
-        OSError: there is no room for it.
-    """
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        return descriptor, Mapping(descriptor, size, is_writable=True)
-    except BaseException:
-        os.close(descriptor)
-        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +130,8 @@ class SlotReader:
         """Views of a picture, which cannot be written to. Closes ``descriptors``.
 
         Raises:
-            ValueError, TypeError, KeyError: the picture does not fit the memory.
+            OSError: the memory cannot be mapped.
+            ValueError, TypeError, KeyError, OverflowError: the picture does not fit it.
         """
         memory, size = written.memory, written.size
         try:

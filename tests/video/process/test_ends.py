@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from acfd_stream.config import VideoConfig
@@ -142,21 +143,53 @@ def test_a_stopped_decoder_is_killed(plain_clip: Path) -> None:
     assert list(video) == []
 
 
-def test_pictures_outlive_the_video_and_memory_goes_back(large_clip: Path) -> None:
-    video = DecoderProcess().open(large_clip)
+@pytest.mark.parametrize(("clip", "memories"), [("large_clip", 1), ("plain_clip", 8)], ids=["shared", "copied"])
+def test_pictures_outlive_the_video_and_memory_goes_back(
+    clip: str, memories: int, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(clip)
+    with open_video(path) as here:
+        expected = [[plane.tobytes() for plane in frame.picture.planes] for frame in itertools.islice(here, 8)]
+    video = DecoderProcess().open(path)
     frames = list(itertools.islice(video, 8))
     video.close()
-    lumas = [int(frame.picture.planes[0][300, 300]) for frame in frames]
-    assert len(set(lumas)) == 8
+    assert [[plane.tobytes() for plane in frame.picture.planes] for frame in frames] == expected
+    assert len({bytes(planes[0]) for planes in expected}) == 8
     assert not frames[0].picture.planes[0].flags.writeable
 
     def mapped() -> int:
         return Path("/proc/self/maps").read_text().count("acfd-picture")
 
-    assert mapped() == 8
+    assert mapped() == memories
     del frames
     gc.collect()
     assert mapped() == 0
+
+
+def test_pictures_are_copied_where_the_shared_memory_is_full(large_clip: Path) -> None:
+    little = DecoderLimits(memory_bytes=128 * 2**20)  # 32 MiB for pictures of 1.3 MiB
+    with closing(DecoderProcess(little).open(large_clip)) as video, open_video(large_clip) as here:
+        there = list(video)
+        assert Path("/proc/self/maps").read_text().count("acfd-picture") > 1
+        for one, other in zip(there, here, strict=True):
+            planes = zip(one.picture.planes, other.picture.planes, strict=True)
+            assert all(np.array_equal(*pair) for pair in planes)
+
+
+def test_ffmpeg_gives_back_the_memory_of_pictures(large_clip: Path) -> None:
+    code = (
+        "from acfd_stream.video import open_video\n"
+        "from acfd_stream.video.process.ffmpeg_memory import FFmpegMemory, shared_bytes\n"
+        "memory = FFmpegMemory(2**28)\n"
+        f"with open_video({str(large_clip)!r}) as video:\n"
+        "    picture = list(video)[-1].picture\n"
+        "    assert memory.offsets(picture) and shared_bytes() >= 24 * 1280 * 720 * 1.5\n"
+        "del video\n"
+        "assert 1280 * 720 * 1.5 <= shared_bytes() < 2 * 1280 * 720 * 1.5\n"
+        "del picture\n"
+        "assert shared_bytes() == 0\n"
+    )
+    subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, check=True)
 
 
 def test_few_slots_serve_a_reader_that_holds_few(large_clip: Path) -> None:

@@ -106,9 +106,11 @@ def test_damage_gaps_and_warnings_come_over(coding: Any, tmp_path: Path) -> None
     assert assert_same(lambda: fed(path.read_bytes()))
 
 
-def test_seams_and_pictures_of_another_size_come_over(tmp_path: Path) -> None:
-    first = Part()
-    path = joined(tmp_path, [first, first.after(size=(96, 128)), first.after(first=24, size=(48, 64))])
+@pytest.mark.parametrize("scale", [1, 10])  # with large planes, which FFmpeg shares, and without
+def test_seams_and_pictures_of_another_size_come_over(scale: int, tmp_path: Path) -> None:
+    small, large = (48 * scale, 64 * scale), (96 * scale, 128 * scale)
+    first = Part(size=small)
+    path = joined(tmp_path, [first, first.after(size=large), first.after(first=24, size=small)])
     assert assert_same(lambda: path) == 36
     assert assert_same(lambda: fed(path.read_bytes())) == 36
 
