@@ -1,8 +1,10 @@
 """Measures what a decoder process costs beside decoding in the same process: wall and CPU time, and live latency.
 
 A drawn cartoon of 1080p goes through a whole session with a small network, in turn with and without. The CPU time is
-that of this process, its threads, and its decoders. The live part feeds a stream of bytes at 24 frames per second;
-latency is counted from the arrival of a frame's bytes to its result. Run as ``python -m benchmarks.decoder_process``.
+that of this process, its threads, and its decoders. A decoder also costs something once: its start, and memory that is
+touched for the first time. So each round has a short pass, too: ``steady`` is what a frame costs behind it, ``once``
+what a video costs besides. The live part feeds a stream of bytes at 24 frames per second; latency is counted from the
+arrival of a frame's bytes to its result. Run as ``python -m benchmarks.decoder_process``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -24,6 +26,7 @@ from acfd_stream.config import DetectConfig, Pace, PaceConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.service.settings import Limits
+from acfd_stream.types import FrameResult
 from acfd_stream.video import ByteStream, open_video
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.process.fork_server import FORK_SERVER
@@ -31,7 +34,11 @@ from benchmarks.bench_stream import SIZES, drawn_clip
 from benchmarks.measure import Row, ratio_row, row, save
 
 WAYS = ("same_process", "decoder_process")
+BEGINNING_SECONDS = 2.0  # of the video: all memory is in use by then
 REAP_SECONDS = 0.3  # until the fork server has counted an ended decoder
+
+
+FIGURES = ("wall", "cpu", "steady_wall", "steady_cpu", "once_cpu")
 
 
 @dataclass
@@ -40,6 +47,9 @@ class Taken:
 
     wall: list[float] = field(default_factory=list)  # seconds per frame
     cpu: list[float] = field(default_factory=list)  # seconds per frame
+    steady_wall: list[float] = field(default_factory=list)  # seconds per frame behind the first ones
+    steady_cpu: list[float] = field(default_factory=list)  # seconds per frame behind the first ones
+    once_cpu: list[float] = field(default_factory=list)  # seconds per video
     latency: list[float] = field(default_factory=list)  # seconds of every live frame
     boxes: list[object] = field(default_factory=list)
 
@@ -55,17 +65,37 @@ def cpu_seconds() -> float:
     return own.user + own.system + served
 
 
-def take(taken: Taken, way: str, clip: Path, detector: Detector, video: VideoConfig) -> None:
+@dataclass
+class Pass:
     """One pass over a file."""
+
+    wall: float  # seconds
+    cpu: float  # seconds
+    results: list[FrameResult]
+
+
+def one_pass(way: str, clip: Path, detector: Detector, video: VideoConfig) -> Pass:
+    """A whole session."""
     before, begin = cpu_seconds(), time.perf_counter()
     with closing(DecoderProcess()) as process:
         opener = process.open if way == "decoder_process" else open_video
         with TrackSession(str(clip), detector=detector, video_config=video, opener=opener) as session:
             results = list(session)
     wall = time.perf_counter() - begin
-    taken.wall.append(wall / len(results))
-    taken.cpu.append((cpu_seconds() - before) / len(results))
-    taken.boxes = [(result.index, result.pts, result.faces, result.shot, result.reused) for result in results]
+    return Pass(wall, cpu_seconds() - before, results)
+
+
+def take(taken: Taken, way: str, clip: Path, detector: Detector, video: VideoConfig) -> None:
+    """A pass over the beginning of a file, and one over all of it."""
+    short = one_pass(way, clip, detector, replace(video, end_seconds=BEGINNING_SECONDS))
+    whole = one_pass(way, clip, detector, video)
+    first, frames = len(short.results), len(whole.results)
+    taken.wall.append(whole.wall / frames)
+    taken.cpu.append(whole.cpu / frames)
+    taken.steady_wall.append((whole.wall - short.wall) / (frames - first))
+    taken.steady_cpu.append((whole.cpu - short.cpu) / (frames - first))
+    taken.once_cpu.append(short.cpu - first * taken.steady_cpu[-1])
+    taken.boxes = [(each.index, each.pts, each.faces, each.shot, each.reused) for each in whole.results]
 
 
 def take_live(taken: Taken, way: str, clip: Path, detector: Detector, seconds: float) -> None:
@@ -96,11 +126,11 @@ def take_live(taken: Taken, way: str, clip: Path, detector: Detector, seconds: f
 def rows_of(taken: dict[str, Taken], height: int, threads: int) -> list[Row]:
     """The figures of both ways, and their ratios."""
     about = {"height": height, "decoder_threads": threads}
-    rows = [row(f"{way}_{name}", getattr(taken[way], name), **about) for way in WAYS for name in ("wall", "cpu")]
+    rows = [row(f"{way}_{name}", getattr(taken[way], name), **about) for way in WAYS for name in FIGURES]
     rows += [row(f"{way}_latency", taken[way].latency, **about) for way in WAYS if taken[way].latency]
     without, with_process = (taken[way] for way in WAYS)
-    rows.append(ratio_row("wall_ratio", with_process.wall, without.wall, **about))
-    rows.append(ratio_row("cpu_ratio", with_process.cpu, without.cpu, **about))
+    for name in FIGURES[:-1]:
+        rows.append(ratio_row(f"{name}_ratio", getattr(with_process, name), getattr(without, name), **about))
     return rows
 
 
@@ -124,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--height", type=int, default=1080, choices=list(SIZES))
     parser.add_argument("--clip", type=Path, help="a video of that height instead of the drawn one")
     parser.add_argument("--size", type=int, default=64, help="longer side of the network's input")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of the video")
+    parser.add_argument("--seconds", type=float, default=10.0, help=f"of the video, > {BEGINNING_SECONDS:g}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of the decoder")
     given = parser.parse_args(arguments)
