@@ -14,7 +14,7 @@ class DecodingSettings(Checked):
     processes: bool = True
     """Whether each video has a decoder process of its own. Without, none of the limits below holds."""
     memory_bytes: int = 2 * 2**30
-    """Maximum memory of a decoder process, bytes, >= 128 MiB; above, the video is ended."""
+    """Maximum memory of a decoder process, bytes, >= 128 MiB; a quarter more for pictures. Above, the video ends."""
     held_bytes: int = 16 * 2**20
     """Maximum bytes that a decoder holds without a picture, >= 1 MiB; more for an index and for large pictures."""
     silent_bytes: int = 2**30
