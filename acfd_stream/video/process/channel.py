@@ -17,6 +17,7 @@ from typing import Any
 _HEAD = struct.Struct("<IB")  # bytes of the message, and descriptors that come with it
 _MOST_BYTES = 64 * 2**20
 _MOST_WAITING = 8  # descriptors of messages that were read in part
+_CUT, _CLOSED = int(socket.MSG_CTRUNC), int(socket.MSG_CMSG_CLOEXEC)  # the operators of the enum take longer
 _DESCRIPTOR_SPACE = socket.CMSG_LEN(4 * array.array("i").itemsize)
 # A decoder may be taken over by what it decodes: its messages build nothing but these.
 _BUILT = {
@@ -85,10 +86,14 @@ class Channel:
         """The next message; closes descriptors of the one before that were not taken."""
         _close_all(self._own)
         try:
-            size, count = _HEAD.unpack(self._exactly(_HEAD.size))
+            self._await(_HEAD.size)
+            size, count = _HEAD.unpack_from(self._read)
             if size > _MOST_BYTES:
                 raise EOFError(f"a message of {size} bytes")
-            message = _Unpickler(io.BytesIO(self._exactly(size))).load()
+            end = _HEAD.size + size
+            self._await(end)
+            message = _Unpickler(io.BytesIO(self._read[_HEAD.size : end])).load()
+            del self._read[:end]
             for _ in range(count):
                 self._own.append(self._descriptors.popleft())
             return message
@@ -102,10 +107,11 @@ class Channel:
         self._own.clear()
         return taken
 
-    def _exactly(self, size: int) -> bytes:
+    def _await(self, size: int) -> None:
+        """Read until there are ``size`` bytes."""
         while len(self._read) < size:
             more, ancillary, flags, _ = self._socket.recvmsg(
-                max(size - len(self._read), self._ahead_bytes), _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC
+                max(size - len(self._read), self._ahead_bytes), _DESCRIPTOR_SPACE, _CLOSED
             )
             for level, kind, content in ancillary:  # of one message at most: Linux ends a read behind those
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -114,14 +120,11 @@ class Channel:
                     self._descriptors += numbers
             if len(self._descriptors) > _MOST_WAITING:
                 raise EOFError("descriptors without a message")
-            if flags & socket.MSG_CTRUNC:
+            if flags & _CUT:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             if not more:
                 raise EOFError("the other end is gone")
             self._read += more
-        data = bytes(self._read[:size])
-        del self._read[:size]
-        return data
 
     def _forget_descriptors(self) -> None:
         _close_all(self._own)

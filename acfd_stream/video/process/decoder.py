@@ -226,7 +226,7 @@ class RemoteVideo(Closeable):
         self._next_index = 0
         self._taken = 0  # frames that the decoder was not told of
         self._is_begun = self._is_over = self._is_cancelled = False
-        self._seconds = 0.0  # of the last frame
+        self._last = (0, Fraction(0))  # pts and time base of the last frame
         kind, *content = process.receive(name)
         if kind == "info":
             self.info, self.loss_counts = content
@@ -294,7 +294,8 @@ class RemoteVideo(Closeable):
                 return None
             elif kind == "stuck":
                 self._process.on_failure("stuck")
-                self.error = f"breaks off after {self._seconds:.3f} s: {content[0]}"
+                pts, time_base = self._last
+                self.error = f"breaks off after {float(pts * time_base):.3f} s: {content[0]}"
                 return None
             else:
                 raise self._raised(kind, content)
@@ -310,8 +311,8 @@ class RemoteVideo(Closeable):
         if self._planes is not None:
             picture = self._planes.upload(picture)
         self.loss_counts, self.is_at_position = counts or self.loss_counts, True
-        self._seconds = float(pts * self.info.time_base)
         time_base = self.info.time_base
+        self._last = pts, time_base
         return Frame(index, pts, time_base, picture, is_filled, arrived, waited, work, "", is_damaged, seams)
 
     def _reply(self, about: list[Any]) -> None:

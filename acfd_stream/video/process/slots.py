@@ -11,11 +11,9 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import weakref
 from collections import deque
-from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +30,7 @@ PlaneLayout = tuple[tuple[int, ...], str, tuple[int, ...]]
 """Shape, dtype and strides of a plane."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A picture in shared memory, for a message."""
 
     memory: int  # number of a slot, or of FFmpeg's memory
@@ -106,6 +103,17 @@ class SlotWriter:
         return self._made, descriptor
 
 
+class _Lent:
+    """Memory that holds a picture, until its last view is gone; ``weakref.finalize`` takes several times as long."""
+
+    def __init__(self, mapping: Mapping, number: int, freed: deque[int]) -> None:
+        self.__array_interface__ = mapping.__array_interface__
+        self._mapping, self._number, self._freed = mapping, number, freed
+
+    def __del__(self) -> None:
+        self._freed.append(self._number)
+
+
 class SlotReader:
     """The caller's side. Pictures may be dropped on any thread, and outlive the reader and the decoder."""
 
@@ -145,8 +153,7 @@ class SlotReader:
                 os.close(descriptor)
         if memory not in self._maps or self._maps[memory].size != size:
             raise ValueError(f"there is no slot {memory}")
-        data = np.asarray(self._maps[memory])
-        weakref.finalize(data, self._freed.append, written.number).atexit = False
+        data = np.asarray(_Lent(self._maps[memory], written.number, self._freed))
         return tuple(_plane(data, *place) for place in zip(written.offsets, written.planes, strict=True))
 
 

@@ -8,7 +8,6 @@ import pickle
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -154,10 +153,10 @@ def test_a_slot_that_is_too_small_or_may_shrink_is_refused() -> None:
     written = SlotWriter().write(picture())
     assert written.descriptor is not None
     with pytest.raises(ValueError, match="smaller than its picture"):
-        SlotReader().planes(replace(written, size=written.size + 1), [os.dup(written.descriptor)])
+        SlotReader().planes(written._replace(size=written.size + 1), [os.dup(written.descriptor)])
     shape, dtype, strides = written.planes[0]
     for offset, stride in ((written.size - 8, strides), (0, (written.size, 1)), (0, (-64, 1)), (0, (2**62, 2**62))):
-        beyond = replace(written, offsets=(offset,), planes=((shape, dtype, stride),))
+        beyond = written._replace(offsets=(offset,), planes=((shape, dtype, stride),))
         with pytest.raises((ValueError, TypeError)):
             SlotReader().planes(beyond, [os.dup(written.descriptor)])
     with pytest.raises(OSError, match="not permitted"):
