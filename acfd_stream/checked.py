@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from acfd_stream.errors import ConfigError
 
@@ -35,9 +35,14 @@ def require(condition: bool, name: str, got: object, allowed: str) -> None:
         raise ConfigError(f"{name} must be {allowed}, got {_shown(got)}")
 
 
+def is_between(value: object, least: float, most: float) -> bool:
+    """Whether ``value`` is a number in [least, most], of Python or of NumPy."""
+    return isinstance(value, Real) and least <= cast("float", value) <= most
+
+
 def require_min_score(score: object) -> None:
     """Raise ConfigError unless ``score`` is a number in [0, 1]."""
-    require(isinstance(score, Real) and 0.0 <= float(score) <= 1.0, "min_score", score, "in [0, 1]")
+    require(is_between(score, 0.0, 1.0), "min_score", score, "in [0, 1]")
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:

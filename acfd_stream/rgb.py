@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from acfd_stream.errors import ShapeError
+from acfd_stream.checked import is_between
+from acfd_stream.errors import MediaError, ShapeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,16 +49,31 @@ def rgb_of(image: NDArray[np.uint8] | PilImage, name: str = "image", allowed: st
 
     Raises:
         ShapeError: it is neither.
+        MediaError: a PIL image is closed, or its file is damaged.
     """
     import numpy as np
 
     if is_pil(image):
-        return np.asarray(image.convert("RGB"))  # type: ignore[union-attr]
+        image = _of_pil(image, name)  # type: ignore[arg-type]
     if not isinstance(image, np.ndarray):
         raise ShapeError(f"{name} must be {allowed}, got {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ShapeError(f"{name} must be {allowed}, got {image.dtype} {list(image.shape)}")
     return image
+
+
+def _of_pil(image: PilImage, name: str) -> NDArray[np.uint8]:
+    import numpy as np
+
+    try:
+        if image.mode.startswith("I;16"):  # PIL would cut values off instead of scaling them
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        if image.mode == "La":  # PIL converts it to "LA" only
+            image = image.convert("LA")
+        return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:  # a PIL image reads its file when its pixels are needed
+        raise MediaError(f"{name} cannot be read by PIL: {error}") from error
 
 
 def in_kind_of(image: object, rgb: NDArray[np.uint8]) -> Any:
@@ -69,8 +85,8 @@ def cut(
     image: NDArray[np.uint8] | PilImage | HasPixels, box_xyxy: tuple[float, float, float, float], margin: float
 ) -> Any:
     """A copy of the part of ``image`` in a box, as ``Face.crop`` says."""
-    if not margin >= 0:
-        raise ShapeError(f"margin must be >= 0, got {margin}")
+    if not is_between(margin, 0, sys.float_info.max):
+        raise ShapeError(f"margin must be >= 0 and finite, got {margin!r}")
     pixels = image.to_rgb() if hasattr(image, "to_rgb") else image
     rgb = rgb_of(pixels, allowed=f"a Frame, {ALLOWED}")
     (top, bottom), (left, right) = (
@@ -82,5 +98,5 @@ def cut(
 def _range(low: float, high: float, margin: float, side: int) -> tuple[int, int]:
     """First and last pixel, exclusive, of a box within a picture's side; at least one pixel."""
     more = margin * (high - low)
-    first = min(max(round(low - more), 0), side - 1)
-    return first, min(max(round(high + more), first + 1), side)
+    first = min(round(max(low - more, 0)), side - 1)
+    return first, max(round(min(high + more, side)), first + 1)

@@ -33,6 +33,7 @@ def test_a_crop_is_the_box_of_the_face() -> None:
 def test_a_margin_is_a_share_of_the_box_and_ends_at_the_edge() -> None:
     assert np.array_equal(face(10, 8, 20, 12).crop(RGB, margin=0.5), RGB[6:14, 5:25])
     assert np.array_equal(face(0, 0, 10, 10).crop(RGB, margin=3.0), RGB)
+    assert np.array_equal(face(2, 2, 10, 10).crop(RGB, margin=1e308), RGB)
 
 
 @pytest.mark.parametrize("box", [(5, 5, 5, 5), (29.9, 19.9, 30, 20), (40, 50, 60, 70), (-9, -9, -5, -5)])
@@ -43,8 +44,8 @@ def test_a_box_without_a_pixel_gives_one(box: tuple[float, ...]) -> None:
 def test_what_is_no_picture_or_margin_is_named() -> None:
     with pytest.raises(ShapeError, match=r"^image must be a Frame, uint8 \[H, W, 3\] RGB or a PIL image, got list$"):
         face(0, 0, 9, 9).crop([])  # type: ignore[call-overload]
-    for margin in (-0.1, float("nan")):
-        with pytest.raises(ShapeError, match="margin must be >= 0"):
-            face(0, 0, 9, 9).crop(RGB, margin=margin)
+    for margin in (-0.1, float("nan"), float("inf"), "0.25", None, [1]):
+        with pytest.raises(ShapeError, match=r"^margin must be >= 0 and finite, got "):
+            face(0, 0, 9, 9).crop(RGB, margin=margin)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="planes"):
         face(0, 0, 9, 9).crop(Frame(0, 0, Fraction(1), Picture((), FRAME.picture.pixel_format, (20, 30))))

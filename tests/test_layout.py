@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     "places": set(),
     "drawing": set(),
-    "rgb": {"errors"},
+    "rgb": {"errors", "checked"},
     "picture_files": FLOOR | {"video"},
     "below": {"errors"},
     "shortage": set(),

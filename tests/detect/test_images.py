@@ -49,6 +49,25 @@ def test_every_kind_of_picture_has_the_same_faces(detector: Detector, path: Path
     assert detector.detect([]) == []
 
 
+def test_a_pil_image_of_16_bits_or_of_an_odd_mode_is_seen_as_it_looks(detector: Detector, tmp_path: Path) -> None:
+    grey = IMAGE.max(axis=2)
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    deep.save(tmp_path / "deep.png")
+    expected = values(detector.detect(Image.fromarray(grey)))
+    for image in (deep, tmp_path / "deep.png", Image.fromarray(grey).convert("LA").convert("La")):
+        assert values(detector.detect(image)) == expected
+
+
+def test_a_pil_image_that_cannot_be_read_is_one_line(detector: Detector, path: Path) -> None:
+    closed, cut = Image.open(path), path.with_name("cut.png")
+    closed.close()
+    cut.write_bytes(path.read_bytes()[:-40])
+    with Image.open(cut) as damaged:
+        for image in (closed, damaged):
+            with pytest.raises(MediaError, match=r"^image cannot be read by PIL: [^\n]+$"):
+                detector.detect(image)
+
+
 def test_a_list_is_read_no_further_than_its_batch(detector: Detector, path: Path) -> None:
     with pytest.raises(MediaError, match=r"cannot read .*none\.png: No such file"):
         detector.detect([path, path, path.with_name("none.png")])
