@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from fractions import Fraction
 from pathlib import Path
 
+from acfd_stream.checked import MOST_FLOAT, is_between
 from acfd_stream.config import DetectConfig, Pace, PaceConfig, ShotConfig, TrackConfig
 from acfd_stream.detect.detector import Detector
 from acfd_stream.detect.images import Image, picture_of
@@ -99,15 +99,15 @@ class Tracker(Closeable):
         Raises:
             ShapeError: ``image`` is not of that kind.
             MediaError: a file cannot be read or decoded.
-            ConfigError: ``seconds`` is not finite, or ``flush`` or ``close`` was called before.
+            ConfigError: ``seconds`` is not finite, or above 4e9, or ``flush`` or ``close`` was called before.
             RunnerError: the network failed.
         """
         if self._ended_by:
             raise ConfigError(f"a frame was pushed after {self._ended_by}; open another Tracker")
-        if not isinstance(seconds, int | float) or not math.isfinite(seconds):
-            raise ConfigError(f"seconds must be a finite number, got {seconds!r}")
+        if not is_between(seconds, -MOST_FLOAT, MOST_FLOAT):
+            raise ConfigError(f"seconds must be a finite number of at most {MOST_FLOAT:g}, got {seconds!r}")
         picture = picture_of(image)
-        pts = round(seconds / TIME_BASE)
+        pts = round(float(seconds) / TIME_BASE)
         seams = self._discontinuities.note(float(pts * TIME_BASE), picture.display_size)
         frame = Frame(self._stream.next_index, pts, TIME_BASE, picture, seams=seams)
         entry = self._detection.take(Decoded(frame, time.perf_counter(), LossCounts()))
