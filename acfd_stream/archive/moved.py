@@ -17,43 +17,80 @@ from acfd_stream.archive.episode_checks import discard_state
 from acfd_stream.archive.find import MADE_VIDEOS, VIDEO_SUFFIXES, Findings
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.records import Episode, EpisodeStatus
-from acfd_stream.errors import ForeignFileError
+from acfd_stream.below import open_folder
+from acfd_stream.errors import AcfdError, ForeignFileError
 from acfd_stream.files import lock_file
 from acfd_stream.outputs.formats import OUTPUTS, RESULTS
-from acfd_stream.recording.published import FinalNames
-from acfd_stream.recording.task import RecordingTask
+from acfd_stream.recording.published import FinalNames, PublishedFile
+from acfd_stream.recording.task import PARTS_FOLDER, RecordingTask
 from acfd_stream.video.origin import local_path
+
+_KEPT_SUFFIX = ".kept"
 
 
 class EqualResults:
     """Results of an archive by key.
 
+    Results that a video of another name replaces stay within reach until ``close``: episodes may be numbered anew.
+
     Args:
         manifest: of the archive.
+        out: its folder.
         episodes: all that it has.
     """
 
-    def __init__(self, manifest: Manifest, episodes: Iterable[Episode]) -> None:
-        self._manifest = manifest
+    def __init__(self, manifest: Manifest, out: Path, episodes: Iterable[Episode]) -> None:
+        self._manifest, self._out = manifest, out
+        self._done = {episode.name: episode for episode in episodes if episode.state is EpisodeStatus.DONE}
         self._by_key: defaultdict[str, list[Episode]] = defaultdict(list)
-        for episode in episodes:
-            if episode.state is EpisodeStatus.DONE:
-                self._by_key[episode.key].append(episode)
+        self._kept: dict[str, PublishedFile] = {}  # by key
+        for episode in self._done.values():
+            self._by_key[episode.key].append(episode)
 
     def added_to(self, task: RecordingTask) -> RecordingTask:
         """``task`` with the results of a video of the same content, if there are any and it needs them."""
         suffix = PurePath(task.name).suffix.lower()
         if task.is_tracked or suffix not in VIDEO_SUFFIXES:  # a playlist is more than its content
             return task
+        self._keep(task)
         for episode in self._by_key.get(task.key, ()):
             if episode.name == task.name or PurePath(episode.name).suffix.lower() != suffix:
                 continue
-            path = replace(task, name=episode.name).name_of(RESULTS)
-            files = [file for file in self._manifest.published(episode.name) if file.path == path]
-            now = self._manifest.get(episode.name)  # after the files: they may have been replaced meanwhile
+            if kept := self._kept.get(task.key):
+                return replace(task, equal=kept, speed=episode.speed)
+            file = self._results_of(episode)
+            now = self._manifest.get(episode.name)  # after the file: it may have been replaced meanwhile
             if now is not None and now.key == task.key:
-                return next((replace(task, equal=file, speed=now.speed) for file in files), task)
+                return task if file is None else replace(task, equal=file, speed=now.speed)
         return task
+
+    def close(self) -> None:
+        """Remove what was kept, also by a run that was killed; another run then tracks what it would have taken."""
+        with contextlib.suppress(OSError, AcfdError), open_folder(self._out, PARTS_FOLDER) as folder:
+            for name in os.listdir(folder):
+                if name.endswith(_KEPT_SUFFIX):
+                    os.unlink(name, dir_fd=folder)
+
+    def _keep(self, task: RecordingTask) -> None:
+        """Give the results that ``task`` will replace a second name, where the file system has such names."""
+        episode = self._done.get(task.name)
+        file = None if episode is None or episode.key in (task.key, *self._kept) else self._results_of(episode)
+        if episode is None or file is None:
+            return
+        *parts, name = file.path.split("/")
+        kept = f"{episode.key}{_KEPT_SUFFIX}"
+        with (
+            contextlib.suppress(OSError, AcfdError),
+            open_folder(self._out, parts) as folder,
+            open_folder(self._out, PARTS_FOLDER) as state,
+        ):
+            os.link(name, kept, src_dir_fd=folder, dst_dir_fd=state, follow_symlinks=False)
+            self._kept[episode.key] = replace(file, path="/".join((*PARTS_FOLDER, kept)))
+
+    def _results_of(self, episode: Episode) -> PublishedFile | None:
+        """The published JSON lines of an episode."""
+        path = RecordingTask(episode.key, episode.source, episode.name, self._out).name_of(RESULTS)
+        return next((file for file in self._manifest.published(episode.name) if file.path == path), None)
 
 
 def without_results(findings: Findings, out: Path, manifest: Manifest) -> Findings:

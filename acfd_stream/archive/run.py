@@ -127,7 +127,7 @@ class ArchiveRun:
         try:
             findings = without_results(findings, self.out, self._manifest)
             known = self._manifest.episodes()
-            self._equal = EqualResults(self._manifest, known)
+            self._equal = EqualResults(self._manifest, self.out, known)
             episodes = self._sorted_out(findings, known)
             self._observer.note("begin", videos=self._counters.snapshot(0).total, to_do=len(episodes))
             self._show()
@@ -174,10 +174,7 @@ class ArchiveRun:
                 video.size,
             )
         manifest.wait_all([queued.name for queued in episodes if queued.content])
-        found = findings.names
-        manifest.forget(
-            [name for name, episode in known.items() if name not in found and episode_checks.is_gone(episode)]
-        )
+        manifest.forget([name for name in known.keys() - findings.names if episode_checks.is_gone(known[name])])
         return episodes
 
     # Working
@@ -186,6 +183,7 @@ class ArchiveRun:
         """Have ``episodes`` recorded; whether the run was stopped before all were settled."""
         with ExitStack() as opened:
             queue = opened.enter_context(EpisodeQueue(episodes, self._call.archive, self._clock))
+            opened.callback(self._equal.close)
             opened.callback(lambda: None if self._workers is None else self._workers.close())
             while queue or self._running:
                 if self._is_stopped():

@@ -105,6 +105,22 @@ def test_videos_that_change_names_have_each_the_results_of_its_content(shows: Sh
     assert shows.verify() == 0
 
 
+@pytest.mark.parametrize("names", [("2", "3", "4"), ("3", "1", "2")])
+def test_episodes_that_are_numbered_anew_are_not_tracked_again(shows: Shows, names: tuple[str, ...]) -> None:
+    films = [shows.film(f"{number}.mkv", first=30 * number) for number in (1, 2, 3)]
+    shows.run()
+    lines = [(shows.out / f"{film.name}.jsonl").read_bytes().split(b"\n", 1)[1] for film in films]
+    for film in films:
+        film.rename(film.with_suffix(".old"))
+    for film, name in zip(films, names, strict=True):
+        film.with_suffix(".old").rename(shows.folder / f"{name}.mkv")
+    assert shows.run() == dict.fromkeys((f"{name}.mkv" for name in names), None)
+    assert [(shows.out / f"{name}.mkv.jsonl").read_bytes().split(b"\n", 1)[1] for name in names] == lines
+    assert list((shows.out / ".acfd" / "parts").iterdir()) == []
+    assert shows.verify() == 0
+    assert shows.run() == {}
+
+
 def test_results_that_somebody_changed_are_neither_taken_nor_removed(shows: Shows) -> None:
     film = shows.film("a.mkv")
     shows.run()
