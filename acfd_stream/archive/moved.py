@@ -26,6 +26,7 @@ from acfd_stream.recording.task import PARTS_FOLDER, RecordingTask
 from acfd_stream.video.origin import local_path
 
 _KEPT_SUFFIX = ".kept"
+_PAGE = "report"  # the output with a link to the video
 
 
 class EqualResults:
@@ -91,6 +92,22 @@ class EqualResults:
         """The published JSON lines of an episode."""
         path = RecordingTask(episode.key, episode.source, episode.name, self._out).name_of(RESULTS)
         return next((file for file in self._manifest.published(episode.name) if file.path == path), None)
+
+
+def withdraw_old_pages(manifest: Manifest, out: Path, known: Iterable[Episode], findings: Findings) -> None:
+    """Remove the reports of videos whose folder has moved, for the run to make them again: their links lead nowhere.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    sources = {video.name: video.source for video in findings.videos}
+    folders = manifest.folders()
+    for episode in known:
+        source = sources.get(episode.name, episode.source)
+        if source != episode.source and _PAGE in episode.outputs and _is_gone(episode.source, folders):
+            page = RecordingTask(episode.key, source, episode.name, out).name_of(_PAGE)
+            with contextlib.suppress(ForeignFileError):
+                FinalNames(out, manifest.published(episode.name), lambda files: None).withdraw(page)
 
 
 def without_results(findings: Findings, out: Path, manifest: Manifest) -> Findings:

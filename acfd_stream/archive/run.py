@@ -18,7 +18,7 @@ from acfd_stream.archive.episode_queue import EpisodeQueue, QueuedEpisode, is_fo
 from acfd_stream.archive.find import Fault, Findings, find
 from acfd_stream.archive.key import Settings, known_content
 from acfd_stream.archive.manifest import Manifest
-from acfd_stream.archive.moved import EqualResults, forget_moved, without_results
+from acfd_stream.archive.moved import EqualResults, forget_moved, withdraw_old_pages, without_results
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.pause import Pause
 from acfd_stream.archive.records import Claim, Episode, EpisodeStatus
@@ -127,6 +127,8 @@ class ArchiveRun:
         try:
             findings = without_results(findings, self.out, self._manifest)
             known = self._manifest.episodes()
+            if "report" in self._call.outputs:
+                withdraw_old_pages(self._manifest, self.out, known, findings)
             self._equal = EqualResults(self._manifest, self.out, known)
             episodes = self._sorted_out(findings, known)
             self._observer.note("begin", videos=self._counters.snapshot(0).total, to_do=len(episodes))

@@ -121,6 +121,19 @@ def test_episodes_that_are_numbered_anew_are_not_tracked_again(shows: Shows, nam
     assert shows.run() == {}
 
 
+def test_pages_follow_a_folder_that_is_moved(shows: Shows, tmp_path: Path) -> None:
+    shows.film("a.mkv")
+    speed = shows.run("--report")["a.mkv"]
+    lines = (shows.out / "a.mkv.jsonl").read_bytes()
+    shows.folder = shows.folder.rename(tmp_path / "moved")
+    assert shows.run("--report") == {"a.mkv": None}
+    assert '"url":"../moved/a.mkv"' in (shows.out / "a.mkv.report.html").read_text()
+    assert (shows.out / "a.mkv.jsonl").read_bytes() == lines
+    assert shows.episodes()["a.mkv"].frames_per_second == pytest.approx(speed, abs=0.1)
+    assert shows.verify() == 0
+    assert shows.run("--report") == {}
+
+
 def test_results_that_somebody_changed_are_neither_taken_nor_removed(shows: Shows) -> None:
     film = shows.film("a.mkv")
     shows.run()
