@@ -23,6 +23,7 @@ FACE, IGNORE, PARTIAL, LOOSE = 1, 2, 3, 4
 """Kinds of boxes: a face; a region that is neither face nor background; a region in which some faces have no box; a
 region in which the boxes of faces follow another convention than the one to be learned."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_MOST_PIXELS = 1e6
 _CLASSES = "classes.txt"  # names of the classes in a folder of YOLO files
 SLACK = 0.01
 """Share of a side by which a YOLO box may leave the picture, for rounding."""
@@ -86,6 +87,8 @@ def read_coco(annotation: Path, images: Path) -> list[Sample]:
     try:
         table = json.loads(text)
         sizes = {image["id"]: (image["width"], image["height"]) for image in table["images"]}
+        if len(sizes) < len(table["images"]):
+            raise ConfigError(f"{annotation}: two images have the same id")
         rows: dict[int, list[Row]] = {number: [] for number in sizes}
         categories = {category["id"] for category in table.get("categories", ())}
         for row in table["annotations"]:
@@ -102,7 +105,7 @@ def read_coco(annotation: Path, images: Path) -> list[Sample]:
             kind = IGNORE if row.get("iscrowd") else FACE
             rows[row["image_id"]].append(([x, y, x + width, y + height], kind, place))
         return [_sample(images / image["file_name"], rows[image["id"]]) for image in table["images"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{annotation}: is not a COCO file ({error!r})") from error
@@ -115,8 +118,8 @@ def read_yolo(labels: Path, images: Path) -> list[Sample]:
     there, has a line for each class.
 
     Raises:
-        ConfigError: a folder is missing or empty, a text file has no picture, or a line is not five numbers, no box, or
-            of an unknown class.
+        ConfigError: a folder is missing or empty, a text file has no picture or two, or a line is not five numbers, no
+            box, or of an unknown class.
         MediaError: a picture cannot be read.
     """
     if not labels.is_dir():
@@ -126,9 +129,11 @@ def read_yolo(labels: Path, images: Path) -> list[Sample]:
     if not left:
         raise ConfigError(f"{labels}: holds no text files with boxes")
     classes = len(list(_lines(labels / _CLASSES))) if (labels / _CLASSES).is_file() else None
-    samples = []
+    samples, named = [], dict[Path, Path]()
     for file in files:
         stem = file.relative_to(images).with_suffix("")
+        if named.setdefault(stem, file) != file:
+            raise ConfigError(f"{named[stem]} and {file} would share one file of boxes; rename one of them")
         rows = list(_yolo_rows(labels / f"{stem}.txt", classes)) if stem in left else []
         left.discard(stem)
         height, width = read_picture(file)[0].shape[:2] if rows else (1, 1)
@@ -143,6 +148,8 @@ def _yolo_rows(path: Path, classes: int | None) -> Iterator[Row]:
     for number, line in _lines(path):
         fields = line.split()
         cx, cy, width, height = _numbers(path, number, fields, range(1, 5))
+        if len(fields) > 5:
+            raise ConfigError(f"{path}: line {number} has {len(fields)} columns; a box is class cx cy width height")
         if not fields[0].isdecimal() or (classes is not None and int(fields[0]) >= classes):
             allowed = "a number from 0 on" if classes is None else f"0 … {classes - 1}, the lines of {_CLASSES}"
             raise ConfigError(f"{path}: line {number} has the unknown class {fields[0]!r}; allowed is {allowed}")
@@ -199,7 +206,7 @@ def read_icartoonface(annotation: Path, images: Path) -> list[Sample]:
         ConfigError: the file is missing, or a row is not a name and a box with an area.
     """
     faces: dict[str, list[Row]] = {}
-    for number, fields in enumerate(csv.reader(_text(annotation).splitlines()), 1):
+    for number, fields in enumerate(_csv_rows(annotation), 1):
         if not fields or (number == 1 and len(fields) > 1 and not _is_number(fields[1])):  # a heading
             continue
         x1, y1, x2, y2 = _numbers(annotation, number, fields, range(1, 5))
@@ -209,11 +216,21 @@ def read_icartoonface(annotation: Path, images: Path) -> list[Sample]:
     return [_sample(images / name, rows) for name, rows in faces.items()]
 
 
+def _csv_rows(path: Path) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(_text(path).splitlines())
+    except csv.Error as error:
+        raise ConfigError(f"{path}: is not a CSV file ({error})") from error
+
+
 READERS = {"coco": read_coco, "yolo": read_yolo, "wider": read_wider, "icartoonface": read_icartoonface}
 """Kind of annotation → its reader(annotation, images)."""
 
 
 def _sample(file: Path, rows: Sequence[Row]) -> Sample:
+    for box, _, place in rows:
+        if not np.all(np.abs(box) <= _MOST_PIXELS):  # also infinity, which JSON has
+            raise ConfigError(f"{place}: box {list(map(float, box))} is larger than any picture")
     boxes = np.array([box for box, _, _ in rows], np.float32).reshape(-1, 4)
     return Sample(file, boxes, np.array([kind for _, kind, _ in rows], np.int8), tuple(place for _, _, place in rows))
 

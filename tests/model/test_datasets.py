@@ -49,6 +49,22 @@ def test_file_that_is_no_coco_is_refused(tmp_path: Path) -> None:
         read_coco(tmp_path / "x.json", tmp_path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_coco(tmp_path / "missing.json", tmp_path)
+    (tmp_path / "x.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="is not a COCO file"):
+        read_coco(tmp_path / "x.json", tmp_path)
+
+
+def test_two_pictures_of_one_id_are_refused(tmp_path: Path) -> None:
+    table = json.loads(coco(tmp_path).read_text())
+    table["images"].append({**table["images"][0], "file_name": "b.png"})
+    (tmp_path / "set.json").write_text(json.dumps(table))
+    with pytest.raises(ConfigError, match=r"set\.json: two images have the same id"):
+        read_coco(tmp_path / "set.json", tmp_path)
+
+
+def test_a_box_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set\.json: annotation 7: box \[10\.0, 20\.0, inf"):
+        read_coco(coco(tmp_path, bbox=[10, 20, float("inf"), 5]), tmp_path)
 
 
 def test_missing_and_broken_pictures_are_told_apart(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_yolo_shares_become_pixels_and_a_picture_without_a_file_has_no_faces(tmp
 @pytest.mark.parametrize(
     ("line", "said"),
     [("0 0.5 0.5 0 0.2", "line 2 is not a box"), ("0 0.9 0.5 0.4 0.2", "line 2 is not a box"),
+     ("0 0.5 0.5 0.2 0.2 0.3 0.3", "line 2 has 7 columns"),  # a polygon
      ("0 0.5 0.5 0.2", "line 2 must have numbers"), ("0 0.5 nan 0.2 0.2", "line 2 must have numbers"),
      ("face 0.5 0.5 0.2 0.2", "line 2 has the unknown class 'face'; allowed is a number from 0 on")],
 )  # fmt: skip
@@ -66,6 +67,12 @@ def test_yolo_labels_without_a_picture_or_a_folder_are_refused(tmp_path: Path, i
         read_yolo(tmp_path / "empty", images)
     with pytest.raises(ConfigError, match="holds no pictures"):
         read_yolo(labels, labels)
+
+
+def test_two_pictures_with_one_file_of_boxes_are_refused(tmp_path: Path, images: Path) -> None:
+    (images / "a.jpg").write_bytes((images / "a.png").read_bytes())
+    with pytest.raises(ConfigError, match=r"a\.jpg and .*a\.png would share one file of boxes"):
+        read_yolo(yolo(tmp_path, "0 0.5 0.5 0.2 0.25\n"), images)
 
 
 WIDER = """a.png
@@ -101,6 +108,12 @@ def test_a_bad_wider_file_is_refused_where_it_is_wrong(tmp_path: Path, wrong: st
         read_wider(tmp_path / "w.txt", tmp_path)
 
 
+def test_a_csv_with_an_endless_field_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text(f'"{"x" * 200_000}",1,2,3,4\n')
+    with pytest.raises(ConfigError, match=r"f\.csv: is not a CSV file"):
+        read_icartoonface(tmp_path / "f.csv", tmp_path)
+
+
 def test_icartoonface_rows_of_one_picture_become_one_sample(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("image,x1,y1,x2,y2,class\nb.jpg,1,2,3,4,face\na.jpg,5,6,9,9\nb.jpg,0,0,9,9,1\n")
     samples = read_icartoonface(tmp_path / "f.csv", tmp_path)
@@ -110,11 +123,16 @@ def test_icartoonface_rows_of_one_picture_become_one_sample(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("row", "said"),
-    [("a.jpg,5,6,5,9", "box without area"), ("a.jpg,5,6", "must have numbers"), ("a.jpg,1,2,x,4", "must have numbers")],
+    [
+        ("a.jpg,1,2,1e300,4", "larger than any picture"),
+        ("a.jpg,5,6,5,9", "box without area"),
+        ("a.jpg,5,6", "must have numbers"),
+        ("a.jpg,1,2,x,4", "must have numbers"),
+    ],
 )
 def test_a_bad_icartoonface_row_is_named(tmp_path: Path, row: str, said: str) -> None:
     (tmp_path / "f.csv").write_text(f"b.jpg,1,2,3,4\n{row}\n")
-    with pytest.raises(ConfigError, match=rf"f\.csv: line 2 .*{said}"):
+    with pytest.raises(ConfigError, match=rf"f\.csv: line 2.* {said}"):
         read_icartoonface(tmp_path / "f.csv", tmp_path)
 
 
