@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from acfd_stream.checked import Checked
 from acfd_stream.types import FloatArray
 
 from .datasets import Example, Source, SpriteSource
@@ -23,7 +24,7 @@ ANCHOR_SIDES = (16, 32, 64, 128, 256, 512)
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Checked):
     """Chances and ranges of the augmentation."""
 
     mosaic: float = 0.4  # chance that an example is made of four pictures

@@ -9,6 +9,17 @@ from collections.abc import Callable, Sequence
 from acfd_stream.errors import AcfdError, BackendUnavailable
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from ``least`` on."""
+
+    def whole(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be >= {least}, got {text}")
+        return int(text)
+
+    return whole
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that prints one line instead of its usage; exit code 2."""
 

@@ -60,6 +60,7 @@ class PictureSource:
         count: int | None = None,
         choice: int = 0,
     ) -> None:
+        require(isinstance(longest, int) and longest >= 1, "longest", longest, "a number of pixels >= 1")
         samples = chosen(samples, count, choice)
         with ThreadPoolExecutor() as pool:
             decoded = list(pool.map(lambda sample: read_picture(sample.file, longest), samples))
@@ -192,7 +193,8 @@ def read_set(row: str | Mapping[str, Any], data: Path) -> list[Sample]:
     """
     if isinstance(row, str):
         row = {"kind": "coco", "annotation": f"annotations/{row}.json", "images": "images"}
-    if set(row) != {"kind", "annotation", "images"} or row["kind"] not in READERS:
+    is_complete = set(row) == {"kind", "annotation", "images"} and all(isinstance(value, str) for value in row.values())
+    if not is_complete or row["kind"] not in READERS:
         allowed = f"a name, or kind ({', '.join(READERS)}), annotation and images"
         raise ConfigError(f"validation must be {allowed}, got {dict(row)}")
     samples = READERS[row["kind"]](data / row["annotation"], data / row["images"])
@@ -208,9 +210,11 @@ def check_pictures(samples: list[Sample]) -> None:
     """Refuse pictures that cannot be used, before hours of training end with them.
 
     Raises:
-        ConfigError: a box lies outside its picture.
+        ConfigError: no picture has a box, or a box lies outside its picture.
         MediaError: a picture cannot be read.
     """
+    if not any(len(sample.boxes_xyxy) for sample in samples):
+        raise ConfigError(f"{samples[0].file.parent}: no picture of the validation set has a box")
     with ThreadPoolExecutor() as pool:
         sizes = pool.map(lambda sample: read_picture(sample.file)[0].shape[:2], samples)
         for sample, size in zip(samples, sizes, strict=True):

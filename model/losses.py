@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acfd_stream.config import require
+from acfd_stream.checked import Checked, require
 from acfd_stream.ops.anchors import AnchorSpec
 
 from .boxes import corners, decode, encode, generalised_iou
@@ -21,7 +21,7 @@ from .readers import FACE, IGNORE, LOOSE, PARTIAL
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Checked):
     """Weights of the loss."""
 
     margin: float = 0.2  # m of eq. 3 (paper, Table 5)
@@ -36,7 +36,7 @@ class LossConfig:
     loose_regression: float = 1.0  # weight of the boxes of faces in a LOOSE region against those of other faces
     partial_score: float = 0.3  # negatives that score higher in a PARTIAL region are left out
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(self.box in ("smooth-l1", "giou"), "loss.box", self.box, "smooth-l1 or giou")
 
 

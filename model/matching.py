@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acfd_stream.config import require
+from acfd_stream.checked import Checked, require
 
 from .boxes import iou
 
@@ -19,14 +19,14 @@ NEGATIVE, MATCHED, COMPENSATED = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class MatchConfig:
+class MatchConfig(Checked):
     """Thresholds of Algorithm 1."""
 
     first_iou: float = 0.35  # T1, between anchor and face (paper, section 4.1)
     second_iou: float = 0.7  # T2, between regressed box and face; > 1 turns compensation off
     per_face: int = 0  # anchors per face up to which the second step adds, best boxes first; 0: all (paper)
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(self.per_face >= 0, "match.per_face", self.per_face, ">= 0")
 
 

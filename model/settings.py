@@ -6,14 +6,16 @@ by name, ``[variants.full.network]``. Tables are merged key by key. Those that `
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import reduce
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.config import from_mapping, require
+from acfd_stream.checked import Checked, from_mapping, require
 from acfd_stream.errors import ConfigError
 
 from .augment import AugmentConfig
@@ -25,7 +27,7 @@ SCHEDULES = ("steps", "cosine", "plateau", "budget")
 
 
 @dataclass(frozen=True)
-class ScheduleConfig:
+class ScheduleConfig(Checked):
     """Length, learning rate and picture sizes."""
 
     kind: str = "budget"  # "steps": as published; "cosine": over the iterations; "budget": cosine over the clock;
@@ -48,8 +50,9 @@ class ScheduleConfig:
     evaluate_minutes: float = 15.0  # between evaluations on the validation set
     evaluate_pictures: int = 0  # pictures between evaluations; 0: evaluate_minutes holds
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(self.kind in SCHEDULES, "schedule.kind", self.kind, f"one of {', '.join(SCHEDULES)}")
+        require(0 < self.learning_rate < math.inf, "schedule.learning_rate", self.learning_rate, "> 0")
         require(0 < self.decay <= 1, "schedule.decay", self.decay, "in (0, 1]")
         require(self.backbone_rate > 0, "schedule.backbone_rate", self.backbone_rate, "> 0")
         require(self.frozen_stages >= 0, "schedule.frozen_stages", self.frozen_stages, ">= 0")
@@ -65,7 +68,7 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
-class DistillConfig:
+class DistillConfig(Checked):
     """Distillation from a large network; see ``distill``."""
 
     teacher: str = ""  # .pt or .safetensors of the large network; empty: no distillation
@@ -74,12 +77,12 @@ class DistillConfig:
     deltas: float = 1.0
     features: float = 0.0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(bool(self.teacher) == bool(self.config), "distill", self.teacher, "a teacher and its config, or none")
 
 
 @dataclass(frozen=True)
-class GraftConfig:
+class GraftConfig(Checked):
     """Filters grafted from a second run; see ``grafting``."""
 
     peer: str = ""  # last.pt of a run that trains at the same time; empty: no grafting
@@ -87,13 +90,13 @@ class GraftConfig:
     reach: float = 0.4  # A of eq. 8: α is in 0.5 ± A · π / 2
     slope: float = 500.0  # c of eq. 8
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require(self.every >= 1, "graft.every", self.every, ">= 1")
         require(0 <= self.reach * 3.1416 / 2 <= 1, "graft.reach", self.reach, "in [0, 0.63]")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """One training; ``data`` rows: kind (see ``datasets.open_sources``), weight, and the kind's own keys."""
 
     name: str
@@ -109,6 +112,13 @@ class TrainConfig:
     evaluate_size: int = 480
     seed: int = 0
 
+    def _check(self) -> None:
+        is_table = isinstance(self.data, list) and all(isinstance(row, dict) for row in self.data)
+        require(is_table, "data", self.data, "tables, each headed [[data]]")
+        require(isinstance(self.validation, str | dict), "validation", self.validation, "a name or a table")
+        for row in self.data:
+            require(isinstance(row.get("weight", 0), Real), "weight of data", row.get("weight"), "a number")
+
     @classmethod
     def load(cls, path: Path, variant: str | None = None) -> TrainConfig:
         """The config of a TOML file, with the tables of ``variants.VARIANT`` over it; unknown keys are errors.
@@ -123,6 +133,8 @@ class TrainConfig:
                 raise ConfigError(f"{path}: has no variant {variant!r}; it has {', '.join(sorted(variants)) or 'none'}")
             table = merged(table, variants[variant])
         table = _without_replaces(table)
+        for name in {part.name for part in fields(cls) if part.default_factory is not MISSING} & set(table):
+            require(isinstance(table[name], dict), name, table[name], f"a table, headed [{name}]")
         table["network"] = NetworkConfig.from_table(table.get("network", {}))
         for part in fields(cls):
             if part.name != "network" and part.default_factory is not MISSING:
@@ -146,6 +158,7 @@ def read_table(path: Path) -> dict[str, Any]:
         base = chain[path].pop("extends", None)
         if base is None:
             return reduce(merged, reversed(chain.values()))
+        require(isinstance(base, str), "extends", base, "the name of a TOML file")
         path = (path.parent / base).resolve()
     raise ConfigError(f"{path}: extends itself")
 

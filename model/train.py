@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import ConfigError
 
-from .command_line import Parser
+from .command_line import Parser, at_least
 
 if TYPE_CHECKING:
     from .network import Network
@@ -32,10 +32,12 @@ def _parser() -> Parser:
     parser.add_argument("--start", type=Path, help="weights to begin with, .pt or .safetensors, if OUT has no last.pt")
     parser.add_argument("--minutes", type=float, help="length of a schedule of kind budget, instead of the config's")
     parser.add_argument("--iterations", type=int, help="length of any other schedule, instead of the config's")
-    parser.add_argument("--workers", type=int, default=1, help="processes that prepare pictures")
-    parser.add_argument("--threads", type=int, help="CPU threads of the network; default: one per core")
+    parser.add_argument("--workers", type=at_least(0), default=1, help="processes that prepare pictures")
+    parser.add_argument("--threads", type=at_least(1), help="CPU threads of the network; default: one per core")
     parser.add_argument("--compile", action="store_true", help="a third faster, after minutes of compiling per size")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda if there is one")
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="cpu, cuda, or auto: cuda if there is one"
+    )
     return parser
 
 
@@ -85,6 +87,8 @@ def _train(options: argparse.Namespace) -> None:
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch finds no GPU on this machine")
     config = configured(options)
     samples = read_set(config.validation, options.data)
     check_pictures(samples)

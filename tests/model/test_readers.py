@@ -165,6 +165,17 @@ def test_a_table_that_does_not_fit_the_pictures_is_refused_before_training(
         check_pictures(read_set({"kind": "icartoonface", "annotation": "f.csv", "images": "images"}, tmp_path))
 
 
+def test_validation_without_a_box_and_pictures_without_a_size_are_refused(tmp_path: Path, images: Path) -> None:
+    yolo(tmp_path, "")
+    row = {"kind": "yolo", "annotation": "labels", "images": "images"}
+    with pytest.raises(ConfigError, match="no picture of the validation set has a box"):
+        check_pictures(read_set(row, tmp_path))
+    with pytest.raises(ConfigError, match="validation must be a name, or kind"):
+        read_set({**row, "annotation": 3}, tmp_path)
+    with pytest.raises(ConfigError, match="longest must be a number of pixels >= 1, got 0"):
+        open_sources([{**row, "weight": 1, "longest": 0}], tmp_path)
+
+
 def test_fewer_pictures_are_the_first_of_the_same_shuffle() -> None:
     samples = [Sample(Path(str(number)), np.zeros((0, 4), np.float32), np.zeros(0, np.int8)) for number in range(9)]
     few, more = (chosen(samples, count, 0) for count in (3, 6))

@@ -95,6 +95,28 @@ def test_minutes_end_a_timed_schedule(data: Path) -> None:
     assert curve(data, "run")[-1]["iteration"] < 4
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [(("--workers", "-1"), "--workers: must be >= 0, got -1"), (("--threads", "0"), "--threads: must be >= 1, got 0"),
+     (("--device", "gpu"), "--device: invalid choice: 'gpu'")],
+)  # fmt: skip
+def test_a_wrong_value_of_an_option_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", "a.toml", "--data", ".", "--out", str(tmp_path), *option])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"acfd-stream train: argument {said}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "a.toml", "--data", ".", "--out", str(tmp_path), "--device", "cuda"]) == 1
+    assert capsys.readouterr().err == "acfd-stream train: --device cuda: torch finds no GPU on this machine\n"
+
+
 def test_a_wrong_call_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--config", "a.toml"])
