@@ -10,13 +10,13 @@ import typer
 from acfd_stream.cli.archive.app import archive_app
 from acfd_stream.cli.bench import bench_app
 from acfd_stream.cli.choices import (
-    JSON_LINES,
     DetectorOptions,
     FaceOptions,
     FormatOption,
     OverwriteOption,
     QuietOption,
     VideoOptions,
+    chosen_format,
     takes,
 )
 from acfd_stream.cli.client import client_app
@@ -73,7 +73,7 @@ def track(
             "Default: INPUT's name with the suffix of the format, in the current folder.",
         ),
     ] = None,
-    result_format: FormatOption = JSON_LINES,
+    result_format: FormatOption = None,
     overlay: Annotated[
         Path | None, typer.Option(metavar="OUT.mp4", help="Also write the video with boxes, IDs and times drawn on it.")
     ] = None,
@@ -93,7 +93,7 @@ def track(
     call = TrackOptions(
         source=source,
         output=output,
-        format=str(result_format),
+        format=chosen_format(result_format, output),
         overlay=overlay,
         model=detector.model,
         device=detector.device.value,

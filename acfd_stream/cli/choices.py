@@ -14,7 +14,7 @@ import typer
 
 from acfd_stream.config import DetectConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError
-from acfd_stream.outputs.formats import FORMATS
+from acfd_stream.outputs.formats import FORMATS, RESULTS, format_of_path
 
 DETECT = DetectConfig()
 if TYPE_CHECKING:  # type checkers know no enum that is made from a table
@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # type checkers know no enum that is made from a table
 else:
     Format = StrEnum("Format", {name.upper(): name for name in FORMATS})
     """Values of ``--format``."""
-JSON_LINES = Format("jsonl")
 _Command = Callable[..., int]
 
 
@@ -200,11 +199,12 @@ class FaceOptions:
 
 
 FormatOption = Annotated[
-    Format,
+    Format | None,
     typer.Option(
         "--format",
         help="JSON lines; Parquet or CSV, with a row per face and frame; MOTChallenge text; COCO JSON; "
-        "or WebVTT or SRT subtitles, with one for every span of time in which a track is on screen.",
+        "or WebVTT or SRT subtitles, with one for every span of time in which a track is on screen. "
+        f"Default: what the suffix of --output says, else {RESULTS}.",
     ),
 ]
 OverwriteOption = Annotated[
@@ -213,3 +213,8 @@ OverwriteOption = Annotated[
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print no progress and no summary; warnings and errors still appear.")
 ]
+
+
+def chosen_format(option: Format | None, output: str | None) -> str:
+    """The value of ``--format``; without it, the format of the suffix of ``--output``, else JSON lines."""
+    return str(option or format_of_path(output or "") or RESULTS)

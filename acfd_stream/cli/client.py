@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acfd_stream.cli.choices import (
-    JSON_LINES,
     FaceOptions,
     FormatOption,
     OverwriteOption,
     QuietOption,
     VideoOptions,
+    chosen_format,
     takes,
 )
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
@@ -57,7 +57,7 @@ def client_track(
         str | None,
         typer.Option("--output", "-o", metavar="OUT", help="Result file, as of 'track'; '-' is stdout."),
     ] = None,
-    result_format: FormatOption = JSON_LINES,
+    result_format: FormatOption = None,
     is_live: Annotated[
         bool, typer.Option("--live", help="Live stream: results come at once; a file is sent in real time.")
     ] = False,
@@ -72,7 +72,13 @@ def client_track(
 ) -> int:
     """Track a video on a service; with the same settings, the results are those of 'track'."""
     call = TrackOptions(
-        source, output, str(result_format), is_quiet, video.config, min_score=video.min_score, overwrites=overwrites
+        source,
+        output,
+        chosen_format(result_format, output),
+        is_quiet,
+        video.config,
+        min_score=video.min_score,
+        overwrites=overwrites,
     )
     live = Live(None if drop is None else drop.value, objective) if is_live else None
     if not is_live and (drop is not None or objective is not None):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.cli.choices import JSON_LINES, FormatOption, OverwriteOption, QuietOption, VideoOptions, takes
+from acfd_stream.cli.choices import FormatOption, OverwriteOption, QuietOption, VideoOptions, chosen_format, takes
 from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.remote import Remote
@@ -110,14 +110,14 @@ def results(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="OUT", help="Result file; '-' is stdout; default: ID.jsonl.")
     ] = None,
-    result_format: FormatOption = JSON_LINES,
+    result_format: FormatOption = None,
     overwrites: OverwriteOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
     """Write the results of a job as 'track' does; those of a running job are written as they come."""
     from acfd_stream.outputs import check_format
 
-    call = TrackOptions(job_id, output, str(result_format), is_quiet, overwrites=overwrites)
+    call = TrackOptions(job_id, output, chosen_format(result_format, output), is_quiet, overwrites=overwrites)
     check_format(call.format)
     check_paths(call)
     with remote.open() as client:

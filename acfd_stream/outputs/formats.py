@@ -74,6 +74,11 @@ def result_suffix(name: str) -> str:
     return format_of(name).suffix
 
 
+def format_of_path(path: str) -> str | None:
+    """The format that the suffix of ``path`` stands for; None: several or none, as for ".txt"."""
+    return next((name for name in FORMATS if path.lower().endswith(ARCHIVE_SUFFIXES[name])), None)
+
+
 def check_format(name: str) -> None:
     """Return if results can be written in a format; call it before long work.
 

@@ -38,6 +38,16 @@ def test_every_format_has_its_own_ending_and_holds_every_frame(tmp_path: Path) -
     assert (tmp_path / "a.txt").read_text().count("\n") == 3
 
 
+def test_without_an_option_the_name_of_the_output_chooses_the_format(tmp_path: Path) -> None:
+    begins = {"b.csv": b"frame,time,", "B.SRT": b"1\n", "b.coco.json": b'{"licenses"', "b.parquet": b"PAR1"}
+    begins |= {"b.txt": b'{"type": "header"', "b.mot.txt": b"1,1,"}
+    for name, begin in begins.items():
+        assert track(tmp_path, "a.mp4", "-o", name).returncode == 0
+        assert (tmp_path / name).read_bytes().startswith(begin)
+    assert track(tmp_path, "a.mp4", "-o", "b.csv", "--format", "vtt").returncode == 0
+    assert (tmp_path / "b.csv").read_bytes().startswith(b"WEBVTT")
+
+
 @pytest.mark.parametrize("format", ["parquet", "coco", "vtt"])
 def test_an_input_that_breaks_leaves_a_part_that_says_so(format: str, tmp_path: Path) -> None:
     done = track(tmp_path, "a.mp4", "-o", "out", "--format", format, error="it is cut off")
