@@ -11,6 +11,7 @@ import typer
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.progress import WorkProgress
 
+_LEAST_COLUMNS = 40  # with fewer, nothing would be left of the values
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"))
 
 
@@ -44,7 +45,9 @@ def _print_table(facts: Mapping[str, Any]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows(facts):
         table.add_row(name, Text(value))
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, _LEAST_COLUMNS)
+    console.print(table)
 
 
 def rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -51,6 +51,15 @@ def test_a_model_file_that_does_not_fit_is_named_and_exits_1(shipped: Path, capf
     assert "default run" in out
 
 
+def test_a_narrow_terminal_loses_no_value(
+    shipped: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "12")
+    assert main(["doctor"]) == 0
+    found = "".join(line.split("│")[2].strip() for line in capfd.readouterr().out.splitlines() if "│" in line)
+    assert digest(shipped / "acfd-n.onnx")[:16] in found
+
+
 def test_a_run_that_fails_says_why(shipped: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (shipped / "acfd-n.onnx").write_bytes(b"cut")
     assert main(["doctor", "--json"]) == 1
