@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,20 @@ from numpy.typing import NDArray
 
 from acfd_stream.config import PictureConfig
 from acfd_stream.errors import MediaError
+
+
+def path_of(name: str | os.PathLike[str]) -> Path:
+    """The path of a picture file that a caller names.
+
+    Raises:
+        MediaError: the name is empty, or an address.
+    """
+    text = os.fspath(name)
+    if not text:
+        raise MediaError("cannot read a picture without a name; give the path of a file")
+    if "://" in text and not os.path.lexists(text):
+        raise MediaError(f"cannot read {text}: a picture must be a file; download it first")
+    return Path(text)
 
 
 def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.uint8]:
@@ -32,6 +47,8 @@ def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
             data = file.read(most_bytes + 1)
     except OSError as error:
         raise MediaError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the name
+        raise MediaError(f"cannot read {str(path)!r}: {error}") from error
     if len(data) > most_bytes:
         raise MediaError(f"cannot decode {path}: it is larger than {most_bytes} bytes, the limit file_bytes")
     return data

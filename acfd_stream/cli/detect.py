@@ -30,11 +30,12 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
         AcfdError: the model or the device cannot be used, or stdout cannot be written.
     """
     from acfd_stream.detect.detector import Detector
+    from acfd_stream.picture_files import path_of
 
     with Detector.open(model, device=device, config=config) as detector:
 
         def detect(name: str) -> dict[str, Any]:
-            image = read_picture(Path(name))
+            image = read_picture(path_of(name))
             found = detector.detect(image, min_score=min_score)
             faces = zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)
             size = (image.shape[0], image.shape[1])
@@ -55,7 +56,8 @@ def write_pictures(images: Iterable[str], detect: Callable[[str], dict[str, Any]
         try:
             values = detect(name)
         except MediaError as error:
-            print_error(str(error) if str(Path(name)) in str(error) else f"{name}: {error}")
+            is_named = any(path in str(error) for path in (name, str(Path(name))))
+            print_error(str(error) if is_named else f"{name}: {error}")
             code = max(code, exit_code(error))
         else:
             target.write(json_line(values))

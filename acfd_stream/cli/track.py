@@ -149,8 +149,9 @@ def check_paths(call: TrackOptions) -> None:
 
 def _require_one_video(source: str) -> None:
     if os.path.isdir(folder := _local(source)):
+        folder = os.path.join(os.curdir, folder) if folder.startswith("-") else folder
         run = f"acfd-stream archive run {shlex.quote(folder)} --out RESULTS"
-        raise ConfigError(f"{source} is a folder; '{run}' tracks all its videos")
+        raise ConfigError(f"{source} is a folder; to track all its videos, run: {run}")
 
 
 def _require_replaceable(paths: Mapping[str, str], overwrites: bool) -> None:

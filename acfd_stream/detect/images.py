@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -32,9 +31,9 @@ def picture_of(image: Image, name: str = "image") -> Picture:
     if isinstance(image, Picture):
         return image
     if isinstance(image, str | os.PathLike):
-        from acfd_stream.picture_files import read_picture
+        from acfd_stream.picture_files import path_of, read_picture
 
-        return Picture.from_rgb(read_picture(Path(image)))
+        return Picture.from_rgb(read_picture(path_of(image)))
     return Picture.from_rgb(rgb_of(image, name, _ALLOWED))
 
 

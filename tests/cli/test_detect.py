@@ -89,7 +89,7 @@ def test_bad_pictures_are_said_and_the_others_done(picture: np.ndarray, tmp_path
     write_picture(tmp_path / "good.png", picture)
     (tmp_path / "empty.png").touch()
     (tmp_path / "junk.jpg").write_bytes(b"no picture")
-    done = detect(tmp_path, "empty.png", "missing.png", "junk.jpg", ".", "good.png")
+    done = detect(tmp_path, "empty.png", "missing.png", "junk.jpg", ".", "", "http://a/b.png", "good.png")
     assert done.returncode == 1
     assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == ["good.png"]
     assert done.stderr.splitlines() == [
@@ -97,6 +97,8 @@ def test_bad_pictures_are_said_and_the_others_done(picture: np.ndarray, tmp_path
         "acfd-stream: cannot read missing.png: No such file or directory",
         "acfd-stream: cannot decode junk.jpg: it is not a picture, or only part of one",
         "acfd-stream: cannot read .: Is a directory",
+        "acfd-stream: cannot read a picture without a name; give the path of a file",
+        "acfd-stream: cannot read http://a/b.png: a picture must be a file; download it first",
     ]
 
 

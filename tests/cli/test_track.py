@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -91,9 +92,12 @@ def test_a_folder_is_sent_to_archive_run(tmp_path: Path) -> None:
     for source in ("my season", f"file:{tmp_path}/my season"):
         done = track(tmp_path, source)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert done.stderr.startswith(f"acfd-stream: {source} is a folder; 'acfd-stream archive run '")
-        assert done.stderr.endswith("my season' --out RESULTS' tracks all its videos\n")
+        assert done.stderr.startswith(f"acfd-stream: {source} is a folder; to track all its videos, run: ")
+        hint = shlex.split(done.stderr.partition("run: ")[2])  # as a shell takes it
+        assert hint == ["acfd-stream", "archive", "run", source.removeprefix("file:"), "--out", "RESULTS"]
     assert names(tmp_path) == ["my season"]
+    (tmp_path / "-old").mkdir()
+    assert track(tmp_path, "--", "-old").stderr.endswith("archive run ./-old --out RESULTS\n")
 
 
 def test_dash_is_stdout(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,22 @@ def test_a_pil_image_that_cannot_be_read_is_one_line(detector: Detector, path: P
         for image in (closed, damaged):
             with pytest.raises(MediaError, match=r"^image cannot be read by PIL: [^\n]+$"):
                 detector.detect(image)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "cannot read a picture without a name; give the path of a file"),
+        (
+            "https://example.org/a.png",
+            "cannot read https://example.org/a.png: a picture must be a file; download it first",
+        ),
+        ("a\0b.png", r"cannot read 'a\x00b.png': embedded null byte"),
+    ],
+)
+def test_a_name_that_is_no_file_is_named_as_it_was_given(detector: Detector, name: str, said: str) -> None:
+    with pytest.raises(MediaError, match=f"^{re.escape(said)}$"):
+        detector.detect(name)
 
 
 def test_a_list_is_read_no_further_than_its_batch(detector: Detector, path: Path) -> None:
