@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .command_line import Parser
+from acfd_stream.errors import ConfigError
+
+from .command_line import Parser, at_least
 
 
 def _write(options: argparse.Namespace) -> None:
@@ -22,6 +24,7 @@ def _write(options: argparse.Namespace) -> None:
     from .onnx_file import Description, export
     from .settings import TrainConfig
 
+    _require_names_of_their_own(options)
     config = TrainConfig.load(options.config)
     network = load_network(config, options.checkpoint)
     for target in (options.output, options.weights, options.half):
@@ -41,6 +44,19 @@ def _write(options: argparse.Namespace) -> None:
     print(options.output)
 
 
+def _require_names_of_their_own(options: argparse.Namespace) -> None:
+    """Refuse to write a file over another one of the call.
+
+    Raises:
+        ConfigError: two options name the same file.
+    """
+    named: dict[Path, str] = {}
+    for option in ("config", "checkpoint", "output", "weights", "half"):
+        path = getattr(options, option)
+        if path is not None and (other := named.setdefault(path.resolve(), option)) != option:
+            raise ConfigError(f"--{option} {path} is also the file of --{other}; choose another name")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the ONNX model file of a checkpoint."""
     parser = Parser(prog="acfd-stream export", description=main.__doc__)
@@ -49,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file")
     parser.add_argument("--weights", type=Path, help="also write unfused weights, .safetensors")
     parser.add_argument("--half", type=Path, help="also write the strongly typed fp16 .onnx for TensorRT")
-    parser.add_argument("--size", type=int, default=640, help="longer side of the input it is meant for, pixels")
+    parser.add_argument(
+        "--size", type=at_least(1), default=640, help="longer side of the input it is meant for, pixels"
+    )
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--training-data", default="unknown")
     parser.add_argument("--date", default="unknown", help="day of training, YYYY-MM-DD")

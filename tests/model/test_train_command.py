@@ -89,6 +89,19 @@ def test_a_length_that_the_schedule_does_not_count_is_refused(
     assert not (data / "run").exists()
 
 
+@pytest.mark.parametrize(("option", "other"), [("output", "config"), ("weights", "output"), ("output", "checkpoint")])
+def test_export_writes_over_no_file_of_its_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, other: str
+) -> None:
+    files = {name: tmp_path / name for name in ("config", "checkpoint", "output", "weights")}
+    files[option] = tmp_path / "." / other
+    (tmp_path / other).write_text(CONFIG)
+    assert export.main([word for name, path in files.items() for word in (f"--{name}", str(path))]) == 1
+    said = f"acfd-stream export: --{option} {files[option]} is also the file of --{other}; choose another name\n"
+    assert capsys.readouterr().err == said
+    assert (tmp_path / other).read_text() == CONFIG
+
+
 def test_minutes_end_a_timed_schedule(data: Path) -> None:
     (data / "tiny.toml").write_text(CONFIG.replace('"cosine"', '"budget"'))
     assert train(data, "run", "--minutes", "0.001") == 0
