@@ -20,6 +20,7 @@ OUTSIDE = (
     "benchmarks/results/peers.png",
     "model/weights/README.md",
     "model/weights/acfd-n.md",
+    "model/weights/acfd-s.md",
 )
 LINK = re.compile(r'(\]\(|src=")(?!https?:|#)([^)"#\s]+)')
 
