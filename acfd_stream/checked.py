@@ -40,6 +40,12 @@ def is_between(value: object, least: float, most: float) -> bool:
     return isinstance(value, Real) and least <= cast("float", value) <= most
 
 
+def require_whole(value: object, name: str) -> None:
+    """Raise ConfigError unless ``value`` is a whole number of 64 bits."""
+    is_whole = isinstance(value, Integral) and is_between(value, -MOST_INT, MOST_INT)
+    require(is_whole, name, value, "a whole number of 64 bits")
+
+
 def require_min_score(score: object) -> None:
     """Raise ConfigError unless ``score`` is a number in [0, 1]."""
     require(is_between(score, 0.0, 1.0), "min_score", score, "in [0, 1]")

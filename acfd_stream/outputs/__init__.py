@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from acfd_stream.errors import ShapeError
 from acfd_stream.outputs.formats import FORMATS, check_format, encoder_of, format_of, result_suffix
 
 if TYPE_CHECKING:
@@ -73,8 +74,13 @@ def convert(results: ResultFile, place: str | Path | BinaryIO, format: str) -> N
         ConfigError: there is no such format.
         BackendUnavailable: the format's library is not installed.
         MediaError: the results cannot be read to their end; there is no file at ``place``.
+        ShapeError: ``results`` are not what ``read_results`` returns.
         OutputError: ``place`` cannot be written.
     """
+    from acfd_stream.outputs.reader import ResultFile
+
+    if not isinstance(results, ResultFile):
+        raise ShapeError(f"results must be what read_results returns, got {type(results).__name__}")
     writer = open_writer(place, format, results.header)
     try:
         for result in results:
@@ -103,7 +109,7 @@ def to_pandas(results: str | Path | ResultFile | Iterable[FrameResult]) -> DataF
     from acfd_stream.outputs.reader import ResultFile, read_results
 
     if isinstance(results, str | Path):
-        if Path(results).suffix == result_suffix("parquet"):
+        if Path(results).suffix.lower() == result_suffix("parquet"):
             return read_parquet(Path(results))
         results = read_results(results)
     return results.to_pandas() if isinstance(results, ResultFile) else data_frame(results)

@@ -59,17 +59,20 @@ def read_parquet(path: Path) -> DataFrame:
 
     Raises:
         BackendUnavailable: pandas or pyarrow is not installed.
-        MediaError: the file cannot be read, or is no Parquet file.
+        MediaError: the file cannot be read, is no Parquet file, or has other columns.
     """
     pandas = _import_pandas()
     check_format("parquet")
     try:
         with path.open("rb") as file:
-            return pandas.read_parquet(file)
+            table: DataFrame = pandas.read_parquet(file)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # pyarrow's ArrowInvalid is one
         raise MediaError(f"{path}: is no Parquet file: {error}") from error
+    if missing := sorted(COLUMNS.keys() - set(table.columns)):
+        raise MediaError(f"{path}: is no track result: it lacks the columns {', '.join(missing)}")
+    return table
 
 
 def _import_pandas() -> Any:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from acfd_stream.errors import MediaError
+from acfd_stream.errors import MediaError, ShapeError
 from acfd_stream.outputs.jsonl import FORMAT_VERSION, ROUNDING_SECONDS, frame_of, gaps_of
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
@@ -70,7 +70,10 @@ def read_results(path: str | Path) -> ResultFile:
 
     Raises:
         MediaError: the file cannot be read, is no JSONL result, or has no closing line.
+        ShapeError: ``path`` is no path.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ShapeError(f"path must be a path, got {type(path).__name__}")
     path = Path(path)
     with _open(path) as file:
         header = _parsed(path, file.readline(), "line 1")

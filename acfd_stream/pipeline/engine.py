@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from acfd_stream.config import DetectConfig, require
+from acfd_stream.checked import or_default, require
+from acfd_stream.config import DetectConfig
 from acfd_stream.detect.detector import StageSeconds
 from acfd_stream.detect.runner import ModelSpec
 from acfd_stream.errors import ConfigError
@@ -18,8 +19,9 @@ def check_engine(detector: object, detect_config: DetectConfig | None) -> None:
     """Return if both can be arguments of one call; either may be None.
 
     Raises:
-        ConfigError: ``detector`` is no detector, or has a config of its own besides ``detect_config``.
+        ConfigError: one of them is of another type, or ``detector`` has a config of its own besides ``detect_config``.
     """
+    or_default(detect_config, "detect_config", DetectConfig)
     if detector is None:
         return
     require(hasattr(detector, "detect_timed"), "detector", detector, "a Detector, as Detector.open returns it")

@@ -15,7 +15,8 @@ from numbers import Rational
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.config import VideoConfig, require
+from acfd_stream.checked import require, require_whole
+from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.rgb import ALLOWED, PilImage, rgb_of
@@ -90,7 +91,9 @@ class FrameFeed:
         Raises:
             MediaError: ``close`` was called before.
             ShapeError: an array is not of that kind.
+            ConfigError: ``pts`` is no whole number of 64 bits.
         """
+        require_whole(pts, "pts")
         pushed = _Pushed(_kept(picture), pts, time.perf_counter())
         with self._changed:
             self._changed.wait_for(lambda: self._may_push(pushed.size))

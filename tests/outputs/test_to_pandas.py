@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from acfd_stream.errors import BackendUnavailable, MediaError, ShapeError
-from acfd_stream.outputs import read_results, to_pandas
+from acfd_stream.outputs import convert, read_results, to_pandas
 from tests.outputs.made_up import HEADER, made_up, write_made_up
 
 
@@ -65,9 +66,24 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "junk.parquet").write_bytes(b"junk")
     with pytest.raises(MediaError, match=r"junk\.parquet: is no Parquet file: [^\n]+$"):
         to_pandas(tmp_path / "junk.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(MediaError, match=r"other\.parquet: is no track result: it lacks the columns .*, y2$"):
+        to_pandas(tmp_path / "other.parquet")
     for name in ("none.parquet", "none.jsonl"):
         with pytest.raises(MediaError, match=f"{name}: cannot be read: No such file"):
             to_pandas(tmp_path / name)
+
+
+def test_a_suffix_in_capitals_is_one(parquet: Path, tmp_path: Path) -> None:
+    copied = shutil.copy(parquet, tmp_path / "A.PARQUET")
+    pd.testing.assert_frame_equal(to_pandas(copied), to_pandas(parquet))
+
+
+def test_what_cannot_be_read_or_converted_is_named(lines: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"^results must be what read_results returns, got PosixPath$"):
+        convert(lines, tmp_path / "a.csv", "csv")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"^path must be a path, got NoneType$"):
+        read_results(None)  # type: ignore[arg-type]
 
 
 def test_missing_pandas_is_said_in_one_line(lines: Path, parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def test_an_unknown_option_is_named(clip: Path) -> None:
         ({"shot_config": VideoConfig()}, "shot_config must be a ShotConfig, got VideoConfig"),
         ({"pace": Pace.LIVE}, "pace must be a PaceConfig, got <Pace.LIVE: 'live'>"),
         ({"resume": {}}, "resume must be a SessionState, got {}"),
-        ({"detector": None, "detect_config": {}}, "config must be a DetectConfig, got {}"),
+        ({"detector": None, "detect_config": {}}, "detect_config must be a DetectConfig, got {}"),
         ({"detector": None, "model": 7}, "model must be the name of a model or the path of a file, got 7"),
     ],
 )

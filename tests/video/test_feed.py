@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import VideoConfig
-from acfd_stream.errors import MediaError, ShapeError
+from acfd_stream.errors import ConfigError, MediaError, ShapeError
 from acfd_stream.video import FrameFeed
 from acfd_stream.video.feed import FedVideo
 from acfd_stream.video.frame import Frame
@@ -153,6 +153,9 @@ def test_what_is_pushed_too_late_or_is_no_picture_is_refused() -> None:
     feed = FrameFeed(TICK)
     with pytest.raises(ShapeError, match=r"uint8 \[H, W, 3\] RGB"):
         feed.push(np.zeros((4, 4), np.uint8), 0)
+    for pts in (1.5, "1", None, 2**63):
+        with pytest.raises(ConfigError, match="pts must be a whole number of 64 bits, got"):
+            feed.push(b"x", pts)  # type: ignore[arg-type]
     feed.close()
     with pytest.raises(MediaError, match="after the end"):
         feed.push(b"x", 0)
