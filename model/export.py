@@ -50,8 +50,8 @@ def _require_names_of_their_own(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: two options name the same file.
     """
-    named: dict[Path, str] = {}
-    for option in ("config", "checkpoint", "output", "weights", "half"):
+    named: dict[Path, str] = {options.config.resolve(): "config", options.checkpoint.resolve(): "checkpoint"}
+    for option in ("output", "weights", "half"):
         path = getattr(options, option)
         if path is not None and (other := named.setdefault(path.resolve(), option)) != option:
             raise ConfigError(f"--{option} {path} is also the file of --{other}; choose another name")

@@ -294,7 +294,7 @@ def test_missing_files_are_one_line(module: str, tmp_path: Path) -> None:
     arguments = {
         "train": ["--config", missing, "--data", missing, "--out", missing],
         "evaluate": ["--model", missing + ".onnx", "--data", missing, "icartoonface_val"],
-        "export": ["--config", missing, "--checkpoint", missing, "--output", missing],
+        "export": ["--config", missing, "--checkpoint", missing, "--output", missing + ".onnx"],
     }[module]
     command = [sys.executable, "-m", f"acfd_stream.model.{module}", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
