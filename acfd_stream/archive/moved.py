@@ -85,7 +85,8 @@ class EqualResults:
             open_folder(self._out, parts) as folder,
             open_folder(self._out, PARTS_FOLDER) as state,
         ):
-            os.link(name, kept, src_dir_fd=folder, dst_dir_fd=state, follow_symlinks=False)
+            with contextlib.suppress(FileExistsError):  # a run that was killed left it
+                os.link(name, kept, src_dir_fd=folder, dst_dir_fd=state, follow_symlinks=False)
             self._kept[episode.key] = replace(file, path="/".join((*PARTS_FOLDER, kept)))
 
     def _results_of(self, episode: Episode) -> PublishedFile | None:
