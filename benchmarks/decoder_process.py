@@ -1,11 +1,11 @@
 """Measures what a decoder process costs beside decoding in the same process: wall and CPU time, and live latency.
 
 A drawn cartoon of 1080p goes through a whole session with acfd-n, in turn with and without; ``--size 64`` leaves little
-but decoding. The CPU time is
-that of this process, its threads, and its decoders. A decoder also costs something once: its start, and memory that is
-touched for the first time. So each round has a short pass, too: ``steady`` is what a frame costs behind it, ``once``
-what a video costs besides. The live part feeds a stream of bytes at 24 frames per second; latency is counted from the
-arrival of a frame's bytes to its result. Run as ``python -m benchmarks.decoder_process``.
+but decoding. The CPU time is that of this process, its threads, and its decoders. A decoder also costs something once:
+its start, and memory that is touched for the first time. So each round has a short pass, too: ``steady`` is what a
+frame costs behind it, ``once`` what a video costs besides. The live part feeds a stream of bytes at 24 frames per
+second; latency is counted from the arrival of a frame's bytes to its result. Run as ``python -m
+benchmarks.decoder_process``.
 """
 
 from __future__ import annotations
