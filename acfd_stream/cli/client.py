@@ -186,14 +186,14 @@ def client_detect(
     shown: FaceOptions,
 ) -> int:
     """Find the faces of pictures on a service: one JSON object per picture on stdout."""
-    from acfd_stream.cli.detect import picture_values, read_bytes, write_pictures
+    from acfd_stream.cli.detect import picture_values, read_noting, write_pictures
     from acfd_stream.picture_files import path_of
 
     min_score = shown.least_score
     with remote.open() as client:
 
         def detect(name: str) -> dict[str, Any]:
-            found = client.detect(read_bytes(path_of(name)), min_score=min_score)
+            found = client.detect(read_noting(path_of(name)), min_score=min_score)
             faces = [(face.box_xyxy, face.score) for face in found.faces]
             return picture_values(name, found.display_size, faces, is_truncated=found.is_truncated)
 

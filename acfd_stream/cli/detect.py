@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from acfd_stream.cli.exits import DONE, exit_code, print_error, print_note
 from acfd_stream.cli.signals import STOP
-from acfd_stream.config import DetectConfig, PictureConfig
+from acfd_stream.config import DetectConfig
 from acfd_stream.errors import MediaError
 
 
@@ -30,12 +27,13 @@ def run_detect(images: Sequence[str], model: str, device: str, config: DetectCon
         AcfdError: the model or the device cannot be used, or stdout cannot be written.
     """
     from acfd_stream.detect.detector import Detector
-    from acfd_stream.picture_files import path_of
+    from acfd_stream.picture_files import decode_picture, path_of
 
     with Detector.open(model, device=device, config=config) as detector:
 
         def detect(name: str) -> dict[str, Any]:
-            image = read_picture(path_of(name))
+            path = path_of(name)
+            image = decode_picture(read_noting(path), path)
             found = detector.detect(image, min_score=min_score)
             faces = zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True)
             size = (image.shape[0], image.shape[1])
@@ -64,27 +62,16 @@ def write_pictures(images: Iterable[str], detect: Callable[[str], dict[str, Any]
     return code
 
 
-def read_picture(path: Path, config: PictureConfig | None = None) -> NDArray[np.uint8]:
-    """The picture at ``path``, rotated as its EXIF data says: uint8 [H, W, 3] RGB.
-
-    Raises:
-        MediaError: the file does not exist, is not a picture, or is larger than ``config`` allows.
-    """
-    from acfd_stream.picture_files import decode_picture
-
-    return decode_picture(read_bytes(path, config), path)
-
-
-def read_bytes(path: Path, config: PictureConfig | None = None) -> bytes:
+def read_noting(path: Path) -> bytes:
     """The content of a picture file. A note on stderr says when it holds more than one picture.
 
     Raises:
-        MediaError: the file cannot be read, or is larger than ``config`` allows.
+        MediaError: the file cannot be read, or is too large for a picture.
     """
-    from acfd_stream import picture_files
     from acfd_stream.animation import is_animated
+    from acfd_stream.picture_files import read_bytes
 
-    data = picture_files.read_bytes(path, config)
+    data = read_bytes(path)
     if is_animated(data):
         print_note(f"{path}: is animated; the faces are those of its first picture")
     return data

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd_stream.cli.detect import read_picture
 from acfd_stream.config import PictureConfig
 from acfd_stream.errors import MediaError
+from acfd_stream.picture_files import read_picture
 
 FAKE = Path(__file__).with_name("fake_pipeline.py")
 

@@ -182,7 +182,7 @@ def with_exif(orientation: int) -> bytes:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_turns_a_still_as_a_video_and_as_a_picture(tmp_path: Path, orientation: int) -> None:
-    from acfd_stream.cli.detect import read_picture
+    from acfd_stream.picture_files import read_picture
     from acfd_stream.video.still import decode_still
 
     path = tmp_path / "still.jpg"
