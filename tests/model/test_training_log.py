@@ -28,9 +28,10 @@ def test_rows_go_to_the_curve_and_to_stdout(tmp_path: Path, capsys: pytest.Captu
 def test_without_a_terminal_a_line_of_progress_is_written_once_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    start = progress.time.monotonic()
     with TrainingLog(tmp_path) as log:
         for second in range(0, 150, 10):
-            monkeypatch.setattr(progress.time, "monotonic", lambda now=1e4 + second: now)
+            monkeypatch.setattr(progress.time, "monotonic", lambda now=start + 1 + second: now)
             log.update(second / 1000, f"after {second} s")
     assert capsys.readouterr().err.splitlines() == [
         "0.0%: after 0 s", "6.0%: after 60 s; 15:40 left", "12.0%: after 120 s; 14:40 left"
