@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from acfd_stream.characters import CharacterLink
     from acfd_stream.rgb import HasPixels, PilImage
 
     P = TypeVar("P", bound=PilImage)
@@ -231,6 +232,8 @@ class Face:
     box_xyxy: tuple[float, float, float, float] = field(metadata={"name": "box", "decimals": 2})  # display pixels
     score: float = field(metadata={"decimals": 4})  # in [0, 1]; of a filled face the lower of its neighbours'
     state: FaceState = FaceState.DETECTED
+    character: int = 0  # number of the character in this video, from 1; 0: unknown
+    name: str = ""  # of the character in a cast; "": it has none
 
     @overload
     def crop(self, image: NDArray[np.uint8] | HasPixels, margin: float = 0.0) -> NDArray[np.uint8]: ...
@@ -341,6 +344,7 @@ class FrameResult:
     is_damaged: bool = False  # the decoder says that parts of the picture are wrong
     seams: tuple[Seam, ...] = ()  # what begins anew here
     display_size: tuple[int, int] | None = None  # (height, width) from here on; None: as the frame before
+    links: tuple[CharacterLink, ...] = ()  # of tracks to characters, that are new or changed at this frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOOR = {"types", "errors", "checked", "config", "config_file", "printable", "stored"}
+FLOOR = {"types", "characters", "errors", "checked", "config", "config_file", "printable", "stored"}
 SERVICE_FLOOR = FLOOR | {"service.settings", "service.status", "service.handlers", "service.model_messages"}
 # A room, and the rooms it may import besides itself. A new room is a new line here.
 MAY_IMPORT: dict[str, set[str]] = {
-    "types": {"drawing", "rgb"},
+    "types": {"characters", "drawing", "rgb"},
+    "characters": {"checked"},
     "errors": set(),
     "checked": {"errors"},
     "stored": {"errors"},
@@ -39,10 +40,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "video": FLOOR | {"animation", "drawing", "ops", "files", "picture_budget", "rgb", "_C"},
     "detect": FLOOR | {"ops", "files", "picture_files", "rgb"},
     "track": FLOOR,
+    "identity": FLOOR | {"files", "ops"},
     "metrics": FLOOR,
     "animation": set(),
     "malloc": set(),
-    "pipeline": FLOOR | {"ops", "video", "detect", "track", "metrics", "places", "picture_budget"},
+    "pipeline": FLOOR | {"ops", "video", "detect", "track", "identity", "metrics", "places", "picture_budget"},
     "outputs": FLOOR | {"files"},
     "recording": FLOOR | {"files", "below", "shortage", "video", "pipeline", "outputs"},
     "archive": FLOOR | {"files", "below", "shortage", "recording", "video", "detect", "outputs"},

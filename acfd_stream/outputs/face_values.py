@@ -12,6 +12,7 @@ from acfd_stream.types import FACE_FIELDS, Face, FaceField
 
 _DECIMALS = {each.attribute: each.decimals or 0 for each in FACE_FIELDS}
 BOX_DECIMALS, SCORE_DECIMALS = _DECIMALS["box_xyxy"], _DECIMALS["score"]
+_OMITTED = ("character", "name")  # in JSON, where they are unknown
 _CORNERS = ("x1", "y1", "x2", "y2")
 
 
@@ -26,8 +27,9 @@ def rounded_box(box_xyxy: tuple[float, float, float, float]) -> list[float]:
 
 
 def face_values(face: Face) -> dict[str, Any]:
-    """Name → value of every field of ``face``, as JSON formats store them."""
-    return {each.name: _stored(each, face) for each in FACE_FIELDS}
+    """Name → value of the fields of ``face``, as JSON formats store them."""
+    values = {each: _stored(each, face) for each in FACE_FIELDS}
+    return {each.name: value for each, value in values.items() if value or each.attribute not in _OMITTED}
 
 
 def face_of(values: Mapping[str, Any]) -> Face:

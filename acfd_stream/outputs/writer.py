@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from acfd_stream.characters import Character
 from acfd_stream.errors import OutputError
 from acfd_stream.outputs.target import OutputTarget
 from acfd_stream.types import FrameResult, Gap
@@ -39,6 +40,7 @@ class ResultEnd:
     warnings: tuple[str, ...] = ()  # what is odd about the input, in words
     gaps: tuple[Gap, ...] = ()  # holes in the input, in order of time
     last_seconds: Fraction | None = None  # how long the last frame is on screen; None: one frame at the rate
+    characters: tuple[Character, ...] = ()  # by rising number; of a result with characters
 
     @property
     def is_broken(self) -> bool:
