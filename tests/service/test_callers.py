@@ -137,6 +137,19 @@ def test_each_call_that_waits_has_a_turn_of_its_own(clock: Clock) -> None:
     assert callers.held() == {}
 
 
+def test_bytes_of_who_exceeds_the_rate_of_faults_are_read_slowly(clock: Clock) -> None:
+    callers = accounts(clock=clock, faults_per_second=10, bytes_per_second=2**30)
+    callers.turn("a")[1](20.0)  # two seconds of faults
+    callers.hold("a", Held.STREAMS)
+    assert callers.has_faults("a")
+    assert callers.receive("a", 4 * 2**20) == pytest.approx(0.75)  # a second's worth; a quarter may come at once
+    assert not callers.has_faults("b")
+    assert callers.receive("b", 4 * 2**20) == 0.0
+    clock.now += 2.5
+    assert not callers.has_faults("a")
+    assert callers.receive("a", 4 * 2**20) == 0.0
+
+
 def test_threads_never_exceed_the_limit() -> None:
     callers, inside, most = accounts(calls=3), [0], [0]
     lock = threading.Lock()

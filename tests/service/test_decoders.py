@@ -72,6 +72,20 @@ def test_decoders_of_files_give_way_to_live_ones(server: Server, clip: Path, mod
         list(call)
 
 
+def test_decoders_of_who_makes_many_faulty_calls_give_way(server: Server, clip: Path) -> None:
+    assert eventually(lambda: decoders() == [])
+    with calling(server) as stub:
+        server.callers.turn("ip:127.0.0.1")[1](1e6)
+        go = threading.Event()
+        call = stub.Track(sending(clip.read_bytes(), stream_pb2.TrackConfig(mode=stream_pb2.STREAM_MODE_LIVE), go))
+        next(call)
+        [process] = decoders()
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, process) == min(19, own + 10)
+        go.set()
+        list(call)
+
+
 def test_a_killed_decoder_ends_one_stream_alone(server: Server, long_clip: Path, clip: Path) -> None:
     with calling(server) as stub:
         alone = plain_results(stub.Track(sending(clip.read_bytes())))

@@ -33,6 +33,7 @@ UNIX_CALLER = "unix:"
 _IPV6_NETWORK = 64  # bits that a provider gives to one customer at least
 _BURST_SECONDS = 0.25  # of the rate that a caller may send at once
 _FAULT_BURST_SECONDS = 5.0  # of the rate of faults that a caller may make at once; one call counts for no more
+_FAULTY_BYTES_PER_SECOND = 4 * 2**20  # of a caller with faults: a broken video costs others no burst of work
 
 
 class Held(Enum):
@@ -171,12 +172,17 @@ class Callers:
         raise OverloadedError(f"{used} {name} are open, the maximum; try again later")
 
     def receive(self, caller: str, byte_count: int) -> float:
-        """Note received bytes; seconds to wait before more are read, so that the caller keeps its rate."""
+        """Note received bytes; seconds to wait before more are read, so that the caller keeps its rate.
+
+        A caller whose faults exceed its rate of faults is read slowly.
+        """
         rate = self.limits_of(caller).bytes_per_second
         with self._lock:
             now = self._clock()
             account = self._accounts.get(caller) or self._opened(caller)
             account.received_bytes += byte_count
+            if account.faults.at(now) > 0:
+                rate = min(rate or _FAULTY_BYTES_PER_SECOND, _FAULTY_BYTES_PER_SECOND)
             if not rate:
                 return 0.0
             return max(0.0, account.bytes.add(byte_count / rate, now) - _BURST_SECONDS)
@@ -203,6 +209,12 @@ class Callers:
                     (self._accounts.get(caller) or self._opened(caller)).faults.add(more, now)
 
         return seconds, end
+
+    def has_faults(self, caller: str) -> bool:
+        """Whether the faults of ``caller`` exceed its rate: its videos are decoded behind all others."""
+        with self._lock:
+            account = self._accounts.get(caller)
+            return account is not None and account.faults.at(self._clock()) > 0
 
     def held(self) -> dict[str, dict[str, int]]:
         """Caller → what it holds by kind, and the bytes received since it began to hold something."""

@@ -247,7 +247,7 @@ class StreamCall:
             raise self._hand_over_error()
 
     def _opened_session(self, opened: ExitStack, request: StreamRequest, source: Source) -> TrackSession:
-        if self._decoder is not None and not request.is_live:
+        if self._decoder is not None and (not request.is_live or self._context.callers.has_faults(self.caller)):
             self._decoder.give_way()
         engine = self._engine = opened.enter_context(
             self._context.scheduler.open_shared(request.queue, request.view_side)
