@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import random
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,16 +15,19 @@ import numpy as np
 import pytest
 
 from acfd_stream.characters import Character, CharacterConfig
-from acfd_stream.config import DropPolicy, Pace, PaceConfig
+from acfd_stream.config import DropPolicy, Pace, PaceConfig, TrackConfig
 from acfd_stream.errors import ConfigError, ResumeError, RunnerError
 from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.views import TrackView
+from acfd_stream.pipeline.characters import CharacterStage
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.session import TrackSession
+from acfd_stream.pipeline.settled_frame import SettledFrame
 from acfd_stream.pipeline.tracker import Tracker
-from acfd_stream.types import FrameResult
+from acfd_stream.types import Face, FrameResult
 from tests.clips import encode
 from tests.pipeline.coloured_faces import CHARACTERS, CUTS, FRAMES, SIZE, ColourFinder, draw
+from tests.pipeline.test_checkpoint_forged import ODD, changed, places
 
 POINTS = [0, 1, 7, CUTS[0] - 1, CUTS[0], CUTS[0] + 2, CUTS[1], FRAMES - 2, FRAMES - 1, FRAMES]
 
@@ -150,6 +155,27 @@ def test_a_checkpoint_of_other_characters_is_refused(faces: Path, embedder: Face
         TrackSession(
             faces, detector=ColourFinder(), characters=CharacterConfig(views=3), embedder=embedder, resume=state
         )
+
+
+def test_an_odd_value_anywhere_in_the_state_is_refused_or_harmless(faces: Path, embedder: FaceEmbedder) -> None:
+    dice, state = random.Random(4), stored_state(faces, embedder, pace=PaceConfig(Pace.LIVE, DropPolicy.WAIT))
+    inside = state["stream"]["characters"]
+    live = TrackConfig(fills_gaps=False)
+    tried = [(place, odd) for place in places(inside) for odd in ODD]
+    taken = 0
+    for place, odd in dice.sample(tried, 600):
+        stage = CharacterStage(CharacterConfig(), embedder, live)
+        try:
+            stage.restore(changed(inside, place, odd))
+        except ResumeError:
+            continue
+        taken += 1
+        frame = SettledFrame(CUTS[0] + 5, 0, False, shot=1, faces=(Face(3, (30.0, 40.0, 62.0, 72.0), 0.9),))
+        with contextlib.suppress(ResumeError):
+            stage.settle(frame)
+            stage.end()
+            stage.characters()
+    assert taken < 200
 
 
 def test_a_session_without_a_config_gives_no_characters(faces: Path) -> None:
