@@ -18,8 +18,8 @@ from typing import Protocol
 from acfd_stream.archive.find import Video
 from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
-from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.errors import MediaError, OverloadedError
+from acfd_stream.networks.precision import int8_path_of
 from acfd_stream.recording import remote
 from acfd_stream.recording.task import RecordingSettings
 from acfd_stream.video.origin import FileStamp, local_path, stamp_of
@@ -51,8 +51,9 @@ class Settings:
             RunnerError: there is no such model.
         """
         from acfd_stream.detect.detector import find_model
+        from acfd_stream.identity.spec import find_embedder
 
-        of_characters = () if call.characters is None else (call.characters, find_model(call.characters.model))
+        of_characters = () if call.characters is None else (call.characters, find_embedder(call.characters.model))
         return cls(find_model(call.model), call.detect, call.track, call.shot, call.video, *of_characters)
 
     def digest(self) -> str:

@@ -12,6 +12,7 @@ import pandas
 import pytest
 
 from acfd_stream.characters import Character
+from acfd_stream.config import VideoConfig
 from acfd_stream.errors import OutputError
 from acfd_stream.identity.views_file import read_views
 from acfd_stream.outputs import FORMATS, convert, read_results
@@ -24,8 +25,9 @@ from acfd_stream.recording.views import ViewsSink
 from acfd_stream.video.render import OverlayWriter
 from tests.pipeline.conftest import write_clip
 from tests.pipeline.square_finder import SquareFinder
+from tests.recording.clips import write_growing
 from tests.recording.scripted_characters import CONFIG, NAME, NUMBER, install
-from tests.recording.test_episode import stop_after
+from tests.recording.test_episode import Glance, stop_after
 
 WITH = RecordingSettings(characters=CONFIG)
 
@@ -159,9 +161,7 @@ def test_an_episode_in_parts_has_the_characters_and_views_of_the_whole(
 
 
 def test_a_video_that_breaks_has_the_characters_of_its_good_frames(task: RecordingTask, tmp_path: Path) -> None:
-    from tests.recording.clips import write_cut_off
-
-    task = replace(task, source=str(write_cut_off(tmp_path / "cut_off.avi")))
-    outcome = record_episode(task, SquareFinder())
+    task = replace(task, source=str(write_growing(tmp_path)), video=VideoConfig(frame_pixels=64 * 64))
+    outcome = record_episode(task, Glance())
     assert outcome.state is RecordingState.BROKEN, outcome
     assert said(task.path_of("jsonl")) == {(NUMBER, NAME)}
