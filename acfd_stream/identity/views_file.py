@@ -28,7 +28,7 @@ VERSION = 1
 VIEWS_SUFFIX = ".views.jsonl"
 """Of a views file: it follows the name of the video's results."""
 _MOST_DIMENSIONS = 4096
-_MOST_CROP_SIGNS = 2**20  # in base64
+_MOST_CROP_SIGNS = 2**18  # in base64
 _MOST_TEXT = 200
 
 
