@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "malloc": set(),
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "identity", "metrics", "places", "picture_budget"},
     "outputs": FLOOR | {"files"},
-    "recording": FLOOR | {"files", "below", "shortage", "video", "pipeline", "outputs"},
+    "recording": FLOOR | {"files", "below", "shortage", "video", "identity", "pipeline", "outputs"},
     "archive": FLOOR | {"files", "below", "shortage", "recording", "video", "detect", "outputs"},
     "v1": set(),
     "wire": FLOOR | {"v1"},
@@ -99,7 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "picture_files",
     },
     "model": FLOOR | {"ops", "malloc", "progress"},
-    "__init__": FLOOR | {"detect", "outputs", "pipeline", "video"},
+    "__init__": FLOOR | {"detect", "identity", "outputs", "pipeline", "video"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.
 LAZY_EXCEPTIONS = {
