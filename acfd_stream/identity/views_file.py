@@ -195,7 +195,7 @@ def _view(values: Mapping[str, Any], with_crop: bool) -> StoredView:
         stored.whole(values["track"], "track"),
         stored.whole(values["character"], "character"),
         stored.whole(values["frame"], "frame"),
-        stored.real(values["time"], "time"),
+        stored.real(values["time"], "time", -stored.MOST_PTS, stored.MOST_PTS),
         stored.score(values["quality"], "quality"),
         embedding,
         _decoded(crop) if with_crop else b"",
