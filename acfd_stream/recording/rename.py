@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,10 +9,7 @@ from pathlib import Path
 
 from acfd_stream.files import PART_SUFFIX, require_lock, sync_folder, writing
 from acfd_stream.outputs import ResultFile
-from acfd_stream.outputs.jsonl import json_line
-from acfd_stream.outputs.settle import FinalCharacters
-
-_END = b'{"type": "end"'
+from acfd_stream.outputs.settle import settled_lines
 
 
 def has_names(results: ResultFile, names: Mapping[int, str]) -> bool:
@@ -27,11 +23,9 @@ def renamed_lines(results: ResultFile, names: Mapping[int, str]) -> Iterator[byt
     Raises:
         OSError: they cannot be read.
     """
-    renamed = {each.number: replace(each, name=names.get(each.number, "")) for each in results.end.characters}
-    final = FinalCharacters(renamed.values())
+    renamed = [replace(each, name=names.get(each.number, "")) for each in results.end.characters]
     with results.path.open("rb") as file:
-        for line in file:
-            yield _renamed_end(line, names) if line.startswith(_END) else final.line(line)
+        yield from settled_lines(file, renamed)
 
 
 def rename_characters(results: ResultFile, names: Mapping[int, str]) -> bool:
@@ -71,14 +65,3 @@ def write_renamed(results: ResultFile, names: Mapping[int, str], fresh: Path) ->
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
-
-
-def _renamed_end(line: bytes, names: Mapping[int, str]) -> bytes:
-    values = json.loads(line)
-    for each in values.get("characters", ()):
-        number, rest = each.pop("character"), dict(each)
-        rest.pop("name", None)
-        name = names.get(number, "")
-        each.clear()
-        each |= {"character": number, **({"name": name} if name else {}), **rest}
-    return json_line(values)

@@ -164,27 +164,25 @@ def test_names_from_the_page_of_a_report(folder: Path, capsys: pytest.CaptureFix
         assert [member.name for member in cast.members()] == ["", "", "", ""]
 
 
-@pytest.mark.parametrize(
-    ("values", "code", "said"),
-    [
-        ({"names": {"1": "A"}, "characters": "0" * 16}, 2, "the names are of another run of e2.mp4"),
-        ({"names": {"1": "A"}, "result": "other.mp4"}, 2, "the names are of another run of other.mp4"),
-        ({"names": {"7": "A"}}, 2, "character 7 is no member of the cast"),
-        ({"version": 2}, 1, "is no file of names of version 1"),
-        ({"names": {"x": "A"}}, 1, "is no file of names"),
-        ({"names": {"1": 3}}, 1, "is no file of names"),
-        ({"merges": [[1]]}, 1, "is no file of names"),
-        ({"merges": [[1, "2"]]}, 1, "is no file of names"),
-        ({"more": 1}, 1, "is no file of names"),
-        ({"names": {"1": "12"}}, 2, "name must be"),
-    ],
+REFUSED = (
+    ({"names": {"1": "A"}, "characters": "0" * 16}, 2, "the names are of another run of e2.mp4"),
+    ({"names": {"1": "A"}, "result": "other.mp4"}, 2, "the names are of another run of other.mp4"),
+    ({"names": {"7": "A"}}, 2, "character 7 is no member of the cast"),
+    ({"names": {"1": "12"}}, 2, "name must be"),
+    ({"version": 2}, 1, "is no file of names of version 1"),
+    ({"names": {"x": "A"}}, 1, "is no file of names"),
+    ({"names": {"1": 3}}, 1, "is no file of names"),
+    ({"merges": [[1]]}, 1, "is no file of names"),
+    ({"merges": [[1, "2"]]}, 1, "is no file of names"),
+    ({"more": 1}, 1, "is no file of names"),
 )
-def test_a_names_file_that_does_not_fit_is_refused(
-    folder: Path, capsys: pytest.CaptureFixture[str], values: dict[str, object], code: int, said: str
-) -> None:
-    path = names_file(folder, **values)
-    capsys.readouterr()
-    assert main(["cast", "name", "cast.db", "--from", path]) == code
-    assert said in capsys.readouterr().err
+
+
+def test_a_names_file_that_does_not_fit_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for values, code, said in REFUSED:
+        path = names_file(folder, **values)
+        capsys.readouterr()
+        assert main(["cast", "name", "cast.db", "--from", path]) == code
+        assert said in capsys.readouterr().err
     with Cast.open(folder / "cast.db") as cast:
         assert cast.undo() == "add 2 videos"
