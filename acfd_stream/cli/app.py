@@ -11,6 +11,7 @@ from acfd_stream.cli.archive.app import archive_app
 from acfd_stream.cli.bench import bench_app
 from acfd_stream.cli.cast import cast_app
 from acfd_stream.cli.choices import (
+    CastOption,
     CharacterOptions,
     DetectorOptions,
     FaceOptions,
@@ -92,6 +93,7 @@ def track(
         Path | None,
         typer.Option(metavar="OUT.views.jsonl", help="Also write the best pictures of every track, for a cast."),
     ] = None,
+    cast_path: CastOption = None,
     overwrites: OverwriteOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
@@ -113,6 +115,7 @@ def track(
         has_proxy=has_proxy,
         characters=characters.config,
         views=views,
+        cast=cast_path,
         overwrites=overwrites,
     )
     return run_track(call)
