@@ -53,7 +53,10 @@ def damage(path: Path) -> None:
         (lambda path: execute(path, "PRAGMA application_id = 7"), "is not a cast; name another file"),
         (lambda path: execute(path, "PRAGMA user_version = 2"), "is a cast of format 2, and this program reads 1"),
         (lambda path: execute(path, "DROP TABLE together"), "the cast is damaged .it has other tables."),
-        (lambda path: execute(path, "CREATE TRIGGER t AFTER INSERT ON views BEGIN SELECT 1; END"), ".*it has other tables"),
+        (
+            lambda path: execute(path, "CREATE TRIGGER t AFTER INSERT ON views BEGIN SELECT 1; END"),
+            ".*it has other tables",
+        ),
     ],
 )
 def test_a_file_that_is_no_sound_cast_is_refused(path: Path, change: Callable[[Path], object], message: str) -> None:

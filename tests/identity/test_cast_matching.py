@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.errors import ShapeError
-from acfd_stream.identity.cast.matching import CastMatch, CastMatcher, Prototype
+from acfd_stream.identity.cast.matching import CastMatch, CastMatcher, Prototype, threshold_of
 from acfd_stream.types import FloatArray
 from tests.identity.made_up import DIMENSIONS, looks
 
@@ -40,12 +40,15 @@ def test_the_most_similar_member_above_the_threshold() -> None:
     assert AXES.match(row(0.7, 0.59, 0)) == CastMatch(10, "10", 0.7)
 
 
-def test_a_view_counts_with_the_three_nearest_of_a_member() -> None:
-    two, five = np.repeat(row(1, 0), 2, axis=0), np.repeat(row(0, 1), 5, axis=0)
-    five[:2] = row(-1, 0)
-    assert matcher(two, five).similarities(row(0.6, 0.5)).tolist() == [0.6, 0.5]
-    views = np.concatenate([row(1, 0), row(0, 1)])  # the mean of both views of the character
-    assert matcher(two, five).similarities(views).tolist() == [0.5, 0.5]
+def test_the_means_of_views_are_compared() -> None:
+    two = np.concatenate([row(1, 0), row(0, 1)])  # its mean is (1, 1, 0) / √2
+    assert matcher(two, row(0, 1)).similarities(row(0.6, 0.8)) == pytest.approx([1.4 / np.sqrt(2), 0.8], abs=1e-6)
+    assert matcher(row(1, 0)).similarities(two) == pytest.approx([1 / np.sqrt(2)], abs=1e-6)
+
+
+def test_the_threshold_lies_between_that_of_two_views_and_equal_pictures() -> None:
+    assert threshold_of(0.4) == pytest.approx(0.4 + 0.56 * 0.6)
+    assert threshold_of(1.0) == 1.0
 
 
 def test_characters_of_one_frame_share_no_member() -> None:

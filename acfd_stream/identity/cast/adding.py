@@ -12,7 +12,7 @@ import numpy as np
 
 from acfd_stream.errors import CastError, MediaError
 from acfd_stream.identity.cast.database import CastDatabase
-from acfd_stream.identity.cast.matching import CastMatcher, Prototype
+from acfd_stream.identity.cast.matching import CastMatcher, Prototype, threshold_of
 from acfd_stream.identity.cast.views import MOST_VIEWS, best_views, prune, views_of
 from acfd_stream.identity.views_file import VIEWS_SUFFIX, StoredView, ViewsFile, ViewsHeader, read_views
 from acfd_stream.types import FloatArray
@@ -70,7 +70,8 @@ def matcher_of(database: CastDatabase, members: Iterable[tuple[int, str]]) -> Ca
     for view in views_of(database, names):
         by_member.setdefault(view.member, []).append(view.embedding)
     prototypes = [Prototype(member, names[member], np.stack(views)) for member, views in by_member.items()]
-    return CastMatcher(prototypes, float(database.value("SELECT value FROM meta WHERE key = 'link_similarity'") or 0.0))
+    link_similarity = float(database.value("SELECT value FROM meta WHERE key = 'link_similarity'") or 0.0)
+    return CastMatcher(prototypes, threshold_of(link_similarity))
 
 
 def embeddings_of(views: Sequence[StoredView]) -> FloatArray:

@@ -14,10 +14,23 @@ from acfd_stream.types import FloatArray
 
 DoubleArray = NDArray[np.float64]
 
-LEAST_MARGIN = 0.03
+LEAST_MARGIN = 0.05
 """By how much the best member must be more similar than any other that it could be, as a cosine."""
-_NEAREST = 3  # views of a member that a view is compared with
+THRESHOLD_SHARE = 0.56
+"""Where the threshold of a cast lies between the network's threshold for two views, 0, and equal pictures, 1.
+
+The mean of several views is more like another mean than one view is like another, of strangers, too.
+"""
 _DECIMALS = 6  # of similarities: what a processor rounds differently decides nothing
+
+
+def threshold_of(link_similarity: float) -> float:
+    """The least cosine of a character and its member.
+
+    Args:
+        link_similarity: the least cosine of two views of one character, as the network's file says.
+    """
+    return link_similarity + THRESHOLD_SHARE * (1.0 - link_similarity)
 
 
 @dataclass(frozen=True)
@@ -45,19 +58,11 @@ class CastMatcher:
     prototypes: Sequence[Prototype]  # by rising number of the member
     threshold: float  # least similarity of a character and its member
     margin: float = LEAST_MARGIN
-    _stacked: FloatArray = field(init=False, repr=False, compare=False)  # [M, V, D]
-    _has_view: NDArray[np.bool_] = field(init=False, repr=False, compare=False)  # [M, V]
+    _means: FloatArray = field(init=False, repr=False, compare=False)  # [M, D]
 
     def __post_init__(self) -> None:
-        count = max((len(each.embeddings) for each in self.prototypes), default=0)
-        width = self.prototypes[0].embeddings.shape[1] if self.prototypes else 0
-        stacked = np.zeros((len(self.prototypes), count, width), np.float32)
-        has_view = np.zeros(stacked.shape[:2], np.bool_)
-        for number, each in enumerate(self.prototypes):
-            stacked[number, : len(each.embeddings)] = each.embeddings
-            has_view[number, : len(each.embeddings)] = True
-        object.__setattr__(self, "_stacked", stacked)
-        object.__setattr__(self, "_has_view", has_view)
+        means = [_mean(each.embeddings) for each in self.prototypes]
+        object.__setattr__(self, "_means", np.stack(means) if means else np.zeros((0, 0), np.float32))
 
     def match(self, embeddings: FloatArray) -> CastMatch | None:
         """The member with these views; None: it is none of them, or there are two that it could be.
@@ -97,30 +102,28 @@ class CastMatcher:
         return {numbers[row]: self._found(scores[row, column], column) for row, column in sorted(found.items())}
 
     def similarities(self, embeddings: FloatArray) -> DoubleArray:
-        """How similar a character is to each member, float64 [M], in [-1, 1].
-
-        A view counts with its mean cosine to the ``3`` nearest views of the member, and a character with the mean of
-        its views: one view that looks like somebody else decides nothing.
+        """How similar a character is to each member, float64 [M], in [-1, 1]: the cosine of the means of their views.
 
         Raises:
             ShapeError: the embeddings are of another shape.
         """
-        if embeddings.ndim != 2 or embeddings.shape[1] != self._stacked.shape[2] or not len(embeddings):
-            raise ShapeError(f"embeddings must be [V, {self._stacked.shape[2]}], got {list(embeddings.shape)}")
-        members, views, width = self._stacked.shape
-        cosines = embeddings.astype(np.float32) @ self._stacked.reshape(members * views, width).T
-        cosines = cosines.reshape(len(embeddings), members, views).astype(np.float64)
-        nearest = -np.sort(-np.where(self._has_view, cosines, -np.inf), axis=2)[:, :, :_NEAREST]
-        counts = np.minimum(self._has_view.sum(axis=1), _NEAREST)
-        sums = np.where(np.isfinite(nearest), nearest, 0.0).sum(axis=2)
-        means = np.divide(sums, counts, out=np.full_like(sums, -1.0), where=counts > 0)
-        scores: DoubleArray = np.round(means.mean(axis=0), _DECIMALS)
+        width = self._means.shape[1]
+        if embeddings.ndim != 2 or embeddings.shape[1] != width or not len(embeddings):
+            raise ShapeError(f"embeddings must be [V, {width}], got {list(embeddings.shape)}")
+        cosines = self._means.astype(np.float64) @ _mean(embeddings).astype(np.float64)
+        scores: DoubleArray = np.round(cosines, _DECIMALS)
         return scores
 
     def _found(self, score: float, column: int) -> CastMatch:
         each = self.prototypes[column]
         above = (score - self.threshold) / max(1.0 - self.threshold, 1e-6)
         return CastMatch(each.member, each.name, round(0.5 + 0.5 * float(np.clip(above, 0.0, 1.0)), 4))
+
+
+def _mean(embeddings: FloatArray) -> FloatArray:
+    """The mean of views, float32 [D], with length 1."""
+    mean = embeddings.astype(np.float64).mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
 
 @dataclass
