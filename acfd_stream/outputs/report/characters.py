@@ -14,7 +14,7 @@ import numpy as np
 from acfd_stream.characters import Character
 from acfd_stream.errors import MediaError
 from acfd_stream.outputs.report.gather import EpisodeColumns
-from acfd_stream.outputs.report.page import data_url
+from acfd_stream.outputs.report.page import data_url, read_block
 from acfd_stream.outputs.report.text_format import shown_text
 from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS
 
@@ -22,7 +22,6 @@ SCENE_GAP_SECONDS = 3.0
 """A scene of a character ends when it is off the screen for this long."""
 MOST_PORTRAITS = 400
 """Characters with less time on screen than so many others have no picture; it bounds the page."""
-MARK = '<script type="application/json" id="portraits">'
 _HEAD_BYTES = 8 * 2**20  # of a report, in which the pictures precede the results
 _PICTURE = "data:image/jpeg;base64,"
 
@@ -117,9 +116,7 @@ class Pictures:
 def read_portraits(report: Path) -> dict[str, str]:
     """What ``portraits`` gave to a report; empty if there is no such file, or it has none."""
     try:
-        with report.open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode("utf-8", "ignore")
-        found = json.loads(head.partition(MARK)[2].partition("</script>")[0])
+        found = read_block(report, "portraits", _HEAD_BYTES)
     except (OSError, ValueError):
         return {}
     pictures = found.items() if isinstance(found, dict) else ()

@@ -5,7 +5,6 @@ The report contains the figures near its beginning, so that the index is made wi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,10 +16,9 @@ import numpy as np
 from acfd_stream.outputs.reader import ResultFile, read_results
 from acfd_stream.outputs.report.characters import CharacterRow, character_rows
 from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS, EpisodeColumns, gather, strip
+from acfd_stream.outputs.report.page import read_block
 from acfd_stream.outputs.report.text_format import shown_text
 
-MARK = '<script type="application/json" id="summary">'
-_END_MARK = "</script>"
 _LONGEST_TRACKS = 6
 _MOST_CHARACTERS = 100
 _HEAD_BYTES = 128 * 1024  # the figures precede everything of variable length
@@ -127,11 +125,9 @@ def summary_values(summary: EpisodeSummary) -> dict[str, Any]:
 def read_summary(report: Path) -> EpisodeSummary | None:
     """The figures in a report; None if there is no such file, or it is no report."""
     try:
-        with report.open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode("utf-8", "ignore")
-        values = json.loads(head.partition(MARK)[2].partition(_END_MARK)[0])
+        values = read_block(report, "summary", _HEAD_BYTES)
         return _summary_of(values) if values.pop("format") == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
