@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acfd_stream.archive.manifest import Manifest
+from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.archive.state_folder import DATABASE
 from acfd_stream.errors import MediaError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.adding import Addition
 from acfd_stream.identity.cast.cast import Cast, named
+from acfd_stream.identity.spec import find_embedder
+from acfd_stream.networks.precision import digest
 from acfd_stream.outputs import read_results
 from acfd_stream.outputs.formats import FORMATS, RESULTS, VIEWS
 from acfd_stream.recording.published import FinalNames
@@ -26,17 +29,22 @@ NAMED_OUTPUTS = (*(name for name in FORMATS if name not in _WITHOUT_NAMES), "ove
 """What has names of characters in it besides the JSON lines."""
 
 
-def take_snapshot(cast: Path, out: Path) -> Path:
-    """Copy the cast to the folder of an archive, and return where; a cast that is missing is made.
+def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
+    """The options of a run whose workers read a copy of the cast, in the folder of the archive.
+
+    A cast that is missing is made.
 
     Raises:
-        CastError: the cast is damaged, or no cast.
+        CastError: the cast is damaged, no cast, or has embeddings of another network.
         OutputError: it cannot be copied.
     """
-    path = out.joinpath(*SNAPSHOT)
-    with Cast.open(cast, is_new=True) as opened:
-        opened.copy_to(path)
-    return path
+    if call.cast is None or call.characters is None:
+        return replace(call, cast=None)
+    path = call.out.joinpath(*SNAPSHOT)
+    with Cast.open(call.cast, is_new=True) as cast:
+        cast.require_network(digest(find_embedder(call.characters.model)))
+        cast.copy_to(path)
+    return replace(call, cast=path)
 
 
 def grow(cast: Path, out: Path) -> list[Addition]:

@@ -79,7 +79,7 @@ class Cast(Closeable):
             CastError: it is damaged, no cast, or has embeddings of another network.
         """
         with cls.open(path) as cast:
-            adding.require_model(cast._database, digest, "the network of this run")
+            cast.require_network(digest)
             return cast.matcher()
 
     @property
@@ -96,6 +96,10 @@ class Cast(Closeable):
     def about(self) -> dict[str, str]:
         """The embedding network: model, model_version, digest, dimensions and link_similarity; empty before a video."""
         return dict(self._database.rows("SELECT key, value FROM meta ORDER BY id"))
+
+    def require_network(self, digest: str) -> None:
+        """Raise CastError unless its embeddings are of the network with this digest, or it has none."""
+        adding.require_model(self._database, digest, "the network of this run")
 
     def members(self) -> list[Member]:
         """All members by rising number."""

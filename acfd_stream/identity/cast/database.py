@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import CastError, ConfigError, OutputError
-from acfd_stream.files import writing
+from acfd_stream.files import PART_SUFFIX, writing
 from acfd_stream.types import Closeable
 
 FORMAT = 1
@@ -176,12 +176,16 @@ class CastDatabase(Closeable):
         Raises:
             OutputError: it cannot be written.
         """
-        with writing(path):
-            path.unlink(missing_ok=True)
-        with self._translated(), closing(sqlite3.connect(os.fspath(path), isolation_level=None)) as copy:
-            self._sqlite.backup(copy)
-            copy.execute("DELETE FROM steps")
-            copy.execute("DELETE FROM changes")
+        fresh = path.with_name(f"{path.name}.{os.getpid()}{PART_SUFFIX}")
+        try:
+            with self._translated(), closing(sqlite3.connect(os.fspath(fresh), isolation_level=None)) as copy:
+                self._sqlite.backup(copy)
+                copy.execute("DELETE FROM steps")
+                copy.execute("DELETE FROM changes")
+            with writing(path):
+                fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     def _triggers(self, table: str, change: int) -> list[str]:
         columns = [name for (name,) in self.rows("SELECT name FROM pragma_table_info(?)", table)]
