@@ -18,7 +18,8 @@ from acfd_stream.errors import ConfigError
 from acfd_stream.printable import printable
 
 if TYPE_CHECKING:
-    from acfd_stream.identity.cast.cast import Cast, Member
+    from acfd_stream.identity.cast.cast import Cast
+    from acfd_stream.identity.cast.members import Member
 
 cast_app = typer.Typer(
     help="Who the characters of many videos are: build a cast, name its members, and write the names into results.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,36 +12,13 @@ from acfd_stream.identity.cast import adding, members
 from acfd_stream.identity.cast.adding import Addition, Additions, embeddings_of, views_files
 from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatch, CastMatcher
+from acfd_stream.identity.cast.members import Appearance, Member
 from acfd_stream.identity.cast.views import CastView, views_of
 from acfd_stream.identity.views_file import read_views
 from acfd_stream.types import Closeable, FloatArray
 
 if TYPE_CHECKING:
     from acfd_stream.identity.cast.rebuild import Embedder
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """A member in one video."""
-
-    source: str  # path of the views file, relative to the folder of the cast
-    character: int  # its number in this video
-    tracks: int
-
-
-@dataclass(frozen=True)
-class Member:
-    """One character of a cast."""
-
-    number: int  # never used again
-    name: str  # "": none yet
-    views: int  # pictures that the cast keeps
-    appearances: tuple[Appearance, ...]  # by rising source, then character
-
-    @property
-    def tracks(self) -> int:
-        """How many tracks it has in all videos."""
-        return sum(each.tracks for each in self.appearances)
 
 
 class Cast(Closeable):
@@ -288,7 +264,8 @@ class Cast(Closeable):
         """
         from acfd_stream.identity.cast.export import export
 
-        export(self, Path(folder))
+        everyone = ((member, self.views(member.number)) for member in self.members())
+        export(self.about(), everyone, Path(folder))
 
     def copy_to(self, path: str | Path) -> None:
         """Write the cast as it is now to ``path``, over what is there; without the log of changes.

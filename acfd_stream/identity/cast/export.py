@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,19 @@ from acfd_stream.errors import OutputError
 from acfd_stream.files import PART_SUFFIX, remove, writing
 
 if TYPE_CHECKING:
-    from acfd_stream.identity.cast.cast import Cast, Member
+    from acfd_stream.identity.cast.members import Member
     from acfd_stream.identity.cast.views import CastView
 
 FORMAT = 1
 
 
-def export(cast: Cast, folder: Path) -> None:
+def export(about: Mapping[str, str], everyone: Iterable[tuple[Member, list[CastView]]], folder: Path) -> None:
     """Write ``folder/cast.json`` and ``folder/crops/<member>/<view>.jpg``; the folder appears when it is complete.
+
+    Args:
+        about: the embedding network.
+        everyone: members with their views and crops.
+        folder: new, or empty.
 
     Raises:
         OutputError: there is something already, or it cannot be written.
@@ -30,8 +36,8 @@ def export(cast: Cast, folder: Path) -> None:
                 raise OutputError(f"{path}: is there already; choose another folder")
         (fresh / "crops").mkdir(parents=True)
         try:
-            members = [_member(cast, member, fresh) for member in cast.members()]
-            values = {"type": "cast", "version": FORMAT, "embedding": cast.about(), "members": members}
+            members = [_member(member, views, fresh) for member, views in everyone]
+            values = {"type": "cast", "version": FORMAT, "embedding": dict(about), "members": members}
             (fresh / "cast.json").write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", "utf-8")
             fresh.replace(folder)
         except BaseException:
@@ -39,8 +45,7 @@ def export(cast: Cast, folder: Path) -> None:
             raise
 
 
-def _member(cast: Cast, member: Member, folder: Path) -> dict[str, Any]:
-    views = cast.views(member.number)
+def _member(member: Member, views: list[CastView], folder: Path) -> dict[str, Any]:
     if views:
         (folder / "crops" / str(member.number)).mkdir()
     return {

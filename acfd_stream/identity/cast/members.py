@@ -1,9 +1,13 @@
-"""What people change in a cast: names, merges, splits and removals. Each function runs inside one change."""
+"""The members of a cast, and what people change: names, merges, splits and removals.
+
+Each function that changes something runs inside one change.
+"""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.identity.cast.database import CastDatabase
@@ -11,6 +15,30 @@ from acfd_stream.identity.cast.views import prune
 
 MOST_NAME = 100
 """Characters of a name."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """A member in one video."""
+
+    source: str  # path of the views file, relative to the folder of the cast
+    character: int  # its number in this video
+    tracks: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """One character of a cast."""
+
+    number: int  # never used again
+    name: str  # "": none yet
+    views: int  # pictures that the cast keeps
+    appearances: tuple[Appearance, ...]  # by rising source, then character
+
+    @property
+    def tracks(self) -> int:
+        """How many tracks it has in all videos."""
+        return sum(each.tracks for each in self.appearances)
 
 
 def clean_name(name: str) -> str:
