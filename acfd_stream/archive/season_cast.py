@@ -20,9 +20,9 @@ from acfd_stream.outputs import read_results
 from acfd_stream.outputs.formats import FORMATS, RESULTS, VIEWS
 from acfd_stream.recording.published import FinalNames
 from acfd_stream.recording.rename import has_names, write_renamed
-from acfd_stream.recording.task import PARTS_FOLDER, STATE_FOLDER, RecordingTask
+from acfd_stream.recording.task import STATE_FOLDER, RecordingTask
 
-SNAPSHOT = (*PARTS_FOLDER, "cast.db")
+SNAPSHOT = (STATE_FOLDER, "cast.db")
 """The copy of the cast that workers read, below OUT."""
 _WITHOUT_NAMES = (RESULTS, "mot", "mot-characters")
 NAMED_OUTPUTS = (*(name for name in FORMATS if name not in _WITHOUT_NAMES), "overlay", "report")
