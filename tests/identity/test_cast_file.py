@@ -212,6 +212,16 @@ def test_a_copy_has_the_members_as_they_were(path: Path, tmp_path: Path) -> None
         assert cast.match(looks(2, seed=3)) is not None
 
 
+def test_the_log_holds_no_pictures_that_came_and_went_in_one_change(tmp_path: Path) -> None:
+    files = [write_views(tmp_path / f"e{number}.views.jsonl", [1], seed=number, count=9) for number in range(9)]
+    with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
+        cast.build(files)
+        statements = [statement for (statement,) in cast._database.rows("SELECT statement FROM steps")]
+        assert {statement.split()[0] for statement in statements} == {"DELETE"}
+        assert cast.undo() == "add 9 videos"
+        assert (cast.members(), cast.about(), cast._database.value("SELECT COUNT(*) FROM views")) == ([], {}, 0)
+
+
 def test_views_are_bounded_and_unlike_each_other(tmp_path: Path) -> None:
     files = [write_views(tmp_path / f"e{number:02}.views.jsonl", [1], seed=number) for number in range(9)]
     with Cast.open(tmp_path / "cast.db", is_new=True) as cast:

@@ -189,6 +189,8 @@ class CastDatabase(Closeable):
 
     def _triggers(self, table: str, change: int) -> list[str]:
         columns = [name for (name,) in self.rows("SELECT name FROM pragma_table_info(?)", table)]
+        newest = self.value("SELECT seq FROM sqlite_sequence WHERE name = ?", table) or 0
+        is_older = f"WHEN OLD.id <= {newest}"  # rows of this change leave with it, whatever became of them
         old = " || ', ' || ".join(f"quote(OLD.{name})" for name in columns)
         pairs = " || ', ' || ".join(f"'{name} = ' || quote(OLD.{name})" for name in columns)
         undone = {
@@ -197,7 +199,8 @@ class CastDatabase(Closeable):
             "DELETE": f"'INSERT INTO {table} ({', '.join(columns)}) VALUES (' || {old} || ')'",
         }
         return [
-            f"CREATE TEMP TRIGGER undo_{table}_{event} AFTER {event} ON main.{table} BEGIN"
+            f"CREATE TEMP TRIGGER undo_{table}_{event} AFTER {event} ON main.{table}"
+            f" {is_older if event != 'INSERT' else ''} BEGIN"
             f" INSERT INTO steps (change, statement) VALUES ({change}, {statement}); END"
             for event, statement in undone.items()
         ]
