@@ -17,7 +17,7 @@ from tests.cli.test_track import command, names, track
 
 NAMES = {
     **{"jsonl": "a.jsonl", "parquet": "a.parquet", "csv": "a.csv", "mot": "a.txt"},
-    **{"coco": "a.coco.json", "vtt": "a.vtt", "srt": "a.srt"},
+    **{"mot-characters": "a.txt", "coco": "a.coco.json", "vtt": "a.vtt", "srt": "a.srt"},
 }
 OLDER = '{"type": "header", "version": 1, "source": "a", "time_base": "1/24", "model": {}, "settings": {}}\n'
 """A result, which may be replaced."""
@@ -29,7 +29,7 @@ def test_every_format_has_its_own_ending_and_holds_every_frame(tmp_path: Path) -
         done = track(tmp_path, "/videos/a.mp4", "--format", format)
         assert done.returncode == 0
         assert done.stderr.splitlines()[-1] == name
-    assert names(tmp_path) == sorted(NAMES.values())
+    assert names(tmp_path) == sorted({*NAMES.values()})
     assert pq.read_table(tmp_path / "a.parquet")["pts"].to_pylist() == [0, 40, 80]
     assert len(COCO(str(tmp_path / "a.coco.json")).anns) == 3
     for cues in (webvtt.read(tmp_path / "a.vtt"), webvtt.from_srt(tmp_path / "a.srt")):
