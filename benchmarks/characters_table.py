@@ -48,12 +48,14 @@ def _names(rows: list[Row]) -> list[str]:
 
 
 def _costs(rows: list[Row]) -> list[str]:
-    costs = [
-        f"CPU time of `track` with characters: {row['median']:.3f} times that without ({row['p5']:.3f} … {row['p95']:.3f}, "
-        f"{row['n']} rounds, {row['parameters']['frames']} frames of {row['parameters']['film']})."
-        for row in rows
-        if row["parameters"]["part"] == "cost"
-    ]
+    costs = []
+    for row in rows:
+        about = row["parameters"]
+        if about["part"] == "cost":
+            spread = (
+                f"{row['p5']:.3f} … {row['p95']:.3f}, {row['n']} rounds, {about['frames']} frames of {about['film']}"
+            )
+            costs.append(f"CPU time of `track` with characters: {row['median']:.3f} times that without ({spread}).")
     return [*costs, ""] if costs else []
 
 
