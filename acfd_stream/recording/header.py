@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.config import VideoConfig, effective
+from acfd_stream.identity.views_file import ViewsHeader
 from acfd_stream.outputs import ResultEnd, ResultHeader
 
 if TYPE_CHECKING:
     from acfd_stream.pipeline.session import TrackSession
     from acfd_stream.types import MediaInfo
+
+CHARACTERS = "characters"
+"""Among the settings of results that have them."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class RecordingStart:
     header: ResultHeader
     expected_frames: int | None = None  # as far as the container says
     is_resumed: bool = False  # the results continue after those of an earlier attempt
+
+    @property
+    def has_characters(self) -> bool:
+        """Whether the results say which tracks belong to the same character."""
+        return CHARACTERS in self.header.settings
 
 
 def settings_of(session: TrackSession) -> dict[str, Any]:
@@ -49,10 +58,21 @@ def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:
     return ResultHeader(name, info.display_size, info.time_base, model, settings, info.frame_rate, info.times)
 
 
+def views_header_of(session: TrackSession) -> ViewsHeader | None:
+    """The first line of the views of ``session``; None: it has no characters."""
+    embedder = session.embedder
+    if embedder is None:
+        return None
+    return ViewsHeader(embedder.name, embedder.version, embedder.digest, embedder.link_similarity)
+
+
 def end_of(session: TrackSession) -> ResultEnd:
     """What results say after their last frame; call it when the iteration is over."""
     warnings, gaps = tuple(session.warnings), tuple(session.gaps)
-    return ResultEnd(session.tracks, session.is_complete, session.error, warnings, gaps, session.last_seconds)
+    return ResultEnd(
+        *(session.tracks, session.is_complete, session.error, warnings, gaps, session.last_seconds),
+        characters=session.characters,
+    )
 
 
 def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:
