@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -175,6 +176,16 @@ class Cast(Closeable):
         return {number: CastMatch(who, name, 1.0) for number, who, name in self._database.rows(query, source)}
 
     # Change
+
+    @contextmanager
+    def one_change(self, what: str) -> Iterator[None]:
+        """Make all changes inside as one, which is undone as one; or none of them where an error is raised.
+
+        Args:
+            what: the change in words.
+        """
+        with self._database.change(what):
+            yield
 
     def build(self, places: Iterable[str | Path]) -> list[Addition]:
         """Add the characters of finished videos, in order, as one change; those that the cast knows are left out.

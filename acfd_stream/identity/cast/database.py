@@ -125,12 +125,17 @@ class CastDatabase(Closeable):
     def change(self, what: str) -> Iterator[None]:
         """Make one change, which can be undone, or nothing where an error is raised inside.
 
+        A change inside another one is part of it.
+
         Args:
             what: the change in words.
 
         Raises:
             OutputError: another process is changing the cast, or the disk is full; nothing was changed.
         """
+        if self._sqlite.in_transaction:
+            yield
+            return
         with self._transaction():
             change = self.run("INSERT INTO changes (what) VALUES (?)", what)
             for table in _TABLES:
