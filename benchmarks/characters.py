@@ -1,11 +1,12 @@
-"""Measures characters on drawn episodes: who is who across cuts, and what it costs.
+"""Measures characters on drawn episodes: who is who across cuts and episodes, and what it costs.
 
     python -m benchmarks.characters [--keep DIR] [--explain]    writes benchmarks/results/characters.json
     python -m benchmarks.characters --only cost --film FILM     only what characters cost on a film
+    python -m benchmarks.characters --only clips --clips DIR    only the clips that have labels
 
 Three episodes of one show, each with five minutes, twelve characters and sixty cuts, are tracked once. BCubed scores
 the faces of all frames by character: online, as each frame said when it was settled, and in the end. A fourth episode
-has strangers too.
+has strangers too. The cast of the first episode names the faces of the others.
 """
 
 from __future__ import annotations
@@ -13,81 +14,38 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from acfd_stream.characters import Character, CharacterConfig
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import VideoConfig
-from acfd_stream.model.character_scoring import Answer, CharacterScore, matched_faces, score_characters
-from acfd_stream.model.toon import Clip, ClipTruth, render_episode, write_clip
+from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.model.character_scoring import (
+    CharacterScore,
+    Matched,
+    NameScore,
+    matched_faces,
+    names_of,
+    score_characters,
+    score_names,
+)
+from acfd_stream.model.toon import ClipTruth
+from acfd_stream.model.toon.characters import CAST_SIZE
 from acfd_stream.pipeline.session import TrackSession
-from acfd_stream.types import FrameResult
 from benchmarks.characters_errors import by_situation, judged_tracks, worst
+from benchmarks.characters_suite import EPISODES, Answers, Episode, Show, Tracked, tracked, without_hats
 from benchmarks.measure import Row, load, ratio_row, row, save
 
 RESULT = "characters"
-CAST_SEED = 1
-PARTS = ("linking", "cost")
-
-Answers = dict[int, list[Answer]]  # by frame
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One episode of the show."""
-
-    seed: int
-    strangers: int = 0
-
-    def clip(self, minutes: float) -> Clip:
-        """The episode before it is drawn."""
-        return render_episode(self.seed, CAST_SEED, minutes, self.strangers)
+PARTS = ("linking", "names", "cost")
+CLIPS = "clips"
+LABELS = Path(__file__).resolve().parent / "labels"
+NAMES = {number: f"character {number}" for number in range(1, CAST_SIZE + 1)}
 
 
-EPISODES = (Episode(1), Episode(2), Episode(3), Episode(4, strangers=6))
-
-
-@dataclass(frozen=True)
-class Linked:
-    """The characters of one video."""
-
-    online: Answers  # as each frame said when it was settled
-    final: Answers  # as the tracks' characters said in the end
-    characters: tuple[Character, ...]
-
-
-def drawn(folder: Path, episode: Episode, minutes: float) -> tuple[Path, ClipTruth]:
-    """The video and the truth of an episode; it is drawn if it is not in the folder."""
-    video, truth = folder / f"e{episode.seed}.mp4", folder / f"e{episode.seed}.truth.json"
-    if not video.exists():
-        part = folder / f"e{episode.seed}.part.mp4"
-        write_clip(part, episode.clip(minutes)).save(truth)
-        part.rename(video)
-    return video, ClipTruth.load(truth)
-
-
-def _answers(result: FrameResult) -> list[Answer]:
-    return [Answer(face.track_id, face.box_xyxy, face.character, face.name) for face in result.faces]
-
-
-def linked(video: Path) -> Linked:
-    """Track a video with characters."""
-    with TrackSession(video, characters=CharacterConfig()) as session:
-        online = {result.index: _answers(result) for result in session}
-        characters = session.characters
-    of_track = {track: character.number for character in characters for track in character.tracks}
-    final = {
-        index: [replace(answer, character=of_track.get(answer.track, 0)) for answer in answers]
-        for index, answers in online.items()
-    }
-    return Linked(online, final, characters)
-
-
-def score_rows(episode: Episode, answer: str, score: CharacterScore, characters: int) -> list[Row]:
-    """The figures of one answer for one episode."""
-    about = {"part": "linking", "episode": episode.seed, "strangers": episode.strangers, "answer": answer}
+def score_rows(score: CharacterScore, **about: object) -> list[Row]:
+    """The figures of one answer for one video."""
     figures = {
         "f1": score.agreement.f1,
         "precision": score.agreement.precision,
@@ -95,47 +53,95 @@ def score_rows(episode: Episode, answer: str, score: CharacterScore, characters:
         "found": score.faces / max(score.expected, 1),
         "unknown": score.unknown / max(score.faces, 1),
     }
-    counts = {"shared": score.shared, "number": characters, "number_expected": score.characters_expected}
+    counts = {"shared": score.shared, "number": score.characters, "number_expected": score.characters_expected}
     rows = [row(f"characters_{name}", [value], unit="score", **about) for name, value in figures.items()]
     return rows + [row(f"characters_{name}", [value], unit="count", **about) for name, value in counts.items()]
 
 
-def linking(folder: Path, minutes: float, explain: bool) -> Iterator[Row]:
-    """The figures of all episodes."""
+def answers_of(said: Tracked) -> dict[str, Answers]:
+    """Both answers of a run."""
+    return {"online": said.online, "final": said.final}
+
+
+def linking(show: Show, explain: bool) -> Iterator[Row]:
+    """The figures of all episodes; once more without the faces under unusual hats."""
     for episode in EPISODES:
-        video, truth = drawn(folder, episode, minutes)
-        said = linked(video)
-        for answer, answers in (("online", said.online), ("final", said.final)):
+        _, truth = show.drawn(episode)
+        said, clip = show.tracked(episode), episode.clip(show.minutes)
+        about = {"part": "linking", "episode": episode.seed, "strangers": episode.strangers}
+        for answer, answers in answers_of(said).items():
             score = score_characters(answers, truth)
-            number = len(said.characters) if answer == "final" else score.characters
-            yield from score_rows(episode, answer, score, number)
+            if answer == "final":
+                score = replace(score, characters=said.characters)  # those of false faces, too
+            yield from score_rows(score, **about, answer=answer)
+            bare = score_characters(answers, without_hats(truth, clip))
+            yield row("characters_f1_without_hats", [bare.agreement.f1], unit="score", **about, answer=answer)
         if explain:
-            tracks = judged_tracks(matched_faces(said.final, truth), episode.clip(minutes))
+            tracks = judged_tracks(matched_faces(said.final, truth), clip)
             print(f"episode {episode.seed}\n{by_situation(tracks)}\n{worst(tracks)}\n")
 
 
-@contextmanager
-def _timed(taken: list[float], clock: Callable[[], float]) -> Iterator[None]:
-    begin = clock()
-    yield
-    taken.append(clock() - begin)
+def named_cast(show: Show, episode: Episode, path: Path) -> None:
+    """Build the cast of an episode at ``path``; each member gets the name of the character that it mostly is."""
+    said, (_, truth) = show.tracked(episode), show.drawn(episode)
+    who = names_of(matched_faces(said.final, truth))
+    with Cast.open(path, is_new=True) as cast:
+        (added,) = cast.build([said.views])
+        for character, member in sorted(added.members.items()):
+            if who.get(character) in NAMES:
+                cast.name(member, NAMES[who[character]], merges=True)
 
 
-def cost(film: Path, seconds: float | None, rounds: int) -> list[Row]:
-    """CPU time of this process for the film with characters and without, in turn; the first round does not count."""
+def with_names(matched: list[Matched], names: dict[int, str]) -> list[Matched]:
+    """The matched faces with the names of their characters."""
+    return [replace(each, answer=replace(each.answer, name=names.get(each.answer.character, ""))) for each in matched]
+
+
+def name_rows(score: NameScore, episode: Episode) -> list[Row]:
+    """The figures of one episode."""
+    faces = max(score.right + score.wrong + score.unnamed, 1)
+    figures = {"right": score.right_share, "wrong": score.wrong / faces, "none": score.unnamed / faces}
+    if score.strangers:
+        figures["strangers"] = score.strangers_named_share
+    about = {"part": "names", "episode": episode.seed}
+    return [row(f"characters_names_{name}", [value], unit="share", **about) for name, value in figures.items()]
+
+
+def names(show: Show) -> Iterator[Row]:
+    """Names of the later episodes by the cast of the first, as ``track --cast`` gives them."""
+    path = show.folder / "cast.db"
+    path.unlink(missing_ok=True)
+    named_cast(show, EPISODES[0], path)
+    for episode in EPISODES[1:]:
+        said, (_, truth) = show.tracked(episode), show.drawn(episode)
+        with Cast.open(path) as cast:
+            found = {character: match.name for character, match in cast.names(said.views).items()}
+        yield from name_rows(score_names(with_names(matched_faces(said.final, truth), found), NAMES), episode)
+
+
+def clips(folder: Path, out: Path) -> Iterator[Row]:
+    """The figures of the clips that have labels."""
+    for labels in sorted(LABELS.glob("*.json")):
+        for video in sorted(folder.glob(f"{labels.stem}.*")):
+            said = tracked(video, out)
+            for answer, answers in answers_of(said).items():
+                score = score_characters(answers, ClipTruth.load(labels))
+                yield from score_rows(score, part=CLIPS, clip=labels.stem, answer=answer)
+
+
+def cost(film: Path, seconds: float | None, rounds: int) -> Row:
+    """CPU time of this process for the film with characters to that without, in turn; the first round is left out."""
     configs = {"with": CharacterConfig(), "without": None}
     spent: dict[str, list[float]] = {name: [] for name in configs}
     frames = 0
     for _ in range(rounds + 1):
         for name, config in configs.items():
-            video = VideoConfig(end_seconds=seconds)
-            with _timed(spent[name], time.process_time), TrackSession(
-                film, video_config=video, characters=config
-            ) as session:  # fmt: skip
+            begin = time.process_time()
+            with TrackSession(film, video_config=VideoConfig(end_seconds=seconds), characters=config) as session:
                 frames = sum(1 for _ in session)
+            spent[name].append(time.process_time() - begin)
     about = {"part": "cost", "film": film.name, "frames": frames}
-    with_characters, without = spent["with"][1:], spent["without"][1:]
-    return [ratio_row("characters_cost_ratio", with_characters, without, **about)]
+    return ratio_row("characters_cost_ratio", spent["with"][1:], spent["without"][1:], **about)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,11 +149,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep", type=Path, help="folder of the drawn episodes, kept for the next run")
     parser.add_argument("--minutes", type=float, default=5.0, help="length of an episode (default 5)")
     parser.add_argument("--explain", action="store_true", help="print in which situations characters are wrong")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, CLIPS], default=PARTS, help="parts to measure")
     parser.add_argument("--film", type=Path, help="film for the cost; without it, the first episode")
     parser.add_argument("--seconds", type=float, help="length of the film to use (default: all)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clips", type=Path, default=Path(), help="folder of the clips that have labels")
     return parser
+
+
+def measured(call: argparse.Namespace, show: Show) -> Iterator[Row]:
+    """The figures of all requested parts."""
+    if "linking" in call.only:
+        yield from linking(show, call.explain)
+    if "names" in call.only:
+        yield from names(show)
+    if CLIPS in call.only:
+        yield from clips(call.clips, show.folder)
+    if "cost" in call.only:
+        yield cost(call.film or show.drawn(EPISODES[0])[0], call.seconds, call.rounds)
 
 
 def main() -> None:
@@ -156,13 +175,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = call.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
-        rows = [each for each in load(RESULT) if each["parameters"]["part"] not in call.only]
-        if "linking" in call.only:
-            rows += linking(folder, call.minutes, call.explain)
-        if "cost" in call.only:
-            film = call.film or drawn(folder, EPISODES[0], call.minutes)[0]
-            rows += cost(film, call.seconds, call.rounds)
-    save(RESULT, rows)
+        kept = [each for each in load(RESULT) if each["parameters"]["part"] not in call.only]
+        save(RESULT, [*kept, *measured(call, Show(folder, call.minutes))])
 
 
 if __name__ == "__main__":

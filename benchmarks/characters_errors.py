@@ -11,6 +11,7 @@ import numpy as np
 from acfd_stream.model.character_scoring import Matched, names_of
 from acfd_stream.model.toon import Clip
 from acfd_stream.model.toon.characters import LOOK_ALIKES
+from benchmarks.characters_suite import has_odd_hat
 
 RIGHT, MERGED, SPLIT, UNKNOWN = "right", "merged", "split", "unknown"
 KINDS = (RIGHT, MERGED, SPLIT, UNKNOWN)
@@ -67,14 +68,13 @@ def _judged(faces: list[Matched], names: dict[int, int], homes: dict[int, int], 
 
 def _situations(faces: list[Matched], who: int, side: float, clip: Clip) -> Iterable[str]:
     shot = faces[0].shot
-    hats = Counter(cast[who - 1].hair.hat for cast in clip.script.casts)
     found = {
         "look-alike": who - 1 in LOOK_ALIKES,
         "small": side < _SMALL,
         "profile": float(np.median([abs(each.face.yaw) for each in faces])) > _PROFILE,
         "half hidden": float(np.median([each.face.visible for each in faces])) < 0.8,
         "dark": float(np.mean(clip.script.shots[shot].light)) < _DARK,
-        "another hat": clip.script.casts[shot][who - 1].hair.hat != hats.most_common(1)[0][0],
+        "another hat": has_odd_hat(clip, shot, who),
         "short": len(faces) < float(clip.fps),
     }
     if not any(found.values()):
