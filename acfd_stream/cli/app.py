@@ -9,6 +9,7 @@ import typer
 
 from acfd_stream.cli.archive.app import archive_app
 from acfd_stream.cli.bench import bench_app
+from acfd_stream.cli.cast import cast_app
 from acfd_stream.cli.choices import (
     CharacterOptions,
     DetectorOptions,
@@ -162,6 +163,7 @@ client_app.add_typer(jobs_app, name="jobs")
 app.add_typer(client_app, name="client")
 app.add_typer(bench_app, name="bench")
 app.add_typer(archive_app, name="archive")
+app.add_typer(cast_app, name="cast")
 
 
 def run(arguments: list[str]) -> int:

@@ -67,13 +67,14 @@ class CharacterState:
         """The state for JSON."""
         waiting = [[frame, [[list(box), view.values()] for box, view in found]] for frame, found in self.waiting]
         live = [[track_id, last, [view.values() for view in views]] for track_id, last, views in self.live]
-        return {
+        body = {
             "shot": self.shot,
             "schedule": self.schedule,
             "waiting": waiting,
             "live": live,
             "linker": self.linker.values(),
         }
+        return {"next_number": self.linker.next_number, "body": body}
 
 
 @dataclass(slots=True)
@@ -201,16 +202,27 @@ class CharacterStage:
     def restore(self, values: Mapping[str, Any]) -> None:
         """Restore what ``CharacterState.values`` returned.
 
+        Without a body, which may be large, the tracks so far have no character, and numbers go on.
+
         Raises:
             ResumeError: it is damaged.
         """
-        stored.fields(values, "characters", "shot", "schedule", "waiting", "live", "linker")
-        self._shot = stored.whole(values["shot"], "shot of characters")
-        self._schedule.restore(values["schedule"])
-        self._linker.restore(values["linker"])
-        waiting = stored.items(values["waiting"], "waiting views", stored.MOST_ITEMS)
+        stored.fields(values, "characters", "next_number", "body")
+        self._linker.next_number = stored.whole(values["next_number"], "next number", 1)
+        body = values["body"]
+        if body is None:
+            return
+        stored.fields(body, "characters", "shot", "schedule", "waiting", "live", "linker")
+        self._shot = stored.whole(body["shot"], "shot of characters")
+        self._schedule.restore(body["schedule"])
+        self._linker.restore(body["linker"], self.embedder.dimensions)
+        waiting = stored.items(body["waiting"], "waiting views", stored.MOST_ITEMS)
         self._waiting = dict(map(_restored_waiting, waiting))
-        self._live = dict(map(self._restored_live, stored.items(values["live"], "live tracks", stored.MOST_ITEMS)))
+        self._live = dict(map(self._restored_live, stored.items(body["live"], "live tracks", stored.MOST_ITEMS)))
+        views = [view for _, found in self._waiting.items() for _, view in found]
+        for view in [*views, *(view for live in self._live.values() for view in live.views)]:
+            if len(view.embedding) != self.embedder.dimensions:
+                stored.damaged("a view", len(view.embedding), f"{self.embedder.dimensions} numbers")
 
     def _restored_live(self, values: Any) -> tuple[int, _Live]:
         track_id, last, views = stored.items(values, "a live track", 3, 3)
