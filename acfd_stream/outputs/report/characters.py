@@ -18,8 +18,8 @@ from acfd_stream.outputs.report.page import data_url, read_block
 from acfd_stream.outputs.report.text_format import shown_text
 from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS
 
-SCENE_GAP_SECONDS = 3.0
-"""A scene of a character ends when it is off the screen for this long."""
+SCENE_GAP_SECONDS = 2.0
+"""A scene of a character ends when it is off the screen for this long; the default of ``outputs.scenes``, too."""
 MOST_PORTRAITS = 400
 """Characters with less time on screen than so many others have no picture; it bounds the page."""
 _HEAD_BYTES = 8 * 2**20  # of a report, in which the pictures precede the results
