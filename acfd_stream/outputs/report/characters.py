@@ -6,20 +6,20 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from acfd_stream.characters import Character
 from acfd_stream.errors import MediaError
-from acfd_stream.outputs.report.gather import EpisodeColumns
+from acfd_stream.outputs.report.gather import EpisodeColumns, TrackRow
 from acfd_stream.outputs.report.page import data_url, read_block
 from acfd_stream.outputs.report.text_format import shown_text
 from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS
 
-SCENE_GAP_SECONDS = 3.0
-"""A scene of a character ends when it is off the screen for this long."""
+SCENE_GAP_SECONDS = 2.0
+"""A scene of a character ends when it is off the screen for this long; the default of ``outputs.scenes``, too."""
 MOST_PORTRAITS = 400
 """Characters with less time on screen than so many others have no picture; it bounds the page."""
 _HEAD_BYTES = 8 * 2**20  # of a report, in which the pictures precede the results
@@ -42,22 +42,21 @@ class CharacterRow:
 def character_rows(characters: Iterable[Character], columns: EpisodeColumns) -> tuple[CharacterRow, ...]:
     """The characters that are on screen, longest first.
 
+    Those with one name are one row, with the lowest of their numbers: a cast says that they are the same. Two that are
+    in one frame stay two.
+
     Args:
         characters: of the closing line.
         columns: of the same result.
     """
-    by_id = {track.id: track for track in columns.tracks}
     rows = []
-    for character in characters:
-        tracks = [by_id[id] for id in character.tracks if id in by_id]
-        if not tracks:
-            continue
+    for character, tracks in _groups(characters, columns):
         stays = sorted(_times(first, last, columns) for track in tracks for first, last in track.spans)
         rows.append(
             CharacterRow(
                 character.number,
                 shown_text(character.name),
-                tuple(track.id for track in tracks),
+                tuple(sorted(track.id for track in tracks)),
                 character.confidence,
                 sum(track.seconds for track in tracks),
                 _scene_count(stays),
@@ -123,6 +122,32 @@ def read_portraits(report: Path) -> dict[str, str]:
     return {str(number): url for number, url in pictures if isinstance(url, str) and url.startswith(_PICTURE)}
 
 
+def _groups(characters: Iterable[Character], columns: EpisodeColumns) -> list[tuple[Character, list[TrackRow]]]:
+    """Characters with their tracks, those with one name joined."""
+    by_id = {track.id: track for track in columns.tracks}
+    groups: list[tuple[Character, list[TrackRow]]] = []
+    for character in sorted(characters, key=lambda each: each.number):
+        tracks = [by_id[id] for id in character.tracks if id in by_id]
+        for place, (other, theirs) in enumerate(groups):
+            if character.name and other.name == character.name and not _meet(tracks, theirs, len(columns.seconds)):
+                confidence = min(character.confidence, other.confidence)
+                groups[place] = (replace(other, confidence=confidence), theirs + tracks)
+                break
+        else:
+            if tracks:
+                groups.append((character, tracks))
+    return groups
+
+
+def _meet(one: Iterable[TrackRow], other: Iterable[TrackRow], frames: int) -> bool:
+    """Whether tracks of both are in one frame."""
+    masks = np.zeros((2, frames), np.bool_)
+    for mask, tracks in zip(masks, (one, other), strict=True):
+        for first, last in (span for track in tracks for span in track.spans):
+            mask[first : last + 1] = True
+    return bool((masks[0] & masks[1]).any())
+
+
 def _times(first: int, last: int, columns: EpisodeColumns) -> tuple[float, float]:
     return float(columns.seconds[first]), float(columns.seconds[last] + columns.shown_seconds[last])
 
@@ -154,8 +179,10 @@ def _best_views(path: Path) -> dict[int, str]:
     best: dict[int, tuple[float, str]] = {}
     try:
         with path.open("rb") as file:
+            if json.loads(file.readline())["type"] != "views":
+                raise ValueError("its first line is another")
             for view in map(json.loads, file):
-                if "track" not in view:  # the header, or the closing line
+                if "track" not in view:  # the closing line
                     continue
                 if view["character"] not in best or view["quality"] > best[view["character"]][0]:
                     best[view["character"]] = (view["quality"], view["crop"])

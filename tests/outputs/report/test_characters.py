@@ -74,6 +74,23 @@ def test_a_character_whose_tracks_are_not_in_the_result_is_left_out(tmp_path: Pa
     assert [(row.number, row.tracks) for row in rows] == [(2, (2,))]
 
 
+def test_characters_of_one_name_are_one_unless_they_are_in_one_frame(tmp_path: Path) -> None:
+    columns = gather(read_results(result_of_characters(tmp_path / "a.jsonl")))
+    given = [
+        Character(1, (1, 3), 0.9, "A"),
+        Character(2, (2,), 0.5, "A"),
+        Character(3, (4,), 0.8, "A"),
+        Character(4, (5,), 1.0),
+    ]
+    rows = character_rows(given, columns)
+    assert [(row.number, row.tracks, row.confidence) for row in rows] == [
+        (1, (1, 2, 3), 0.5),
+        (3, (4,), 0.8),
+        (4, (5,), 1.0),
+    ]
+    assert [(row.seconds, row.scenes) for row in rows] == [(16.0, 1), (2.0, 1), (0.5, 1)]
+
+
 def test_names_do_not_change_the_key_of_a_numbering_but_tracks_do() -> None:
     one = [Character(1, (1, 3), 0.5), Character(2, (2,), 0.5)]
     text = '["a",[[1,[1,3]],[2,[2]]]]'
@@ -104,10 +121,17 @@ def test_pictures_come_from_the_views_and_else_from_the_best_track(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "line", ["{}", '{"track": 1, "character": 1}', '{"track": 1, "character": 1, "quality": 1, "crop": "?"}']
+    "text",
+    [
+        "",
+        '{"type": "header"}\n',
+        '{"type": "views"}\nno JSON\n',
+        '{"type": "views"}\n{"track": 1, "character": 1}\n',
+        '{"type": "views"}\n{"track": 1, "character": 1, "quality": 1, "crop": "?"}\n',
+    ],
 )
-def test_damaged_views_are_named(line: str, tmp_path: Path) -> None:
-    (tmp_path / "views").write_text(f"{line}\n")
+def test_damaged_views_are_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "views").write_text(text)
     jsonl = result_of_characters(tmp_path / "a.jsonl")
     with pytest.raises(MediaError, match="views: is no file of views"):
         write_episode_report(jsonl, None, tmp_path / "a.html", views=tmp_path / "views")

@@ -95,7 +95,10 @@ class Lanes {
     this.rowHeight = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
     this.width = this.grid.getBoundingClientRect().width;
     this.body.style.height = `${this.list.length * this.rowHeight}px`;
-    for (const [track, row] of this.rows) row.style.top = `${this.place.get(track) * this.rowHeight}px`;
+    for (const [track, row] of this.rows) {
+      row.style.top = `${this.place.get(track) * this.rowHeight}px`;
+      this.fill(row, track);
+    }
     this.drawGrid();
     this.setTime(this.time ?? this.episode.begin);
     this.render();
@@ -137,10 +140,17 @@ class Lanes {
     this.body.append(row);
   }
 
+  // Bars less than a pixel apart are one: a character of a film has thousands of stays.
   fill(row, track) {
-    row.lastChild.replaceChildren(...track.times.filter(([from, to]) => to > this.view.from && from < this.view.to).map(([from, to]) => {
+    const bars = [];
+    for (const [from, to] of track.times) {
+      if (to <= this.view.from || from >= this.view.to) continue;
+      const [left, right, last] = [Math.max(0, this.share(from)), Math.min(1, this.share(to)), bars.at(-1)];
+      if (last && (left - last[1]) * this.width < 1) last[1] = Math.max(last[1], right);
+      else bars.push([left, right]);
+    }
+    row.lastChild.replaceChildren(...bars.map(([left, right]) => {
       const bar = element("span", "bar");
-      const [left, right] = [Math.max(0, this.share(from)), Math.min(1, this.share(to))];
       bar.style.left = `${left * 100}%`;
       bar.style.width = `${(right - left) * 100}%`;
       return bar;
