@@ -22,6 +22,7 @@ from acfd_stream.errors import CastError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.outputs import read_results
+from acfd_stream.pipeline import session
 from acfd_stream.recording.episode import record_episode
 from acfd_stream.recording.task import RecordingTask
 from tests.archive.scripted import RunFixture, ScriptedWorkers
@@ -83,7 +84,8 @@ class Season:
 
 @pytest.fixture
 def season(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Season:
-    scripted_characters.install(monkeypatch)
+    monkeypatch.setattr(session, "open_characters", session.open_characters)  # put back afterwards
+    scripted_characters.install()
     pictures, view = count(), ScriptedStage._view  # no two episodes have the same pictures
     monkeypatch.setattr(ScriptedStage, "_view", lambda *it: replace(view(*it), jpeg=b"%d" % next(pictures)))
     monkeypatch.setattr(season_cast, "digest", lambda path: EMBEDDER.digest)
