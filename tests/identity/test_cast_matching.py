@@ -47,7 +47,7 @@ def test_the_means_of_views_are_compared() -> None:
 
 
 def test_the_threshold_lies_between_that_of_two_views_and_equal_pictures() -> None:
-    assert threshold_of(0.4) == pytest.approx(0.4 + 0.56 * 0.6)
+    assert threshold_of(0.4) == pytest.approx(0.7)
     assert threshold_of(1.0) == 1.0
 
 
@@ -63,6 +63,14 @@ def test_all_characters_are_assigned_at_once() -> None:
     assert found(AXES.assign(looks)) == {2: 10}  # each alone: 1 could be both
     # 2 can only be member 10, and was in a frame with 1: so 1 is member 20.
     assert found(AXES.assign(looks, {(1, 2)})) == {1: 20, 2: 10}
+
+
+def test_look_alikes_are_told_from_each_other_where_both_are_there() -> None:
+    alike = matcher(row(1, 0), row(0.95, 0.3))
+    first, second = row(0.995, 0.05), row(0.94, 0.335)
+    assert alike.match(first) is None  # it could be both
+    assert found(alike.assign({1: first, 2: second})) == {1: 10, 2: 20}
+    assert found(alike.assign({1: first, 2: first})) == {}  # that says nothing about the other member
 
 
 def test_nothing_is_found_where_there_is_nothing() -> None:

@@ -14,9 +14,9 @@ from acfd_stream.types import FloatArray
 
 DoubleArray = NDArray[np.float64]
 
-LEAST_MARGIN = 0.05
+LEAST_MARGIN = 0.08
 """By how much the best member must be more similar than any other that it could be, as a cosine."""
-THRESHOLD_SHARE = 0.56
+THRESHOLD_SHARE = 0.5
 """Where the threshold of a cast lies between the network's threshold for two views, 0, and equal pictures, 1.
 
 The mean of several views is more like another mean than one view is like another, of strangers, too.
@@ -163,8 +163,15 @@ class _Assignment:
         return free
 
     def _is_clear(self, row: int, column: int) -> bool:
-        """Whether no other member that ``row`` could be is nearly as similar as ``column``."""
+        """Whether no other member that ``row`` could be is nearly as similar as ``column``.
+
+        One that another character of the video is more like raises no doubt, unless ``row`` is more like it than
+        ``column``: look-alikes are told from each other where both are there.
+        """
+        margins = np.full(self.scores.shape[1], self.margin)
+        for other, taken in self.taken.items():
+            if other != row and self.scores[other, taken] > self.scores[row, taken]:
+                margins[taken] = 0.0
         others = self._free(row)
         others[column] = False
-        best = self.scores[row, others].max(initial=-np.inf)
-        return bool(self.scores[row, column] - best >= self.margin)
+        return bool((self.scores[row, column] - self.scores[row, others] >= margins[others]).all())
