@@ -79,7 +79,7 @@ def test_the_gallery_says_who_is_on_screen_for_how_long_and_in_how_many_scenes(p
     assert page.read("#gallery-count") == ["3, 1 named"]
     widths = page.value("[...document.querySelectorAll('#gallery img')].map(image => image.naturalWidth)")
     assert widths == [9, 9, 9]
-    assert page.read("#gallery .here b") == ["Character 1"]
+    assert page.read("#gallery .on-screen b") == ["Character 1"]
     assert "Characters 3" in [
         " ".join(pair) for pair in zip(page.read(".figures dt"), page.read(".figures dd"), strict=True)
     ]
@@ -92,7 +92,7 @@ def test_a_click_on_a_card_goes_to_the_next_scene_and_after_the_last_to_the_firs
     assert page.read("#picked-title, #picked-facts dd") == ["Character 1", "11.0 s", "2", "0:00.0", "2", "0.83"]
     page.click("#character-2")
     page.wait_for_frame(10)
-    assert page.read("#gallery .here b, #here b") == ["Velma", "Velma"]
+    assert page.read("#gallery .on-screen b, #here b") == ["Velma", "Velma"]
 
 
 def test_a_lane_per_character_has_the_stays_of_its_tracks(page: Page) -> None:

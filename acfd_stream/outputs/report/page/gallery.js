@@ -56,7 +56,7 @@ class Gallery {
   // Marks the characters on screen.
   showHere(here) {
     this.here = here;
-    for (const [character, card] of this.cards) card.classList.toggle("here", here.has(character));
+    for (const [character, card] of this.cards) card.classList.toggle("on-screen", here.has(character));
   }
 
   // One card is in the order of the Tab key.
