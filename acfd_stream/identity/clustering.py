@@ -1,6 +1,6 @@
 """The characters of a whole video: agglomerative clustering of its tracks.
 
-Average linkage: two groups are as similar as their views are on average. Tracks that were on screen at one time are
+Average linkage: two groups are as similar as their tracks are on average, by the directions of their means. Tracks that were on screen at one time are
 never in one group. Tracks with poor views take no part in the grouping; each joins its nearest group afterwards.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.characters import Character
-from acfd_stream.identity.linking import LinkedTrack, confidence_of
+from acfd_stream.identity.linked_track import LinkedTrack, confidence_of, unit
 from acfd_stream.types import FloatArray
 
 MOST_GROUPED = 4000
@@ -29,7 +29,7 @@ def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: 
 
     Args:
         tracks: every track with views, with its link of the stream: most frames of a group decide its number.
-        threshold: mean cosine of their views at which two groups are still one character.
+        threshold: mean cosine of their tracks at which two groups are still one character.
         first_free: the lowest number that no link has had.
 
     Returns:
@@ -40,7 +40,7 @@ def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: 
         return ()
     heaviest = sorted(known, key=lambda track: (-track.weight, track.track_id))[:MOST_GROUPED]
     seeds = [track for track in heaviest if track.weight >= GROUPED_WEIGHT] or heaviest
-    vectors = np.stack([track.vector for track in seeds if track.vector is not None]).astype(np.float32)
+    vectors = np.stack([unit(track.vector) for track in seeds if track.vector is not None])
     labels = agglomerate(vectors, np.array([track.weight for track in seeds]), _together(seeds), threshold)
     groups: dict[int, _Group] = {}
     for track, label in zip(seeds, labels.tolist(), strict=True):
@@ -124,7 +124,7 @@ class _Group:
         self._weight += track.weight
 
     def similarity(self, track: LinkedTrack) -> float:
-        """The mean cosine of the views of a track and those of the other tracks here; -1 where there are none."""
+        """The mean cosine of a track and the other tracks here; -1 where there are none."""
         is_inside = track in self.tracks
         if is_inside and len(self.tracks) == 1:
             return -1.0
@@ -134,7 +134,7 @@ class _Group:
 
 
 def _vector(track: LinkedTrack) -> NDArray[np.float64]:
-    return np.zeros(1) if track.vector is None else track.vector.astype(np.float64)
+    return np.zeros(1) if track.vector is None else unit(track.vector).astype(np.float64)
 
 
 def _attach(track: LinkedTrack, groups: list[_Group], threshold: float) -> None:

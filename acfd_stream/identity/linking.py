@@ -7,7 +7,6 @@ that are on screen at one time are never of one character.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,8 @@ import numpy as np
 
 from acfd_stream import stored
 from acfd_stream.characters import CharacterLink
+from acfd_stream.identity.clustering import cluster_tracks
+from acfd_stream.identity.linked_track import AGREEING_VIEWS, LinkedTrack, confidence_of, unit
 from acfd_stream.identity.views import EmbeddingArray, packed_embedding, restored_embedding
 from acfd_stream.types import FloatArray
 
@@ -25,47 +26,13 @@ PROTOTYPES = 12
 """Most tracks of a character that others are compared with."""
 BETTER_BY = 0.05
 """A link changes for a character that is more similar by this cosine."""
-AGREEING_VIEWS = 3
-"""A link is tentative until so many views agree with it."""
 FOUNDING_WEIGHT = 0.1
 """Least sum of the qualities of the views with which a track founds a character."""
+FIRST_REGROUPING, REGROUPING_GROWTH = 10, 1.25
+"""Characters are regrouped when no track is on screen, first at so many tracks, then at so many times more."""
+MOST_REGROUPED = 500
+"""Tracks that are regrouped at most, those with the best views; it takes some ten milliseconds."""
 _MOST_WEIGHT = 1e3
-
-
-@dataclass(slots=True, eq=False)
-class LinkedTrack:
-    """What is known of one track."""
-
-    track_id: int
-    first_frame: int
-    last_frame: int
-    frames: int = 0
-    character: int = 0  # 0: none
-    agreeing: int = 0  # views in a row that agree with the link
-    confidence: float = 0.0
-    weight: float = 0.0  # sum of the qualities of its views
-    vector: EmbeddingArray | None = None  # [D], mean of its views; None: it has none
-
-    def overlaps(self, other: LinkedTrack) -> bool:
-        """Whether both are on screen at one time."""
-        return self.first_frame <= other.last_frame and other.first_frame <= self.last_frame
-
-    @property
-    def link(self) -> CharacterLink:
-        """The link as results tell it."""
-        return CharacterLink(self.track_id, self.character, self.confidence, self.agreeing < AGREEING_VIEWS)
-
-
-def unit(vector: EmbeddingArray) -> FloatArray:
-    """The vector with length 1, float32."""
-    long = vector.astype(np.float32)
-    return np.asarray(long / max(float(np.sqrt(long @ long)), 1e-6))
-
-
-def confidence_of(similarity: float, threshold: float) -> float:
-    """How sure a link of this similarity is, in [0, 1]: 0.5 at the threshold, 1 at a cosine of 1."""
-    share = (similarity - threshold) / (1.0 - threshold if similarity >= threshold else threshold)
-    return round(min(1.0, max(0.0, 0.5 + 0.5 * share)), 4)
 
 
 class Linker:
@@ -82,7 +49,7 @@ class Linker:
         self._directions: dict[int, FloatArray] = {}  # of the vectors, of length 1
         self._live: dict[int, LinkedTrack] = {}  # that have not ended
         self._near: list[LinkedTrack] = []  # that were on screen with one of these
-        self._members: Counter[int] = Counter()  # number of tracks by character
+        self._regrouped = 0  # number of tracks when characters were regrouped
         self._prototypes: dict[int, list[int]] = {}  # ids of the tracks of a character that others are compared with
         self.next_number = 1
 
@@ -109,8 +76,25 @@ class Linker:
         """Note that tracks have ended."""
         for track_id in track_ids:
             self._live.pop(track_id, None)
+        self._forget()
+        if not self._live and len(self._directions) >= max(FIRST_REGROUPING, REGROUPING_GROWTH * self._regrouped):
+            self._regroup()
+
+    def _forget(self) -> None:
+        """Forget which tracks were on screen with those that have ended."""
         oldest = min((track.first_frame for track in self._live.values()), default=None)
         self._near = [track for track in self._near if oldest is not None and track.last_frame >= oldest]
+
+    def _regroup(self) -> None:
+        """Compare tracks from now on with the characters that the end would find now."""
+        known = sorted(map(self.tracks.__getitem__, self._directions), key=lambda each: (-each.weight, each.track_id))
+        characters = cluster_tracks(known[:MOST_REGROUPED], self._threshold, self.next_number)
+        heaviest = {track.track_id: place for place, track in enumerate(known)}
+        self._prototypes = {
+            each.number: sorted(sorted(each.tracks, key=heaviest.__getitem__)[:PROTOTYPES]) for each in characters
+        }
+        self.next_number = max(self.next_number, *(each.number + 1 for each in characters))
+        self._regrouped = len(known)
 
     def add(self, evidence: Mapping[int, tuple[EmbeddingArray, float]]) -> list[CharacterLink]:
         """Take new means of views of tracks that are on screen; returns the links that are new or changed.
@@ -156,7 +140,7 @@ class Linker:
         """The character that a track is linked to: its own, another one, a new number, or 0."""
         best = max(similarities, key=lambda number: (similarities[number], -number), default=0)
         own = similarities.get(track.character, -1.0)
-        is_alone = self._members[track.character] == 1
+        is_alone = self._prototypes.get(track.character) == [track.track_id]
         least = self._threshold if is_alone or not track.character else max(self._threshold, own + BETTER_BY)
         if best and best != track.character and similarities[best] >= least:
             return best
@@ -191,7 +175,6 @@ class Linker:
         if is_same:
             return
         if track.character:
-            self._members[track.character] -= 1
             ids = self._prototypes[track.character]
             if track.track_id in ids:
                 ids.remove(track.track_id)
@@ -199,7 +182,6 @@ class Linker:
                 del self._prototypes[track.character]
         track.character = number
         if number:
-            self._members[number] += 1
             ids = self._prototypes.setdefault(number, [])
             ids.append(track.track_id)
             if len(ids) > PROTOTYPES:
@@ -215,7 +197,7 @@ class Linker:
         )
         vectors = tuple(track.vector for track in self.tracks.values())
         prototypes = tuple((number, *ids) for number, ids in self._prototypes.items())
-        return LinkerState(rows, vectors, self.next_number, prototypes, tuple(self._live))
+        return LinkerState(rows, vectors, self.next_number, prototypes, tuple(self._live), self._regrouped)
 
     def restore(self, values: Mapping[str, Any], dimensions: int) -> None:
         """Restore what ``LinkerState.values`` returned; ``next_number`` must be set before.
@@ -227,7 +209,7 @@ class Linker:
         Raises:
             ResumeError: it is damaged.
         """
-        stored.fields(values, "linker", "tracks", "prototypes", "live")
+        stored.fields(values, "linker", "tracks", "prototypes", "live", "regrouped")
         rows = stored.items(values["tracks"], "linker.tracks", self._most_tracks)
         found = [_restored(row, self.next_number - 1) for row in rows]
         self.tracks = {track.track_id: track for track in found}
@@ -236,25 +218,23 @@ class Linker:
         for vector in (track.vector for track in found if track.vector is not None):
             if len(vector) != dimensions:
                 stored.damaged("linker.tracks", len(vector), f"embeddings of {dimensions} numbers")
-        self._members = Counter(track.character for track in found if track.character)
         self._prototypes = dict(
             map(self._restored_prototypes, stored.items(values["prototypes"], "prototypes", len(found)))
         )
-        if set(self._prototypes) != set(self._members):
-            stored.damaged("prototypes", "others", "those of the linked tracks")
         live = [stored.whole(each, "live track", 1) for each in stored.items(values["live"], "live", len(found))]
         if not set(live) <= set(self.tracks):
             stored.damaged("live", "others", "ids of tracks")
+        self._regrouped = stored.whole(values["regrouped"], "regrouped", 0, len(found))
         self._live, self._near = {each: self.tracks[each] for each in live}, found
-        self.end(())
+        self._forget()
 
     def _restored_prototypes(self, values: Any) -> tuple[int, list[int]]:
         number, *ids = (
             stored.whole(each, "prototypes", 1) for each in stored.items(values, "prototypes", PROTOTYPES + 1, 2)
         )
         for each in ids:
-            if each not in self.tracks or self.tracks[each].character != number or self.tracks[each].vector is None:
-                stored.damaged("prototypes", each, f"a track of character {number} that has views")
+            if each not in self._directions:
+                stored.damaged("prototypes", each, "a track that has views")
         return number, ids
 
 
@@ -267,6 +247,7 @@ class LinkerState:
     next_number: int
     prototypes: tuple[tuple[int, ...], ...]
     live: tuple[int, ...]
+    regrouped: int
 
     def values(self) -> dict[str, Any]:
         """The state for JSON."""
@@ -276,6 +257,7 @@ class LinkerState:
             "tracks": tracks,
             "prototypes": [list(row) for row in self.prototypes],
             "live": list(self.live),
+            "regrouped": self.regrouped,
         }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.identity.clustering import agglomerate, cluster_tracks
-from acfd_stream.identity.linking import LinkedTrack
+from acfd_stream.identity.linked_track import LinkedTrack
 from tests.identity.test_linking import THRESHOLD, towards
 
 
