@@ -124,7 +124,8 @@ class Linker:
             vector, track.weight = evidence[track.track_id]
             track.vector, self._directions[track.track_id] = vector, unit(vector)
         changed: dict[int, LinkedTrack] = {}
-        for track in sorted(tracks, key=lambda each: (-each.weight, each.track_id)):
+        likeness = {track.track_id: max(self._similarities(track).values(), default=-1.0) for track in tracks}
+        for track in sorted(tracks, key=lambda each: (-likeness[each.track_id], each.track_id)):
             for loser in self._decide(track):
                 changed[loser.track_id] = loser
             if _differ(before[track.track_id], track.link):
@@ -142,7 +143,7 @@ class Linker:
         """Link a track by what is known now; returns other tracks that lost their link to it, relinked."""
         if track.vector is None or (track.character and track.agreeing >= AGREEING_VIEWS):
             return []
-        similarities = self._similarities(track, self._directions[track.track_id])
+        similarities = self._similarities(track)
         number = self._choice(track, similarities)
         losers = [each for each in self._rivals(track) if each.character == number]
         for loser in losers:
@@ -163,7 +164,7 @@ class Linker:
             return track.character
         return self.next_number if track.weight >= FOUNDING_WEIGHT else 0
 
-    def _similarities(self, track: LinkedTrack, vector: FloatArray) -> dict[int, float]:
+    def _similarities(self, track: LinkedTrack) -> dict[int, float]:
         """The similarity of a track to every character that it may join: to its nearest prototypes, on average."""
         rivals = self._rivals(track)
         left_out = {track.track_id, *(rival.track_id for rival in rivals)}
@@ -171,7 +172,8 @@ class Linker:
         for number, ids in self._prototypes.items():
             others = [self._directions[each] for each in ids if each not in left_out]
             if others:
-                found[number] = float(np.sort(np.stack(others) @ vector)[-NEAREST:].mean())
+                cosines = np.stack(others) @ self._directions[track.track_id]
+                found[number] = float(np.sort(cosines)[-NEAREST:].mean())
         for rival in rivals:
             better = confidence_of(found.get(rival.character, -1.0) - BETTER_BY, self._threshold)
             if rival.agreeing >= AGREEING_VIEWS or better <= rival.confidence:

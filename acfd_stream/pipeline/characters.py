@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,11 +16,11 @@ from acfd_stream.identity.clustering import cluster_tracks
 from acfd_stream.identity.crops import box_qualities, crop_of, sharpness
 from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.linking import Linker, LinkerState
-from acfd_stream.identity.schedule import ViewSchedule
+from acfd_stream.identity.schedule import LEAST_IOU, ViewSchedule, overlap
 from acfd_stream.identity.views import TrackView, jpeg_of, mean_of, with_view
 from acfd_stream.pipeline.engine import Embedder
 from acfd_stream.pipeline.settled_frame import SettledFrame
-from acfd_stream.types import Detections, FaceState
+from acfd_stream.types import Detections, Face, FaceState
 from acfd_stream.video.frame import Frame
 
 _Box = tuple[float, ...]
@@ -100,7 +100,9 @@ class CharacterStage:
     ) -> None:
         self._config, self.embedder, self._keeps_views = config, embedder, keeps_views
         self._least_score = track_config.start_score
+        # Without filled gaps a track is absent where it was not detected, and not told before it is confirmed.
         self._most_gap = 0 if track_config.fills_gaps else track_config.max_gap_frames
+        self._most_wait = 0 if track_config.fills_gaps else track_config.tentative_frames
         self._schedule = ViewSchedule(config.views)
         self._waiting: dict[int, tuple[tuple[_Box, TrackView], ...]] = {}  # views of frames that are not settled
         self._live: dict[int, _Live] = {}
@@ -152,13 +154,11 @@ class CharacterStage:
         ]
         settled.views = self._ended(ended)
         links = {link.track_id: link for link in self._linker.see(frame, sorted(present))}
-        views = dict(self._waiting.pop(frame, ()))
         evidence = {}
-        for face in faces:
+        for face, views in self._taken(frame, faces, is_new_shot=is_new_shot):
             live = self._live.setdefault(face.track_id, _Live(frame))
             live.last_frame = frame
-            view = views.get(face.box_xyxy) if face.state is FaceState.DETECTED else None
-            if view is not None:
+            for view in views:
                 live.views = with_view(live.views, replace(view, track_id=face.track_id), self._config.views)
                 evidence[face.track_id] = mean_of(live.views)
         if evidence:
@@ -169,6 +169,28 @@ class CharacterStage:
             replace(face, character=tracks[face.track_id].character) if face.track_id in tracks else face
             for face in faces
         )
+
+    def _taken(self, frame: int, faces: Sequence[Face], *, is_new_shot: bool) -> Iterator[tuple[Face, list[TrackView]]]:
+        """Each face of a settled frame with its views: of this frame, and of frames that did not tell its track yet."""
+        oldest = frame if is_new_shot else frame - self._most_wait
+        self._waiting = {index: views for index, views in self._waiting.items() if index >= oldest}
+        for face in faces:
+            views = []
+            if face.state is FaceState.DETECTED:
+                views += self._take(frame, face, 1.0)
+            if face.track_id not in self._live:
+                for index in [index for index in self._waiting if index < frame]:
+                    views += self._take(index, face, LEAST_IOU)
+            yield face, sorted(views, key=lambda view: view.frame_index)
+
+    def _take(self, frame: int, face: Face, least_iou: float) -> list[TrackView]:
+        """Take the first waiting view of a frame that shows the place of ``face``."""
+        waiting = self._waiting.get(frame, ())
+        found = next((entry for entry in waiting if overlap(entry[0], face.box_xyxy) >= least_iou), None)
+        if found is None:
+            return []
+        self._waiting[frame] = tuple(entry for entry in waiting if entry is not found)
+        return [found[1]]
 
     def _ended(self, track_ids: list[int]) -> tuple[TrackView, ...]:
         """End tracks; returns their views if they are kept."""
