@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from acfd_stream.config import DetectConfig, DropPolicy, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig
     from acfd_stream.detect.detector import Detector
     from acfd_stream.errors import AcfdError
+    from acfd_stream.identity.cast.cast import Cast
     from acfd_stream.identity.embedder import FaceEmbedder
     from acfd_stream.identity.views import TrackView
     from acfd_stream.outputs import to_pandas
@@ -40,6 +41,7 @@ __version__: str
 
 __all__ = [
     "AcfdError",
+    "Cast",
     "Character",
     "CharacterConfig",
     "CharacterLink",
@@ -76,6 +78,7 @@ _ROOMS = {
     "config": ("DetectConfig", "DropPolicy", "Pace", "PaceConfig", "ShotConfig", "TrackConfig", "VideoConfig"),
     "detect.detector": ("Detector",),
     "errors": ("AcfdError",),
+    "identity.cast.cast": ("Cast",),
     "identity.embedder": ("FaceEmbedder",),
     "identity.views": ("TrackView",),
     "outputs": ("to_pandas",),

@@ -37,6 +37,10 @@ class ForeignFileError(OutputError):
     """A file that this program did not write, or a link, has the name of a result; it is kept."""
 
 
+class CastError(AcfdError):
+    """A cast is damaged, no cast at all, or of another format or embedding network."""
+
+
 class RunnerError(AcfdError):
     """A model file is invalid, or the runtime failed."""
 

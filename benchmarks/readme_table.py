@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from characters_table import characters_tables
 from gpu.acceptance import LINES, NOT_YET
 from measure import RESULTS, ROOT, Row, load
 from peers.field import OURS, TRACKERS, VIDEO
@@ -22,6 +23,9 @@ PEERS = "peers"  # peers.json, which benchmarks/bench_peers.py writes
 TRACKING_BEGIN = "<!-- figures of tracks: written by benchmarks/readme_table.py -->"
 TRACKING_END = "<!-- end of the figures of tracks -->"
 TRACKING = "tracking"  # tracking.json, which benchmarks/tracking.py writes
+CHARACTERS_BEGIN = "<!-- figures of characters: written by benchmarks/readme_table.py -->"
+CHARACTERS_END = "<!-- end of the figures of characters -->"
+CHARACTERS = "characters"  # characters.json, which benchmarks/characters.py writes
 GPU = "gpu"  # gpu.json, which benchmarks/gpu_suite.py writes
 ABLATION = "ablation"  # ablation.json, which benchmarks/ablation.py writes; it holds no rows
 SHOWN = {  # name of a row → its description in the table; rows without a measurement are left out
@@ -208,6 +212,8 @@ def blocks() -> list[Block]:
     if tracks:
         found.append(Block("docs/performance.md", TRACKING_BEGIN, TRACKING_END, summary(tracks)))
         found.append(Block("docs/tracking.md", TRACKING_BEGIN, TRACKING_END, by_situation(tracks)))
+    if characters := load(CHARACTERS):
+        found.append(Block("docs/characters.md", CHARACTERS_BEGIN, CHARACTERS_END, characters_tables(characters)))
     if peers and tracks:
         found.append(Block("README.md", COMPARED_BEGIN, COMPARED_END, comparison(peers, tracks)))
     return found

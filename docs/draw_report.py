@@ -1,6 +1,6 @@
 """Write docs/report*.png, docs/folder*.png and docs/overlay.png: reports and an overlay frame of drawn clips.
 
-The boxes come from the shipped network, not from the known truth of the drawing.
+Boxes and characters come from the shipped networks, not from the known truth of the drawing. The names are ours.
 """
 
 from __future__ import annotations
@@ -16,37 +16,60 @@ sys.path.insert(0, str(ROOT))  # the browser is the tests'
 
 import av  # noqa: E402
 
+from acfd_stream import Cast  # noqa: E402
 from acfd_stream.cli import main as run  # noqa: E402
 from acfd_stream.model.toon import render, write_clip  # noqa: E402
+from acfd_stream.model.toon.episodes import render_episode  # noqa: E402
 from docs.pictures import save, shoot  # noqa: E402
 from tests.service.chromium import chromium  # noqa: E402
 
+EPISODES = {"season 1/pilot.mp4": 1, "season 1/market day.mp4": 2, "season 1/night falls.mp4": 3}  # name → seed
+SHOW = 0  # its cast
+MINUTES = 1
+SIZE = (432, 768)
 CLIPS = {  # name → plan, seed, frames a second
-    "season 1/the hill.mp4": ("demo", 0, 24),
-    "season 1/market day.mp4": ("crowd", 3, 12),
-    "season 1/a quarrel.mp4": ("cuts", 5, 12),
-    "season 1/night falls.mp4": ("fades", 2, 12),
-    "season 2/thunder.mp4": ("flashes", 8, 12),
-    "season 2/on threes.mp4": ("threes", 11, 12),
-    "season 2/a quiet morning.mp4": ("quiet", 4, 12),
+    "specials/the hill.mp4": ("demo", 0, 24),
+    "specials/the fair.mp4": ("crowd", 3, 12),
+    "specials/thunder.mp4": ("flashes", 8, 12),
+    "specials/on threes.mp4": ("threes", 11, 12),
+    "specials/a quiet morning.mp4": ("quiet", 4, 12),
 }
-MOMENT = "#track=3"
+REPORTED = "specials/the hill.mp4"
+NAMES = ("Ada", "Bruno", "Cleo", "Dario", "Edda", "Filip", "Greta", "Hugo", "Ines", "Jonas")
 SHOWN = (
     "document.body?.dataset.shown && document.body.dataset.plays !== '' && !document.querySelector('#video')?.seeking"
 )
-OVERLAY = ("season 1/market day.mp4", 60)  # clip, frame
+OVERLAY = ("specials/the fair.mp4", 60)  # clip, frame
 
 
 def draw(folder: Path) -> None:
-    """Clips, one that is cut off in the middle, and one of which next to nothing is left."""
+    """Episodes, clips, one that is cut off in the middle, and one of which next to nothing is left."""
+    for name in (*EPISODES, *CLIPS):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    for name, seed in EPISODES.items():
+        write_clip(folder / name, render_episode(seed, SHOW, MINUTES, size=SIZE))
     for name, (plan, seed, fps) in CLIPS.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(path, render(plan, seed, (540, 960), fps))
+        write_clip(folder / name, render(plan, seed, (540, 960), fps))
     whole = folder.with_name("whole.mkv")
     write_clip(whole, render("threes", 20, (540, 960), 12))
-    (folder / "season 2/finale.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    (folder / "season 2/outtakes.mp4").write_bytes((folder / "season 1/the hill.mp4").read_bytes()[:50_000])
+    (folder / "specials/finale.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (folder / "specials/outtakes.mp4").write_bytes((folder / "specials/the fair.mp4").read_bytes()[:50_000])
+
+
+def give_names(out: Path) -> None:
+    """Make a cast of the archive ``out``, name its members, and write the names into results and pages.
+
+    Names go to three of the reported clip, then to those with the most tracks.
+    """
+    run(["cast", "build", str(out), "--to", "season.db"])
+    with Cast.open("season.db") as cast:
+        most = sorted(cast.members(), key=lambda member: (-member.tracks, member.number))
+        reported = [each for each in most if any(REPORTED in place.source for place in each.appearances)][:3]
+        others = [each for each in most if not any(REPORTED in place.source for place in each.appearances)]
+        for name, member in zip(NAMES, (*reported, *others), strict=False):
+            cast.name(member.number, name)
+    run(["cast", "apply", "season.db", str(out)])
+    run(["archive", "resume", str(out)])
 
 
 def keep_overlay(out: Path) -> None:
@@ -57,16 +80,25 @@ def keep_overlay(out: Path) -> None:
         save(frame.to_image(), "overlay")
 
 
+def moment_of(out: Path, name: str) -> str:
+    """The address of a character's first scene in a report: of the one that is longest on screen."""
+    from acfd_stream.outputs.report import read_summary
+
+    page = out / f"{name}.report.html"
+    summary = read_summary(page)
+    return f"{page.as_uri()}#character={summary.characters[0].number if summary and summary.characters else 1}"
+
+
 def main() -> None:
     """Draw the clips, track them, write the reports and take the pictures."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         draw(Path("films"))
         run(["archive", "run", "films", "--out", "shows", "--outputs", "jsonl,overlay", "--report"])
         out = Path("shows").resolve()
+        give_names(out)
         keep_overlay(out)
-        report = out / "season 1/the hill.mp4.report.html"
         with chromium(Path(scratch, "chromium")) as tab:
-            shoot(tab, report.as_uri() + MOMENT, "report", SHOWN)
+            shoot(tab, moment_of(out, REPORTED), "report", SHOWN)
             shoot(tab, (out / "index.html").as_uri(), "folder", SHOWN)
 
 

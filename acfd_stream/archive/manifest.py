@@ -262,6 +262,15 @@ class Manifest(Database):
             self._set(database, name, outputs=json.dumps(sorted(outputs)))
 
     @patient
+    def renamed(
+        self, name: str, outputs: Collection[str], result_bytes: int, published: Sequence[PublishedFile]
+    ) -> None:
+        """Note that the JSONL of an episode has other names of characters, and which outputs are left."""
+        with self._transaction() as database:
+            self._set(database, name, outputs=json.dumps(sorted(outputs)), result_bytes=result_bytes)
+            self._replace_published(database, name, published)
+
+    @patient
     def set_aside(self, name: str, state: EpisodeStatus, outcome: RecordingOutcome, *, attempts: int, key: str) -> None:
         """Note that this run does not record the episode any more, with the reason.
 

@@ -24,6 +24,7 @@ from acfd_stream.archive.pause import Pause
 from acfd_stream.archive.records import Claim, Episode, EpisodeStatus
 from acfd_stream.archive.run_metrics import ArchiveMetrics
 from acfd_stream.archive.run_progress import NoObserver, RunCounters, RunEnd, RunObserver, done_values
+from acfd_stream.archive.season_cast import with_snapshot
 from acfd_stream.archive.workers import Began, Ended, Lost, Progressed, WorkerEvent, Workers
 from acfd_stream.errors import AcfdError
 from acfd_stream.outputs import FORMATS, check_format
@@ -93,7 +94,7 @@ class ArchiveRun:
             check_format(format)
         findings = self._find()
         with self._pause.trying(lambda: Manifest(call.out, is_new=True, wait=self._pause.wait)) as manifest:
-            self._manifest, self._checks = manifest, EpisodeChecks(call, settings)
+            self._manifest, self._checks = manifest, EpisodeChecks(with_snapshot(call), settings)
             if any(is_url(place) and without_secrets(place) != place for place in call.places):
                 manifest.keep_private()
             manifest.clear_dead_runs()

@@ -9,7 +9,9 @@ import typer
 
 from acfd_stream.cli.archive.app import archive_app
 from acfd_stream.cli.bench import bench_app
+from acfd_stream.cli.cast import cast_app
 from acfd_stream.cli.choices import (
+    CastOption,
     CharacterOptions,
     DetectorOptions,
     FaceOptions,
@@ -95,6 +97,7 @@ def track(
         Path | None,
         typer.Option(metavar="OUT.views.jsonl", help="Also write the best pictures of every track, for a cast."),
     ] = None,
+    cast_path: CastOption = None,
     overwrites: OverwriteOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
@@ -116,6 +119,7 @@ def track(
         has_proxy=has_proxy,
         characters=characters.config,
         views=views,
+        cast=cast_path,
         overwrites=overwrites,
     )
     return run_track(call)
@@ -192,6 +196,7 @@ client_app.add_typer(jobs_app, name="jobs")
 app.add_typer(client_app, name="client")
 app.add_typer(bench_app, name="bench")
 app.add_typer(archive_app, name="archive")
+app.add_typer(cast_app, name="cast")
 
 
 def run(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -223,6 +224,10 @@ FormatOption = Annotated[
         "or WebVTT or SRT subtitles, with one for every span of time in which a track is on screen. "
         f"Default: what the suffix of --output says, else {RESULTS}.",
     ),
+]
+CastOption = Annotated[
+    Path | None,
+    typer.Option("--cast", metavar="CAST", help="Cast from which characters get their names; see 'cast --help'."),
 ]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace files at the output paths even if they are no results.")

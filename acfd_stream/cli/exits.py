@@ -23,7 +23,7 @@ from typing import TextIO
 
 from acfd_stream.cli.signals import STOP, Terminated
 from acfd_stream.config import is_debug
-from acfd_stream.errors import AcfdError, MediaError, OutputError, OverloadedError, ServiceError, ShapeError
+from acfd_stream.errors import AcfdError, CastError, MediaError, OutputError, OverloadedError, ServiceError, ShapeError
 from acfd_stream.printable import printable
 
 DONE = 0
@@ -43,7 +43,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 def exit_code(error: BaseException) -> int:
     """The exit code that ``error`` stands for."""
-    if isinstance(error, MediaError | OutputError | OverloadedError | ServiceError):
+    if isinstance(error, CastError | MediaError | OutputError | OverloadedError | ServiceError):
         return INPUT_AT_FAULT
     if isinstance(error, ShapeError):  # the arrays are made by this program: a bug
         return PROGRAM_AT_FAULT

@@ -51,6 +51,7 @@ class TrackOptions:
     has_proxy: bool = False  # the report contains a small copy of the video
     characters: CharacterConfig | None = None  # None: tracks do not become characters
     views: Path | None = None
+    cast: Path | None = None  # gives characters their names
     overwrites: bool = False  # files that are no results, too
     min_score: float | None = None  # from which a detection starts a track; None: as by default
 
@@ -130,6 +131,7 @@ def _settings(call: TrackOptions) -> RecordingSettings:
         track=track,
         video=call.video,
         characters=call.characters,
+        cast=call.cast,
     )
 
 
@@ -145,8 +147,7 @@ def check_paths(call: TrackOptions) -> None:
         raise ConfigError("--output is empty; name a file, or leave it out")
     if call.has_proxy and call.report is None:
         raise ConfigError("--report-proxy goes with --report; name the page with --report OUT.html")
-    if call.views is not None and call.characters is None:
-        raise ConfigError("--views goes with characters; leave out --no-characters")
+    _check_characters(call)
     from acfd_stream.files import PART_SUFFIX
 
     paths = {"--output": call.path} | call.extra_paths
@@ -161,6 +162,17 @@ def check_paths(call: TrackOptions) -> None:
     if call.overlay is not None and call.overlay.suffix.lower() != ".mp4":
         raise ConfigError(f"--overlay must end in .mp4, got {call.overlay}; the overlay is an MP4 file")
     _require_replaceable(paths, call.overwrites)
+
+
+def _check_characters(call: TrackOptions) -> None:
+    """Refuse what needs characters where there are none, and a file that is no cast, before the video is opened."""
+    for option, path in (("--views", call.views), ("--cast", call.cast)):
+        if path is not None and call.characters is None:
+            raise ConfigError(f"{option} goes with characters; leave out --no-characters")
+    if call.cast is not None:
+        from acfd_stream.identity.cast.cast import Cast
+
+        Cast.open(call.cast).close()
 
 
 def _require_one_video(source: str) -> None:

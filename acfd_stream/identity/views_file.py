@@ -28,7 +28,7 @@ VERSION = 1
 VIEWS_SUFFIX = ".views.jsonl"
 """Of a views file: it follows the name of the video's results."""
 _MOST_DIMENSIONS = 4096
-_MOST_CROP_SIGNS = 2**20  # in base64
+_MOST_CROP_SIGNS = 2**18  # in base64
 _MOST_TEXT = 200
 
 
@@ -127,12 +127,13 @@ def finished_lines(
     yield end_line(together)
 
 
-def read_views(path: str | Path, *, with_crops: bool = True) -> ViewsFile:
-    """The views file at ``path``, which has its closing line.
+def read_views(path: str | Path, *, with_crops: bool = True, is_finished: bool = True) -> ViewsFile:
+    """The views file at ``path``.
 
     Args:
         path: of the file.
         with_crops: without them, every ``crop`` is empty; those of a film take hundreds of MB.
+        is_finished: it needs a closing line.
 
     Raises:
         MediaError: it cannot be read, is no views file, or is unfinished.
@@ -150,7 +151,7 @@ def read_views(path: str | Path, *, with_crops: bool = True) -> ViewsFile:
         if len({len(view.embedding) for view in views}) > 1:
             raise ValueError("its embeddings have different lengths")
         together = _pairs(ends[0]["together"]) if ends else frozenset()
-    if not ends:
+    if is_finished and not ends:
         raise MediaError(f"{path}: has no closing line, so the run did not finish; run it again")
     return ViewsFile(path, header, tuple(views), together)
 
@@ -195,7 +196,7 @@ def _view(values: Mapping[str, Any], with_crop: bool) -> StoredView:
         stored.whole(values["track"], "track"),
         stored.whole(values["character"], "character"),
         stored.whole(values["frame"], "frame"),
-        stored.real(values["time"], "time"),
+        stored.real(values["time"], "time", -stored.MOST_PTS, stored.MOST_PTS),
         stored.score(values["quality"], "quality"),
         embedding,
         _decoded(crop) if with_crop else b"",

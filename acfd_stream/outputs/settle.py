@@ -7,7 +7,7 @@ read and written once, and only the table stays in memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from acfd_stream.outputs.jsonl import json_line
 from acfd_stream.types import Face, FrameResult
 
 _NOBODY = (0, "")
+_END = b'{"type": "end"'
 
 
 class FinalCharacters:
@@ -26,6 +27,8 @@ class FinalCharacters:
     """
 
     def __init__(self, characters: Iterable[Character]) -> None:
+        characters = tuple(characters)
+        self._names = {each.number: each.name for each in characters}
         self._by_track = {track: (each.number, each.name) for each in characters for track in each.tracks}
 
     def result(self, result: FrameResult) -> FrameResult:
@@ -35,7 +38,12 @@ class FinalCharacters:
         return result if is_final else replace(result, faces=faces, links=())
 
     def line(self, line: bytes) -> bytes:
-        """The same for a line of a JSONL result; a line about which nothing is to be said stays as it is."""
+        """The same for a line of a JSONL result; a line about which nothing is to be said stays as it is.
+
+        The table in a closing line gets the names, too.
+        """
+        if line.startswith(_END):
+            return self._named(line)
         if b'"faces": [{' not in line and b'"links": [' not in line:
             return line
         values = json.loads(line)
@@ -44,6 +52,15 @@ class FinalCharacters:
         values.pop("links", None)
         for face in values["faces"]:
             self._settle(face)
+        return json_line(values)
+
+    def _named(self, line: bytes) -> bytes:
+        """A closing line whose characters have their names, and no others."""
+        values = json.loads(line)
+        table = values.get("characters", ())
+        if all(each.get("name", "") == self._names.get(each["character"], "") for each in table):
+            return line
+        values["characters"] = [_with_name(each, self._names.get(each["character"], "")) for each in table]
         return json_line(values)
 
     def _face(self, face: Face) -> Face:
@@ -56,6 +73,12 @@ class FinalCharacters:
             face.pop(key, None)
             if value:
                 face[key] = value
+
+
+def _with_name(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values of a character in a closing line with another name."""
+    rest = {key: value for key, value in values.items() if key not in ("character", "name")}
+    return {"character": values["character"], **({"name": name} if name else {}), **rest}
 
 
 def settled_lines(lines: Iterable[bytes], characters: Sequence[Character]) -> Iterator[bytes]:

@@ -199,6 +199,7 @@ def _make_report(job: DerivedJob, fresh: Path) -> None:
             pictures["thumbnails"],
             job.speed,
             poster=pictures["poster"],
+            views=task.path_of(VIEWS),
             final_place=task.path_of("report"),
             archive=ArchiveFiles(task.out / INDEX, task.path_of(RESULTS), task.path_of("proxy")),
         )

@@ -49,9 +49,18 @@ class TracksTogether:
             found: the lines that were written while the video was tracked.
             characters: of the whole video.
         """
-        of_track = {track: character.number for character in characters for track in character.tracks}
+        return finished_lines(found, _of_tracks(characters), self.between(characters))
+
+    def between(self, characters: Iterable[Character]) -> set[tuple[int, int]]:
+        """Pairs of characters that are in one frame."""
+        of_track = _of_tracks(characters)
         pairs = {(of_track.get(one, 0), of_track.get(other, 0)) for one, other in self._pairs}
-        return finished_lines(found, of_track, {pair for pair in pairs if all(pair)})
+        return {pair for pair in pairs if all(pair)}
+
+
+def _of_tracks(characters: Iterable[Character]) -> dict[int, int]:
+    """Track → number of its character."""
+    return {track: character.number for character in characters for track in character.tracks}
 
 
 def write_views(found: Path, target: Path, results: ResultFile) -> None:

@@ -72,7 +72,10 @@ class Canvas:
 
     def __init__(self, size: tuple[int, int], color: Color = (255, 255, 255)) -> None:
         self.pixels: NDArray[np.uint8] = np.empty((*size, 3), np.uint8)
-        self.pixels[:] = np.asarray(color, np.uint8)
+        if len(set(color)) == 1:
+            self.pixels.fill(color[0])  # several times as fast
+        else:
+            self.pixels[:] = np.asarray(color, np.uint8)
         self.owner: NDArray[np.uint8] = np.zeros(size, np.uint8)
         self.tag: int | None = 0  # written into owner by every shape; None leaves owner alone
 

@@ -119,7 +119,7 @@ class _Names:
             self._count += 1
             known = (self._count, index)
         self._known[key] = (known[0], index)
-        return FaceTruth(known[0], face.character + 1, face.box_xyxy, visible)
+        return FaceTruth(known[0], face.character + 1, face.box_xyxy, visible, face.yaw)
 
 
 Shown = list[tuple[int, SeenFace, float]]  # (shot, face, visible after fades)
@@ -178,7 +178,8 @@ class _Painter:
             shot_plan = script.shots[span.shot]
             self._scenes[span.shot] = Scene(shot_plan, script.casts[span.shot], script.styles[span.shot], clip.size)
         local = index - span.start
-        steps = (local // clip.script.hold * clip.script.hold, local // clip.script.mouth_hold * clip.script.mouth_hold)
+        hold, mouth_hold = clip.script.holds(span.shot)
+        steps = (local // hold * hold, local // mouth_hold * mouth_hold)
         known = self._last.get(span.shot)
         if known is None or known[0] != steps:
             rate = float(clip.fps)

@@ -19,6 +19,14 @@ def cast(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return np.asarray(cv2.LUT(pixels, curve.astype(np.uint8)[:, None, :]), np.uint8)
 
 
+def lit(pixels: Pixels, light: tuple[float, float, float]) -> Pixels:
+    """``pixels`` (uint8 [H, W, 3] RGB) times a gain of red, green and blue."""
+    if light == (1.0, 1.0, 1.0):
+        return pixels
+    table = np.clip(np.arange(256)[:, None] * np.asarray(light), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(pixels, table[:, None, :]), np.uint8)
+
+
 def fade_colors(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Grey, sepia, or washed-out colours."""
     flat = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

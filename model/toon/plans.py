@@ -28,6 +28,11 @@ class Script:
     styles: list[Style]  # one per shot
     casts: list[list[Design]]  # one per shot; a character keeps its index in the list
 
+    def holds(self, shot: int) -> tuple[int, int]:
+        """Frames per drawing of a body and of a mouth in a shot."""
+        own = self.shots[shot].hold
+        return (own, own) if own else (self.hold, self.mouth_hold)
+
 
 def clear_design(rng: np.random.Generator, style: Style, kind: str = "human") -> Design:
     """A character with a clear face: two eyes, a mouth, nothing dark in front of them."""

@@ -12,6 +12,7 @@ from .acting import Keys, Part, ease, glide, pose_at, standing_height
 from .bodies import draw_character
 from .canvas import Canvas
 from .design import Design
+from .effects import lit
 from .palette import Brush, Style
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
@@ -30,6 +31,8 @@ class Shot:
     flashes: list[tuple[float, int, str]] = field(default_factory=list)  # (seconds, frames 1 … 4, white/black/inverted)
     has_foreground: bool = False
     seed: int = 0
+    hold: int = 0  # frames per drawing; 0: as the script says
+    light: tuple[float, float, float] = (1.0, 1.0, 1.0)  # gain of red, green and blue: night, dusk, a lamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class SeenFace:
     character: int
     box_xyxy: tuple[float, float, float, float]  # pixels of the frame
     visible: float  # [0, 1]
+    yaw: float = 0.0  # direction of view, radians, positive to the right
 
 
 class Scene:
@@ -96,7 +100,7 @@ class Scene:
         """The frame at ``time`` seconds into the shot, and its faces by rising character number."""
         canvas = self._blank(time)
         places = [(self._position(part, time), part) for part in self.shot.parts]
-        drawn: list[tuple[int, int, int]] = []
+        drawn: list[tuple[int, int, float, int]] = []
         for tag, ((x, y, unit), part) in enumerate(sorted(places, key=lambda place: place[0][2]), start=1):
             speed, distance = self._walked(part, time)
             pose = pose_at(part, time, mouth_time, speed, distance)
@@ -104,23 +108,23 @@ class Scene:
             centre = (x + self.margin, y + self.margin - bob)
             if -2 * unit < x < self.size[1] + 2 * unit or unit > 0.3 * self.size[0]:
                 draw_character(canvas, self.cast[part.character], pose, centre, unit, tag)
-                drawn.append((tag, part.character, int(np.count_nonzero(canvas.owner == tag))))
+                drawn.append((tag, part.character, pose.yaw, int(np.count_nonzero(canvas.owner == tag))))
         if self.shot.has_foreground:
             front = np.random.default_rng((self.shot.seed, 2))
             clutter.foreground(Brush(canvas, front, self.style, self._line))
         return self._cropped(canvas, drawn)
 
-    def _cropped(self, canvas: Canvas, drawn: list[tuple[int, int, int]]) -> tuple[Pixels, list[SeenFace]]:
+    def _cropped(self, canvas: Canvas, drawn: list[tuple[int, int, float, int]]) -> tuple[Pixels, list[SeenFace]]:
         rows, columns = slice(self.margin, self.margin + self.size[0]), slice(self.margin, self.margin + self.size[1])
         owner = canvas.owner[rows, columns]
         faces = []
-        for tag, character, whole in drawn:
+        for tag, character, yaw, whole in drawn:
             mask = owner == tag
             count = int(np.count_nonzero(mask))
             if count < 4:
                 continue
             across, down = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
             box = (float(across[0]), float(down[0]), float(across[-1] + 1), float(down[-1] + 1))
-            faces.append(SeenFace(character, box, count / max(whole, 1)))
-        pixels = np.ascontiguousarray(canvas.pixels[rows, columns])
+            faces.append(SeenFace(character, box, count / max(whole, 1), yaw))
+        pixels = lit(np.ascontiguousarray(canvas.pixels[rows, columns]), self.shot.light)
         return pixels, sorted(faces, key=lambda face: face.character)

@@ -29,6 +29,7 @@ class FaceTruth:
     character: int  # from 1, the same in every shot
     box_xyxy: tuple[float, float, float, float]  # pixels; of the visible part
     visible: float  # [0, 1]
+    yaw: float = 0.0  # direction of view, radians, positive to the right; ±π/2 is a profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def _frame_json(frame: FrameTruth) -> dict[str, Any]:
             "character": face.character,
             "box": [round(v, 2) for v in face.box_xyxy],
             "visible": round(face.visible, 4),
+            "yaw": round(face.yaw, 2),
         }
         for face in frame.faces
     ]
@@ -119,6 +121,7 @@ def _frame_json(frame: FrameTruth) -> dict[str, Any]:
 
 def _frame(content: dict[str, Any]) -> FrameTruth:
     faces = tuple(
-        FaceTruth(face["id"], face["character"], tuple(face["box"]), face["visible"]) for face in content["faces"]
+        FaceTruth(face["id"], face["character"], tuple(face["box"]), face["visible"], face.get("yaw", 0.0))
+        for face in content["faces"]
     )
     return FrameTruth(content["index"], content["drawing"], content["shot"], faces, content.get("held", False))

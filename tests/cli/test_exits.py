@@ -13,6 +13,7 @@ from acfd_stream.cli.training import run_training
     ("error", "code"),
     [
         (errors.MediaError(""), 1),
+        (errors.CastError(""), 1),
         (errors.OutputError(""), 1),
         (errors.OverloadedError(""), 1),
         (errors.ConfigError(""), 2),

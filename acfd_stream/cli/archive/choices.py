@@ -55,6 +55,12 @@ class RunOptions:
             "--report-proxy", help="As --report; the pages of videos that browsers do not play get a small copy."
         ),
     ] = False
+    cast: Annotated[
+        Path | None,
+        typer.Option(
+            "--cast", metavar="CAST", help="Cast of the season: gives names, and gets the characters of new videos."
+        ),
+    ] = None
     engine: Annotated[Engine, typer.Option("--engine", help="Run workers as local processes or as Ray actors.")] = (
         Engine.LOCAL
     )
@@ -105,6 +111,8 @@ class RunOptions:
 
         if VIEWS in split(self.outputs) and not characters.characters:
             raise ConfigError("--outputs views goes with characters; leave out --no-characters")
+        if self.cast is not None and not characters.characters:
+            raise ConfigError("--cast goes with characters; leave out --no-characters")
         pages = REPORT_OUTPUTS if self.report or self.report_proxy else ()
         proxy = ("proxy",) if self.report_proxy else ()
         return ArchiveOptions(
@@ -117,6 +125,7 @@ class RunOptions:
             track=TrackConfig.of_min_score(video.min_score),
             video=video.config,
             characters=characters.config,
+            cast=self.cast,
             archive=ArchiveConfig(checkpoint_seconds=self.checkpoint_seconds, wait_for_room_seconds=self.wait_for_room),
             engine=self.engine.value,
             workers=self.workers,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from acfd_stream.cli.archive.watch import open_observer, summary
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note, print_path
 from acfd_stream.cli.signals import STOP, Terminated
-from acfd_stream.errors import ConfigError, ForeignFileError
+from acfd_stream.errors import AcfdError, ConfigError, ForeignFileError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -87,15 +87,28 @@ def run_once(
             find_videos=find_videos,
         )
         end = run.run()
+        fault = _cast_fault(call, end)
         refusal = _index_refusal(run, end) if "report" in call.outputs else ""
     code = _report_end(showing, end, stop)
-    if refusal:
-        print_error(refusal)
+    for line in filter(None, (fault, refusal)):
+        print_error(line)
         code = max(code, INPUT_AT_FAULT)
     if not showing.is_quiet:
         has_index = "report" in call.outputs and not refusal
         print_path(os.path.join(showing.out, "index.html") if has_index else showing.out)
     return end, code
+
+
+def _cast_fault(call: ArchiveOptions, end: RunEnd) -> str:
+    """Add the videos of a run that was not stopped to its cast; why that failed, or ""."""
+    from acfd_stream.archive.season_cast import grow
+
+    try:
+        if call.cast is not None and not end.is_stopped:
+            grow(call.cast, call.out)
+    except AcfdError as error:
+        return f"{error}; the results are complete, 'acfd-stream archive resume {call.out}' adds them to the cast"
+    return ""
 
 
 def _index_refusal(run: ArchiveRun, end: RunEnd) -> str:

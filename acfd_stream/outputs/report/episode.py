@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,13 +17,24 @@ from numpy.typing import NDArray
 from acfd_stream.errors import MediaError
 from acfd_stream.outputs.face_values import SCORE_DECIMALS
 from acfd_stream.outputs.reader import ResultFile, read_results
+from acfd_stream.outputs.report.characters import (
+    SCENE_GAP_SECONDS,
+    CharacterRow,
+    Pictures,
+    character_rows,
+    numbering_key,
+    portraits,
+)
 from acfd_stream.outputs.report.gather import EpisodeColumns, gather
 from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
 from acfd_stream.outputs.report.summary import EpisodeSummary, summarize, summary_values
 from acfd_stream.outputs.report.text_format import WAITING_STAGES, shown_text
 
-_SCRIPTS = ("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "downloads.js", "episode.js")
-_STYLES = ("base.css", "episode.css")
+_SCRIPTS = (
+    *("episode_data.js", "player.js", "stage.js", "overview.js", "lanes.js", "downloads.js"),
+    *("names.js", "characters.js", "gallery.js", "character_view.js", "episode.js"),
+)
+_STYLES = ("base.css", "episode.css", "characters.css")
 _BOX_STEPS = 8  # per pixel, fewer for large pictures: boxes are stored as 16-bit integers
 _LARGEST_WHOLE = 2**15 - 1
 _PLAYABLE_URL = re.compile(r"https?://", re.IGNORECASE)
@@ -63,6 +74,7 @@ def write_episode_report(
     proxy: Path | None = None,
     *,
     poster: Path | None = None,
+    views: Path | None = None,
     final_place: Path | None = None,
     archive: ArchiveFiles | None = None,
 ) -> EpisodeSummary:
@@ -78,6 +90,8 @@ def write_episode_report(
         proxy: a small MP4 of the video to embed and play instead of ``video``; its time 0 is the first frame of the
             result.
         poster: a JPEG to embed, which the player shows before the video; skipped if it is missing.
+        views: views file of the result, from which pictures of the characters are taken; without it, they come from
+            the thumbnails. It is skipped if it is missing.
         final_place: where the page will be, if not at ``target``; its links are relative to that.
         archive: files of the archive that the page belongs to; None: it stands alone.
 
@@ -85,13 +99,15 @@ def write_episode_report(
         The figures of the result.
 
     Raises:
-        MediaError: the result or the proxy cannot be read, or is unfinished.
+        MediaError: the result, the views or the proxy cannot be read, or is unfinished.
         OutputError: the page cannot be written.
     """
     results = read_results(jsonl)
     columns = gather(results)
     summary = summarize(results, columns)
     place = final_place or target
+    rows = character_rows(results.end.characters, columns)
+    pictures = Pictures(_thumbnail_values(thumbnails, columns), views if views is not None and views.exists() else None)
     values = {
         "video": _video_values(video, results, place) if proxy is None else {"url": None, "isInside": True},
         "size": list(summary.display_size),
@@ -100,7 +116,8 @@ def write_episode_report(
         **_column_values(columns, summary.display_size),
         "shots": list(columns.shots),
         "tracks": _track_values(columns),
-        "thumbnails": _thumbnail_values(thumbnails, columns),
+        "thumbnails": pictures.of_tracks,
+        **_character_values(rows, results, summary.source),
     }
     if archive is not None:
         values["video"]["proxy"] = relative_url(archive.proxy, place)
@@ -112,6 +129,8 @@ def write_episode_report(
         title=_title(summary.source),
         summary=summary,
         summary_block=data_block(summary_values(summary)),
+        portraits_block=data_block(portraits(rows, columns, summary.display_size, pictures)) if rows else None,
+        characters=len(rows),
         data=data_block(values),
         proxy=None if proxy is None else _inside(proxy),
         poster=None if poster is None else _picture_url(poster),
@@ -186,6 +205,20 @@ def _track_values(columns: EpisodeColumns) -> list[dict[str, Any]]:
         }
         for track in columns.tracks
     ]
+
+
+def _character_values(rows: Sequence[CharacterRow], results: ResultFile, source: str) -> dict[str, Any]:
+    if not rows:
+        return {}
+    return {
+        "source": source,
+        "numbering": numbering_key(source, results.end.characters),
+        "sceneGap": SCENE_GAP_SECONDS,
+        "characters": [
+            {"number": row.number, "name": row.name, "tracks": row.tracks, "confidence": round(row.confidence, 2)}
+            for row in rows
+        ],
+    }
 
 
 def _thumbnail_values(folder: Path | None, columns: EpisodeColumns) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.outputs.report.folder_characters import Video, character_values
 from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS
 from acfd_stream.outputs.report.page import data_block, data_url, relative_url, write_page
 from acfd_stream.outputs.report.summary import (
@@ -21,8 +22,8 @@ from acfd_stream.outputs.report.summary import (
 from acfd_stream.outputs.report.text_format import WAITING_STAGES, shown_text
 
 STATES = ("done", "broken", "failing", "running", "waiting")
-_SCRIPTS = ("folder.js",)
-_STYLES = ("base.css", "folder.css")
+_SCRIPTS = ("folder_characters.js", "folder.js")
+_STYLES = ("base.css", "folder.css", "folder_characters.css")
 _SHOWN_BARS = 10
 _SHOWN_TRACKS = 8
 _STRIP_STEPS = 8  # per face
@@ -82,6 +83,8 @@ def write_index(
     """
     target = out / "index.html" if target is None else target
     known = [_look_up(row, final_place or target) for row in rows]
+    characters, faces = character_values([_video(each) for each in known])
+    values_of_rows = [_row_values(each, some) for each, some in zip(known, characters, strict=True)]
     done = [each for each in known if each.row.state == "done" and each.summary is not None]
     write_page(
         target,
@@ -96,7 +99,8 @@ def write_index(
         lengths=_lengths([each.summary for each in done if each.summary is not None]),
         longest=_longest(done),
         stages=_stages(rows),
-        data=data_block({"rows": [_row_values(each) for each in known]}),
+        has_characters=any(values.get("x") for values in values_of_rows),
+        data=data_block({"rows": values_of_rows, "faces": faces}),
     )
     return target
 
@@ -219,7 +223,12 @@ def _stages(rows: Sequence[EpisodeRow]) -> list[dict[str, Any]]:
     return [{"name": stage, "seconds": spent / frames, "share": spent / most} for stage, spent in seconds.items()]
 
 
-def _row_values(known: _Known) -> dict[str, Any]:
+def _video(known: _Known) -> Video:
+    characters = () if known.summary is None or known.row.state != "done" else known.summary.characters
+    return Video(None if known.url is None else known.row.report, characters)
+
+
+def _row_values(known: _Known, characters: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """One row of the table, with short keys because there may be ten thousand rows."""
     row, summary = known.row, known.summary
     values: dict[str, Any] = {"n": shown_text(row.name), "s": row.state}
@@ -231,6 +240,8 @@ def _row_values(known: _Known) -> dict[str, Any]:
         values["v"] = round(row.frames / row.seconds, 1)
     if row.error:
         values["e"] = _reason(row)
+    if characters:
+        values |= {"x": characters, "h": len(summary.characters) if summary is not None else 0}
     if summary is not None:
         values |= {
             "d": round(summary.duration_seconds, 2),

@@ -23,6 +23,7 @@ from acfd_stream.outputs.target import OutputTarget
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_PIECE_BYTES = 64 * 1024
 _MEDIA = "'self' file: http: https: data: blob:"
 # Characters that end a data block or a script line are escaped; the text has the same meaning.
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -55,6 +56,26 @@ def write_page(target: Path, template: str, scripts: tuple[str, ...], styles: tu
 def data_block(values: Mapping[str, Any]) -> str:
     """``values`` as JSON that is safe inside ``<script type="application/json">``."""
     return json.dumps(values, ensure_ascii=True, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+
+
+def read_block(page: Path, id: str, most_bytes: int) -> Any:
+    """The value of a data block of ``page``; None if there is none within its first ``most_bytes``.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the block is damaged.
+    """
+    mark, end = f'<script type="application/json" id="{id}">'.encode(), b"</script>"
+    head, begin, until = b"", -1, -1
+    with page.open("rb") as file:
+        while until < 0 and len(head) < most_bytes and (more := file.read(_PIECE_BYTES)):
+            seen = max(0, len(head) - len(mark))  # a mark may lie on the edge of two pieces
+            head += more
+            if begin < 0 and (place := head.find(mark, seen)) >= 0:
+                begin = place + len(mark)
+            if begin >= 0:
+                until = head.find(end, max(begin, seen))
+    return None if until < 0 else json.loads(head[begin:until])
 
 
 def relative_url(place: str | Path, page: Path) -> str:

@@ -5,7 +5,6 @@ The report contains the figures near its beginning, so that the index is made wi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from acfd_stream.outputs.reader import ResultFile, read_results
+from acfd_stream.outputs.report.characters import CharacterRow, character_rows
 from acfd_stream.outputs.report.gather import LENGTH_EDGES_SECONDS, EpisodeColumns, gather, strip
+from acfd_stream.outputs.report.page import read_block
 from acfd_stream.outputs.report.text_format import shown_text
 
-MARK = '<script type="application/json" id="summary">'
-_END_MARK = "</script>"
 _LONGEST_TRACKS = 6
-_HEAD_BYTES = 64 * 1024  # the figures precede everything of variable length
+_MOST_CHARACTERS = 100
+_HEAD_BYTES = 128 * 1024  # the figures precede everything of variable length
 FORMAT = 1
 
 
@@ -33,6 +33,17 @@ class LongTrack:
     begin_seconds: float  # pts of its first frame
     seconds: float  # on screen
     size: float  # pixels
+
+
+@dataclass(frozen=True)
+class CharacterFigures:
+    """A character of the video."""
+
+    number: int
+    name: str  # "": it has none
+    seconds: float  # on screen
+    scenes: int
+    begin_seconds: float  # pts of its first frame
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class EpisodeSummary:
     warnings: tuple[str, ...]
     model: Mapping[str, Any]
     gaps: int = 0  # holes in the video; left out of ``summary_values`` if there are none
+    characters: tuple[CharacterFigures, ...] = ()  # longest first; the first of many; left out as ``gaps``
 
     @property
     def is_broken(self) -> bool:
@@ -100,23 +112,22 @@ def summarize(results: ResultFile, columns: EpisodeColumns) -> EpisodeSummary:
         warnings=tuple(shown_text(warning) for warning in results.end.warnings),
         model=results.header.model,
         gaps=len(results.end.gaps),
+        characters=tuple(_figures(row) for row in character_rows(results.end.characters, columns)[:_MOST_CHARACTERS]),
     )
 
 
 def summary_values(summary: EpisodeSummary) -> dict[str, Any]:
     """``summary`` ready for ``json.dumps``."""
     values = {"format": FORMAT, **asdict(summary)}
-    return {name: value for name, value in values.items() if name != "gaps" or value}
+    return {name: value for name, value in values.items() if name not in ("gaps", "characters") or value}
 
 
 def read_summary(report: Path) -> EpisodeSummary | None:
     """The figures in a report; None if there is no such file, or it is no report."""
     try:
-        with report.open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode("utf-8", "ignore")
-        values = json.loads(head.partition(MARK)[2].partition(_END_MARK)[0])
+        values = read_block(report, "summary", _HEAD_BYTES)
         return _summary_of(values) if values.pop("format") == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -143,7 +154,13 @@ def summary_of_results(path: Path) -> EpisodeSummary:
 def _summary_of(values: dict[str, Any]) -> EpisodeSummary:
     lists = ("display_size", "strip", "length_counts", "length_seconds", "warnings")
     given = values | {name: tuple(values[name]) for name in lists}
-    return EpisodeSummary(**given | {"longest": tuple(LongTrack(**track) for track in values["longest"])})
+    given["longest"] = tuple(LongTrack(**track) for track in values["longest"])
+    given["characters"] = tuple(CharacterFigures(**character) for character in values.get("characters", ()))
+    return EpisodeSummary(**given)
+
+
+def _figures(row: CharacterRow) -> CharacterFigures:
+    return CharacterFigures(row.number, row.name, _rounded(row.seconds), row.scenes, _rounded(row.begin_seconds))
 
 
 def _rounded(seconds: float) -> float:

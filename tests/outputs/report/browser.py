@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from tests.service.chromium import Tab
 TIMEOUT_SECONDS = 20
 _OPENINGS = itertools.count()
 DESKTOP, PHONE = (1000, 1400), (1500, 400)
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Return when ``holds`` does."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class Page:
@@ -59,7 +68,16 @@ class Page:
 
     def press(self, *keys: str) -> None:
         """Keys by their DOM names."""
-        codes = {" ": 32, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        codes = {
+            "Delete": 46,
+            " ": 32,
+            "Enter": 13,
+            "Escape": 27,
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+        }
         for key in keys:
             text = {"text": key} if len(key) == 1 else {}
             code = codes.get(key, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
+from acfd_stream.characters import Character
 from acfd_stream.outputs import ResultEnd, ResultHeader, open_writer
 from acfd_stream.types import Face, FaceState, FrameResult
 
@@ -34,6 +35,7 @@ class Times:
 
 STEADY = Times(tuple(range(0, 32 * 128, 128)), Fraction(1, 1024))  # 8 frames a second
 IRREGULAR = Times(tuple(np.cumsum([0, *([90, 40, 300, 125] * 8)][:32]).tolist()), Fraction(1, 1000))
+SLOW = Times(tuple(range(0, 32 * 512, 512)), Fraction(1, 1024))  # 2 frames a second
 LATE = Times(tuple(1400 + 125 * frame for frame in range(32)), Fraction(1, 1000))  # does not begin at 0
 
 
@@ -95,3 +97,26 @@ def result_of_square(path: Path, times: Times, **header: Any) -> Path:
 
     frames = [frame_of(times, index, faces(index), shot=min(index // 10, 2)) for index in range(len(times.pts))]
     return write_result(path, frames, times.time_base, **header)
+
+
+def result_of_characters(
+    path: Path, names: Mapping[int, str] | None = None, times: Times = SLOW, **header: Any
+) -> Path:
+    """The square as tracks 1, 2, 3, and two small faces below it: 4 in frames 4 … 7, 5 in the last one.
+
+    Tracks 1 and 3 are character 1, which has two scenes; 2 is character 2, with the name Velma; 4 is character 3, which
+    is in the picture together with 1; 5 is nobody.
+    """
+    names = {2: "Velma"} if names is None else names
+    characters = {1: 1, 2: 2, 3: 1, 4: 3}
+
+    def faces(index: int) -> list[Face]:
+        ids = [1 + min(index // 10, 2), *[4][: 4 <= index <= 7], *[5][: index == 31]]
+        below = (8.0, 120.0, 28.0, 140.0)
+        known = {id: {"character": characters.get(id, 0), "name": names.get(characters.get(id, 0), "")} for id in ids}
+        return [square(id, index, **known[id]) if id < 4 else Face(id, below, 0.9, **known[id]) for id in ids]
+
+    frames = [frame_of(times, index, faces(index), shot=min(index // 10, 2)) for index in range(len(times.pts))]
+    given = ((1, (1, 3)), (2, (2,)), (3, (4,)))
+    end = ResultEnd(5, characters=tuple(Character(each, ids, 0.83, names.get(each, "")) for each, ids in given))
+    return write_result(path, frames, times.time_base, end, frame_rate=Fraction(2), **header)

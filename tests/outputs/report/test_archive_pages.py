@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,7 +14,7 @@ from acfd_stream.outputs import convert, read_results
 from acfd_stream.outputs.report import EpisodeRow, write_episode_report, write_index
 from acfd_stream.outputs.report.episode import ArchiveFiles
 from tests.clips import encode
-from tests.outputs.report.browser import DESKTOP, PHONE, TIMEOUT_SECONDS, Page
+from tests.outputs.report.browser import DESKTOP, PHONE, Page, wait_for
 from tests.outputs.report.drawn import LATE, SIZE, STEADY, Times, draw_clip, result_of_square
 from tests.service.chromium import Tab
 
@@ -49,13 +47,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [add(folder, NAMES[0]), EpisodeRow("failed.mp4", "failing", error="why"), add(folder, NAMES[1], LATE)]
     write_index(folder, [*rows, add(folder, NAMES[2])])
     return folder
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def title(tab: Tab, name: str) -> None:

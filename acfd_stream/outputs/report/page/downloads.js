@@ -1,14 +1,26 @@
 // The results as files, made of what the page has: they are there also where the page was sent alone.
 
 function csvOf(episode) {
-  const rows = ["frame,time,shot,track_id,x1,y1,x2,y2,score,state"];
+  const hasCharacters = episode.tracks.some(({ character }) => character);
+  const rows = [`frame,time,shot,track_id,x1,y1,x2,y2,score,state${hasCharacters ? ",character,name" : ""}`];
   for (let frame = 0; frame < episode.frames; frame += 1) {
     const before = [frame, Number(episode.times[frame].toFixed(6)), episode.shotAt(frame)];
     for (const { track, isFilled, box, score } of episode.facesOf(frame)) {
-      rows.push([...before, track.id, ...box.map((value) => Number(value.toFixed(2))), score, isFilled ? "filled" : "detected"].join());
+      const row = [...before, track.id, ...box.map((value) => Number(value.toFixed(2))), score, isFilled ? "filled" : "detected"];
+      if (hasCharacters) row.push(track.character?.number ?? 0, quoted(track.character?.name ?? ""));
+      rows.push(row.join());
     }
   }
   return `${rows.join("\n")}\n`;
+}
+
+const quoted = (text) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+// What a cue says, with the signs that would be markup as entities.
+function cueOf({ id, character }) {
+  if (!character) return `face ${id}`;
+  if (!character.name) return `character ${character.number}`;
+  return character.name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 // A cue for every span in which a track is on screen, by its start.
@@ -17,16 +29,17 @@ function vttOf(episode) {
     const milliseconds = Math.max(0, Math.round(seconds * 1000));
     return `${String(Math.floor(milliseconds / 36e5)).padStart(2, "0")}${new Date(milliseconds).toISOString().slice(13, 23)}`;
   };
-  const cues = episode.tracks.flatMap(({ id, times }) => times.map(([begin, end], place) => ({ id, begin, end, name: `${id}.${place + 1}` })));
+  const cues = episode.tracks.flatMap((track) => track.times.map(([begin, end], place) => ({ id: track.id, begin, end, text: cueOf(track), name: `${track.id}.${place + 1}` })));
   cues.sort((one, other) => one.begin - other.begin || one.id - other.id);
-  const texts = cues.filter(({ end }) => end > 0).map(({ id, begin, end, name }) => `${name}\n${time(begin)} --> ${time(end)}\nface ${id}\n`);
+  const texts = cues.filter(({ end }) => end > 0).map(({ text, begin, end, name }) => `${name}\n${time(begin)} --> ${time(end)}\n${text}\n`);
   return ["WEBVTT\n", ...texts].join("\n");
 }
 
-// The file is made at the first click, and kept for the next one.
+// The file is made at the click, with the names that the page has then.
 function offer(link, kind, textOf) {
   link.href = "#";
   link.addEventListener("click", () => {
-    if (!link.href.startsWith("blob:")) link.href = URL.createObjectURL(new Blob([textOf()], { type: kind }));
+    if (link.href.startsWith("blob:")) URL.revokeObjectURL(link.href);
+    link.href = URL.createObjectURL(new Blob([textOf()], { type: kind }));
   });
 }

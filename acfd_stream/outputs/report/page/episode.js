@@ -5,16 +5,24 @@ const ZOOM = 2;
 const MANY_TRACKS = 40; // with more tracks, the lanes first show a part of the time with about FIRST_TRACKS
 const FIRST_TRACKS = 16;
 
-const episode = new Episode(JSON.parse(at("data").textContent));
+const data = JSON.parse(at("data").textContent);
+const episode = new Episode(data);
+const characters = data.characters ? new Characters(data, episode) : null; // null: tracks only
 const state = { picked: null, hereIds: "", view: { from: episode.begin, to: episode.end }, shown: episode.tracks };
 
 const player = new Player(at("video"), episode, { frame: showFrame, state: showState });
-const stage = new Stage(at("stage"), episode, (track) => pick(track));
+const stage = new Stage(at("stage"), episode, (track) => pickFace(track));
 const overview = new Overview(at("overview"), episode, (time) => player.seek(time));
 const lanes = new Lanes(at("lanes"), episode, {
   pick: (track, time) => { pick(track); player.seek(time); },
-  point: (track) => { stage.pointed = track; stage.draw(); },
+  point: showPointed,
 });
+const characterView = characters && new CharacterView(characters, episode, player, { pick: pickCharacter, point: showPointed, changed: showNames });
+
+function showPointed(one) {
+  stage.pointed = one;
+  stage.draw();
+}
 
 // What is on screen
 
@@ -32,6 +40,7 @@ function showTime() {
   at("time").textContent = clock(time - episode.begin);
   overview.setTime(time);
   lanes.setTime(time);
+  characterView?.setTime(time);
   const { from, to } = state.view;
   const lead = player.isPlaying ? 0.05 : 0.4; // of the view is before the playhead after it left the view
   if (time < from || time > to) setView(time - (to - from) * lead, to - from);
@@ -55,37 +64,57 @@ function showHere() {
   at("here-count").textContent = faces.length ? `${faces.length}` : "";
   if (ids === state.hereIds && at("here").childElementCount) return;
   state.hereIds = ids;
+  characterView?.showHere(faces);
   if (player.isPlaying && faces.length && at("order").value === "begin") lanes.follow(faces[0].track);
   if (!faces.length) at("here").replaceChildren(element("li", "soft", "No faces."));
   else at("here").replaceChildren(...faces.map(({ track }) => element("li", "", faceButton(track))));
 }
 
 function faceButton(track) {
-  const button = element("button", `face t${track.colour}`, thumb(track), element("b", "", `${track.id}`));
+  const button = element("button", `face t${track.colour}`, thumb(track), element("b", "", labelOf(track)));
   button.type = "button";
-  button.setAttribute("aria-pressed", String(track === state.picked));
-  button.setAttribute("aria-label", `Track ${track.id}`);
-  button.addEventListener("click", () => pick(track));
+  button.setAttribute("aria-pressed", String(track === state.picked || (track.character !== null && track.character === characterView?.picked)));
+  button.setAttribute("aria-label", track.character ? `${track.character.label}, track ${track.id}` : `Track ${track.id}`);
+  button.addEventListener("click", () => pickFace(track));
   return button;
 }
 
-// One track
+// One track or one character
 
 function pick(track) {
-  state.picked = stage.picked = track;
-  state.hereIds = null;
-  lanes.pick(track);
-  stage.draw();
-  showHere();
-  at("picked").hidden = track === null;
-  at("picked-hint").hidden = track !== null;
-  at("picked-title").textContent = track ? `Track ${track.id}` : "No track selected";
-  if (track) showPicked(track);
+  select(track, null);
+  at("picked-title").textContent = track ? `Track ${track.id}` : characters ? "Nobody selected" : "No track selected";
+  if (track) showFacts(track, trackFacts(track));
+  if (track && characterView) {
+    fold(false);
+    at("picked-character").hidden = track.character === null;
+    at("picked-character").textContent = labelOf(track);
+  }
 }
 
-function showPicked(track) {
-  at("portrait").replaceChildren(thumb(track));
-  const facts = {
+function pickCharacter(character) {
+  select(null, character);
+  at("picked-title").textContent = character.label;
+  showFacts(character, characterView.facts(character));
+}
+
+const pickFace = (track) => (track?.character ? pickCharacter(track.character) : pick(track));
+
+function select(track, character) {
+  state.picked = track;
+  stage.picked = track ?? character;
+  state.hereIds = null;
+  lanes.pick(track);
+  characterView?.pick(character);
+  stage.draw();
+  showHere();
+  at("picked").hidden = stage.picked === null;
+  at("picked-hint").hidden = stage.picked !== null;
+  at("track-tools").hidden = track === null;
+}
+
+function trackFacts(track) {
+  return {
     "on screen": span(track.seconds),
     from: clock(track.begin - episode.begin),
     to: clock(track.end - episode.begin),
@@ -93,7 +122,25 @@ function showPicked(track) {
     size: `${Math.round(track.size)} px`,
     score: `${track.score.toFixed(2)}, best ${track.bestScore.toFixed(2)}`,
   };
+}
+
+function showFacts(one, facts) {
+  at("portrait").replaceChildren(thumb(one));
   at("picked-facts").replaceChildren(...Object.entries(facts).map(([name, value]) => element("div", "", element("dt", "", name), element("dd", "", value))));
+}
+
+// Labels after a name has changed.
+function showNames() {
+  state.hereIds = null;
+  list();
+  showHere();
+  stage.draw();
+}
+
+// The next track where one is picked or its lanes have the focus, else the next character.
+function goTo(step) {
+  if (characterView && !state.picked && !at("lanes").matches(":focus-within")) characterView.goTo(step);
+  else goToTrack(step);
 }
 
 function goToTrack(step) {
@@ -112,6 +159,7 @@ function nearest() {
 }
 
 function playPicked() {
+  if (characterView?.picked) characterView.toggleOnly();
   if (!state.picked) return;
   player.seek(state.picked.begin);
   player.play(state.picked.end);
@@ -169,6 +217,7 @@ function setView(from, length) {
   state.view = { from: begin, to: begin + size };
   overview.setView(state.view);
   lanes.setView(state.view);
+  characterView?.lanes.setView(state.view);
   list();
 }
 
@@ -208,10 +257,11 @@ function fillScreen() {
 const KEYS = {
   " ": () => player.toggle(), k: () => player.toggle(), ArrowLeft: () => player.seek(player.time - JUMP_SECONDS),
   ArrowRight: () => player.seek(player.time + JUMP_SECONDS), ",": () => step(-1), ".": () => step(1),
-  "[": () => goToShot(-1), "]": () => goToShot(1), ArrowUp: () => goToTrack(-1), ArrowDown: () => goToTrack(1),
+  "[": () => goToShot(-1), "]": () => goToShot(1), ArrowUp: () => goTo(-1), ArrowDown: () => goTo(1),
   Enter: playPicked, Home: () => player.seek(episode.begin), End: () => player.seek(episode.end), "+": () => zoom(1 / ZOOM),
   "=": () => zoom(1 / ZOOM), "-": () => zoom(ZOOM), "−": () => zoom(ZOOM), 0: () => setView(episode.begin, Infinity),
   b: toggleBoxes, m: () => player.toggleMuted(), f: fillScreen, "?": () => at("keys").showModal(), Escape: () => pick(null),
+  n: () => characterView?.goToScene(1), N: () => characterView?.goToScene(-1), o: () => characterView?.toggleOnly(), r: () => characterView?.editName(),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -235,7 +285,7 @@ for (const [id, act] of Object.entries(clicks)) at(id).addEventListener("click",
 for (const id of ["least-length", "least-size", "least-score", "order"]) at(id).addEventListener("input", filter);
 at("order").addEventListener("input", () => { if (at("order").value !== "begin") setView(episode.begin, Infinity); });
 at("rate").addEventListener("change", () => player.setRate(Number(at("rate").value)));
-at("lanes").addEventListener("wheel", (event) => {
+for (const id of characterView ? ["lanes", "character-lanes"] : ["lanes"]) at(id).addEventListener("wheel", (event) => {
   const { from, to } = state.view;
   if (event.ctrlKey) zoom(event.deltaY > 0 ? 1.25 : 0.8);
   else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) setView(from + (event.deltaX / lanes.width) * (to - from), to - from);
@@ -243,21 +293,37 @@ at("lanes").addEventListener("wheel", (event) => {
   event.preventDefault();
 }, { passive: false });
 
+// The lanes of tracks, below those of characters, can be folded away.
+function fold(isFolded) {
+  at("fold").setAttribute("aria-expanded", String(!isFolded));
+  at("lanes").hidden = isFolded;
+  at("track-filters").classList.toggle("folded", isFolded);
+  if (!isFolded) lanes.refit();
+}
+
+if (characterView) {
+  at("fold").addEventListener("click", () => fold(!at("lanes").hidden));
+  at("picked-character").addEventListener("click", () => pickFace(state.picked));
+  fold(episode.tracks.length > MANY_TRACKS);
+}
+
 offer(at("save-csv"), "text/csv", () => csvOf(episode));
 offer(at("save-vtt"), "text/vtt", () => vttOf(episode));
 
-// #t=12.5 or #track=7: a position that a link points to.
+// #t=12.5, #track=7 or #character=3: a position that a link points to.
 function followAddress() {
   const wish = new URLSearchParams(location.hash.slice(1));
   const track = episode.tracks.find(({ id }) => String(id) === wish.get("track"));
+  const character = characters?.numbered(Number(wish.get("character")));
   if (track) pick(track);
-  const time = wish.has("t") ? episode.begin + Number(wish.get("t")) : track?.begin;
+  else if (character) pickCharacter(character);
+  const time = wish.has("t") ? episode.begin + Number(wish.get("t")) : (track ?? character)?.begin;
   if (Number.isFinite(time)) player.seek(time);
 }
 
 const { length: tracks } = episode.tracks;
 filter();
-setView(episode.begin, tracks > MANY_TRACKS ? ((episode.end - episode.begin) * FIRST_TRACKS) / tracks : Infinity);
+setView(episode.begin, tracks > MANY_TRACKS && !characterView ? ((episode.end - episode.begin) * FIRST_TRACKS) / tracks : Infinity);
 player.open();
 showFrame(episode.begin);
 followAddress();

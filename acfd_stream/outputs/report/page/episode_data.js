@@ -1,5 +1,7 @@
 // The result as typed arrays, with queries: the frame at a time, and the faces of a frame.
 
+const NO_CHARACTER = 8; // the colour of tracks without one, after those of the others
+
 const at = (id) => document.getElementById(id);
 
 function bytesOf(text) {
@@ -48,7 +50,7 @@ class Episode {
   trackWithTimes(track, row, thumbnails) {
     const last = track.spans.at(-1)[1];
     return {
-      ...track, row, colour: track.id % 8, thumbnail: thumbnails[track.id] ?? null,
+      ...track, row, colour: track.id % NO_CHARACTER, character: null, thumbnail: thumbnails[track.id] ?? null,
       times: track.spans.map(([first, final]) => [this.times[first], this.endOf(final)]),
       begin: this.times[track.spans[0][0]], end: this.endOf(last), lastFrame: last,
     };
@@ -113,7 +115,10 @@ function spread(sums, from, to, weight) {
   }
 }
 
-// A small picture of a track, or its number where there is none.
+// What a box, a button or a lane calls a track.
+const labelOf = (track) => track.character?.label ?? `${track.id}`;
+
+// A small picture of a track or a character, or its number where there is none.
 function thumb(track) {
   if (!track.thumbnail) return element("span", `thumb t${track.colour}`, `${track.id}`);
   const image = element("img", `thumb t${track.colour}`);

@@ -4,9 +4,11 @@ const at = (id) => document.getElementById(id);
 const NS = "http://www.w3.org/2000/svg";
 const PART = 100; // rows at a time
 const STEPS = 8; // per face, in the strips
-const rows = JSON.parse(at("data").textContent).rows.map((row, place) => ({ ...row, place }));
+const data = JSON.parse(at("data").textContent);
+const rows = data.rows.map((row, place) => ({ ...row, place }));
+const hasCharacters = at("cast") !== null;
 const hasPosters = rows.some(({ i }) => i);
-const state = { key: "n", isFalling: false, list: rows, shown: 0 };
+const state = { key: "n", isFalling: false, list: rows, shown: 0, who: "" };
 
 function element(name, className = "", ...children) {
   const node = document.createElement(name);
@@ -71,6 +73,7 @@ function line(row) {
   const cells = [title];
   if (row.s === "done" && row.p !== undefined) cells.push(element("td", "strip", strip(row.p)));
   else cells.push(element("td", row.e ? "strip why" : "strip soft", row.e ?? ""));
+  if (hasCharacters) cells.push(whoCell(row));
   cells.push(
     element("td", "n length", row.d === undefined ? "–" : clock(row.d)), element("td", "n faces", row.d === undefined ? "–" : percent(row)),
     element("td", "n tracks", row.t === undefined ? "–" : count(row.t)), element("td", "n shots", row.c === undefined ? "–" : count(row.c)),
@@ -101,7 +104,7 @@ function compare(one, other) {
 function show() {
   const wish = at("search").value.trim().toLocaleLowerCase();
   const wanted = at("state").value;
-  state.list = rows.filter((row) => (!wanted || row.s === wanted) && row.n.toLocaleLowerCase().includes(wish)).sort(compare);
+  state.list = rows.filter((row) => (!wanted || row.s === wanted) && (!state.who || rolesOf(row, state.who).length > 0) && isFound(row, wish)).sort(compare);
   if (state.isFalling) state.list.reverse();
   at("shown").textContent = state.list.length === rows.length ? count(rows.length) : `${count(state.list.length)} of ${count(rows.length)}`;
   at("empty").hidden = state.list.length > 0 || rows.length === 0;
@@ -132,6 +135,7 @@ for (const button of document.querySelectorAll("thead button")) {
 }
 at("search").addEventListener("input", show);
 at("state").addEventListener("change", show);
+if (hasCharacters) showCast();
 new IntersectionObserver((entries) => {
   if (entries.some((entry) => entry.isIntersecting) && state.shown < state.list.length) fillUp();
 }, { rootMargin: "600px" }).observe(at("more"));

@@ -1,13 +1,23 @@
-// One lane per track. Only visible rows are in the page, so that hundreds scroll as fast as ten.
+// One lane per track, or per character. Only visible rows are in the page, so that hundreds scroll as fast as ten.
 
 const ROWS_AROUND = 6;
 const STEPS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const LEAST_VIEW_SECONDS = 0.5;
 const LEAST_SHOT_PIXELS = 12; // on average; closer lines are not drawn
 
+// What rows of tracks say, and where a click beside a bar goes.
+const TRACK_ROWS = {
+  id: ({ id }) => `lane-${id}`,
+  words: (track) => [`${track.id}`, span(track.seconds), track.character?.label ?? `${Math.round(track.size)} px`],
+  spoken: (track) => `Track ${track.id}${track.character ? ` of ${track.character.label}` : ""}`,
+  title: (track) => ` · ${Math.round(track.size)} px`,
+  goal: (track) => track.begin,
+};
+
 class Lanes {
-  // Calls act.pick(track, time) and act.point(track | null).
-  constructor(root, episode, act) {
+  // Calls act.pick(track, time) and act.point(track | null). `kind` is like TRACK_ROWS.
+  constructor(root, episode, act, kind = TRACK_ROWS) {
+    this.kind = kind;
     this.root = root;
     this.episode = episode;
     this.act = act;
@@ -78,14 +88,17 @@ class Lanes {
 
   bring(index) {
     this.reach(index);
-    this.scroll.setAttribute("aria-activedescendant", `lane-${this.list[index].id}`);
+    this.scroll.setAttribute("aria-activedescendant", this.kind.id(this.list[index]));
   }
 
   refit() {
     this.rowHeight = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
     this.width = this.grid.getBoundingClientRect().width;
     this.body.style.height = `${this.list.length * this.rowHeight}px`;
-    for (const [track, row] of this.rows) row.style.top = `${this.place.get(track) * this.rowHeight}px`;
+    for (const [track, row] of this.rows) {
+      row.style.top = `${this.place.get(track) * this.rowHeight}px`;
+      this.fill(row, track);
+    }
     this.drawGrid();
     this.setTime(this.time ?? this.episode.begin);
     this.render();
@@ -111,25 +124,33 @@ class Lanes {
   }
 
   add(track) {
-    const words = element("span", "words", element("b", "", `${track.id}`), element("span", "", span(track.seconds)), element("span", "soft", `${Math.round(track.size)} px`));
+    const [name, seconds, more] = this.kind.words(track);
+    const words = element("span", "words", element("b", "", name), element("span", "", seconds), element("span", "soft", more));
     const row = element("div", "row", element("span", "who", thumb(track), words), element("div", `lane t${track.colour}`));
-    row.id = `lane-${track.id}`;
+    row.id = this.kind.id(track);
     row.setAttribute("role", "option");
     row.setAttribute("aria-selected", String(track === this.picked));
     row.setAttribute("aria-setsize", this.list.length);
     row.setAttribute("aria-posinset", this.place.get(track) + 1);
-    row.setAttribute("aria-label", `Track ${track.id}, on screen for ${span(track.seconds)} from ${clock(track.begin - this.episode.begin)}`);
-    row.title = `${clock(track.begin - this.episode.begin)} – ${clock(track.end - this.episode.begin)} · ${Math.round(track.size)} px`;
+    row.setAttribute("aria-label", `${this.kind.spoken(track)}, on screen for ${span(track.seconds)} from ${clock(track.begin - this.episode.begin)}`);
+    row.title = `${clock(track.begin - this.episode.begin)} – ${clock(track.end - this.episode.begin)}${this.kind.title(track)}`;
     row.style.top = `${this.place.get(track) * this.rowHeight}px`;
     this.fill(row, track);
     this.rows.set(track, row);
     this.body.append(row);
   }
 
+  // Bars less than a pixel apart are one: a character of a film has thousands of stays.
   fill(row, track) {
-    row.lastChild.replaceChildren(...track.times.filter(([from, to]) => to > this.view.from && from < this.view.to).map(([from, to]) => {
+    const bars = [];
+    for (const [from, to] of track.times) {
+      if (to <= this.view.from || from >= this.view.to) continue;
+      const [left, right, last] = [Math.max(0, this.share(from)), Math.min(1, this.share(to)), bars.at(-1)];
+      if (last && (left - last[1]) * this.width < 1) last[1] = Math.max(last[1], right);
+      else bars.push([left, right]);
+    }
+    row.lastChild.replaceChildren(...bars.map(([left, right]) => {
       const bar = element("span", "bar");
-      const [left, right] = [Math.max(0, this.share(from)), Math.min(1, this.share(to))];
       bar.style.left = `${left * 100}%`;
       bar.style.width = `${(right - left) * 100}%`;
       return bar;
@@ -138,17 +159,17 @@ class Lanes {
 
   trackOf(event) {
     const id = event.target.closest(".row")?.id;
-    return id ? this.list.find((track) => `lane-${track.id}` === id) ?? null : null;
+    return id ? this.list.find((track) => this.kind.id(track) === id) ?? null : null;
   }
 
-  // A click on a bar goes to that moment; elsewhere in a row, to the start of the track.
+  // A click on a bar goes to that moment; elsewhere in a row, to the start of the track, or the next scene.
   click(event) {
     const track = this.trackOf(event);
     if (!track) return;
     const lane = event.target.closest(".lane")?.getBoundingClientRect();
     const time = lane ? this.view.from + ((event.clientX - lane.left) / lane.width) * (this.view.to - this.view.from) : null;
     const isInside = time !== null && track.times.some(([from, to]) => time >= from && time < to);
-    this.act.pick(track, isInside ? time : track.begin);
+    this.act.pick(track, isInside ? time : this.kind.goal(track, time ?? this.time));
   }
 
   // Draws time marks and shot starts behind the rows.

@@ -11,6 +11,7 @@ class Player {
     this.on = on;
     this.offset = 0; // seconds of the result at second 0 of the video
     this.stopAt = null;
+    this.only = null; // [begin, end] of the parts to play, if not all
     this.wanted = null; // target of the current seek
     this.clock = null; // {time, since} if there is no video
     this.time = episode.begin;
@@ -96,12 +97,19 @@ class Player {
 
   arrive(time) {
     if (this.wanted === null) this.time = time;
-    const stopAt = this.stopAt ?? (this.episode.isWhole ? null : this.episode.end);
+    if (this.only && this.isPlaying && this.wanted === null) this.skip(time);
+    const stopAt = this.stopAt ?? this.only?.at(-1)[1] ?? (this.episode.isWhole ? null : this.episode.end);
     if (stopAt !== null && this.isPlaying && time >= stopAt - 0.001) {
       this.pause();
       this.seek(stopAt - 0.002); // back from pictures shown before the player stopped
     }
     this.on.frame(time);
+  }
+
+  // From between two parts to the next one.
+  skip(time) {
+    const next = this.only.find(([, end]) => end - 0.001 > time);
+    if (next && time < next[0] - 0.001) this.seek(next[0], true);
   }
 
   hasSought() {
@@ -136,9 +144,16 @@ class Player {
     this.video.currentTime = Math.max(0, this.time - this.offset + NUDGE_SECONDS);
   }
 
+  // Whether there is nothing left to play.
+  get isOver() {
+    const { episode, only } = this;
+    if (only && episode.frameAt(this.time) >= episode.frameAt(only.at(-1)[1] - 0.002)) return true;
+    return this.time >= episode.end - 0.05;
+  }
+
   async play(stopAt = null) {
     this.stopAt = stopAt;
-    if (this.time >= this.episode.end - 0.05) this.seek(this.episode.begin, true);
+    if (this.isOver) this.seek(this.only?.[0][0] ?? this.episode.begin, true);
     if (this.clock) {
       this.clock = { time: this.time, since: performance.now() };
       this.on.state();

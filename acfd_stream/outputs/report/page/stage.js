@@ -1,6 +1,6 @@
 // Draws the boxes of exactly the frame on screen.
 
-const BOX_COLOURS = ["#4c8dff", "#f0883a", "#1fb8a3", "#a184f5", "#ec5f9e", "#76b852", "#d6a522", "#3db3d8"];
+const BOX_COLOURS = ["#4c8dff", "#f0883a", "#1fb8a3", "#a184f5", "#ec5f9e", "#76b852", "#d6a522", "#3db3d8", "#aab0bd"];
 
 class Stage {
   constructor(root, episode, pick) {
@@ -11,7 +11,7 @@ class Stage {
     this.isOn = true;
     this.hasPicture = true;
     this.hidden = null; // Uint8Array by track: 1 if a filter hides it
-    this.picked = null;
+    this.picked = null; // a track or a character
     this.pointed = null;
     this.canvas.addEventListener("click", (event) => pick(this.hit(event)));
     root.style.setProperty("--shape", episode.size.width / episode.size.height);
@@ -71,17 +71,17 @@ class Stage {
 
   drawBox(pen, { track, isFilled, box }) {
     const [x1, y1, x2, y2] = box.map((value) => value * this.scale);
-    const isStrong = track === this.picked || track === this.pointed;
+    const [isPicked, isPointed] = [this.picked, this.pointed].map((one) => one !== null && (one === track || one === track.character));
     pen.setLineDash(isFilled ? [6, 5] : []);
     pen.beginPath();
     pen.roundRect(x1, y1, Math.max(1, x2 - x1), Math.max(1, y2 - y1), Math.min(6, (x2 - x1) / 4));
-    pen.lineWidth = isStrong ? 6 : 4;
+    pen.lineWidth = isPicked || isPointed ? 6 : 4;
     pen.strokeStyle = "rgb(0 0 0 / 35%)";
     pen.stroke();
-    pen.lineWidth = isStrong ? 4 : 2;
+    pen.lineWidth = isPicked || isPointed ? 4 : 2;
     pen.strokeStyle = BOX_COLOURS[track.colour];
     pen.stroke();
-    if (track === this.picked) {
+    if (isPicked) {
       pen.fillStyle = `${BOX_COLOURS[track.colour]}26`;
       pen.fill();
     }
@@ -90,7 +90,7 @@ class Stage {
   drawLabel(pen, { track, box }) {
     const [x1, y1] = box.map((value) => value * this.scale);
     pen.font = "600 12px system-ui, sans-serif";
-    const text = `${track.id}`;
+    const text = labelOf(track);
     const width = pen.measureText(text).width + 10;
     const left = Math.max(0, Math.min(x1 - 1, this.canvas.width / this.ratio - width));
     const top = y1 >= 18 ? y1 - 18 : Math.max(0, y1);

@@ -1,0 +1,135 @@
+"""The cast of an archive: a run reads a copy of it, adds its episodes at the end, and writes new names on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from acfd_stream.archive.manifest import Manifest
+from acfd_stream.archive.options import ArchiveOptions
+from acfd_stream.archive.records import Episode, EpisodeStatus
+from acfd_stream.archive.state_folder import DATABASE
+from acfd_stream.errors import MediaError
+from acfd_stream.files import lock_file
+from acfd_stream.identity.cast.adding import Addition
+from acfd_stream.identity.cast.cast import Cast, named
+from acfd_stream.identity.spec import find_embedder
+from acfd_stream.networks.precision import digest
+from acfd_stream.outputs import read_results
+from acfd_stream.outputs.formats import FORMATS, RESULTS, VIEWS
+from acfd_stream.recording.published import FinalNames
+from acfd_stream.recording.rename import has_names, write_renamed
+from acfd_stream.recording.task import STATE_FOLDER, RecordingTask
+
+SNAPSHOT = (STATE_FOLDER, "cast.db")
+"""The copy of the cast that workers read, below OUT."""
+_WITHOUT_NAMES = (RESULTS, "mot", "mot-characters")
+NAMED_OUTPUTS = (*(name for name in FORMATS if name not in _WITHOUT_NAMES), "overlay", "report")
+"""What has names of characters in it besides the JSON lines."""
+
+
+def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
+    """The options of a run whose workers read a copy of the cast, in the folder of the archive.
+
+    A cast that is missing is made.
+
+    Raises:
+        CastError: the cast is damaged, no cast, or has embeddings of another network.
+        OutputError: it cannot be copied.
+    """
+    if call.cast is None or call.characters is None:
+        return replace(call, cast=None)
+    path = call.out.joinpath(*SNAPSHOT)
+    with Cast.open(call.cast, is_new=True) as cast:
+        cast.require_network(digest(find_embedder(call.characters.model)))
+        cast.copy_to(path)
+    return replace(call, cast=path)
+
+
+def grow(cast: Path, out: Path) -> list[Addition]:
+    """Add the episodes of an archive that are done and that the cast does not know yet, in name order.
+
+    Raises:
+        CastError: the cast is damaged, or an episode has embeddings of another network.
+        MediaError: a views file cannot be read.
+        OutputError: the cast cannot be written.
+    """
+    with Manifest(out) as manifest:
+        tasks = [_task(out, episode) for episode in manifest.episodes(EpisodeStatus.DONE)]
+    paths = [task.path_of(VIEWS) for task in tasks if task.path_of(VIEWS).is_file()]
+    if not paths:
+        return []
+    with Cast.open(cast, is_new=True) as opened:
+        return opened.build(paths)
+
+
+def archive_of(path: Path) -> Path | None:
+    """The folder of the archive to which a file belongs, or a folder itself; None: to none."""
+    path = path.absolute()
+    for folder in (path, *path.parents):
+        if (folder / STATE_FOLDER / DATABASE).is_file():
+            return folder
+    return None
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """What became of one episode."""
+
+    name: str
+    has_changed: bool = False
+    withdrawn: tuple[str, ...] = ()  # outputs with old names that were removed: 'archive resume' makes them again
+    error: str = ""
+
+
+def apply_names(cast: Cast, out: Path, is_wanted: Callable[[Path], bool] = lambda path: True) -> Iterator[Renamed]:
+    """Write the names of a cast into the results of an archive; gives each episode as it is done.
+
+    Args:
+        cast: with the names.
+        out: the archive.
+        is_wanted: takes the path of an episode's results.
+
+    Raises:
+        ConfigError: there is no archive.
+        OutputError: a file cannot be written.
+    """
+    with Manifest(out) as manifest:
+        for episode in manifest.episodes(EpisodeStatus.DONE):
+            task = _task(out, episode)
+            if not is_wanted(task.path_of(RESULTS)) or not task.path_of(VIEWS).is_file():
+                continue
+            with lock_file(task.lock) as is_ours:
+                if not is_ours:
+                    yield Renamed(episode.name, error="a run is working on it; try again when it has ended")
+                    continue
+                try:
+                    yield _renamed(cast, manifest, task, episode)
+                except MediaError as error:
+                    yield Renamed(episode.name, error=str(error))
+
+
+def _renamed(cast: Cast, manifest: Manifest, task: RecordingTask, episode: Episode) -> Renamed:
+    path = task.path_of(RESULTS)
+    results = read_results(path)
+    names = named(cast.names(task.path_of(VIEWS)))
+    if has_names(results, names) and path.stat().st_size == episode.result_bytes:
+        return Renamed(episode.name)
+    published = FinalNames(
+        task.out, manifest.published(episode.name), lambda files: manifest.note_published(episode.name, files)
+    )
+    if not published.is_unchanged(task.name_of(RESULTS)):
+        raise MediaError(f"DATA LOSS: {path} is not what this program wrote; move it away, then run the archive again")
+    write_renamed(results, names, task.settled)
+    withdrawn = tuple(name for name in NAMED_OUTPUTS if name in episode.outputs and task.path_of(name).exists())
+    for output in withdrawn:
+        published.withdraw(task.name_of(output))
+    published.publish(task.settled, task.name_of(RESULTS))
+    # A kill before this line leaves another size in the manifest: the next call comes here again.
+    manifest.renamed(episode.name, set(episode.outputs) - set(withdrawn), path.stat().st_size, published.files())
+    return Renamed(episode.name, True, withdrawn)
+
+
+def _task(out: Path, episode: Episode) -> RecordingTask:
+    return RecordingTask(episode.key, episode.source, episode.name, out, is_tracked=True)

@@ -1,0 +1,1 @@
+"""The characters of many videos, with their names and pictures, in one file."""

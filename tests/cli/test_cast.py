@@ -1,0 +1,188 @@
+"""``acfd-stream cast``: from results to names, and back into results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from acfd_stream.characters import Character
+from acfd_stream.cli import main
+from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.outputs import ResultEnd, open_writer, read_results
+from acfd_stream.types import Face, FrameResult
+from tests.identity.made_up import crop_of, write_views
+from tests.outputs.made_up import HEADER
+
+VELMA, FRED, SHAGGY, DAPHNE = range(1, 5)
+BASE = Fraction(1, 24)
+
+
+def write_result(path: Path, identities: list[int], *, seed: int = 0) -> Path:
+    """A result whose tracks are characters of the same numbers and of these identities; 1 and 2 share a frame."""
+    faces = tuple(Face(number, (0.0, 0.0, 9.0, 9.0), 0.5, character=number) for number in range(1, len(identities) + 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = open_writer(path, "jsonl", replace(HEADER, source=path.with_suffix("").name))
+    shown = [faces[:2], *((face,) for face in faces)]
+    for index, seen in enumerate(shown):
+        writer.write(FrameResult(index, index, BASE, float(index * BASE), seen))
+    writer.close(ResultEnd(len(faces), characters=tuple(Character(f.track_id, (f.track_id,), 0.75) for f in faces)))
+    write_views(
+        path.with_name(path.name.removesuffix(".jsonl") + ".views.jsonl"), identities, together=[(1, 2)], seed=seed
+    )
+    return path
+
+
+def names_in(path: Path) -> dict[int, str]:
+    """Character → name, where every face agrees with the closing line."""
+    results = read_results(path)
+    names = {each.number: each.name for each in results.end.characters}
+    in_lines = [face for line in path.read_text().splitlines()[1:-1] for face in json.loads(line)["faces"]]
+    assert all(face.get("name", "") == names[face["character"]] for face in in_lines)
+    return names
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two results in ``out`` and their cast."""
+    monkeypatch.chdir(tmp_path)
+    write_result(tmp_path / "out/e1.mp4.jsonl", [VELMA, FRED], seed=1)
+    write_result(tmp_path / "out/e2.mp4.jsonl", [SHAGGY, VELMA, FRED], seed=2)
+    assert main(["cast", "build", "out", "--to", "cast.db"]) == 0
+    return tmp_path
+
+
+def test_names_get_into_results(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cast", "build", "out", "--to", "again.db"]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "out/e1.mp4.views.jsonl: 2 characters, 2 new",
+        "out/e2.mp4.views.jsonl: 3 characters, 1 new",
+        "again.db: 3 members",
+    ]
+    before = (folder / "out/e2.mp4.jsonl").read_bytes()
+    assert main(["cast", "name", "cast.db", "1", "Velma Dinkley"]) == 0
+    assert main(["cast", "apply", "cast.db", "out"]) == 0
+    assert capsys.readouterr().err == "2 results: 2 with other names now\n"
+    assert names_in(folder / "out/e1.mp4.jsonl") == {1: "Velma Dinkley", 2: ""}
+    assert names_in(folder / "out/e2.mp4.jsonl") == {1: "", 2: "Velma Dinkley", 3: ""}
+    assert main(["cast", "apply", "cast.db", "out/e1.mp4.jsonl", "out/e2.mp4.views.jsonl"]) == 0
+    assert capsys.readouterr().err == "2 results: 0 with other names now\n"
+    assert main(["cast", "name", "cast.db", "Velma Dinkley", ""]) == 0
+    assert main(["cast", "apply", "cast.db", "out", "--quiet"]) == 0
+    assert (folder / "out/e2.mp4.jsonl").read_bytes() == before  # all else in it has stayed
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        *("e1.mp4.jsonl", "e1.mp4.views.jsonl", "e2.mp4.jsonl", "e2.mp4.views.jsonl"),
+    ]
+
+
+def test_a_result_that_was_never_added_gets_names_by_looks(folder: Path) -> None:
+    write_result(folder / "new/e3.jsonl", [DAPHNE, FRED], seed=3)
+    assert main(["cast", "name", "cast.db", "2", "Fred"]) == 0
+    assert main(["cast", "apply", "cast.db", "new/e3.jsonl"]) == 0
+    assert names_in(folder / "new/e3.jsonl") == {1: "", 2: "Fred"}
+
+
+def test_members_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["cast", "name", "cast.db", "2", "Fréd [bold]"])
+    capsys.readouterr()
+    assert main(["cast", "show", "cast.db"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert rows[0] == ["member", "name", "videos", "tracks", "pictures"]
+    assert rows[2:] == [["1", "–", "2", "2", "10"], ["2", "Fréd", "[bold]", "2", "2", "10"], ["3", "–", "1", "1", "5"]]
+    assert main(["cast", "show", "cast.db", "Fréd [bold]"]) == 0
+    assert "out/e2.mp4.views.jsonl" in capsys.readouterr().out
+    assert main(["cast", "show", "cast.db", "2", "--json"]) == 0
+    (values,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert values["appearances"][1] == {"source": "out/e2.mp4.views.jsonl", "character": 3, "tracks": 1}
+    assert len(values["views"]) == 10
+    assert main(["cast", "show", "cast.db", "--json"]) == 0
+    assert [json.loads(line)["member"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 3]
+
+
+def test_members_are_merged_split_forgotten_and_undone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for call, said in (
+        (["merge", "cast.db", "1", "2"], "were in one frame of out/e1.mp4.views.jsonl"),
+        (["forget", "cast.db", "9"], "has no member 9"),
+        (["name", "cast.db", "Nobody", "X"], "has no member 'Nobody'"),
+        (["name", "cast.db", "1"], "name takes MEMBER and NAME, or --from NAMES.json"),
+        (["split", "cast.db", "1", "--views", "1,x"], "--views must be whole numbers"),
+        (["show", "none.db"], "there is no such cast"),
+        (["apply", "cast.db", "none.jsonl"], "there is no such views file"),
+    ):
+        assert main(["cast", *call]) in (1, 2)
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert main(["cast", "split", "cast.db", "1", "--from", "out/e2.mp4.jsonl"]) == 0
+    assert capsys.readouterr().out == "4\n"
+    assert main(["cast", "merge", "cast.db", "1", "4"]) == 0
+    assert main(["cast", "forget", "cast.db", "1", "2"]) == 0
+    for what in ("forget members 1, 2", "merge members 4 into 1", "split member 1", "add 2 videos"):
+        assert main(["cast", "undo", "cast.db"]) == 0
+        assert capsys.readouterr().err == f"undone: {what}\n"
+    assert main(["cast", "undo", "cast.db"]) == 2
+    assert "there is no change to undo" in capsys.readouterr().err
+
+
+def test_a_cast_is_exported_as_plain_files(folder: Path) -> None:
+    main(["cast", "name", "cast.db", "3", "Shaggy"])
+    assert main(["cast", "export", "cast.db", "plain"]) == 0
+    values = json.loads((folder / "plain/cast.json").read_text())
+    assert [member["name"] for member in values["members"]] == ["", "", "Shaggy"]
+    assert values["embedding"]["model"] == "acfd-id"
+    view = values["members"][2]["views"][0]
+    assert (folder / "plain" / view["crop"]).read_bytes() == crop_of(SHAGGY)
+    assert main(["cast", "export", "cast.db", "plain"]) == 1  # it is there already
+    assert main(["cast", "export", "cast.db", "out"]) == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["cast.db", "out", "plain"]
+
+
+def names_file(folder: Path, **values: object) -> str:
+    path = folder / "e2.names.json"
+    path.write_text(json.dumps({"type": "names", "version": 1, "result": "e2.mp4", **values}))
+    return str(path)
+
+
+def test_names_from_the_page_of_a_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cast", "split", "cast.db", "1", "--from", "out/e2.mp4.views.jsonl"]) == 0
+    path = names_file(folder, names={"1": "Shaggy"}, merges=[[2, 3], [1, 2]])
+    assert main(["cast", "name", "cast.db", "--from", path]) == 2
+    assert "were in one frame" in capsys.readouterr().err
+    with Cast.open(folder / "cast.db") as cast:
+        assert [member.name for member in cast.members()] == ["", "", "", ""]  # all of it was refused
+    path = names_file(folder, names={"1": "Shaggy", "2": "Fred"}, merges=[[2, 3]])
+    assert main(["cast", "name", "cast.db", "--from", path]) == 0
+    assert capsys.readouterr().err.splitlines() == ["merged member 2 into 4", "member 3 is Shaggy", "member 4 is Fred"]
+    assert main(["cast", "undo", "cast.db"]) == 0  # all of it is one change
+    with Cast.open(folder / "cast.db") as cast:
+        assert [member.name for member in cast.members()] == ["", "", "", ""]
+
+
+REFUSED = (
+    ({"names": {"1": "A"}, "characters": "0" * 16}, 2, "the names are of another run of e2.mp4"),
+    ({"names": {"1": "A"}, "result": "other.mp4"}, 2, "the names are of another run of other.mp4"),
+    ({"names": {"7": "A"}}, 2, "character 7 is no member of the cast"),
+    ({"names": {"1": "12"}}, 2, "name must be"),
+    ({"version": 2}, 1, "is no file of names of version 1"),
+    ({"names": {"x": "A"}}, 1, "is no file of names"),
+    ({"names": {"1": 3}}, 1, "is no file of names"),
+    ({"merges": [[1]]}, 1, "is no file of names"),
+    ({"merges": [[1, "2"]]}, 1, "is no file of names"),
+    ({"more": 1}, 1, "is no file of names"),
+)
+
+
+def test_a_names_file_that_does_not_fit_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for values, code, said in REFUSED:
+        path = names_file(folder, **values)
+        capsys.readouterr()
+        assert main(["cast", "name", "cast.db", "--from", path]) == code
+        assert said in capsys.readouterr().err
+    with Cast.open(folder / "cast.db") as cast:
+        assert cast.undo() == "add 2 videos"

@@ -1,0 +1,233 @@
+"""The file of a cast: whatever is wrong with it is said in one line, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from acfd_stream.errors import AcfdError, CastError, ConfigError, OutputError
+from acfd_stream.identity.cast import database
+from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.types import FloatArray
+from tests.identity.made_up import HEADER, looks, write_views
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_views(tmp_path / "e1.views.jsonl", [1, 2, 3])
+    with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
+        cast.build([tmp_path])
+        cast.name(1, "Velma")
+    return tmp_path / "cast.db"
+
+
+def execute(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as sqlite, sqlite:
+        for statement in statements:
+            sqlite.execute(statement)
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\x99" * (len(content) - 4096)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (damage, "the cast is damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "the cast is damaged"),
+        (lambda path: path.write_bytes(b'{"type": "header"}\n' * 99), "is not a cast; name another file"),
+        (lambda path: execute(path, "PRAGMA application_id = 7"), "is not a cast; name another file"),
+        (lambda path: execute(path, "PRAGMA user_version = 2"), "is a cast of format 2, and this program reads 1"),
+        (lambda path: execute(path, "DROP TABLE together"), "the cast is damaged .it has other tables."),
+        (
+            lambda path: execute(path, "CREATE TRIGGER t AFTER INSERT ON views BEGIN SELECT 1; END"),
+            ".*it has other tables",
+        ),
+    ],
+)
+def test_a_file_that_is_no_sound_cast_is_refused(path: Path, change: Callable[[Path], object], message: str) -> None:
+    change(path)
+    before = path.read_bytes()
+    for is_new in (False, True):
+        with pytest.raises(CastError, match=rf"cast\.db: {message}"):
+            Cast.open(path, is_new=is_new)
+    assert path.read_bytes() == before
+
+
+def test_a_missing_file_is_made_only_on_request(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such cast; 'acfd-stream cast build RESULTS --to"):
+        Cast.open(tmp_path / "cast.db")
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(OutputError, match="cannot be opened"):
+        Cast.open(tmp_path / "none" / "cast.db", is_new=True)
+
+
+def test_embeddings_of_another_network_are_refused(path: Path, tmp_path: Path) -> None:
+    other = write_views(
+        tmp_path / "new/e2.views.jsonl", [1], header=replace(HEADER, model_version="2", digest="cd" * 32)
+    )
+    with Cast.open(path) as cast:
+        for call in (lambda: cast.build([other]), lambda: cast.names(other)):
+            with pytest.raises(
+                CastError, match=r"has embeddings of acfd-id 1 \(abababababab\).* another network \(cdcdcd.*rebuild"
+            ):
+                call()
+        assert cast.undo() == "name member 1 'Velma'"  # the refused change is none
+    with pytest.raises(CastError, match="the network of this run is of another network"):
+        Cast.matcher_for(path, "cd" * 32)
+    assert len(Cast.matcher_for(path, HEADER.digest).prototypes) == 3
+
+
+class Network:
+    """An embedding network that sees the mean colour."""
+
+    name, version, digest, link_similarity = "acfd-id", "2", "cd" * 32, 0.25
+
+    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
+        assert crops.shape[1:] == (144, 144, 3)
+        colors = crops.mean(axis=(1, 2)).astype(np.float32)
+        return colors / np.linalg.norm(colors, axis=1, keepdims=True)
+
+
+def test_rebuild_embeds_the_crops_with_another_network(path: Path) -> None:
+    execute(path, "UPDATE views SET crop = x'ffd8' WHERE id = 1")
+    with Cast.open(path) as cast:
+        before = [view.embedding.tolist() for view in cast.views(2)]
+        assert cast.rebuild(Network()) == 1
+        assert cast.about() == {
+            "model": "acfd-id",
+            "model_version": "2",
+            "digest": "cd" * 32,
+            "link_similarity": "0.25",
+            "dimensions": "3",
+        }
+        assert {view.embedding.shape for view in cast.views(1)} == {(3,)}
+        assert cast.find("Velma") == 1
+        assert cast.undo() == "rebuild"
+        assert [view.embedding.tolist() for view in cast.views(2)] == before
+        assert len(cast.views(1)) == 5
+
+
+def test_two_processes_that_change_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, Cast.open(path) as cast:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OutputError, match=r"cast\.db: another process is changing the cast; try again"):
+            cast.name(2, "Fred")
+        assert [member.name for member in cast.members()] == ["Velma", "", ""]  # reading goes on
+        other.execute("ROLLBACK")
+        cast.name(2, "Fred")
+        with Cast.open(path) as second:  # each sees what the other did
+            second.name(3, "Shaggy")
+        assert [member.name for member in cast.members()] == ["Velma", "Fred", "Shaggy"]
+
+
+def test_a_kill_in_mid_change_loses_only_that_change(path: Path) -> None:
+    code = """
+import os, signal, sys
+from acfd_stream.identity.cast.cast import Cast
+cast = Cast.open(sys.argv[1])
+with cast._database.change("half"):
+    cast._database.run("PRAGMA cache_size = 1")
+    for number in range(2000):
+        cast._database.run("UPDATE views SET crop = zeroblob(9000)")
+        if number == 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+    before = path.read_bytes()
+    done = subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.with_name("cast.db-journal").exists()  # the file was being written
+    with Cast.open(path) as cast:
+        assert cast.undo() == "name member 1 'Velma'"
+        cast.name(1, "Velma")
+    assert len(path.read_bytes()) >= len(before)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ATTACH 'stolen.db' AS s",
+        "DROP TABLE views",
+        "DELETE FROM steps",
+        "SELECT load_extension('x')",
+        "PRAGMA user_version = 9",
+        "no statement",
+    ],
+)
+def test_a_forged_log_of_changes_does_nothing(path: Path, statement: str) -> None:
+    execute(path, f"""UPDATE steps SET statement = '{statement.replace("'", "''")}'""")
+    with Cast.open(path) as cast:
+        with pytest.raises(CastError, match="the cast is damaged"):
+            cast.undo()
+        assert cast.find("Velma") == 1
+        cast.name(1, "Daphne")  # and it can still be changed
+    assert not Path("stolen.db").exists()
+
+
+def test_a_full_disk_changes_nothing(path: Path) -> None:
+    with Cast.open(path) as cast:
+        cast._database.run(f"PRAGMA max_page_count = {cast._database.value('PRAGMA page_count')}")
+        with pytest.raises(
+            OutputError, match="the cast cannot be written: database or disk is full; nothing was changed"
+        ):
+            cast.forget(1, 2)
+        assert [member.number for member in cast.members()] == [1, 2, 3]
+        assert cast.undo() == "name member 1 'Velma'"
+
+
+def test_a_cast_that_may_not_be_written_can_be_read(path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everything")
+    path.chmod(0o444)
+    with Cast.open(path) as cast:
+        assert cast.find("Velma") == 1
+        with pytest.raises(AcfdError, match="the cast cannot be written"):
+            cast.name(1, "Daphne")
+
+
+def test_a_copy_has_the_members_as_they_were(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(b"something old")
+    with Cast.open(path) as cast:
+        cast.copy_to(copy)
+        cast.name(1, "Daphne")
+    with Cast.open(copy) as cast:
+        assert cast.find("Velma") == 1
+        assert cast.undo() is None
+        assert cast.match(looks(2, seed=3)) is not None
+
+
+def test_the_log_holds_no_pictures_that_came_and_went_in_one_change(tmp_path: Path) -> None:
+    files = [write_views(tmp_path / f"e{number}.views.jsonl", [1], seed=number, count=9) for number in range(9)]
+    with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
+        cast.build(files)
+        statements = [statement for (statement,) in cast._database.rows("SELECT statement FROM steps")]
+        assert {statement.split()[0] for statement in statements} == {"DELETE"}
+        assert cast.undo() == "add 9 videos"
+        assert (cast.members(), cast.about(), cast._database.value("SELECT COUNT(*) FROM views")) == ([], {}, 0)
+
+
+def test_views_are_bounded_and_unlike_each_other(tmp_path: Path) -> None:
+    files = [write_views(tmp_path / f"e{number:02}.views.jsonl", [1], seed=number) for number in range(9)]
+    with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
+        cast.build(files[:4])
+        cast.build(files[4:])
+        views = cast.views(1)
+        assert len(views) == 16
+        assert len({view.source for view in views}) >= 6
+        assert [len(member.appearances) for member in cast.members()] == [9]
