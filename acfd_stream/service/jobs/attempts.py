@@ -83,6 +83,7 @@ class JobAttempts:
         def on_progress(progress: RecordingProgress, result: FrameResult) -> None:
             self.metrics.job_frames.inc(1)
             self.metrics.damaged.inc(result.is_damaged)
+            self.metrics.links(result.links)
             self.on_frame(job_id, progress)
 
         if job.is_cancel_asked:
