@@ -62,9 +62,9 @@ writer.close(END)
 FIELD: Patch = {
     "acfd_stream/types.py": (
         "    state: FaceState = FaceState.DETECTED\n",
-        '    yaw: float = field(default=0.0, metadata={"decimals": 1})\n    character: str = ""\n',
+        '    yaw: float = field(default=0.0, metadata={"decimals": 1})\n    species: str = ""\n',
     ),
-    "protos/acfd_stream/v1/types.proto": ("FaceState state = 4;\n", "  float yaw = 5;\n  string character = 6;\n"),
+    "protos/acfd_stream/v1/types.proto": ("FaceState state = 4;\n", "  float yaw = 70;\n  string species = 71;\n"),
     "acfd_stream/track/timeline.py": (
         "Face(self._ids[s.key], s.box_xyxy, s.score, s.state",
         ', s.key + 0.25, f"no. {self._ids[s.key]}"',
@@ -86,11 +86,11 @@ for format in FORMATS:
         writer.write(result)
     writer.close(ResultEnd(2))
 face = frames[0][0]
-assert face.character == "no. 1"
-assert [each.character for each in next(iter(read_results(Path(sys.argv[1], "jsonl")))).faces] == ["no. 1", "no. 2"]
+assert face.species == "no. 1"
+assert [each.species for each in next(iter(read_results(Path(sys.argv[1], "jsonl")))).faces] == ["no. 1", "no. 2"]
 assert Face.of_values(json.loads(json.dumps(face.values()))) == face
-assert Face.of_values(face.values()[:4]).character == ""  # of a checkpoint that was saved before the field existed
-assert face_of(face_pb(face)).character == face.character
+assert Face.of_values(face.values()[:4]).species == ""  # of a checkpoint that was saved before the field existed
+assert face_of(face_pb(face)).species == face.species
 """
 
 
@@ -132,5 +132,5 @@ def test_a_field_of_a_face_touches_at_most_four_files(tmp_path: Path) -> None:
     annotation = json.loads((out / "coco").read_text())["annotations"][0]
     row = pq.read_table(out / "parquet").to_pylist()[0]
     for stored in (first, annotation, row):
-        assert stored["character"] == "no. 1"
+        assert stored["species"] == "no. 1"
         assert stored["yaw"] == pytest.approx(1.2)  # 1.25 with one decimal

@@ -1,8 +1,9 @@
 """Results as JSON lines, streamed: a header, one line per frame, a closing line.
 
 A frame line has ``pts_filled``, ``truncated`` and ``damaged`` only if they are true, ``seam`` only where something
-begins anew, and ``display_size`` only where it changes; the header has ``times`` only if they are made up. The closing
-line has ``error``, ``warnings`` and ``gaps`` only if there are any. Text is UTF-8; a byte of a file name that is not
+begins anew, ``display_size`` only where it changes, and ``links`` only in a stream, where one is new or changed; the
+header has ``times`` only if they are made up. The closing line has ``error``, ``warnings``, ``gaps`` and ``characters``
+only if there are any. Text is UTF-8; a byte of a file name that is not
 text becomes a lone surrogate escape, as in ``os.fsdecode``. A file without its closing line is unfinished.
 ``face_values`` rounds faces; seconds have 6 decimals.
 """
@@ -15,6 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 from acfd_stream import stored
+from acfd_stream.characters import Character, CharacterLink
 from acfd_stream.outputs.face_values import face_of, face_values, rounded
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.printable import escaped
@@ -24,6 +26,7 @@ FORMAT_VERSION = 1
 SECONDS_DECIMALS = 6
 ROUNDING_SECONDS = Fraction(1, 10**SECONDS_DECIMALS)
 """Most by which rounding changes a time."""
+CONFIDENCE_DECIMALS = 4
 
 
 def json_line(values: Mapping[str, Any]) -> bytes:
@@ -92,6 +95,8 @@ class JsonlLines:
             values["warnings"] = list(end.warnings)
         if end.gaps:
             values["gaps"] = [_gap_values(gap) for gap in end.gaps]
+        if end.characters:
+            values["characters"] = [_character_values(character) for character in end.characters]
         return values
 
     def duration_seconds(self, end: ResultEnd) -> float:
@@ -140,6 +145,8 @@ def _frame_values(result: FrameResult) -> dict[str, Any]:
         values["pts_filled"] = True
     if result.is_truncated:
         values["truncated"] = True
+    if result.links:
+        values["links"] = [_link_values(link) for link in result.links]
     return values | frame_marks(result)
 
 
@@ -159,6 +166,30 @@ def frame_marks(result: FrameResult) -> dict[str, Any]:
 def _gap_values(gap: Gap) -> dict[str, Any]:
     time, missing = (rounded(seconds, SECONDS_DECIMALS) for seconds in (gap.time, gap.missing_seconds))
     return {"time": time, "missing_seconds": missing, "cause": str(gap.cause)}
+
+
+def _link_values(link: CharacterLink) -> dict[str, Any]:
+    confidence = rounded(link.confidence, CONFIDENCE_DECIMALS)
+    values = {"id": link.track_id, "character": link.character, "confidence": confidence}
+    values["tentative"] = link.is_tentative
+    return values | ({"name": link.name} if link.name else {})
+
+
+def _character_values(character: Character) -> dict[str, Any]:
+    return {
+        "character": character.number,
+        **({"name": character.name} if character.name else {}),
+        "tracks": list(character.tracks),
+        "confidence": rounded(character.confidence, CONFIDENCE_DECIMALS),
+    }
+
+
+def characters_of(end: Mapping[str, Any]) -> tuple[Character, ...]:
+    """The characters of a parsed closing line."""
+    return tuple(
+        Character(int(each["character"]), tuple(map(int, each["tracks"])), each["confidence"], each.get("name", ""))
+        for each in end.get("characters", ())
+    )
 
 
 def gaps_of(end: Mapping[str, Any]) -> tuple[Gap, ...]:
@@ -182,4 +213,8 @@ def frame_of(values: Mapping[str, Any], time_base: Fraction) -> FrameResult:
         is_damaged=values.get("damaged", False),
         seams=tuple(map(Seam, values.get("seam", ()))),
         display_size=None if size is None else (size[1], size[0]),
+        links=tuple(
+            CharacterLink(each["id"], each["character"], each["confidence"], each["tentative"], each.get("name", ""))
+            for each in values.get("links", ())
+        ),
     )

@@ -1,7 +1,8 @@
 """Reads a finished JSONL result; every other format is made from it.
 
 ``read_results`` reads only both ends of the file. Iteration reads the frames line by line, as often as needed. Writing
-them as JSONL again gives the same bytes.
+them as JSONL again gives the same bytes. Frames have the final characters, also where the file is a stream that was
+kept, whose lines say what was known before its end.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acfd_stream.errors import MediaError, ShapeError
-from acfd_stream.outputs.jsonl import FORMAT_VERSION, ROUNDING_SECONDS, frame_of, gaps_of
+from acfd_stream.outputs.jsonl import FORMAT_VERSION, ROUNDING_SECONDS, characters_of, frame_of, gaps_of
+from acfd_stream.outputs.settle import FinalCharacters
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
 from acfd_stream.types import FrameResult
 
@@ -52,14 +54,14 @@ class ResultFile:
         Raises:
             MediaError: the file cannot be read, or a line is invalid.
         """
-        found = 0
+        found, final = 0, FinalCharacters(self.end.characters)
         with _open(self.path) as file:
             file.readline()  # the header
             for number, line in enumerate(file, start=2):
                 values = _parsed(self.path, line, f"line {number}")
                 if values["type"] == "end":
                     break
-                yield _frame(self.path, values, self.header.time_base, f"line {number}")
+                yield final.result(_frame(self.path, values, self.header.time_base, f"line {number}"))
                 found += 1
         if found != self.frames:
             raise MediaError(f"{self.path}: has {found} frames where its closing line says {self.frames}; track again")
@@ -112,7 +114,10 @@ def _header(values: dict[str, Any], time_base: Fraction, last_share: Fraction) -
 
 def _end(values: dict[str, Any]) -> ResultEnd:
     warnings = tuple(values.get("warnings", ()))
-    return ResultEnd(values["tracks"], values["complete"], values.get("error"), warnings, gaps_of(values))
+    return ResultEnd(
+        *(values["tracks"], values["complete"], values.get("error"), warnings, gaps_of(values)),
+        characters=characters_of(values),
+    )
 
 
 def _open(path: Path) -> BinaryIO:

@@ -31,6 +31,7 @@ class OutputTarget:
         self._raw: FileIO | None = None
         self._stream: BinaryIO | None = None
         self._bytes = 0
+        self._before: tuple[FileIO, int] | None = None  # what ``begin_again`` replaces, and its bytes
         self.is_open = True
         if not isinstance(place, str | Path):
             self.name = str(getattr(place, "name", "<stream>"))
@@ -74,6 +75,44 @@ class OutputTarget:
             raise OutputError(self._complaint(error) + self._fail()) from error
         self._bytes += len(piece)
 
+    @property
+    def can_begin_again(self) -> bool:
+        """Whether what was written can be replaced: it is in a regular file."""
+        return self._raw is not None and self._is_regular
+
+    def read_back(self) -> BinaryIO:
+        """What was written so far, for reading; only where ``can_begin_again``.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        try:
+            return open(self._opened, "rb")
+        except OSError as error:
+            raise OutputError(self._complaint(error) + self._fail()) from error
+
+    def begin_again(self) -> None:
+        """Replace all that was written by what will be; only where ``can_begin_again``.
+
+        A file that is streamed keeps its name and its content until ``finish``.
+
+        Raises:
+            OutputError: the file system refuses.
+        """
+        if self._raw is None:
+            return
+        try:
+            if self._opened == self._part:
+                os.ftruncate(self._raw.fileno(), 0)
+                self._raw.seek(0)
+            else:
+                self._part.unlink(missing_ok=True)
+                fresh = _created(self._part)
+                self._before, self._raw, self._opened = (self._raw, self._bytes), fresh, self._part
+        except OSError as error:
+            raise OutputError(self._complaint(error) + self._fail()) from error
+        self._bytes = 0
+
     def finish(self) -> None:
         """Close, under the final name.
 
@@ -91,10 +130,13 @@ class OutputTarget:
                 os.replace(self._part, self._final)
         except OSError as error:
             raise OutputError(self._complaint(error) + self._fail()) from error
+        if self._before is not None:
+            self._before[0].close()
 
     def leave(self) -> None:
         """Close an unfinished file: a streamed one keeps its name, any other stays ``NAME.part``. Never raises."""
         self.is_open = False
+        self._go_back()
         if self._raw is not None:
             with contextlib.suppress(OSError):
                 self._raw.close()
@@ -109,9 +151,17 @@ class OutputTarget:
         self.leave()
         self.is_open = True
         self._opened.unlink()
-        file = FileIO(os.open(self._opened, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
-        require_lock(file.fileno())
-        return file
+        return _created(self._opened)
+
+    def _go_back(self) -> None:
+        """Undo ``begin_again`` where the content before is still there."""
+        if self._before is None or self._raw is None:
+            return
+        with contextlib.suppress(OSError):
+            self._raw.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+        (self._raw, self._bytes), self._opened, self._before = self._before, self._final, None
 
     def _write_all(self, piece: bytes) -> None:
         if self._stream is not None:
@@ -125,6 +175,7 @@ class OutputTarget:
     def _fail(self) -> str:
         """Keep what was written as ``NAME.part``; returns the end of the message that names it."""
         self.is_open = False
+        self._go_back()
         if self._raw is None or not self._is_regular:
             self.leave()
             return ""
@@ -144,3 +195,10 @@ class OutputTarget:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         advice = "make room or choose" if isinstance(error, OSError) and error.errno in DISK_FULL else "choose"
         return f"cannot write {self.name}: {reason}; {advice} another place"
+
+
+def _created(path: Path) -> FileIO:
+    """A new file at ``path``, locked."""
+    file = FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
+    require_lock(file.fileno())
+    return file

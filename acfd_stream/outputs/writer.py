@@ -100,6 +100,39 @@ class Writer:
             return
         for piece in self._encoder.trailer(end):
             self._put(piece)
+        self._finish(end)
+
+    @property
+    def can_rewrite(self) -> bool:
+        """Whether the result is in a regular file, and not in a stream that somebody has read."""
+        return self._target.can_begin_again
+
+    def written(self) -> BinaryIO:
+        """What was written so far, for reading; only where ``can_rewrite``.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        return self._target.read_back()
+
+    def rewrite(self, pieces: Iterable[bytes], end: ResultEnd, encoder: Encoder | None = None) -> None:
+        """Replace all that was written, and close; only where ``can_rewrite``.
+
+        Args:
+            pieces: the header and the frames, now final.
+            end: as for ``close``.
+            encoder: gives the trailer; None: the writer's own, which has counted the frames.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._target.begin_again()
+        for piece in pieces:
+            self._put(piece)
+        self._encoder = encoder or self._encoder
+        self.close(end)
+
+    def _finish(self, end: ResultEnd) -> None:
         if self._marks_end or not end.is_broken:
             self._target.finish()
         else:

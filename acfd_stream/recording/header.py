@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from acfd_stream.pipeline.session import TrackSession
     from acfd_stream.types import MediaInfo
 
+CHARACTERS = "characters"
+"""Among the settings of results that have them."""
+
 
 @dataclass(frozen=True)
 class RecordingStart:
@@ -21,6 +24,11 @@ class RecordingStart:
     header: ResultHeader
     expected_frames: int | None = None  # as far as the container says
     is_resumed: bool = False  # the results continue after those of an earlier attempt
+
+    @property
+    def has_characters(self) -> bool:
+        """Whether the results say which tracks belong to the same character."""
+        return CHARACTERS in self.header.settings
 
 
 def settings_of(session: TrackSession) -> dict[str, Any]:

@@ -6,22 +6,29 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError, OutputError
-from acfd_stream.outputs import ResultEnd, Writer, open_writer, read_results
+from acfd_stream.outputs import ResultEnd, ResultFile, Writer, open_writer, read_results
+from acfd_stream.outputs.formats import RESULTS, encoder_of
+from acfd_stream.outputs.settle import settled_lines
+from acfd_stream.outputs.writer import Encoder
 from acfd_stream.recording.header import RecordingStart
+from acfd_stream.recording.kept_results import KeptResults
 from acfd_stream.recording.proxy import PROXY_SIDE
 from acfd_stream.recording.remote import is_remote
 from acfd_stream.recording.stats import FrameCosts
 from acfd_stream.types import FrameResult
 from acfd_stream.video.frame import Frame
+from acfd_stream.video.origin import local_path
 
 if TYPE_CHECKING:
     from acfd_stream.video.render import OverlayWriter
+
+_WEB = ("http://", "https://")
 
 
 class ResultSink(Protocol):
@@ -77,7 +84,7 @@ def open_sinks(sinks: Sequence[ResultSink], start: RecordingStart) -> Iterator[N
 
 
 class FormatSink:
-    """Results in a format of ``FORMATS``.
+    """Results in a format of ``FORMATS``. A file holds the final characters; a stream says what is known so far.
 
     Args:
         place: a file, which is replaced, or a binary stream.
@@ -86,6 +93,7 @@ class FormatSink:
 
     needs_frames = False
     _writer: Writer
+    _kept: KeptResults | None = None  # for a format that is made anew when the characters are final
 
     def __init__(self, place: str | Path | BinaryIO, format: str) -> None:
         self._place, self._format = place, format
@@ -93,36 +101,73 @@ class FormatSink:
 
     def begin(self, start: RecordingStart) -> None:
         """See ``ResultSink``."""
+        self._header = start.header
         self._writer = open_writer(self._place, self._format, start.header)
+        self._is_settled = start.has_characters and self._writer.can_rewrite
+        if self._is_settled and self._format != RESULTS:
+            self._kept = KeptResults(start.header)
 
     def write(self, frame: Frame | None, result: FrameResult) -> None:
         """See ``ResultSink``."""
         self._writer.write(result)
+        if self._kept is not None:
+            self._kept.write(result)
 
     def close(self, end: ResultEnd) -> None:
         """See ``ResultSink``."""
-        self._writer.close(end)
+        if not self._is_settled:
+            self._writer.close(end)
+        elif self._kept is None:
+            with self._writer.written() as lines:
+                self._writer.rewrite(settled_lines(lines, end.characters), end)
+        else:
+            encoder = encoder_of(self._format, self._header)
+            self._writer.rewrite(_encoded(encoder, self._kept.final(end)), end, encoder)
+            self._kept.close()
         self.is_closed = True
 
     def abort(self, *, is_failure: bool = False) -> None:
         """Keep what was written so far."""
         self._writer.abort(is_failure=is_failure)
+        if self._kept is not None:
+            self._kept.close()
+
+
+def _encoded(encoder: Encoder, results: Iterable[FrameResult]) -> Iterator[bytes]:
+    yield encoder.header()
+    yield from map(encoder.frame, results)
 
 
 class OverlaySink:
-    """The video with boxes drawn in."""
+    """The video with boxes drawn in.
+
+    Results with characters are drawn at the end, when these are final, in another reading of the video. What cannot be
+    read again, such as a pipe or a live stream, is drawn at once, with the characters that are known then.
+
+    Args:
+        place: the MP4.
+        source: path or URL of the video.
+        video: what of it is tracked.
+        on_frame: called at every frame of the second reading; may raise.
+    """
 
     needs_frames = True
     _writer: OverlayWriter
+    _kept: KeptResults | None = None
 
-    def __init__(self, place: Path, source: str) -> None:
-        self.place, self._source = place, source
+    def __init__(
+        self, place: Path, source: str, video: VideoConfig | None = None, on_frame: Callable[[], None] = lambda: None
+    ) -> None:
+        self.place, self._source, self._on_frame = place, source, on_frame
+        self._video = video or VideoConfig()
 
     def begin(self, start: RecordingStart) -> None:
         """See ``ResultSink``."""
         from acfd_stream.video.render import OverlayWriter
 
         self._writer = OverlayWriter(self.place, _sound_of(self._source))
+        if start.has_characters and can_be_read_again(self._source):
+            self._kept, self.needs_frames = KeptResults(start.header), False
 
     @property
     def warnings(self) -> list[str]:
@@ -130,17 +175,31 @@ class OverlaySink:
         return self._writer.warnings
 
     def write(self, frame: Frame | None, result: FrameResult) -> None:
-        """Draw and append a frame."""
-        if frame is not None:
+        """Draw and append a frame, or keep its result."""
+        if self._kept is not None:
+            self._kept.write(result)
+        elif frame is not None:
             self._writer.write(frame, result)
 
     def close(self, end: ResultEnd) -> None:
         """Give the file its name, or leave ``NAME.part`` where the video broke."""
+        if self._kept is not None:
+            self._draw(self._kept.final(end))
+            self._kept.close()
         self._writer.close(is_complete=not end.is_broken)
 
     def abort(self, *, is_failure: bool = False) -> None:
         """Leave nothing."""
         self._writer.abort()
+        if self._kept is not None:
+            self._kept.close()
+
+    def _draw(self, results: ResultFile) -> None:
+        from acfd_stream.recording.derived import frames_again
+
+        with contextlib.closing(frames_again(self._source, self._video, results, self._on_frame)) as frames:
+            for frame, result in frames:
+                self._writer.write(frame, result)
 
 
 class ReportSink:
@@ -227,6 +286,14 @@ class ReportSink:
                     write(results, frames, place)
         except MediaError as error:
             self.warnings.append(f"the tracks have no pictures: {error}")
+
+
+def can_be_read_again(source: str) -> bool:
+    """Whether another reading of ``source`` gives the same video: of a file, or of a web or remote store."""
+    path = local_path(source)
+    if path is not None:
+        return os.path.isfile(path)
+    return is_remote(source) or source.lower().startswith(_WEB)
 
 
 def _sound_of(source: str) -> str | None:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from tests.outputs.made_up import HEADER, write_made_up
 
-COLUMNS = ["frame", "time", "shot", "track_id", "x1", "y1", "x2", "y2", "score", "state", "reused"]
+COLUMNS = ["frame", "time", "shot", "track_id", "x1", "y1", "x2", "y2", "score", "state"]
+COLUMNS += ["character", "name", "reused"]
 
 
 def rows_of_lines(lines: Path) -> list[list[object]]:
@@ -20,7 +21,7 @@ def rows_of_lines(lines: Path) -> list[list[object]]:
     return [
         [
             *(frame["index"], frame["time"], frame["shot"], face["id"], *face["box"]),
-            *(face["score"], face["state"], frame["reused"]),
+            *(face["score"], face["state"], face.get("character", 0), face.get("name", ""), frame["reused"]),
         ]
         for frame in frames
         for face in frame["faces"]
@@ -28,7 +29,7 @@ def rows_of_lines(lines: Path) -> list[list[object]]:
 
 
 def test_pandas_reads_the_values_of_the_json_lines(tmp_path: Path) -> None:
-    table = pd.read_csv(write_made_up(tmp_path / "a.csv", "csv"))
+    table = pd.read_csv(write_made_up(tmp_path / "a.csv", "csv"), keep_default_na=False)
     assert list(table.columns) == COLUMNS
     assert table["reused"].dtype == bool
     assert table.to_numpy(object).tolist() == rows_of_lines(write_made_up(tmp_path / "a.jsonl", "jsonl"))
@@ -37,7 +38,7 @@ def test_pandas_reads_the_values_of_the_json_lines(tmp_path: Path) -> None:
 def test_duckdb_reads_the_same_types_without_a_hint(tmp_path: Path) -> None:
     place = write_made_up(tmp_path / "a.csv", "csv")
     types = [str(kind) for kind in duckdb.read_csv(str(place)).types]
-    assert types == ["BIGINT", "DOUBLE", "BIGINT", "BIGINT", *["DOUBLE"] * 5, "VARCHAR", "BOOLEAN"]
+    assert types == ["BIGINT", "DOUBLE", "BIGINT", "BIGINT", *["DOUBLE"] * 5, "VARCHAR", "BIGINT", "VARCHAR", "BOOLEAN"]
 
 
 def test_frames_without_faces_leave_the_names_of_the_columns(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ COLUMNS = {
     "y2": "float",
     "score": "float",
     "state": "string",
+    "character": "int64",
+    "name": "string",
     "reused": "bool",
     "pts_filled": "bool",
     "truncated": "bool",
@@ -69,6 +71,7 @@ def test_every_library_reads_the_rows_of_the_json_lines(library: str, place: Pat
         whole = (row["frame_index"], row["pts"], row["shot"], row["track_id"], row["state"])
         assert whole == (frame["index"], frame["pts"], frame["shot"], face["id"], face["state"])
         assert row["source"] == HEADER.source
+        assert (row["character"], row["name"]) == (face.get("character", 0), face.get("name", ""))
         assert [row["x1"], row["y1"], row["x2"], row["y2"]] == pytest.approx(face["box"], abs=1e-4)
         assert (row["score"], row["pts_seconds"]) == pytest.approx((face["score"], frame["time"]), abs=1e-6)
         flags = (frame["reused"], frame.get("pts_filled", False), frame.get("truncated", False))
