@@ -42,6 +42,7 @@ class JobInfo:
     gaps: int = 0  # holes in the video of a job that is done
     missing_seconds: float = 0.0  # in all of them
     waiting: str = ""  # why the job makes no progress now; its server tries again
+    with_characters: bool = False  # its results say which tracks belong to the same character
 
     @property
     def is_final(self) -> bool:
@@ -67,6 +68,7 @@ class JobInfo:
             gaps=job.gap_count,
             missing_seconds=seconds_of(job.missing),
             waiting=job.waiting,
+            with_characters=job.config.with_characters,
         )
 
 

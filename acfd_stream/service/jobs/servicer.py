@@ -151,7 +151,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
                 start = stream_pb2.TrackStart.FromString(job.start)
                 start.first_index = request.first_index
                 lines = self._runner.results.lines_of(job.job_id, partial(self._runner.store.digests, job.job_id))
-                replay = Replay(lines, start, request.first_index)
+                replay = Replay(lines, start, request.first_index, is_over=job.state in FINAL_STATES)
                 yield job_pb2.StreamJobResultsResponse(start=start)
             if replay is not None:
                 if job.state is JobState.DONE and lines.size != job.progress.result_bytes:
