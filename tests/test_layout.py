@@ -99,7 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "picture_files",
     },
     "model": FLOOR | {"ops", "malloc", "progress"},
-    "__init__": FLOOR | {"detect", "outputs", "pipeline", "video"},
+    "__init__": FLOOR | {"detect", "identity", "outputs", "pipeline", "video"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.
 LAZY_EXCEPTIONS = {
