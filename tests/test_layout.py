@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "malloc": set(),
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "identity", "metrics", "places", "picture_budget"},
     "outputs": FLOOR | {"files"},
-    "recording": FLOOR | {"files", "below", "shortage", "video", "pipeline", "outputs"},
+    "recording": FLOOR | {"files", "below", "shortage", "video", "identity", "pipeline", "outputs"},
     "archive": FLOOR | {"files", "below", "shortage", "recording", "video", "detect", "outputs"},
     "v1": set(),
     "wire": FLOOR | {"v1"},

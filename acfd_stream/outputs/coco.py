@@ -1,7 +1,7 @@
 """Results as COCO JSON: one image per frame, one annotation per face, one category; loads in pycocotools.
 
 Boxes are ``[x, y, width, height]`` in display pixels. What COCO does not define has TAO's names: the video, its tracks,
-and the ``track_id`` of an annotation. Annotations are written at once. Three numbers per frame are kept for the list of
+and the ``track_id`` of an annotation. A character, if known, is an attribute of annotations and tracks. Annotations are written at once. Three numbers per frame are kept for the list of
 images, which is the second half of the file.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from acfd_stream.characters import Character
 from acfd_stream.outputs.face_values import BOX_DECIMALS, face_values, rounded
 from acfd_stream.outputs.jsonl import SECONDS_DECIMALS, JsonlLines, frame_marks, header_values
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
@@ -56,7 +57,9 @@ class CocoEncoder:
         yield b'\n],\n"images": ['
         yield from self._image_pieces()
         yield b'\n],\n"tracks": ['
-        tracks = ({"id": track, "video_id": _VIDEO_ID, "category_id": _CATEGORY_ID} for track in sorted(self._tracks))
+        about = {track: _attributes(each) for each in end.characters for track in each.tracks}
+        common = {"video_id": _VIDEO_ID, "category_id": _CATEGORY_ID}
+        tracks = ({"id": track, **common, **about.get(track, {})} for track in sorted(self._tracks))
         yield b",".join(b"\n" + _json(track) for track in tracks)
         info = {"description": "Face tracks of acfd-stream", **header_values(self._header)}
         info.update(self._lines.end_values(end))
@@ -109,6 +112,10 @@ class CocoEncoder:
             "shot": shot,
             **marks,
         }
+
+
+def _attributes(character: Character) -> dict[str, Any]:
+    return {"character": character.number, **({"name": character.name} if character.name else {})}
 
 
 def _image_id(index: int) -> int:

@@ -30,6 +30,7 @@ _FORMATS = {
     "parquet": Format(".parquet", "parquet:ParquetEncoder", library="pyarrow", extra="parquet"),
     "csv": Format(".csv", "csv_rows:CsvEncoder"),
     "mot": Format(".txt", "mot:MotEncoder", archive_suffix=".mot.txt"),
+    "mot-characters": Format(".txt", "mot:CharacterMotEncoder", archive_suffix=".characters.txt"),
     "coco": Format(".coco.json", "coco:CocoEncoder"),
     "vtt": Format(".vtt", "webvtt:VttEncoder"),
     "srt": Format(".srt", "srt:SrtEncoder"),
@@ -38,6 +39,7 @@ FORMATS = tuple(_FORMATS)
 RESULTS = FORMATS[0]
 """Every other output is made from it."""
 ARCHIVE_SUFFIXES = {name: each.archive_suffix or each.suffix for name, each in _FORMATS.items()} | {
+    "views": ".views.jsonl",
     "overlay": ".overlay.mp4",
     "thumbnails": ".thumbnails",
     "poster": ".poster.jpg",
@@ -50,8 +52,13 @@ REPORT_OUTPUTS = ("poster", "report")
 """What the pages of an archive consist of, beside its index."""
 INDEX = "index.html"
 """The page of a whole archive, in its folder."""
-OPTIONAL = ("poster", "proxy")
-"""Outputs that some videos do not have: one without frames has no poster, one that browsers play needs no proxy."""
+VIEWS = "views"
+"""Pictures and embeddings of tracks, kept while these are found; it cannot be made later."""
+OPTIONAL = ("views", "poster", "proxy")
+"""Outputs that some videos do not have.
+
+One without characters has no views, one without frames has no poster, one that browsers play needs no proxy.
+"""
 
 
 def format_of(name: str) -> Format:

@@ -23,7 +23,8 @@ _THUMBNAIL = re.compile(r"\d+\.jpg")
 _COCO = b'{"licenses": [],\n"categories": [{"id": 1, "name": "face", "supercategory": "character"}],\n"videos": ['
 _MOT_ROW = re.compile(rb"\d+,\d+(,-?\d+\.\d\d){4},\d\.\d{4},-1,-1,-1")
 _CSV = re.compile(rb"frame,time,shot,track_id,x1,y1,x2,y2,score,state(,\w+)*,reused\n")
-_SUBTITLE = re.compile(rb"\d+\n\d\d+:\d\d:\d\d,\d{3} --> \d\d+:\d\d:\d\d,\d{3}\nface \d+")
+_SUBTITLE = re.compile(rb"\d+\n\d\d+:\d\d:\d\d,\d{3} --> \d\d+:\d\d:\d\d,\d{3}\n([^\n]+)")
+_NUMBERED = re.compile(rb"(face|character) \d+")
 _PAGE = (
     b"<!doctype html>\n",
     b'http-equiv="Content-Security-Policy" content="default-src ',
@@ -115,12 +116,17 @@ def _is_jsonl(head: bytes) -> bool:
     return bool({"source", "time_base", "model", "settings"} <= values.keys())
 
 
+
 def _is_vtt(head: bytes) -> bool:
     return head.startswith(b'WEBVTT\n\nNOTE\n{"type": "header", "version": ')
 
 
 def _is_coco(head: bytes) -> bool:
     return head.startswith(_COCO)
+
+
+def _is_views(head: bytes) -> bool:
+    return head.startswith(b'{"type": "views", "version": ')
 
 
 def _is_mot(head: bytes) -> bool:
@@ -134,7 +140,9 @@ def _is_csv(head: bytes) -> bool:
 
 def _is_srt(head: bytes) -> bool:
     subtitles = head.split(b"\n\n")[:-1]  # the last one is empty, or cut off by the size of the head
-    return bool(subtitles) and all(_SUBTITLE.fullmatch(subtitle) for subtitle in subtitles)
+    found = [_SUBTITLE.fullmatch(subtitle) for subtitle in subtitles]
+    # Any subtitles may be names alone, so one text must be a number of ours.
+    return all(found) and any(each is not None and _NUMBERED.fullmatch(each[1]) for each in found)
 
 
 def _is_poster(head: bytes) -> bool:
@@ -154,6 +162,6 @@ def _is_unfinished_mp4(head: bytes) -> bool:
 
 
 _HEADS: tuple[Callable[[bytes], bool], ...] = (
-    *(_is_jsonl, _is_csv, _is_vtt, _is_srt, _is_coco, _is_mot),
+    *(_is_jsonl, _is_views, _is_csv, _is_vtt, _is_srt, _is_coco, _is_mot),
     *(_is_poster, _is_page),
 )

@@ -34,4 +34,5 @@ class SrtEncoder:
     def _subtitle(self, span: Span) -> bytes:
         self._count += 1
         times = f"{clock(span.first, ',')} --> {clock(span.last, ',')}"
-        return f"{self._count}\n{times}\nface {span.track_id}\n\n".encode("ascii")
+        text = span.text.replace("-->", "->")  # parsers look for the arrow
+        return f"{self._count}\n{times}\n{text}\n\n".encode()

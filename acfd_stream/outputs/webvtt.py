@@ -5,6 +5,7 @@ A track that returns after a gap gets another cue; see ``spans`` for the order a
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 
 from acfd_stream.outputs.spans import Span, TrackSpans, clock
@@ -34,7 +35,8 @@ class VttEncoder:
 
 def _cue(span: Span) -> bytes:
     times = f"{clock(span.first, '.')} --> {clock(span.last, '.')}"
-    return f"{span.track_id}.{span.number}\n{times}\nface {span.track_id}\n\n".encode("ascii")
+    text = html.escape(span.text, quote=False)  # of ">", too: a cue must not contain an arrow
+    return f"{span.track_id}.{span.number}\n{times}\n{text}\n\n".encode()
 
 
 def _note(line: bytes) -> bytes:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from acfd_stream import stored
+from acfd_stream.outputs.formats import VIEWS
 from acfd_stream.recording.stats import RecordingStats
+
+_MOST_BYTES = 2**62
 
 
 @dataclass(frozen=True)
@@ -14,9 +18,18 @@ class Checkpoint:
     """From here a recording continues, and its results are those that it would have given."""
 
     session: Mapping[str, Any]  # values of the SessionState
-    lines: Mapping[str, Any]  # what later lines depend on
+    lines: Mapping[str, Any]  # what later lines depend on, and the bytes of the views so far
     size: int  # bytes of the lines so far
     stats: RecordingStats
+
+    @property
+    def views_size(self) -> int:
+        """Bytes of the views so far.
+
+        Raises:
+            ResumeError: it is damaged.
+        """
+        return stored.whole(self.lines.get(VIEWS, 0), "lines.views", 0, _MOST_BYTES)
 
 
 class CheckpointStore(Protocol):

@@ -17,7 +17,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import MediaError
 from acfd_stream.files import PART_SUFFIX, remove, writing
 from acfd_stream.outputs import ResultFile, convert
-from acfd_stream.outputs.formats import INDEX, OPTIONAL, OUTPUTS, RESULTS
+from acfd_stream.outputs.formats import INDEX, OPTIONAL, OUTPUTS, RESULTS, VIEWS
 from acfd_stream.outputs.recognise import is_result, is_thumbnails
 from acfd_stream.outputs.thumbnails import ENOUGH_PIXELS, BestFace, best_faces, cut_around
 from acfd_stream.recording.cancellation import Cancellation
@@ -26,6 +26,7 @@ from acfd_stream.recording.proxy import is_played, write_proxy
 from acfd_stream.recording.published import FinalNames
 from acfd_stream.recording.remote import is_remote, opened
 from acfd_stream.recording.task import RecordingTask
+from acfd_stream.recording.views import write_views
 from acfd_stream.types import FrameResult
 from acfd_stream.video import open_video
 from acfd_stream.video.frame import Frame
@@ -150,6 +151,11 @@ def write_thumbnails(results: ResultFile, frames: Iterable[tuple[Frame, FrameRes
         raise MediaError(f"{name}: the results have a frame {min(wanted)}, the video has not; track it again")
 
 
+def _make_views(job: DerivedJob, fresh: Path) -> None:
+    if job.task.found_views.exists():  # else the video was tracked without characters
+        write_views(job.task.found_views, fresh, job.results)
+
+
 def _make_overlay(job: DerivedJob, fresh: Path) -> None:
     from acfd_stream.video.render import OverlayWriter
 
@@ -199,6 +205,7 @@ def _make_report(job: DerivedJob, fresh: Path) -> None:
 
 
 _MAKERS: dict[str, Callable[[DerivedJob, Path], None]] = {
+    VIEWS: _make_views,
     "overlay": _make_overlay,
     "thumbnails": _make_thumbnails,
     "poster": _make_poster,

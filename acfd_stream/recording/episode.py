@@ -7,8 +7,10 @@ everything else is made from them. The bytes do not depend on where it was inter
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +18,7 @@ from acfd_stream.below import open_folder
 from acfd_stream.errors import ForeignFileError, MediaError
 from acfd_stream.files import lock_file, remove, writing
 from acfd_stream.outputs import ResultEnd, read_results
-from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.outputs.formats import RESULTS, VIEWS
 from acfd_stream.outputs.recognise import is_result
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.recording.cancellation import Cancellation, Cancelled
@@ -26,6 +28,7 @@ from acfd_stream.recording.failure_kind import FailureKind, SourceWatch, failure
 from acfd_stream.recording.lines import FileLines
 from acfd_stream.recording.published import FinalNames, Journal
 from acfd_stream.recording.record import Recorder, ignore
+from acfd_stream.recording.settled import settle
 from acfd_stream.recording.stats import Attempt, RecordingStats
 from acfd_stream.recording.taken import take_lines
 from acfd_stream.recording.task import (
@@ -111,6 +114,7 @@ class _Episode:
         self._attempt = Attempt()
         self._checkpoints = CheckpointFile(task.checkpoint, task.checkpoint_seconds, task.name)
         self._results = task.path_of(RESULTS)
+        self._finished = task.part if task.characters is None else task.settled
         self._names = FinalNames(task.out, (), Journal(task.journal).note)
         self._refused: list[str] = []
         self._end = ResultEnd(0)
@@ -180,9 +184,9 @@ class _Episode:
         return None
 
     def _outputs_of_record(self, values: Mapping[str, Any]) -> tuple[str, ...] | None:
-        task, part, size = self._task, self._task.part, values["bytes"]
-        if part.exists() and part.stat().st_size == size:
-            self._names.publish(part, task.name_of(RESULTS))
+        task, size = self._task, values["bytes"]
+        if self._finished.exists() and self._finished.stat().st_size == size:
+            self._names.publish(self._finished, task.name_of(RESULTS))
         is_older = not task.published and not task.journal.exists()  # a version without digests named the results
         if is_older and self._results.exists() and self._results.stat().st_size == size and is_result(self._results):
             there = [output for output in (RESULTS, *values["made"]) if task.path_of(output).exists()]
@@ -203,11 +207,11 @@ class _Episode:
     def _track(self) -> None:
         """Track to the end; the results are then in place."""
         task = self._task
-        lines = FileLines(task.part)
         recording = Recorder(
             source=task.source,
             settings=task,
-            lines=lines,
+            lines=FileLines(task.part),
+            views=None if task.characters is None else FileLines(task.found_views),
             checkpoints=self._checkpoints,
             engine=self._engine,
             name=source_name(task.source),
@@ -219,17 +223,22 @@ class _Episode:
         if recording.state is RecordingState.CANCELLED:
             raise Cancelled
         self._end = recording.end
-        self._put_in_place(lines.size)
+        if self._finished != task.part:
+            with closing(FileLines(self._finished)) as lines:
+                settle(task.part, lines, self._end.characters)
+        self._put_in_place()
 
     def _is_taken(self) -> bool:
         """Take the results of an equal video, if there are any, as they were written; whether they are in place."""
         task, equal = self._task, self._task.equal
         if equal is None or not FinalNames(task.out, [equal], ignore).is_unchanged(equal.path):
             return False
-        lines = FileLines(task.part)
+        if not self._are_views_taken():
+            return False
+        lines = FileLines(self._finished)
         try:
             take_lines(task.out / equal.path, lines, source_name(task.source))
-            results = read_results(task.part)
+            results = read_results(self._finished)
         except (MediaError, FileNotFoundError) as error:
             _log.warning("%s is tracked: %s", task.name, error)
             return False
@@ -237,16 +246,27 @@ class _Episode:
             lines.close()
         self._end = results.end
         self._attempt.begin_with(RecordingStats.of_results(results, task.speed))
-        self._put_in_place(lines.size)
+        self._put_in_place()
         return True
 
-    def _put_in_place(self, size: int) -> None:
+    def _are_views_taken(self) -> bool:
+        """Take the views of an equal video, if there are any to take; False: they are gone."""
+        task, equal = self._task, self._task.equal_views
+        if task.characters is None or VIEWS not in task.outputs:
+            return True
+        if equal is None or not FinalNames(task.out, [equal], ignore).is_unchanged(equal.path):
+            return False
+        with writing(task.found_views):
+            shutil.copyfile(task.out / equal.path, task.found_views)
+        return True
+
+    def _put_in_place(self) -> None:
         """Give the results their name; what was made of those before is removed."""
         task = self._task
-        self._checkpoints.save_finished(size, self._attempt.stats, ())
-        self._names.require_replaceable(task.part, task.name_of(RESULTS))
+        self._checkpoints.save_finished(self._finished.stat().st_size, self._attempt.stats, ())
+        self._names.require_replaceable(self._finished, task.name_of(RESULTS))
         remove_outputs(task, self._names)
-        self._names.publish(task.part, task.name_of(RESULTS))
+        self._names.publish(self._finished, task.name_of(RESULTS))
 
     # Outputs
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.config import VideoConfig, effective
+from acfd_stream.identity.views_file import ViewsHeader
 from acfd_stream.outputs import ResultEnd, ResultHeader
 
 if TYPE_CHECKING:
@@ -57,10 +58,21 @@ def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:
     return ResultHeader(name, info.display_size, info.time_base, model, settings, info.frame_rate, info.times)
 
 
+def views_header_of(session: TrackSession) -> ViewsHeader | None:
+    """The first line of the views of ``session``; None: it has no characters."""
+    embedder = session.embedder
+    if embedder is None:
+        return None
+    return ViewsHeader(embedder.name, embedder.version, embedder.digest, embedder.link_similarity)
+
+
 def end_of(session: TrackSession) -> ResultEnd:
     """What results say after their last frame; call it when the iteration is over."""
     warnings, gaps = tuple(session.warnings), tuple(session.gaps)
-    return ResultEnd(session.tracks, session.is_complete, session.error, warnings, gaps, session.last_seconds)
+    return ResultEnd(
+        *(session.tracks, session.is_complete, session.error, warnings, gaps, session.last_seconds),
+        characters=session.characters,
+    )
 
 
 def expected_frames(info: MediaInfo, config: VideoConfig) -> int | None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acfd_stream.errors import ConfigError, DecoderError, MediaError, ResumeError
+from acfd_stream.identity.views_file import header_line
 from acfd_stream.outputs import ResultEnd
+from acfd_stream.outputs.formats import VIEWS
 from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.engine import Engine
@@ -19,12 +21,13 @@ from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.cancellation import Cancellation, Cancelled
 from acfd_stream.recording.checkpoint import Checkpoint, CheckpointStore
 from acfd_stream.recording.failure_kind import SourceWatch
-from acfd_stream.recording.header import RecordingStart, end_of, expected_frames, header_of
+from acfd_stream.recording.header import RecordingStart, end_of, expected_frames, header_of, views_header_of
 from acfd_stream.recording.lines import Lines
 from acfd_stream.recording.remote import opened
 from acfd_stream.recording.sinks import ResultSink, open_sinks
 from acfd_stream.recording.stats import Attempt, RecordingStats
 from acfd_stream.recording.task import RecordingProgress, RecordingSettings, RecordingState
+from acfd_stream.recording.views import view_lines
 from acfd_stream.types import FrameResult
 from acfd_stream.video import Source, open_video
 from acfd_stream.video.frame import Frame
@@ -57,6 +60,8 @@ class Recorder:
     """What decides the results. With an ``engine`` its model, device and detect settings hold instead."""
     lines: Lines | None = None
     """Takes the results as JSON lines. What it holds after the checkpoint is cut off."""
+    views: Lines | None = None
+    """Takes the views of tracks as JSON lines, where there are characters; cut off and saved as ``lines`` are."""
     checkpoints: CheckpointStore | None = None
     """Where the recording continues from, and saves its ``lines``; goes with them."""
     sinks: Sequence[ResultSink] = ()
@@ -100,8 +105,9 @@ class Recorder:
         except Cancelled:
             return Recording(RecordingState.CANCELLED, ResultEnd(0))
         finally:
-            if self.lines is not None:
-                self.lines.close()
+            for lines in (self.lines, self.views):
+                if lines is not None:
+                    lines.close()
 
     def _run(self) -> Recording:
         if self.checkpoints is not None:
@@ -119,6 +125,8 @@ class Recorder:
         with ExitStack() as stack:
             if self.lines is not None:
                 self.lines.truncate(0 if saved is None else saved.size)
+            if self.views is not None:
+                self.views.truncate(0 if saved is None else saved.views_size)
             source = self.source
             media = stack.enter_context(opened(source) if isinstance(source, str) else source())
             try:
@@ -154,6 +162,8 @@ class Recorder:
             video_config=settings.video,
             track_config=settings.track,
             shot_config=settings.shot,
+            characters=settings.characters,
+            keeps_views=self.views is not None,
             resume=None if saved is None else SessionState(saved.session),
             opener=opener,
         )
@@ -166,6 +176,7 @@ class Recorder:
         with open_sinks(self.sinks, start):
             self.on_start(start)
             self._begin_lines(jsonl, is_resumed=start.is_resumed)
+            self._begin_views(session, is_resumed=start.is_resumed)
             self.attempt.follow(session.stage_times)
             try:
                 self._write_frames(session, jsonl, frames)
@@ -178,6 +189,7 @@ class Recorder:
             end = end_of(session)
             if self.watch is not None:
                 self.watch.require_sound(end.error)
+            self._append_views(session)
             self._end_lines(jsonl, end)
             for sink in self.sinks:
                 sink.close(end)
@@ -191,6 +203,17 @@ class Recorder:
         elif not self.lines.starts_with(jsonl.header()):
             raise ResumeError("its lines have another header; begin at the beginning")
 
+    def _begin_views(self, session: TrackSession, *, is_resumed: bool) -> None:
+        if self.views is None or is_resumed:
+            return
+        header = views_header_of(session)
+        if header is not None:
+            self.views.append(header_line(header))
+
+    def _append_views(self, session: TrackSession) -> None:
+        if self.views is not None and (views := session.take_views()):
+            self.views.append(view_lines(views))
+
     def _write_frames(self, session: TrackSession, jsonl: JsonlLines, expected: int | None) -> None:
         saved_at, size = time.perf_counter(), 0
         interval = math.inf if self.checkpoints is None else self.checkpoints.interval_seconds
@@ -199,6 +222,7 @@ class Recorder:
                 if self.lines is not None:
                     self.lines.append(jsonl.frame(result))
                     size = self.lines.size
+                self._append_views(session)
                 self.attempt.stats.count(result, session.tracks)
                 for sink in self.sinks:
                     sink.write(frame, result)
@@ -214,14 +238,21 @@ class Recorder:
             return
         self.attempt.measure()
         self.lines.sync()
+        lines = jsonl.state()
+        if self.views is not None:
+            self._append_views(session)
+            self.views.sync()
+            lines[VIEWS] = self.views.size
         state = session.checkpoint().values
-        self.checkpoints.save(Checkpoint(state, jsonl.state(), self.lines.size, self.attempt.stats))
+        self.checkpoints.save(Checkpoint(state, lines, self.lines.size, self.attempt.stats))
 
     def _end_lines(self, jsonl: JsonlLines, end: ResultEnd) -> None:
         if self.lines is None:
             return
         self.lines.append(jsonl.end(end))
         self.lines.sync()
+        if self.views is not None:
+            self.views.sync()
         self.attempt.stats.video_seconds = jsonl.duration_seconds(end)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, require
 from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES, OUTPUTS, RESULTS
 from acfd_stream.recording.published import PublishedFile
@@ -32,6 +33,10 @@ class RecordingSettings:
     track: TrackConfig = field(default_factory=TrackConfig)
     shot: ShotConfig = field(default_factory=ShotConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
+    characters: CharacterConfig | None = None
+    """How tracks become characters; None: they do not."""
+    cast: Path | None = None
+    """The cast that gives characters their names; None: they have none."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class RecordingTask(RecordingSettings):
     """The episode's files that earlier runs published. Besides those of its journal, nothing else is replaced."""
     equal: PublishedFile | None = None
     """The JSONL of another episode with this key: its lines are taken instead of tracking again."""
+    equal_views: PublishedFile | None = None
+    """The views file of the same episode."""
     speed: TrackingSpeed | None = None
     """Of the results that are there, or of ``equal``; None: not known."""
 
@@ -89,6 +96,16 @@ class RecordingTask(RecordingSettings):
     def part(self) -> Path:
         """The unfinished results."""
         return self._state_file(".jsonl")
+
+    @property
+    def settled(self) -> Path:
+        """The finished results with the final characters, before they have their name."""
+        return self._state_file(".settled")
+
+    @property
+    def found_views(self) -> Path:
+        """The views of tracks that have ended, while the video is tracked."""
+        return self._state_file(".found_views")
 
     @property
     def checkpoint(self) -> Path:

@@ -1,8 +1,9 @@
-"""Draws a result on its picture: boxes, IDs and scores, and a caption with shot and time."""
+"""Draws a result on its picture: boxes, names or IDs, and scores, and a caption with shot and time."""
 
 from __future__ import annotations
 
-from acfd_stream.drawing import Box, Image, draw_box, draw_caption, draw_label, track_color
+from acfd_stream.drawing import Box, Color, Image, draw_box, draw_caption, draw_label, track_color
+from acfd_stream.printable import printable
 from acfd_stream.types import Face, FaceState, FrameResult
 
 
@@ -16,11 +17,20 @@ def draw_result(image: Image, result: FrameResult, scale: tuple[float, float]) -
     """
     for face in result.faces:
         is_filled = face.state is FaceState.FILLED
-        draw_box(image, _scaled(face, scale), track_color(face.track_id), is_dashed=is_filled)
+        draw_box(image, _scaled(face, scale), _color(face), is_dashed=is_filled)
     for face in result.faces:  # above all boxes
-        text = f"{face.track_id}  {face.score:.2f}"
-        draw_label(image, _scaled(face, scale), text, track_color(face.track_id))
+        draw_label(image, _scaled(face, scale), f"{_label(face)}  {face.score:.2f}", _color(face))
     draw_caption(image, _caption(result))
+
+
+def _label(face: Face) -> str:
+    """Who it is, as far as is known: the name, else the number of the character, else that of the track."""
+    return printable(face.name) or (f"character {face.character}" if face.character else str(face.track_id))
+
+
+def _color(face: Face) -> Color:
+    """Of the character, so that it keeps its colour over cuts; of a face of nobody that of the track."""
+    return track_color(face.character or face.track_id)
 
 
 def _scaled(face: Face, scale: tuple[float, float]) -> Box:

@@ -45,4 +45,4 @@ def test_seconds_on_screen_by_track_longest_first(tmp_path: Path, monkeypatch: p
 
 
 def test_the_page_names_every_format() -> None:
-    assert re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)[: len(FORMATS)] == list(FORMATS)
+    assert re.findall(r"^\| `([\w-]+)` \|", PAGE.read_text(), re.MULTILINE)[: len(FORMATS)] == list(FORMATS)

@@ -32,7 +32,7 @@ def frame(index: int, *faces: Face) -> FrameResult:
 
 
 def face(track_id: int = 1, x: float = 10.0) -> Face:
-    return Face(track_id, (x, 20.0, x + 30.0, 60.0), 0.75)
+    return Face(track_id, (x, 20.0, x + 30.0, 60.0), 0.75, character=track_id)
 
 
 def write_frames(writer: Writer, count: int, begin: int = 0) -> None:
@@ -59,7 +59,7 @@ def positions(format: str, place: Path) -> list[float]:
     lines = place.read_text().splitlines()
     if format == "csv":
         return [float(row["x1"]) for row in csv.DictReader(lines)]
-    if format == "mot":
+    if format.startswith("mot"):
         return [float(line.split(",")[2]) for line in lines]
     return [face["box"][0] for line in lines for face in json.loads(line).get("faces", [])]
 
@@ -251,6 +251,6 @@ def test_an_abort_for_a_failure_leaves_nothing_under_the_name(format: str, tmp_p
 
 
 def test_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="format must be one of jsonl, parquet, csv, mot, coco, vtt, srt, got 'xml'"):
+    with pytest.raises(ConfigError, match="format must be one of jsonl, parquet, csv, mot, mot-characters, coco, vtt, srt, got 'xml'"):
         open_writer(tmp_path / "out", "xml", HEADER)
     assert not list(tmp_path.iterdir())
