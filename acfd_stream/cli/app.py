@@ -10,6 +10,7 @@ import typer
 from acfd_stream.cli.archive.app import archive_app
 from acfd_stream.cli.bench import bench_app
 from acfd_stream.cli.choices import (
+    CharacterOptions,
     DetectorOptions,
     FaceOptions,
     FormatOption,
@@ -59,10 +60,12 @@ def root(
 @app.command()
 @takes("video", VideoOptions)
 @takes("detector", DetectorOptions)
+@takes("characters", CharacterOptions)
 def track(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file or URL.")],
     detector: DetectorOptions,
     video: VideoOptions,
+    characters: CharacterOptions,
     output: Annotated[
         str | None,
         typer.Option(
@@ -84,6 +87,10 @@ def track(
     has_proxy: Annotated[
         bool, typer.Option("--report-proxy", help="Put a small copy of the video into the report.")
     ] = False,
+    views: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.views.jsonl", help="Also write the best pictures of every track, for a cast."),
+    ] = None,
     overwrites: OverwriteOption = False,
     is_quiet: QuietOption = False,
 ) -> int:
@@ -103,6 +110,8 @@ def track(
         is_quiet=is_quiet,
         report=report,
         has_proxy=has_proxy,
+        characters=characters.config,
+        views=views,
         overwrites=overwrites,
     )
     return run_track(call)

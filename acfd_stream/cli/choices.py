@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.outputs.formats import FORMATS, RESULTS, format_of_path
@@ -171,6 +172,21 @@ class VideoOptions:
 
 
 @dataclass(frozen=True)
+class CharacterOptions:
+    """Whether a command says who is who."""
+
+    characters: Annotated[
+        bool,
+        typer.Option("--characters/--no-characters", help="Say which tracks are the same character, over all cuts."),
+    ] = True
+
+    @property
+    def config(self) -> CharacterConfig | None:
+        """How tracks become characters; None: they do not."""
+        return CharacterConfig() if self.characters else None
+
+
+@dataclass(frozen=True)
 class FaceOptions:
     """Which faces of a picture a command shows."""
 
@@ -202,7 +218,8 @@ FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format",
-        help="JSON lines; Parquet or CSV, with a row per face and frame; MOTChallenge text; COCO JSON; "
+        help="JSON lines; Parquet or CSV, with a row per face and frame; MOTChallenge text, with the track or the "
+        "character as the id; COCO JSON; "
         "or WebVTT or SRT subtitles, with one for every span of time in which a track is on screen. "
         f"Default: what the suffix of --output says, else {RESULTS}.",
     ),

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.progress import TrackProgress, count
 from acfd_stream.cli.signals import STOP, Terminated
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from acfd_stream.recording.header import RecordingStart
     from acfd_stream.recording.sinks import FormatSink, OverlaySink, ReportSink, ResultSink
     from acfd_stream.recording.task import RecordingProgress, RecordingSettings
+    from acfd_stream.recording.views import ViewsSink
     from acfd_stream.types import FrameResult
     from acfd_stream.video.frame import Frame
 
@@ -47,13 +49,15 @@ class TrackOptions:
     overlay: Path | None = None
     report: Path | None = None
     has_proxy: bool = False  # the report contains a small copy of the video
+    characters: CharacterConfig | None = None  # None: tracks do not become characters
+    views: Path | None = None
     overwrites: bool = False  # files that are no results, too
     min_score: float | None = None  # from which a detection starts a track; None: as by default
 
     @property
     def extra_paths(self) -> dict[str, str]:
-        """Option → path of the overlay and the report, if requested."""
-        requested = {"--overlay": self.overlay, "--report": self.report}
+        """Option → path of the overlay, the report and the views, if requested."""
+        requested = {"--overlay": self.overlay, "--report": self.report, "--views": self.views}
         return {option: os.fspath(path) for option, path in requested.items() if path is not None}
 
     @property
@@ -84,11 +88,13 @@ def run_track(call: TrackOptions) -> int:
     from acfd_stream.outputs import check_format
     from acfd_stream.recording.record import Recorder
     from acfd_stream.recording.sinks import FormatSink
+    from acfd_stream.recording.views import ViewsSink
     from acfd_stream.video.origin import source_name
 
     check_format(call.format)
     progress: TrackProgress
     results, name = FormatSink(call.target, call.format), source_name(call.source)
+    views = None if call.views is None else ViewsSink(call.views)
     with contextlib.ExitStack() as shown:
 
         def begin(start: RecordingStart) -> None:
@@ -104,7 +110,8 @@ def run_track(call: TrackOptions) -> int:
         recording = Recorder(
             source=call.source,
             settings=_settings(call),
-            sinks=[results, *_extras(call)],
+            sinks=[results, *_extras(call), *([] if views is None else [_Extra(views, call)])],
+            views=None if views is None else views.lines,
             name=name,
             on_start=begin,
             on_progress=advance,
@@ -116,7 +123,14 @@ def _settings(call: TrackOptions) -> RecordingSettings:
     from acfd_stream.recording.task import RecordingSettings
 
     track = TrackConfig.of_min_score(call.min_score)
-    return RecordingSettings(model=call.model, device=call.device, detect=call.detect, track=track, video=call.video)
+    return RecordingSettings(
+        model=call.model,
+        device=call.device,
+        detect=call.detect,
+        track=track,
+        video=call.video,
+        characters=call.characters,
+    )
 
 
 def open_progress(call: TrackOptions, expected_frames: int | None) -> TrackProgress:
@@ -131,6 +145,8 @@ def check_paths(call: TrackOptions) -> None:
         raise ConfigError("--output is empty; name a file, or leave it out")
     if call.has_proxy and call.report is None:
         raise ConfigError("--report-proxy goes with --report; name the page with --report OUT.html")
+    if call.views is not None and call.characters is None:
+        raise ConfigError("--views goes with characters; leave out --no-characters")
     from acfd_stream.files import PART_SUFFIX
 
     paths = {"--output": call.path} | call.extra_paths
@@ -181,7 +197,7 @@ def _extras(call: TrackOptions) -> list[ResultSink]:
 
     extras: list[ResultSink] = []
     if call.overlay is not None:
-        extras.append(_Extra(OverlaySink(call.overlay, call.source), call))
+        extras.append(_Extra(OverlaySink(call.overlay, call.source, call.video, STOP.check), call))
     if call.report is not None:
         report = ReportSink(call.report, call.source, call.video, has_proxy=call.has_proxy, on_frame=STOP.check)
         extras.append(_Extra(report, call))
@@ -191,9 +207,14 @@ def _extras(call: TrackOptions) -> list[ResultSink]:
 class _Extra:
     """A sink that adds the path of the results to errors, and prints warnings."""
 
-    def __init__(self, sink: OverlaySink | ReportSink, call: TrackOptions) -> None:
-        self._sink, self._call, self.needs_frames = sink, call, sink.needs_frames
+    def __init__(self, sink: OverlaySink | ReportSink | ViewsSink, call: TrackOptions) -> None:
+        self._sink, self._call = sink, call
         self.begin, self.abort = sink.begin, sink.abort
+
+    @property
+    def needs_frames(self) -> bool:
+        """See ``ResultSink``."""
+        return self._sink.needs_frames
 
     def write(self, frame: Frame | None, result: FrameResult) -> None:
         from acfd_stream.files import PART_SUFFIX

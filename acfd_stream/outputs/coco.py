@@ -1,8 +1,9 @@
 """Results as COCO JSON: one image per frame, one annotation per face, one category; loads in pycocotools.
 
-Boxes are ``[x, y, width, height]`` in display pixels. What COCO does not define has TAO's names: the video, its tracks,
-and the ``track_id`` of an annotation. A character, if known, is an attribute of annotations and tracks. Annotations are written at once. Three numbers per frame are kept for the list of
-images, which is the second half of the file.
+Boxes are ``[x, y, width, height]`` in display pixels. What COCO does not define has TAO's names: the video, its
+tracks, and the ``track_id`` of an annotation. A character, if known, is an attribute of annotations and tracks.
+Annotations are written at once. Three numbers per frame are kept for the list of images, which is the second half of
+the file.
 """
 
 from __future__ import annotations

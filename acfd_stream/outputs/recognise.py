@@ -116,7 +116,6 @@ def _is_jsonl(head: bytes) -> bool:
     return bool({"source", "time_base", "model", "settings"} <= values.keys())
 
 
-
 def _is_vtt(head: bytes) -> bool:
     return head.startswith(b'WEBVTT\n\nNOTE\n{"type": "header", "version": ')
 

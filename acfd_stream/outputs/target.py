@@ -146,6 +146,14 @@ class OutputTarget:
         if self.is_open:
             self._fail()
 
+    def discard(self) -> None:
+        """Remove an unfinished ``NAME.part``; does nothing after ``finish``. Never raises."""
+        if self.is_open:
+            self.leave()
+            if self._raw is not None and self._opened == self._part:
+                with contextlib.suppress(OSError):
+                    self._part.unlink()
+
     def _apart(self) -> FileIO:
         """A new file in place of the one that has other names, too: those keep what they have."""
         self.leave()

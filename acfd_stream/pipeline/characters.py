@@ -41,13 +41,16 @@ def open_characters(
     Raises:
         RunnerError: the model does not exist, or its file is refused.
     """
-    return None if config is None else CharacterStage(config, keeps_views=keeps_views)
+    return None if config is None else CharacterStage(config, embedder, keeps_views=keeps_views)
 
 
 class CharacterStage:
     """The characters of one stream."""
 
-    def __init__(self, config: CharacterConfig, *, keeps_views: bool = False) -> None:
+    def __init__(
+        self, config: CharacterConfig, embedder: FaceEmbedder | None = None, *, keeps_views: bool = False
+    ) -> None:
+        self.embedder = embedder
         self._config, self._keeps_views = config, keeps_views
         self._tracks: dict[int, int] = {}
 

@@ -156,6 +156,11 @@ class TrackSession(Closeable):
         return self._stream.tracks
 
     @property
+    def embedder(self) -> FaceEmbedder | None:
+        """The network of the characters, the session's own or the one that was given; None without characters."""
+        return None if self._characters is None else self._characters.embedder
+
+    @property
     def characters(self) -> tuple[Character, ...]:
         """The characters of the whole video, by number, once it is finished; they replace all links. Before: none."""
         return self._characters.characters() if self._characters is not None and self._is_finished else ()

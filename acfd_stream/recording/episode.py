@@ -17,6 +17,7 @@ from typing import Any
 from acfd_stream.below import open_folder
 from acfd_stream.errors import ForeignFileError, MediaError
 from acfd_stream.files import lock_file, remove, writing
+from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.outputs import ResultEnd, read_results
 from acfd_stream.outputs.formats import RESULTS, VIEWS
 from acfd_stream.outputs.recognise import is_result
@@ -53,7 +54,11 @@ _log = logging.getLogger(__name__)
 
 
 def record_episode(
-    task: RecordingTask, engine: Engine, on_progress: OnProgress = ignore, cancellation: Cancellation | None = None
+    task: RecordingTask,
+    engine: Engine,
+    on_progress: OnProgress = ignore,
+    cancellation: Cancellation | None = None,
+    embedder: FaceEmbedder | None = None,
 ) -> RecordingOutcome:
     """Do what is left of an episode: all of it, or what comes after the last checkpoint.
 
@@ -65,8 +70,9 @@ def record_episode(
         engine: of ``task.model`` on ``task.device`` with ``task.detect``; it stays open.
         on_progress: called a few times per second.
         cancellation: saves a checkpoint and ends the work.
+        embedder: of ``task.characters``, which stays open; None: it is opened for this episode.
     """
-    work = _Episode(task, engine, on_progress, cancellation or Cancellation())
+    work = _Episode(task, engine, on_progress, cancellation or Cancellation(), embedder)
     try:
         with writing(task.part), open_folder(task.out, PARTS_FOLDER, makes=True):
             pass  # nothing on the way to the state is a link
@@ -107,8 +113,14 @@ class _Episode:
     """The work on one episode, whose lock is held."""
 
     def __init__(
-        self, task: RecordingTask, engine: Engine, on_progress: OnProgress, cancellation: Cancellation
+        self,
+        task: RecordingTask,
+        engine: Engine,
+        on_progress: OnProgress,
+        cancellation: Cancellation,
+        embedder: FaceEmbedder | None,
     ) -> None:
+        self._embedder = embedder
         self.is_tracked = False  # the video could be read to its end
         self._task, self._engine, self._on_progress, self._cancellation = task, engine, on_progress, cancellation
         self._attempt = Attempt()
@@ -214,6 +226,7 @@ class _Episode:
             views=None if task.characters is None else FileLines(task.found_views),
             checkpoints=self._checkpoints,
             engine=self._engine,
+            embedder=self._embedder,
             name=source_name(task.source),
             watch=SourceWatch(task.source),
             attempt=self._attempt,

@@ -34,6 +34,7 @@ class RecordingStart:
 
 def settings_of(session: TrackSession) -> dict[str, Any]:
     """All settings that change the results of ``session``, ready for JSON."""
+    characters = {} if session.character_config is None else {CHARACTERS: _character_values(session)}
     return {
         "detect": effective(session.detector.config),
         "track": effective(session.track_config),
@@ -41,7 +42,14 @@ def settings_of(session: TrackSession) -> dict[str, Any]:
         "start": session.video_config.start_seconds,
         "end": session.video_config.end_seconds,
         "every_frame": session.video_config.every_frame,
+        **characters,
     }
+
+
+def _character_values(session: TrackSession) -> dict[str, Any]:
+    """The settings of characters; the model has the name that it gives itself, which no path changes."""
+    embedder, config = session.embedder, effective(session.character_config)
+    return config if embedder is None else {**config, "model": embedder.name, "version": embedder.version}
 
 
 def header_of(session: TrackSession, source: str | None = None) -> ResultHeader:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acfd_stream.errors import ConfigError, DecoderError, MediaError, ResumeError
+from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.views_file import header_line
 from acfd_stream.outputs import ResultEnd
 from acfd_stream.outputs.formats import VIEWS
@@ -68,6 +69,8 @@ class Recorder:
     """Take the results besides. The first one opens last and closes first. They cannot be resumed."""
     engine: Engine | None = None
     """A detector that is shared and stays open; None: the model is opened after the video."""
+    embedder: FaceEmbedder | None = None
+    """A network of characters that is shared and stays open; None: that of the settings is opened."""
     name: str | None = None
     """What results call the video; None: what the session does."""
     watch: SourceWatch | None = None
@@ -163,6 +166,7 @@ class Recorder:
             track_config=settings.track,
             shot_config=settings.shot,
             characters=settings.characters,
+            embedder=self.embedder,
             keeps_views=self.views is not None,
             resume=None if saved is None else SessionState(saved.session),
             opener=opener,

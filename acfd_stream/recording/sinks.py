@@ -34,7 +34,9 @@ _WEB = ("http://", "https://")
 class ResultSink(Protocol):
     """Takes frames and their results; after ``begin`` exactly one of ``close`` and ``abort`` ends it."""
 
-    needs_frames: bool
+    @property
+    def needs_frames(self) -> bool:
+        """Whether ``write`` needs the pixels of frames; asked after ``begin``."""
 
     def begin(self, start: RecordingStart) -> None:
         """Open what is written to.
