@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.cli.choices import FormatOption, OverwriteOption, QuietOption, VideoOptions, chosen_format, takes
+from acfd_stream.cli.choices import (
+    CharacterOptions,
+    FormatOption,
+    OverwriteOption,
+    QuietOption,
+    VideoOptions,
+    chosen_format,
+    takes,
+)
 from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.remote import Remote
@@ -33,10 +41,12 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="ID that 'submit' printed.
 @jobs_app.command()
 @takes("remote", Remote, without=["patience_seconds"])
 @takes("video", VideoOptions, without=["every_frame"])
+@takes("characters", CharacterOptions)
 def submit(
     uri: Annotated[str, typer.Argument(metavar="URI", help="Path or URL that the server reads.")],
     remote: Remote,
     video: VideoOptions,
+    characters: CharacterOptions,
     idempotency_key: Annotated[
         str, typer.Option("--idempotency-key", metavar="K", help="The same key and URI give the same job again.")
     ] = "",
@@ -45,8 +55,16 @@ def submit(
     with remote.open() as client:
         from acfd_stream.client.stream_progress import StreamOptions
 
-        options = StreamOptions(start_seconds=video.start, end_seconds=video.end, min_score=video.min_score)
-        print(printable(client.jobs.submit(uri, options, idempotency_key=idempotency_key).job_id))
+        options = StreamOptions(
+            start_seconds=video.start,
+            end_seconds=video.end,
+            min_score=video.min_score,
+            with_characters=characters.characters,
+        )
+        job = client.jobs.submit(uri, options, idempotency_key=idempotency_key)
+        if options.with_characters and not job.with_characters:
+            print_error(f"warning: {remote.target} does not know characters; the results will have none")
+        print(printable(job.job_id))
     return DONE
 
 

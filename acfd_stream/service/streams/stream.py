@@ -40,7 +40,7 @@ from acfd_stream.types import FrameResult, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed, open_video
 from acfd_stream.video.bytestream import ByteStream
-from acfd_stream.wire.messages import duration_pb, gaps_pb, media_info_pb, rational_pb, results_pb
+from acfd_stream.wire.messages import characters_pb, duration_pb, gaps_pb, media_info_pb, rational_pb, results_pb
 
 Source = ByteStream | FrameFeed | str | BinaryIO
 _BLOCKED_SECONDS = 0.1  # a send that takes longer waits for the client
@@ -263,6 +263,8 @@ class StreamCall:
                 resume=request.resume,
                 gate=self._hold if request.is_live else None,
                 budget=self._context.budget,
+                characters=request.characters,
+                embedder=None if request.characters is None else self._context.embedder.open(),
                 opener=open_video if self._decoder is None else opened.enter_context(self._decoder).open,
             )
         except MediaError as error:
@@ -316,6 +318,7 @@ class StreamCall:
             settings_json=json.dumps(settings_of(session)),
             objective=duration_pb(request.pace.objective_seconds) if request.is_live else None,
             first_index=0 if request.resume is None else request.resume.next_result,
+            character_model=None if request.characters is None else self._context.embedder.message(),
         )
 
     def _end(self, session: TrackSession, count: int) -> None:
@@ -336,6 +339,7 @@ class StreamCall:
             warnings=session.warnings,
             gaps=gaps_pb(session.gaps),
             last_frame=None if session.last_seconds is None else rational_pb(session.last_seconds),
+            characters=characters_pb(session.characters),
         )
         self._put(ControlMessage("end", end))
 
