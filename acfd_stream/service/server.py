@@ -263,12 +263,7 @@ class Server:
         # Last: its absence in a scrape means that the engine is not warm.
         decoder, facts = choose_decoder(device=detector.device).name, detector.facts
         self.metrics.engine(
-            facts.backend,
-            facts.precision,
-            trt=facts.trt,
-            sm=facts.sm,
-            decoder=decoder,
-            is_fallback=facts.is_fallback,
+            facts.backend, facts.precision, trt=facts.trt, sm=facts.sm, decoder=decoder, is_fallback=facts.is_fallback
         )
         self.host = host
 
