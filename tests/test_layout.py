@@ -48,7 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "identity", "metrics", "places", "picture_budget"},
     "outputs": FLOOR | {"files"},
     "recording": FLOOR | {"files", "below", "shortage", "video", "identity", "pipeline", "outputs"},
-    "archive": FLOOR | {"files", "below", "shortage", "recording", "video", "detect", "networks", "outputs"},
+    "archive": FLOOR
+    | {"files", "below", "shortage", "recording", "video", "detect", "identity", "networks", "outputs"},
     "v1": set(),
     "wire": FLOOR | {"v1"},
     "client": FLOOR | {"wire", "v1"},

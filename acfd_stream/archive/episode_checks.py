@@ -13,7 +13,7 @@ from acfd_stream.archive.key import episode_key
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.errors import AcfdError
-from acfd_stream.outputs.formats import OPTIONAL, OUTPUTS, RESULTS
+from acfd_stream.outputs.formats import OPTIONAL, OUTPUTS, RESULTS, VIEWS
 from acfd_stream.recording.published import PublishedFile
 from acfd_stream.recording.task import RecordingTask, TrackingSpeed
 from acfd_stream.video.origin import local_path
@@ -59,10 +59,10 @@ class EpisodeChecks:
         """Whether the complete JSONL of this key has its final name."""
         if episode is None or episode.key != self.key_of(queued) or not episode.result_bytes:
             return False
-        try:
-            return self.task(queued).path_of(RESULTS).stat().st_size == episode.result_bytes
-        except OSError:
-            return False
+        task = self.task(queued)
+        if VIEWS in episode.outputs and VIEWS in task.outputs and not task.path_of(VIEWS).exists():
+            return False  # they are found while the video is tracked
+        return size_of(task.path_of(RESULTS)) == episode.result_bytes
 
 
 def expected_outputs(task: RecordingTask, episode: Episode | None) -> set[str]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Protocol
 
 from acfd_stream.archive.find import Video
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
 from acfd_stream.errors import MediaError, OverloadedError
 from acfd_stream.networks.precision import int8_path_of
 from acfd_stream.recording import remote
+from acfd_stream.recording.task import RecordingSettings
 from acfd_stream.video.origin import FileStamp, local_path, stamp_of
 
 RESULTS_VERSION = 1
@@ -38,6 +40,21 @@ class Settings:
     track: TrackConfig
     shot: ShotConfig
     video: VideoConfig
+    characters: CharacterConfig | None = None
+    character_model: Path | None = None  # of ``characters``
+
+    @classmethod
+    def of(cls, call: RecordingSettings) -> Settings:
+        """The settings of a recording.
+
+        Raises:
+            RunnerError: there is no such model.
+        """
+        from acfd_stream.detect.detector import find_model
+        from acfd_stream.identity.spec import find_embedder
+
+        of_characters = () if call.characters is None else (call.characters, find_embedder(call.characters.model))
+        return cls(find_model(call.model), call.detect, call.track, call.shot, call.video, *of_characters)
 
     def digest(self) -> str:
         """A digest of the settings and of the model file's content, without what changes no result."""
@@ -47,16 +64,20 @@ class Settings:
             "start": self.video.start_seconds,
             "end": self.video.end_seconds,
             "every_frame": self.video.every_frame,
-            "model": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self._model_files()],
+            "model": _digests_of(self.model),
             "precision": self.detect.precision,
             "version": RESULTS_VERSION,
         }
+        if self.characters is not None and self.character_model is not None:
+            config = {name: value for name, value in effective(self.characters).items() if name != "model"}
+            about["characters"] = {**config, "model": _digests_of(self.character_model)}
         return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
-    def _model_files(self) -> list[Path]:
-        """The model's own file, and its int8 one where it has one: which is run, the CPU of a worker says."""
-        int8_path = int8_path_of(self.model)
-        return [self.model, int8_path] if int8_path.is_file() else [self.model]
+
+def _digests_of(model: Path) -> list[str]:
+    """Of the model's own file, and of its int8 one where it has one: which is run, the CPU of a worker says."""
+    files = [path for path in (model, int8_path_of(model)) if path == model or path.is_file()]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
 
 class Digests(Protocol):

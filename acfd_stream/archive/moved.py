@@ -20,7 +20,7 @@ from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.below import open_folder
 from acfd_stream.errors import AcfdError, ForeignFileError
 from acfd_stream.files import lock_file
-from acfd_stream.outputs.formats import OUTPUTS, RESULTS
+from acfd_stream.outputs.formats import OUTPUTS, RESULTS, VIEWS
 from acfd_stream.recording.published import FinalNames, PublishedFile
 from acfd_stream.recording.task import PARTS_FOLDER, RecordingTask
 from acfd_stream.video.origin import local_path
@@ -44,7 +44,7 @@ class EqualResults:
         self._manifest, self._out = manifest, out
         self._done = {episode.name: episode for episode in episodes if episode.state is EpisodeStatus.DONE}
         self._by_key: defaultdict[str, list[Episode]] = defaultdict(list)
-        self._kept: dict[str, PublishedFile] = {}  # by key
+        self._kept: dict[str, dict[str, PublishedFile]] = {}  # by key: results and views
         for episode in self._done.values():
             self._by_key[episode.key].append(episode)
 
@@ -58,11 +58,13 @@ class EqualResults:
             if episode.name == task.name or PurePath(episode.name).suffix.lower() != suffix:
                 continue
             if kept := self._kept.get(task.key):
-                return replace(task, equal=kept, speed=episode.speed)
-            file = self._results_of(episode)
-            now = self._manifest.get(episode.name)  # after the file: it may have been replaced meanwhile
+                return replace(task, equal=kept[RESULTS], equal_views=kept.get(VIEWS), speed=episode.speed)
+            files = self._files_of(episode)
+            now = self._manifest.get(episode.name)  # after the files: they may have been replaced meanwhile
             if now is not None and now.key == task.key:
-                return task if file is None else replace(task, equal=file, speed=now.speed)
+                if RESULTS not in files:
+                    return task
+                return replace(task, equal=files[RESULTS], equal_views=files.get(VIEWS), speed=now.speed)
         return task
 
     def close(self) -> None:
@@ -75,11 +77,17 @@ class EqualResults:
     def _keep(self, task: RecordingTask) -> None:
         """Give the results that ``task`` will replace a second name, where the file system has such names."""
         episode = self._done.get(task.name)
-        file = None if episode is None or episode.key in (task.key, *self._kept) else self._results_of(episode)
-        if episode is None or file is None:
+        files = {} if episode is None or episode.key in (task.key, *self._kept) else self._files_of(episode)
+        if episode is None or RESULTS not in files:
             return
+        kept = {output: self._linked(file, f"{episode.key}.{output}{_KEPT_SUFFIX}") for output, file in files.items()}
+        found = {output: file for output, file in kept.items() if file is not None}
+        if RESULTS in found:
+            self._kept[episode.key] = found
+
+    def _linked(self, file: PublishedFile, kept: str) -> PublishedFile | None:
+        """``file`` under the second name ``kept``; None: it cannot have one."""
         *parts, name = file.path.split("/")
-        kept = f"{episode.key}{_KEPT_SUFFIX}"
         with (
             contextlib.suppress(OSError, AcfdError),
             open_folder(self._out, parts) as folder,
@@ -87,12 +95,15 @@ class EqualResults:
         ):
             with contextlib.suppress(FileExistsError):  # a run that was killed left it
                 os.link(name, kept, src_dir_fd=folder, dst_dir_fd=state, follow_symlinks=False)
-            self._kept[episode.key] = replace(file, path="/".join((*PARTS_FOLDER, kept)))
+            return replace(file, path="/".join((*PARTS_FOLDER, kept)))
+        return None
 
-    def _results_of(self, episode: Episode) -> PublishedFile | None:
-        """The published JSON lines of an episode."""
-        path = RecordingTask(episode.key, episode.source, episode.name, self._out).name_of(RESULTS)
-        return next((file for file in self._manifest.published(episode.name) if file.path == path), None)
+    def _files_of(self, episode: Episode) -> dict[str, PublishedFile]:
+        """The published JSON lines and views of an episode, as far as it has them."""
+        task = RecordingTask(episode.key, episode.source, episode.name, self._out)
+        outputs = {task.name_of(output): output for output in (RESULTS, VIEWS)}
+        published = self._manifest.published(episode.name)
+        return {outputs[file.path]: file for file in published if file.path in outputs}
 
 
 def withdraw_old_pages(manifest: Manifest, out: Path, known: Iterable[Episode], findings: Findings) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import (
     ArchiveConfig,
     DetectConfig,
@@ -19,7 +20,7 @@ from acfd_stream.config import (
     require,
 )
 from acfd_stream.errors import ConfigError
-from acfd_stream.outputs.formats import RESULTS
+from acfd_stream.outputs.formats import RESULTS, VIEWS
 from acfd_stream.recording.task import RecordingSettings, RecordingTask, require_outputs
 
 ENGINES = ("local", "ray")
@@ -64,7 +65,7 @@ class ArchiveOptions(RecordingSettings):
         """For JSON; without ``out``, whose manifest stores it, and ``retries_broken``, which is for one run."""
         values = dataclasses.asdict(self)
         del values["out"], values["retries_broken"]
-        return values
+        return values | {"cast": None if self.cast is None else os.fspath(self.cast)}
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], out: Path) -> ArchiveOptions:
@@ -77,7 +78,7 @@ class ArchiveOptions(RecordingSettings):
             configs: dict[str, Any] = {
                 room: from_mapping(kind, _tuples(values[room])) for room, kind in _CONFIGS.items()
             }
-            return from_mapping(cls, {**_tuples(values), **configs, "out": out})
+            return from_mapping(cls, {**_tuples(values), **configs, **_characters(values), "out": out})
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"the last run of {out} was of another version ({error}); use 'archive run'") from error
 
@@ -96,16 +97,25 @@ class ArchiveOptions(RecordingSettings):
             source=source,
             name=name,
             out=self.out,
-            outputs=self.outputs,
+            outputs=self.outputs if self.characters is None else (*self.outputs, VIEWS),
             model=self.model,
             device=self.device,
             detect=dataclasses.replace(self.detect, threads=self.detect.threads or threads),
             track=self.track,
             shot=self.shot,
             video=dataclasses.replace(self.video, threads=self.video.threads or threads),
+            characters=self.characters,
+            cast=self.cast,
             checkpoint_seconds=self.archive.checkpoint_seconds,
             is_tracked=is_tracked,
         )
+
+
+def _characters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run before there were characters, too."""
+    config, cast = values.get("characters"), values.get("cast")
+    characters = None if config is None else from_mapping(CharacterConfig, config)
+    return {"characters": characters, "cast": None if cast is None else Path(cast)}
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,10 +87,8 @@ class ArchiveRun:
             AcfdError: no video can be recorded: there are none, the model or device is missing, the results cannot be
                 written, or the library of an output is not installed.
         """
-        from acfd_stream.detect.detector import find_model
-
         call = self._call
-        settings = Settings(find_model(call.model), call.detect, call.track, call.shot, call.video).digest()
+        settings = Settings.of(call).digest()
         for format in sorted(set(call.outputs) & set(FORMATS)):
             check_format(format)
         findings = self._find()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +29,12 @@ EmbeddingArray = NDArray[np.float16]
 class TrackView:
     """One view of a track."""
 
-    track_id: int
+    track_id: int  # 0: not known yet
     frame_index: int
     seconds: float  # of the frame
     quality: float  # in [0, 1]
     embedding: EmbeddingArray  # [D], of unit length up to rounding
-    jpeg: bytes  # of the crop, 144×144
+    jpeg: bytes = b""  # of the crop, 144×144; b"": it was not kept
 
     @property
     def crop(self) -> NDArray[np.uint8]:
@@ -57,13 +58,40 @@ class TrackView:
         """
         track_id, frame_index, seconds, quality, embedding, jpeg = stored.items(values, "a view", 6, 6)
         return cls(
-            stored.whole(track_id, "track of a view", 1),
+            stored.whole(track_id, "track of a view"),
             stored.whole(frame_index, "frame of a view"),
             stored.real(seconds, "time of a view", -stored.MOST_PTS, stored.MOST_PTS),
             stored.real(quality, "quality of a view", 0.0, _MOST_QUALITY),
             restored_embedding(embedding),
             restored_jpeg(jpeg),
         )
+
+
+def with_view(views: Sequence[TrackView], view: TrackView, most: int) -> tuple[TrackView, ...]:
+    """``views`` and ``view``, by frame, or the best and most different ``most`` of them.
+
+    Of the two views that are most alike, the one of lower quality goes; the later one where both are equal.
+    """
+    kept = [*views, view]
+    if len(kept) > most:
+        vectors = np.stack([each.embedding for each in kept]).astype(np.float32)
+        likeness = vectors @ vectors.T
+        np.fill_diagonal(likeness, -np.inf)
+        first, second = divmod(int(likeness.argmax()), len(kept))
+        del kept[first if kept[first].quality < kept[second].quality else second]
+    return tuple(kept)
+
+
+def mean_of(views: Sequence[TrackView]) -> tuple[EmbeddingArray, float]:
+    """The mean of embeddings by quality, float16 [D], and the sum of their qualities.
+
+    The mean is shorter than 1 where the views differ. The product of the means of two tracks is the mean cosine of
+    their views.
+    """
+    weights = np.array([max(view.quality, 1e-3) for view in views])
+    vectors = np.stack([view.embedding for view in views]).astype(np.float64)
+    total = float(weights.sum())
+    return ((weights[:, None] * vectors).sum(axis=0) / total).astype(np.float16), total
 
 
 def jpeg_of(crop: NDArray[np.uint8]) -> bytes:

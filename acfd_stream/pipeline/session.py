@@ -23,14 +23,13 @@ from acfd_stream.checked import or_default, require
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
-from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.views import TrackView
 from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.pipeline import checkpoint
 from acfd_stream.pipeline.characters import open_characters
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.detection import DetectedFrame, DetectionStage
-from acfd_stream.pipeline.engine import Engine, check_engine
+from acfd_stream.pipeline.engine import Embedder, Engine, check_engine
 from acfd_stream.pipeline.live import Gate, configs_for, verdict_now
 from acfd_stream.pipeline.settled_frame import SettledFrame
 from acfd_stream.pipeline.stage_times import StageTimes
@@ -69,7 +68,7 @@ class TrackSession(Closeable):
         budget: PictureBudget | None = None,
         opener: OpenVideo | None = None,
         characters: CharacterConfig | None = None,
-        embedder: FaceEmbedder | None = None,
+        embedder: Embedder | None = None,
         keeps_views: bool = False,
     ) -> None:
         check_engine(detector, detect_config)
@@ -102,7 +101,7 @@ class TrackSession(Closeable):
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
             self._detection = DetectionStage(detector, every_frame=self.video_config.every_frame)
-            self._characters = open_characters(characters, embedder, opened, keeps_views=keeps_views)
+            self._characters = open_characters(characters, embedder, self.track_config, opened, keeps_views=keeps_views)
             self._stream = StreamTracker(self.track_config, self.shot_config, self._characters)
             if resume is not None:
                 self._restore(resume)
@@ -156,7 +155,7 @@ class TrackSession(Closeable):
         return self._stream.tracks
 
     @property
-    def embedder(self) -> FaceEmbedder | None:
+    def embedder(self) -> Embedder | None:
         """The network of the characters, the session's own or the one that was given; None without characters."""
         return None if self._characters is None else self._characters.embedder
 

@@ -9,9 +9,8 @@ from typing import Literal, TypedDict, Unpack, overload
 from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError
-from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.pipeline.checkpoint import SessionState
-from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.engine import Embedder, Engine
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import FrameResult
 from acfd_stream.video import FrameFeed, Source
@@ -31,7 +30,7 @@ class SessionOptions(TypedDict, total=False):
     pace: PaceConfig | None
     resume: SessionState | None
     characters: CharacterConfig | None
-    embedder: FaceEmbedder | None
+    embedder: Embedder | None
 
 
 @overload

@@ -13,11 +13,10 @@ from acfd_stream.config import DetectConfig, Pace, PaceConfig, ShotConfig, Track
 from acfd_stream.detect.detector import Detector
 from acfd_stream.detect.images import Image, picture_of
 from acfd_stream.errors import ConfigError
-from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.views import TrackView
 from acfd_stream.pipeline.characters import open_characters
 from acfd_stream.pipeline.detection import DetectionStage
-from acfd_stream.pipeline.engine import Engine, check_engine
+from acfd_stream.pipeline.engine import Embedder, Engine, check_engine
 from acfd_stream.pipeline.live import configs_for
 from acfd_stream.pipeline.settled_frame import SettledFrame
 from acfd_stream.pipeline.stream_tracker import StreamTracker
@@ -58,7 +57,7 @@ class Tracker(Closeable):
         every_frame: bool = False,
         is_live: bool = False,
         characters: CharacterConfig | None = None,
-        embedder: FaceEmbedder | None = None,
+        embedder: Embedder | None = None,
         keeps_views: bool = False,
     ) -> None:
         """Open the model.
@@ -88,7 +87,7 @@ class Tracker(Closeable):
         require(isinstance(characters, CharacterConfig | None), "characters", characters, "a CharacterConfig")
         with ExitStack() as opened:
             self._detector = detector or opened.enter_context(Detector.open(model, device, detect_config))
-            self._characters = open_characters(characters, embedder, opened, keeps_views=keeps_views)
+            self._characters = open_characters(characters, embedder, self.track_config, opened, keeps_views=keeps_views)
             self._opened = opened.pop_all()
         self._detection = DetectionStage(self._detector, every_frame=every_frame)
         self._stream = StreamTracker(self.track_config, self.shot_config, self._characters)

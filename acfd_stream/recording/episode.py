@@ -17,11 +17,10 @@ from typing import Any
 from acfd_stream.below import open_folder
 from acfd_stream.errors import ForeignFileError, MediaError
 from acfd_stream.files import lock_file, remove, writing
-from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.outputs import ResultEnd, read_results
 from acfd_stream.outputs.formats import RESULTS, VIEWS
 from acfd_stream.outputs.recognise import is_result
-from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.engine import Embedder, Engine
 from acfd_stream.recording.cancellation import Cancellation, Cancelled
 from acfd_stream.recording.checkpoint_file import CheckpointFile
 from acfd_stream.recording.derived import DerivedJob, make_output, missing_outputs, remove_outputs
@@ -58,7 +57,7 @@ def record_episode(
     engine: Engine,
     on_progress: OnProgress = ignore,
     cancellation: Cancellation | None = None,
-    embedder: FaceEmbedder | None = None,
+    embedder: Embedder | None = None,
 ) -> RecordingOutcome:
     """Do what is left of an episode: all of it, or what comes after the last checkpoint.
 
@@ -118,7 +117,7 @@ class _Episode:
         engine: Engine,
         on_progress: OnProgress,
         cancellation: Cancellation,
-        embedder: FaceEmbedder | None,
+        embedder: Embedder | None,
     ) -> None:
         self._embedder = embedder
         self.is_tracked = False  # the video could be read to its end

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acfd_stream.errors import ConfigError, DecoderError, MediaError, ResumeError
-from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.views_file import header_line
 from acfd_stream.outputs import ResultEnd
 from acfd_stream.outputs.formats import VIEWS
 from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.pipeline.checkpoint import SessionState
-from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.engine import Embedder, Engine
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.cancellation import Cancellation, Cancelled
 from acfd_stream.recording.checkpoint import Checkpoint, CheckpointStore
@@ -69,7 +68,7 @@ class Recorder:
     """Take the results besides. The first one opens last and closes first. They cannot be resumed."""
     engine: Engine | None = None
     """A detector that is shared and stays open; None: the model is opened after the video."""
-    embedder: FaceEmbedder | None = None
+    embedder: Embedder | None = None
     """A network of characters that is shared and stays open; None: that of the settings is opened."""
     name: str | None = None
     """What results call the video; None: what the session does."""

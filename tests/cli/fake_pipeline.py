@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from acfd_stream import errors, progress
+from acfd_stream.characters import Character
 from acfd_stream.cli import main
 from acfd_stream.config import TrackConfig
 from acfd_stream.pipeline.stage_times import StageTimes
@@ -66,15 +67,26 @@ class FakeDetector:
 
 
 class FakeSession:
-    """Gives out the plan's frames; face 1 is in all of them."""
+    """Gives out the plan's frames; face 1 is in all of them, and is character 1 where there are characters."""
 
     track_config = shot_config = TrackConfig()
     tracks = 1
     is_finished = True
+    embedder = None
 
     def __init__(
-        self, source: str, *, model: str, device: str, video_config: Any, detect_config: Any, **defaults: Any
+        self,
+        source: str,
+        *,
+        model: str,
+        device: str,
+        video_config: Any,
+        detect_config: Any,
+        characters: Any,
+        **defaults: Any,
     ) -> None:
+        self.character_config = characters
+        self.characters = () if characters is None else (Character(1, (1,), 0.5),)
         if "missing" in source:
             raise errors.MediaError(f"cannot open {source}: No such file or directory")
         self.info = MediaInfo(source, (360, 640), TIME_BASE, Fraction(25), PLAN.get("frames", 3), None, "fake")
@@ -86,6 +98,9 @@ class FakeSession:
         self.warnings = PLAN.get("warnings", [])
         self.stage_times = StageTimes()
         self.detector = FakeDetector.open(model, device, detect_config)
+
+    def take_views(self) -> list[Any]:
+        return []
 
     def stop(self) -> None:
         """Nobody does."""

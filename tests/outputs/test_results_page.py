@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from acfd_stream.outputs import FORMATS, convert, read_results
+from acfd_stream.characters import Character
+from acfd_stream.outputs import FORMATS, ResultEnd, convert, read_results
 from tests.outputs.made_up import HEADER, write_made_up
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
@@ -29,8 +30,35 @@ def seconds_by_hand(lines: Path) -> dict[int, float]:
     return seconds
 
 
+def queries() -> list[str]:
+    """Of the page: by track, and by character."""
+    found: list[str] = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return found
+
+
+def test_seconds_on_screen_by_character_with_names_over_all_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, query = queries()
+    (tmp_path / "faces" / "show").mkdir(parents=True)
+    for name, characters in (
+        ("one.mkv", (Character(1, (1, 2), 1.0, "Velma"), Character(2, (3,), 1.0))),
+        ("show/two.mkv", (Character(1, (3,), 1.0, "Velma"),)),
+    ):
+        lines = write_made_up(
+            tmp_path / "lines", "jsonl", 30, replace(HEADER, source=name), ResultEnd(3, characters=characters)
+        )
+        convert(read_results(lines), tmp_path / "faces" / f"{name}.parquet", "parquet")
+        seconds = seconds_by_hand(lines)
+    monkeypatch.chdir(tmp_path)
+    assert duckdb.sql(query).fetchall() == [
+        ("Velma", 2, pytest.approx(seconds[1] + seconds[2] + seconds[3], abs=0.011)),
+        ("one.mkv, character 2", 1, pytest.approx(seconds[3], abs=0.011)),
+    ]
+
+
 def test_seconds_on_screen_by_track_longest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (query,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    query, _ = queries()
     wanted = []
     for name, count in (("one.mkv", 300), ("show/two.mkv", 47)):
         place = tmp_path / "faces" / name
@@ -45,4 +73,4 @@ def test_seconds_on_screen_by_track_longest_first(tmp_path: Path, monkeypatch: p
 
 
 def test_the_page_names_every_format() -> None:
-    assert re.findall(r"^\| `([\w-]+)` \|", PAGE.read_text(), re.MULTILINE)[: len(FORMATS)] == list(FORMATS)
+    assert re.findall(r"^\| `([a-z][\w-]*)` \|", PAGE.read_text(), re.MULTILINE)[: len(FORMATS)] == list(FORMATS)

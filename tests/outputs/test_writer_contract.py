@@ -251,8 +251,6 @@ def test_an_abort_for_a_failure_leaves_nothing_under_the_name(format: str, tmp_p
 
 
 def test_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=f"format must be one of {', '.join(FORMATS)}, got 'xml'"
-    ):
+    with pytest.raises(ConfigError, match=f"format must be one of {', '.join(FORMATS)}, got 'xml'"):
         open_writer(tmp_path / "out", "xml", HEADER)
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ import typer
 from acfd_stream.cli.archive.choices import Engine, LogJson, Out, Places, RunOptions
 from acfd_stream.cli.archive.run import Showing, enter_folder_of, resume_archive, run_archive
 from acfd_stream.cli.archive.status import gather, lines
-from acfd_stream.cli.choices import DetectorOptions, QuietOption, VideoOptions, takes
+from acfd_stream.cli.choices import CharacterOptions, DetectorOptions, QuietOption, VideoOptions, takes
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error, print_note, print_path
 from acfd_stream.cli.progress import count
 from acfd_stream.cli.signals import STOP
@@ -31,6 +31,7 @@ Metrics = Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the 
 @archive_app.command()
 @takes("video", VideoOptions)
 @takes("detector", DetectorOptions)
+@takes("characters", CharacterOptions)
 @takes("options", RunOptions)
 def run(
     places: Places,
@@ -38,18 +39,20 @@ def run(
     options: RunOptions,
     detector: DetectorOptions,
     video: VideoOptions,
+    characters: CharacterOptions,
     metrics: Metrics = "",
     is_log_json: LogJson = False,
     is_quiet: QuietOption = False,
 ) -> int:
     """Track every video that is not done yet, and write its results to OUT under the video's name."""
     showing = Showing(os.fspath(out), is_log_json, is_quiet, metrics)
-    return run_archive(options.call(places, out, detector, video), showing)
+    return run_archive(options.call(places, out, detector, video, characters), showing)
 
 
 @archive_app.command()
 @takes("video", VideoOptions)
 @takes("detector", DetectorOptions)
+@takes("characters", CharacterOptions)
 @takes("options", RunOptions)
 def watch(
     places: Places,
@@ -57,6 +60,7 @@ def watch(
     options: RunOptions,
     detector: DetectorOptions,
     video: VideoOptions,
+    characters: CharacterOptions,
     seconds: Annotated[float, typer.Option("--every", metavar="S", help="Seconds between two looks.")] = 60.0,
     is_log_json: LogJson = False,
     is_quiet: QuietOption = False,
@@ -65,7 +69,7 @@ def watch(
     from acfd_stream.cli.archive.poll import watch_archive
 
     showing = Showing(os.fspath(out), is_log_json, is_quiet)
-    watch_archive(options.call(places, out, detector, video), showing, seconds)
+    watch_archive(options.call(places, out, detector, video, characters), showing, seconds)
 
 
 @archive_app.command()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acfd_stream.cli.choices import DetectorOptions, VideoOptions, split
+from acfd_stream.cli.choices import CharacterOptions, DetectorOptions, VideoOptions, split
 from acfd_stream.config import ArchiveConfig, TrackConfig
-from acfd_stream.outputs.formats import OUTPUTS, REPORT_OUTPUTS
+from acfd_stream.errors import ConfigError
+from acfd_stream.outputs.formats import OUTPUTS, REPORT_OUTPUTS, VIEWS
 
 if TYPE_CHECKING:
     from acfd_stream.archive.options import ArchiveOptions
@@ -87,7 +88,14 @@ class RunOptions:
         bool, typer.Option("--retry-broken", help="Also retry videos that were set aside as broken.")
     ] = False
 
-    def call(self, places: list[str], out: Path, detector: DetectorOptions, video: VideoOptions) -> ArchiveOptions:
+    def call(
+        self,
+        places: list[str],
+        out: Path,
+        detector: DetectorOptions,
+        video: VideoOptions,
+        characters: CharacterOptions,
+    ) -> ArchiveOptions:
         """The options of the run.
 
         Raises:
@@ -95,6 +103,8 @@ class RunOptions:
         """
         from acfd_stream.archive.options import ArchiveOptions
 
+        if VIEWS in split(self.outputs) and not characters.characters:
+            raise ConfigError("--outputs views goes with characters; leave out --no-characters")
         pages = REPORT_OUTPUTS if self.report or self.report_proxy else ()
         proxy = ("proxy",) if self.report_proxy else ()
         return ArchiveOptions(
@@ -106,6 +116,7 @@ class RunOptions:
             detect=detector.config,
             track=TrackConfig.of_min_score(video.min_score),
             video=video.config,
+            characters=characters.config,
             archive=ArchiveConfig(checkpoint_seconds=self.checkpoint_seconds, wait_for_room_seconds=self.wait_for_room),
             engine=self.engine.value,
             workers=self.workers,

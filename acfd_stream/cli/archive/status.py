@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from acfd_stream.progress import duration
 
 if TYPE_CHECKING:
     from acfd_stream.archive.records import Episode
+    from acfd_stream.characters import Character
 
 
 def gather(out: Path, *, lists_all: bool = False) -> dict[str, Any]:
@@ -28,10 +29,11 @@ def gather(out: Path, *, lists_all: bool = False) -> dict[str, Any]:
     """
     from acfd_stream.archive.manifest import Manifest
     from acfd_stream.archive.records import EpisodeStatus
+    from acfd_stream.archive.who import characters_of
 
     failures = -1 if lists_all else SHOWN_FAILURES
     with Manifest(out) as manifest:
-        every = manifest.episodes() if lists_all else []
+        every = [(row, characters_of(out, row)) for row in (manifest.episodes() if lists_all else ())]
         counts, sums = manifest.counts(), manifest.sums()
         runs, last = manifest.living_runs(), manifest.last_run()
         pauses = manifest.pauses()
@@ -59,7 +61,7 @@ def gather(out: Path, *, lists_all: bool = False) -> dict[str, Any]:
         "gaps": [
             {"name": row.name, "gaps": row.gaps, "missing_seconds": round(row.missing_seconds, 3)} for row in gapped
         ],
-        **({"episodes": [_episode_values(row, living) for row in every]} if lists_all else {}),
+        **({"episodes": [_episode_values(row, living, who) for row, who in every]} if lists_all else {}),
     }
 
 
@@ -96,7 +98,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
     return found
 
 
-def _episode_values(row: Episode, living: Collection[int]) -> dict[str, Any]:
+def _episode_values(row: Episode, living: Collection[int], characters: Sequence[Character]) -> dict[str, Any]:
     is_killed = row.state.value == "running" and row.run not in living
     return {
         "name": row.name,
@@ -104,6 +106,9 @@ def _episode_values(row: Episode, living: Collection[int]) -> dict[str, Any]:
         **{key: value for key, value in _work_values(row).items() if key in ("frames", "tracks", "fps")},
         "video_seconds": round(row.video_seconds, 3),
         "outputs": list(row.outputs),
+        "characters": [
+            {"character": each.number, "name": each.name, "tracks": len(each.tracks)} for each in characters
+        ],
     }
 
 
@@ -113,7 +118,16 @@ def _episode_line(values: Mapping[str, Any]) -> str:
         return f"  {values['state']}: {values['name']}"
     speed = "" if values["fps"] is None else f", {values['fps']} fps"
     counts = f"{count(values['tracks'], 'track')} in {count(values['frames'], 'frame')}"
-    return f"  done: {values['name']}: {counts}, {duration(values['video_seconds'])} of video{speed}"
+    return f"  done: {values['name']}: {counts}, {duration(values['video_seconds'])} of video{speed}{_who(values)}"
+
+
+def _who(values: Mapping[str, Any]) -> str:
+    """The characters of a video: those with a name, and how many have none."""
+    names = sorted(each["name"] for each in values["characters"] if each["name"])
+    unnamed = len(values["characters"]) - len(names)
+    if unnamed:
+        names.append(count(unnamed, "character") + (" without a name" if names else ""))
+    return f"; with {', '.join(names)}" if names else ""
 
 
 def _work_values(row: Episode) -> dict[str, Any]:
