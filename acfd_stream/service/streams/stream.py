@@ -20,7 +20,7 @@ import grpc
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Pool
 from acfd_stream.pipeline.capacity import Reservation
-from acfd_stream.pipeline.checkpoint import damage_as_resume_error
+from acfd_stream.pipeline.checkpoint import SessionState, damage_as_resume_error
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
@@ -235,7 +235,7 @@ class StreamCall:
         self._put(ControlMessage("start", self._start(request, session)))
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
         if self._hands_over_since is not None and not session.is_finished and session.error is None:
-            self._put(resume_point(session.snapshot(), self._context.signer))
+            self._put(self._resume_point(session.snapshot()))
             raise self._hand_over_error()
         self._end(session, count)
 
@@ -286,13 +286,16 @@ class StreamCall:
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
             self._put(QueuedResult(result, time.perf_counter()))
             if saving is None and time.monotonic() - saved_at >= self._context.settings.answers.resume_seconds:
-                saving = self._context.packing.submit(resume_point, session.snapshot(), self._context.signer)
+                saving = self._context.packing.submit(self._resume_point, session.snapshot())
                 saved_at = time.monotonic()
             if saving is not None and (saving.done() or not session.pace.is_live):  # a live frame does not wait for it
                 self._put(saving.result())
                 saving = None
             self._require_short(result.pts_seconds - first_seconds)
         return count
+
+    def _resume_point(self, snapshot: Callable[[], SessionState]) -> ControlMessage:
+        return resume_point(snapshot, self._context.signer, self._context.settings.limits.message_bytes)
 
     def _observe_cost(self, session: TrackSession, seconds: Mapping[str, float]) -> None:
         """Report the CPU time of a frame besides the network, if all of it was measured."""
