@@ -1,6 +1,6 @@
 """The result lines of each job: a file ``JOB.jsonl`` of the state folder, or memory.
 
-They are those of ``acfd-stream track --format jsonl``, byte for byte.
+They are those of ``acfd-stream track --format jsonl -o -``, byte for byte.
 """
 
 from __future__ import annotations
