@@ -12,6 +12,7 @@ import pytest
 from acfd_stream.cli import main
 from acfd_stream.client.client import Client
 from acfd_stream.client.stream_progress import StreamOptions
+from acfd_stream.identity.views_file import read_views
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import SourceSettings
 from tests.clips import drawing, encode
@@ -78,6 +79,24 @@ def test_a_job_gives_the_bytes_of_track(
         assert main(["client", "jobs", "results", job_id, *to(server), "-o", str(out), "--quiet"]) == 0
         assert out.read_bytes() == here(tmp_path / "here")
     assert capfd.readouterr().err == ""
+
+
+def test_the_views_of_a_job_are_those_of_track(
+    server: Server, here: Callable[..., bytes], clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["client", "jobs", "submit", str(clip), *to(server), "--views"]) == 0
+    kept = capfd.readouterr().out.strip()
+    assert main(["client", "jobs", "watch", kept, *to(server)]) == 0
+    out = tmp_path / "there.views.jsonl"
+    assert main(["client", "jobs", "views", kept, *to(server), "-o", str(out)]) == 0
+    here(tmp_path / "here", "--views", str(tmp_path / "here.views.jsonl"))
+    assert out.read_bytes() == (tmp_path / "here.views.jsonl").read_bytes()
+    assert len({view.character for view in read_views(out).views} - {0}) >= 1
+    main(["client", "jobs", "submit", str(clip), *to(server)])
+    other = capfd.readouterr().out.splitlines()[-1]
+    assert main(["client", "jobs", "views", other, *to(server), "-o", str(tmp_path / "none")]) != 0
+    assert f"job {other} keeps no views" in capfd.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_file_has_the_final_answer_and_a_stream_to_stdout_what_is_known(

@@ -41,7 +41,7 @@ def test_a_stream_that_goes_on_links_its_tracks_as_if_nothing_had_been(
         rest = list(stub.Track(sending(data, configured(mode, point.token))))
     assert before + plain_results(rest) == plain_results(whole)
     assert rest[-1].end == whole[-1].end
-    assert sum(len(each.tracks) for each in rest[-1].end.characters) == SHOTS
+    assert sum(len(each.tracks) for each in rest[-1].end.characters) == rest[-1].end.track_count > 1
     assert any(frame.links for frame in frames_of(whole))
 
 

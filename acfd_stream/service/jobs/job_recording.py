@@ -70,6 +70,8 @@ class JobRecording:
         require(config.mode != stream_pb2.STREAM_MODE_LIVE, "config.mode", "STREAM_MODE_LIVE", "STREAM_MODE_FILE")
         require(not config.resume_token, "config.resume_token", "a token", "empty: a job goes on by itself")
         read_request(config, self._settings, self._engine)
+        wanted = "with config.with_characters, or left out"
+        require(config.with_characters or not request.keeps_views, "keeps_views", True, wanted)
         with self._open(request.uri):
             pass
 
@@ -94,6 +96,7 @@ class JobRecording:
                 source=lambda: self._open(asked.uri),
                 settings=RecordingSettings(track=request.track, video=request.video, characters=request.characters),
                 lines=context.lines,
+                views=context.views if asked.keeps_views else None,
                 checkpoints=context.checkpoints,
                 engine=engine,
                 embedder=None if request.characters is None else self._embedder.open(),
