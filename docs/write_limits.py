@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from acfd_stream import config
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.service.settings import ServiceSettings
 
 PAGE = Path(__file__).resolve().parent / "limits.md"
@@ -80,7 +81,7 @@ def service_sections() -> list[str]:
 def main() -> int:
     """Write the page; with ``--check`` only return 1 if it is out of date."""
     configs = [value for value in vars(config).values() if dataclasses.is_dataclass(value)]
-    page = "\n".join([HEAD, *(section(cls) for cls in configs), *service_sections()])
+    page = "\n".join([HEAD, *(section(cls) for cls in (*configs, CharacterConfig)), *service_sections()])
     if "--check" in sys.argv[1:]:
         return int(not PAGE.exists() or PAGE.read_text() != page)
     PAGE.write_text(page)

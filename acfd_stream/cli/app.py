@@ -21,10 +21,14 @@ from acfd_stream.cli.choices import (
     takes,
 )
 from acfd_stream.cli.client import client_app
+from acfd_stream.cli.crops import CropOptions
+from acfd_stream.cli.crops import crops as write_crops
 from acfd_stream.cli.doctor import doctor
 from acfd_stream.cli.exits import CALL_AT_FAULT, DONE, PROGRAM, print_error
 from acfd_stream.cli.jobs import jobs_app
 from acfd_stream.cli.models import models
+from acfd_stream.cli.scenes import SceneFormat, SceneOptions
+from acfd_stream.cli.scenes import scenes as write_scenes
 from acfd_stream.cli.serve import serve_app
 
 ABOUT = "Find cartoon faces in animation video, and give every face the same ID from frame to frame."
@@ -129,6 +133,32 @@ def detect(
     from acfd_stream.cli.detect import run_detect
 
     return run_detect(images, detector.model, detector.device.value, detector.config, faces.least_score)
+
+
+@app.command()
+@takes("options", CropOptions)
+def crops(
+    result: Annotated[str, typer.Argument(metavar="RESULT", help="JSON lines of 'track' or of an archive.")],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video that was tracked.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the crops: new, empty, or of crops.")],
+    options: CropOptions,
+    is_quiet: QuietOption = False,
+) -> int:
+    """Cut the faces of a result out of its video: a folder per character, and a table, DIR/crops.csv."""
+    return write_crops(result, video, out, options, is_quiet=is_quiet)
+
+
+@app.command()
+@takes("options", SceneOptions)
+def scenes(
+    result: Annotated[str, typer.Argument(metavar="RESULT", help="JSON lines of 'track' or of an archive.")],
+    options: SceneOptions,
+    scene_format: Annotated[SceneFormat, typer.Option("--format", help="A table, or a CMX3600 EDL.")] = SceneFormat.CSV,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", help="Default: stdout.")] = None,
+    overwrites: OverwriteOption = False,
+) -> int:
+    """List when characters are on screen, for an editor."""
+    return write_scenes(result, scene_format, output, options, overwrites=overwrites)
 
 
 app.command()(models)

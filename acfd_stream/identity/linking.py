@@ -124,7 +124,8 @@ class Linker:
             vector, track.weight = evidence[track.track_id]
             track.vector, self._directions[track.track_id] = vector, unit(vector)
         changed: dict[int, LinkedTrack] = {}
-        for track in sorted(tracks, key=lambda each: (-each.weight, each.track_id)):
+        likeness = {track.track_id: max(self._similarities(track).values(), default=-1.0) for track in tracks}
+        for track in sorted(tracks, key=lambda each: (-likeness[each.track_id], each.track_id)):
             for loser in self._decide(track):
                 changed[loser.track_id] = loser
             if _differ(before[track.track_id], track.link):
@@ -142,7 +143,7 @@ class Linker:
         """Link a track by what is known now; returns other tracks that lost their link to it, relinked."""
         if track.vector is None or (track.character and track.agreeing >= AGREEING_VIEWS):
             return []
-        similarities = self._similarities(track, self._directions[track.track_id])
+        similarities = self._similarities(track)
         number = self._choice(track, similarities)
         losers = [each for each in self._rivals(track) if each.character == number]
         for loser in losers:
@@ -163,23 +164,19 @@ class Linker:
             return track.character
         return self.next_number if track.weight >= FOUNDING_WEIGHT else 0
 
-    def _similarities(self, track: LinkedTrack, vector: FloatArray) -> dict[int, float]:
+    def _similarities(self, track: LinkedTrack) -> dict[int, float]:
         """The similarity of a track to every character that it may join: to its nearest prototypes, on average."""
+        rivals = self._rivals(track)
+        left_out = {track.track_id, *(rival.track_id for rival in rivals)}
         found: dict[int, float] = {}
         for number, ids in self._prototypes.items():
-            vectors = [unit(other.vector) for other in map(self.tracks.__getitem__, ids) if other.vector is not None]
-            cosines = [
-                float(other @ vector) for each, other in zip(ids, vectors, strict=True) if each != track.track_id
-            ]
-            if cosines:
-                nearest = sorted(cosines)[-NEAREST:]
-                found[number] = sum(nearest) / len(nearest)
-        for rival in self._rivals(track):
-            similarity = found.get(rival.character, -1.0)
-            if (
-                rival.agreeing >= AGREEING_VIEWS
-                or confidence_of(similarity - BETTER_BY, self._threshold) <= rival.confidence
-            ):
+            others = [self._directions[each] for each in ids if each not in left_out]
+            if others:
+                cosines = np.stack(others) @ self._directions[track.track_id]
+                found[number] = float(np.sort(cosines)[-NEAREST:].mean())
+        for rival in rivals:
+            better = confidence_of(found.get(rival.character, -1.0) - BETTER_BY, self._threshold)
+            if rival.agreeing >= AGREEING_VIEWS or better <= rival.confidence:
                 found.pop(rival.character, None)
         return found
 
@@ -220,21 +217,25 @@ class Linker:
         prototypes = tuple((number, *ids) for number, ids in self._prototypes.items())
         return LinkerState(rows, vectors, self.next_number, prototypes, tuple(self._live))
 
-    def restore(self, values: Mapping[str, Any]) -> None:
-        """Restore what ``LinkerState.values`` returned.
+    def restore(self, values: Mapping[str, Any], dimensions: int) -> None:
+        """Restore what ``LinkerState.values`` returned; ``next_number`` must be set before.
+
+        Args:
+            values: the state.
+            dimensions: of the embeddings.
 
         Raises:
             ResumeError: it is damaged.
         """
-        stored.fields(values, "linker", "tracks", "next_number", "prototypes", "live")
-        self.next_number = stored.whole(values["next_number"], "next number", 1)
+        stored.fields(values, "linker", "tracks", "prototypes", "live")
         rows = stored.items(values["tracks"], "linker.tracks", self._most_tracks)
         found = [_restored(row, self.next_number - 1) for row in rows]
         self.tracks = {track.track_id: track for track in found}
         stored.same_count("linker.tracks", found, self.tracks)
         self._directions = {track.track_id: unit(track.vector) for track in found if track.vector is not None}
-        if len({track.vector.shape for track in found if track.vector is not None}) > 1:
-            stored.damaged("linker.tracks", "several sizes", "embeddings of one size")
+        for vector in (track.vector for track in found if track.vector is not None):
+            if len(vector) != dimensions:
+                stored.damaged("linker.tracks", len(vector), f"embeddings of {dimensions} numbers")
         self._members = Counter(track.character for track in found if track.character)
         self._prototypes = dict(
             map(self._restored_prototypes, stored.items(values["prototypes"], "prototypes", len(found)))
@@ -273,7 +274,6 @@ class LinkerState:
         tracks = [[*row, vector] for row, vector in zip(self.rows, vectors, strict=True)]
         return {
             "tracks": tracks,
-            "next_number": self.next_number,
             "prototypes": [list(row) for row in self.prototypes],
             "live": list(self.live),
         }

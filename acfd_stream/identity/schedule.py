@@ -6,7 +6,7 @@ their boxes alone. A face that it loses costs one more embedding, and no error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,11 @@ class ViewSchedule:
             stored.whole(views, "views of a followed face"),
             stored.score(best, "quality of a followed face"),
         )
+
+
+def overlap(first_xyxy: Sequence[float], second_xyxy: Sequence[float]) -> float:
+    """IoU of two boxes."""
+    return float(_iou(np.array([first_xyxy], np.float32), np.array([second_xyxy], np.float32))[0, 0])
 
 
 def _iou(first_xyxy: FloatArray, second_xyxy: FloatArray) -> FloatArray:

@@ -15,6 +15,9 @@ from acfd_stream.types import FrameResult
 if TYPE_CHECKING:
     from pandas import DataFrame as DataFrame
 
+_ADDED = {"character": 0, "name": ""}
+"""Columns that results of before there were characters lack, and what stands in for them."""
+
 
 def data_frame(
     results: Iterable[FrameResult], source: str | None = None, duration: Fraction | None = None
@@ -70,6 +73,9 @@ def read_parquet(path: Path) -> DataFrame:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # pyarrow's ArrowInvalid is one
         raise MediaError(f"{path}: is no Parquet file: {error}") from error
+    for name, value in _ADDED.items():
+        if name not in table.columns and "state" in table.columns:
+            table.insert(int(table.columns.get_loc("state")) + 1 + list(_ADDED).index(name), name, value)
     if missing := sorted(COLUMNS.keys() - set(table.columns)):
         raise MediaError(f"{path}: is no track result: it lacks the columns {', '.join(missing)}")
     return table

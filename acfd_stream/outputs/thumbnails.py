@@ -37,7 +37,7 @@ def best_faces(results: Iterable[FrameResult], display_size: tuple[int, int]) ->
     best: dict[int, tuple[float, BestFace]] = {}
     for result in results:
         for face in result.faces:
-            quality = _quality(face, display_size)
+            quality = quality_of(face, display_size)
             if face.track_id not in best or quality > best[face.track_id][0]:
                 x1, y1, x2, y2 = rounded_box(face.box_xyxy)
                 best[face.track_id] = (quality, BestFace(face.track_id, result.index, (x1, y1, x2, y2)))
@@ -75,7 +75,8 @@ def _span(middle: float, side: int, room: int) -> tuple[int, int]:
     return begin, min(begin + side, room)
 
 
-def _quality(face: Face, display_size: tuple[int, int]) -> float:
+def quality_of(face: Face, display_size: tuple[int, int]) -> float:
+    """How well a face shows its track: large, sure, inside the picture of this (height, width); 0 if it is filled."""
     x1, y1, x2, y2 = rounded_box(face.box_xyxy)
     if face.state is not FaceState.DETECTED:
         return 0.0

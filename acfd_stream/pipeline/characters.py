@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,11 +16,11 @@ from acfd_stream.identity.clustering import cluster_tracks
 from acfd_stream.identity.crops import box_qualities, crop_of, sharpness
 from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.linking import Linker, LinkerState
-from acfd_stream.identity.schedule import ViewSchedule
+from acfd_stream.identity.schedule import LEAST_IOU, ViewSchedule, overlap
 from acfd_stream.identity.views import TrackView, jpeg_of, mean_of, with_view
 from acfd_stream.pipeline.engine import Embedder
 from acfd_stream.pipeline.settled_frame import SettledFrame
-from acfd_stream.types import Detections, FaceState
+from acfd_stream.types import Detections, Face, FaceState
 from acfd_stream.video.frame import Frame
 
 _Box = tuple[float, ...]
@@ -67,13 +67,14 @@ class CharacterState:
         """The state for JSON."""
         waiting = [[frame, [[list(box), view.values()] for box, view in found]] for frame, found in self.waiting]
         live = [[track_id, last, [view.values() for view in views]] for track_id, last, views in self.live]
-        return {
+        body = {
             "shot": self.shot,
             "schedule": self.schedule,
             "waiting": waiting,
             "live": live,
             "linker": self.linker.values(),
         }
+        return {"next_number": self.linker.next_number, "body": body}
 
 
 @dataclass(slots=True)
@@ -99,7 +100,9 @@ class CharacterStage:
     ) -> None:
         self._config, self.embedder, self._keeps_views = config, embedder, keeps_views
         self._least_score = track_config.start_score
+        # Without filled gaps a track is absent where it was not detected, and not told before it is confirmed.
         self._most_gap = 0 if track_config.fills_gaps else track_config.max_gap_frames
+        self._most_wait = 0 if track_config.fills_gaps else track_config.tentative_frames
         self._schedule = ViewSchedule(config.views)
         self._waiting: dict[int, tuple[tuple[_Box, TrackView], ...]] = {}  # views of frames that are not settled
         self._live: dict[int, _Live] = {}
@@ -151,13 +154,11 @@ class CharacterStage:
         ]
         settled.views = self._ended(ended)
         links = {link.track_id: link for link in self._linker.see(frame, sorted(present))}
-        views = dict(self._waiting.pop(frame, ()))
         evidence = {}
-        for face in faces:
+        for face, views in self._taken(frame, faces, is_new_shot=is_new_shot):
             live = self._live.setdefault(face.track_id, _Live(frame))
             live.last_frame = frame
-            view = views.get(face.box_xyxy) if face.state is FaceState.DETECTED else None
-            if view is not None:
+            for view in views:
                 live.views = with_view(live.views, replace(view, track_id=face.track_id), self._config.views)
                 evidence[face.track_id] = mean_of(live.views)
         if evidence:
@@ -168,6 +169,28 @@ class CharacterStage:
             replace(face, character=tracks[face.track_id].character) if face.track_id in tracks else face
             for face in faces
         )
+
+    def _taken(self, frame: int, faces: Sequence[Face], *, is_new_shot: bool) -> Iterator[tuple[Face, list[TrackView]]]:
+        """Each face of a settled frame with its views: of this frame, and of frames that did not tell its track yet."""
+        oldest = frame if is_new_shot else frame - self._most_wait
+        self._waiting = {index: views for index, views in self._waiting.items() if index >= oldest}
+        for face in faces:
+            views = []
+            if face.state is FaceState.DETECTED:
+                views += self._take(frame, face, 1.0)
+            if face.track_id not in self._live:
+                for index in [index for index in self._waiting if index < frame]:
+                    views += self._take(index, face, LEAST_IOU)
+            yield face, sorted(views, key=lambda view: view.frame_index)
+
+    def _take(self, frame: int, face: Face, least_iou: float) -> list[TrackView]:
+        """Take the first waiting view of a frame that shows the place of ``face``."""
+        waiting = self._waiting.get(frame, ())
+        found = next((entry for entry in waiting if overlap(entry[0], face.box_xyxy) >= least_iou), None)
+        if found is None:
+            return []
+        self._waiting[frame] = tuple(entry for entry in waiting if entry is not found)
+        return [found[1]]
 
     def _ended(self, track_ids: list[int]) -> tuple[TrackView, ...]:
         """End tracks; returns their views if they are kept."""
@@ -201,16 +224,27 @@ class CharacterStage:
     def restore(self, values: Mapping[str, Any]) -> None:
         """Restore what ``CharacterState.values`` returned.
 
+        Without a body, which may be large, the tracks so far have no character, and numbers go on.
+
         Raises:
             ResumeError: it is damaged.
         """
-        stored.fields(values, "characters", "shot", "schedule", "waiting", "live", "linker")
-        self._shot = stored.whole(values["shot"], "shot of characters")
-        self._schedule.restore(values["schedule"])
-        self._linker.restore(values["linker"])
-        waiting = stored.items(values["waiting"], "waiting views", stored.MOST_ITEMS)
+        stored.fields(values, "characters", "next_number", "body")
+        self._linker.next_number = stored.whole(values["next_number"], "next number", 1)
+        body = values["body"]
+        if body is None:
+            return
+        stored.fields(body, "characters", "shot", "schedule", "waiting", "live", "linker")
+        self._shot = stored.whole(body["shot"], "shot of characters")
+        self._schedule.restore(body["schedule"])
+        self._linker.restore(body["linker"], self.embedder.dimensions)
+        waiting = stored.items(body["waiting"], "waiting views", stored.MOST_ITEMS)
         self._waiting = dict(map(_restored_waiting, waiting))
-        self._live = dict(map(self._restored_live, stored.items(values["live"], "live tracks", stored.MOST_ITEMS)))
+        self._live = dict(map(self._restored_live, stored.items(body["live"], "live tracks", stored.MOST_ITEMS)))
+        views = [view for _, found in self._waiting.items() for _, view in found]
+        for view in [*views, *(view for live in self._live.values() for view in live.views)]:
+            if len(view.embedding) != self.embedder.dimensions:
+                stored.damaged("a view", len(view.embedding), f"{self.embedder.dimensions} numbers")
 
     def _restored_live(self, values: Any) -> tuple[int, _Live]:
         track_id, last, views = stored.items(values, "a live track", 3, 3)

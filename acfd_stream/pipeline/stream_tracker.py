@@ -80,7 +80,8 @@ class StreamTracker:
         self._undecided.append(_Unsettled(entry, found, is_seen=True))
         changes = self._shots.push(frame.picture)
         if self._characters is not None and not detected.is_held:
-            self._characters.look(frame, found, may_begin_shot=self._shots.may_begin_shot)
+            may_begin_shot = self._shots.may_begin_shot or bool(frame.seams)
+            self._characters.look(frame, found, may_begin_shot=may_begin_shot)
         settled = self._decided(changes)
         self._position = DecodePosition(frame.index, frame.pts, frame.is_pts_filled, detected.decoded.loss_counts)
         self.next_index = frame.index + 1

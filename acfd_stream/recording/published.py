@@ -7,16 +7,20 @@ knows. A worker notes it in the journal of the episode; the run takes it from th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from acfd_stream.below import is_folder, open_below, open_folder, open_own, sha256_of, status
+from acfd_stream.below import create, is_folder, open_below, open_folder, open_own, sha256_of, status
 from acfd_stream.errors import ForeignFileError
 from acfd_stream.files import sync_folder, sync_tree, writing
+
+_FRESH = ".acfd-fresh"
+"""Name of a file until it gets its own: a kill leaves at most this one."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,29 @@ class FinalNames:
                 os.replace(fresh, name, dst_dir_fd=folder)
                 with contextlib.suppress(OSError):
                     os.fsync(folder)
+
+    def write(self, contents: Mapping[str, bytes]) -> None:
+        """Write files under their names; their folders are made. Many at once cost one entry in the notes.
+
+        Args:
+            contents: path below OUT → content.
+
+        Raises:
+            ForeignFileError: a name is taken; nothing of ``contents`` is written.
+            OutputError: the file system refuses.
+        """
+        for path in contents:
+            self.require_free(path)
+        files = [PublishedFile(path, len(each), hashlib.sha256(each).hexdigest()) for path, each in contents.items()]
+        self._note(files)
+        self._learn(files)
+        fresh = self._out / _FRESH
+        for path, content in contents.items():
+            *parts, name = path.split("/")
+            with writing(self._out / path), open_folder(self._out, parts, makes=True) as folder:
+                with open(create(fresh), "wb") as file:
+                    file.write(content)
+                os.replace(fresh, name, dst_dir_fd=folder)
 
     def require_replaceable(self, fresh: Path, path: str) -> None:
         """Return if ``publish`` would not refuse because of what is at ``path``.

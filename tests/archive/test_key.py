@@ -14,6 +14,7 @@ import pytest
 from acfd_stream.archive import key
 from acfd_stream.archive.find import Video
 from acfd_stream.archive.key import Settings, episode_key, known_content, read_content
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import MediaError, OverloadedError
 from acfd_stream.recording import remote
@@ -52,6 +53,9 @@ def test_settings_that_change_results_change_the_key(settings: Settings, tmp_pat
         replace(settings, track=TrackConfig(max_gap_frames=3)),
         replace(settings, video=VideoConfig(start_seconds=1.0)),
         replace(settings, video=VideoConfig(end_seconds=1.0)),
+        replace(settings, characters=CharacterConfig(), character_model=other),
+        replace(settings, characters=CharacterConfig(), character_model=settings.model),
+        replace(settings, characters=CharacterConfig(views=3), character_model=other),
     ]
     digests = [settings.digest(), *(each.digest() for each in changed)]
     assert len(set(digests)) == len(digests)
@@ -66,6 +70,11 @@ def test_settings_that_change_no_result_do_not(settings: Settings, tmp_path: Pat
         replace(settings, video=VideoConfig(threads=3, queue_bytes=2**21)),
     ]
     assert {each.digest() for each in same} == {settings.digest()}
+    named = [
+        replace(settings, characters=CharacterConfig(model=name), character_model=path)
+        for name, path in (("acfd-id", settings.model), (str(copy), copy))
+    ]
+    assert named[0].digest() == named[1].digest()
 
 
 def test_a_rise_of_the_version_changes_every_key(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

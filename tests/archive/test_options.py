@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from acfd_stream.archive import choose_workers as rooms
 from acfd_stream.archive.choose_workers import sizing
 from acfd_stream.archive.options import ArchiveOptions
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import ArchiveConfig, DetectConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError
 
@@ -30,7 +32,14 @@ CALL = ArchiveOptions(
 
 
 def test_a_call_comes_back_from_the_manifest() -> None:
-    assert ArchiveOptions.from_values(json.loads(json.dumps(CALL.values())), Path("out")) == CALL
+    named = replace(CALL, characters=CharacterConfig(views=3), cast=Path("season.db"))
+    for call in (CALL, named):
+        assert ArchiveOptions.from_values(json.loads(json.dumps(call.values())), Path("out")) == call
+
+
+def test_a_call_of_before_there_were_characters_has_none() -> None:
+    values = {name: value for name, value in CALL.values().items() if name not in ("characters", "cast")}
+    assert ArchiveOptions.from_values(values, Path("out")) == CALL
 
 
 @pytest.mark.parametrize("damage", [{"detect": {"sizes": 1}}, {"nothing": 1}, {"track": None}])
@@ -43,6 +52,12 @@ def test_a_task_has_what_was_asked_for() -> None:
     task = CALL.task("k1", "library/a.mkv", "a.mkv", is_tracked=False, threads=2)
     assert (task.detect.threads, task.video.threads) == (3, 2)  # what the call says stands above what is shared out
     assert (task.outputs, task.checkpoint_seconds, task.video.end_seconds) == (("vtt", "report"), 5.0, 2.5)
+
+
+def test_a_task_with_characters_keeps_the_views_of_its_tracks() -> None:
+    call = replace(CALL, characters=CharacterConfig())
+    task = call.task("k1", "library/a.mkv", "a.mkv", is_tracked=False, threads=0)
+    assert (task.outputs, task.characters) == (("vtt", "report", "views"), CharacterConfig())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from acfd_stream.errors import BackendUnavailable, MediaError, ShapeError
@@ -94,3 +95,9 @@ def test_missing_pandas_is_said_in_one_line(lines: Path, parquet: Path, monkeypa
     for results in (lines, parquet, made_up(3)):
         with pytest.raises(BackendUnavailable, match=r"^to_pandas needs pandas, .* run pip install pandas$"):
             to_pandas(results)
+
+
+def test_parquet_of_before_there_were_characters_has_their_columns_empty(parquet: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older.parquet"
+    pq.write_table(pq.read_table(parquet).drop_columns(["character", "name"]), older)
+    pd.testing.assert_frame_equal(to_pandas(older), pd.read_parquet(parquet), check_dtype=False)

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from acfd_stream import stored
 from acfd_stream.characters import Character, CharacterConfig, CharacterLink
@@ -75,6 +74,6 @@ class ScriptedStage:
         return TrackView(track, frame, seconds, 0.5, np.full(4, 0.5, np.float16), b"jpeg of %d" % track)
 
 
-def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let sessions with characters use the script."""
-    monkeypatch.setattr(session, "open_characters", lambda config, *_, **__: config and ScriptedStage())
+def install() -> None:
+    """Let sessions of this process use the script where they have characters."""
+    session.open_characters = lambda config, *_, **__: config and ScriptedStage()  # type: ignore[assignment]

@@ -16,6 +16,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import OutputError
 from acfd_stream.identity.views_file import read_views
 from acfd_stream.outputs import FORMATS, convert, read_results
+from acfd_stream.pipeline import session
 from acfd_stream.recording.derived import frames_again
 from acfd_stream.recording.episode import record_episode
 from acfd_stream.recording.record import Recorder
@@ -39,7 +40,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def _script(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch)
+    monkeypatch.setattr(session, "open_characters", session.open_characters)  # to put it back
+    install()
 
 
 def record(clip: str, *sinks: Any, settings: RecordingSettings = WITH, **more: Any) -> None:

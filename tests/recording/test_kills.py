@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from acfd_stream.outputs import open_writer
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.outputs.formats import OUTPUTS
-from acfd_stream.pipeline.session import TrackSession
-from acfd_stream.recording.header import end_of, header_of
-from acfd_stream.recording.task import RecordingState, RecordingTask
+from acfd_stream.pipeline import session
+from acfd_stream.recording.record import Recorder
+from acfd_stream.recording.sinks import FormatSink
+from acfd_stream.recording.task import RecordingSettings, RecordingState, RecordingTask
 from tests.pipeline.conftest import write_clip
 from tests.pipeline.square_finder import SquareFinder
+from tests.recording.scripted_characters import CONFIG, install
 from tests.recording.victim import Death, attempt, outputs_of
 
-KILLS = 20
+KILLS = 10  # with characters, and as many without
 SEED = 6
 CHECKPOINT_SECONDS = 0.002  # every few frames of the drawn clip
 
@@ -32,14 +34,22 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unbroken(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], Death]:
     """All outputs of a run that nobody disturbs, and how many lines of the program it took."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
-    death = attempt(task_of(clip, out))
+    return whole(task_of(clip, out))
+
+
+def whole(task: RecordingTask) -> tuple[dict[str, bytes], Death]:
+    death = attempt(task)
     assert death.outcome is not None
     assert death.outcome.state is RecordingState.DONE, death.outcome
-    return outputs_of(out), death
+    return outputs_of(task.out), death
 
 
-def task_of(clip: Path, out: Path) -> RecordingTask:
-    return RecordingTask("key", str(clip), "show/clip.mkv", out, OUTPUTS, checkpoint_seconds=CHECKPOINT_SECONDS)
+def task_of(clip: Path, out: Path, characters: CharacterConfig | None = CONFIG) -> RecordingTask:
+    return RecordingTask(
+        *("key", str(clip), "show/clip.mkv", out, OUTPUTS),
+        checkpoint_seconds=CHECKPOINT_SECONDS,
+        characters=characters,
+    )
 
 
 def lots(lines: int) -> Iterator[int]:
@@ -50,32 +60,33 @@ def lots(lines: int) -> Iterator[int]:
 
 
 def test_the_unbroken_run_gives_every_output_and_the_lines_of_the_command(
-    clip: Path, unbroken: tuple[dict[str, bytes], Death], tmp_path: Path
+    clip: Path, unbroken: tuple[dict[str, bytes], Death], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, _ = unbroken
     suffixes = {name.removeprefix("show/clip.mkv").split("/")[0] for name in files}
     assert suffixes == {
-        *(".jsonl", ".parquet", ".csv", ".mot.txt", ".coco.json", ".vtt", ".srt"),
+        *(".jsonl", ".parquet", ".csv", ".mot.txt", ".characters.txt", ".coco.json", ".vtt", ".srt", ".views.jsonl"),
         *(".overlay.mp4", ".thumbnails", ".poster.jpg", ".proxy.mp4", ".report.html"),
     }
-    with TrackSession(str(clip), detector=SquareFinder()) as session:
-        writer = open_writer(tmp_path / "command.jsonl", "jsonl", header_of(session))
-        for result in session:
-            writer.write(result)
-        writer.close(end_of(session))
+    monkeypatch.setattr(session, "open_characters", session.open_characters)  # to put it back
+    install()
+    sink = FormatSink(tmp_path / "command.jsonl", "jsonl")
+    settings = RecordingSettings(characters=CONFIG)
+    Recorder(source=str(clip), settings=settings, engine=SquareFinder(), sinks=[sink]).record()
     assert files["show/clip.mkv.jsonl"] == (tmp_path / "command.jsonl").read_bytes()
 
 
-def test_twenty_kills_at_lines_drawn_by_lot_change_no_byte(
-    clip: Path, unbroken: tuple[dict[str, bytes], Death], tmp_path: Path
+@pytest.mark.parametrize("characters", [CONFIG, None], ids=["with characters", "without"])
+def test_ten_kills_at_lines_drawn_by_lot_change_no_byte(
+    characters: CharacterConfig | None, clip: Path, unbroken: tuple[dict[str, bytes], Death], tmp_path: Path
 ) -> None:
-    files, whole = unbroken
-    moments = lots(whole.lines)
+    files, undisturbed = unbroken if characters else whole(task_of(clip, tmp_path / "whole", None))
+    moments = lots(undisturbed.lines)
     kills = rounds = 0
     while kills < KILLS:
         rounds += 1
         out = tmp_path / f"out-{rounds}"
-        while (death := attempt(task_of(clip, out), lines=next(moments))).outcome is None:
+        while (death := attempt(task_of(clip, out, characters), lines=next(moments))).outcome is None:
             kills += 1
         assert death.outcome.state is RecordingState.DONE, death.outcome
         assert outputs_of(out) == files

@@ -22,6 +22,7 @@ from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES
 from acfd_stream.recording.episode import record_episode
 from acfd_stream.recording.task import STATE_FOLDER, RecordingOutcome, RecordingTask
 from tests.pipeline.square_finder import SquareFinder
+from tests.recording.scripted_characters import install
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__, "acfd_stream.video.render", "acfd_stream.outputs.report.episode"])
@@ -113,6 +114,8 @@ def _victim(task: RecordingTask, lines: int | None, in_output: str | None, conne
     def each_call(frame: FrameType, event: str, argument: object) -> Any:
         return each_line if _COUNTED.search(frame.f_code.co_filename) else None
 
+    if task.characters is not None:
+        install()
     connection.send("began")
     sys.settrace(each_call)
     outcome = record_episode(task, SquareFinder())
