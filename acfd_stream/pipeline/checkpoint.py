@@ -12,7 +12,6 @@ from typing import Any
 from acfd_stream import stored
 from acfd_stream.config import ShotConfig, TrackConfig, VideoConfig, effective
 from acfd_stream.errors import ResumeError
-from acfd_stream.identity.forgetting import without_ended_tracks
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.types import MediaInfo
 
@@ -65,12 +64,12 @@ class SessionState:
         """Index of the next result."""
         return int(self.values["handed_out"])
 
-    def without_ended_tracks(self) -> SessionState:
-        """A smaller state, from which a session continues without the characters of tracks that have ended."""
+    def without_characters(self) -> SessionState:
+        """A smaller state, from which a session continues without the characters so far; their numbers stay theirs."""
         stream = self.values["stream"]
         if "characters" not in stream:
             return self
-        characters = {**stream["characters"], "linker": without_ended_tracks(stream["characters"]["linker"])}
+        characters = {**stream["characters"], "body": None}
         return SessionState({**self.values, "stream": {**stream, "characters": characters}})
 
 

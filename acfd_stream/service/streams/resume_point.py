@@ -18,12 +18,12 @@ def resume_point(snapshot: Callable[[], SessionState], signer: TokenSigner, mess
     Args:
         snapshot: of the session.
         signer: packs the token.
-        message_bytes: most bytes of a message from the client; for a token above most of it, the characters of tracks
-            that have ended are left out.
+        message_bytes: most bytes of a message from the client; for a token above most of it, the characters so far
+            are left out.
     """
     state = snapshot()
     token = signer.pack(state.values)
     if len(token) > _TOKEN_SHARE * message_bytes:
-        token = signer.pack(state.without_ended_tracks().values)
+        token = signer.pack(state.without_characters().values)
     point = stream_pb2.ResumePoint(token=token, next_index=state.next_result, next_frame=state.next_index)
     return ControlMessage("resume_point", point)
