@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from acfd_stream.characters import CharacterLink
 from acfd_stream.errors import ConfigError
 from acfd_stream.types import DropReason, Gap, GapCause, JobState, Mode, Outcome, Stage
 
@@ -119,6 +120,21 @@ class DecodeFault(Enum):
     BROKEN = "broken"  # it broke in the middle
     FRAME = "frame"  # a frame that was sent as a picture cannot be decoded
     WARNING = "warning"  # it has gaps, is shorter than declared, or its timestamps jump
+
+
+class LinkState(Enum):
+    """What a link of a track to a character says."""
+
+    TENTATIVE = "tentative"  # a later frame may change it
+    FIRM = "firm"  # only the end of the media can change it
+    WITHDRAWN = "withdrawn"  # the link before was wrong, and nothing replaces it
+
+    @classmethod
+    def of(cls, link: CharacterLink) -> LinkState:
+        """The state of ``link``."""
+        if not link.character:
+            return cls.WITHDRAWN
+        return cls.TENTATIVE if link.is_tentative else cls.FIRM
 
 
 class DecoderFailure(Enum):
@@ -272,6 +288,11 @@ class Metrics:
         self._build.clear()
         self._build.labels(version=version, model=model, model_version=model_version).set(1)
 
+    def links(self, links: Iterable[CharacterLink]) -> None:
+        """Count the links of a frame."""
+        for link in links:
+            self._links.of(LinkState.of(link)).inc()
+
     # gRPC: names, labels and codes are those of the Go libraries, which common dashboards use
 
     def call_expected(self, kind: CallType, service: str, method: str) -> None:
@@ -306,6 +327,8 @@ class Metrics:
         self.held_frames = self._counter("acfd_frames_held", "Frames that waited, above the rate of their stream").of()
         self._reused = self._counter("acfd_frames_reused", "Frames that took over a held drawing's detections").of()
         self.tracks = self._counter("acfd_tracks_started", "Tracks that began").of()
+        self._links = self._counter("acfd_character_links", "Links of tracks to characters", state=LinkState)
+        self.embedded = self._counter("acfd_faces_embedded", "Faces that the network of characters has seen").of()
         self.shots = self._counter("acfd_shot_cuts", "Shots that began by a cut or a fade").of()
         self._decode_errors = self._counter("acfd_decode_errors", "Media at fault", codec=Codec, kind=DecodeFault)
         self.decoder_failures = self._counter(

@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.settings": FLOOR | {"wire", "places"},
     "service.handlers": set(),
     "service.status": FLOOR | {"wire", "service.handlers"},
-    "service.model_messages": FLOOR | {"v1", "detect", "pipeline"},
+    "service.model_messages": FLOOR | {"v1", "detect", "identity", "pipeline"},
     "service.health": FLOOR,
     "service.calls": FLOOR | {"service.handlers", "service.status"},
     "service.access": SERVICE_FLOOR | {"wire", "video", "files", "places"},
@@ -67,12 +67,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.tracing": SERVICE_FLOOR,
     "service.progress": SERVICE_FLOOR,
     "service.decoding": SERVICE_FLOOR | {"metrics", "video"},
+    "service.embedding": SERVICE_FLOOR | {"v1", "identity", "metrics"},
     "service.streams": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "recording", "metrics", "malloc", "picture_budget"}
-    | {"service.access", "service.decoding", "service.progress", "service.requests"},
+    | {"service.access", "service.decoding", "service.embedding", "service.progress", "service.requests"},
     "service.jobs": SERVICE_FLOOR
     | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
-    | {"service.access", "service.decoding", "service.progress", "service.requests"},
+    | {"service.access", "service.decoding", "service.embedding", "service.progress", "service.requests"},
     "service.connections": SERVICE_FLOOR,
     "service.memory_guard": SERVICE_FLOOR | {"memory", "metrics"},
     "service.interceptors": SERVICE_FLOOR
@@ -82,7 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"v1", "wire", "video", "detect", "pipeline", "metrics", "places", "picture_budget"}
     | {"service.access", "service.calls", "service.connections", "service.memory_guard"}
     | {"service.dashboard", "service.health", "service.interceptors", "service.jobs"}
-    | {"service.decoding", "service.streams", "service.tracing"},
+    | {"service.decoding", "service.embedding", "service.streams", "service.tracing"},
     "cli": FLOOR
     | {
         "animation",

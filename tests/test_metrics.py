@@ -8,8 +8,19 @@ import pathlib
 import pytest
 from prometheus_client import CollectorRegistry
 
+from acfd_stream.characters import CharacterLink
 from acfd_stream.errors import ConfigError
-from acfd_stream.metrics import LATENCY_BUCKETS, Codec, DecodeFault, InputKind, Metrics, QueueStage, StreamState, member
+from acfd_stream.metrics import (
+    LATENCY_BUCKETS,
+    Codec,
+    DecodeFault,
+    InputKind,
+    LinkState,
+    Metrics,
+    QueueStage,
+    StreamState,
+    member,
+)
 from acfd_stream.pipeline.stage_times import STAGES
 from acfd_stream.types import DropReason, Mode, Outcome, Stage
 
@@ -81,6 +92,15 @@ def test_a_drop_counts_as_an_outcome_too(registry: CollectorRegistry, metrics: M
     metrics.frame_dropped(DropReason.STALE)
     assert registry.get_sample_value("acfd_frames_total", {"outcome": "dropped"}) == 1
     assert registry.get_sample_value("acfd_frames_dropped_total", {"reason": "stale"}) == 1
+
+
+def test_links_are_counted_by_what_they_say(registry: CollectorRegistry, metrics: Metrics) -> None:
+    firm = CharacterLink(3, 1, 0.9, is_tentative=False)
+    metrics.links([CharacterLink(1, 1, 0.5), CharacterLink(2, 2, 0.5), firm, CharacterLink(1, 0, 0.0)])
+    counts = {
+        state: registry.get_sample_value("acfd_character_links_total", {"state": state.value}) for state in LinkState
+    }
+    assert counts == {LinkState.TENTATIVE: 2, LinkState.FIRM: 1, LinkState.WITHDRAWN: 1}
 
 
 def test_a_stream_that_moves_is_in_one_state(registry: CollectorRegistry, metrics: Metrics) -> None:

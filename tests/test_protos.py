@@ -50,7 +50,7 @@ def test_the_services_offer_their_calls() -> None:
     tracking = face_track_pb2.DESCRIPTOR.services_by_name["FaceTrackService"].methods_by_name
     assert set(tracking) == {"Track", "TrackUri", "Detect", "GetCapacity", "GetStreamStats", "ListModels"}
     jobs = job_pb2.DESCRIPTOR.services_by_name["JobService"].methods_by_name
-    assert set(jobs) == {"SubmitJob", "GetJob", "ListJobs", "CancelJob", "StreamJobResults"}
+    assert set(jobs) == {"SubmitJob", "GetJob", "ListJobs", "CancelJob", "StreamJobResults", "StreamJobViews"}
     assert hasattr(face_track_pb2_grpc, "FaceTrackServiceServicer")
     assert hasattr(job_pb2_grpc, "JobServiceServicer")
 

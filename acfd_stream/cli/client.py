@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acfd_stream.cli.choices import (
+    CharacterOptions,
     FaceOptions,
     FormatOption,
     OverwriteOption,
@@ -18,7 +19,7 @@ from acfd_stream.cli.choices import (
     chosen_format,
     takes,
 )
-from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT
+from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
 from acfd_stream.cli.track import TrackOptions, check_paths, naming_results, open_progress, report_end
@@ -49,10 +50,12 @@ class Live:
 @client_app.command("track")
 @takes("remote", Remote)
 @takes("video", VideoOptions)
+@takes("characters", CharacterOptions)
 def client_track(
     source: Annotated[str, typer.Argument(metavar="FILE", help="A video file; '-' is stdin.")],
     remote: Remote,
     video: VideoOptions,
+    characters: CharacterOptions,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="OUT", help="Result file, as of 'track'; '-' is stdout."),
@@ -77,6 +80,7 @@ def client_track(
         chosen_format(result_format, output),
         is_quiet,
         video.config,
+        characters=characters.config,
         min_score=video.min_score,
         overwrites=overwrites,
     )
@@ -111,9 +115,12 @@ def run_client_track(remote: Remote, call: TrackOptions, live: Live | None = Non
         end_seconds=call.video.end_seconds,
         every_frame=call.video.every_frame,
         min_score=call.min_score,
+        with_characters=call.characters is not None,
     )
     with remote.open() as client, _opened(client, call.source, options, is_uri) as stream:
         info = stream.start.info
+        if call.characters is not None and stream.start.character_model is None:
+            print_error(f"warning: {remote.target} does not know characters; the results have none")
         end, progress = write_results(call, stream, expected_frames(info, call.video))
     return report_end(call, info.source, end, progress)
 
@@ -162,7 +169,10 @@ def write_results(
         if stream.end is None:
             raise ServiceError(f"the stream was closed before its end; {call.path} is unfinished")
         last = stream.end
-        end = ResultEnd(last.tracks, last.is_complete, last.error, last.warnings, last.gaps, last.last_seconds)
+        end = ResultEnd(
+            *(last.tracks, last.is_complete, last.error, last.warnings, last.gaps, last.last_seconds),
+            characters=last.characters,
+        )
         results.close(end)
     return end, progress
 

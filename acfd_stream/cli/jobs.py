@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acfd_stream.cli.choices import FormatOption, OverwriteOption, QuietOption, VideoOptions, chosen_format, takes
+from acfd_stream.cli.choices import (
+    CharacterOptions,
+    FormatOption,
+    OverwriteOption,
+    QuietOption,
+    VideoOptions,
+    chosen_format,
+    takes,
+)
 from acfd_stream.cli.client import write_results
 from acfd_stream.cli.exits import DONE, INPUT_AT_FAULT, print_error
 from acfd_stream.cli.remote import Remote
 from acfd_stream.cli.signals import STOP
-from acfd_stream.cli.track import TrackOptions, check_paths, report_end
+from acfd_stream.cli.track import STDOUT, TrackOptions, check_paths, report_end
 from acfd_stream.config import require
 from acfd_stream.errors import AcfdError, ConfigError
 from acfd_stream.printable import printable
@@ -33,20 +41,34 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="ID that 'submit' printed.
 @jobs_app.command()
 @takes("remote", Remote, without=["patience_seconds"])
 @takes("video", VideoOptions, without=["every_frame"])
+@takes("characters", CharacterOptions)
 def submit(
     uri: Annotated[str, typer.Argument(metavar="URI", help="Path or URL that the server reads.")],
     remote: Remote,
     video: VideoOptions,
+    characters: CharacterOptions,
     idempotency_key: Annotated[
         str, typer.Option("--idempotency-key", metavar="K", help="The same key and URI give the same job again.")
     ] = "",
+    keeps_views: Annotated[
+        bool, typer.Option("--views", help="Keep the best pictures of every track, for a cast; see 'views'.")
+    ] = False,
 ) -> int:
     """Start a job, and print its ID."""
+    require(characters.characters or not keeps_views, "--views", "--no-characters", "a job with characters")
     with remote.open() as client:
         from acfd_stream.client.stream_progress import StreamOptions
 
-        options = StreamOptions(start_seconds=video.start, end_seconds=video.end, min_score=video.min_score)
-        print(printable(client.jobs.submit(uri, options, idempotency_key=idempotency_key).job_id))
+        options = StreamOptions(
+            start_seconds=video.start,
+            end_seconds=video.end,
+            min_score=video.min_score,
+            with_characters=characters.characters,
+        )
+        job = client.jobs.submit(uri, options, idempotency_key=idempotency_key, keeps_views=keeps_views)
+        if options.with_characters and not job.with_characters:
+            print_error(f"warning: {remote.target} does not know characters; the results will have none")
+        print(printable(job.job_id))
     return DONE
 
 
@@ -126,6 +148,37 @@ def results(
             expected = stream.start.info.frame_count if job.expected_frames is None else job.expected_frames
             end, progress = write_results(call, stream, expected)
     return report_end(call, job.uri, end, progress)
+
+
+@jobs_app.command()
+@takes("remote", Remote, without=["patience_seconds"])
+def views(
+    job_id: Id,
+    remote: Remote,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="OUT", help="Views file; '-' is stdout; default: ID.views.jsonl."),
+    ] = None,
+    overwrites: OverwriteOption = False,
+) -> int:
+    """Write the views of a job that is done, as 'track --views' does: a cast is built from them."""
+    from acfd_stream.outputs.recognise import require_replaceable
+    from acfd_stream.outputs.target import OutputTarget
+
+    place = f"{job_id}.views.jsonl" if output is None else output
+    if place != STDOUT:
+        require_replaceable("--output", place, overwrites=overwrites)
+    with remote.open() as client:
+        target = OutputTarget(sys.stdout.buffer if place == STDOUT else place, is_streamed=False)
+        try:
+            for piece in client.jobs.views(job_id):
+                target.write(piece)
+                STOP.check()
+        except BaseException:
+            target.discard()
+            raise
+        target.finish()
+    return DONE
 
 
 def _states(names: Sequence[str]) -> list[JobState]:

@@ -187,7 +187,7 @@ class AsyncClient(BaseClient[AsyncTrackStream], AbstractAsyncContextManager["Asy
             raise error_of(error, self.target) from error
 
     def _jobs(self, stub: Any) -> AsyncJobsClient[AsyncTrackStream]:
-        return AsyncJobsClient(stub, self._ask, self._receive, self._metadata, self._patience)
+        return AsyncJobsClient(stub, self._ask, self._receive, self._metadata, self._patience, self.target)
 
     def _open_stream(self, progress: StreamProgress, begin: Callable[[Any], Any], media: Any) -> AsyncTrackStream:
         return AsyncTrackStream(progress, begin, media, self.target, self._patience)

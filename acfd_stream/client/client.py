@@ -357,7 +357,7 @@ class Client(BaseClient[TrackStream], Closeable):
             raise error_of(error, self.target) from error
 
     def _jobs(self, stub: Any) -> JobsClient[TrackStream]:
-        return JobsClient(stub, self._ask, self._receive, self._metadata, self._patience)
+        return JobsClient(stub, self._ask, self._receive, self._metadata, self._patience, self.target)
 
     def _open_stream(self, progress: StreamProgress, begin: Callable[[Any], Any], media: Any) -> TrackStream:
         return TrackStream(progress, begin, media, self.target, self._patience)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from acfd_stream.client.errors import Retry
+import grpc
+
+from acfd_stream.client.errors import Retry, error_of
 from acfd_stream.client.stream_progress import StreamOptions, StreamProgress
 from acfd_stream.errors import AcfdError
 from acfd_stream.types import FINAL_STATES, JobState
@@ -42,6 +44,7 @@ class JobInfo:
     gaps: int = 0  # holes in the video of a job that is done
     missing_seconds: float = 0.0  # in all of them
     waiting: str = ""  # why the job makes no progress now; its server tries again
+    with_characters: bool = False  # its results say which tracks belong to the same character
 
     @property
     def is_final(self) -> bool:
@@ -67,6 +70,7 @@ class JobInfo:
             gaps=job.gap_count,
             missing_seconds=seconds_of(job.missing),
             waiting=job.waiting,
+            with_characters=job.config.with_characters,
         )
 
 
@@ -83,9 +87,9 @@ class JobPage:
         return cls(tuple(map(JobInfo.of, response.jobs)), response.next_page_token)
 
 
-def _submission(uri: str, options: StreamOptions | None, key: str) -> Any:
+def _submission(uri: str, options: StreamOptions | None, key: str, keeps_views: bool) -> Any:
     config = (options or StreamOptions()).message()
-    return job_pb2.SubmitJobRequest(uri=uri, config=config, idempotency_key=key)
+    return job_pb2.SubmitJobRequest(uri=uri, config=config, idempotency_key=key, keeps_views=keeps_views)
 
 
 def _listing(states: Sequence[JobState], page_token: str, page_size: int) -> Any:
@@ -103,6 +107,7 @@ class _JobsClient(Generic[S]):
         open_stream: Callable[[StreamProgress, Callable[[Any], Any]], S],
         metadata: Callable[[], list[tuple[str, str]]],
         patience_seconds: float,
+        target: str,
     ) -> None:
         """For the clients.
 
@@ -112,9 +117,10 @@ class _JobsClient(Generic[S]):
             open_stream: opens a stream that sends no media, from its progress and the start of an attempt.
             metadata: returns the metadata of a call.
             patience_seconds: how long to retry if the server does not answer.
+            target: address of the server, for messages.
         """
         self._stub, self._ask, self._open, self._metadata = stub, ask, open_stream, metadata
-        self._patience = patience_seconds
+        self._patience, self._target = patience_seconds, target
 
     def results(self, job_id: str, *, first_index: int = 0, name: str = "") -> S:
         """The stream of a job's results; it follows a running job.
@@ -134,6 +140,9 @@ class _JobsClient(Generic[S]):
 
         return self._open(progress, begin)
 
+    def _views(self, job_id: str) -> Any:
+        return self._stub.StreamJobViews(job_pb2.StreamJobViewsRequest(job_id=job_id), metadata=self._metadata())
+
     def _retry(self) -> Retry:
         return Retry(self._patience, self._patience)
 
@@ -143,15 +152,34 @@ class JobsClient(_JobsClient[S]):
 
     _ask: Callable[[Any, Any], Any]
 
-    def submit(self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "") -> JobInfo:
+    def submit(
+        self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "", keeps_views: bool = False
+    ) -> JobInfo:
         """Have the server track a file or URL in the background; the new job.
 
         Args:
             uri: the operator decides which may be read.
             options: settings; ``mode`` must be "file".
             idempotency_key: a second request with the same key returns the same job; empty: always a new one.
+            keeps_views: keep pictures of the characters for ``views``; needs ``with_characters``.
         """
-        return JobInfo.of(self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key)).job)
+        request = _submission(uri, options, idempotency_key, keeps_views)
+        return JobInfo.of(self._ask(self._stub.SubmitJob, request).job)
+
+    def views(self, job_id: str) -> Iterator[bytes]:
+        """The views file of a job that is done and keeps views, in pieces; a cast is built from it.
+
+        Raises:
+            AcfdError: while iterating; there are no views, or the server cannot be reached.
+        """
+        call = self._views(job_id)
+        try:
+            for response in call:
+                yield response.lines
+        except grpc.RpcError as error:
+            raise error_of(error, self._target) from error
+        finally:
+            call.cancel()
 
     def get(self, job_id: str) -> JobInfo:
         """The current state of a job."""
@@ -205,9 +233,23 @@ class AsyncJobsClient(_JobsClient[S]):
 
     _ask: Callable[[Any, Any], Awaitable[Any]]
 
-    async def submit(self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "") -> JobInfo:
+    async def submit(
+        self, uri: str, options: StreamOptions | None = None, *, idempotency_key: str = "", keeps_views: bool = False
+    ) -> JobInfo:
         """See ``JobsClient.submit``."""
-        return JobInfo.of((await self._ask(self._stub.SubmitJob, _submission(uri, options, idempotency_key))).job)
+        request = _submission(uri, options, idempotency_key, keeps_views)
+        return JobInfo.of((await self._ask(self._stub.SubmitJob, request)).job)
+
+    async def views(self, job_id: str) -> AsyncIterator[bytes]:
+        """See ``JobsClient.views``."""
+        call = self._views(job_id)
+        try:
+            async for response in call:
+                yield response.lines
+        except grpc.RpcError as error:
+            raise error_of(error, self._target) from error
+        finally:
+            call.cancel()
 
     async def get(self, job_id: str) -> JobInfo:
         """The current state of a job."""

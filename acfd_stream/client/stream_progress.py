@@ -13,12 +13,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from acfd_stream.characters import Character
 from acfd_stream.client.faststart import streamable
 from acfd_stream.config import DropPolicy, Pace, require, require_min_score
 from acfd_stream.errors import ConfigError, MediaError, ServiceError
 from acfd_stream.types import FrameResult, Gap, MediaInfo
 from acfd_stream.v1 import face_track_pb2, stream_pb2
 from acfd_stream.wire.messages import (
+    characters_of,
     duration_pb,
     fraction_of,
     gaps_of,
@@ -60,6 +62,8 @@ class StreamOptions:
     """Run detection also on frames that repeat the previous drawing."""
     min_score: float | None = None
     """Minimum score of a detection that starts a track, [0, 1]."""
+    with_characters: bool = False
+    """Whether the results say which tracks belong to the same character."""
     name: str = ""
     """Name in statistics; at most 100 characters."""
     shows_overlay: bool = False
@@ -96,6 +100,7 @@ class StreamOptions:
             shows_overlay=self.shows_overlay,
             every_frame=self.every_frame,
             min_score=self.min_score,
+            with_characters=self.with_characters,
             resume_token=resume_token,
             frame_time_base=rational_pb(self.frame_time_base),
         )
@@ -123,6 +128,8 @@ class StreamStart:
     settings: Mapping[str, Any]  # everything that affects results
     objective_seconds: float | None  # None in file mode
     first_index: int
+    character_model: Mapping[str, str] | None = None
+    """Name, version and precision; None: characters were not requested, or the server is too old to know them."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,7 @@ class StreamEnd:
     warnings: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()  # holes in the media, in order of time
     last_seconds: Fraction | None = None  # how long the last frame is on screen; None: one frame at the rate
+    characters: tuple[Character, ...] = ()  # by rising number; they replace all links of frames
 
 
 @dataclass(frozen=True)
@@ -192,13 +200,15 @@ class StreamProgress:
         self._time_base = info.time_base
         if start.first_index > self.next_index:
             raise ServiceError(f"the server continues at frame {start.first_index}, not at {self.next_index}")
-        model = {"name": start.model.name, "version": start.model.version, "precision": start.model.precision}
         objective = seconds_of(start.objective) if start.HasField("objective") else None
         try:
             settings = json.loads(start.settings_json or "{}")
         except json.JSONDecodeError as error:
             raise ServiceError(f"the server's settings are not JSON: {error}") from error
-        self.start = StreamStart(start.stream_id, info, model, settings, objective, start.first_index)
+        character_model = _model(start.character_model) if start.HasField("character_model") else None
+        self.start = StreamStart(
+            start.stream_id, info, _model(start.model), settings, objective, start.first_index, character_model
+        )
 
     def _new(self, frames: Iterable[Any]) -> list[FrameResult]:
         fresh = []
@@ -212,10 +222,15 @@ class StreamProgress:
         return fresh
 
 
+def _model(info: Any) -> dict[str, str]:
+    return {"name": info.name, "version": info.version, "precision": info.precision}
+
+
 def _stream_end(end: Any) -> StreamEnd:
     error, warnings, gaps = end.error or None, tuple(end.warnings), gaps_of(end.gaps)
     last_seconds = fraction_of(end.last_frame) if end.HasField("last_frame") else None
-    return StreamEnd(end.frame_count, end.track_count, end.is_complete, error, warnings, gaps, last_seconds)
+    characters = characters_of(end.characters)
+    return StreamEnd(end.frame_count, end.track_count, end.is_complete, error, warnings, gaps, last_seconds, characters)
 
 
 Bytes = str | Path | BinaryIO | Iterable[bytes] | Callable[[], Iterable[bytes]]

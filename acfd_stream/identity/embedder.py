@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class FaceEmbedder(Closeable):
         _log.info("%s runs on openvino %s, cpu, %s", spec.name, openvino.__version__.split("-")[0], self.precision)
 
     @classmethod
-    def open(cls, model: str | Path = "acfd-id", device: str = "auto") -> FaceEmbedder:
+    def open(cls, model: str | Path = "acfd-id", device: str = "auto") -> Self:
         """An embedder of a shipped network or of an ONNX file.
 
         Args:

@@ -64,6 +64,14 @@ class SessionState:
         """Index of the next result."""
         return int(self.values["handed_out"])
 
+    def without_characters(self) -> SessionState:
+        """A smaller state, from which a session continues without the characters so far; their numbers stay theirs."""
+        stream = self.values["stream"]
+        if "characters" not in stream:
+            return self
+        characters = {**stream["characters"], "body": None}
+        return SessionState({**self.values, "stream": {**stream, "characters": characters}})
+
 
 @contextmanager
 def damage_as_resume_error(*, is_resumed: bool) -> Iterator[None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import (
     MOST_SCALES,
     DropPolicy,
@@ -67,6 +68,7 @@ class StreamRequest:
     frame_time_base: Fraction = FRAME_TIME_BASE
     resume: SessionState | None = None
     view_side: int = 0  # longer side of the network's input, pixels; 0: that of the engine
+    characters: CharacterConfig | None = None  # None: they were not requested
 
     @property
     def is_live(self) -> bool:
@@ -134,6 +136,7 @@ def read_request(
         frame_time_base=_time_base(config),
         resume=resume,
         view_side=_view_side(pace, resume, live_view, engine) if live_view and not config.detect.size else 0,
+        characters=settings.characters if config.with_characters else None,
     )
 
 

@@ -34,6 +34,7 @@ from acfd_stream.service.connections import connection_options
 from acfd_stream.service.dashboard.http_server import DashboardServer
 from acfd_stream.service.dashboard.page_data import ServiceInfo
 from acfd_stream.service.decoding import Decoders
+from acfd_stream.service.embedding import SharedEmbedder
 from acfd_stream.service.health import Health, add_reflection
 from acfd_stream.service.interceptors.call_log import CallLogInterceptor
 from acfd_stream.service.interceptors.call_metrics import CallMetricsInterceptor
@@ -249,11 +250,12 @@ class Server:
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
         decoders = Decoders(settings.decoding, self.metrics)
+        embedder = opened.enter_context(SharedEmbedder(settings.characters.model, self.metrics))
         shared = (settings, scheduler, capacity, self.streams, self.metrics, self._signer, self._budget, decoders)
-        host = StreamHost(StreamContext(*shared, self.callers), self._check)
+        host = StreamHost(StreamContext(*shared, embedder, self.callers), self._check)
         opened.callback(host.close)
         self._face_tracks.servicer = FaceTrackServicer(host)
-        given = (self.metrics, capacity, self.callers, decoders, lambda: self.memory.is_short)
+        given = (self.metrics, capacity, self.callers, decoders, embedder, lambda: self.memory.is_short)
         self._jobs = jobs = Jobs(settings, detector, scheduler.open_shared, *given)
         opened.callback(jobs.close)
         self._job_calls.servicer = jobs.servicer
@@ -261,12 +263,7 @@ class Server:
         # Last: its absence in a scrape means that the engine is not warm.
         decoder, facts = choose_decoder(device=detector.device).name, detector.facts
         self.metrics.engine(
-            facts.backend,
-            facts.precision,
-            trt=facts.trt,
-            sm=facts.sm,
-            decoder=decoder,
-            is_fallback=facts.is_fallback,
+            facts.backend, facts.precision, trt=facts.trt, sm=facts.sm, decoder=decoder, is_fallback=facts.is_fallback
         )
         self.host = host
 

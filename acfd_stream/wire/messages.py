@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
+from acfd_stream.characters import Character, CharacterLink
 from acfd_stream.checked import require
 from acfd_stream.types import (
     FACE_FIELDS,
@@ -197,6 +198,30 @@ def fill_result(message: types_pb2.FrameResult, result: FrameResult) -> None:
     message.seams.extend(_SEAMS[seam] for seam in result.seams)
     if result.display_size is not None:
         message.display_size.height, message.display_size.width = result.display_size
+    for link in result.links:
+        _fill_link(message.links.add(), link)
+
+
+def _fill_link(message: types_pb2.CharacterLink, link: CharacterLink) -> None:
+    message.track_id, message.character, message.confidence = link.track_id, link.character, link.confidence
+    message.is_tentative, message.name = link.is_tentative, link.name
+
+
+def _link_of(link: types_pb2.CharacterLink) -> CharacterLink:
+    return CharacterLink(link.track_id, link.character, link.confidence, link.is_tentative, link.name)
+
+
+def characters_pb(characters: Iterable[Character]) -> list[types_pb2.Character]:
+    """The characters of a finished video."""
+    return [
+        types_pb2.Character(number=each.number, tracks=each.tracks, confidence=each.confidence, name=each.name)
+        for each in characters
+    ]
+
+
+def characters_of(characters: Iterable[types_pb2.Character]) -> tuple[Character, ...]:
+    """The characters of a finished video."""
+    return tuple(Character(each.number, tuple(each.tracks), each.confidence, each.name) for each in characters)
 
 
 def gaps_pb(gaps: Iterable[Gap]) -> list[types_pb2.Gap]:
@@ -230,6 +255,7 @@ def result_of(result: types_pb2.FrameResult, time_base: Fraction) -> FrameResult
         is_damaged=result.is_damaged,
         seams=tuple(_SEAMS_BACK[seam] for seam in result.seams if seam in _SEAMS_BACK),
         display_size=_size_of(result.display_size) if result.HasField("display_size") else None,
+        links=tuple(map(_link_of, result.links)),
     )
 
 

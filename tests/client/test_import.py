@@ -8,7 +8,7 @@ import sys
 
 CPU_SECONDS = 0.3  # of the whole interpreter: its start, grpc, protobuf and ours
 HEAVY = {"av", "cv2", "numpy", "openvino", "prometheus_client", "scipy", "torch", "typer"}
-ROOMS = {"checked", "client", "config", "config_file", "errors", "types", "v1", "wire"}
+ROOMS = {"characters", "checked", "client", "config", "config_file", "errors", "types", "v1", "wire"}
 PROGRAM = """
 import json, sys, time
 import acfd_stream.client

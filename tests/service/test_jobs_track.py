@@ -16,10 +16,12 @@ from acfd_stream.cli.track import TrackOptions, run_track
 from acfd_stream.config import CapacityConfig, SchedulerConfig, StreamQueueConfig, VideoConfig
 from acfd_stream.detect import Detector
 from acfd_stream.errors import ConfigError, MediaError
+from acfd_stream.metrics import Metrics
 from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.demand import Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.pipeline.scheduler import Scheduler
+from acfd_stream.service.embedding import SharedEmbedder
 from acfd_stream.service.jobs.build import Jobs
 from acfd_stream.service.jobs.job_recording import JobRecording
 from acfd_stream.service.jobs.record import Job
@@ -223,7 +225,8 @@ def test_a_video_that_breaks_in_the_middle_fails_and_keeps_what_was_good(
 def test_what_may_not_be_read_or_asked_becomes_no_job(
     scheduler: Scheduler, clip: Path, uri: str, config: dict[str, Any], error: type[Exception]
 ) -> None:
-    work = JobRecording(settings(clip, None), scheduler.engine, scheduler.open_shared)
+    embedder = SharedEmbedder("acfd-id", Metrics.none())
+    work = JobRecording(settings(clip, None), scheduler.engine, scheduler.open_shared, embedder)
     request = job_pb2.SubmitJobRequest(uri=uri.format(folder=clip.parent), config=stream_pb2.TrackConfig(**config))
     with pytest.raises(error):
         work.check(request)

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acfd_stream.characters import Character, CharacterLink
 from acfd_stream.config import DetectConfig
 from acfd_stream.errors import (
     AcfdError,
@@ -53,7 +54,7 @@ RESULT = FrameResult(
     pts=-3,
     time_base=Fraction(1, 24),
     pts_seconds=-0.125,
-    faces=(Face(2, BOX, 0.5, FaceState.FILLED), Face(9, (0.0, 0.0, 1.0, 1.0), 0.25)),
+    faces=(Face(2, BOX, 0.5, FaceState.FILLED, 3, "Velma"), Face(9, (0.0, 0.0, 1.0, 1.0), 0.25)),
     shot=3,
     is_pts_filled=True,
     reused=True,
@@ -63,7 +64,9 @@ RESULT = FrameResult(
     is_damaged=True,
     seams=(Seam.CLOCK, Seam.SIZE),
     display_size=(480, 854),
+    links=(CharacterLink(2, 3, 1 / 3, is_tentative=False, name="Velma"), CharacterLink(9, 0, 0.0)),
 )
+CHARACTERS = (Character(1, (2, 2**40), 1 / 3, "Velma"), Character(4, (), 1.0))
 GAPS = (Gap(0.1, 1 / 3, GapCause.LOST_PACKETS), Gap(2.0, 0.0, GapCause.DAMAGED_CONTAINER))
 
 
@@ -87,8 +90,13 @@ def test_every_verdict_comes_back(verdict: Verdict) -> None:
 def test_gaps_and_an_ordinary_frame_come_back() -> None:
     sent = stream_pb2.TrackEnd(gaps=messages.gaps_pb(GAPS)).SerializeToString()
     assert messages.gaps_of(stream_pb2.TrackEnd.FromString(sent).gaps) == GAPS
-    plain = replace(RESULT, is_damaged=False, seams=(), display_size=None)
+    plain = replace(RESULT, is_damaged=False, seams=(), display_size=None, links=())
     assert messages.result_of(messages.result_pb(plain), RESULT.time_base) == plain
+
+
+def test_characters_come_back() -> None:
+    sent = stream_pb2.TrackEnd(characters=messages.characters_pb(CHARACTERS)).SerializeToString()
+    assert messages.characters_of(stream_pb2.TrackEnd.FromString(sent).characters) == CHARACTERS
 
 
 def test_enums_have_the_same_names_on_both_sides() -> None:

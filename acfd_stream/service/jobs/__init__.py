@@ -21,7 +21,8 @@ The path of a job:
     SubmitJob → store (QUEUED) → runner (RUNNING) → recording.record → results, checkpoints → store (DONE or FAILED)
                                         StreamJobResults ← replay ← results
 
-The lines of a job are those of ``acfd-stream track --format jsonl``, byte for byte. A client may read them while the
+The lines of a job are those of ``acfd-stream track --format jsonl -o -``, byte for byte: they say what is known of
+characters at each frame. Readers of a job that has ended get its final characters. A client may read them while the
 job runs. A job has a lower priority than every stream and waits until the capacity has room for it.
 
 A stopped or killed server continues its jobs from their last checkpoint when it starts again. A job that is started

@@ -35,6 +35,8 @@ class JobContext:
 
     job: Job
     lines: Lines
+    views: Lines
+    """Of tracks, where the request keeps them."""
     checkpoints: JobCheckpoint
     describe: Callable[[bytes, int | None], None]
     """Takes, before the first result, the message that its readers get first, and the expected frames."""
@@ -83,6 +85,7 @@ class JobAttempts:
         def on_progress(progress: RecordingProgress, result: FrameResult) -> None:
             self.metrics.job_frames.inc(1)
             self.metrics.damaged.inc(result.is_damaged)
+            self.metrics.links(result.links)
             self.on_frame(job_id, progress)
 
         if job.is_cancel_asked:
@@ -93,7 +96,8 @@ class JobAttempts:
             lines.expected = self.store.digests(job_id)
         interval_seconds = self.settings.checkpoint_seconds
         checkpoints = JobCheckpoint(self.store, job, lines, interval_seconds, lambda: self.on_saved(job_id))
-        return JobContext(job, lines, checkpoints, describe, on_progress, cancellation)
+        views = self.results.views_of(job_id)
+        return JobContext(job, lines, views, checkpoints, describe, on_progress, cancellation)
 
     def outcome(self, context: JobContext) -> JobEnd | None:
         """How the job ended; None: it continues another time. Raises what ``wait_reason`` knows."""

@@ -14,6 +14,7 @@ from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.service.access.callers import Callers
 from acfd_stream.service.decoding import Decoders
+from acfd_stream.service.embedding import SharedEmbedder
 from acfd_stream.service.jobs.by_caller import no_limits
 from acfd_stream.service.jobs.job_recording import JobRecording
 from acfd_stream.service.jobs.results import JobResults
@@ -38,6 +39,7 @@ class Jobs:
         capacity: where jobs reserve their share beside the streams.
         callers: has the limits of each caller, and counts their streams of results; None: there are no such limits.
         decoders: where videos are decoded; None: as the settings say, without metrics.
+        embedder: recognises characters; None: as the settings say, without metrics.
         is_memory_short: whether no job may begin now.
 
     Raises:
@@ -53,6 +55,7 @@ class Jobs:
         capacity: Capacity | None = None,
         callers: Callers | None = None,
         decoders: Decoders | None = None,
+        embedder: SharedEmbedder | None = None,
         is_memory_short: Callable[[], bool] = lambda: False,
     ) -> None:
         folder = settings.jobs.state_dir
@@ -63,7 +66,8 @@ class Jobs:
             self._store.close()
             raise
         decoders = decoders or Decoders(settings.decoding, metrics or Metrics.none())
-        recording = JobRecording(settings, engine, open_shared, capacity, decoders.new_of_job)
+        embedder = embedder or SharedEmbedder(settings.characters.model, metrics or Metrics.none())
+        recording = JobRecording(settings, engine, open_shared, embedder, capacity, decoders.new_of_job)
         self.runner = JobRunner(
             self._store,
             results,

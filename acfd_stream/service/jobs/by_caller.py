@@ -18,7 +18,7 @@ LimitsOf = Callable[[str], CallerLimits]
 """The limits of a caller; 0 is none."""
 _CALLER = "COALESCE(caller, owner)"  # stores of before had owners only
 _BYTES = (  # of a job with all that is stored for it
-    "(result_bytes + LENGTH(request) + LENGTH(error) + LENGTH(warnings) - LENGTH('[]')"
+    "(result_bytes + view_bytes + LENGTH(request) + LENGTH(error) + LENGTH(warnings) - LENGTH('[]')"
     " + COALESCE(LENGTH(start), 0) + COALESCE(LENGTH(checkpoint), 0))"
 )
 OPEN = f"('{JobState.QUEUED.value}', '{JobState.RUNNING.value}')"

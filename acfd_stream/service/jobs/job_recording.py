@@ -19,6 +19,7 @@ from acfd_stream.recording.header import RecordingStart
 from acfd_stream.recording.record import Recorder, Recording, ignore
 from acfd_stream.recording.task import RecordingSettings
 from acfd_stream.service.access.sources import open_allowed
+from acfd_stream.service.embedding import SharedEmbedder
 from acfd_stream.service.jobs.attempts import JobContext
 from acfd_stream.service.model_messages import loaded_model_pb
 from acfd_stream.service.requests import read_request
@@ -40,6 +41,7 @@ class JobRecording:
         settings: what may be read, and the limits.
         engine: what all streams and jobs share.
         open_shared: gives a job its share of the engine.
+        embedder: recognises characters, where a job asks for them.
         capacity: where a job reserves its share, and waits until there is one; None: it reserves none.
         new_decoder: makes the process that decodes a video; with None it is decoded in this one.
     """
@@ -49,11 +51,12 @@ class JobRecording:
         settings: ServiceSettings,
         engine: Engine,
         open_shared: Callable[[StreamQueueConfig], Engine],
+        embedder: SharedEmbedder,
         capacity: Capacity | None = None,
         new_decoder: Callable[[], DecoderProcess | None] = ignore,
     ) -> None:
         self._settings, self._engine, self._open_shared, self._capacity = settings, engine, open_shared, capacity
-        self._new_decoder = new_decoder
+        self._embedder, self._new_decoder = embedder, new_decoder
 
     def check(self, request: job_pb2.SubmitJobRequest) -> None:
         """Refuse what cannot become a job.
@@ -67,6 +70,8 @@ class JobRecording:
         require(config.mode != stream_pb2.STREAM_MODE_LIVE, "config.mode", "STREAM_MODE_LIVE", "STREAM_MODE_FILE")
         require(not config.resume_token, "config.resume_token", "a token", "empty: a job goes on by itself")
         read_request(config, self._settings, self._engine)
+        wanted = "with config.with_characters, or left out"
+        require(config.with_characters or not request.keeps_views, "keeps_views", True, wanted)
         with self._open(request.uri):
             pass
 
@@ -85,14 +90,16 @@ class JobRecording:
                 reserved.close()  # where the recording begins again
                 self._reserve(reserved, context, start)
                 if not start.is_resumed:
-                    context.describe(_start_message(start, engine).SerializeToString(), start.expected_frames)
+                    context.describe(self._start_message(start, engine).SerializeToString(), start.expected_frames)
 
             return Recorder(
                 source=lambda: self._open(asked.uri),
-                settings=RecordingSettings(track=request.track, video=request.video),
+                settings=RecordingSettings(track=request.track, video=request.video, characters=request.characters),
                 lines=context.lines,
+                views=context.views if asked.keeps_views else None,
                 checkpoints=context.checkpoints,
                 engine=engine,
+                embedder=None if request.characters is None else self._embedder.open(),
                 name=source_name(asked.uri),
                 on_start=begin,
                 on_progress=context.on_progress,
@@ -114,10 +121,10 @@ class JobRecording:
             if context.cancellation.wait(_RETRY_SECONDS):
                 raise Cancelled
 
-
-def _start_message(start: RecordingStart, engine: Engine) -> stream_pb2.TrackStart:
-    return stream_pb2.TrackStart(
-        info=media_info_pb(start.info),
-        model=loaded_model_pb(engine),
-        settings_json=json.dumps(dict(start.header.settings)),
-    )
+    def _start_message(self, start: RecordingStart, engine: Engine) -> stream_pb2.TrackStart:
+        return stream_pb2.TrackStart(
+            info=media_info_pb(start.info),
+            model=loaded_model_pb(engine),
+            settings_json=json.dumps(dict(start.header.settings)),
+            character_model=self._embedder.message() if start.has_characters else None,
+        )

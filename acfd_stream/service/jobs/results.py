@@ -1,6 +1,6 @@
 """The result lines of each job: a file ``JOB.jsonl`` of the state folder, or memory.
 
-They are those of ``acfd-stream track --format jsonl``, byte for byte.
+They are those of ``acfd-stream track --format jsonl -o -``, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from acfd_stream.service.jobs.digests import SEGMENT_BYTES, RunningDigests, Segm
 from acfd_stream.service.jobs.waiting import StoreTrouble, storage_reason
 
 SUFFIX = ".jsonl"
+VIEWS_SUFFIX = ".views.jsonl"
 LOST = "lost+found"
 """Folder beside that of the results, for those whose job is not known."""
 _Known = Callable[[int, int], Mapping[int, Segment]]
@@ -115,6 +116,7 @@ class JobResults:
     def __init__(self, folder: Path | None, most_bytes: int) -> None:
         self._folder, self._limit = folder, Limit(most_bytes, "jobs.kept_bytes")
         self._memory: dict[str, MemoryLines] = {}
+        self._views: dict[str, MemoryLines] = {}
 
     def lines_of(self, job_id: str, known: _Known | None = None) -> Lines:
         """The lines of a job: one writer, and any number of readers with an object of their own.
@@ -128,18 +130,27 @@ class JobResults:
             return self._memory.setdefault(job_id, MemoryLines(name, self._limit))
         return JobLines(self._folder / f"{job_id}{SUFFIX}", name, self._limit, known)
 
+    def views_of(self, job_id: str) -> Lines:
+        """The views of a job's tracks, as they were when the tracks ended; one writer, readers as for ``lines_of``."""
+        name = f"the views of job {job_id}"
+        if self._folder is None:
+            return self._views.setdefault(job_id, MemoryLines(name, self._limit))
+        return FileLines(self._folder / f"{job_id}{VIEWS_SUFFIX}", name, self._limit)
+
     def forget(self, job_id: str) -> None:
-        """Remove a job's lines; no error where there are none.
+        """Remove a job's lines and views; no error where there are none.
 
         Raises:
             OutputError: they cannot be removed.
         """
         if self._folder is None:
             self._memory.pop(job_id, None)
+            self._views.pop(job_id, None)
             return
-        path = self._folder / f"{job_id}{SUFFIX}"
-        with writing(path):
-            path.unlink(missing_ok=True)
+        for suffix in (VIEWS_SUFFIX, SUFFIX):  # no job is known by its views
+            path = self._folder / f"{job_id}{suffix}"
+            with writing(path):
+                path.unlink(missing_ok=True)
 
     def ids(self) -> set[str]:
         """The jobs that have lines."""

@@ -325,17 +325,20 @@ class JobRunner:
 
     def _settle(self, job_id: str, context: JobContext | None, end: JobEnd | None) -> None:
         lines = self.results.lines_of(job_id) if context is None else context.lines
+        views = self.results.views_of(job_id)
         if end is None and self.store.get(job_id).is_cancel_asked:
             end = JobEnd(JobState.CANCELLED)
         if end is None and job_id in self._too_large:
             end = JobEnd(JobState.FAILED, _TOO_LARGE, RESOURCE_EXHAUSTED)
-            lines.truncate(0)  # else the job itself would have to go, and nobody could read why
-            lines.close()
+            for each in (lines, views):  # else the job itself would have to go, and nobody could read why
+                if each.size:
+                    each.truncate(0)
+                each.close()
         if end is None:
             self.store.put_back(job_id, counts=context is not None and context.is_crashed)
             return
         digests = () if context is None else context.checkpoints.new_digests()
-        self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=lines.size), digests)
+        self.store.finish(job_id, end, replace(self._progress[job_id], result_bytes=lines.size), digests, views.size)
         self.sweep(is_due=True)
 
     def sweep(self, is_due: bool = False) -> None:

@@ -19,11 +19,12 @@ from acfd_stream.metrics import JobWait
 from acfd_stream.service.access.callers import Callers, Held, current_caller
 from acfd_stream.service.access.permits import caller_name, current_permit
 from acfd_stream.service.jobs.by_caller import no_limits
-from acfd_stream.service.jobs.readers import Readers
+from acfd_stream.service.jobs.readers import Reader, Readers
 from acfd_stream.service.jobs.record import Job, JobConflict, JobNotFound
 from acfd_stream.service.jobs.replay import Replay
 from acfd_stream.service.jobs.results import ResultsDamaged
 from acfd_stream.service.jobs.runner import JobRunner
+from acfd_stream.service.jobs.views import finished_views
 from acfd_stream.service.jobs.waiting import wait_reason
 from acfd_stream.service.settings import Limits
 from acfd_stream.service.status import StatusError, draining, not_found
@@ -40,6 +41,7 @@ PAGE_JOBS, MOST_PAGE_JOBS = 50, 1000
 PAGE_BYTES = 2**20
 """A page of jobs ends where it has grown so large: messages of 4 MiB and more are refused by callers."""
 _RETRY_SECONDS = 5.0  # after trouble of the store
+_FRAMES_OF_VIEWS = 64  # that a message of views counts for, as one of results has
 _WAIT_SECONDS = 5.0  # a reader of results that hears nothing looks after itself so often
 _STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
 _STATES_BACK = {number: state for state, number in _STATES.items()}
@@ -73,7 +75,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         require(0 < len(request.uri) <= URI_CHARACTERS, "uri", f"{len(request.uri)} characters", "a path or URL")
         if self._runner.is_closing:
             raise draining()
-        asked = job_pb2.SubmitJobRequest(uri=request.uri, config=request.config)
+        asked = job_pb2.SubmitJobRequest(uri=request.uri, config=request.config, keeps_views=request.keeps_views)
         asked.DiscardUnknownFields()  # they would be stored
         try:
             with _answering():
@@ -123,19 +125,41 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
         owner = caller_name()
         with _finding(request.job_id):
             self._runner.get(request.job_id, owner)
-            try:
-                release = self._callers.hold(current_caller(), Held.RESULT_STREAMS)
-            except OverloadedError:
-                self._readers.end_slow()
-                raise
-            try:
-                context.add_callback(self._runner.stir)
-                with self._readers.opened(context.cancel) as reader:
-                    for response in self._results(request, owner, context):
-                        with reader.sending(len(response.results.frames)):
-                            yield response
-            finally:
-                release()
+            with self._reading(context) as reader:
+                for response in self._results(request, owner, context):
+                    with reader.sending(len(response.results.frames)):
+                        yield response
+
+    def StreamJobViews(  # noqa: N802
+        self, request: job_pb2.StreamJobViewsRequest, context: Any
+    ) -> Iterator[job_pb2.StreamJobViewsResponse]:
+        """See job.proto."""
+        with _finding(request.job_id):
+            job = self._runner.get(request.job_id, caller_name())
+            _require_views(job)
+            results, permit = self._runner.results, current_permit()
+            known = partial(self._runner.store.digests, job.job_id)
+            views = finished_views(results.lines_of(job.job_id, known), results.views_of(job.job_id))
+            with self._reading(context) as reader:
+                for lines in views:
+                    permit.require()
+                    with reader.sending(_FRAMES_OF_VIEWS):
+                        yield job_pb2.StreamJobViewsResponse(lines=lines)
+
+    @contextmanager
+    def _reading(self, context: Any) -> Iterator[Reader]:
+        """One stream of results: it counts among those of its caller, and must be read."""
+        try:
+            release = self._callers.hold(current_caller(), Held.RESULT_STREAMS)
+        except OverloadedError:
+            self._readers.end_slow()
+            raise
+        try:
+            context.add_callback(self._runner.stir)
+            with self._readers.opened(context.cancel) as reader:
+                yield reader
+        finally:
+            release()
 
     def _results(
         self, request: job_pb2.StreamJobResultsRequest, owner: str, context: Any
@@ -151,7 +175,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):  # type: ignore[misc]  # grp
                 start = stream_pb2.TrackStart.FromString(job.start)
                 start.first_index = request.first_index
                 lines = self._runner.results.lines_of(job.job_id, partial(self._runner.store.digests, job.job_id))
-                replay = Replay(lines, start, request.first_index)
+                replay = Replay(lines, start, request.first_index, is_over=job.state in FINAL_STATES)
                 yield job_pb2.StreamJobResultsResponse(start=start)
             if replay is not None:
                 if job.state is JobState.DONE and lines.size != job.progress.result_bytes:
@@ -202,6 +226,17 @@ def _end_of(job: Job, replay: Replay | None) -> stream_pb2.TrackEnd:
     if replay is None or replay.end is None:
         raise StatusError(grpc.StatusCode.DATA_LOSS, "RESULTS_LOST", f"the results of job {job.job_id} are gone")
     return replay.end
+
+
+def _require_views(job: Job) -> None:
+    """Refuse a job that has no finished views."""
+    reason = ""
+    if not job_pb2.SubmitJobRequest.FromString(job.request).keeps_views:
+        reason = f"job {job.job_id} keeps no views; submit the video with keeps_views"
+    elif job.state is not JobState.DONE:
+        reason = f"job {job.job_id} is {job.state.value}; its views can be read when it is done"
+    if reason:
+        raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, "NO_VIEWS", reason)
 
 
 @contextmanager

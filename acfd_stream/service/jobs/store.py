@@ -203,18 +203,25 @@ class JobStore(Closeable):
                 + (checkpoint, job_id, JobState.RUNNING.value),
             )
 
-    def finish(self, job_id: str, end: JobEnd, progress: RecordingProgress, digests: Sequence[Segment] = ()) -> Job:
-        """Note how a job ended; a checkpoint is needed no more. ``digests`` as in ``save``."""
+    def finish(
+        self,
+        job_id: str,
+        end: JobEnd,
+        progress: RecordingProgress,
+        digests: Sequence[Segment] = (),
+        view_bytes: int = 0,
+    ) -> Job:
+        """Note how a job ended; a checkpoint is needed no more. ``digests`` as in ``save``; its views have bytes."""
         with self._database.writing() as database:
             if not progress.result_bytes:
                 database.execute("DELETE FROM digests WHERE job_id = ?", (job_id,))
             _save_digests(database, job_id, digests)
             database.execute(
                 "UPDATE jobs SET state = ?, ended = ?, ended_uptime = ?, error = ?, error_code = ?, warnings = ?,"
-                " gaps = ?, missing_seconds = ?, checkpoint = NULL, frames = ?, tracks = ?, result_bytes = ?"
-                " WHERE job_id = ?",
+                " gaps = ?, missing_seconds = ?, checkpoint = NULL, frames = ?, tracks = ?, result_bytes = ?,"
+                " view_bytes = ? WHERE job_id = ?",
                 (end.state.value, *self._now(database), end.error, end.code, json.dumps(end.warnings), len(end.gaps))
-                + (sum(gap.missing_seconds for gap in end.gaps), *_progress_values(progress), job_id),
+                + (sum(gap.missing_seconds for gap in end.gaps), *_progress_values(progress), view_bytes, job_id),
             )
             return self._get(database, job_id)
 

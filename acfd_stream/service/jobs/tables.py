@@ -39,6 +39,7 @@ CREATE TABLE jobs (
     ended_uptime REAL,
     worked_seconds REAL NOT NULL DEFAULT 0,
     deferrals INTEGER NOT NULL DEFAULT 0,
+    view_bytes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (owner, key)
 );
 CREATE INDEX jobs_by_state ON jobs (state, sequence);
@@ -52,6 +53,7 @@ _ADDED_COLUMNS = {
     "ended_uptime": "REAL",  # seconds for which the service had run when the job ended
     "worked_seconds": "REAL NOT NULL DEFAULT 0",  # up to its last checkpoint
     "deferrals": "INTEGER NOT NULL DEFAULT 0",  # how often it went to the end of the queue
+    "view_bytes": "INTEGER NOT NULL DEFAULT 0",  # of a job that has ended
 }
 _ADDED_TABLES = {
     "digests": "(job_id TEXT, number INTEGER, size INTEGER, sha256 BLOB, PRIMARY KEY (job_id, number)) WITHOUT ROWID",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.checked import Checked
 from acfd_stream.config import ADDRESSES, CapacityConfig, DetectConfig, SchedulerConfig, from_mapping, require
 from acfd_stream.config_file import parse_toml, read_config_file
@@ -255,6 +256,7 @@ class ServiceSettings(Checked):
     drain_seconds: float = 30.0
     """How long file streams may finish when the service stops, seconds, >= 0; then they get resume points."""
     detect: DetectConfig = field(default_factory=DetectConfig)
+    characters: CharacterConfig = field(default_factory=CharacterConfig)
     limits: Limits = field(default_factory=Limits)
     sources: SourceSettings = field(default_factory=SourceSettings)
     decoding: DecodingSettings = field(default_factory=DecodingSettings)

@@ -12,6 +12,7 @@ from acfd_stream.pipeline.scheduler import Scheduler
 from acfd_stream.service.access.callers import Callers
 from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.decoding import Decoders
+from acfd_stream.service.embedding import SharedEmbedder
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.service.settings.callers import CallerLimits
 from acfd_stream.service.streams.registry import StreamRegistry
@@ -33,5 +34,6 @@ class StreamContext:
     signer: TokenSigner
     budget: PictureBudget
     decoders: Decoders
+    embedder: SharedEmbedder
     callers: Callers = field(default_factory=lambda: Callers(lambda caller: CallerLimits()))
     packing: ThreadPoolExecutor = field(default_factory=_packing_thread)  # packs resume points

@@ -79,6 +79,7 @@ class StreamMetrics:
                 history.lost(outcome, reason=verdict.drop_reason)
         if result.is_damaged:
             metrics.damaged.inc()
+        metrics.links(result.links)
         self._note_shot(result)
 
     def tracks_started(self, total: int) -> None:

@@ -170,7 +170,10 @@ class FaceTrackServicer(face_track_pb2_grpc.FaceTrackServiceServicer):  # type: 
         """See face_track.proto."""
         loaded = loaded_model_pb(self._context.scheduler.engine)
         others = [model_info_pb(model.spec, model.name) for model in self._models if model.name != loaded.name]
-        return face_track_pb2.ListModelsResponse(models=sorted([loaded, *others], key=lambda model: str(model.name)))
+        return face_track_pb2.ListModelsResponse(
+            models=sorted([loaded, *others], key=lambda model: str(model.name)),
+            character_model=self._context.embedder.message(),
+        )
 
 
 def stats_pb(stream: StreamCall) -> face_track_pb2.StreamStats:

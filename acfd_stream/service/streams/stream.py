@@ -20,7 +20,7 @@ import grpc
 from acfd_stream.errors import AcfdError, MediaError
 from acfd_stream.metrics import DecodeFault, InputKind, Pool
 from acfd_stream.pipeline.capacity import Reservation
-from acfd_stream.pipeline.checkpoint import damage_as_resume_error
+from acfd_stream.pipeline.checkpoint import SessionState, damage_as_resume_error
 from acfd_stream.pipeline.live import slowest_stage, verdict_for
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.pipeline.shared_engine import SharedEngine
@@ -40,7 +40,7 @@ from acfd_stream.types import FrameResult, Outcome
 from acfd_stream.v1 import stream_pb2
 from acfd_stream.video import FrameFeed, open_video
 from acfd_stream.video.bytestream import ByteStream
-from acfd_stream.wire.messages import duration_pb, gaps_pb, media_info_pb, rational_pb, results_pb
+from acfd_stream.wire.messages import characters_pb, duration_pb, gaps_pb, media_info_pb, rational_pb, results_pb
 
 Source = ByteStream | FrameFeed | str | BinaryIO
 _BLOCKED_SECONDS = 0.1  # a send that takes longer waits for the client
@@ -235,7 +235,7 @@ class StreamCall:
         self._put(ControlMessage("start", self._start(request, session)))
         count = self._results(session, 0 if request.resume is None else request.resume.next_result)
         if self._hands_over_since is not None and not session.is_finished and session.error is None:
-            self._put(resume_point(session.snapshot(), self._context.signer))
+            self._put(self._resume_point(session.snapshot()))
             raise self._hand_over_error()
         self._end(session, count)
 
@@ -263,6 +263,8 @@ class StreamCall:
                 resume=request.resume,
                 gate=self._hold if request.is_live else None,
                 budget=self._context.budget,
+                characters=request.characters,
+                embedder=None if request.characters is None else self._context.embedder.open(),
                 opener=open_video if self._decoder is None else opened.enter_context(self._decoder).open,
             )
         except MediaError as error:
@@ -284,13 +286,16 @@ class StreamCall:
             first_seconds = result.pts_seconds if first_seconds is None else first_seconds
             self._put(QueuedResult(result, time.perf_counter()))
             if saving is None and time.monotonic() - saved_at >= self._context.settings.answers.resume_seconds:
-                saving = self._context.packing.submit(resume_point, session.snapshot(), self._context.signer)
+                saving = self._context.packing.submit(self._resume_point, session.snapshot())
                 saved_at = time.monotonic()
             if saving is not None and (saving.done() or not session.pace.is_live):  # a live frame does not wait for it
                 self._put(saving.result())
                 saving = None
             self._require_short(result.pts_seconds - first_seconds)
         return count
+
+    def _resume_point(self, snapshot: Callable[[], SessionState]) -> ControlMessage:
+        return resume_point(snapshot, self._context.signer, self._context.settings.limits.message_bytes)
 
     def _observe_cost(self, session: TrackSession, seconds: Mapping[str, float]) -> None:
         """Report the CPU time of a frame besides the network, if all of it was measured."""
@@ -316,6 +321,7 @@ class StreamCall:
             settings_json=json.dumps(settings_of(session)),
             objective=duration_pb(request.pace.objective_seconds) if request.is_live else None,
             first_index=0 if request.resume is None else request.resume.next_result,
+            character_model=None if request.characters is None else self._context.embedder.message(),
         )
 
     def _end(self, session: TrackSession, count: int) -> None:
@@ -336,6 +342,7 @@ class StreamCall:
             warnings=session.warnings,
             gaps=gaps_pb(session.gaps),
             last_frame=None if session.last_seconds is None else rational_pb(session.last_seconds),
+            characters=characters_pb(session.characters),
         )
         self._put(ControlMessage("end", end))
 
