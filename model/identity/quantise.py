@@ -1,0 +1,124 @@
+"""The int8 variant of an embedding, which CPUs with int8 instructions run instead of it: made by NNCF after training.
+
+The same recipe as ``quantise_cpu`` for detectors: signed weights with one scale per channel, unsigned activations after
+ReLU. Cosines between embeddings of either file, not of both, are comparable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acfd_stream.errors import RunnerError
+
+from ..command_line import Parser
+from .crops import CropSet, Pixels
+
+SHOWN = 300
+"""Crops that the ranges are measured on, evenly spread over the table, or drawn."""
+MOST_FALL = 0.005
+"""Loss of AUC from which on a variant is not kept."""
+
+
+def quantise_embedding(path: Path, crops: Pixels, target: Path) -> None:
+    """Write the embedding at ``path`` in int8, with the same metadata.
+
+    Args:
+        path: a model file; it is not changed.
+        crops: uint8 [N, SIDE, SIDE, 3] RGB that the ranges are measured on.
+        target: the file, replaced if there.
+
+    Raises:
+        BackendUnavailable: NNCF is not installed.
+        RunnerError: the file is refused.
+    """
+    import onnx
+
+    from acfd_stream.detect.model_file import read_metadata
+    from acfd_stream.detect.precision import MADE_FROM, digest
+
+    from ..quantise_cpu import import_nncf, widened
+    from .onnx_file import METADATA_KEY
+
+    nncf = import_nncf()
+    import nncf.quantization.range_estimator as ranges
+
+    values = json.loads(read_metadata(path)[METADATA_KEY])
+    mean, std = np.array(values["mean"], np.float32), np.array(values["std"], np.float32)
+
+    def as_input(crop: Pixels) -> dict[str, Any]:
+        return {"images": np.ascontiguousarray(((crop.astype(np.float32) - mean) / std).transpose(2, 0, 1)[None])}
+
+    model = nncf.quantize(
+        widened(path),
+        nncf.Dataset(crops, as_input),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        target_device=nncf.TargetDevice.CPU,
+        subset_size=len(crops),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_range_estimator_params=ranges.RangeEstimatorParametersSet.MEAN_MINMAX
+        ),
+    )
+    entry = model.metadata_props.add()
+    entry.key, entry.value = MADE_FROM, digest(path)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(target))
+
+
+def shown_crops(crops: CropSet | None) -> Pixels:
+    """SHOWN crops, spread evenly over ``crops``; drawn characters for None."""
+    from .drawn import draw_characters
+
+    pixels = draw_characters(100_000, SHOWN // 4, 4).pixels if crops is None else crops.pixels
+    return pixels[np.linspace(0, len(pixels) - 1, min(SHOWN, len(pixels))).astype(int)]
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m acfd_stream.model.identity.quantise", description=main.__doc__)
+    parser.add_argument("model", type=Path, help="the .onnx file")
+    parser.add_argument("output", nargs="?", type=Path, help="the int8 .onnx file; default: next to the model")
+    parser.add_argument("--table", type=Path, help="CSV file of crops; default: drawn characters")
+    parser.add_argument("--show", action="append", help="show to score on; repeatable; default: all")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the int8 variant of an embedding, unless it loses too much AUC."""
+    return _parser().run(_write, arguments)
+
+
+def _write(options: argparse.Namespace) -> None:
+    from acfd_stream.detect.precision import int8_path_of
+
+    from .crops import read_characters
+    from .drawn import draw_characters
+    from .predict import open_embed
+    from .scoring import mean_score, score
+
+    target = options.output or int8_path_of(options.model)
+    crops = read_characters(options.table) if options.table else None
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made.int8.onnx"
+        quantise_embedding(options.model, shown_crops(crops), made)
+        judged = draw_characters(200_000, 48, 6) if crops is None else crops
+        shows = judged.of_shows(options.show or sorted(set(judged.shows))).by_show()
+        before, after = (
+            mean_score([score(open_embed(str(file)), show) for show in shows]) for file in (options.model, made)
+        )
+        print(f"AUC {before['auc']:.4f}, in int8 {after['auc']:.4f}", flush=True)
+        if before["auc"] - after["auc"] >= MOST_FALL:
+            raise RunnerError(f"AUC falls by {before['auc'] - after['auc']:.4f}: not kept")
+        target.write_bytes(made.read_bytes())
+    print(f"{target.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    print(target)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
