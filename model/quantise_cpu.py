@@ -159,6 +159,11 @@ def judge(
 
 
 def import_nncf() -> Any:
+    """NNCF, without its log.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
     hush_nncf()
     try:
         import nncf

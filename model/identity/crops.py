@@ -143,6 +143,6 @@ def cut(picture: Pixels, box_xyxy: FloatArray) -> Pixels:
     if ratio < 1:  # an affine warp alone would skip pixels
         picture = cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
         centre, ratio = centre * ratio, 1.0
-    shift = SIDE / 2 - centre * ratio
+    shift = (SIDE - 1) / 2 - (centre - 0.5) * ratio  # a pixel's centre is half a pixel from its edge
     matrix = np.array([[ratio, 0, shift[0]], [0, ratio, shift[1]]], np.float32)
     return np.asarray(cv2.warpAffine(picture, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR), np.uint8)

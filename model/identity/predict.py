@@ -54,14 +54,15 @@ def colours(pixels: Pixels) -> FloatArray:
 
 
 def _imagenet() -> Embed:
-    """The mean of the last map of EfficientNet-Lite0 as the package has it, on the shipped network's view."""
+    """The mean of the last map of EfficientNet-Lite0 as the package has it, of 128 px of a crop."""
     import torch
 
     from .network import EmbedderConfig, EmbeddingNetwork
 
-    network = EmbeddingNetwork(EmbedderConfig(dimensions=320, narrow=0))
-    network.backbone.load_pretrained()
+    network = EmbeddingNetwork(EmbedderConfig(size=128, dimensions=320, taps=(6,), bands=1))
+    network.load_imagenet()
     torch.nn.init.eye_(network.linear.weight)
+    torch.nn.init.zeros_(network.linear.bias)
     return embedder_of(network)
 
 

@@ -23,18 +23,19 @@ class IdentitySchedule(Checked):
     views: int = 4  # of a character in a batch
     neighbours: int = 4  # characters of one show in a batch, drawn together: hard pairs
     iterations: int = 4000
+    looked_at: int = 160  # batches that the first linear layer is computed from
     warmup: int = 100
     learning_rate: float = 1e-3  # peak; falls by a cosine
     backbone_rate: float = 0.3  # of the backbone, relative to that of the layers after it
     weight_decay: float = 0.05
-    frozen_stages: int = 3  # the stem and that many of the backbone's stages keep their weights
+    frozen_stages: int = 4  # the stem and that many of the backbone's stages keep their weights
     frozen_depthwise: bool = True  # so do the other stages' kernels over positions: a quarter faster
     ema: float = 0.998
     clip: float = 5.0  # most norm of the gradient
     hard: float = 0.5  # share of hard views, see ``augment``
 
     def _check(self) -> None:
-        self._require_least(1, "batch", "views", "neighbours", "iterations", "warmup")
+        self._require_least(1, "batch", "views", "neighbours", "iterations", "looked_at", "warmup")
         self._require_positive("learning_rate", "backbone_rate", "clip")
         require(self.batch % (self.views * self.neighbours) == 0, "schedule.batch", self.batch, "whole groups")
         require(0 <= self.frozen_stages <= 7, "schedule.frozen_stages", self.frozen_stages, "in 0 … 7")
@@ -54,12 +55,15 @@ class IdentityConfig(Checked):
     margin: MarginConfig = field(default_factory=MarginConfig)
     distribution: DistributionConfig = field(default_factory=DistributionConfig)
     schedule: IdentitySchedule = field(default_factory=IdentitySchedule)
+    detector: str = ""  # weights of a detector, from the working folder; empty: the backbone begins with ImageNet's
+    detector_share: float = 0.5  # how far the backbone begins on the way from ImageNet's weights to the detector's
     noisy: float = 0.5  # weight of the loss of crops whose name may be wrong
     seed: int = 0
 
     def _check(self) -> None:
         is_table = isinstance(self.data, list) and all(isinstance(row, dict) for row in self.data)
         require(is_table and bool(self.data), "data", self.data, "tables, each headed [[data]]")
+        require(0 <= self.detector_share <= 1, "detector_share", self.detector_share, "in [0, 1]")
         require(0 <= self.noisy <= 1, "noisy", self.noisy, "in [0, 1]")
 
     @classmethod

@@ -97,6 +97,11 @@ class Sampler:
         views = [view(self._pixels(number), kind, rng) for number, kind in zip(chosen, kinds, strict=True)]
         return Batch(np.stack(views), self.characters[chosen], is_hard, self._is_noisy[chosen])
 
+    def crops_of(self, character: int, most: int, rng: np.random.Generator) -> list[Pixels]:
+        """Up to ``most`` crops of a character, not augmented."""
+        own = self._members[character]
+        return [self._pixels(number) for number in rng.permutation(own)[:most]]
+
     def _pixels(self, number: int) -> Pixels:
         row = int(np.searchsorted(self._ends, number, "right"))
         crops = self._sets[row]

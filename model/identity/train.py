@@ -43,7 +43,7 @@ def configured(options: argparse.Namespace) -> IdentityConfig:
 
 
 def _begin(trainer: IdentityTrainer, options: argparse.Namespace) -> None:
-    """Resume OUT/last.pt, or begin with --start, or with the backbone's ImageNet weights."""
+    """Resume OUT/last.pt, or begin with --start, or with weights of ImageNet and of a detector."""
     from ..checkpoints import read_checkpoint, read_published
 
     if (options.out / "last.pt").exists():
@@ -55,8 +55,11 @@ def _begin(trainer: IdentityTrainer, options: argparse.Namespace) -> None:
         checkpoint = read_checkpoint(options.start)
         trainer.begin_with(checkpoint["averaged"], checkpoint["pictures"])
     else:
-        trainer.network.backbone.load_pretrained()
-        trainer.begin_with(trainer.network.state_dict())
+        trainer.network.load_imagenet()
+        if trainer.config.detector:
+            state = read_published(Path(trainer.config.detector))[0]
+            trainer.network.mix_backbone(state, trainer.config.detector_share)
+        trainer.begin_with_discriminants()
 
 
 def _train(options: argparse.Namespace) -> None:

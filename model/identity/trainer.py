@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..opencv import cv2
 from ..predict import normalise
 from ..training_log import TrainingLog
+from .initial import centres, set_linear
 from .losses import MarginClassifier, distribution_loss
 from .network import EmbeddingNetwork
 from .settings import IdentityConfig
@@ -21,6 +22,8 @@ from .sources import Batch, Sampler
 
 LOG_EVERY = 100
 """Iterations between two rows, each with a checkpoint."""
+CENTRE_CROPS = 6
+"""Crops of a character that its first centre is the mean of."""
 Validate = Callable[[EmbeddingNetwork], dict[str, float]]
 
 
@@ -43,9 +46,17 @@ class IdentityTrainer:
         self.averaged.load_state_dict(self.network.state_dict())
         self.averaged.eval()
         self.crops = crops
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         self.frozen = self._freeze()
         self.optimizer = self._optimizer()
+
+    def begin_with_discriminants(self) -> None:
+        """Set the linear layer and the classifier's centres by the features of the backbone; see ``initial``."""
+        rng = np.random.default_rng([self.config.seed, 1])
+        set_linear(self.network, self.sampler, self.config.schedule.looked_at, rng)
+        self.begin_with(self.network.state_dict())
+        with torch.no_grad():
+            self.classifier.centres.copy_(centres(self.network, self.sampler, CENTRE_CROPS, rng))
 
     def _freeze(self) -> list[nn.Module]:
         """Parts that keep their weights; depthwise kernels keep theirs, too, but not their norms."""
@@ -99,7 +110,7 @@ class IdentityTrainer:
             total = total + self.config.distribution.weight * distribution
             parts["distribution"] = float(distribution.detach())
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.schedule.clip)
         self.optimizer.step()
         self.iteration += 1
@@ -130,7 +141,9 @@ class IdentityTrainer:
                     self.save(folder / "last.pt")
                     recent = []
                 if self.iteration % due == 0 or self.progress >= 1:
-                    log.write(self._counts() | validate(self.averaged))
+                    log.write(
+                        self._counts() | {f"score_{name}": value for name, value in validate(self.averaged).items()}
+                    )
 
     def _counts(self) -> dict[str, Any]:
         return {"iteration": self.iteration, "crops": self.crops, "t": round(float(self.classifier.t), 3)}
