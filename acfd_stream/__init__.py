@@ -10,9 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from acfd_stream.characters import Character, CharacterConfig, CharacterLink
     from acfd_stream.config import DetectConfig, DropPolicy, Pace, PaceConfig, ShotConfig, TrackConfig, VideoConfig
     from acfd_stream.detect.detector import Detector
     from acfd_stream.errors import AcfdError
+    from acfd_stream.identity.embedder import FaceEmbedder
+    from acfd_stream.identity.views import TrackView
     from acfd_stream.outputs import to_pandas
     from acfd_stream.pipeline.checkpoint import SessionState
     from acfd_stream.pipeline.session import TrackSession
@@ -37,12 +40,16 @@ __version__: str
 
 __all__ = [
     "AcfdError",
+    "Character",
+    "CharacterConfig",
+    "CharacterLink",
     "DetectConfig",
     "Detections",
     "Detector",
     "DropPolicy",
     "DropReason",
     "Face",
+    "FaceEmbedder",
     "FaceState",
     "Frame",
     "FrameResult",
@@ -56,6 +63,7 @@ __all__ = [
     "ShotConfig",
     "TrackConfig",
     "TrackSession",
+    "TrackView",
     "Tracker",
     "Verdict",
     "VideoConfig",
@@ -64,9 +72,12 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "characters": ("Character", "CharacterConfig", "CharacterLink"),
     "config": ("DetectConfig", "DropPolicy", "Pace", "PaceConfig", "ShotConfig", "TrackConfig", "VideoConfig"),
     "detect.detector": ("Detector",),
     "errors": ("AcfdError",),
+    "identity.embedder": ("FaceEmbedder",),
+    "identity.views": ("TrackView",),
     "outputs": ("to_pandas",),
     "pipeline.checkpoint": ("SessionState",),
     "pipeline.session": ("TrackSession",),

@@ -20,10 +20,11 @@ from acfd_stream import ops
 from acfd_stream.config import DetectConfig, available_cores
 from acfd_stream.detect import openvino_runner
 from acfd_stream.detect.detector import models
-from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.detect.runner import ModelSpec, read_spec
 from acfd_stream.errors import BackendUnavailable
 from acfd_stream.model.toon.clip import render
+from acfd_stream.networks.openvino_runtime import has_bf16
+from acfd_stream.networks.precision import int8_path_of
 from acfd_stream.ops.anchors import fit
 from acfd_stream.types import FloatArray, Picture
 from benchmarks.measure import Row, in_turn, ratio_row, row, save
@@ -85,7 +86,7 @@ def runs_of(path: Path) -> Iterator[tuple[str, Run]]:
     import openvino as library
 
     ways: dict[str, Callable[[], Run]] = {"openvino_f32": partial(openvino, path, "f32")}
-    if openvino_runner.has_bf16(library.Core()):
+    if has_bf16(library.Core()):
         ways["openvino_bf16"] = partial(openvino, path, "bf16")
     if int8_path_of(path).is_file():
         ways["openvino_int8"] = partial(openvino, int8_path_of(path), "int8")

@@ -16,8 +16,8 @@ from typing import Any
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.openvino_runner import OpenVinoRunner
-from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.detect.runner import read_spec
+from acfd_stream.networks.precision import int8_path_of
 from benchmarks.bench_detector import LEAST_SCORE, Run, drawn, views
 from benchmarks.measure import Row, in_turn, ratio_row, row, save
 

@@ -74,8 +74,8 @@ def quantise_for_cpu(path: Path, views: Sequence[View], target: Path) -> None:
     """
     import onnx
 
-    from acfd_stream.detect.precision import MADE_FROM, digest
     from acfd_stream.detect.runner import read_spec
+    from acfd_stream.networks.precision import MADE_FROM, digest
 
     nncf, spec = import_nncf(), read_spec(path)
     import nncf.quantization.range_estimator as ranges
@@ -195,8 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _write(options: argparse.Namespace) -> None:
     from acfd_stream.detect.detector import find_model
-    from acfd_stream.detect.precision import int8_path_of
     from acfd_stream.detect.runner import read_spec
+    from acfd_stream.networks.precision import int8_path_of
 
     sets = options.sets or (JUDGED if options.data else ("drawn-crowds",))
     path = find_model(options.model)

@@ -75,6 +75,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
 
 
+@pytest.fixture(scope="session")
+def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hand-made network that embeds a face by the colour of its middle."""
+    from tests.identity.tiny_embedder import write_tiny_embedder
+
+    return write_tiny_embedder(tmp_path_factory.mktemp("models") / "tiny-id.onnx")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled models go to a folder of this run, never to the user's."""

@@ -38,16 +38,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shortage": set(),
     "ops": FLOOR | {"_C"},
     "video": FLOOR | {"animation", "drawing", "ops", "files", "picture_budget", "rgb", "_C"},
-    "detect": FLOOR | {"ops", "files", "picture_files", "rgb"},
+    "networks": FLOOR | {"files"},
+    "detect": FLOOR | {"networks", "ops", "files", "picture_files", "rgb"},
     "track": FLOOR,
-    "identity": FLOOR | {"files", "ops"},
+    "identity": FLOOR | {"networks", "files", "ops"},
     "metrics": FLOOR,
     "animation": set(),
     "malloc": set(),
     "pipeline": FLOOR | {"ops", "video", "detect", "track", "identity", "metrics", "places", "picture_budget"},
     "outputs": FLOOR | {"files"},
     "recording": FLOOR | {"files", "below", "shortage", "video", "pipeline", "outputs"},
-    "archive": FLOOR | {"files", "below", "shortage", "recording", "video", "detect", "outputs"},
+    "archive": FLOOR | {"files", "below", "shortage", "recording", "video", "detect", "networks", "outputs"},
     "v1": set(),
     "wire": FLOOR | {"v1"},
     "client": FLOOR | {"wire", "v1"},
@@ -89,6 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "progress",
         "video",
         "detect",
+        "networks",
         "outputs",
         "recording",
         "archive",
@@ -99,11 +101,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "picture_files",
     },
     "model": FLOOR | {"ops", "malloc", "progress"},
-    "__init__": FLOOR | {"detect", "outputs", "pipeline", "video"},
+    "__init__": FLOOR | {"detect", "identity", "outputs", "pipeline", "video"},
 }
 # Programs of the trainer that take model files the way a user's runs do; they load the room when they are called.
 LAZY_EXCEPTIONS = {
-    (f"acfd_stream.model.{name}", "detect") for name in ("evaluation", "export", "quantise", "quantise_cpu")
+    (f"acfd_stream.model.{name}", room)
+    for name in ("evaluation", "export", "quantise", "quantise_cpu")
+    for room in ("detect", "networks")
 }
 # Files that import each other, directly or through others.
 KNOWN_CIRCLES: set[frozenset[str]] = set()

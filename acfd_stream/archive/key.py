@@ -17,8 +17,8 @@ from typing import Protocol
 
 from acfd_stream.archive.find import Video
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
-from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.errors import MediaError, OverloadedError
+from acfd_stream.networks.precision import int8_path_of
 from acfd_stream.recording import remote
 from acfd_stream.video.origin import FileStamp, local_path, stamp_of
 

@@ -71,7 +71,7 @@ def _version() -> str:
 
 
 def _cpu() -> dict[str, Any]:
-    from acfd_stream.detect.precision import cpu_features, cpu_model
+    from acfd_stream.networks.precision import cpu_features, cpu_model
 
     features = [feature for feature in _FEATURES if feature in cpu_features()]
     return {"model": cpu_model() or platform.processor(), "cores": available_cores(), "features": features}
@@ -107,7 +107,7 @@ def _network() -> dict[str, Any]:
 
 
 def _reason(precision: str) -> str:
-    from acfd_stream.detect.precision import BYTE_FEATURES, cpu_features
+    from acfd_stream.networks.precision import BYTE_FEATURES, cpu_features
 
     has = sorted(BYTE_FEATURES & cpu_features())
     reasons = {
@@ -131,7 +131,7 @@ def _decoder() -> dict[str, str]:
 def _models(problems: list[str]) -> list[dict[str, Any]]:
     """Every shipped model file with its state; a file that is not as it was made is a problem."""
     from acfd_stream.detect.detector import models
-    from acfd_stream.detect.precision import digest, int8_path_of
+    from acfd_stream.networks.precision import digest, int8_path_of
 
     recorded, found = _recorded(), []
     for model in models():
@@ -147,8 +147,8 @@ def _models(problems: list[str]) -> list[dict[str, Any]]:
 
 def _fault(model: ModelFile, path: Path, sha256: str, recorded: Mapping[Path, str]) -> str:
     """What is wrong with a model file; "": nothing."""
-    from acfd_stream.detect.model_file import read_metadata
-    from acfd_stream.detect.precision import MADE_FROM, digest
+    from acfd_stream.networks.model_file import read_metadata
+    from acfd_stream.networks.precision import MADE_FROM, digest
 
     if recorded.get(path.resolve(), sha256) != sha256:
         return "is not the one that was installed"

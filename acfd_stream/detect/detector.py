@@ -19,10 +19,10 @@ from acfd_stream.detect.device_choice import device_for, open_network
 from acfd_stream.detect.device_path import DevicePath
 from acfd_stream.detect.host_path import HostPath
 from acfd_stream.detect.images import Image, in_groups, picture_of
-from acfd_stream.detect.precision import int8_path_of, is_int8_variant, precisions_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, read_spec
 from acfd_stream.detect.views import StageSeconds, letterboxes
 from acfd_stream.errors import RunnerError
+from acfd_stream.networks.precision import EMBEDDER_STEM, int8_path_of, is_int8_variant, precisions_of
 from acfd_stream.types import Closeable, Detections, Picture
 
 __all__ = ["Detector", "ModelFile", "StageSeconds", "device_for", "find_model", "letterboxes", "models"]
@@ -182,7 +182,8 @@ def find_int8_variant(name_or_path: str | Path) -> Path | None:
 
 
 def _model_files(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.onnx") if not is_int8_variant(path)]
+    files = [path for path in folder.glob("*.onnx") if not is_int8_variant(path)]
+    return [path for path in files if not path.stem.endswith(EMBEDDER_STEM)]
 
 
 def _weights_folder() -> Path:

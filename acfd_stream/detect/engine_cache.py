@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from acfd_stream.detect.compiled_cache import CompiledCache
 from acfd_stream.files import lock
+from acfd_stream.networks.compiled_cache import CompiledCache
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from acfd_stream.detect.model_file import is_quantised
 from acfd_stream.detect.onnx_graph import import_onnx, load_model
+from acfd_stream.networks.model_file import is_quantised
 
 FULL_PRECISION = ("Sigmoid",)
 """Operators that stay in float32, so that scores near 1, such as two near 0.9998, stay different."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.detect.model_file import read_bytes
 from acfd_stream.errors import BackendUnavailable, RunnerError
+from acfd_stream.networks.model_file import read_bytes
 
 
 def load_model(path: Path) -> Any:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from acfd_stream.detect.model_file import read_metadata
 from acfd_stream.errors import RunnerError, ShapeError
+from acfd_stream.networks.model_file import read_metadata
 from acfd_stream.ops.anchors import ALIGNMENT, AnchorSpec
 from acfd_stream.types import FloatArray
 

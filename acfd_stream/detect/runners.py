@@ -12,6 +12,7 @@ from acfd_stream.detect import onnxruntime_runner, openvino_runner, tensorrt_run
 from acfd_stream.detect.device import DeviceNetwork
 from acfd_stream.detect.runner import ModelSpec, Runner
 from acfd_stream.errors import BackendUnavailable
+from acfd_stream.networks.openvino_runtime import import_openvino
 
 if TYPE_CHECKING:
     from acfd_stream.ops.cuda.batch import CudaOps
@@ -38,7 +39,7 @@ GPU_RUNNERS: list[RunnerEntry[GpuOpener]] = [
     RunnerEntry("onnxruntime", onnxruntime_runner.check_cuda, onnxruntime_runner.OnnxRuntimeNetwork),
 ]
 CPU_RUNNERS: list[RunnerEntry[CpuOpener]] = [
-    RunnerEntry("openvino", openvino_runner.import_openvino, openvino_runner.open_openvino),
+    RunnerEntry("openvino", import_openvino, openvino_runner.open_openvino),
 ]
 
 

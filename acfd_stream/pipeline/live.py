@@ -9,7 +9,7 @@ from typing import Protocol
 
 from acfd_stream.checked import or_default
 from acfd_stream.config import PaceConfig, ShotConfig, TrackConfig, VideoConfig
-from acfd_stream.pipeline.stream_tracker import SettledFrame
+from acfd_stream.pipeline.settled_frame import SettledFrame
 from acfd_stream.types import Outcome, Verdict
 
 

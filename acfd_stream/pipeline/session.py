@@ -18,18 +18,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from acfd_stream.characters import Character, CharacterConfig
 from acfd_stream.checked import or_default, require
 from acfd_stream.config import DetectConfig, DropPolicy, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.detect.detector import Detector, device_for
 from acfd_stream.errors import ConfigError
+from acfd_stream.identity.views import TrackView
 from acfd_stream.picture_budget import PictureBudget
 from acfd_stream.pipeline import checkpoint
+from acfd_stream.pipeline.characters import open_characters
 from acfd_stream.pipeline.checkpoint import SessionState
 from acfd_stream.pipeline.detection import DetectedFrame, DetectionStage
-from acfd_stream.pipeline.engine import Engine, check_engine
+from acfd_stream.pipeline.engine import Embedder, Engine, check_engine
 from acfd_stream.pipeline.live import Gate, configs_for, verdict_now
+from acfd_stream.pipeline.settled_frame import SettledFrame
 from acfd_stream.pipeline.stage_times import StageTimes
-from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker, packed, position_of
+from acfd_stream.pipeline.stream_tracker import StreamTracker, packed, position_of
 from acfd_stream.types import Closeable, DropReason, FrameResult, Gap, MediaInfo
 from acfd_stream.video import FrameFeed, Source, open_video
 from acfd_stream.video.feed import FedVideo
@@ -42,8 +46,9 @@ class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
     A context manager, with the options and errors of ``track_video``; ``gate`` holds back its frames, ``budget``
-    bounds those that wait, and ``opener`` opens the source. ``is_complete``, ``error``, ``gaps`` and ``warnings`` are
-    final after the iteration.
+    bounds those that wait, and ``opener`` opens the source. ``embedder`` is a network for ``characters`` to share; it
+    stays open. With ``keeps_views``, ``take_views`` gives the views of tracks. ``is_complete``, ``error``, ``gaps``,
+    ``warnings`` and ``characters`` are final after the iteration.
     """
 
     def __init__(
@@ -62,6 +67,9 @@ class TrackSession(Closeable):
         gate: Gate | None = None,
         budget: PictureBudget | None = None,
         opener: OpenVideo | None = None,
+        characters: CharacterConfig | None = None,
+        embedder: Embedder | None = None,
+        keeps_views: bool = False,
     ) -> None:
         check_engine(detector, detect_config)
         self.pace = or_default(pace, "pace", PaceConfig)
@@ -72,7 +80,9 @@ class TrackSession(Closeable):
         self._is_started = self._is_finished = self._is_closed = self._is_stopped = False
         self._closing = threading.Lock()
         self._batches: ThreadPoolExecutor | None = None
-        self._stream = StreamTracker(self.track_config, self.shot_config)
+        require(isinstance(characters, CharacterConfig | None), "characters", characters, "a CharacterConfig")
+        self.character_config = characters
+        self._views: list[TrackView] = []  # of tracks that ended by the last returned result, not taken yet
         self._ready: deque[SettledFrame] = deque()  # settled, not returned yet
         self._handed_out = 0  # results returned, counted from the start of the video
         self._skipped = 0  # results to skip: they were returned before the checkpoint
@@ -91,6 +101,8 @@ class TrackSession(Closeable):
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
             self._detection = DetectionStage(detector, every_frame=self.video_config.every_frame)
+            self._characters = open_characters(characters, embedder, self.track_config, opened, keeps_views=keeps_views)
+            self._stream = StreamTracker(self.track_config, self.shot_config, self._characters)
             if resume is not None:
                 self._restore(resume)
             self._first_index = self._stream.next_index
@@ -141,6 +153,27 @@ class TrackSession(Closeable):
     def tracks(self) -> int:
         """Tracks started so far."""
         return self._stream.tracks
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """The network of the characters, the session's own or the one that was given; None without characters."""
+        return None if self._characters is None else self._characters.embedder
+
+    @property
+    def characters(self) -> tuple[Character, ...]:
+        """The characters of the whole video, by number, once it is finished; they replace all links. Before: none."""
+        return self._characters.characters() if self._characters is not None and self._is_finished else ()
+
+    def take_views(self) -> list[TrackView]:
+        """The best views of the tracks that have ended since the last call, by track and frame.
+
+        A track has ended when a result without it was returned, or at the end of the iteration. Take them before
+        ``checkpoint``, which does not contain them.
+        """
+        views, self._views = self._views, []
+        if self._characters is not None and self._is_finished:
+            views += self._characters.take_last_views()
+        return views
 
     @property
     def waiting_bytes(self) -> int:
@@ -224,6 +257,8 @@ class TrackSession(Closeable):
 
     def _signature(self) -> dict[str, Any]:
         own = checkpoint.signature(self._detector, self.track_config, self.shot_config, self.video_config)
+        if self._characters is not None:
+            own["settings"] |= self._characters.signature
         return {**own, "media": checkpoint.media_signature(self.info)}
 
     def _restore(self, state: SessionState) -> None:
@@ -254,6 +289,7 @@ class TrackSession(Closeable):
                     if self._skipped:
                         self._skipped -= 1
                         continue
+                    self._views += settled.views
                     yield from self._return(settled)
                 if self._is_over:
                     return

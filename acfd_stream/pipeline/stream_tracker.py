@@ -3,139 +3,26 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
-from fractions import Fraction
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from acfd_stream import ops, stored
 from acfd_stream.config import ShotConfig, TrackConfig
+from acfd_stream.pipeline.characters import CharacterStage
 from acfd_stream.pipeline.detection import DetectedFrame
-from acfd_stream.pipeline.engine import StageSeconds
+from acfd_stream.pipeline.settled_frame import SettledFrame
 from acfd_stream.track.tracker import FaceTracker
-from acfd_stream.types import (
-    FACE_FIELDS,
-    Detections,
-    DropReason,
-    Face,
-    FaceField,
-    FrameResult,
-    Outcome,
-    Picture,
-    Seam,
-    ShotChange,
-    Verdict,
-)
+from acfd_stream.types import Detections, Face, Outcome, Picture, ShotChange, Verdict
 from acfd_stream.video.decode_position import DecodePosition
-from acfd_stream.video.frame import Frame
 from acfd_stream.video.held import HeldState
 from acfd_stream.video.shots import THUMBNAIL_SIZE, ShotDetector
 
 _FIELDS = ("next_index", "place", "held", "found", "follows_seen", "shot", "shots", "tracker", "undecided", "tracked")
-_FAILURE_CHARACTERS = 2000  # of the error of a frame
-_LEAST_OF_FACE = sum(each.default is dataclasses.MISSING for each in dataclasses.fields(Face))
-
-
-@dataclass(slots=True)
-class SettledFrame:
-    """The result of a frame so far; ``result`` is built from it once, when it is returned."""
-
-    index: int
-    pts: int
-    is_pts_filled: bool
-    timings: StageSeconds = field(default_factory=dict)
-    is_truncated: bool = False
-    reused: bool = False
-    shot: int = 0
-    faces: tuple[Face, ...] = ()
-    verdict: Verdict = field(default_factory=Verdict)
-    arrived_at: float | None = None  # perf_counter() when its bytes had arrived
-    frame: Frame | None = None  # only if its pixels are wanted
-    is_damaged: bool = False
-    seams: tuple[Seam, ...] = ()
-    display_size: tuple[int, int] | None = None
-
-    @classmethod
-    def of(cls, frame: Frame, timings: StageSeconds) -> SettledFrame:
-        """The entry of a frame after detection, or of a dropped one."""
-        return cls(
-            frame.index,
-            frame.pts,
-            frame.is_pts_filled,
-            timings,
-            arrived_at=frame.arrived_at,
-            is_damaged=frame.is_damaged,
-            seams=frame.seams,
-            display_size=frame.picture.display_size if Seam.SIZE in frame.seams else None,
-        )
-
-    def result(self, time_base: Fraction, verdict: Verdict) -> FrameResult:
-        """The result that users get."""
-        return FrameResult(
-            index=self.index,
-            pts=self.pts,
-            time_base=time_base,
-            pts_seconds=float(self.pts * time_base),
-            faces=self.faces,
-            shot=self.shot,
-            is_pts_filled=self.is_pts_filled,
-            reused=self.reused,
-            is_truncated=self.is_truncated,
-            timings=self.timings,
-            verdict=verdict,
-            is_damaged=self.is_damaged,
-            seams=self.seams,
-            display_size=self.display_size,
-        )
-
-    def values(self) -> list[Any]:
-        """The entry for JSON, without its timings."""
-        verdict = self.verdict
-        reason = None if verdict.drop_reason is None else verdict.drop_reason.value
-        faces = [face.values() for face in self.faces]
-        flags = [self.is_pts_filled, self.reused, self.is_truncated]
-        values = [self.index, self.pts, self.shot, flags, verdict.outcome.value, reason, verdict.failure, faces]
-        marks = [self.is_damaged, list(self.seams), self.display_size]
-        return [*values, marks] if any(marks) else values
-
-    @classmethod
-    def from_values(cls, values: list[Any]) -> SettledFrame:
-        """The entry that ``values`` returned.
-
-        Raises:
-            ResumeError: it is damaged.
-        """
-        index, pts, shot, flags, outcome, reason, failure, faces, *rest = stored.items(values, "a frame", 9, 8)
-        is_damaged, seams, size = stored.items(rest[0], "marks of a frame", 3, 3) if rest else (False, (), None)
-        is_pts_filled, reused, is_truncated = (
-            stored.flag(flag, "a flag of a frame") for flag in stored.items(flags, "flags of a frame", 3, 3)
-        )
-        verdict = Verdict(
-            stored.member(outcome, "outcome of a frame", Outcome),
-            drop_reason=None if reason is None else stored.member(reason, "drop reason of a frame", DropReason),
-            failure=stored.text(failure, "failure of a frame", _FAILURE_CHARACTERS),
-        )
-        return cls(
-            stored.whole(index, "index of a frame"),
-            stored.pts(pts, "pts of a frame"),
-            is_pts_filled,
-            is_truncated=is_truncated,
-            reused=reused,
-            shot=stored.whole(shot, "shot of a frame"),
-            faces=tuple(map(_restored_face, stored.items(faces, "faces of a frame", stored.MOST_ITEMS))),
-            verdict=verdict,
-            is_damaged=stored.flag(is_damaged, "damage of a frame"),
-            seams=tuple(
-                stored.member(seam, "seam of a frame", Seam) for seam in stored.items(seams, "seams", len(Seam))
-            ),
-            display_size=None if size is None else _restored_size(size),
-        )
 
 
 @dataclass(slots=True)
@@ -148,9 +35,18 @@ class _Unsettled:
 
 
 class StreamTracker:
-    """Turns frames with detections into settled results, in order."""
+    """Turns frames with detections into settled results, in order.
 
-    def __init__(self, track_config: TrackConfig, shot_config: ShotConfig) -> None:
+    Args:
+        track_config: how detections become tracks.
+        shot_config: how shots are detected.
+        characters: links tracks to characters; None: faces have none.
+    """
+
+    def __init__(
+        self, track_config: TrackConfig, shot_config: ShotConfig, characters: CharacterStage | None = None
+    ) -> None:
+        self._characters = characters
         self._shots = ShotDetector(shot_config)
         self._tracker = FaceTracker(track_config)
         self._keep_score = track_config.keep_score  # no track has faces with a lower score
@@ -182,7 +78,11 @@ class StreamTracker:
         entry.is_truncated, entry.reused = is_truncated, detected.is_held
         entry.frame = frame if keeps_frame else None
         self._undecided.append(_Unsettled(entry, found, is_seen=True))
-        settled = self._decided(self._shots.push(frame.picture))
+        changes = self._shots.push(frame.picture)
+        if self._characters is not None and not detected.is_held:
+            may_begin_shot = self._shots.may_begin_shot or bool(frame.seams)
+            self._characters.look(frame, found, may_begin_shot=may_begin_shot)
+        settled = self._decided(changes)
         self._position = DecodePosition(frame.index, frame.pts, frame.is_pts_filled, detected.decoded.loss_counts)
         self.next_index = frame.index + 1
         detected.timings["track"] = time.perf_counter() - begin
@@ -200,7 +100,10 @@ class StreamTracker:
 
     def flush(self) -> list[SettledFrame]:
         """The remaining frames, at the end of the stream."""
-        return self._decided(self._shots.flush()) + self._with_faces(self._tracker.flush())
+        settled = self._decided(self._shots.flush()) + self._with_faces(self._tracker.flush())
+        if self._characters is not None:
+            self._characters.end()
+        return settled
 
     def _decided(self, changes: list[ShotChange | None]) -> list[SettledFrame]:
         settled = self._unseen()
@@ -232,6 +135,8 @@ class StreamTracker:
         for faces in faces_by_frame:
             settled = self._tracked.popleft().settled
             settled.faces = faces
+            if self._characters is not None:
+                self._characters.settle(settled)
             done.append(settled)
         return done
 
@@ -239,6 +144,7 @@ class StreamTracker:
 
     def state(self) -> dict[str, Any]:
         """Everything on which later results depend, for ``packed``, which is slower and can run in another thread."""
+        characters = {} if self._characters is None else {"characters": self._characters.state()}
         return {
             "next_index": self.next_index,
             "place": None if self._position is None else self._position.values(),
@@ -250,6 +156,7 @@ class StreamTracker:
             "tracker": self._tracker.state(),
             "undecided": [[e.settled.values(), e.is_seen, _packed(e.detections)] for e in self._undecided],
             "tracked": [entry.settled.values() for entry in self._tracked],
+            **characters,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -274,11 +181,14 @@ class StreamTracker:
         self._tracked = deque(
             _Unsettled(SettledFrame.from_values(values), Detections.empty(), True) for values in tracked
         )
+        if self._characters is not None:
+            self._characters.restore(stored.fields(state, "stream", "characters")["characters"])
 
 
 def packed(state: Mapping[str, Any]) -> dict[str, Any]:
     """The state of ``StreamTracker.state`` for ``json.dumps``."""
-    return {**state, "held": state["held"].values()}
+    characters = {"characters": state["characters"].values()} if "characters" in state else {}
+    return {**state, "held": state["held"].values(), **characters}
 
 
 def position_of(state: Mapping[str, Any]) -> DecodePosition | None:
@@ -323,31 +233,3 @@ def _unpacked(values: Any) -> Detections:
 def _restored_undecided(values: Any) -> _Unsettled:
     settled, is_seen, found = stored.items(values, "undecided", 3, 3)
     return _Unsettled(SettledFrame.from_values(settled), _unpacked(found), stored.flag(is_seen, "undecided"))
-
-
-def _restored_face(values: Any) -> Face:
-    found = stored.items(values, "face", len(FACE_FIELDS), _LEAST_OF_FACE)
-    return Face.of_values(check(value, name) for (name, check), value in zip(_FACE_CHECKS, found, strict=False))
-
-
-def _check_of(field: FaceField) -> Callable[[Any, str], Any]:
-    """The function of ``stored`` for a field of a face, whose value goes into ``Face.of_values``."""
-    if issubclass(field.kind, Enum):
-        return lambda value, name: stored.member(value, name, field.kind).value
-    if field.kind is str:
-        return lambda value, name: stored.text(value, name, _FAILURE_CHARACTERS)
-    return _CHECKS[field.kind]
-
-
-_CHECKS: dict[type, Callable[[Any, str], Any]] = {
-    int: stored.whole,
-    float: stored.real,
-    bool: stored.flag,
-    tuple: stored.box,
-}
-_FACE_CHECKS = [(f"{each.name} of a face", _check_of(each)) for each in FACE_FIELDS]
-
-
-def _restored_size(values: Any) -> tuple[int, int]:
-    height, width = (stored.whole(side, "display_size", 1) for side in stored.items(values, "display_size", 2, 2))
-    return height, width

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack, overload
 
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, PaceConfig, ShotConfig, TrackConfig, VideoConfig
 from acfd_stream.errors import ConfigError
 from acfd_stream.pipeline.checkpoint import SessionState
-from acfd_stream.pipeline.engine import Engine
+from acfd_stream.pipeline.engine import Embedder, Engine
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import FrameResult
 from acfd_stream.video import FrameFeed, Source
@@ -28,6 +29,8 @@ class SessionOptions(TypedDict, total=False):
     shot_config: ShotConfig | None
     pace: PaceConfig | None
     resume: SessionState | None
+    characters: CharacterConfig | None
+    embedder: Embedder | None
 
 
 @overload
@@ -64,6 +67,10 @@ def track_video(
             ``pace``: live or file mode. None: file mode.
             ``resume``: checkpoint of an earlier session; results continue after the last one that it returned, and are
             the same as without the interruption. Not with ``with_frames``.
+            ``characters``: how tracks become characters. None: faces have no character. ``TrackSession.characters`` has
+            the final answer.
+            ``embedder``: a FaceEmbedder to share between videos; it stays open. None: the model of ``characters`` is
+            opened.
 
     Raises:
         MediaError: the source cannot be decoded.

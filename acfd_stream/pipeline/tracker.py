@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
-from acfd_stream.checked import MOST_FLOAT, is_between
+from acfd_stream.characters import Character, CharacterConfig
+from acfd_stream.checked import MOST_FLOAT, is_between, require
 from acfd_stream.config import DetectConfig, Pace, PaceConfig, ShotConfig, TrackConfig
 from acfd_stream.detect.detector import Detector
 from acfd_stream.detect.images import Image, picture_of
 from acfd_stream.errors import ConfigError
+from acfd_stream.identity.views import TrackView
+from acfd_stream.pipeline.characters import open_characters
 from acfd_stream.pipeline.detection import DetectionStage
-from acfd_stream.pipeline.engine import Engine, check_engine
+from acfd_stream.pipeline.engine import Embedder, Engine, check_engine
 from acfd_stream.pipeline.live import configs_for
-from acfd_stream.pipeline.stream_tracker import SettledFrame, StreamTracker
+from acfd_stream.pipeline.settled_frame import SettledFrame
+from acfd_stream.pipeline.stream_tracker import StreamTracker
 from acfd_stream.types import Closeable, FrameResult
 from acfd_stream.video.decode_position import LossCounts
 from acfd_stream.video.discontinuities import DiscontinuityWatch
@@ -51,6 +56,9 @@ class Tracker(Closeable):
         shot_config: ShotConfig | None = None,
         every_frame: bool = False,
         is_live: bool = False,
+        characters: CharacterConfig | None = None,
+        embedder: Embedder | None = None,
+        keeps_views: bool = False,
     ) -> None:
         """Open the model.
 
@@ -64,6 +72,9 @@ class Tracker(Closeable):
             every_frame: detect also in frames that repeat a drawing.
             is_live: every ``push`` returns the result of its own frame, as a live session does: no gaps are filled, and
                 cuts are found without the frames behind them.
+            characters: how tracks become characters. None: faces have no character.
+            embedder: a network for ``characters`` to share; it stays open. None: the model of ``characters`` is opened.
+            keeps_views: ``take_views`` gives the best views of tracks.
 
         Raises:
             RunnerError: the model does not exist, or its file is refused.
@@ -73,10 +84,14 @@ class Tracker(Closeable):
         check_engine(detector, detect_config)
         pace = PaceConfig(pace=Pace.LIVE if is_live else Pace.FILE)
         _, self.track_config, self.shot_config = configs_for(pace, None, track_config, shot_config)
-        self._owns_detector = detector is None
-        self._detector = detector or Detector.open(model, device, detect_config)
+        require(isinstance(characters, CharacterConfig | None), "characters", characters, "a CharacterConfig")
+        with ExitStack() as opened:
+            self._detector = detector or opened.enter_context(Detector.open(model, device, detect_config))
+            self._characters = open_characters(characters, embedder, self.track_config, opened, keeps_views=keeps_views)
+            self._opened = opened.pop_all()
         self._detection = DetectionStage(self._detector, every_frame=every_frame)
-        self._stream = StreamTracker(self.track_config, self.shot_config)
+        self._stream = StreamTracker(self.track_config, self.shot_config, self._characters)
+        self._views: list[TrackView] = []
         self._discontinuities = DiscontinuityWatch()
         self._ended_by = ""  # "flush" or "close"
 
@@ -84,6 +99,18 @@ class Tracker(Closeable):
     def tracks(self) -> int:
         """Tracks started so far."""
         return self._stream.tracks
+
+    @property
+    def characters(self) -> tuple[Character, ...]:
+        """The characters of all frames, by number, after ``flush``; they replace all links. Before: none."""
+        return self._characters.characters() if self._characters is not None and self._ended_by == "flush" else ()
+
+    def take_views(self) -> list[TrackView]:
+        """The best views of the tracks that have ended since the last call, by track and frame."""
+        views, self._views = self._views, []
+        if self._characters is not None and self._ended_by == "flush":
+            views += self._characters.take_last_views()
+        return views
 
     def push(self, image: Image, *, seconds: float) -> list[FrameResult]:
         """Track the next frame; returns the results that are final now, in order, one per pushed frame.
@@ -112,21 +139,20 @@ class Tracker(Closeable):
         frame = Frame(self._stream.next_index, pts, TIME_BASE, picture, seams=seams)
         entry = self._detection.take(Decoded(frame, time.perf_counter(), LossCounts()))
         self._detection.detect([entry])
-        return _results(self._stream.push(entry, keeps_frame=False))
+        return self._results(self._stream.push(entry, keeps_frame=False))
 
     def flush(self) -> list[FrameResult]:
         """The results of the remaining frames, after the last ``push``; a second call, or one after ``close``, none."""
         if self._ended_by:
             return []
         self._ended_by = "flush"
-        return _results(self._stream.flush())
+        return self._results(self._stream.flush())
 
     def close(self) -> None:
         """Free the Tracker's own detector; more than once."""
         self._ended_by = self._ended_by or "close"
-        if self._owns_detector:
-            self._detector.close()
+        self._opened.close()
 
-
-def _results(settled: list[SettledFrame]) -> list[FrameResult]:
-    return [each.result(TIME_BASE, each.verdict) for each in settled]
+    def _results(self, settled: list[SettledFrame]) -> list[FrameResult]:
+        self._views += [view for each in settled for view in each.views]
+        return [each.result(TIME_BASE, each.verdict) for each in settled]

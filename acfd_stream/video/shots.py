@@ -111,6 +111,12 @@ class ShotDetector:
         self._take(_view(ops.thumbnail(picture, THUMBNAIL_SIZE)))
         return self._decide(self._pushed - self._config.lookahead_frames)
 
+    @property
+    def may_begin_shot(self) -> bool:
+        """Whether the newest picture differs from the one before it as the first one of a shot does."""
+        step, config = self._steps[-1], self._config
+        return step.difference >= config.least_difference and step.rearrangement >= config.least_rearrangement
+
     def flush(self) -> list[ShotChange | None]:
         """The remaining decisions in frame order; no frame follows."""
         return self._decide(self._pushed)

@@ -75,7 +75,7 @@ def test_a_picture_is_seen_without_what_others_need(tmp_path: object) -> None:
 
 def test_openvino_s_converter_is_there_for_whoever_wants_it() -> None:
     program = """
-from acfd_stream.detect.openvino_runner import import_openvino
+from acfd_stream.networks.openvino_runtime import import_openvino
 openvino = import_openvino()
 try:
     openvino.convert_model("/nowhere.onnx")

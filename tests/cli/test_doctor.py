@@ -12,7 +12,7 @@ import pytest
 from acfd_stream.cli import machine, main
 from acfd_stream.cli.doctor import _memory
 from acfd_stream.detect import detector
-from acfd_stream.detect.precision import digest
+from acfd_stream.networks.precision import digest
 from tests.detect.tiny_model import write_tiny_int8, write_tiny_model
 
 BLOCKED = "import sys; sys.modules['torch'] = None; from acfd_stream.cli import main; "

@@ -17,9 +17,9 @@ from acfd_stream.detect.device_choice import open_network
 from acfd_stream.detect.device_sizes import NetworkSizes
 from acfd_stream.detect.engine_cache import EngineCache
 from acfd_stream.detect.onnxruntime_runner import CPU, OnnxRuntimeNetwork
-from acfd_stream.detect.precision import int8_path_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, Runner, check_finite, check_images, read_spec
 from acfd_stream.detect.tensorrt_runner import TensorRTNetwork
+from acfd_stream.networks.precision import int8_path_of
 from acfd_stream.ops.anchors import anchor_count
 from acfd_stream.ops.cuda import CudaOps
 from acfd_stream.types import FloatArray

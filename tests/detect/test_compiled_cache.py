@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acfd_stream.config import cache_dir
-from acfd_stream.detect.compiled_cache import KEPT_FILES, CompiledCache
+from acfd_stream.networks.compiled_cache import KEPT_FILES, CompiledCache
 from tests.detect.openers import open_runner
 from tests.detect.tiny_model import white_square
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from acfd_stream.detect.model_file import read_metadata
 from acfd_stream.detect.runner import ModelSpec, read_spec
 from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
+from acfd_stream.networks.model_file import read_metadata
 from acfd_stream.ops.anchors import AnchorSpec
 from tests.detect.openers import open_runner
 from tests.detect.tiny_model import SPEC, write_model, write_tiny_model

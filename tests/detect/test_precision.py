@@ -10,11 +10,11 @@ import pytest
 from acfd_stream.archive.key import Settings
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, effective
 from acfd_stream.detect import detector as module
-from acfd_stream.detect import precision
 from acfd_stream.detect.detector import Detector, find_model, models
 from acfd_stream.detect.device_choice import _check_gpu_precision
-from acfd_stream.detect.precision import choose_arithmetic, int8_path_of
 from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
+from acfd_stream.networks import precision
+from acfd_stream.networks.precision import choose_arithmetic, int8_path_of
 from acfd_stream.pipeline.checkpoint import signature
 from tests.detect.tiny_model import white_square, write_tiny_int8, write_tiny_model
 

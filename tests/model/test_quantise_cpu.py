@@ -12,12 +12,12 @@ import pytest
 
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.detector import Detector, models
-from acfd_stream.detect.model_file import is_quantised, read_metadata
-from acfd_stream.detect.precision import MADE_FROM, choose_file, digest, int8_path_of, is_int8_variant
 from acfd_stream.detect.runner import read_spec
 from acfd_stream.model import quantise_cpu
 from acfd_stream.model.quantise_cpu import last_convolutions, main, quantise_for_cpu, widened
 from acfd_stream.model.toon.sets import draw_set
+from acfd_stream.networks.model_file import is_quantised, read_metadata
+from acfd_stream.networks.precision import MADE_FROM, choose_file, digest, int8_path_of, is_int8_variant
 from tests.detect.tiny_model import white_square, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,10 +10,12 @@ import re
 from functools import cache
 from pathlib import Path
 
-from acfd_stream.detect.model_file import is_quantised, read_bytes
 from acfd_stream.errors import BackendUnavailable, ConfigError
+from acfd_stream.networks.model_file import is_quantised, read_bytes
 
 INT8_ENDING = ".int8.onnx"
+EMBEDDER_STEM = "-id"
+"""The stem of a shipped file ends so if it is an embedding network; all others are detectors."""
 MADE_FROM = "acfd_stream_made_from"
 """Metadata entry of an int8 variant: SHA-256 of the file that it was made from."""
 BYTE_FEATURES = frozenset({"avx2", "avx_vnni", "avx512_vnni", "amx_int8"})

@@ -1,0 +1,1 @@
+"""What the detector and the embedder share: model files, their precision, the OpenVINO runtime, compiled networks."""
