@@ -13,7 +13,9 @@ from ..command_line import Parser, at_least
 
 def _parser() -> Parser:
     parser = Parser(prog="python -m acfd_stream.model.identity.evaluate", description=main.__doc__)
-    parser.add_argument("model", help="an .onnx file, weights (.pt, .safetensors), or the baseline colours or imagenet")
+    parser.add_argument(
+        "model", help="acfd-id, an .onnx, .pt or .safetensors file, or the baseline colours or imagenet"
+    )
     parser.add_argument("shows", nargs="+", metavar="show", help="as in the column show of the table")
     parser.add_argument("--table", type=Path, required=True, help="CSV file of crops: file, show, character, quality")
     parser.add_argument("--config", type=Path, help="the TOML file that weights were trained with")

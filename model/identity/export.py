@@ -21,8 +21,8 @@ def _write(options: argparse.Namespace) -> None:
     from .settings import IdentityConfig
     from .weights import load_network, read_crop_count
 
-    if not -1 <= options.link_similarity <= 1:
-        raise ConfigError(f"--link-similarity must be in [-1, 1], got {options.link_similarity}")
+    if not 0 < options.link_similarity < 1:
+        raise ConfigError(f"--link-similarity must be in (0, 1), got {options.link_similarity}")
     config = IdentityConfig.load(options.config)
     network = load_network(config, options.checkpoint)
     for target in (options.output, options.weights):

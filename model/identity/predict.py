@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from acfd_stream.errors import ConfigError, RunnerError
+from acfd_stream.errors import ConfigError
 from acfd_stream.types import FloatArray
 
 from .crops import Pixels
-from .onnx_file import METADATA_KEY
 from .scoring import Embed, embedder_of
 
 BASELINES = ("colours", "imagenet")
@@ -24,20 +22,23 @@ def open_embed(model: str, config: Path | None = None) -> Embed:
     """The embedding that ``model`` names.
 
     Args:
-        model: an .onnx file, weights (.pt or .safetensors), or one of BASELINES.
+        model: a shipped name, an .onnx file, weights (.pt or .safetensors), or one of BASELINES.
         config: the TOML file that weights were trained with.
 
     Raises:
         ConfigError: a file is missing, of another kind, or weights come without a config.
-        RunnerError: the model file is refused.
+        RunnerError: there is no such model, or its file is refused.
+        BackendUnavailable: OpenVINO is not installed.
     """
     if model == "colours":
         return colours
     if model == "imagenet":
         return _imagenet()
     path = Path(model)
-    if path.suffix == ".onnx":
-        return _open_onnx(path)
+    if path.suffix not in (".pt", ".safetensors"):
+        from acfd_stream.identity.embedder import FaceEmbedder
+
+        return FaceEmbedder.open(model).embed
     if config is None:
         raise ConfigError(f"{model}: weights need --config, the file that they were trained with")
     from .settings import IdentityConfig
@@ -64,25 +65,3 @@ def _imagenet() -> Embed:
     torch.nn.init.eye_(network.linear.weight)
     torch.nn.init.zeros_(network.linear.bias)
     return embedder_of(network)
-
-
-def _open_onnx(path: Path) -> Embed:
-    from acfd_stream.detect.model_file import read_metadata
-
-    try:
-        values = json.loads(read_metadata(path)[METADATA_KEY])
-        mean, std = (np.array(values[name], np.float32) for name in ("mean", "std"))
-        is_embedding = values["kind"] == "embedding"
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunnerError(f"model file {path} does not describe an embedding ({error!r})") from error
-    if not is_embedding:
-        raise RunnerError(f"model file {path} is of kind {values['kind']!r}, not 'embedding'")
-    import openvino
-
-    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-    def embed(pixels: Pixels) -> FloatArray:
-        rows = [compiled((((crop - mean) / std).transpose(2, 0, 1))[None])[0][0] for crop in pixels.astype(np.float32)]
-        return np.asarray(rows, np.float32)
-
-    return embed

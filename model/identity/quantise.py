@@ -46,8 +46,8 @@ def quantise_embedding(path: Path, crops: Pixels, target: Path) -> None:
     """
     import onnx
 
-    from acfd_stream.detect.model_file import read_metadata
-    from acfd_stream.detect.precision import MADE_FROM, digest
+    from acfd_stream.networks.model_file import read_metadata
+    from acfd_stream.networks.precision import MADE_FROM, digest
 
     from ..quantise_cpu import import_nncf, widened
     from .onnx_file import METADATA_KEY
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> None:
-    from acfd_stream.detect.precision import int8_path_of
+    from acfd_stream.networks.precision import int8_path_of
 
     from .crops import read_characters
     from .drawn import draw_characters

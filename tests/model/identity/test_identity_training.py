@@ -11,8 +11,6 @@ import onnxruntime
 import pytest
 import torch
 
-from acfd_stream.detect.model_file import is_quantised, read_metadata
-from acfd_stream.detect.precision import MADE_FROM, digest
 from acfd_stream.errors import ConfigError
 from acfd_stream.model.identity import evaluate, export, quantise, train
 from acfd_stream.model.identity.crops import SIDE
@@ -23,6 +21,8 @@ from acfd_stream.model.identity.settings import IdentityConfig
 from acfd_stream.model.identity.weights import load_network
 from acfd_stream.model.opencv import cv2
 from acfd_stream.model.predict import normalise
+from acfd_stream.networks.model_file import is_quantised, read_metadata
+from acfd_stream.networks.precision import MADE_FROM, digest
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
