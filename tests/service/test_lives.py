@@ -111,7 +111,8 @@ def test_a_live_stream_is_answered_at_once_with_times_and_a_verdict(server: Serv
     assert [frame.index for frame in begun + rest] == list(range(60))
 
 
-def test_a_late_frame_says_which_stage_was_the_cause(server: Server, clip: Path) -> None:
+def test_a_late_frame_says_which_stage_was_the_cause(server: Server, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", frames=240)  # more than the fastest machine sees in 100 ms
     config = stream_pb2.TrackConfig(mode=LIVE)
     config.objective.FromMilliseconds(100)
     with calling(server) as stub:
