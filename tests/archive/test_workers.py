@@ -131,6 +131,7 @@ def test_a_worker_that_stands_still_is_lost(make_workers: MakeWorkers, make_task
         workers.give(make_task("hang"))
         events = heard(workers, over)
         assert over(events)[0].reason == "no progress for 0.5 s"
+        workers._stall_seconds = stand_ins.PATIENCE  # a busy machine may pause for longer
         workers.give(make_task("fine"))
         assert isinstance(over(heard(workers, over))[0], Ended)
 
@@ -159,5 +160,5 @@ def test_closing_ends_workers_that_are_in_the_middle(make_workers: MakeWorkers, 
     heard(workers, lambda events: any(isinstance(event, Progressed) for event in events))
     begun = time.monotonic()
     workers.close()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < stand_ins.PATIENCE / 2  # its task lasts longer
     assert workers.count == 0

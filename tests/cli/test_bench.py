@@ -9,29 +9,32 @@ import pytest
 
 from acfd_stream.cli import main
 
-WAIT = 0.5
-
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "wait", "words"),
     [
-        ("exec sleep 60", "is not ready after 0.5 s; run 'acfd-stream serve' to see why"),
-        ("trap '' TERM; printf 'serving on'; while :; do sleep 0.1; done", "is not ready after 0.5 s"),
-        ("echo hello; exec sleep 60", "must print its address, got 'hello'"),
-        ("exit 3", "did not start (exit code 3)"),
-        ("exec >&-; exec sleep 60", "did not start (it closed its stdout)"),
+        ("exec sleep 60", "0.5", "is not ready after 0.5 s; run 'acfd-stream serve' to see why"),
+        ("trap '' TERM; printf 'serving on'; while :; do sleep 0.1; done", "0.5", "is not ready after 0.5 s"),
+        ("echo hello; exec sleep 60", "60", "must print its address, got 'hello'"),
+        ("exit 3", "60", "did not start (exit code 3)"),
+        ("exec >&-; exec sleep 60", "60", "did not start (it closed its stdout)"),
     ],
 )
 def test_it_is_not_waited_for_without_end(
-    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    script: str,
+    wait: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setattr("acfd_stream.cli.bench.sys.executable", str(program))
-    monkeypatch.setattr("acfd_stream.cli.bench._STOP_SECONDS", WAIT)
+    monkeypatch.setattr("acfd_stream.cli.bench._STOP_SECONDS", 0.5)
     begin = time.monotonic()
-    assert main(["bench", "service", "--spawn", "--wait", str(WAIT), "-o", str(tmp_path / "out.json")]) == 1
+    assert main(["bench", "service", "--spawn", "--wait", wait, "-o", str(tmp_path / "out.json")]) == 1
     assert time.monotonic() - begin < 20
     [line] = capfd.readouterr().err.splitlines()
     assert words in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import os
@@ -54,6 +55,7 @@ class Terminal:
 
     def __init__(self, folder: Path, arguments: list[str], **environment: str) -> None:
         self.output = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end inside a character
         self._device, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("4H", 24, COLUMNS, 0, 0))
         call = [sys.executable, "-c", TAKE_TERMINAL, sys.executable, "-B", *arguments]
@@ -72,7 +74,7 @@ class Terminal:
         """Read on until ``is_there(output)``, or the end of the command."""
         while not is_there(self.output):
             try:
-                self.output += os.read(self._device, 65536).decode()
+                self.output += self._decoder.decode(os.read(self._device, 65536))
             except OSError:  # what a terminal says when nobody is left on the other side
                 return
 

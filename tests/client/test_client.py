@@ -201,7 +201,7 @@ def test_patience_ends() -> None:
     server = small_server(servicer=Scripted(breaking, *[unavailable] * 100))
     with (
         server as address,
-        Client(address, patience_seconds=0.3) as client,
+        Client(address, patience_seconds=1.0) as client,
         pytest.raises(Unreachable, match="not now"),
     ):
         list(client.track(lambda: [b"media"]))

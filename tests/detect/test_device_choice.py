@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -191,15 +191,15 @@ def test_the_command_refuses_cuda_at_once(tmp_path: Path, cuda_device_count: int
         return  # there it is not refused
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"")
-    begin = time.perf_counter()
+    begin = os.times()
     call = [sys.executable, "-m", "acfd_stream.cli", "detect", str(picture), "--device", "cuda"]
     done = subprocess.run(call, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    seconds = time.perf_counter() - begin
+    seconds = sum(os.times()[2:4]) - sum(begin[2:4])  # CPU time of children, which a busy machine does not stretch
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("acfd-stream: device 'cuda' cannot be used: ")
     assert done.stderr.count("\n") == 1
-    assert seconds < 10  # of a busy machine; alone it is under one
+    assert seconds < 10  # it is about one
 
 
 def test_importing_the_detector_starts_no_driver() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from acfd_stream import progress
 from acfd_stream.model.training_log import TrainingLog
+from tests.clock import Clock
 
 ROW = {"iteration": 100, "pictures": 1600, "minutes": 1.5, "ap50": 0.5}
 
@@ -28,11 +30,12 @@ def test_rows_go_to_the_curve_and_to_stdout(tmp_path: Path, capsys: pytest.Captu
 def test_without_a_terminal_a_line_of_progress_is_written_once_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = progress.time.monotonic()
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock))
     with TrainingLog(tmp_path) as log:
         for second in range(0, 150, 10):
-            monkeypatch.setattr(progress.time, "monotonic", lambda now=start + 1 + second: now)
             log.update(second / 1000, f"after {second} s")
+            clock.now += 10
     assert capsys.readouterr().err.splitlines() == [
         "0.0%: after 0 s", "6.0%: after 60 s; 15:40 left", "12.0%: after 120 s; 14:40 left"
     ]  # fmt: skip

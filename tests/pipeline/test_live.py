@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import islice, pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -33,14 +34,18 @@ PATIENT = PaceConfig(Pace.LIVE, DropPolicy.WAIT, objective_seconds=1000.0, stale
 
 
 class Drawn(DrawnVideo):
-    """Drawn frames; ``exhausted`` is set behind the last."""
+    """Drawn frames; those behind the first wait for ``goes_on``, and ``exhausted`` is set behind the last."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.exhausted = threading.Event()
+        self.exhausted, self.goes_on = threading.Event(), threading.Event()
+        self.goes_on.set()
 
     def __iter__(self) -> Iterator[Frame]:
-        yield from super().__iter__()
+        frames = super().__iter__()
+        yield next(frames)
+        assert self.goes_on.wait(30)
+        yield from frames
         self.exhausted.set()
 
 
@@ -159,7 +164,9 @@ def test_nothing_is_dropped_from_what_waits(drawn: Drawn) -> None:
 def test_a_client_that_does_not_read_is_named(drawn: Drawn) -> None:
     pace = PaceConfig(Pace.LIVE, DropPolicy.DROP_LATEST, queue_frames=1)
     results = iter(TrackSession("drawn", detector=SquareFinder(), pace=pace))
+    drawn.goes_on.clear()
     next(results)
+    drawn.goes_on.set()  # the others come while the first result is looked at
     assert drawn.exhausted.wait(30)
     reasons = [result.verdict.drop_reason for result in results]
     assert DropReason.CLIENT_SLOW in reasons
@@ -212,7 +219,7 @@ def test_how_long_a_reader_takes_is_in_the_ledger(pace: PaceConfig | None) -> No
 def test_when_bytes_came_is_known_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     now: Callable[[], float] = iter([1.0, 2.0, 3.0]).__next__
     stream = ByteStream()
-    monkeypatch.setattr("acfd_stream.video.bytestream.time.perf_counter", now)
+    monkeypatch.setattr("acfd_stream.video.bytestream.time", SimpleNamespace(perf_counter=now))
     for size in (100, 50, 10):
         stream.feed(bytes(size))
     assert [stream.fed_at(offset) for offset in (1, 100, 101, 150, 160, 161)] == [1.0, 1.0, 2.0, 2.0, 3.0, None]

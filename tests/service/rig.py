@@ -25,6 +25,8 @@ from tests.clips import drawing, encode
 DETECT = DetectConfig(size=128, threads=1)
 ROOMY = CapacityConfig(load_limit=1.0, cores=64)
 """Lets streams in whatever else this machine does; who tests admission brings a capacity of their own."""
+OBJECTIVE_SECONDS = 10.0
+"""Of live streams; one that a slow machine cannot keep would be refused, or seen at a smaller size."""
 PIECE = 4096
 PATIENCE = 20.0
 
@@ -57,7 +59,13 @@ def serving(model: Path, **settings: Any) -> Iterator[Server]:
     detect = settings.pop("detect", DETECT)
     scheduler = SchedulerConfig(warm_sizes=((96, 128),))
     base = ServiceSettings(
-        listen="127.0.0.1:0", metrics="", model=str(model), detect=detect, scheduler=scheduler, capacity=ROOMY
+        listen="127.0.0.1:0",
+        metrics="",
+        model=str(model),
+        detect=detect,
+        scheduler=scheduler,
+        capacity=ROOMY,
+        objective_seconds=OBJECTIVE_SECONDS,
     )
     limits = replace(settings.pop("limits", base.limits), memory_share=settings.pop("memory_share", 1.0))
     with Server(replace(base, limits=limits, **settings)) as server:

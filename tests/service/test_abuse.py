@@ -32,6 +32,8 @@ threads = 1
 warm_sizes = [[96, 128]]
 [capacity]
 cores = 64
+[limits]
+memory_share = 1.0
 [answers]
 resume_seconds = 0.2
 results = 4

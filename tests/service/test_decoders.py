@@ -26,7 +26,7 @@ from acfd_stream.service.settings import JobSettings, ServiceSettings, SourceSet
 from acfd_stream.service.settings.decoding import DecodingSettings
 from acfd_stream.types import FINAL_STATES, JobState
 from acfd_stream.v1 import face_track_pb2, job_pb2, stream_pb2
-from tests.service.rig import ROOMY, calling, eventually, failure, plain_results, sending, serving, write_clip
+from tests.service.rig import PATIENCE, ROOMY, calling, eventually, failure, plain_results, sending, serving, write_clip
 from tests.video.conftest import Clip
 from tests.video.conftest import write_clip as write_flat
 from tests.video.process.processes import decoders
@@ -147,7 +147,7 @@ def test_a_server_that_stops_leaves_no_decoder(tiny_model: Path, long_clip: Path
         begin = time.monotonic()
         server.stop(0.0)
         assert eventually(lambda: decoders() == [])
-        assert time.monotonic() - begin < 10.0
+        assert time.monotonic() - begin < PATIENCE  # so long the clients wait
         go.set()
         assert {failure(lambda call=call: list(call))[0] for call in calls} <= {  # type: ignore[misc]
             grpc.StatusCode.UNAVAILABLE,
@@ -161,7 +161,7 @@ def test_a_client_that_goes_takes_its_decoder_along(server: Server, long_clip: P
         next(call)
         assert len(decoders()) == 1
         call.cancel()
-        assert eventually(lambda: decoders() == [], 5.0)
+        assert eventually(lambda: decoders() == [])
 
 
 # Jobs
@@ -232,11 +232,11 @@ def test_a_job_that_kills_every_decoder_fails(jobs: Jobs, long_clip: Path) -> No
 def test_a_job_in_a_hole_is_cancelled_at_once(jobs: Jobs, tmp_path: Path) -> None:
     pts = tuple(range(24))
     holed = write_flat(tmp_path, Clip(name="hole.mpg", codec="mpeg2video", pts=pts, time_base=Fraction(1, 24)))
-    os.truncate(holed, 2**34)
+    os.truncate(holed, 2**40)  # it takes minutes to read
     job = jobs.runner.submit("me", "hole", asked(holed))
     assert eventually(lambda: len(decoders()) == 1)
     begin = time.monotonic()
     jobs.runner.cancel(job.job_id, "me")
     assert ended(jobs.runner, job.job_id).state is JobState.CANCELLED
     assert eventually(lambda: decoders() == [])
-    assert time.monotonic() - begin < 2.0
+    assert time.monotonic() - begin < PATIENCE

@@ -83,7 +83,7 @@ class Service:
         self.fixture = JobFixture(work, folder, replace(EAGER, **settings))
         self.access = AccessInterceptor(access or AccessConfig())
         interceptors = [StatusInterceptor(), self.access]
-        servicer = JobServicer(self.fixture.runner, self.check, limits=Limits(idle_seconds=0.5))
+        servicer = JobServicer(self.fixture.runner, self.check, limits=Limits(idle_seconds=2.0))
         self._opened = ExitStack()
         self.address = self._opened.enter_context(
             small_server(

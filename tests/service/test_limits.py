@@ -22,8 +22,6 @@ TIGHT = Limits(
     frame_pixels=128 * 97,
     duration_seconds=2.0,
     streams=2,
-    first_message_seconds=0.3,
-    idle_seconds=0.5,
 )
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -101,17 +99,18 @@ def test_what_does_not_fit_is_refused_before_a_byte_is_read(tiny_model: Path) ->
     assert answer.reason
 
 
-def test_silence_ends_a_stream(tight: Server, clip: Path) -> None:
+def test_silence_ends_a_stream(tiny_model: Path, clip: Path) -> None:
     hold = threading.Event()
 
     def silent() -> Iterator[Any]:
         hold.wait(20)
         yield from ()
 
-    for requests in (silent(), sending(clip.read_bytes(), until=hold)):
-        code, message, details = ended(tight, requests)
-        assert (code, reasons(details)) == (grpc.StatusCode.DEADLINE_EXCEEDED, ["IDLE"])
-        assert "was ended" in message
+    with serving(tiny_model, limits=Limits(first_message_seconds=0.3, idle_seconds=0.5)) as server:
+        for requests in (silent(), sending(clip.read_bytes(), until=hold)):
+            code, message, details = ended(server, requests)
+            assert (code, reasons(details)) == (grpc.StatusCode.DEADLINE_EXCEEDED, ["IDLE"])
+            assert "was ended" in message
     hold.set()
 
 

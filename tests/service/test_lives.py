@@ -111,9 +111,10 @@ def test_a_live_stream_is_answered_at_once_with_times_and_a_verdict(server: Serv
     assert [frame.index for frame in begun + rest] == list(range(60))
 
 
-def test_a_late_frame_says_which_stage_was_the_cause(server: Server, clip: Path) -> None:
+def test_a_late_frame_says_which_stage_was_the_cause(server: Server, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", frames=480)  # more than the fastest machine sees in 200 ms
     config = stream_pb2.TrackConfig(mode=LIVE)
-    config.objective.FromMilliseconds(100)
+    config.objective.FromMilliseconds(200)
     with calling(server) as stub:
         frames = frames_of(list(stub.Track(sending(clip.read_bytes(), config))))  # faster than they can be seen
     late = [frame for frame in frames if frame.verdict.outcome == types_pb2.OUTCOME_LATE]
@@ -121,8 +122,8 @@ def test_a_late_frame_says_which_stage_was_the_cause(server: Server, clip: Path)
     for frame in late:
         longest = max(frame.stage_times, key=lambda time: time.duration.ToNanoseconds())
         assert frame.verdict.cause == longest.stage
-        assert frame.verdict.latency.ToMilliseconds() >= 100
-    assert all(frame.verdict.latency.ToMilliseconds() <= 100 for frame in frames if frame not in late)
+        assert frame.verdict.latency.ToMilliseconds() >= 200
+    assert all(frame.verdict.latency.ToMilliseconds() <= 200 for frame in frames if frame not in late)
 
 
 @pytest.mark.parametrize("mode", [stream_pb2.STREAM_MODE_FILE, LIVE])
@@ -148,9 +149,16 @@ def test_a_picture_that_cannot_be_decoded_fails_alone(server: Server, mode: int)
 
 
 @pytest.mark.parametrize("policy", [stream_pb2.DROP_POLICY_DROP_OLDEST, stream_pb2.DROP_POLICY_DROP_LATEST])
-def test_dropped_frames_are_told_in_order_with_their_reason(tiny_model: Path, clip: Path, policy: int) -> None:
+def test_dropped_frames_are_told_in_order_with_their_reason(
+    tiny_model: Path, clip: Path, policy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = stream_pb2.TrackConfig(mode=LIVE, drop_policy=policy)
     with serving(tiny_model) as server, calling(server) as stub:
+        assert server.host is not None
+        engine = server.host.context.scheduler.engine
+        detect = engine.detect_timed
+        # On any machine slower than the frames, which come as fast as they can be decoded.
+        monkeypatch.setattr(engine, "detect_timed", lambda pictures: time.sleep(0.05) or detect(pictures))
         frames = frames_of(list(stub.Track(sending(clip.read_bytes(), config))))
         counted = server.metrics.registry.get_sample_value
         drops = [frame.verdict.drop_reason for frame in frames if frame.verdict.outcome == types_pb2.OUTCOME_DROPPED]

@@ -49,6 +49,7 @@ size = 128
 [scheduler]
 warm_sizes = [[96, 128]]
 [limits]
+memory_share = 1.0
 frame_pixels = {SIDE**2}
 picture_bytes = {AT_ONCE * PICTURE_BYTES}
 """

@@ -51,7 +51,7 @@ def test_silent_callers_do_not_make_the_server_deaf(method: str) -> None:
 
 
 def test_prompt_callers_are_not_ended() -> None:
-    server = small_server(add=[Health([SERVICE]).add_to], limits=CallLimits(0.3))
+    server = small_server(add=[Health([SERVICE]).add_to], limits=CallLimits(1.0))
     with server as address, Client(address) as client:
         statuses = client.watch_health()
         assert next(statuses) == "NOT_SERVING"

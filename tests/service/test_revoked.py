@@ -29,7 +29,7 @@ from tests.service.test_jobs_calls import LineWork, Service
 from tests.service.test_resume import EAGER, configured, read_until
 
 FILE, LIVE = stream_pb2.STREAM_MODE_FILE, stream_pb2.STREAM_MODE_LIVE
-SECONDS = 3.0  # a second, and what a machine that does many other things adds
+SECONDS = PATIENCE / 2  # a second, and what a machine that does many other things adds; ``sent`` ends after PATIENCE
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,9 @@ threads = 1
 [scheduler]
 warm_sizes = [[96, 128]]
 
+[limits]
+memory_share = 1.0
+
 [answers]
 resume_seconds = 1000.0
 """

@@ -19,7 +19,7 @@ import pytest
 from acfd_stream.service.server import Server
 from acfd_stream.service.settings import Limits, SourceSettings
 from acfd_stream.v1 import face_track_pb2, stream_pb2
-from tests.service.rig import ROOMY, calling, draw, eventually, failure, frames_of, sending, serving
+from tests.service.rig import PATIENCE, ROOMY, calling, draw, eventually, failure, frames_of, sending, serving
 
 LATE = grpc.StatusCode.DEADLINE_EXCEEDED
 LIMITS = Limits(idle_seconds=1.5, least_frames_per_second=8.0, least_bytes_per_second=20_000.0)
@@ -100,8 +100,8 @@ def test_a_dripping_stream_loses_its_place_when_another_waits(
         thread.start()
         thread.join(2.0)
         assert thread.is_alive()  # nobody waits
-        assert eventually(lambda: gets_in(server, data))
-        thread.join(10)
+        assert eventually(lambda: gets_in(server, data), 3 * PATIENCE)
+        thread.join(PATIENCE)
         over.set()
     code, message, _ = ends[0]
     assert (code, f"too slow for {idle_seconds:g} s while others waited" in message) == (LATE, True)
@@ -109,12 +109,12 @@ def test_a_dripping_stream_loses_its_place_when_another_waits(
 
 def test_a_live_stream_that_pauses_for_less_than_idle_seconds_is_unharmed(tiny_model: Path, clip: Path) -> None:
     data, config = clip.read_bytes(), stream_pb2.TrackConfig(mode=stream_pb2.STREAM_MODE_LIVE)
-    limits, is_over = replace(LIMITS, idle_seconds=3.5), threading.Event()
+    limits, is_over = replace(LIMITS, idle_seconds=5.0), threading.Event()
 
     def pausing() -> Iterator[Any]:
         for number, request in enumerate(sending(data, config)):
             if number in (3, 6):
-                time.sleep(2.7)
+                time.sleep(3.0)  # twice this is more than ``idle_seconds``
             yield request
 
     def others(server: Server) -> None:
@@ -175,5 +175,5 @@ def test_a_live_stream_is_held_to_the_rate_that_it_declares(tiny_model: Path, po
         assert 1 <= len(answered) <= 9
         over.set()
         call.cancel()
-        reader.join(10)
+        reader.join(PATIENCE)
         assert eventually(lambda: server.host is not None and server.host.stream_count == 0)

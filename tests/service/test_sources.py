@@ -134,7 +134,7 @@ def web(clip: Path) -> Iterator[str]:
 def test_a_url_of_an_allowed_scheme_is_read_and_one_that_keeps_silent_is_given_up(
     tiny_model: Path, clip: Path, web: str
 ) -> None:
-    sources, limits = SourceSettings(schemes=("http",)), Limits(idle_seconds=0.5)
+    sources, limits = SourceSettings(schemes=("http",)), Limits(idle_seconds=1.5)
     with serving(tiny_model, sources=sources, limits=limits) as server, calling(server) as stub:
         sent = plain_results(stub.Track(sending(clip.read_bytes())))
         read = plain_results(stub.TrackUri(face_track_pb2.TrackUriRequest(uri=f"{web}/{clip.name}")))

@@ -18,7 +18,7 @@ from acfd_stream.client.stream_progress import EncodedFrame, StreamOptions
 from acfd_stream.config import CapacityConfig
 from acfd_stream.detect import Detector
 from acfd_stream.service.server import Server
-from acfd_stream.service.settings import ServiceSettings
+from acfd_stream.service.settings import Limits, ServiceSettings
 from tests.detect.tiny_model import white_square, write_tiny_model
 from tests.pipeline.conftest import DETECT, write_clip
 
@@ -30,9 +30,10 @@ _ROOMY = CapacityConfig(load_limit=1.0, cores=64)
 
 @contextmanager
 def watched_server(folder: Path, **settings: Any) -> Iterator[Server]:
-    """A server on free ports; its model finds bright squares, and it believes that it has all the cores it needs."""
+    """A server on free ports; its model finds bright squares, and it believes that it has all cores and memory."""
     model = write_tiny_model(folder / "tiny.onnx")
-    asked = ServiceSettings(listen="127.0.0.1:0", metrics="127.0.0.1:0", capacity=_ROOMY, **settings)
+    limits = Limits(memory_share=1.0)
+    asked = ServiceSettings(listen="127.0.0.1:0", metrics="127.0.0.1:0", capacity=_ROOMY, limits=limits, **settings)
     with Detector.open(model, config=DETECT) as detector, Server(asked, detector=detector) as server:
         yield server
 

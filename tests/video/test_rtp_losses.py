@@ -55,4 +55,5 @@ def test_packets_in_another_order_are_no_loss() -> None:
     for number in range(12, FRAMES - 2, 7):
         frames[number].reverse()
         frames[number][-1], frames[number + 1][0] = frames[number + 1][0], frames[number][-1]
+        frames[number : number + 2] = [[], [*frames[number], *frames[number + 1]]]  # without a pause between them
     assert gaps_of(frames, "libx264")[0] == []

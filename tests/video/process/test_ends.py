@@ -24,7 +24,7 @@ from acfd_stream.config import VideoConfig
 from acfd_stream.errors import DecoderError, DecoderMemoryError, MediaError
 from acfd_stream.video import ByteStream, open_video
 from acfd_stream.video.process.channel import Channel
-from acfd_stream.video.process.decoder import DecoderProcess
+from acfd_stream.video.process.decoder import _EXIT_SECONDS, DecoderProcess
 from acfd_stream.video.process.fork_server import FORK_SERVER
 from acfd_stream.video.process.limits import DecoderLimits
 from tests.video.conftest import Clip, write_clip
@@ -110,7 +110,7 @@ def test_closing_ends_a_decoder_wherever_it_stands(plain_clip: Path) -> None:
         process.close()
         assert ended.wait(PATIENCE)
         assert eventually(lambda: decoders() == [])
-        assert time.monotonic() - begin < 2.0
+        assert time.monotonic() - begin < _EXIT_SECONDS  # it is not waited for
         assert not stream.feed(b"more")
         with pytest.raises(DecoderError, match="was stopped"):
             process.open(plain_clip)
@@ -139,7 +139,7 @@ def test_a_stopped_decoder_is_killed(plain_clip: Path) -> None:
     begin = time.monotonic()
     video.close()
     assert eventually(lambda: decoders() == [])
-    assert time.monotonic() - begin < 2.0
+    assert time.monotonic() - begin < _EXIT_SECONDS
     assert list(video) == []
 
 
