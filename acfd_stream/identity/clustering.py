@@ -1,7 +1,8 @@
 """The characters of a whole video: agglomerative clustering of its tracks.
 
-Average linkage: two groups are as similar as their tracks are on average, by the directions of their means. Tracks that were on screen at one time are
-never in one group. Tracks with poor views take no part in the grouping; each joins its nearest group afterwards.
+Average linkage: two groups are as similar as their tracks are on average, by the directions of their means. Tracks that
+were on screen at one time are never in one group. Tracks with poor views take no part in the grouping; each joins its
+nearest group afterwards.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ MOST_GROUPED = 4000
 """Tracks that are grouped at most, those with the best views; the matrix of their similarities takes 64 MB."""
 GROUPED_WEIGHT = 0.3
 """Least sum of the qualities of the views of a track that takes part in the grouping."""
-ATTACH_BELOW = 0.05
+GROUP_BELOW = 0.03
+"""Groups are merged down to so much below the threshold: it holds for two views, and a mean over tracks varies less."""
+ATTACH_BELOW = 0.08
 """A track with poor views joins a group that is less similar than the threshold by this cosine at most."""
 
 
@@ -29,7 +32,7 @@ def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: 
 
     Args:
         tracks: every track with views, with its link of the stream: most frames of a group decide its number.
-        threshold: mean cosine of their tracks at which two groups are still one character.
+        threshold: cosine from which two views count as one character.
         first_free: the lowest number that no link has had.
 
     Returns:
@@ -41,7 +44,7 @@ def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: 
     heaviest = sorted(known, key=lambda track: (-track.weight, track.track_id))[:MOST_GROUPED]
     seeds = [track for track in heaviest if track.weight >= GROUPED_WEIGHT] or heaviest
     vectors = np.stack([unit(track.vector) for track in seeds if track.vector is not None])
-    labels = agglomerate(vectors, np.array([track.weight for track in seeds]), _together(seeds), threshold)
+    labels = agglomerate(vectors, _together(seeds), threshold - GROUP_BELOW)
     groups: dict[int, _Group] = {}
     for track, label in zip(seeds, labels.tolist(), strict=True):
         groups.setdefault(label, _Group()).add(track)
@@ -53,18 +56,15 @@ def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: 
     return _numbered(found, threshold, first_free)
 
 
-def agglomerate(
-    vectors: FloatArray, weights: NDArray[np.float64], are_apart: NDArray[np.bool_], threshold: float
-) -> NDArray[np.int64]:
+def agglomerate(vectors: FloatArray, are_apart: NDArray[np.bool_], threshold: float) -> NDArray[np.int64]:
     """Groups by average linkage.
 
-    Merges the most similar pair of groups until none is similar by ``threshold``; ties by lower index. A group's
-    similarity to another one is the mean of the products of their vectors by weight, so a matrix is enough, and each
-    merge updates one row of it.
+    Merges the most similar pair of groups until none is similar by ``threshold``; ties by lower index. The
+    similarity of two groups is the mean of the products of their vectors, so a matrix is enough, and each merge updates
+    one row of it.
 
     Args:
         vectors: float32 [N, D].
-        weights: float64 [N], > 0.
         are_apart: bool [N, N], symmetrical: pairs that no group may contain.
         threshold: least similarity of a merge.
 
@@ -78,7 +78,7 @@ def agglomerate(
     similarity = vectors @ vectors.T
     similarity[are_apart] = -np.inf
     np.fill_diagonal(similarity, -np.inf)
-    total = weights.astype(np.float32)
+    total = np.ones(count, np.float32)
     best, at = similarity.max(axis=1), similarity.argmax(axis=1)
     while count > 1:
         row = int(best.argmax())
@@ -110,27 +110,23 @@ def _together(tracks: Sequence[LinkedTrack]) -> NDArray[np.bool_]:
 
 
 class _Group:
-    """Tracks of one character, and the sum of their vectors by weight."""
+    """Tracks of one character, and the sum of their vectors."""
 
     def __init__(self) -> None:
         self.tracks: list[LinkedTrack] = []
         self._sum: NDArray[np.float64] = np.zeros(1)
-        self._weight = 0.0
 
     def add(self, track: LinkedTrack) -> None:
         """Add a track that has views."""
         self.tracks.append(track)
-        self._sum = self._sum + track.weight * _vector(track)
-        self._weight += track.weight
+        self._sum = self._sum + _vector(track)
 
     def similarity(self, track: LinkedTrack) -> float:
         """The mean cosine of a track and the other tracks here; -1 where there are none."""
         is_inside = track in self.tracks
-        if is_inside and len(self.tracks) == 1:
-            return -1.0
-        own = track.weight if is_inside else 0.0
+        others = len(self.tracks) - is_inside
         vector = _vector(track)
-        return float((self._sum - own * vector) @ vector / (self._weight - own))
+        return float((self._sum - is_inside * vector) @ vector / others) if others else -1.0
 
 
 def _vector(track: LinkedTrack) -> NDArray[np.float64]:
