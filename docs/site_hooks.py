@@ -21,6 +21,7 @@ OUTSIDE = (
     "model/weights/README.md",
     "model/weights/acfd-n.md",
     "model/weights/acfd-s.md",
+    "model/weights/acfd-id.md",
 )
 LINK = re.compile(r'(\]\(|src=")(?!https?:|#)([^)"#\s]+)')
 

@@ -36,7 +36,7 @@ def load_network(config: TrainConfig, path: Path) -> Network:
         ConfigError: the file is missing, of another kind, or of another network than the config's.
     """
     network = Network(config.network)
-    state = _published(path)[0] if path.suffix == ".safetensors" else read_checkpoint(path)["averaged"]
+    state = read_published(path)[0] if path.suffix == ".safetensors" else read_checkpoint(path)["averaged"]
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -59,12 +59,16 @@ def read_counts(config: TrainConfig, path: Path) -> dict[str, int]:
     """
     if path.suffix != ".safetensors":
         return counts_of(read_checkpoint(path), config)
-    metadata = _published(path)[1]
+    metadata = read_published(path)[1]
     return {name: int(metadata.get(name, 0)) for name in ("iterations", "pictures")}
 
 
-def _published(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Weights as float32, and metadata, of a .safetensors file."""
+def read_published(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Weights as float32, and metadata, of a .safetensors file.
+
+    Raises:
+        ConfigError: the file is missing or of another kind.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():

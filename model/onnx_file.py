@@ -66,9 +66,9 @@ def export(network: Network, spec: AnchorSpec, description: Description, path: P
         raw = Path(folder) / "raw.onnx"
         _trace(Deployed(network).float(), raw)
         model = onnx.load(str(raw))
-    _drop_traces(model.graph)
+    drop_traces(model.graph)
     if is_half:
-        _store_half(model)
+        store_half(model)
     entry = model.metadata_props.add()
     entry.key, entry.value = "acfd_stream", json.dumps(_metadata(spec, description))
     onnx.checker.check_model(model)
@@ -113,13 +113,13 @@ def _metadata(spec: AnchorSpec, description: Description) -> dict[str, object]:
     }
 
 
-def _drop_traces(graph: Any) -> None:
+def drop_traces(graph: Any) -> None:
     """Drop what the exporter notes about the source of every node: paths of the machine, a third of the file."""
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         part.ClearField("metadata_props")
 
 
-def _store_half(model: object) -> None:
+def store_half(model: object) -> None:
     """Store large float32 initialisers as fp16 with a cast: half the file size, no run time."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper

@@ -77,7 +77,7 @@ def quantise_for_cpu(path: Path, views: Sequence[View], target: Path) -> None:
     from acfd_stream.detect.runner import read_spec
     from acfd_stream.networks.precision import MADE_FROM, digest
 
-    nncf, spec = _import_nncf(), read_spec(path)
+    nncf, spec = import_nncf(), read_spec(path)
     import nncf.quantization.range_estimator as ranges
 
     mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
@@ -158,7 +158,12 @@ def judge(
     return scores
 
 
-def _import_nncf() -> Any:
+def import_nncf() -> Any:
+    """NNCF, without its log.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
     hush_nncf()
     try:
         import nncf

@@ -110,7 +110,7 @@ LAZY_EXCEPTIONS = {
     (f"acfd_stream.model.{name}", room)
     for name in ("evaluation", "export", "quantise", "quantise_cpu")
     for room in ("detect", "networks")
-}
+} | {("acfd_stream.model.identity.quantise", "networks"), ("acfd_stream.model.identity.predict", "identity")}
 # Files that import each other, directly or through others.
 KNOWN_CIRCLES: set[frozenset[str]] = set()
 # What may be read before any command runs: the choices of options, and progress, which loads Rich where it is shown.
