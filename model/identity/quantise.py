@@ -119,6 +119,7 @@ def _parser() -> Parser:
     parser.add_argument("model", type=Path, help="the .onnx file")
     parser.add_argument("output", nargs="?", type=Path, help="the int8 .onnx file; default: next to the model")
     parser.add_argument("--table", type=Path, help="CSV file of crops; default: drawn characters")
+    parser.add_argument("--most-fall", type=float, default=MOST_FALL, help="refuse the file from this loss of AUC on")
     parser.add_argument("--show", action="append", help="show to score on; repeatable; default: all")
     return parser
 
@@ -147,7 +148,7 @@ def _write(options: argparse.Namespace) -> None:
             mean_score([score(open_embed(str(file)), show) for show in shows]) for file in (options.model, made)
         )
         print(f"AUC {before['auc']:.4f}, in int8 {after['auc']:.4f}", flush=True)
-        if before["auc"] - after["auc"] >= MOST_FALL:
+        if before["auc"] - after["auc"] >= options.most_fall:
             raise RunnerError(f"AUC falls by {before['auc'] - after['auc']:.4f}: not kept")
         target.write_bytes(made.read_bytes())
     print(f"{target.stat().st_size / 1e6:.1f} MB", file=sys.stderr)

@@ -128,14 +128,12 @@ def write_crops(folder: Path) -> Path:
 
 
 def test_the_int8_file_is_of_the_model_file_and_close_to_it(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, table = exported(run, tmp_path), str(write_crops(tmp_path))
-    monkeypatch.setattr(quantise, "MOST_FALL", -1.0)
-    assert quantise.main([str(path), "--table", table]) == 1
+    assert quantise.main([str(path), "--table", table, "--most-fall", "-1"]) == 1
     assert "AUC falls by" in capsys.readouterr().err
-    monkeypatch.setattr(quantise, "MOST_FALL", 1.0)
-    assert quantise.main([str(path), "--table", table]) == 0
+    assert quantise.main([str(path), "--table", table, "--most-fall", "1"]) == 0
     target = tmp_path / "tiny.int8.onnx"
     assert is_quantised(target)
     assert read_metadata(target)[MADE_FROM] == digest(path)
