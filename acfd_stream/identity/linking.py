@@ -21,6 +21,8 @@ from acfd_stream.types import FloatArray
 
 NEAREST = 3
 """A track is compared with so many most similar tracks of a character."""
+LINK_BELOW = 0.04
+"""A stream links down to so much below the model's ``link_similarity``: means of views vary less than single views."""
 PROTOTYPES = 12
 """Most tracks of a character that others are compared with."""
 BETTER_BY = 0.05
