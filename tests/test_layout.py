@@ -91,6 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "progress",
         "video",
         "detect",
+        "identity",
         "networks",
         "outputs",
         "recording",
