@@ -15,7 +15,11 @@ function isFound(row, wish) {
 const scenesOf = ({ scenes }) => `${count(scenes)} ${scenes === 1 ? "scene" : "scenes"}`;
 
 function picture(role) {
-  if (!role.picture) return element("span", "disc", role.name ? [...role.name][0] : `${role.number}`);
+  if (!role.picture) {
+    const disc = element("span", "disc", role.name ? [...role.name][0] : `${role.number}`);
+    disc.setAttribute("aria-hidden", "true");
+    return disc;
+  }
   const image = element("img");
   image.src = role.picture;
   image.alt = "";

@@ -51,7 +51,10 @@ class Player {
     video.addEventListener("loadeddata", () => video.removeAttribute("poster")); // another frame than the boxes'
     video.addEventListener("seeked", () => this.hasSought());
     for (const name of ["play", "pause", "volumechange", "ratechange", "loadeddata", "canplay"]) video.addEventListener(name, () => this.on.state());
-    video.addEventListener("ended", () => this.on.state());
+    video.addEventListener("ended", () => { // a busy browser may not report the last picture
+      this.on.state();
+      this.arrive(Math.min(video.currentTime + this.offset, this.episode.end - 0.002));
+    });
     video.hidden = false;
     video.src = url;
     this.watch();
