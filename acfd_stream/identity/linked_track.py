@@ -12,6 +12,7 @@ from acfd_stream.types import FloatArray
 
 AGREEING_VIEWS = 3
 """A link is tentative until so many views agree with it."""
+_LEAST_SPAN = 0.01  # of cosines, so that any threshold of a model file divides
 
 
 @dataclass(slots=True, eq=False)
@@ -46,5 +47,6 @@ def unit(vector: EmbeddingArray) -> FloatArray:
 
 def confidence_of(similarity: float, threshold: float) -> float:
     """How sure a link of this similarity is, in [0, 1]: 0.5 at the threshold, 1 at a cosine of 1."""
-    share = (similarity - threshold) / (1.0 - threshold if similarity >= threshold else threshold)
+    span = 1.0 - threshold if similarity >= threshold else max(threshold, _LEAST_SPAN)
+    share = (similarity - threshold) / span
     return round(min(1.0, max(0.0, 0.5 + 0.5 * share)), 4)
