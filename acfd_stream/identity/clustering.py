@@ -21,9 +21,9 @@ MOST_GROUPED = 4000
 """Tracks that are grouped at most, those with the best views; the matrix of their similarities takes 64 MB."""
 GROUPED_WEIGHT = 0.3
 """Least sum of the qualities of the views of a track that takes part in the grouping."""
-GROUP_BELOW = 0.03
+GROUP_BELOW = 0.05
 """Groups are merged down to so much below the threshold: it holds for two views, and a mean over tracks varies less."""
-ATTACH_BELOW = 0.08
+ATTACH_BELOW = 0.1
 """A track with poor views joins a group that is less similar than the threshold by this cosine at most."""
 
 

@@ -15,23 +15,20 @@ import numpy as np
 
 from acfd_stream import stored
 from acfd_stream.characters import CharacterLink
-from acfd_stream.identity.clustering import cluster_tracks
 from acfd_stream.identity.linked_track import AGREEING_VIEWS, LinkedTrack, confidence_of, unit
 from acfd_stream.identity.views import EmbeddingArray, packed_embedding, restored_embedding
 from acfd_stream.types import FloatArray
 
 NEAREST = 3
 """A track is compared with so many most similar tracks of a character."""
+LINK_BELOW = 0.04
+"""A stream links down to so much below the model's ``link_similarity``: means of views vary less than single views."""
 PROTOTYPES = 12
 """Most tracks of a character that others are compared with."""
 BETTER_BY = 0.05
 """A link changes for a character that is more similar by this cosine."""
 FOUNDING_WEIGHT = 0.1
 """Least sum of the qualities of the views with which a track founds a character."""
-FIRST_REGROUPING, REGROUPING_GROWTH = 10, 1.25
-"""Characters are regrouped when no track is on screen, first at so many tracks, then at so many times more."""
-MOST_REGROUPED = 500
-"""Tracks that are regrouped at most, those with the best views; it takes some ten milliseconds."""
 _MOST_WEIGHT = 1e3
 
 
@@ -49,7 +46,6 @@ class Linker:
         self._directions: dict[int, FloatArray] = {}  # of the vectors, of length 1
         self._live: dict[int, LinkedTrack] = {}  # that have not ended
         self._near: list[LinkedTrack] = []  # that were on screen with one of these
-        self._regrouped = 0  # number of tracks when characters were regrouped
         self._prototypes: dict[int, list[int]] = {}  # ids of the tracks of a character that others are compared with
         self.next_number = 1
 
@@ -77,24 +73,11 @@ class Linker:
         for track_id in track_ids:
             self._live.pop(track_id, None)
         self._forget()
-        if not self._live and len(self._directions) >= max(FIRST_REGROUPING, REGROUPING_GROWTH * self._regrouped):
-            self._regroup()
 
     def _forget(self) -> None:
         """Forget which tracks were on screen with those that have ended."""
         oldest = min((track.first_frame for track in self._live.values()), default=None)
         self._near = [track for track in self._near if oldest is not None and track.last_frame >= oldest]
-
-    def _regroup(self) -> None:
-        """Compare tracks from now on with the characters that the end would find now."""
-        known = sorted(map(self.tracks.__getitem__, self._directions), key=lambda each: (-each.weight, each.track_id))
-        characters = cluster_tracks(known[:MOST_REGROUPED], self._threshold, self.next_number)
-        heaviest = {track.track_id: place for place, track in enumerate(known)}
-        self._prototypes = {
-            each.number: sorted(sorted(each.tracks, key=heaviest.__getitem__)[:PROTOTYPES]) for each in characters
-        }
-        self.next_number = max(self.next_number, *(each.number + 1 for each in characters))
-        self._regrouped = len(known)
 
     def add(self, evidence: Mapping[int, tuple[EmbeddingArray, float]]) -> list[CharacterLink]:
         """Take new means of views of tracks that are on screen; returns the links that are new or changed.
@@ -197,7 +180,7 @@ class Linker:
         )
         vectors = tuple(track.vector for track in self.tracks.values())
         prototypes = tuple((number, *ids) for number, ids in self._prototypes.items())
-        return LinkerState(rows, vectors, self.next_number, prototypes, tuple(self._live), self._regrouped)
+        return LinkerState(rows, vectors, self.next_number, prototypes, tuple(self._live))
 
     def restore(self, values: Mapping[str, Any], dimensions: int) -> None:
         """Restore what ``LinkerState.values`` returned; ``next_number`` must be set before.
@@ -209,7 +192,7 @@ class Linker:
         Raises:
             ResumeError: it is damaged.
         """
-        stored.fields(values, "linker", "tracks", "prototypes", "live", "regrouped")
+        stored.fields(values, "linker", "tracks", "prototypes", "live")
         rows = stored.items(values["tracks"], "linker.tracks", self._most_tracks)
         found = [_restored(row, self.next_number - 1) for row in rows]
         self.tracks = {track.track_id: track for track in found}
@@ -224,7 +207,8 @@ class Linker:
         live = [stored.whole(each, "live track", 1) for each in stored.items(values["live"], "live", len(found))]
         if not set(live) <= set(self.tracks):
             stored.damaged("live", "others", "ids of tracks")
-        self._regrouped = stored.whole(values["regrouped"], "regrouped", 0, len(found))
+        if set(self._prototypes) != {track.character for track in found if track.character}:
+            stored.damaged("prototypes", "others", "those of the linked tracks")
         self._live, self._near = {each: self.tracks[each] for each in live}, found
         self._forget()
 
@@ -233,8 +217,8 @@ class Linker:
             stored.whole(each, "prototypes", 1) for each in stored.items(values, "prototypes", PROTOTYPES + 1, 2)
         )
         for each in ids:
-            if each not in self._directions:
-                stored.damaged("prototypes", each, "a track that has views")
+            if each not in self._directions or self.tracks[each].character != number:
+                stored.damaged("prototypes", each, f"a track of character {number} that has views")
         return number, ids
 
 
@@ -247,7 +231,6 @@ class LinkerState:
     next_number: int
     prototypes: tuple[tuple[int, ...], ...]
     live: tuple[int, ...]
-    regrouped: int
 
     def values(self) -> dict[str, Any]:
         """The state for JSON."""
@@ -257,7 +240,6 @@ class LinkerState:
             "tracks": tracks,
             "prototypes": [list(row) for row in self.prototypes],
             "live": list(self.live),
-            "regrouped": self.regrouped,
         }
 
 

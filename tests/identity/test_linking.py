@@ -120,17 +120,6 @@ def test_faces_that_meet_after_they_were_linked_are_parted() -> None:
     assert linker.tracks[1].character != linker.tracks[2].character
 
 
-def test_characters_that_turn_out_to_be_one_are_joined_for_later_tracks() -> None:
-    """Two numbers 40 degrees apart, and then tracks between them: from the tenth track on they are one character."""
-    stream = Stream()
-    for track, degrees in enumerate([0.0, 40.0, *[18.0, 22.0] * 4], 1):
-        stream.show(track, **{f"t{track}": degrees})
-    assert set(stream.characters()) == {1, 2}
-    stream.show()  # nobody is on screen
-    stream.show(11, t11=40.0)
-    assert stream.linker.tracks[11].character == 1
-
-
 def test_no_more_tracks_are_linked_than_allowed() -> None:
     stream = Stream(Linker(THRESHOLD, 2))
     stream.show(1, t1=0.0)
@@ -196,7 +185,7 @@ def test_a_damaged_state_is_refused() -> None:
     values = json.loads(json.dumps(stream.linker.state().values()))
     for name, odd in (
         ("prototypes", [[1, 7]]),
-        ("regrouped", 9),
+        ("prototypes", []),
         ("live", [7]),
         ("tracks", values["tracks"][:1] * 2),
     ):
