@@ -12,6 +12,7 @@ has strangers too. The cast of the first episode names the faces of the others.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import VideoConfig
+from acfd_stream.errors import ConfigError
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.model.character_scoring import (
     CharacterScore,
@@ -82,14 +84,18 @@ def linking(show: Show, explain: bool) -> Iterator[Row]:
 
 
 def named_cast(show: Show, episode: Episode, path: Path) -> None:
-    """Build the cast of an episode at ``path``; each member gets the name of the character that it mostly is."""
+    """Build the cast of an episode at ``path``; each member gets the name of the character that it mostly is.
+
+    Members of one name are merged, unless they were in one frame: then one of them is wrong, and has no name.
+    """
     said, (_, truth) = show.tracked(episode), show.drawn(episode)
     who = names_of(matched_faces(said.final, truth))
     with Cast.open(path, is_new=True) as cast:
         (added,) = cast.build([said.views])
         for character, member in sorted(added.members.items()):
             if who.get(character) in NAMES:
-                cast.name(member, NAMES[who[character]], merges=True)
+                with contextlib.suppress(ConfigError):
+                    cast.name(member, NAMES[who[character]], merges=True)
 
 
 def with_names(matched: list[Matched], names: dict[int, str]) -> list[Matched]:
