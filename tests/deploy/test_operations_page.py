@@ -44,7 +44,7 @@ def test_every_call_names_a_command_and_options_that_there_are(page: str, call: 
         "ignore_unknown_options"
     ):  # train and evaluate hand their words on to the model's own parser
         return
-    known = {option for parameter in command.params for option in parameter.opts}
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("-")} - {"--help", "-"} <= known, f"{page}: {call}"
 
 

@@ -16,6 +16,7 @@ from acfd_stream.identity.cast.matching import CastMatcher, Prototype
 from acfd_stream.identity.views_file import StoredView, ViewsHeader, end_line, header_line, view_line
 from acfd_stream.outputs import read_results
 from acfd_stream.pipeline import session
+from acfd_stream.recording import episode
 from acfd_stream.recording.episode import record_episode
 from acfd_stream.recording.naming import Namer
 from acfd_stream.recording.record import Recorder
@@ -65,7 +66,10 @@ def test_files_and_the_end_of_streams_have_the_names(clip: str, cast: Path, tmp_
     assert "Velma" in (tmp_path / "a.vtt").read_text()
 
 
-def test_an_episode_has_the_names_wherever_it_was_interrupted(clip: str, cast: Path, tmp_path: Path) -> None:
+def test_an_episode_has_the_names_wherever_it_was_interrupted(
+    clip: str, cast: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episode, "_PROGRESS_SECONDS", 0.0)
     results = []
     for parts in ((), (7, 31)):
         out = tmp_path / f"out{len(parts)}"
