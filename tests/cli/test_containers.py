@@ -64,6 +64,8 @@ def test_a_service_that_reads_the_file_gives_the_same_lines_in_a_stream_and_in_a
     capfd.readouterr()
     assert main(["client", "jobs", "submit", str(clip), *address]) == 0
     job_id = capfd.readouterr().out.strip()
+    assert main(["client", "jobs", "watch", job_id, *address]) == 0  # a reader of a running job gets what is known then
+    capfd.readouterr()
     assert main(["client", "jobs", "results", job_id, "-o", "-", "-q", *address]) == 0
     assert capfd.readouterr().out.encode() == here
 
