@@ -20,7 +20,10 @@ WRONG = [
     (["track", "a", "b"], "unexpected extra argument"),
     (["track", "a", "--frob"], "No such option: --frob"),
     (["track", "a", "--output"], "requires an argument"),
-    (["track", "a", "--format", "xml"], "'xml' is not one of 'jsonl', 'parquet', 'csv', 'mot', 'coco', 'vtt', 'srt'"),
+    (
+        ["track", "a", "--format", "xml"],
+        "'xml' is not one of 'jsonl', 'parquet', 'csv', 'mot', 'mot-characters', 'coco', 'vtt', 'srt'",
+    ),
     (["track", "a", "--device", "tpu"], "'--device'"),
     (["track", "a", "--size", "big"], "'--size'"),
     (["track", "a", "--size", "5"], "size must be in 64 … 4096, got 5"),
