@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -11,6 +11,8 @@ from acfd_stream.errors import ConfigError
 
 from .network import Network
 from .settings import TrainConfig
+
+AnyNetwork = TypeVar("AnyNetwork", bound=torch.nn.Module)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -35,12 +37,16 @@ def load_network(config: TrainConfig, path: Path) -> Network:
     Raises:
         ConfigError: the file is missing, of another kind, or of another network than the config's.
     """
-    network = Network(config.network)
+    return with_weights(Network(config.network), config.name, path)
+
+
+def with_weights(network: AnyNetwork, config_name: str, path: Path) -> AnyNetwork:
+    """``network`` with the weights of a .pt or .safetensors file, for evaluation; else as ``load_network``."""
     state = read_published(path)[0] if path.suffix == ".safetensors" else read_checkpoint(path)["averaged"]
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ConfigError(f"{path}: holds another network than that of config {config.name!r}") from error
+        raise ConfigError(f"{path}: holds another network than that of config {config_name!r}") from error
     return network.eval()
 
 

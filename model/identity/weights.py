@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acfd_stream.errors import ConfigError
-
-from ..checkpoints import read_checkpoint, read_published
+from ..checkpoints import read_checkpoint, read_published, with_weights
 from .network import EmbeddingNetwork
 from .settings import IdentityConfig
 
@@ -17,13 +15,7 @@ def load_network(config: IdentityConfig, path: Path) -> EmbeddingNetwork:
     Raises:
         ConfigError: the file is missing, of another kind, or of another network than the config's.
     """
-    network = EmbeddingNetwork(config.network)
-    state = read_published(path)[0] if path.suffix == ".safetensors" else read_checkpoint(path)["averaged"]
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ConfigError(f"{path}: holds another network than that of config {config.name!r}") from error
-    return network.eval()
+    return with_weights(EmbeddingNetwork(config.network), config.name, path)
 
 
 def read_crop_count(path: Path) -> int:
