@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import cast, overload
 
-from acfd_stream.checked import or_default, require, require_min_score
+from acfd_stream.checked import or_default, require_min_score
 from acfd_stream.config import DetectConfig, TrackConfig
 from acfd_stream.detect.device import GpuNetwork
 from acfd_stream.detect.device_choice import device_for, open_network
@@ -21,8 +20,8 @@ from acfd_stream.detect.host_path import HostPath
 from acfd_stream.detect.images import Image, in_groups, picture_of
 from acfd_stream.detect.runner import EngineFacts, ModelSpec, read_spec
 from acfd_stream.detect.views import StageSeconds, letterboxes
-from acfd_stream.errors import RunnerError
-from acfd_stream.networks.precision import EMBEDDER_STEM, int8_path_of, is_int8_variant, precisions_of
+from acfd_stream.networks.precision import precisions_of
+from acfd_stream.networks.shipped import find_network, int8_variant_of, shipped_files
 from acfd_stream.types import Closeable, Detections, Picture
 
 __all__ = ["Detector", "ModelFile", "StageSeconds", "device_for", "find_model", "letterboxes", "models"]
@@ -150,8 +149,7 @@ def models(folder: Path | None = None) -> list[ModelFile]:
     Raises:
         RunnerError: a file there is refused.
     """
-    folder = folder or _weights_folder()
-    return [ModelFile(path.stem, path, read_spec(path)) for path in sorted(_model_files(folder))]
+    return [ModelFile(path.stem, path, read_spec(path)) for path in sorted(shipped_files(folder))]
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -160,31 +158,9 @@ def find_model(name_or_path: str | Path) -> Path:
     Raises:
         RunnerError: there is no such model; the message lists the installed ones.
     """
-    require(isinstance(name_or_path, str | Path), "model", name_or_path, "the name of a model or the path of a file")
-    path = Path(name_or_path)
-    if path.suffix == ".onnx":
-        if not path.is_file():
-            raise RunnerError(f"model file {path} does not exist")
-        return path
-    names = {found.stem: found for found in _model_files(_weights_folder())}
-    if str(name_or_path) not in names:
-        there_are = f"there is {', '.join(sorted(names))}" if names else "none is installed"
-        raise RunnerError(f"no model {str(name_or_path)!r}: {there_are}; or give the path of an .onnx file")
-    return names[str(name_or_path)]
+    return find_network(name_or_path, shipped_files(), "model")
 
 
 def find_int8_variant(name_or_path: str | Path) -> Path | None:
     """The int8 variant of a shipped model, or None; a path means only that file."""
-    if Path(name_or_path).suffix == ".onnx":
-        return None
-    path = int8_path_of(find_model(name_or_path))
-    return path if path.is_file() else None
-
-
-def _model_files(folder: Path) -> list[Path]:
-    files = [path for path in folder.glob("*.onnx") if not is_int8_variant(path)]
-    return [path for path in files if not path.stem.endswith(EMBEDDER_STEM)]
-
-
-def _weights_folder() -> Path:
-    return Path(str(resources.files("acfd_stream.model"))) / "weights"
+    return int8_variant_of(name_or_path, find_model)

@@ -32,6 +32,7 @@ from acfd_stream.networks.compiled_cache import CompiledCache
 from acfd_stream.networks.openvino_runtime import (
     RequestPool,
     compiled_network,
+    cpu_settings,
     fill_type_table,
     has_bf16,
     import_openvino,
@@ -130,12 +131,7 @@ class OpenVinoRunner:
             return self._shapes.get(size)
 
     def _settings(self) -> dict[str, Any]:
-        return {
-            "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bf16" else "f32",  # of layers that are not int8
-            "NUM_STREAMS": self.concurrency,
-            "INFERENCE_NUM_THREADS": self.concurrency * self._picture_threads,
-            "ENABLE_CPU_PINNING": False,  # decoding shares these cores
-        }
+        return cpu_settings(self._precision, self.concurrency, self._picture_threads)
 
     def _compiled(self, size: tuple[int, int]) -> Any:
         """The network compiled for ``size``, from the disk cache if it is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from acfd_stream.networks.compiled_cache import CompiledCache
 from acfd_stream.networks.openvino_runtime import (
     RequestPool,
     compiled_network,
+    cpu_settings,
     fill_type_table,
     has_bf16,
     import_openvino,
@@ -30,6 +31,37 @@ from acfd_stream.types import Closeable, FloatArray
 
 _log = logging.getLogger(__name__)
 _SIZE = (CROP_SIDE, CROP_SIDE)
+
+
+class Embedder(Protocol):
+    """Embeds crops of faces; implemented by ``FaceEmbedder``. Many sessions in many threads may share one."""
+
+    @property
+    def name(self) -> str:
+        """Of the network."""
+
+    @property
+    def version(self) -> str:
+        """Of the network."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its model file. Embeddings of two digests cannot be compared."""
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic of the network: "int8", "bf16" or "f32"."""
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers of an embedding."""
+
+    @property
+    def link_similarity(self) -> float:
+        """Cosine from which two views count as one character, in (0, 1)."""
+
+    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
+        """Embeddings float32 [N, D] of crops, uint8 [N, 144, 144, 3]; see ``FaceEmbedder.embed``."""
 
 
 class FaceEmbedder(Closeable):
@@ -115,13 +147,7 @@ class FaceEmbedder(Closeable):
 
 def _compiled(openvino: Any, core: Any, path: Path, spec: EmbedderSpec, precision: str) -> Any:
     """The network for one crop, one thread per crop."""
-    cores = available_cores()
-    settings = {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",  # of layers that are not int8
-        "NUM_STREAMS": cores,
-        "INFERENCE_NUM_THREADS": cores,
-        "ENABLE_CPU_PINNING": False,  # decoding and detection share these cores
-    }
+    settings = cpu_settings(precision, available_cores())
 
     def prepared() -> Any:
         network = core.read_model(path)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from acfd_stream.checked import require
 from acfd_stream.errors import RunnerError
 from acfd_stream.identity.views import MOST_DIMENSIONS
 from acfd_stream.networks.model_file import read_metadata
-from acfd_stream.networks.precision import EMBEDDER_STEM, int8_path_of, is_int8_variant
+from acfd_stream.networks.shipped import find_network, int8_variant_of, shipped_files
 
 METADATA_KEY = "acfd_stream"
 
@@ -83,23 +81,9 @@ def find_embedder(name_or_path: str | Path) -> Path:
     Raises:
         RunnerError: there is no such network; the message lists the installed ones.
     """
-    require(isinstance(name_or_path, str | Path), "model", name_or_path, "the name of a model or the path of a file")
-    path = Path(name_or_path)
-    if path.suffix == ".onnx":
-        if not path.is_file():
-            raise RunnerError(f"model file {path} does not exist")
-        return path
-    folder = Path(str(resources.files("acfd_stream.model"))) / "weights"
-    names = {found.stem: found for found in folder.glob(f"*{EMBEDDER_STEM}.onnx") if not is_int8_variant(found)}
-    if str(name_or_path) not in names:
-        there_are = f"there is {', '.join(sorted(names))}" if names else "none is installed"
-        raise RunnerError(f"no embedding network {str(name_or_path)!r}: {there_are}; or give the path of an .onnx file")
-    return names[str(name_or_path)]
+    return find_network(name_or_path, shipped_files(embedders=True), "embedding network")
 
 
 def find_int8_embedder(name_or_path: str | Path) -> Path | None:
     """The int8 variant of a shipped embedding network, or None; a path means only that file."""
-    if Path(name_or_path).suffix == ".onnx":
-        return None
-    path = int8_path_of(find_embedder(name_or_path))
-    return path if path.is_file() else None
+    return int8_variant_of(name_or_path, find_embedder)

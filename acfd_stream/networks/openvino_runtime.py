@@ -83,6 +83,16 @@ def with_pixels(network: Any, size: tuple[int, int], mean: Sequence[float], std:
     return steps.build()
 
 
+def cpu_settings(precision: str, streams: int, threads: int = 1) -> dict[str, Any]:
+    """How a network is compiled: ``streams`` requests at once, each with ``threads`` threads."""
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",  # of layers that are not int8
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams * threads,
+        "ENABLE_CPU_PINNING": False,  # decoding and other networks share these cores
+    }
+
+
 def compiled_network(
     core: Any, prepared: Callable[[], Any], settings: dict[str, Any], cache: CompiledCache, key: tuple[object, ...]
 ) -> Any:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from acfd_stream.checked import or_default, require
 from acfd_stream.config import DetectConfig
 from acfd_stream.detect.detector import StageSeconds
 from acfd_stream.detect.runner import ModelSpec
 from acfd_stream.errors import ConfigError
-from acfd_stream.types import Detections, FloatArray, Picture
+from acfd_stream.identity.embedder import Embedder
+from acfd_stream.types import Detections, Picture
 
 __all__ = ["Embedder", "Engine", "StageSeconds"]
 
@@ -69,34 +67,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free its resources; a second call does nothing."""
-
-
-class Embedder(Protocol):
-    """Embeds crops of faces; implemented by ``FaceEmbedder``. Many sessions in many threads may share one."""
-
-    @property
-    def name(self) -> str:
-        """Of the network."""
-
-    @property
-    def version(self) -> str:
-        """Of the network."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of its model file. Embeddings of two digests cannot be compared."""
-
-    @property
-    def precision(self) -> str:
-        """Arithmetic of the network: "int8", "bf16" or "f32"."""
-
-    @property
-    def dimensions(self) -> int:
-        """Numbers of an embedding."""
-
-    @property
-    def link_similarity(self) -> float:
-        """Cosine from which two views count as one character, in (0, 1)."""
-
-    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """Embeddings float32 [N, D] of crops, uint8 [N, 144, 144, 3]; see ``FaceEmbedder.embed``."""

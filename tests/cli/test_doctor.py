@@ -13,6 +13,7 @@ from acfd_stream.cli import machine, main
 from acfd_stream.cli.doctor import _memory
 from acfd_stream.detect import detector
 from acfd_stream.networks.precision import digest
+from acfd_stream.networks.shipped import shipped_files
 from tests.detect.tiny_model import write_tiny_int8, write_tiny_model
 
 BLOCKED = "import sys; sys.modules['torch'] = None; from acfd_stream.cli import main; "
@@ -23,7 +24,7 @@ SIZE = {"total_bytes": 16 * 2**30, "available_bytes": 2**30, "limit_bytes": 4 * 
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of shipped models, with a small one in place of the default."""
     write_tiny_model(tmp_path / "acfd-n.onnx")
-    monkeypatch.setattr(detector, "_weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(detector, "shipped_files", lambda folder=None: shipped_files(folder or tmp_path))
     return tmp_path
 
 

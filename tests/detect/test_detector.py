@@ -10,6 +10,7 @@ from acfd_stream.config import DetectConfig, TrackConfig
 from acfd_stream.detect import detector as module
 from acfd_stream.detect.detector import Detector, find_model, models
 from acfd_stream.errors import ConfigError, RunnerError, ShapeError
+from acfd_stream.networks.shipped import shipped_files, weights_folder
 from acfd_stream.types import Detections, Picture, PixelFormat
 from tests.detect.tiny_model import ALIGNED_SCORE, white_square, write_tiny_model
 
@@ -152,7 +153,7 @@ def test_a_closed_detector_says_so(tiny_model: Path) -> None:
 def test_shipped_models_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_model(tmp_path / "tiny-b.onnx", version="2")
     write_tiny_model(tmp_path / "tiny-a.onnx")
-    monkeypatch.setattr(module, "_weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(module, "shipped_files", lambda folder=None: shipped_files(folder or tmp_path))
     assert [(model.name, model.spec.version) for model in models()] == [("tiny-a", "1"), ("tiny-b", "2")]
     with Detector.open("tiny-b") as opened:
         assert opened.spec.version == "2"
@@ -166,4 +167,4 @@ def test_a_missing_path_is_named(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_shipped_models_is_found_without_torch() -> None:
-    assert module._weights_folder().parts[-2:] == ("model", "weights")
+    assert weights_folder().parts[-2:] == ("model", "weights")

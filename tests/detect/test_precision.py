@@ -15,6 +15,7 @@ from acfd_stream.detect.device_choice import _check_gpu_precision
 from acfd_stream.errors import BackendUnavailable, ConfigError, RunnerError
 from acfd_stream.networks import precision
 from acfd_stream.networks.precision import choose_arithmetic, int8_path_of
+from acfd_stream.networks.shipped import shipped_files
 from acfd_stream.pipeline.checkpoint import signature
 from tests.detect.tiny_model import white_square, write_tiny_int8, write_tiny_model
 
@@ -26,7 +27,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of "tiny", which is shipped with an int8 variant."""
     path = write_tiny_model(tmp_path / "tiny.onnx")
     write_tiny_int8(path, tmp_path / "tiny.int8.onnx")
-    monkeypatch.setattr(module, "_weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(module, "shipped_files", lambda folder=None: shipped_files(folder or tmp_path))
     return path
 
 

@@ -20,10 +20,11 @@ from acfd_stream.model.resnet import ResNet, ResNetConfig
 from acfd_stream.model.settings import TrainConfig
 from acfd_stream.model.toon.sets import draw_one
 from acfd_stream.model.vovnet import Backbone, BackboneConfig
+from acfd_stream.networks.precision import EMBEDDER_STEM
 from acfd_stream.ops.anchors import AnchorSpec, anchor_count
 
 MODEL = Path(__file__).parents[2] / "model"
-CONFIGS = sorted(path for path in (MODEL / "configs").rglob("*.toml") if path.stem != "acfd-id")  # detectors
+CONFIGS = sorted(path for path in (MODEL / "configs").rglob("*.toml") if not path.stem.endswith(EMBEDDER_STEM))
 FUSE_TOLERANCE = 1e-4  # float32 sums in another order
 
 

@@ -18,7 +18,7 @@ from acfd_stream.identity.views_file import read_views
 from acfd_stream.types import Closeable, FloatArray
 
 if TYPE_CHECKING:
-    from acfd_stream.identity.cast.rebuild import Embedder
+    from acfd_stream.identity.embedder import Embedder
 
 
 class Cast(Closeable):

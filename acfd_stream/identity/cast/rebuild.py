@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,36 +11,14 @@ from PIL import Image
 
 from acfd_stream.identity.cast.adding import set_model
 from acfd_stream.identity.cast.database import CastDatabase
+from acfd_stream.identity.views import CROP_SIDE
 from acfd_stream.identity.views_file import ViewsHeader
-from acfd_stream.types import FloatArray
 
-CROP_SIDE = 144
-"""Pixels."""
+if TYPE_CHECKING:
+    from acfd_stream.identity.embedder import Embedder
+
 _BATCH = 32
 _ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
-class Embedder(Protocol):
-    """What ``FaceEmbedder`` is."""
-
-    @property
-    def name(self) -> str:
-        """Of the network."""
-
-    @property
-    def version(self) -> str:
-        """Of the network."""
-
-    @property
-    def digest(self) -> str:
-        """Of the content of its file."""
-
-    @property
-    def link_similarity(self) -> float:
-        """The least cosine of two views of one character."""
-
-    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """uint8 [N, 144, 144, 3] RGB → float32 [N, D], unit length."""
 
 
 def rebuild(database: CastDatabase, embedder: Embedder) -> int:
