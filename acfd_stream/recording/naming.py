@@ -17,7 +17,7 @@ from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.identity.cast.matching import CastMatcher
 from acfd_stream.identity.views_file import read_views
 from acfd_stream.outputs import read_results
-from acfd_stream.recording.views import TracksTogether
+from acfd_stream.recording.views import TracksTogether, character_of_tracks
 from acfd_stream.types import FrameResult
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Namer:
     def named(self, characters: Iterable[Character]) -> tuple[Character, ...]:
         """The characters of the finished video with the names that the cast has for them."""
         characters = tuple(characters)
-        of_track = {track: each.number for each in characters for track in each.tracks}
+        of_track = character_of_tracks(characters)
         looks: dict[int, list[NDArray[np.float16]]] = {}
         for track, embedding in self._views:
             if track in of_track:

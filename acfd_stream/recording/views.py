@@ -49,16 +49,16 @@ class TracksTogether:
             found: the lines that were written while the video was tracked.
             characters: of the whole video.
         """
-        return finished_lines(found, _of_tracks(characters), self.between(characters))
+        return finished_lines(found, character_of_tracks(characters), self.between(characters))
 
     def between(self, characters: Iterable[Character]) -> set[tuple[int, int]]:
         """Pairs of characters that are in one frame."""
-        of_track = _of_tracks(characters)
+        of_track = character_of_tracks(characters)
         pairs = {(of_track.get(one, 0), of_track.get(other, 0)) for one, other in self._pairs}
         return {pair for pair in pairs if all(pair)}
 
 
-def _of_tracks(characters: Iterable[Character]) -> dict[int, int]:
+def character_of_tracks(characters: Iterable[Character]) -> dict[int, int]:
     """Track → number of its character."""
     return {track: character.number for character in characters for track in character.tracks}
 
