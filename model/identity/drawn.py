@@ -1,16 +1,19 @@
-"""Drawn characters: each in many poses, clothes, lights and sizes, cut out as a detector's faces are."""
+"""Drawn characters: each in many poses, clothes, lights and sizes, cut out as a detector's faces are.
+
+The second of each style looks like the first but for hair, nose and brows, so that features count as well as colours.
+"""
 
 from __future__ import annotations
 
-import copy
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from ..toon import backgrounds, effects, palette
+from ..toon import backgrounds, effects
 from ..toon.bodies import draw_character
 from ..toon.canvas import Canvas
 from ..toon.casting import random_design, random_pose
+from ..toon.characters import dressed, look_alike
 from ..toon.design import Design
 from ..toon.palette import Style, random_style
 from ..toon.picture import visible_boxes
@@ -20,6 +23,8 @@ STYLE_SHARES = 8
 """Characters that share a style, as those of one show do."""
 _SIZE = (192, 192)
 _TRIES = 8
+_LIT = 0.4
+"""Share of views in another light than day's."""
 
 
 def draw_characters(first: int, count: int, views: int) -> CropSet:
@@ -39,19 +44,18 @@ def draw_one(number: int, views: int) -> Pixels:
     """Crops uint8 [views, SIDE, SIDE, 3] of the character ``number``."""
     style = random_style(np.random.default_rng([number // STYLE_SHARES, 31]))
     rng = np.random.default_rng([number, 32])
-    design = random_design(rng, style)
+    design = _design(number, style)
     crops = []
     while len(crops) < views:
-        crops.append(_draw_view(rng, style, _dressed(rng, design)))
+        crops.append(_draw_view(rng, style, dressed(rng, design) if rng.random() < 0.7 else design))
     return np.stack(crops)
 
 
-def _dressed(rng: np.random.Generator, design: Design) -> Design:
-    """The character, half of the time in other clothes."""
-    design = copy.deepcopy(design)
-    if rng.random() < 0.5:
-        design.body.top, design.body.bottom = palette.any_color(rng, (0.1, 0.9)), palette.any_color(rng, (0.1, 0.8))
-    return design
+def _design(number: int, style: Style) -> Design:
+    rng = np.random.default_rng([number, 33])
+    if number % STYLE_SHARES == 1:
+        return look_alike(rng, _design(number - 1, style))
+    return random_design(rng, style)
 
 
 def _draw_view(rng: np.random.Generator, style: Style, design: Design) -> Pixels:
@@ -67,5 +71,13 @@ def _draw_view(rng: np.random.Generator, style: Style, design: Design) -> Pixels
             break
     else:
         boxes = {1: (48.0, 48.0, 144.0, 144.0)}
-    pixels = effects.age(canvas.pixels, rng)
-    return cut(np.ascontiguousarray(pixels), np.array(boxes[1], np.float32))
+    pixels = np.ascontiguousarray(effects.age(canvas.pixels, rng))
+    if rng.random() < _LIT:
+        pixels = effects.lit(pixels, _light(rng))
+    return cut(pixels, np.array(boxes[1], np.float32))
+
+
+def _light(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Gains of red, green and blue: from a night to a glare, from blue to orange."""
+    level, warmth = np.exp(rng.uniform(np.log(0.4), np.log(1.25))), rng.uniform(-0.25, 0.25)
+    return float(level * (1 + warmth)), float(level), float(level * (1 - warmth))

@@ -29,7 +29,7 @@ def draw_cast(rng: np.random.Generator, style: Style) -> list[Design]:
     """``CAST_SIZE`` characters that a viewer can tell apart, the two of ``LOOK_ALIKES`` by a few features only."""
     first = clear_design(rng, style)
     first.hair.kind, first.hair.hat = str(rng.choice(_HAIRS)), "none"
-    cast = [first, _look_alike(rng, first)]
+    cast = [first, look_alike(rng, first)]
     while len(cast) < CAST_SIZE:
         design = clear_design(rng, style, "human" if rng.random() < 0.75 else "animal")
         if all(_differ(design, other) for other in cast):
@@ -37,7 +37,7 @@ def draw_cast(rng: np.random.Generator, style: Style) -> list[Design]:
     return cast
 
 
-def _look_alike(rng: np.random.Generator, design: Design) -> Design:
+def look_alike(rng: np.random.Generator, design: Design) -> Design:
     """Another character with the same head, colours, eyes and mouth; hair, nose and brows differ."""
     features, hair = design.features, design.hair
     nose = str(rng.choice([nose for nose in _NOSES if nose != features.nose]))
