@@ -1,4 +1,4 @@
-"""Returns freed memory to the system: limits the heaps of the C library, and trims them when the service is idle.
+"""What the C library does with freed memory: a service returns it to the system when idle, a training keeps it.
 
 Every stream has its own threads, and glibc gives new threads their own heaps, which lose a little memory per stream.
 With one heap per core, a service uses as much memory after 840 broken streams as after 40. With glibc's own limit, it
@@ -16,16 +16,32 @@ from collections.abc import Callable
 
 REST_SECONDS = 1.0
 """Idle time before a trim: a trim takes milliseconds, and the next stream needs the memory."""
-_ARENA_MAX = -8  # of mallopt: M_ARENA_MAX
+_ARENA_MAX, _MMAP_MAX, _TOP_PAD, _TRIM_THRESHOLD = -8, -4, -2, -1  # options of mallopt
+_HEAP_STEP = 256 << 20
+_MOST = (1 << 31) - 1
 _log = logging.getLogger(__name__)
 
 
 def limit_heaps() -> None:
     """Limit the number of heaps to the number of cores, with glibc. Call it before threads start."""
+    _set({_ARENA_MAX: max(2, os.cpu_count() or 1)})
+
+
+def keep_freed() -> None:
+    """Keep freed memory in the process, with glibc: a training frees and takes the same gigabytes in each iteration.
+
+    By default large blocks go back to the system at once, and each new page then costs a fault.
+    """
+    _set({_MMAP_MAX: 0, _TRIM_THRESHOLD: _MOST, _TOP_PAD: _HEAP_STEP})
+
+
+def _set(options: dict[int, int]) -> None:
     try:
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, max(2, os.cpu_count() or 1))
+        library = ctypes.CDLL(None)
+        for option, value in options.items():
+            library.mallopt(option, value)
     except (AttributeError, OSError) as error:
-        _log.debug("cannot limit the number of heaps: %s", error)
+        _log.debug("cannot set options of malloc: %s", error)
 
 
 def freeze() -> None:

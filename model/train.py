@@ -76,12 +76,15 @@ def _begin(trainer: Trainer, options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
+    from acfd_stream.malloc import keep_freed
+
     from .datasets import check_pictures, open_sources, read_set
     from .distributed import DataParallelGroup
     from .evaluation import evaluate
     from .predict import TorchDetector
     from .trainer import Trainer
 
+    keep_freed()
     if options.threads:
         torch.set_num_threads(options.threads)
     device = options.device

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from acfd_stream.malloc import REST_SECONDS, IdleTrim, limit_heaps, trim
 
 
@@ -23,3 +26,24 @@ def test_sharing_heaps_and_giving_back_are_harmless() -> None:
     limit_heaps()
     trim()
     assert all(not any(piece) for piece in kept)
+
+
+_TAKES_AND_FREES = """
+import resource
+import sys
+from acfd_stream.malloc import keep_freed
+if sys.argv[1] == "kept":
+    keep_freed()
+for _ in range(20):
+    b"x" * (8 << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def test_kept_memory_costs_no_faults_again() -> None:
+    """160 MB in all, of which only the first 8 MB are new; 4 kB a fault, and 8 MB are 2048 faults."""
+    faults = {}
+    for name in ("kept", "returned"):
+        call = [sys.executable, "-c", _TAKES_AND_FREES, name]
+        faults[name] = int(subprocess.run(call, capture_output=True, check=True).stdout)
+    assert faults["kept"] < faults["returned"] - 10 * 2048

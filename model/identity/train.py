@@ -65,11 +65,14 @@ def _begin(trainer: IdentityTrainer, options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
+    from acfd_stream.malloc import keep_freed
+
     from .network import EmbeddingNetwork
     from .scoring import embedder_of, mean_score, score
     from .sources import Sampler, open_crops
     from .trainer import IdentityTrainer
 
+    keep_freed()
     if options.threads:
         torch.set_num_threads(options.threads)
     config = configured(options)
