@@ -30,7 +30,7 @@ def limit_heaps() -> None:
 def keep_freed() -> None:
     """Keep freed memory in the process, with glibc: a training frees and takes the same gigabytes in each iteration.
 
-    By default large blocks go back to the system at once, and each new page then costs a fault.
+    By default blocks of more than 32 MB go back to the system at once, and each new page then costs a fault.
     """
     _set({_MMAP_MAX: 0, _TRIM_THRESHOLD: _MOST, _TOP_PAD: _HEAP_STEP})
 
