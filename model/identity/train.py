@@ -51,9 +51,11 @@ def _begin(trainer: IdentityTrainer, options: argparse.Namespace) -> None:
     elif options.start and options.start.suffix == ".safetensors":
         state, metadata = read_published(options.start)
         trainer.begin_with(state, int(metadata.get("pictures", 0)))
+        trainer.set_centres()
     elif options.start:
         checkpoint = read_checkpoint(options.start)
         trainer.begin_with(checkpoint["averaged"], checkpoint["pictures"])
+        trainer.set_centres()
     else:
         trainer.network.load_imagenet()
         if trainer.config.detector:

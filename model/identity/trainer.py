@@ -51,10 +51,15 @@ class IdentityTrainer:
         self.optimizer = self._optimizer()
 
     def begin_with_discriminants(self) -> None:
-        """Set the linear layer and the classifier's centres by the features of the backbone; see ``initial``."""
+        """Set the linear layer, and then the classifier's centres, by the features of the backbone; see ``initial``."""
         rng = np.random.default_rng([self.config.seed, 1])
         set_linear(self.network, self.sampler, self.config.schedule.looked_at, rng)
         self.begin_with(self.network.state_dict())
+        self.set_centres()
+
+    def set_centres(self) -> None:
+        """Let the classifier begin with the mean embedding of each character."""
+        rng = np.random.default_rng([self.config.seed, 2])
         with torch.no_grad():
             self.classifier.centres.copy_(centres(self.network, self.sampler, CENTRE_CROPS, rng))
 
