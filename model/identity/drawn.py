@@ -23,6 +23,8 @@ STYLE_SHARES = 8
 """Characters that share a style, as those of one show do."""
 _SIZE = (192, 192)
 _TRIES = 8
+_HATS = 0.3
+"""Share of views with a hat, of a character that has none: more than in episodes, since such views are hard."""
 _LIT = 0.4
 """Share of views in another light than day's."""
 
@@ -47,7 +49,7 @@ def draw_one(number: int, views: int) -> Pixels:
     design = _design(number, style)
     crops = []
     while len(crops) < views:
-        crops.append(_draw_view(rng, style, dressed(rng, design) if rng.random() < 0.7 else design))
+        crops.append(_draw_view(rng, style, dressed(rng, design, _HATS) if rng.random() < 0.7 else design))
     return np.stack(crops)
 
 

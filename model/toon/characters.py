@@ -61,14 +61,14 @@ def draw_stranger(rng: np.random.Generator, cast: list[Design]) -> Design:
             return design
 
 
-def dressed(rng: np.random.Generator, design: Design) -> Design:
-    """The same character in other clothes; who never wears a hat sometimes has one."""
+def dressed(rng: np.random.Generator, design: Design, hats: float = 0.1) -> Design:
+    """The same character in other clothes; ``hats`` is the chance that who never wears a hat has one."""
     clothes = random_design(rng, design.style, design.kind).body
     body = replace(
         design.body, top=clothes.top, bottom=clothes.bottom, shoe=clothes.shoe, collar=str(rng.choice(_COLLARS)),
         pattern=str(rng.choice(_PATTERNS)),
     )  # fmt: skip
     hair = design.hair
-    if hair.hat == "none" and rng.random() < 0.1:
+    if hair.hat == "none" and rng.random() < hats:
         hair = replace(hair, hat=str(rng.choice(_HATS)), hat_color=palette.any_color(rng))
     return replace(design, body=body, hair=hair)
