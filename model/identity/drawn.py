@@ -1,6 +1,6 @@
 """Drawn characters: each in many poses, clothes, lights and sizes, cut out as a detector's faces are.
 
-The second of each style looks like the first but for hair, nose and brows, so that features count as well as colours.
+Every second one looks like the one before but for hair, nose and brows, so that features count as well as colours.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def draw_one(number: int, views: int) -> Pixels:
 
 def _design(number: int, style: Style) -> Design:
     rng = np.random.default_rng([number, 33])
-    if number % STYLE_SHARES == 1:
+    if number % 2:
         return look_alike(rng, _design(number - 1, style))
     return random_design(rng, style)
 
