@@ -14,6 +14,7 @@ from acfd_stream.errors import CastError, MediaError
 from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatcher, Prototype, threshold_of
 from acfd_stream.identity.cast.views import MOST_VIEWS, best_views, prune, views_of
+from acfd_stream.identity.views import look_of, mean_of
 from acfd_stream.identity.views_file import VIEWS_SUFFIX, StoredView, ViewsFile, ViewsHeader, read_views
 from acfd_stream.types import FloatArray
 
@@ -71,12 +72,21 @@ def matcher_of(database: CastDatabase, members: Iterable[tuple[int, str]]) -> Ca
         by_member.setdefault(view.member, []).append(view.embedding)
     prototypes = [Prototype(member, names[member], np.stack(views)) for member, views in by_member.items()]
     link_similarity = float(database.value("SELECT value FROM meta WHERE key = 'link_similarity'") or 0.0)
-    return CastMatcher(prototypes, threshold_of(link_similarity))
+    digest = str(database.value("SELECT value FROM meta WHERE key = 'digest'") or "")
+    return CastMatcher(prototypes, threshold_of(link_similarity), digest=digest)
 
 
 def embeddings_of(views: Sequence[StoredView]) -> FloatArray:
     """float32 [V, D]."""
     return np.stack([view.embedding.astype(np.float32) for view in views])
+
+
+def look_of_views(views: Iterable[StoredView]) -> FloatArray:
+    """What a character looks like, float32 [1, D]: as ``look_of`` the tracks that these views are of."""
+    by_track: dict[int, list[StoredView]] = {}
+    for view in views:
+        by_track.setdefault(view.track, []).append(view)
+    return look_of(mean_of(own) for _, own in sorted(by_track.items()))
 
 
 def require_model(database: CastDatabase, digest: str, what: str) -> None:
@@ -144,7 +154,7 @@ class Additions:
         self, characters: Mapping[int, list[StoredView]], together: Collection[tuple[int, int]]
     ) -> tuple[dict[int, int], list[int]]:
         """Character → member, and the members that were made for this video."""
-        looks = {number: embeddings_of(views) for number, views in characters.items()}
+        looks = {number: look_of_views(views) for number, views in characters.items()}
         members = {number: match.member for number, match in self._before.assign(looks, together).items()}
         rest = {number: views for number, views in looks.items() if number not in members}
         young = self._database.rows("SELECT id, name FROM members ORDER BY id")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.identity.cast import adding, members
-from acfd_stream.identity.cast.adding import Addition, Additions, embeddings_of, views_files
+from acfd_stream.identity.cast.adding import Addition, Additions, look_of_views, views_files
 from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatch, CastMatcher
 from acfd_stream.identity.cast.members import Appearance, Member
@@ -147,7 +147,7 @@ class Cast(Closeable):
         if source is None:
             file = read_views(path, with_crops=False)
             adding.require_model(self._database, file.header.digest, str(path))
-            looks = {number: embeddings_of(views) for number, views in file.by_character().items()}
+            looks = {number: look_of_views(views) for number, views in file.by_character().items()}
             return self.matcher().assign(looks, file.together)
         query = (
             "SELECT character, member, name FROM appearances JOIN members ON members.id = member"
