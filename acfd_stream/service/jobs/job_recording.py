@@ -94,7 +94,12 @@ class JobRecording:
 
             return Recorder(
                 source=lambda: self._open(asked.uri),
-                settings=RecordingSettings(track=request.track, video=request.video, characters=request.characters),
+                settings=RecordingSettings(
+                    track=request.track,
+                    video=request.video,
+                    characters=request.characters,
+                    cast=None if request.characters is None else self._embedder.cast,
+                ),
                 lines=context.lines,
                 views=context.views if asked.keeps_views else None,
                 checkpoints=context.checkpoints,
