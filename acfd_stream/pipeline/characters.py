@@ -63,14 +63,15 @@ def open_characters(
         return None
     if embedder is None:
         embedder = opened.enter_context(FaceEmbedder.open(config.model))
+    network = f"{embedder.name} {embedder.version}"
     if isinstance(cast, str | Path):
         from acfd_stream.identity.cast.cast import Cast
 
-        cast = Cast.matcher_for(cast, embedder.digest)
+        cast = Cast.matcher_for(cast, embedder.digest, network)
     elif cast is not None and cast.digest not in ("", embedder.digest):
         raise CastError(
-            f"cast has embeddings of a network {cast.digest[:12]}, and {embedder.name} {embedder.version} is "
-            f"{embedder.digest[:12]}; rebuild the cast"
+            f"cast has embeddings of another network ({cast.digest[:12]}) than {network} ({embedder.digest[:12]}); "
+            "rebuild it"
         )
     return CharacterStage(config, embedder, track_config, keeps_views=keeps_views, cast=cast)
 

@@ -41,7 +41,9 @@ class SharedEmbedder(Closeable):
         self._spec = read_embedder_spec(path)
         self._cast: FileWatch[CastMatcher] | None = None
         if cast is not None:
-            self._cast = FileWatch("members of the cast", [cast], partial(Cast.matcher_for, cast, digest(path)))
+            network = f"{self._spec.name} {self._spec.version}"
+            read = partial(Cast.matcher_for, cast, digest(path), network)
+            self._cast = FileWatch("members of the cast", [cast], read)
         self._model, self._count = model, metrics.embedded.inc
         self._opening = threading.Lock()
         self._embedder: _CountingEmbedder | None = None

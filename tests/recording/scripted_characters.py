@@ -41,7 +41,7 @@ class ScriptedStage:
 
     def __init__(self, cast: Path | None = None) -> None:
         self.embedder = EMBEDDER
-        self._cast = None if cast is None else Cast.matcher_for(cast, EMBEDDER.digest)
+        self._cast = None if cast is None else Cast.matcher_for(cast, EMBEDDER.digest, "scripted 3")
         self._seen: list[int] = []
         self._live: dict[int, list[Any]] = {}  # track → frame and seconds of its view
 

@@ -88,5 +88,5 @@ def test_a_cast_of_another_network_is_refused(
     recorder = Recorder(
         source=clip, settings=RecordingSettings(characters=CONFIG, cast=cast), engine=SquareFinder(), sinks=[sink]
     )
-    with pytest.raises(CastError, match="the network of this run is of another network"):
+    with pytest.raises(CastError, match="and this run uses scripted 3"):
         recorder.record()

@@ -90,14 +90,19 @@ def look_of_views(views: Iterable[StoredView]) -> FloatArray:
 
 
 def require_model(database: CastDatabase, digest: str, what: str) -> None:
-    """Raise CastError where the cast has embeddings of another network than that of ``digest``."""
+    """Raise CastError where the cast has embeddings of a network other than that of ``digest``; ``what`` names it."""
     about = dict(database.rows("SELECT key, value FROM meta"))
     if about and digest != about["digest"]:
         raise CastError(
             f"{database.path}: has embeddings of {about['model']} {about['model_version']} ({about['digest'][:12]}), "
-            f"{what} is of another network ({digest[:12]}); 'acfd-stream cast rebuild {database.path}' moves it to "
-            "the newest network, and older results are to be tracked again"
+            f"and {what} ({digest[:12]}), whose embeddings differ; 'acfd-stream cast rebuild {database.path}' moves it "
+            "to the newest network, and older results are to be tracked again"
         )
+
+
+def told(path: Path, header: ViewsHeader) -> str:
+    """The network of a views file, for ``require_model``."""
+    return f"{path} has those of {header.model} {header.model_version}"
 
 
 def set_model(database: CastDatabase, header: ViewsHeader, dimensions: int) -> None:
@@ -133,7 +138,7 @@ class Additions:
         if source_of(self._database, path) is not None:
             return Addition(path, is_known=True)
         file, digest = read_views(path, with_crops=False), _digest(path)
-        require_model(self._database, file.header.digest, os.fspath(path))
+        require_model(self._database, file.header.digest, told(path, file.header))
         characters = file.by_character()
         if characters and self._database.value("SELECT COUNT(*) FROM meta") == 0:
             set_model(self._database, file.header, len(file.views[0].embedding))
