@@ -137,6 +137,34 @@ def test_two_processes_that_change_at_once(path: Path, monkeypatch: pytest.Monke
         assert [member.name for member in cast.members()] == ["Velma", "Fred", "Shaggy"]
 
 
+def test_processes_that_name_at_once_lose_nothing(path: Path) -> None:
+    code = """
+import sys
+from acfd_stream.identity.cast.cast import Cast
+with Cast.open(sys.argv[1]) as cast:
+    sys.stdin.readline()
+    for number in range(20):
+        cast.name(int(sys.argv[2]), f"member {sys.argv[2]}, {number}")
+"""
+    calls = [
+        subprocess.Popen([sys.executable, "-c", code, path, str(member)], stdin=subprocess.PIPE) for member in (2, 3)
+    ]
+    for call in calls:
+        assert call.stdin is not None
+        call.stdin.write(b"go\n")
+        call.stdin.flush()
+    for call in calls:
+        call.communicate()
+    assert [call.returncode for call in calls] == [0, 0]
+    with Cast.open(path) as cast:
+        assert [member.name for member in cast.members()] == ["Velma", "member 2, 19", "member 3, 19"]
+        undone = []
+        while (what := cast.undo()) is not None:
+            undone.append(what)
+        assert len(undone) == 10
+        assert all(what.startswith(("name member 2", "name member 3")) for what in undone)
+
+
 def test_a_kill_in_mid_change_loses_only_that_change(path: Path) -> None:
     code = """
 import os, signal, sys
