@@ -136,3 +136,13 @@ def test_a_cast_that_does_not_fit_ends_the_start_in_one_line(
         error = capfd.readouterr().err
         assert said in error
         assert error.count("\n") == 1
+
+
+def test_track_says_how_many_characters_got_a_name(
+    clip: Path, cast: Path, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["--model", str(tiny_model), "--size", "128", "--threads", "1"]
+    assert main(["track", str(clip), "--cast", str(cast), "-o", str(tmp_path / "out.jsonl"), *quick]) == 0
+    number = len(json.loads((tmp_path / "out.jsonl").read_text().splitlines()[-1])["characters"])
+    said = f"{number} of {number} character{'s' * (number != 1)} got a name from {cast}"
+    assert said in capfd.readouterr().err.splitlines()
