@@ -215,7 +215,9 @@ class CharacterStage:
             for track_id in shown or [names.newest_track(number)]:
                 if track_id:
                     links[track_id] = tracks[track_id].link
-        settled.faces = tuple(replace(face, name=names.name_of(face.character)) for face in settled.faces)
+        settled.faces = tuple(
+            replace(face, name=name) if (name := names.name_of(face.character)) else face for face in settled.faces
+        )
         links |= {track_id: replace(link, name=names.name_of(link.character)) for track_id, link in links.items()}
 
     def _taken(self, frame: int, faces: Sequence[Face], *, is_new_shot: bool) -> Iterator[tuple[Face, list[TrackView]]]:
