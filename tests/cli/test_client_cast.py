@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from acfd_stream.cli import main
-from acfd_stream.identity.cast import online
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.service.access import file_watch
 from acfd_stream.service.server import Server
@@ -40,7 +39,6 @@ def cast(here: Track, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, clip: Path, cast: Path) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(online, "LEAST_WEIGHT", 0.3)  # the faces are small
         patch.setattr(file_watch, "CHECK_SECONDS", 0.0)
         with serving(tiny_model, sources=SourceSettings(folders=(clip.parent,)), cast=cast, answers=EAGER) as running:
             yield running

@@ -14,7 +14,6 @@ import pytest
 from acfd_stream.characters import Character, CharacterConfig
 from acfd_stream.config import DropPolicy, Pace, PaceConfig
 from acfd_stream.errors import CastError, ConfigError
-from acfd_stream.identity.cast import online
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.pipeline.checkpoint import SessionState
@@ -61,12 +60,6 @@ def cast(faces: Path, embedder: FaceEmbedder, tmp_path_factory: pytest.TempPathF
     return folder / "cast.db"
 
 
-@pytest.fixture(autouse=True)
-def _late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One view of these small flat faces is not enough."""
-    monkeypatch.setattr(online, "LEAST_WEIGHT", 0.3)
-
-
 def opened(source: Any, embedder: FaceEmbedder, cast: Any, batch: int = 4, **options: Any) -> TrackSession:
     return TrackSession(
         source, detector=ColourFinder(batch), characters=CONFIG, embedder=embedder, cast=cast, **options
@@ -83,15 +76,13 @@ def whole(session: TrackSession) -> Answer:
 
 @pytest.fixture(scope="module")
 def expected(faces: Path, embedder: FaceEmbedder, cast: Path) -> Answer:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(online, "LEAST_WEIGHT", 0.3)
-        return whole(opened(faces, embedder, cast))
+    return whole(opened(faces, embedder, cast))
 
 
 def test_a_name_comes_as_soon_as_there_are_enough_views(expected: Answer) -> None:
     results, characters = expected
     assert {each.number: each.name for each in characters} == ANSWER
-    first = {face.name for result in results[:4] for face in result.faces}
+    first = {face.name for result in results[:4] for face in result.faces}  # one view of small flat faces
     assert first == {""}
     for result in results[4:]:
         assert [face.name for face in result.faces] == [ANSWER[face.character] for face in result.faces]

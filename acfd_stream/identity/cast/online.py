@@ -17,8 +17,8 @@ from acfd_stream.identity.cast.matching import CastMatcher, DoubleArray
 from acfd_stream.identity.linked_track import LinkedTrack
 from acfd_stream.identity.views import look_of
 
-LEAST_WEIGHT = 0.6
-"""Least sum of the qualities of the views of a character that is compared."""
+LEAST_WEIGHT = 0.3
+"""Least sum of the qualities of the views of a compared character; more leaves out right names, and no wrong ones."""
 MOST_TRACKS = 12
 """A character is compared by so many of its tracks, those with the best views; it bounds the time."""
 _MOST_NAME = 200
