@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acfd_stream.errors import ConfigError, DecoderError, MediaError, ResumeError
 from acfd_stream.identity.views_file import header_line
@@ -33,6 +33,9 @@ from acfd_stream.video import Source, open_video
 from acfd_stream.video.frame import Frame
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.source import OpenVideo
+
+if TYPE_CHECKING:
+    from acfd_stream.identity.cast.matching import CastMatcher
 
 OpenSource = Callable[[], AbstractContextManager[Source]]
 _log = logging.getLogger(__name__)
@@ -70,6 +73,8 @@ class Recorder:
     """A detector that is shared and stays open; None: the model is opened after the video."""
     embedder: Embedder | None = None
     """A network of characters that is shared and stays open; None: that of the settings is opened."""
+    cast: CastMatcher | None = None
+    """The members of a cast that is shared; None: the cast of the settings is read."""
     name: str | None = None
     """What results call the video; None: what the session does."""
     watch: SourceWatch | None = None
@@ -167,7 +172,7 @@ class Recorder:
             characters=settings.characters,
             embedder=self.embedder,
             keeps_views=self.views is not None,
-            cast=settings.cast,
+            cast=settings.cast if self.cast is None else self.cast,
             resume=None if saved is None else SessionState(saved.session),
             opener=opener,
         )

@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, ShotConfig, TrackConfig, VideoConfig, require
 from acfd_stream.outputs.formats import ARCHIVE_SUFFIXES, OUTPUTS, RESULTS
 from acfd_stream.recording.published import PublishedFile
 from acfd_stream.types import Gap
-
-if TYPE_CHECKING:
-    from acfd_stream.identity.cast.matching import CastMatcher
 
 STATE_FOLDER = ".acfd"
 PARTS_FOLDER = (STATE_FOLDER, "parts")
@@ -39,8 +35,8 @@ class RecordingSettings:
     video: VideoConfig = field(default_factory=VideoConfig)
     characters: CharacterConfig | None = None
     """How tracks become characters; None: they do not."""
-    cast: Path | CastMatcher | None = None
-    """The cast that gives characters their names, or its members; None: they have none."""
+    cast: Path | None = None
+    """The cast that gives characters their names; None: they have none."""
 
 
 @dataclass(frozen=True)

@@ -94,17 +94,13 @@ class JobRecording:
 
             return Recorder(
                 source=lambda: self._open(asked.uri),
-                settings=RecordingSettings(
-                    track=request.track,
-                    video=request.video,
-                    characters=request.characters,
-                    cast=None if request.characters is None else self._embedder.cast,
-                ),
+                settings=RecordingSettings(track=request.track, video=request.video, characters=request.characters),
                 lines=context.lines,
                 views=context.views if asked.keeps_views else None,
                 checkpoints=context.checkpoints,
                 engine=engine,
                 embedder=None if request.characters is None else self._embedder.open(),
+                cast=None if request.characters is None else self._embedder.cast,
                 name=source_name(asked.uri),
                 on_start=begin,
                 on_progress=context.on_progress,
