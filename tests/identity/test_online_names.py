@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -74,6 +75,18 @@ def test_a_link_that_changes_takes_its_views_along(stream: Stream) -> None:
     assert stream.names.newest_track(1) == 0
 
 
+def test_a_character_that_loses_its_views_loses_its_name_to_who_gets_them(stream: Stream) -> None:
+    stream.view(1, 1, 0.9, 0)
+    stream.view(2, 2, 0.1, 0.9)
+    assert stream.show(1, 2) == {1: "Ada", 2: "Bob"}
+    stream.view(1, 2, 0.9, 0)
+    stream.view(2, 1, 0.1, 0.9)
+    assert stream.show(1, 2) == {1: "Bob", 2: "Ada"}
+    stream.view(1, 1, 0.9, 0, weight=0.0)
+    stream.view(2, 2, 0.1, 0.9)
+    assert stream.show(1, 2) == {1: "", 2: "Bob"}
+
+
 def test_in_one_frame_the_more_similar_one_is_the_member(stream: Stream) -> None:
     stream.view(1, 1, 0.8, 0)
     assert stream.show(1) == {1: "Ada"}
@@ -109,3 +122,24 @@ def test_a_cast_of_nobody_gives_no_names() -> None:
     stream.names = OnlineNames(CastMatcher([], 0.5))
     stream.view(1, 1, 0.9, 0)
     assert stream.show(1) == {}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_no_two_of_a_frame_share_a_name_and_a_state_goes_on(seed: int) -> None:
+    dice, stream, again = random.Random(seed), Stream(), Stream()
+    again.tracks, before = stream.tracks, dict(stream.tracks)
+    for frame in range(60):
+        shown = dice.sample(range(1, 9), dice.randint(1, 4))
+        numbers = dice.sample(range(6), len(shown))
+        for track, number in zip(shown, numbers, strict=True):
+            stream.view(track, number, dice.random() * 0.7, dice.random() * 0.7, dice.choice((0.0, 0.2, 1.0)))
+        if frame % 20 == 10:
+            again.names = OnlineNames(MATCHER)
+            again.names.restore(json.loads(json.dumps(stream.names.state())), before)
+        changed = stream.show(*shown)
+        if frame >= 10:
+            assert again.show(*shown) == changed
+            assert again.names.state() == stream.names.state()
+        before = dict(stream.tracks)
+        named = [stream.names.name_of(number) for number in numbers if number]
+        assert len(set(filter(None, named))) == len(list(filter(None, named)))

@@ -82,8 +82,9 @@ class OnlineNames:
         return {before, number} - {0}
 
     def _compare(self, number: int, tracks: Mapping[int, LinkedTrack]) -> None:
-        """Note how similar a character is to the members, if it has enough views."""
+        """Note how similar a character is to the members, if it has enough views; which one it is, is open then."""
         self._scores.pop(number, None)
+        self._columns.pop(number, None)
         own = (tracks[track_id] for track_id in self._tracks.get(number, ()))
         best = heapq.nsmallest(MOST_TRACKS, own, key=lambda track: (-track.weight, track.track_id))
         means = [(track.vector, track.weight) for track in best if track.vector is not None]
