@@ -35,6 +35,7 @@ CLIPS = {  # name → plan, seed, frames a second
     "specials/a quiet morning.mp4": ("quiet", 4, 12),
 }
 REPORTED = "specials/the hill.mp4"
+MOMENT = 1.7  # seconds: three characters are in the picture
 NAMES = ("Ada", "Bruno", "Cleo", "Dario", "Edda", "Filip", "Greta", "Hugo", "Ines", "Jonas")
 SHOWN = (
     "document.body?.dataset.shown && document.body.dataset.plays !== '' && !document.querySelector('#video')?.seeking"
@@ -81,12 +82,14 @@ def keep_overlay(out: Path) -> None:
 
 
 def moment_of(out: Path, name: str) -> str:
-    """The address of a character's first scene in a report: of the one that is longest on screen."""
+    """The address of ``MOMENT`` in a report, with the character that is longest on screen."""
     from acfd_stream.outputs.report import read_summary
 
     page = out / f"{name}.report.html"
     summary = read_summary(page)
-    return f"{page.as_uri()}#character={summary.characters[0].number if summary and summary.characters else 1}"
+    return (
+        f"{page.as_uri()}#t={MOMENT}&character={summary.characters[0].number if summary and summary.characters else 1}"
+    )
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ def drawing(size: tuple[int, int], corner: tuple[int, int], *, is_behind_cut: bo
     return np.maximum(white_square(size, *corner, 32), bars[..., None].astype(np.uint8))
 
 
-def encode(path: Path, drawings: Iterable[np.ndarray], size: tuple[int, int], rate: int = 24) -> Path:
+def encode(path: Path, drawings: Iterable[np.ndarray], size: tuple[int, int], rate: int | Fraction = 24) -> Path:
     """An MPEG-4 file of uint8 [H, W, 3] drawings, in the container that its name says."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=rate)

@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.tracing": SERVICE_FLOOR,
     "service.progress": SERVICE_FLOOR,
     "service.decoding": SERVICE_FLOOR | {"metrics", "video"},
-    "service.embedding": SERVICE_FLOOR | {"v1", "identity", "metrics"},
+    "service.embedding": SERVICE_FLOOR | {"v1", "identity", "metrics", "networks", "service.access"},
     "service.streams": SERVICE_FLOOR
     | {"v1", "wire", "video", "detect", "pipeline", "recording", "metrics", "malloc", "picture_budget"}
     | {"service.access", "service.decoding", "service.embedding", "service.progress", "service.requests"},

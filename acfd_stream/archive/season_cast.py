@@ -14,7 +14,7 @@ from acfd_stream.errors import MediaError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.adding import Addition
 from acfd_stream.identity.cast.cast import Cast, named
-from acfd_stream.identity.spec import find_embedder
+from acfd_stream.identity.spec import find_embedder, read_embedder_spec
 from acfd_stream.networks.precision import digest
 from acfd_stream.outputs import read_results
 from acfd_stream.outputs.formats import FORMATS, RESULTS, VIEWS
@@ -40,9 +40,10 @@ def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
     """
     if call.cast is None or call.characters is None:
         return replace(call, cast=None)
-    path = call.out.joinpath(*SNAPSHOT)
+    path, network = call.out.joinpath(*SNAPSHOT), find_embedder(call.characters.model)
+    spec = read_embedder_spec(network)
     with Cast.open(call.cast, is_new=True) as cast:
-        cast.require_network(digest(find_embedder(call.characters.model)))
+        cast.require_network(digest(network), f"{spec.name} {spec.version}")
         cast.copy_to(path)
     return replace(call, cast=path)
 

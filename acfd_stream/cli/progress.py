@@ -47,8 +47,8 @@ class TrackProgress:
         self.tracks = max([self.tracks, *(face.track_id for face in result.faces)])
         self._shown.update(self.frames, count(self.tracks, "track"))
 
-    def summarize(self, tracks: int, paths: list[str], gaps: Sequence[Gap] = ()) -> None:
-        """Print the counts and the speed in one line, the share of repeated frames in another, and then each path."""
+    def summarize(self, tracks: int, paths: list[str], gaps: Sequence[Gap] = (), note: str = "") -> None:
+        """Print counts and speed in one line, the share of repeated frames in another, ``note``, and then each path."""
         if self._is_quiet:
             return
         seconds = max(time.perf_counter() - self._started, 1e-9)
@@ -60,6 +60,8 @@ class TrackProgress:
         if self.reused:
             share = f"{self.reused} of {count(self.frames, 'frame')} repeat the drawing before"
             print_note(f"{share} ({self.reused / self.frames:.0%}): detection ran {count(self._detected, 'time')}")
+        if note:
+            print_note(note)
         for path in paths:
             print_path(path)
 

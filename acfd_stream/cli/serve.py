@@ -76,6 +76,9 @@ def serve(
         str | None, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or an .onnx file.")
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Device that runs the network.")] = None,
+    cast: Annotated[
+        Path | None, typer.Option(metavar="CAST", help="Names characters; read again when it changes. See 'cast'.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Longer side of the network's input, in pixels; 64 to 4096.")] = None,
     live_size: Annotated[int | None, typer.Option(help="The same for live frames; 0: smaller on slow CPUs.")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures per batch of the network, 1 to 64.")] = None,
@@ -118,6 +121,7 @@ def serve(
             "metrics": metrics,
             "model": model,
             "device": device,
+            "cast": cast,
             "objective_seconds": objective,
             "live_size": live_size,
             "drain_seconds": drain,

@@ -259,13 +259,21 @@ def naming_results(call: TrackOptions, progress: TrackProgress, results: FormatS
         raise type(error)(how + (f"; the results are in {call.path}" if results.is_closed else left)) from None
 
 
+def _names_note(call: TrackOptions, end: ResultEnd) -> str:
+    """How many characters the cast has named; "": there is no cast."""
+    if call.cast is None:
+        return ""
+    named = sum(bool(each.name) for each in end.characters)
+    return f"{named} of {count(len(end.characters), 'character')} got a name from {call.cast}"
+
+
 def report_end(call: TrackOptions, source: str, end: ResultEnd, progress: TrackProgress) -> int:
     """Print warnings, and the results with their paths or the damage; returns the exit code."""
     for warning in end.warnings:
         print_error(f"warning: {source}: {warning}")
     if not end.is_broken:
         paths = [path for path in (call.path, *call.extra_paths.values()) if path != STDOUT]
-        progress.summarize(end.tracks, paths, end.gaps)
+        progress.summarize(end.tracks, paths, end.gaps, _names_note(call, end))
         return DONE
     from acfd_stream.files import PART_SUFFIX
 

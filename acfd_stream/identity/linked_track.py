@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,18 @@ class LinkedTrack:
     def link(self) -> CharacterLink:
         """The link as results tell it."""
         return CharacterLink(self.track_id, self.character, self.confidence, self.agreeing < AGREEING_VIEWS)
+
+
+def together(characters: Mapping[int, Iterable[LinkedTrack]]) -> set[tuple[int, int]]:
+    """Pairs of characters that have tracks on screen at one time, the lower number first."""
+    spans = sorted((track.first_frame, track.last_frame, number) for number, own in characters.items() for track in own)
+    pairs: set[tuple[int, int]] = set()
+    open_spans: list[tuple[int, int]] = []
+    for first, last, number in spans:
+        open_spans = [span for span in open_spans if span[0] >= first]
+        pairs.update((min(number, other), max(number, other)) for _, other in open_spans if other != number)
+        open_spans.append((last, number))
+    return pairs
 
 
 def unit(vector: EmbeddingArray) -> FloatArray:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream import stored
+from acfd_stream.types import FloatArray
 
 CROP_SIDE = 144
 """Height and width of a crop, pixels."""
@@ -23,6 +24,15 @@ _MOST_QUALITY = 1.0
 _JPEG_QUALITY = 90
 
 EmbeddingArray = NDArray[np.float16]
+
+
+class _View(Protocol):
+    """What counts of a view for the mean of its track."""
+
+    @property
+    def quality(self) -> float: ...
+    @property
+    def embedding(self) -> EmbeddingArray: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +92,7 @@ def with_view(views: Sequence[TrackView], view: TrackView, most: int) -> tuple[T
     return tuple(kept)
 
 
-def mean_of(views: Sequence[TrackView]) -> tuple[EmbeddingArray, float]:
+def mean_of(views: Sequence[_View]) -> tuple[EmbeddingArray, float]:
     """The mean of embeddings by quality, float16 [D], and the sum of their qualities.
 
     The mean is shorter than 1 where the views differ. The product of the means of two tracks is the mean cosine of
@@ -92,6 +102,16 @@ def mean_of(views: Sequence[TrackView]) -> tuple[EmbeddingArray, float]:
     vectors = np.stack([view.embedding for view in views]).astype(np.float64)
     total = float(weights.sum())
     return ((weights[:, None] * vectors).sum(axis=0) / total).astype(np.float16), total
+
+
+def look_of(means: Iterable[tuple[EmbeddingArray, float]]) -> FloatArray:
+    """The mean of all views of some tracks by quality, float32 [1, D], unit length.
+
+    Args:
+        means: ``mean_of`` the views of each track, in an order that does not vary.
+    """
+    total = np.sum([weight * mean.astype(np.float64) for mean, weight in means], axis=0)
+    return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32)[None]
 
 
 def jpeg_of(crop: NDArray[np.uint8]) -> bytes:

@@ -127,13 +127,12 @@ def finished_lines(
     yield end_line(together)
 
 
-def read_views(path: str | Path, *, with_crops: bool = True, is_finished: bool = True) -> ViewsFile:
+def read_views(path: str | Path, *, with_crops: bool = True) -> ViewsFile:
     """The views file at ``path``.
 
     Args:
         path: of the file.
         with_crops: without them, every ``crop`` is empty; those of a film take hundreds of MB.
-        is_finished: it needs a closing line.
 
     Raises:
         MediaError: it cannot be read, is no views file, or is unfinished.
@@ -151,7 +150,7 @@ def read_views(path: str | Path, *, with_crops: bool = True, is_finished: bool =
         if len({len(view.embedding) for view in views}) > 1:
             raise ValueError("its embeddings have different lengths")
         together = _pairs(ends[0]["together"]) if ends else frozenset()
-    if is_finished and not ends:
+    if not ends:
         raise MediaError(f"{path}: has no closing line, so the run did not finish; run it again")
     return ViewsFile(path, header, tuple(views), together)
 

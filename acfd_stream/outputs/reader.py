@@ -37,6 +37,11 @@ class ResultFile:
     frames: int
     duration_seconds: float
 
+    @property
+    def has_characters(self) -> bool:
+        """Whether it was tracked with characters; there may be none in it."""
+        return bool(self.end.characters) or "characters" in self.header.settings
+
     def to_pandas(self) -> DataFrame:
         """One row per face and frame, with the columns of the Parquet format.
 

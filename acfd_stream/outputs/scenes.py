@@ -46,7 +46,7 @@ def scenes_of(results: ResultFile, gap_seconds: float = 2.0, who: str = "") -> l
         ConfigError: nobody has this name or number, or the results have no characters.
         MediaError: the results cannot be read.
     """
-    if not results.end.characters:
+    if not results.has_characters:
         raise ConfigError(f"{results.path}: has no characters; track it without --no-characters")
     wanted = _wanted(results, who)
     scenes: dict[int, list[Scene]] = {number: [] for number in wanted}
@@ -73,8 +73,8 @@ def _wanted(results: ResultFile, who: str) -> dict[int, str]:
     """Number → name of the characters that ``who`` means."""
     names = {each.number: each.name for each in results.end.characters}
     found = {number: name for number, name in names.items() if who in ("", name, str(number))}
-    if not found:
-        there = ", ".join(name or str(number) for number, name in names.items())
+    if who and not found:
+        there = ", ".join(name or str(number) for number, name in names.items()) or "nobody"
         raise ConfigError(f"{results.path}: has no character {who!r}; there is {there}")
     return found
 

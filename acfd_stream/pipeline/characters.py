@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acfd_stream import stored
-from acfd_stream.characters import Character, CharacterConfig
+from acfd_stream.characters import Character, CharacterConfig, CharacterLink
 from acfd_stream.config import TrackConfig
+from acfd_stream.errors import CastError, ConfigError
 from acfd_stream.identity.clustering import cluster_tracks
 from acfd_stream.identity.crops import box_qualities, crop_of, sharpness
 from acfd_stream.identity.embedder import FaceEmbedder
+from acfd_stream.identity.linked_track import together
 from acfd_stream.identity.linking import LINK_BELOW, Linker, LinkerState
 from acfd_stream.identity.schedule import LEAST_IOU, ViewSchedule, overlap
-from acfd_stream.identity.views import TrackView, jpeg_of, mean_of, with_view
+from acfd_stream.identity.views import TrackView, jpeg_of, look_of, mean_of, with_view
 from acfd_stream.pipeline.engine import Embedder
 from acfd_stream.pipeline.settled_frame import SettledFrame
 from acfd_stream.types import Detections, Face, FaceState
 from acfd_stream.video.frame import Frame
+
+if TYPE_CHECKING:  # a cast needs SciPy, which takes long to load
+    from acfd_stream.identity.cast.matching import CastMatcher
+    from acfd_stream.identity.cast.online import OnlineNames
 
 _Box = tuple[float, ...]
 
@@ -33,6 +40,7 @@ def open_characters(
     opened: ExitStack,
     *,
     keeps_views: bool,
+    cast: str | Path | CastMatcher | None,
 ) -> CharacterStage | None:
     """The stage of one stream; None without a config.
 
@@ -42,15 +50,30 @@ def open_characters(
         track_config: that of the stream's tracker.
         opened: closes the network that was opened here.
         keeps_views: the stage keeps views of tracks for its caller.
+        cast: gives characters their names: the path of its file, or what ``Cast.matcher`` returned; None: none does.
 
     Raises:
+        CastError: the cast is damaged, no cast, or has embeddings of another network.
+        ConfigError: there is no such cast, or a cast without a config.
         RunnerError: the model does not exist, or its file is refused.
     """
     if config is None:
+        if cast is not None:
+            raise ConfigError("cast names characters; give characters, too")
         return None
     if embedder is None:
         embedder = opened.enter_context(FaceEmbedder.open(config.model))
-    return CharacterStage(config, embedder, track_config, keeps_views=keeps_views)
+    network = f"{embedder.name} {embedder.version}"
+    if isinstance(cast, str | Path):
+        from acfd_stream.identity.cast.cast import Cast
+
+        cast = Cast.matcher_for(cast, embedder.digest, network)
+    elif cast is not None and cast.digest not in ("", embedder.digest):
+        raise CastError(
+            f"cast has embeddings of another network ({cast.digest[:12]}) than {network} ({embedder.digest[:12]}); "
+            "rebuild it"
+        )
+    return CharacterStage(config, embedder, track_config, keeps_views=keeps_views, cast=cast)
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,7 @@ class CharacterState:
     waiting: tuple[tuple[int, tuple[tuple[_Box, TrackView], ...]], ...]
     live: tuple[tuple[int, int, tuple[TrackView, ...]], ...]
     linker: LinkerState
+    names: tuple[tuple[int, int, str], ...] | None  # None: there is no cast
 
     def values(self) -> dict[str, Any]:
         """The state for JSON."""
@@ -73,6 +97,7 @@ class CharacterState:
             "waiting": waiting,
             "live": live,
             "linker": self.linker.values(),
+            **({} if self.names is None else {"names": list(map(list, self.names))}),
         }
         return {"next_number": self.linker.next_number, "body": body}
 
@@ -93,10 +118,17 @@ class CharacterStage:
         embedder: the network.
         track_config: that of the stream's tracker.
         keeps_views: ``SettledFrame.views`` and ``take_last_views`` give the views of tracks that ended.
+        cast: gives characters their names; None: they have none.
     """
 
     def __init__(
-        self, config: CharacterConfig, embedder: Embedder, track_config: TrackConfig, *, keeps_views: bool = False
+        self,
+        config: CharacterConfig,
+        embedder: Embedder,
+        track_config: TrackConfig,
+        *,
+        keeps_views: bool = False,
+        cast: CastMatcher | None = None,
     ) -> None:
         self._config, self.embedder, self._keeps_views = config, embedder, keeps_views
         self._least_score = track_config.start_score
@@ -109,6 +141,7 @@ class CharacterStage:
         self._last_views: list[TrackView] = []
         self._shot = 0
         self._linker = Linker(embedder.link_similarity - LINK_BELOW, config.tracks)
+        self._cast, self._names = cast, None if cast is None else _names_of(cast)
         self._final: tuple[Character, ...] | None = None
 
     @property
@@ -164,11 +197,28 @@ class CharacterStage:
         if evidence:
             links |= {link.track_id: link for link in self._linker.add(evidence)}
         tracks = self._linker.tracks
-        settled.links = tuple(links[track_id] for track_id in sorted(links))
         settled.faces = tuple(
             replace(face, character=tracks[face.track_id].character) if face.track_id in tracks else face
             for face in faces
         )
+        if self._names is not None:
+            self._add_names(settled, links, evidence.keys() & tracks.keys(), self._names)
+        settled.links = tuple(links[track_id] for track_id in sorted(links))
+
+    def _add_names(
+        self, settled: SettledFrame, links: dict[int, CharacterLink], viewed: set[int], names: OnlineNames
+    ) -> None:
+        """Add names to the faces and links of a frame, and links for characters that have another name now."""
+        tracks, present = self._linker.tracks, {face.character for face in settled.faces} - {0}
+        for number in names.update(tracks, links.keys() | viewed, present):
+            shown = [face.track_id for face in settled.faces if face.character == number]
+            for track_id in shown or [names.newest_track(number)]:
+                if track_id:
+                    links[track_id] = tracks[track_id].link
+        settled.faces = tuple(
+            replace(face, name=name) if (name := names.name_of(face.character)) else face for face in settled.faces
+        )
+        links |= {track_id: replace(link, name=names.name_of(link.character)) for track_id, link in links.items()}
 
     def _taken(self, frame: int, faces: Sequence[Face], *, is_new_shot: bool) -> Iterator[tuple[Face, list[TrackView]]]:
         """Each face of a settled frame with its views: of this frame, and of frames that did not tell its track yet."""
@@ -211,14 +261,31 @@ class CharacterStage:
         """The characters of the whole stream, after ``end``."""
         if self._final is None:
             tracks = list(self._linker.tracks.values())
-            self._final = cluster_tracks(tracks, self.embedder.link_similarity, self._linker.next_number)
+            found = cluster_tracks(tracks, self.embedder.link_similarity, self._linker.next_number)
+            self._final = found if self._cast is None else self._named(found, self._cast)
         return self._final
+
+    def _named(self, characters: tuple[Character, ...], cast: CastMatcher) -> tuple[Character, ...]:
+        """The characters of the whole stream with the names that a cast has for them."""
+        tracks = self._linker.tracks
+        own = {each.number: [tracks[track_id] for track_id in each.tracks] for each in characters}
+        looks = {
+            number: look_of((track.vector, track.weight) for track in found if track.vector is not None)
+            for number, found in own.items()
+        }
+        found = cast.assign(looks, together(own))
+        return tuple(replace(each, name=found[each.number].name if each.number in found else "") for each in characters)
 
     def state(self) -> CharacterState:
         """Everything on which later results depend."""
         live = tuple((track_id, each.last_frame, each.views) for track_id, each in self._live.items())
         return CharacterState(
-            self._shot, self._schedule.state(), tuple(self._waiting.items()), live, self._linker.state()
+            self._shot,
+            self._schedule.state(),
+            tuple(self._waiting.items()),
+            live,
+            self._linker.state(),
+            None if self._names is None else self._names.state(),
         )
 
     def restore(self, values: Mapping[str, Any]) -> None:
@@ -238,6 +305,8 @@ class CharacterStage:
         self._shot = stored.whole(body["shot"], "shot of characters")
         self._schedule.restore(body["schedule"])
         self._linker.restore(body["linker"], self.embedder.dimensions)
+        if self._names is not None:
+            self._names.restore(body.get("names"), self._linker.tracks)
         waiting = stored.items(body["waiting"], "waiting views", stored.MOST_ITEMS)
         self._waiting = dict(map(_restored_waiting, waiting))
         self._live = dict(map(self._restored_live, stored.items(body["live"], "live tracks", stored.MOST_ITEMS)))
@@ -250,6 +319,12 @@ class CharacterStage:
         track_id, last, views = stored.items(values, "a live track", 3, 3)
         kept = tuple(map(TrackView.from_values, stored.items(views, "views of a track", self._config.views)))
         return stored.whole(track_id, "a live track", 1), _Live(stored.whole(last, "frame of a live track"), kept)
+
+
+def _names_of(cast: CastMatcher) -> OnlineNames:
+    from acfd_stream.identity.cast.online import OnlineNames
+
+    return OnlineNames(cast)
 
 
 def _restored_waiting(values: Any) -> tuple[int, tuple[tuple[_Box, TrackView], ...]]:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acfd_stream.characters import Character, CharacterConfig
 from acfd_stream.checked import or_default, require
@@ -41,14 +41,16 @@ from acfd_stream.video.frame import Frame
 from acfd_stream.video.readahead import Decoded, FrameSource, ReadAhead
 from acfd_stream.video.source import OpenVideo
 
+if TYPE_CHECKING:
+    from acfd_stream.identity.cast.matching import CastMatcher
+
 
 class TrackSession(Closeable):
     """Tracks one video; iterate over it once, or over ``with_frames()``.
 
     A context manager, with the options and errors of ``track_video``; ``gate`` holds back its frames, ``budget``
-    bounds those that wait, and ``opener`` opens the source. ``embedder`` is a network for ``characters`` to share; it
-    stays open. With ``keeps_views``, ``take_views`` gives the views of tracks. ``is_complete``, ``error``, ``gaps``,
-    ``warnings`` and ``characters`` are final after the iteration.
+    bounds those that wait, and ``opener`` opens the source. With ``keeps_views``, ``take_views`` gives the views of
+    tracks. ``is_complete``, ``error``, ``gaps``, ``warnings`` and ``characters`` are final after the iteration.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class TrackSession(Closeable):
         characters: CharacterConfig | None = None,
         embedder: Embedder | None = None,
         keeps_views: bool = False,
+        cast: str | Path | CastMatcher | None = None,
     ) -> None:
         check_engine(detector, detect_config)
         self.pace = or_default(pace, "pace", PaceConfig)
@@ -101,7 +104,9 @@ class TrackSession(Closeable):
                 detector = opened.enter_context(Detector.open(model, device, detect_config))
             self._detector: Engine = detector
             self._detection = DetectionStage(detector, every_frame=self.video_config.every_frame)
-            self._characters = open_characters(characters, embedder, self.track_config, opened, keeps_views=keeps_views)
+            self._characters = open_characters(
+                characters, embedder, self.track_config, opened, keeps_views=keeps_views, cast=cast
+            )
             self._stream = StreamTracker(self.track_config, self.shot_config, self._characters)
             if resume is not None:
                 self._restore(resume)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import DetectConfig, PaceConfig, ShotConfig, TrackConfig, VideoConfig
@@ -15,6 +15,9 @@ from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.types import FrameResult
 from acfd_stream.video import FrameFeed, Source
 from acfd_stream.video.frame import Frame
+
+if TYPE_CHECKING:
+    from acfd_stream.identity.cast.matching import CastMatcher
 
 
 class SessionOptions(TypedDict, total=False):
@@ -31,6 +34,7 @@ class SessionOptions(TypedDict, total=False):
     resume: SessionState | None
     characters: CharacterConfig | None
     embedder: Embedder | None
+    cast: str | Path | CastMatcher | None
 
 
 @overload
@@ -71,12 +75,15 @@ def track_video(
             the final answer.
             ``embedder``: a FaceEmbedder to share between videos; it stays open. None: the model of ``characters`` is
             opened.
+            ``cast``: gives ``characters`` their names: the path of its file, or what ``Cast.matcher`` returned.
 
     Raises:
         MediaError: the source cannot be decoded.
         RunnerError: the model does not exist, is invalid, or fails.
         BackendUnavailable: the requested device cannot be used.
-        ConfigError: no such device, both ``detector`` and ``detect_config``, or both ``with_frames`` and ``resume``.
+        CastError: the cast is damaged, no cast, or has embeddings of another network.
+        ConfigError: no such device or cast, a cast without ``characters``, both ``detector`` and ``detect_config``, or
+            both ``with_frames`` and ``resume``.
         ResumeError: ``resume`` is of another video, model or settings; may also be raised by the iteration.
     """
     if with_frames and options.get("resume") is not None:

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acfd_stream.characters import Character, CharacterConfig
 from acfd_stream.checked import MOST_FLOAT, is_between, require
@@ -25,6 +26,9 @@ from acfd_stream.video.decode_position import LossCounts
 from acfd_stream.video.discontinuities import DiscontinuityWatch
 from acfd_stream.video.frame import Frame
 from acfd_stream.video.readahead import Decoded
+
+if TYPE_CHECKING:
+    from acfd_stream.identity.cast.matching import CastMatcher
 
 TIME_BASE = Fraction(1, 1_000_000)
 """Of the results of a Tracker, seconds."""
@@ -59,6 +63,7 @@ class Tracker(Closeable):
         characters: CharacterConfig | None = None,
         embedder: Embedder | None = None,
         keeps_views: bool = False,
+        cast: str | Path | CastMatcher | None = None,
     ) -> None:
         """Open the model.
 
@@ -75,11 +80,13 @@ class Tracker(Closeable):
             characters: how tracks become characters. None: faces have no character.
             embedder: a network for ``characters`` to share; it stays open. None: the model of ``characters`` is opened.
             keeps_views: ``take_views`` gives the best views of tracks.
+            cast: gives ``characters`` their names: the path of its file, or what ``Cast.matcher`` returned.
 
         Raises:
             RunnerError: the model does not exist, or its file is refused.
             BackendUnavailable: the requested device cannot be used.
-            ConfigError: no such device, or both ``detector`` and ``detect_config``.
+            CastError: the cast is damaged, no cast, or has embeddings of another network.
+            ConfigError: no such device or cast, both ``detector`` and ``detect_config``, or a cast without characters.
         """
         check_engine(detector, detect_config)
         pace = PaceConfig(pace=Pace.LIVE if is_live else Pace.FILE)
@@ -87,7 +94,9 @@ class Tracker(Closeable):
         require(isinstance(characters, CharacterConfig | None), "characters", characters, "a CharacterConfig")
         with ExitStack() as opened:
             self._detector = detector or opened.enter_context(Detector.open(model, device, detect_config))
-            self._characters = open_characters(characters, embedder, self.track_config, opened, keeps_views=keeps_views)
+            self._characters = open_characters(
+                characters, embedder, self.track_config, opened, keeps_views=keeps_views, cast=cast
+            )
             self._opened = opened.pop_all()
         self._detection = DetectionStage(self._detector, every_frame=every_frame)
         self._stream = StreamTracker(self.track_config, self.shot_config, self._characters)

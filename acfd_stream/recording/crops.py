@@ -82,11 +82,13 @@ def write_crops(
         on_crop: called after every crop.
 
     Raises:
-        ConfigError: ``out`` has files, and is not a folder of crops.
+        ConfigError: ``out`` has files, and is not a folder of crops; or folders are of characters, and there are none.
         ForeignFileError: a crop would replace a file that is not ours; it is kept.
         MediaError: the results or the video cannot be read.
         OutputError: ``out`` cannot be written.
     """
+    if not (results.has_characters or config.by_track):
+        raise ConfigError(f"{results.path}: has no characters; track it without --no-characters, or choose --by track")
     names = _claimed(out)
     chosen = _chosen(results, config)
     table = _Table()

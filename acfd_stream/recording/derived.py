@@ -72,6 +72,10 @@ def frames_again(
     """
     name = results.header.source
     with opened(source) as media, open_video(media, config) as video:
+        if video.info.display_size != results.header.display_size:
+            sizes = (results.header.display_size, video.info.display_size)
+            tracked, here = (f"{width}x{height}" for height, width in sizes)
+            raise MediaError(f"{name}: pictures of {tracked} were tracked, and this video has {here}: another one")
         expected = iter(results)
         for frame in video:
             result = next(expected, None)

@@ -26,7 +26,6 @@ from acfd_stream.recording.checkpoint_file import CheckpointFile
 from acfd_stream.recording.derived import DerivedJob, make_output, missing_outputs, remove_outputs
 from acfd_stream.recording.failure_kind import FailureKind, SourceWatch, failure_kind, said_in_one_line
 from acfd_stream.recording.lines import FileLines
-from acfd_stream.recording.naming import named_from_files
 from acfd_stream.recording.published import FinalNames, Journal
 from acfd_stream.recording.record import Recorder, ignore
 from acfd_stream.recording.settled import settle
@@ -237,9 +236,6 @@ class _Episode:
             raise Cancelled
         self._end = recording.end
         if self._finished != task.part:
-            if task.cast is not None:
-                characters = named_from_files(task.cast, task.found_views, task.part, self._end.characters)
-                self._end = replace(self._end, characters=characters)
             with closing(FileLines(self._finished)) as lines:
                 settle(task.part, lines, self._end.characters)
         self._put_in_place()

@@ -7,11 +7,10 @@ import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from acfd_stream.errors import ConfigError, DecoderError, MediaError, ResumeError
-from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.identity.views_file import header_line
 from acfd_stream.outputs import ResultEnd
 from acfd_stream.outputs.formats import VIEWS
@@ -24,7 +23,6 @@ from acfd_stream.recording.checkpoint import Checkpoint, CheckpointStore
 from acfd_stream.recording.failure_kind import SourceWatch
 from acfd_stream.recording.header import RecordingStart, end_of, expected_frames, header_of, views_header_of
 from acfd_stream.recording.lines import Lines
-from acfd_stream.recording.naming import Namer
 from acfd_stream.recording.remote import opened
 from acfd_stream.recording.sinks import ResultSink, open_sinks
 from acfd_stream.recording.stats import Attempt, RecordingStats
@@ -35,6 +33,9 @@ from acfd_stream.video import Source, open_video
 from acfd_stream.video.frame import Frame
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.video.source import OpenVideo
+
+if TYPE_CHECKING:
+    from acfd_stream.identity.cast.matching import CastMatcher
 
 OpenSource = Callable[[], AbstractContextManager[Source]]
 _log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Recorder:
     """A detector that is shared and stays open; None: the model is opened after the video."""
     embedder: Embedder | None = None
     """A network of characters that is shared and stays open; None: that of the settings is opened."""
+    cast: CastMatcher | None = None
+    """The members of a cast that is shared; None: the cast of the settings is read."""
     name: str | None = None
     """What results call the video; None: what the session does."""
     watch: SourceWatch | None = None
@@ -86,7 +89,6 @@ class Recorder:
     """Stops the recording at a checkpoint."""
     new_decoder: Callable[[], DecoderProcess | None] = ignore
     """Makes the process that decodes the video; with None it is decoded in this one."""
-    _namer: Namer | None = field(default=None, init=False)
 
     def record(self) -> Recording:
         """Record the video; call it once.
@@ -169,7 +171,8 @@ class Recorder:
             shot_config=settings.shot,
             characters=settings.characters,
             embedder=self.embedder,
-            keeps_views=self.views is not None or settings.cast is not None,
+            keeps_views=self.views is not None,
+            cast=settings.cast if self.cast is None else self.cast,
             resume=None if saved is None else SessionState(saved.session),
             opener=opener,
         )
@@ -183,7 +186,6 @@ class Recorder:
             self.on_start(start)
             self._begin_lines(jsonl, is_resumed=start.is_resumed)
             self._begin_views(session, is_resumed=start.is_resumed)
-            self._namer = self._opened_namer(session)
             self.attempt.follow(session.stage_times)
             try:
                 self._write_frames(session, jsonl, frames)
@@ -197,8 +199,6 @@ class Recorder:
             if self.watch is not None:
                 self.watch.require_sound(end.error)
             self._append_views(session)
-            if self._namer is not None:
-                end = replace(end, characters=self._namer.named(end.characters))
             self._end_lines(jsonl, end)
             for sink in self.sinks:
                 sink.close(end)
@@ -219,20 +219,10 @@ class Recorder:
         if header is not None:
             self.views.append(header_line(header))
 
-    def _opened_namer(self, session: TrackSession) -> Namer | None:
-        """What names the characters; None where nothing does, or whoever has the lines and the views."""
-        header = views_header_of(session)
-        if self.settings.cast is None or header is None or self.checkpoints is not None:
-            return None
-        return Namer(Cast.matcher_for(self.settings.cast, header.digest))
-
     def _append_views(self, session: TrackSession) -> None:
         views = session.take_views()
         if self.views is not None and views:
             self.views.append(view_lines(views))
-        if self._namer is not None:
-            for view in views:
-                self._namer.take(view.track_id, view.embedding)
 
     def _write_frames(self, session: TrackSession, jsonl: JsonlLines, expected: int | None) -> None:
         saved_at, size = time.perf_counter(), 0
@@ -243,8 +233,6 @@ class Recorder:
                     self.lines.append(jsonl.frame(result))
                     size = self.lines.size
                 self._append_views(session)
-                if self._namer is not None:
-                    self._namer.count(result)
                 self.attempt.stats.count(result, session.tracks)
                 for sink in self.sinks:
                     sink.write(frame, result)

@@ -124,6 +124,7 @@ class Server:
 
         Raises:
             ConfigError: the address cannot be bound, or a setting is invalid.
+            CastError: the cast is damaged, no cast, or has embeddings of another network.
             RunnerError: the model does not exist or its file is invalid.
             BackendUnavailable: the requested device cannot be used.
         """
@@ -231,6 +232,7 @@ class Server:
 
     def _warm_up(self) -> None:
         settings, opened = self.settings, self._opened
+        embedder = opened.enter_context(SharedEmbedder(settings.characters.model, self.metrics, settings.cast))
         detect = replace(settings.detect, picture_threads=settings.detect.picture_threads or _PICTURE_THREADS)
         detector = self._detector or opened.enter_context(Detector.open(settings.model, settings.device, detect))
         info = ServiceInfo(
@@ -250,7 +252,6 @@ class Server:
         opened.callback(scheduler.close, drain=False)
         capacity = self._capacity(detector, scheduler)
         decoders = Decoders(settings.decoding, self.metrics)
-        embedder = opened.enter_context(SharedEmbedder(settings.characters.model, self.metrics))
         shared = (settings, scheduler, capacity, self.streams, self.metrics, self._signer, self._budget, decoders)
         host = StreamHost(StreamContext(*shared, embedder, self.callers), self._check)
         opened.callback(host.close)

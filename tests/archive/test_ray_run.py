@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from acfd_stream.archive.local_workers import LocalWorkers
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.ray_workers import RayWorkers, Share, shared_out
 from acfd_stream.archive.run import ArchiveRun
-from acfd_stream.archive.workers import Ended, Lost, WorkerEvent
+from acfd_stream.archive.workers import Ended, Lost, WorkerEvent, Workers
+from acfd_stream.characters import CharacterConfig
 from acfd_stream.config import ArchiveConfig
 from acfd_stream.errors import BackendUnavailable
+from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.identity.views_file import StoredView, ViewsHeader, end_line, header_line, view_line
+from acfd_stream.networks.precision import digest
 from tests.archive import square_work
 from tests.pipeline.conftest import FRAMES, write_clip
 from tests.recording.victim import outputs_of
@@ -62,6 +68,31 @@ def test_a_lost_workers_episode_goes_on_elsewhere_and_all_is_as_on_one_machine(
     assert (frames.pop("1.mkv"), frames.pop("2.mkv")) == (FRAMES, FRAMES)
     assert 0 < frames.popitem()[1] < FRAMES  # it went on from the checkpoint of the one that is gone
     assert outputs_of(tmp_path / "ray") == outputs_of(tmp_path / "local")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cast_names_the_same_characters_on_a_cluster(
+    library: Path, tiny_model: Path, tiny_embedder: Path, tmp_path: Path
+) -> None:
+    white = np.full(3, 3**-0.5, np.float16)
+    header = ViewsHeader("tiny-id", "1", digest(tiny_embedder), 0.8)
+    view = StoredView(1, 1, 0, 0.0, 0.5, white, b"jpeg")
+    (tmp_path / "e0.views.jsonl").write_bytes(b"".join([header_line(header), view_line(view), end_line([])]))
+    with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
+        cast.build([tmp_path])
+        cast.name(1, "Velma")
+
+    def record(out: Path, workers: Workers[Any]) -> dict[str, bytes]:
+        options = {"cast": tmp_path / "cast.db", "characters": CharacterConfig(model=str(tiny_embedder))}
+        call = ArchiveOptions((str(library / "1.mkv"),), out, ("jsonl", "vtt"), model=str(tiny_model), **options)
+        assert ArchiveRun(call, lambda episodes: (workers, 0)).run().is_all_done
+        return outputs_of(out)
+
+    work = {"work": square_work.work, "open_detector": square_work.open_finder}
+    local = record(tmp_path / "local", LocalWorkers(1, **work))
+    assert record(tmp_path / "ray", RayWorkers(1, **work)) == local
+    assert b"Velma" in local["1.mkv.jsonl"]
+    assert b"Velma" in local["1.mkv.vtt"]
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ class RealWorkers(ScriptedWorkers):
 class Season:
     """An archive with a cast beside it; in each video the script knows one character, always the same."""
 
-    def __init__(self, folder: Path, model: Path) -> None:
-        self.runs, self.cast, self._model = RunFixture(folder, model), folder / "season.db", model
+    def __init__(self, folder: Path, model: Path, embedder: Path) -> None:
+        self.runs, self.cast, self._embedder = RunFixture(folder, model), folder / "season.db", embedder
         self.out = self.runs.out
         self._clip = write_clip(folder / "clip.mkv")
 
@@ -65,7 +65,7 @@ class Season:
             workers.given = given
             return workers, 0
 
-        call = self.runs.call(cast=self.cast, characters=CharacterConfig(model=str(self._model)), **changes)
+        call = self.runs.call(cast=self.cast, characters=CharacterConfig(model=str(self._embedder)), **changes)
         end = ArchiveRun(call, start_workers).run()
         grow(self.cast, self.out)
         return end, [task.name for task in given if not task.is_tracked]
@@ -83,13 +83,13 @@ class Season:
 
 
 @pytest.fixture
-def season(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Season:
+def season(tmp_path: Path, tiny_model: Path, tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> Season:
     monkeypatch.setattr(session, "open_characters", session.open_characters)  # put back afterwards
     scripted_characters.install()
     pictures, view = count(), ScriptedStage._view  # no two episodes have the same pictures
     monkeypatch.setattr(ScriptedStage, "_view", lambda *it: replace(view(*it), jpeg=b"%d" % next(pictures)))
     monkeypatch.setattr(season_cast, "digest", lambda path: EMBEDDER.digest)
-    season = Season(tmp_path, tiny_model)
+    season = Season(tmp_path, tiny_model, tiny_embedder)
     season.add("e2.mkv", "e1.mkv")
     return season
 
@@ -167,7 +167,7 @@ def test_a_cast_that_does_not_fit_ends_the_run_before_it_begins(
     season.run()
     season.add("e3.mkv")
     monkeypatch.setattr(season_cast, "digest", lambda path: "cd" * 8)
-    with pytest.raises(CastError, match="the network of this run is of another network"):
+    with pytest.raises(CastError, match="and this run uses tiny-id 1"):
         season.run()
     season.cast.write_text("no cast" * 99)
     with pytest.raises(CastError, match="is not a cast"):

@@ -130,6 +130,27 @@ def test_members_are_merged_split_forgotten_and_undone(folder: Path, capsys: pyt
     assert "there is no change to undo" in capsys.readouterr().err
 
 
+def test_a_damaged_cast_is_refused_in_one_line_and_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "cast.db"
+    path.write_bytes(path.read_bytes()[:5000])
+    damaged, results = path.read_bytes(), (folder / "out/e1.mp4.jsonl").read_bytes()
+    capsys.readouterr()
+    for call in (
+        *(["cast", name, "cast.db"] for name in ("show", "undo", "rebuild")),
+        ["cast", "name", "cast.db", "1", "Velma"],
+        ["cast", "merge", "cast.db", "1", "2"],
+        ["cast", "build", "out", "--to", "cast.db"],
+        ["cast", "apply", "cast.db", "out"],
+        ["track", "any.mkv", "--cast", "cast.db"],
+    ):
+        assert main(call) == 1, call
+        error = capsys.readouterr().err
+        assert error.startswith("acfd-stream: cast.db: the cast is damaged")
+        assert error.count("\n") == 1
+    assert path.read_bytes() == damaged
+    assert (folder / "out/e1.mp4.jsonl").read_bytes() == results
+
+
 def test_a_cast_is_exported_as_plain_files(folder: Path) -> None:
     main(["cast", "name", "cast.db", "3", "Shaggy"])
     assert main(["cast", "export", "cast.db", "plain"]) == 0

@@ -12,18 +12,14 @@ import pytest
 from acfd_stream.characters import Character
 from acfd_stream.errors import CastError
 from acfd_stream.identity.cast.cast import Cast
-from acfd_stream.identity.cast.matching import CastMatcher, Prototype
 from acfd_stream.identity.views_file import StoredView, ViewsHeader, end_line, header_line, view_line
 from acfd_stream.outputs import read_results
 from acfd_stream.pipeline import session
 from acfd_stream.recording import episode
 from acfd_stream.recording.episode import record_episode
-from acfd_stream.recording.naming import Namer
 from acfd_stream.recording.record import Recorder
 from acfd_stream.recording.sinks import FormatSink
 from acfd_stream.recording.task import RecordingSettings, RecordingState, RecordingTask
-from acfd_stream.types import Face, FrameResult
-from tests.outputs.made_up import TIME_BASE
 from tests.pipeline.conftest import write_clip
 from tests.pipeline.square_finder import SquareFinder
 from tests.recording.scripted_characters import CONFIG, EMBEDDER, NUMBER, install
@@ -92,17 +88,5 @@ def test_a_cast_of_another_network_is_refused(
     recorder = Recorder(
         source=clip, settings=RecordingSettings(characters=CONFIG, cast=cast), engine=SquareFinder(), sinks=[sink]
     )
-    with pytest.raises(CastError, match="the network of this run is of another network"):
+    with pytest.raises(CastError, match="and this run uses scripted 3"):
         recorder.record()
-
-
-def test_characters_of_one_frame_have_two_members() -> None:
-    velma = np.eye(4, dtype=np.float16)[:1]
-    namer = Namer(CastMatcher([Prototype(1, "Velma", velma.astype(np.float32))], 0.5))
-    characters = (Character(3, (1, 4), 0.5, "Fred"), Character(5, (2,), 0.5))
-    for track, likeness in ((1, 1.0), (4, 0.9), (2, 0.8)):
-        namer.take(track, np.array([likeness, np.sqrt(1 - likeness**2), 0, 0], np.float16))
-    assert [each.name for each in namer.named(characters)] == ["Velma", "Velma"]
-    faces = tuple(Face(track, (0.0, 0.0, 9.0, 9.0), 0.5) for track in (2, 4))
-    namer.count(FrameResult(0, 0, TIME_BASE, 0.0, faces))
-    assert [each.name for each in namer.named(characters)] == ["Velma", ""]  # Fred was none of the cast

@@ -14,6 +14,7 @@ from acfd_stream.errors import CastError, MediaError
 from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatcher, Prototype, threshold_of
 from acfd_stream.identity.cast.views import MOST_VIEWS, best_views, prune, views_of
+from acfd_stream.identity.views import look_of, mean_of
 from acfd_stream.identity.views_file import VIEWS_SUFFIX, StoredView, ViewsFile, ViewsHeader, read_views
 from acfd_stream.types import FloatArray
 
@@ -71,7 +72,8 @@ def matcher_of(database: CastDatabase, members: Iterable[tuple[int, str]]) -> Ca
         by_member.setdefault(view.member, []).append(view.embedding)
     prototypes = [Prototype(member, names[member], np.stack(views)) for member, views in by_member.items()]
     link_similarity = float(database.value("SELECT value FROM meta WHERE key = 'link_similarity'") or 0.0)
-    return CastMatcher(prototypes, threshold_of(link_similarity))
+    digest = str(database.value("SELECT value FROM meta WHERE key = 'digest'") or "")
+    return CastMatcher(prototypes, threshold_of(link_similarity), digest=digest)
 
 
 def embeddings_of(views: Sequence[StoredView]) -> FloatArray:
@@ -79,15 +81,28 @@ def embeddings_of(views: Sequence[StoredView]) -> FloatArray:
     return np.stack([view.embedding.astype(np.float32) for view in views])
 
 
+def look_of_views(views: Iterable[StoredView]) -> FloatArray:
+    """What a character looks like, float32 [1, D]: as ``look_of`` the tracks that these views are of."""
+    by_track: dict[int, list[StoredView]] = {}
+    for view in views:
+        by_track.setdefault(view.track, []).append(view)
+    return look_of(mean_of(own) for _, own in sorted(by_track.items()))
+
+
 def require_model(database: CastDatabase, digest: str, what: str) -> None:
-    """Raise CastError where the cast has embeddings of another network than that of ``digest``."""
+    """Raise CastError where the cast has embeddings of a network other than that of ``digest``; ``what`` names it."""
     about = dict(database.rows("SELECT key, value FROM meta"))
     if about and digest != about["digest"]:
         raise CastError(
             f"{database.path}: has embeddings of {about['model']} {about['model_version']} ({about['digest'][:12]}), "
-            f"{what} is of another network ({digest[:12]}); 'acfd-stream cast rebuild {database.path}' moves it to "
-            "the newest network, and older results are to be tracked again"
+            f"and {what} ({digest[:12]}), whose embeddings differ; 'acfd-stream cast rebuild {database.path}' moves it "
+            "to the newest network, and older results are to be tracked again"
         )
+
+
+def told(path: Path, header: ViewsHeader) -> str:
+    """The network of a views file, for ``require_model``."""
+    return f"{path} has those of {header.model} {header.model_version}"
 
 
 def set_model(database: CastDatabase, header: ViewsHeader, dimensions: int) -> None:
@@ -123,7 +138,7 @@ class Additions:
         if source_of(self._database, path) is not None:
             return Addition(path, is_known=True)
         file, digest = read_views(path, with_crops=False), _digest(path)
-        require_model(self._database, file.header.digest, os.fspath(path))
+        require_model(self._database, file.header.digest, told(path, file.header))
         characters = file.by_character()
         if characters and self._database.value("SELECT COUNT(*) FROM meta") == 0:
             set_model(self._database, file.header, len(file.views[0].embedding))
@@ -144,7 +159,7 @@ class Additions:
         self, characters: Mapping[int, list[StoredView]], together: Collection[tuple[int, int]]
     ) -> tuple[dict[int, int], list[int]]:
         """Character → member, and the members that were made for this video."""
-        looks = {number: embeddings_of(views) for number, views in characters.items()}
+        looks = {number: look_of_views(views) for number, views in characters.items()}
         members = {number: match.member for number, match in self._before.assign(looks, together).items()}
         rest = {number: views for number, views in looks.items() if number not in members}
         young = self._database.rows("SELECT id, name FROM members ORDER BY id")

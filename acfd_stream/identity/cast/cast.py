@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from acfd_stream.errors import ConfigError
 from acfd_stream.identity.cast import adding, members
-from acfd_stream.identity.cast.adding import Addition, Additions, embeddings_of, views_files
+from acfd_stream.identity.cast.adding import Addition, Additions, look_of_views, views_files
 from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatch, CastMatcher
 from acfd_stream.identity.cast.members import Appearance, Member
@@ -47,15 +47,15 @@ class Cast(Closeable):
         return cls(CastDatabase(Path(path), is_new=is_new))
 
     @classmethod
-    def matcher_for(cls, path: str | Path, digest: str) -> CastMatcher:
-        """What finds the members of the cast ``path`` by embeddings of the network with this digest.
+    def matcher_for(cls, path: str | Path, digest: str, network: str) -> CastMatcher:
+        """What finds the members of the cast ``path`` by embeddings of the network with this digest, named ``network``.
 
         Raises:
             ConfigError: there is no such file.
             CastError: it is damaged, no cast, or has embeddings of another network.
         """
         with cls.open(path) as cast:
-            cast.require_network(digest)
+            cast.require_network(digest, network)
             return cast.matcher()
 
     @property
@@ -73,9 +73,14 @@ class Cast(Closeable):
         """The embedding network: model, model_version, digest, dimensions and link_similarity; empty before a video."""
         return dict(self._database.rows("SELECT key, value FROM meta ORDER BY id"))
 
-    def require_network(self, digest: str) -> None:
-        """Raise CastError unless its embeddings are of the network with this digest, or it has none."""
-        adding.require_model(self._database, digest, "the network of this run")
+    def require_network(self, digest: str, network: str) -> None:
+        """Raise CastError unless its embeddings are of the network with this digest, or it has none.
+
+        Args:
+            digest: of the network's file.
+            network: its name and version, for the message.
+        """
+        adding.require_model(self._database, digest, f"this run uses {network}")
 
     def members(self) -> list[Member]:
         """All members by rising number."""
@@ -146,8 +151,8 @@ class Cast(Closeable):
         source = adding.source_of(self._database, path)
         if source is None:
             file = read_views(path, with_crops=False)
-            adding.require_model(self._database, file.header.digest, str(path))
-            looks = {number: embeddings_of(views) for number, views in file.by_character().items()}
+            adding.require_model(self._database, file.header.digest, adding.told(path, file.header))
+            looks = {number: look_of_views(views) for number, views in file.by_character().items()}
             return self.matcher().assign(looks, file.together)
         query = (
             "SELECT character, member, name FROM appearances JOIN members ON members.id = member"

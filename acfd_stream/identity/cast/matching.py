@@ -58,6 +58,7 @@ class CastMatcher:
     prototypes: Sequence[Prototype]  # by rising number of the member
     threshold: float  # least similarity of a character and its member
     margin: float = LEAST_MARGIN
+    digest: str = ""  # of the network of the embeddings; "": not known
     _means: FloatArray = field(init=False, repr=False, compare=False)  # [M, D]
 
     def __post_init__(self) -> None:

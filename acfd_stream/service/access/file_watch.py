@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from acfd_stream.errors import ConfigError
+from acfd_stream.errors import AcfdError
 
 T = TypeVar("T")
 CHECK_SECONDS = 0.5
@@ -27,7 +27,7 @@ class FileWatch(Generic[T]):
         """Read the files; ``name`` is what they contain, in plural, for the log.
 
         Raises:
-            ConfigError: ``read`` raises it.
+            AcfdError: ``read`` raises it.
         """
         self._name, self._paths, self._read = name, paths, read
         self._lock = threading.RLock()
@@ -56,7 +56,7 @@ class FileWatch(Generic[T]):
             self._stamps = self._stat()
             try:
                 self._value = self._read()
-            except ConfigError as error:
+            except AcfdError as error:
                 _log.error("the previous %s stay in use: %s", self._name, error)
                 return False
             _log.info("new %s are in use", self._name)

@@ -66,7 +66,7 @@ class Jobs:
             self._store.close()
             raise
         decoders = decoders or Decoders(settings.decoding, metrics or Metrics.none())
-        embedder = embedder or SharedEmbedder(settings.characters.model, metrics or Metrics.none())
+        embedder = embedder or SharedEmbedder(settings.characters.model, metrics or Metrics.none(), settings.cast)
         recording = JobRecording(settings, engine, open_shared, embedder, capacity, decoders.new_of_job)
         self.runner = JobRunner(
             self._store,

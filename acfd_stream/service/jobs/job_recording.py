@@ -100,6 +100,7 @@ class JobRecording:
                 checkpoints=context.checkpoints,
                 engine=engine,
                 embedder=None if request.characters is None else self._embedder.open(),
+                cast=None if request.characters is None else self._embedder.cast,
                 name=source_name(asked.uri),
                 on_start=begin,
                 on_progress=context.on_progress,

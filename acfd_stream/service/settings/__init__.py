@@ -249,6 +249,8 @@ class ServiceSettings(Checked):
     """Name of a shipped model, or path of an ONNX file."""
     device: str = "auto"
     """"auto", "cpu" or "cuda"."""
+    cast: Path | None = None
+    """File of the cast that names characters; it is read again when it changes. None: they have no names."""
     objective_seconds: float = 0.05
     """Latency objective of live streams, seconds, > 0."""
     live_size: int = 0

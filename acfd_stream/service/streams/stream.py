@@ -265,6 +265,7 @@ class StreamCall:
                 budget=self._context.budget,
                 characters=request.characters,
                 embedder=None if request.characters is None else self._context.embedder.open(),
+                cast=None if request.characters is None else self._context.embedder.cast,
                 opener=open_video if self._decoder is None else opened.enter_context(self._decoder).open,
             )
         except MediaError as error:
