@@ -3,6 +3,7 @@
 #   PYTHON=python3.12   the interpreter of the virtual environment
 #   VENV=.venv          folder of the virtual environment
 #   TORCH=torch==2.13.0 the torch of `make test`; its CPU build if the package index has one
+#   TESTERS=2           processes that `make test` shares its files among, 1 to 2 GB of memory each
 #   VIDEO=film.mkv      the video that `make demo` tracks; without it, a drawn clip
 #   FILM=long.mp4       the video on which `make bench` measures memory
 
@@ -16,6 +17,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
+TESTERS ?= 2
 VIDEO ?=
 FILM ?=
 
@@ -55,8 +57,13 @@ endif
 	@echo "$(RESULT).overlay.mp4"
 	@echo "$(RESULT).report.html"
 
+# The tests start hundreds of Python processes. Each would compile the package anew where no bytecode may be written.
+# The processes of the tests share the cores already, so that none of them needs several threads for torch and NumPy.
+test: export PYTHONDONTWRITEBYTECODE =
+test: export OMP_NUM_THREADS = 1
 test: $(TESTING) test-programs
-	PATH="$(PROGRAMS)/usr/bin:$$PATH" $(BIN)/python -m pytest --durations=50 --durations-min=1
+	PATH="$(PROGRAMS)/usr/bin:$$PATH" \
+	  $(BIN)/python -m pytest --numprocesses=$(TESTERS) --dist=loadfile --durations=50 --durations-min=1
 
 test-programs:
 	@tests/debian_programs.sh "$(PROGRAMS)"

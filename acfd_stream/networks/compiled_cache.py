@@ -6,6 +6,7 @@ network is compiled again, without an error.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -18,7 +19,7 @@ from acfd_stream.files import PART_SUFFIX
 _log = logging.getLogger(__name__)
 
 KEPT_FILES = 16
-"""Most compiled networks in the folder; the oldest is removed first."""
+"""Most compiled networks in the folder; the one that was not used for the longest time is removed first."""
 _DIGEST_BYTES = 32
 _STALE_SECONDS = 3600  # longer than any write takes
 
@@ -33,8 +34,10 @@ class CompiledCache:
         """The blob stored under ``key``, or None, also if its file is damaged."""
         if self._folder is None:
             return None
+        path = _path(self._folder, key)
         try:
-            data = _path(self._folder, key).read_bytes()
+            data = path.read_bytes()
+            _note_use(path)
         except OSError:
             return None
         digest, blob = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
@@ -63,17 +66,24 @@ def _path(folder: Path, key: tuple[object, ...]) -> Path:
     return folder / (hashlib.sha256(repr(key).encode()).hexdigest()[:32] + ".compiled")
 
 
+def _note_use(path: Path) -> None:
+    """Set the time of the last access, which file systems seldom write by themselves; another user's file keeps its."""
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
 def _prune(folder: Path) -> None:
-    """Remove the oldest blobs above the limit, and partial files of killed processes."""
-    files = sorted(folder.glob("*.compiled"), key=_modified)
-    stale = [path for path in folder.glob(f"*{PART_SUFFIX}") if _modified(path) < time.time() - _STALE_SECONDS]
+    """Remove the blobs above the limit that are unused for longest, and partial files of killed processes."""
+    files = sorted(folder.glob("*.compiled"), key=_times)
+    stale = [path for path in folder.glob(f"*{PART_SUFFIX}") if _times(path)[1] < time.time() - _STALE_SECONDS]
     for path in files[:-KEPT_FILES] + stale:
         path.unlink(missing_ok=True)
 
 
-def _modified(path: Path) -> float:
-    """Time of the last write; 0 for a file that another process has just removed."""
+def _times(path: Path) -> tuple[float, float]:
+    """Times of the last use and of the last write; 0 for a file that another process has just removed."""
     try:
-        return path.stat().st_mtime
+        found = path.stat()
     except FileNotFoundError:
-        return 0.0
+        return 0.0, 0.0
+    return found.st_atime, found.st_mtime

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from acfd_stream.least_cost import linear_sum_assignment
 from acfd_stream.track.kalman import DoubleArray
 
 REFUSED = 2.0

@@ -43,6 +43,7 @@ def loaded_by(program: str, *arguments: str) -> set[str]:
         (HELP, HEAVY - {"typer"} | {"acfd_stream.outputs.reader", "acfd_stream.types"}),
         ("import acfd_stream; acfd_stream.__version__", HEAVY | {"acfd_stream.types"}),
         ("from acfd_stream import Detector", HEAVY - {"numpy"}),
+        ("import acfd_stream.recording.episode, acfd_stream.recording.record", HEAVY - {"numpy", "av"}),
     ],
 )
 def test_what_is_not_needed_is_not_loaded(program: str, heavy: set[str]) -> None:

@@ -21,6 +21,7 @@ from tests.deploy import real_prometheus
 from tests.deploy.expressions import dashboard_expressions, recorded
 from tests.detect.tiny_model import write_tiny_model
 from tests.pipeline.conftest import DETECT, SIZE, write_clip
+from tests.service.rig import OBJECTIVE_SECONDS, ROOMY
 
 PATIENCE_SECONDS = 60.0
 
@@ -40,6 +41,8 @@ def service(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         detect=DETECT,
         scheduler=SchedulerConfig(warm_sizes=(SIZE,)),
         sources=SourceSettings(folders=(clip.parent,)),
+        capacity=ROOMY,
+        objective_seconds=OBJECTIVE_SECONDS,
     )
     with Server(settings) as server:
         yield server

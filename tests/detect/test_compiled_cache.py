@@ -38,6 +38,17 @@ def test_the_folder_holds_a_bounded_number_of_files(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == KEPT_FILES
 
 
+def test_what_is_used_outlasts_what_was_stored_after_it(tmp_path: Path) -> None:
+    cache = CompiledCache(tmp_path)
+    for number in range(KEPT_FILES):
+        cache.store(b"blob", number)
+        (path,) = (path for path in tmp_path.iterdir() if path.stat().st_atime > KEPT_FILES)
+        os.utime(path, (number, number))
+    assert cache.load(0) == b"blob"
+    cache.store(b"blob", "new")
+    assert [cache.load(key) is not None for key in (0, 1, 2, "new")] == [True, False, True, True]
+
+
 def test_what_a_killed_process_left_goes_in_time(tmp_path: Path) -> None:
     for name, modified in (("killed.part", 1.0), ("busy.part", None)):
         (tmp_path / name).touch()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import json
 import subprocess
 import sys
@@ -27,7 +29,6 @@ from acfd_stream.model.evaluate import main as evaluate_command
 from acfd_stream.model.evaluation import evaluate
 from acfd_stream.model.export import main as export_command
 from acfd_stream.model.network import NetworkConfig
-from acfd_stream.model.onnx_file import Description, export
 from acfd_stream.model.predict import TorchDetector, normalise
 from acfd_stream.model.readers import FACE, Sample, read_picture
 from acfd_stream.model.settings import DistillConfig, GraftConfig, ScheduleConfig, TrainConfig
@@ -85,37 +86,37 @@ def test_a_tiny_run_overfits_eight_pictures(trained: Trainer, samples: list[Samp
 
 @pytest.fixture(scope="module")
 def exported(trained: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the trained network as a model file, as weights and as a checkpoint, and its config."""
+    """Folder with the trained network as a checkpoint and its config, and all that ``export`` writes and says of it."""
     folder = tmp_path_factory.mktemp("exported")
-    export(trained.averaged, AnchorSpec(), Description("tiny", "0", SIDE, "drawn", "2026-01-01"), folder / "tiny.onnx")
-    save_weights(trained.averaged, folder / "tiny.safetensors")
     trained.save(folder / "tiny.pt")
     backbone = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(TINY.backbone).items()}
     lines = [f"{key} = {json.dumps(value)}" for key, value in backbone.items()]
     head = ['name = "tiny"', 'validation = "none"', "data = []", "[network]", "pyramid_channels = 32"]
     (folder / "tiny.toml").write_text("\n".join([*head, "[network.backbone]", *lines]))
+    paths = {"config": "tiny.toml", "checkpoint": "tiny.pt", "output": "new/tiny.onnx", "half": "newer/half.onnx"}
+    paths |= {"weights": "new/tiny.safetensors"}
+    call = [word for name, path in paths.items() for word in (f"--{name}", str(folder / path))]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert export_command([*call, "--size", str(SIDE)]) == 0  # takes a minute, so no other test does it again
+    (folder / "said").write_text(said.getvalue())
     return folder
 
 
 def test_exported_file_detects_as_the_network_does(exported: Path, samples: list[Sample]) -> None:
-    with Detector.open(exported / "tiny.onnx", device="cpu", config=DetectConfig(size=SIDE)) as detector:
+    with Detector.open(exported / "new/tiny.onnx", device="cpu", config=DetectConfig(size=SIDE)) as detector:
         assert detector.spec.name == "tiny"
         assert evaluate(samples, detector.detect).ap50 >= 0.99
 
 
 def test_exported_file_names_no_path_of_the_machine(exported: Path) -> None:
-    assert str(Path(__file__).parents[2]).encode() not in (exported / "tiny.onnx").read_bytes()
+    assert str(Path(__file__).parents[2]).encode() not in (exported / "new/tiny.onnx").read_bytes()
 
 
-def test_the_half_file_is_what_a_gpu_is_given_of_the_model(
-    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    paths = {"config": exported / "tiny.toml", "checkpoint": exported / "tiny.safetensors"}
-    paths |= {"output": tmp_path / "new/tiny.onnx", "half": tmp_path / "newer/half.onnx"}
-    assert export_command([word for name, path in paths.items() for word in (f"--{name}", str(path))]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(paths["output"])]  # a script can take it
-    assert paths["half"].read_bytes() == half_model(paths["output"])
-    types = {tensor.name: tensor.data_type for tensor in load_model(paths["half"]).graph.initializer}
+def test_the_half_file_is_what_a_gpu_is_given_of_the_model(exported: Path) -> None:
+    assert (exported / "said").read_text().splitlines() == [str(exported / "new/tiny.onnx")]  # a script can take it
+    half = exported / "newer/half.onnx"
+    assert half.read_bytes() == half_model(exported / "new/tiny.onnx")
+    types = {tensor.name: tensor.data_type for tensor in load_model(half).graph.initializer}
     assert types["network.outputs.weight.float16"] == onnx.TensorProto.FLOAT16
 
 
@@ -123,7 +124,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    paths = {"config": exported / "tiny.toml", "checkpoint": exported / "tiny.safetensors"}
+    paths = {"config": exported / "tiny.toml", "checkpoint": exported / "new/tiny.safetensors"}
     paths |= {"output": tmp_path / "file/tiny.onnx"}
     assert export_command([word for name, path in paths.items() for word in (f"--{name}", str(path))]) == 1
     said = capsys.readouterr().err
@@ -140,16 +141,16 @@ def test_checkpoint_weights_and_model_file_score_the_same(
     (tmp_path / "annotations/set.json").write_text(json.dumps(coco_table(samples)))
     (tmp_path / "images").symlink_to(samples[0].file.parent)
     rows = {}
-    for kind in ("onnx", "pt", "safetensors"):
-        model = ["--model", str(exported / f"tiny.{kind}"), "--config", str(exported / "tiny.toml"), "--threads", "1"]
+    for file in ("new/tiny.onnx", "tiny.pt", "new/tiny.safetensors"):
+        model = ["--model", str(exported / file), "--config", str(exported / "tiny.toml"), "--threads", "1"]
         options = [*view, "--data", str(tmp_path), "--at-precision", "0.95", "--json"]
         assert evaluate_command([*model, *options, "set"]) == 0
-        rows[kind] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    for first, other in ((rows["onnx"], rows["pt"]), (rows["onnx"], rows["safetensors"])):
+        rows[Path(file).suffix] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for first, other in ((rows[".onnx"], rows[".pt"]), (rows[".onnx"], rows[".safetensors"])):
         assert first[0]["ap50"] == pytest.approx(other[0]["ap50"], abs=0.005)
         assert first[0]["recall_by_side"] == other[0]["recall_by_side"]
         assert first[1]["threshold"] == pytest.approx(other[1]["threshold"], abs=0.03)  # the server may compute in bf16
-    assert rows["pt"][1]["recall"] > 0.5
+    assert rows[".pt"][1]["recall"] > 0.5
 
 
 def test_a_taught_run_keeps_its_adapter(exported: Path, samples: list[Sample], tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from acfd_stream.errors import ShapeError
+from acfd_stream.least_cost import linear_sum_assignment
 from acfd_stream.types import FloatArray
 
 DoubleArray = NDArray[np.float64]
