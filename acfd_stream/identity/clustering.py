@@ -132,9 +132,10 @@ class _Group:
 
 
 def _direction(track: LinkedTrack, centre: Centre) -> NDArray[np.float64]:
+    """The centred direction of a track, [D]; [1] without views."""
     if track.vector is None:
         return np.zeros(1)
-    return centre.centred(unit(track.vector)[None])[0].astype(np.float64)
+    return np.asarray(centre.centred(unit(track.vector)[None])[0], np.float64)
 
 
 def _attach(track: LinkedTrack, direction: NDArray[np.float64], groups: list[_Group], threshold: float) -> None:
