@@ -1,8 +1,8 @@
 """The characters of a whole video: agglomerative clustering of its tracks.
 
-Average linkage: two groups are as similar as their tracks are on average, by the directions of their means. Tracks that
-were on screen at one time are never in one group. Tracks with poor views take no part in the grouping; each joins its
-nearest group afterwards.
+Average linkage: two groups are as similar as their tracks are on average, by the directions of their means without what
+all tracks of the video have in common. Tracks that were on screen at one time are never in one group. Tracks with poor
+views take no part in the grouping; each joins its nearest group afterwards.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acfd_stream.characters import Character
+from acfd_stream.identity.centring import Centre
 from acfd_stream.identity.linked_track import LinkedTrack, confidence_of, unit
 from acfd_stream.types import FloatArray
 
 MOST_GROUPED = 4000
 """Tracks that are grouped at most, those with the best views; the matrix of their similarities takes 64 MB."""
-GROUPED_WEIGHT = 0.3
+GROUPED_WEIGHT = 0.6
 """Least sum of the qualities of the views of a track that takes part in the grouping."""
-GROUP_BELOW = 0.05
-"""Groups are merged down to so much below the threshold: it holds for two views, and a mean over tracks varies less."""
-ATTACH_BELOW = 0.1
+ATTACH_BELOW = 0.2
 """A track with poor views joins a group that is less similar than the threshold by this cosine at most."""
+_LEAST_WEIGHT = 1e-3
 
 
 def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: int = 1) -> tuple[Character, ...]:
@@ -41,19 +41,20 @@ def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: 
     known = sorted((track for track in tracks if track.vector is not None), key=lambda track: track.track_id)
     if not known:
         return ()
-    heaviest = sorted(known, key=lambda track: (-track.weight, track.track_id))[:MOST_GROUPED]
-    seeds = [track for track in heaviest if track.weight >= GROUPED_WEIGHT] or heaviest
+    heaviest = sorted(known, key=lambda track: (-track.weight, track.track_id))
+    seeds = [track for track in heaviest[:MOST_GROUPED] if track.weight >= GROUPED_WEIGHT] or heaviest[:MOST_GROUPED]
     vectors = np.stack([unit(track.vector) for track in seeds if track.vector is not None])
-    labels = agglomerate(vectors, _together(seeds), threshold - GROUP_BELOW)
+    centre = Centre.of(vectors, np.array([max(track.weight, _LEAST_WEIGHT) for track in seeds]))
+    labels = agglomerate(centre.centred(vectors), _together(seeds), centre.threshold(threshold))
     groups: dict[int, _Group] = {}
     for track, label in zip(seeds, labels.tolist(), strict=True):
-        groups.setdefault(label, _Group()).add(track)
+        groups.setdefault(label, _Group()).add(track, _direction(track, centre))
     found = list(groups.values())
     chosen = {track.track_id for track in seeds}
-    for track in sorted(known, key=lambda track: (-track.weight, track.track_id)):
+    for track in heaviest:
         if track.track_id not in chosen:
-            _attach(track, found, threshold - ATTACH_BELOW)
-    return _numbered(found, threshold, first_free)
+            _attach(track, _direction(track, centre), found, centre.threshold(threshold - ATTACH_BELOW))
+    return _numbered(found, centre, threshold, first_free)
 
 
 def agglomerate(vectors: FloatArray, are_apart: NDArray[np.bool_], threshold: float) -> NDArray[np.int64]:
@@ -110,42 +111,46 @@ def _together(tracks: Sequence[LinkedTrack]) -> NDArray[np.bool_]:
 
 
 class _Group:
-    """Tracks of one character, and the sum of their vectors."""
+    """Tracks of one character, and the sum of their centred directions."""
 
     def __init__(self) -> None:
         self.tracks: list[LinkedTrack] = []
-        self._sum: NDArray[np.float64] = np.zeros(1)
+        self.sum: NDArray[np.float64] = np.zeros(1)
 
-    def add(self, track: LinkedTrack) -> None:
+    def add(self, track: LinkedTrack, direction: NDArray[np.float64]) -> None:
         """Add a track that has views."""
         self.tracks.append(track)
-        self._sum = self._sum + _vector(track)
+        self.sum = self.sum + direction
 
-    def similarity(self, track: LinkedTrack) -> float:
-        """The mean cosine of a track and the other tracks here; -1 where there are none."""
-        is_inside = track in self.tracks
-        others = len(self.tracks) - is_inside
-        vector = _vector(track)
-        return float((self._sum - is_inside * vector) @ vector / others) if others else -1.0
+    def similarity(self, direction: NDArray[np.float64]) -> float:
+        """The mean cosine of the tracks here and one of another group."""
+        return float(self.sum @ direction / len(self.tracks))
 
-
-def _vector(track: LinkedTrack) -> NDArray[np.float64]:
-    return np.zeros(1) if track.vector is None else unit(track.vector).astype(np.float64)
+    def agreement(self, direction: NDArray[np.float64]) -> float:
+        """The mean cosine of a track of this group and the others of it, of which there must be one."""
+        return float((self.sum - direction) @ direction / (len(self.tracks) - 1))
 
 
-def _attach(track: LinkedTrack, groups: list[_Group], threshold: float) -> None:
+def _direction(track: LinkedTrack, centre: Centre) -> NDArray[np.float64]:
+    """The centred direction of a track, [D]; [1] without views."""
+    if track.vector is None:
+        return np.zeros(1)
+    return np.asarray(centre.centred(unit(track.vector)[None])[0], np.float64)
+
+
+def _attach(track: LinkedTrack, direction: NDArray[np.float64], groups: list[_Group], threshold: float) -> None:
     """Add a track to the most similar group that it may join, or as a group of its own."""
     best, highest = _Group(), threshold
     for group in groups:
-        similarity = group.similarity(track)
+        similarity = group.similarity(direction)
         if similarity > highest and not any(other.overlaps(track) for other in group.tracks):
             best, highest = group, similarity
     if not best.tracks:
         groups.append(best)
-    best.add(track)
+    best.add(track, direction)
 
 
-def _numbered(groups: list[_Group], threshold: float, first_free: int) -> tuple[Character, ...]:
+def _numbered(groups: list[_Group], centre: Centre, threshold: float, first_free: int) -> tuple[Character, ...]:
     """The groups as characters. A number of the stream stays with the group that has most of its frames."""
     frames = Counter[tuple[int, int]]()
     for index, group in enumerate(groups):
@@ -160,13 +165,13 @@ def _numbered(groups: list[_Group], threshold: float, first_free: int) -> tuple[
     fresh = sorted(set(range(len(groups))) - set(numbers), key=ids.__getitem__)
     numbers |= {index: first_free + position for position, index in enumerate(fresh)}
     order = sorted(numbers, key=numbers.__getitem__)
-    return tuple(Character(numbers[i], tuple(ids[i]), _confidence(groups[i], threshold)) for i in order)
+    return tuple(Character(numbers[i], tuple(ids[i]), _confidence(groups[i], centre, threshold)) for i in order)
 
 
-def _confidence(group: _Group, threshold: float) -> float:
+def _confidence(group: _Group, centre: Centre, threshold: float) -> float:
     """How well the tracks of a group agree, by frames; 0.5 for a single track."""
     if len(group.tracks) == 1:
         return 0.5
     frames = sum(track.frames for track in group.tracks)
-    agreement = sum(track.frames * group.similarity(track) for track in group.tracks) / frames
-    return confidence_of(agreement, threshold)
+    agreement = sum(track.frames * group.agreement(_direction(track, centre)) for track in group.tracks) / frames
+    return confidence_of(agreement, centre.threshold(threshold))

@@ -19,10 +19,8 @@ from acfd_stream.identity.linked_track import AGREEING_VIEWS, LinkedTrack, confi
 from acfd_stream.identity.views import EmbeddingArray, packed_embedding, restored_embedding
 from acfd_stream.types import FloatArray
 
-NEAREST = 3
+NEAREST = 4
 """A track is compared with so many most similar tracks of a character."""
-LINK_BELOW = 0.04
-"""A stream links down to so much below the model's ``link_similarity``: means of views vary less than single views."""
 PROTOTYPES = 12
 """Most tracks of a character that others are compared with."""
 BETTER_BY = 0.05

@@ -18,7 +18,7 @@ from acfd_stream.identity.clustering import cluster_tracks
 from acfd_stream.identity.crops import box_qualities, crop_of, sharpness
 from acfd_stream.identity.embedder import FaceEmbedder
 from acfd_stream.identity.linked_track import together
-from acfd_stream.identity.linking import LINK_BELOW, Linker, LinkerState
+from acfd_stream.identity.linking import Linker, LinkerState
 from acfd_stream.identity.schedule import LEAST_IOU, ViewSchedule, overlap
 from acfd_stream.identity.views import TrackView, jpeg_of, look_of, mean_of, with_view
 from acfd_stream.pipeline.engine import Embedder
@@ -140,7 +140,7 @@ class CharacterStage:
         self._live: dict[int, _Live] = {}
         self._last_views: list[TrackView] = []
         self._shot = 0
-        self._linker = Linker(embedder.link_similarity - LINK_BELOW, config.tracks)
+        self._linker = Linker(embedder.link_similarity, config.tracks)
         self._cast, self._names = cast, None if cast is None else _names_of(cast)
         self._final: tuple[Character, ...] | None = None
 

@@ -14,9 +14,9 @@ from acfd_stream.types import FloatArray
 
 DoubleArray = NDArray[np.float64]
 
-LEAST_MARGIN = 0.08
+LEAST_MARGIN = 0.04
 """By how much the best member must be more similar than any other that it could be, as a cosine."""
-THRESHOLD_SHARE = 0.5
+THRESHOLD_SHARE = 0.35
 """Where the threshold of a cast lies between the network's threshold for two views, 0, and equal pictures, 1.
 
 The mean of several views is more like another mean than one view is like another, of strangers, too.
