@@ -27,18 +27,19 @@ def _parser() -> Parser:
     parser.add_argument("--start", type=Path, help="weights to begin with, .pt or .safetensors, if OUT has no last.pt")
     parser.add_argument("--leave-out", action="append", metavar="SHOW", help="judge on this show instead; repeatable")
     parser.add_argument("--iterations", type=at_least(1), help="length, instead of the config's")
+    parser.add_argument("--learning-rate", type=float, help="peak, instead of the config's: less where a training goes on")
     parser.add_argument("--threads", type=at_least(1), help="CPU threads; default: one per core")
     return parser
 
 
 def configured(options: argparse.Namespace) -> IdentityConfig:
-    """The config that the options name, with the length and the shows that they ask for."""
+    """The config that the options name, with the length, the rate and the shows that they ask for."""
     from .settings import IdentityConfig
 
     config = IdentityConfig.load(options.config)
-    if options.iterations is not None:
-        schedule = dataclasses.replace(config.schedule, iterations=options.iterations)
-        config = dataclasses.replace(config, schedule=schedule)
+    asked = {"iterations": options.iterations, "learning_rate": options.learning_rate}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, **changes))
     return config if options.leave_out is None else dataclasses.replace(config, left_out=tuple(options.leave_out))
 
 
