@@ -27,7 +27,9 @@ def _parser() -> Parser:
     parser.add_argument("--start", type=Path, help="weights to begin with, .pt or .safetensors, if OUT has no last.pt")
     parser.add_argument("--leave-out", action="append", metavar="SHOW", help="judge on this show instead; repeatable")
     parser.add_argument("--iterations", type=at_least(1), help="length, instead of the config's")
-    parser.add_argument("--learning-rate", type=float, help="peak, instead of the config's: less where a training goes on")
+    parser.add_argument(
+        "--learning-rate", type=float, help="peak, instead of the config's: less where a training goes on"
+    )
     parser.add_argument("--threads", type=at_least(1), help="CPU threads; default: one per core")
     return parser
 
