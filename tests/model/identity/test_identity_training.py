@@ -113,7 +113,7 @@ def test_the_model_file_is_the_network_and_describes_itself(run: Path, exported:
     session = onnxruntime.InferenceSession(str(exported))
     batch = normalise(torch.from_numpy(pixels)).contiguous().numpy()
     found = session.run(["embeddings"], {"images": batch})[0]
-    assert np.abs(found - expected).max() < 5e-3  # its weights are fp16
+    assert np.abs(found - expected).max() < 0.02  # its weights are fp16
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     with FaceEmbedder.open(exported) as embedder:
         most = {"f32": 1e-4, "bf16": 0.05}[embedder.precision]  # a CPU that has bf16 computes in it
