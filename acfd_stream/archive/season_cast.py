@@ -13,13 +13,13 @@ from acfd_stream.archive.state_folder import DATABASE
 from acfd_stream.errors import MediaError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.adding import Addition
-from acfd_stream.identity.cast.cast import Cast, named
+from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.identity.spec import find_embedder, read_embedder_spec
 from acfd_stream.networks.precision import digest
 from acfd_stream.outputs import read_results
 from acfd_stream.outputs.formats import FORMATS, RESULTS, VIEWS
 from acfd_stream.recording.published import FinalNames
-from acfd_stream.recording.rename import has_names, write_renamed
+from acfd_stream.recording.rename import has_names, names_of, write_renamed
 from acfd_stream.recording.task import STATE_FOLDER, RecordingTask
 
 SNAPSHOT = (STATE_FOLDER, "cast.db")
@@ -114,7 +114,7 @@ def apply_names(cast: Cast, out: Path, is_wanted: Callable[[Path], bool] = lambd
 def _renamed(cast: Cast, manifest: Manifest, task: RecordingTask, episode: Episode) -> Renamed:
     path = task.path_of(RESULTS)
     results = read_results(path)
-    names = named(cast.names(task.path_of(VIEWS)))
+    names = names_of(cast, results, task.path_of(VIEWS))
     if has_names(results, names) and path.stat().st_size == episode.result_bytes:
         return Renamed(episode.name)
     published = FinalNames(

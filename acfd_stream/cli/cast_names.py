@@ -86,11 +86,12 @@ def apply_cast(cast: Cast, results: Sequence[str]) -> Iterator[tuple[str, bool]]
 
 
 def _apply(cast: Cast, path: Path) -> bool:
-    from acfd_stream.identity.cast.cast import named
+    from acfd_stream.identity.cast.adding import views_path
     from acfd_stream.outputs import read_results
-    from acfd_stream.recording.rename import rename_characters
+    from acfd_stream.recording.rename import names_of, rename_characters
 
-    return rename_characters(read_results(path), named(cast.names(path)))
+    results = read_results(path)
+    return rename_characters(results, names_of(cast, results, views_path(path)))
 
 
 def _read(path: Path) -> dict[str, Any]:

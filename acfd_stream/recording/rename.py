@@ -6,10 +6,34 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from acfd_stream.errors import MediaError
 from acfd_stream.files import PART_SUFFIX, require_lock, sync_folder, writing
+from acfd_stream.identity.views_file import read_views
 from acfd_stream.outputs import ResultFile
 from acfd_stream.outputs.settle import settled_lines
+
+if TYPE_CHECKING:
+    from acfd_stream.identity.cast.cast import Cast
+
+
+def names_of(cast: Cast, results: ResultFile, views: Path) -> dict[int, str]:
+    """Character → name in ``cast``, of those that have one.
+
+    Raises:
+        CastError: the views are of another network.
+        MediaError: the views cannot be read, or are of another run than the results.
+    """
+    from acfd_stream.identity.cast.cast import named
+
+    characters = {track: each.number for each in results.end.characters for track in each.tracks}
+    for view in read_views(views, with_crops=False).views:
+        if view.character and characters.get(view.track) != view.character:
+            raise MediaError(
+                f"{views}: its views are of another run than {results.path}; track the video again with --views {views}"
+            )
+    return named(cast.names(views))
 
 
 def has_names(results: ResultFile, names: Mapping[int, str]) -> bool:

@@ -87,6 +87,20 @@ def test_a_result_that_was_never_added_gets_names_by_looks(folder: Path) -> None
     assert names_in(folder / "new/e3.jsonl") == {1: "", 2: "Fred"}
 
 
+def test_views_of_another_run_give_no_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    views, result = folder / "out/e1.mp4.views.jsonl", folder / "out/e1.mp4.jsonl"
+    write_result(result, [VELMA], seed=1)
+    write_views(views, [VELMA, FRED], together=[(1, 2)], seed=1)
+    before = result.read_bytes()
+    assert main(["cast", "name", "cast.db", "1", "Velma"]) == 0
+    capsys.readouterr()
+    assert main(["cast", "apply", "cast.db", "out"]) == 1
+    wrong, said = capsys.readouterr().err.splitlines()
+    assert "out/e1.mp4.views.jsonl: its views are of another run than out/e1.mp4.jsonl" in wrong
+    assert said == "2 results: 1 with other names now"
+    assert result.read_bytes() == before
+
+
 def test_members_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["cast", "name", "cast.db", "2", "Fréd [bold]"])
     capsys.readouterr()
