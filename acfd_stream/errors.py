@@ -41,6 +41,10 @@ class CastError(AcfdError):
     """A cast is damaged, no cast at all, or of another format or embedding network."""
 
 
+class CastNetworkError(CastError):
+    """The embeddings of a cast and those of a result are of different networks."""
+
+
 class RunnerError(AcfdError):
     """A model file is invalid, or the runtime failed."""
 

@@ -10,7 +10,7 @@ from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.archive.state_folder import DATABASE
-from acfd_stream.errors import MediaError
+from acfd_stream.errors import CastNetworkError, MediaError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.adding import Addition
 from acfd_stream.identity.cast.cast import Cast
@@ -107,7 +107,7 @@ def apply_names(cast: Cast, out: Path, is_wanted: Callable[[Path], bool] = lambd
                     continue
                 try:
                     yield _renamed(cast, manifest, task, episode)
-                except MediaError as error:
+                except (CastNetworkError, MediaError) as error:
                     yield Renamed(episode.name, error=str(error))
 
 

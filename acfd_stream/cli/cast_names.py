@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acfd_stream.cli.progress import count
-from acfd_stream.errors import AcfdError, ConfigError, MediaError
+from acfd_stream.errors import AcfdError, CastNetworkError, ConfigError, MediaError
 
 if TYPE_CHECKING:
     from acfd_stream.identity.cast.cast import Cast
@@ -80,7 +80,7 @@ def apply_cast(cast: Cast, results: Sequence[str]) -> Iterator[tuple[str, bool]]
         if archive_of(path) is None:
             try:
                 changed += _apply(cast, path)
-            except MediaError as error:
+            except (CastNetworkError, MediaError) as error:
                 yield str(error), True
     yield f"{count(len(wanted), 'result')}: {changed} with other names now", False
 

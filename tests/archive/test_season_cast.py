@@ -161,6 +161,17 @@ def test_episodes_that_are_worked_on_or_changed_keep_their_names(season: Season)
     assert season.names() == {"e1": [""], "e2": [""]}
 
 
+def test_an_episode_of_another_network_does_not_stop_the_others(season: Season) -> None:
+    season.run()
+    with Cast.open(season.cast) as cast:
+        cast.name(1, "Velma")
+    views = season.out / "e1.mkv.views.jsonl"
+    views.write_bytes(views.read_bytes().replace(EMBEDDER.digest.encode(), b"ef" * 8, 1))
+    first, second = season.apply()
+    assert "whose embeddings differ" in first.error
+    assert (second.has_changed, season.names()) == (True, {"e1": [""], "e2": ["Velma"]})
+
+
 def test_a_cast_that_does_not_fit_ends_the_run_before_it_begins(
     season: Season, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from acfd_stream.characters import Character
 from acfd_stream.cli import main
 from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.identity.views_file import ViewsHeader
 from acfd_stream.outputs import ResultEnd, open_writer, read_results
 from acfd_stream.types import Face, FrameResult
 from tests.identity.made_up import crop_of, write_views
@@ -99,6 +100,17 @@ def test_views_of_another_run_give_no_names(folder: Path, capsys: pytest.Capture
     assert "out/e1.mp4.views.jsonl: its views are of another run than out/e1.mp4.jsonl" in wrong
     assert said == "2 results: 1 with other names now"
     assert result.read_bytes() == before
+
+
+def test_a_result_of_another_network_does_not_stop_the_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_result(folder / "out/e0.jsonl", [VELMA])
+    write_views(folder / "out/e0.views.jsonl", [VELMA], header=ViewsHeader("acfd-id", "0.1", "cd" * 32))
+    assert main(["cast", "name", "cast.db", "1", "Velma"]) == 0
+    capsys.readouterr()
+    assert main(["cast", "apply", "cast.db", "out"]) == 1
+    wrong, said = capsys.readouterr().err.splitlines()
+    assert "out/e0.views.jsonl has those of acfd-id 0.1" in wrong
+    assert said == "3 results: 2 with other names now"
 
 
 def test_members_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

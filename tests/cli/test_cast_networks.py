@@ -59,7 +59,7 @@ def test_it_is_refused_until_it_is_rebuilt(
         [*tracking, "--cast", cast],
         ["archive", "run", str(clip), "--out", str(tmp_path / "out"), "--model", str(tiny_model), "--cast", cast],
         ["cast", "build", str(new), "--to", cast],
-        ["cast", "apply", cast, str(new)],
+        ["cast", "apply", cast, str(new), "--quiet"],
     ):
         assert main(call) == 1, call
         error = capfd.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acfd_stream.errors import CastError, MediaError
+from acfd_stream.errors import CastNetworkError, MediaError
 from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatcher, Prototype, threshold_of
 from acfd_stream.identity.cast.views import MOST_VIEWS, best_views, prune, views_of
@@ -90,10 +90,14 @@ def look_of_views(views: Iterable[StoredView]) -> FloatArray:
 
 
 def require_model(database: CastDatabase, digest: str, what: str) -> None:
-    """Raise CastError where the cast has embeddings of a network other than that of ``digest``; ``what`` names it."""
+    """Refuse a cast whose embeddings are of another network than that of ``digest``, which ``what`` names.
+
+    Raises:
+        CastNetworkError: it is another.
+    """
     about = dict(database.rows("SELECT key, value FROM meta"))
     if about and digest != about["digest"]:
-        raise CastError(
+        raise CastNetworkError(
             f"{database.path}: has embeddings of {about['model']} {about['model_version']} ({about['digest'][:12]}), "
             f"and {what} ({digest[:12]}), whose embeddings differ; 'acfd-stream cast rebuild {database.path}' moves it "
             "to the newest network, and older results are to be tracked again"
