@@ -24,7 +24,7 @@ def apply_names_file(cast: Cast, path: Path, result: Path | None) -> list[str]:
     Args:
         cast: has the result that the file belongs to.
         path: of the file that the page has saved.
-        result: this result; None: the one of the cast whose video has the name that the file says.
+        result: this result, or its views file; None: the one of the cast whose video has the name that the file says.
 
     Raises:
         ConfigError: the names are of another run or result, or the cast refuses one of them.
@@ -121,7 +121,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _result_of(cast: Cast, values: Mapping[str, Any], result: Path | None) -> Path:
     """The result to which a names file belongs."""
-    from acfd_stream.identity.cast.adding import results_path
+    from acfd_stream.identity.cast.adding import results_path, views_path
     from acfd_stream.outputs import read_results
     from acfd_stream.outputs.report.characters import numbering_key
     from acfd_stream.outputs.report.text_format import shown_text
@@ -130,7 +130,7 @@ def _result_of(cast: Cast, values: Mapping[str, Any], result: Path | None) -> Pa
     places = [cast.path.parent / source for source in sorted(sources)] if result is None else [result]
     for place in places:
         try:
-            results = read_results(results_path(place))
+            results = read_results(results_path(views_path(place)))
         except AcfdError:
             if result is not None:
                 raise

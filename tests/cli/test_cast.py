@@ -211,6 +211,14 @@ def test_names_from_the_page_of_a_report(folder: Path, capsys: pytest.CaptureFix
         assert [member.name for member in cast.members()] == ["", "", "", ""]
 
 
+@pytest.mark.parametrize("name", ["e2.mp4.jsonl", "e2.mp4.views.jsonl"])
+def test_the_result_of_a_names_file_is_said_by_either_of_its_files(folder: Path, name: str) -> None:
+    path = names_file(folder, names={"1": "Shaggy"})
+    assert main(["cast", "name", "cast.db", "--from", path, "--result", f"out/{name}"]) == 0
+    with Cast.open(folder / "cast.db") as cast:
+        assert [member.name for member in cast.members()] == ["", "", "Shaggy"]
+
+
 REFUSED = (
     ({"names": {"1": "A"}, "characters": "0" * 16}, 2, "the names are of another run of e2.mp4"),
     ({"names": {"1": "A"}, "result": "other.mp4"}, 2, "the names are of another run of other.mp4"),
