@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.archive.state_folder import DATABASE
-from acfd_stream.errors import CastNetworkError, MediaError
+from acfd_stream.errors import CastNetworkError, ConfigError, MediaError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.adding import Addition
 from acfd_stream.identity.cast.cast import Cast
@@ -36,11 +37,14 @@ def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
 
     Raises:
         CastError: the cast is damaged, no cast, or has embeddings of another network.
+        ConfigError: the cast is that copy.
         OutputError: it cannot be copied.
     """
     if call.cast is None or call.characters is None:
         return replace(call, cast=None)
     path, network = call.out.joinpath(*SNAPSHOT), find_embedder(call.characters.model)
+    if os.path.realpath(call.cast) == os.path.realpath(path):
+        raise ConfigError(f"cast {call.cast} is the archive's own copy of its cast; name a file outside {path.parent}")
     spec = read_embedder_spec(network)
     with Cast.open(call.cast, is_new=True) as cast:
         cast.require_network(digest(network), f"{spec.name} {spec.version}")

@@ -142,7 +142,7 @@ def open_progress(call: TrackOptions, expected_frames: int | None) -> TrackProgr
 
 
 def check_paths(call: TrackOptions) -> None:
-    """Refuse options that would overwrite the input, a file that is no result, or one output by another."""
+    """Refuse options that would overwrite the input, the cast, a file that is no result, or one output by another."""
     if not call.path:
         raise ConfigError("--output is empty; name a file, or leave it out")
     if call.has_proxy and call.report is None:
@@ -153,8 +153,9 @@ def check_paths(call: TrackOptions) -> None:
     paths = {"--output": call.path} | call.extra_paths
     for option, path in paths.items():
         for name in (path, path + PART_SUFFIX):
-            if path != STDOUT and _is_same_file(name, _local(call.source)):
-                raise ConfigError(f"{option} {path} would write over the input, {name}; choose another path")
+            for what, read in (("input", _local(call.source)), ("cast", os.fspath(call.cast or ""))):
+                if path != STDOUT and _is_same_file(name, read):
+                    raise ConfigError(f"{option} {path} would write over the {what}, {name}; choose another path")
     for (one, first), (other, second) in combinations(paths.items(), 2):
         names = [{os.path.realpath(path), os.path.realpath(path) + PART_SUFFIX} for path in (first, second)]
         if names[0] & names[1]:

@@ -18,7 +18,7 @@ from acfd_stream.archive.season_cast import Renamed, apply_names, archive_of, gr
 from acfd_stream.archive.verify import verify
 from acfd_stream.archive.workers import Began, Ended, WorkerEvent
 from acfd_stream.characters import CharacterConfig
-from acfd_stream.errors import CastError
+from acfd_stream.errors import CastError, ConfigError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.outputs import read_results
@@ -184,6 +184,15 @@ def test_a_cast_that_does_not_fit_ends_the_run_before_it_begins(
     with pytest.raises(CastError, match="is not a cast"):
         season.run()
     assert sorted(season.names()) == ["e1", "e2"]
+
+
+def test_the_copy_of_the_cast_is_not_taken_for_the_cast(season: Season) -> None:
+    season.run()
+    season.cast = season.out.joinpath(*season_cast.SNAPSHOT)
+    before = season.cast.read_bytes()
+    with pytest.raises(ConfigError, match="own copy of its cast"):
+        season.run()
+    assert season.cast.read_bytes() == before
 
 
 def test_the_archive_of_a_file_is_found(season: Season, tmp_path: Path) -> None:

@@ -156,6 +156,16 @@ def test_members_are_merged_split_forgotten_and_undone(folder: Path, capsys: pyt
     assert "there is no change to undo" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["-o", "--views", "--report", "--overlay"])
+def test_a_cast_is_never_written_over(option: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "link.mp4").symlink_to("cast.db")
+    before = (folder / "cast.db").read_bytes()
+    capsys.readouterr()
+    assert main(["track", "any.mkv", "--cast", "cast.db", option, "link.mp4", "--overwrite"]) == 2
+    assert "link.mp4 would write over the cast, link.mp4; choose another path\n" in capsys.readouterr().err
+    assert (folder / "cast.db").read_bytes() == before
+
+
 def test_a_damaged_cast_is_refused_in_one_line_and_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "cast.db"
     path.write_bytes(path.read_bytes()[:5000])
