@@ -200,6 +200,19 @@ def test_a_cast_is_exported_as_plain_files(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["cast.db", "out", "plain"]
 
 
+def test_a_cast_is_exported_to_folders_without_a_name(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
+    for place in (".", "out/..", "/"):
+        assert main(["cast", "export", "cast.db", place]) == 1
+        assert capsys.readouterr().err == f"acfd-stream: {Path(place)}: is there already; choose another folder\n"
+    (folder / "empty").mkdir()
+    monkeypatch.chdir(folder / "empty")
+    assert main(["cast", "export", "../cast.db", "."]) == 0
+    assert sorted(path.name for path in (folder / "empty").iterdir()) == ["cast.json", "crops"]
+
+
 def names_file(folder: Path, **values: object) -> str:
     path = folder / "e2.names.json"
     path.write_text(json.dumps({"type": "names", "version": 1, "result": "e2.mp4", **values}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,8 @@ def export(about: Mapping[str, str], everyone: Iterable[tuple[Member, list[CastV
     Raises:
         OutputError: there is something already, or it cannot be written.
     """
-    fresh = folder.with_name(folder.name + PART_SUFFIX)
+    target = Path(os.path.realpath(folder))  # "." and ".." have a name then; "/" has none, and is never empty
+    fresh = target.parent / (target.name + PART_SUFFIX)
     with writing(folder):
         for path in (folder, fresh):
             if path.exists() and not (path.is_dir() and not any(path.iterdir())):
@@ -39,7 +41,7 @@ def export(about: Mapping[str, str], everyone: Iterable[tuple[Member, list[CastV
             members = [_member(member, views, fresh) for member, views in everyone]
             values = {"type": "cast", "version": FORMAT, "embedding": dict(about), "members": members}
             (fresh / "cast.json").write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", "utf-8")
-            fresh.replace(folder)
+            fresh.replace(target)
         except BaseException:
             remove(fresh)
             raise
