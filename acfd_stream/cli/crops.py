@@ -73,6 +73,8 @@ def crops(result: str, video: str, out: Path, options: CropOptions, *, is_quiet:
     part = VideoConfig(start_seconds=settings.get("start"), end_seconds=settings.get("end"))
     with closing(frames_again(video, part, results, STOP.check)) as frames:
         written = write_crops(results, frames, out, config)
+    if Path(video).name != Path(results.header.source).name:
+        print_note(f"{result} says that {results.header.source} was tracked; {video} was read")
     if not is_quiet:
         print_note(count(written, "crop"))
         print_path(str(out))

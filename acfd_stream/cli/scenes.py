@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,8 @@ def scenes(result: str, form: SceneFormat, output: Path | None, options: SceneOp
         raise ConfigError("--rate and --drop-frame are of timecodes; add --format edl")
     if output is not None:
         require_replaceable("--output", output, overwrites=overwrites, is_ours=_is_ours)
+    if not isfinite(options.gap):
+        raise ConfigError(f"--gap must be finite, got {options.gap}")
     results = read_results(result)
     found = scenes_of(results, options.gap, options.character)
     if form is SceneFormat.CSV:
@@ -84,7 +87,7 @@ def _rate(text: str) -> Fraction:
     from acfd_stream.outputs.edl import RATES
 
     try:
-        asked = Fraction(text)
+        asked = Fraction(text) if "e" not in text.lower() else Fraction(0)  # an exponent may have no end
     except (ValueError, ZeroDivisionError):
         asked = Fraction(0)
     nearest = min(RATES, key=lambda rate: abs(rate - asked))

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +90,14 @@ def write_crops(
     """
     if not (results.has_characters or config.by_track):
         raise ConfigError(f"{results.path}: has no characters; track it without --no-characters, or choose --by track")
-    names = _claimed(out)
     chosen = _chosen(results, config)
+    every = iter(frames)
+    first = next(every, None)  # a video that is missing or another one costs no crops of an earlier call
+    names = _claimed(out)
     table = _Table()
     batch = _Batch(names)
     count = 0
-    for frame, result in frames:
+    for frame, result in () if first is None else chain((first,), every):
         faces = [face for face in _faces(result, config) if chosen is None or (result.index, face.track_id) in chosen]
         image = frame.to_rgb() if faces else None
         for face in faces:

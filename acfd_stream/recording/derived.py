@@ -84,7 +84,8 @@ def frames_again(
             on_frame()
             yield frame, result
         if next(expected, None) is not None:
-            raise MediaError(f"{name}: has fewer frames than were tracked ({video.error}); run it again")
+            reason = f" ({video.error})" if video.error else ""
+            raise MediaError(f"{name}: has fewer frames than were tracked{reason}; run it again")
 
 
 def missing_outputs(task: RecordingTask, made: tuple[str, ...]) -> list[str]:

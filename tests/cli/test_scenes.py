@@ -76,6 +76,8 @@ def test_what_is_no_list_is_refused_in_one_line(
         ([film, "-o", str(tmp_path / "none" / "scenes.csv")], 1, "scenes.csv"),
         ([film, "--rate", "24"], 2, "add --format edl"),
         ([film, "--format", "edl", "--rate", "17"], 2, "--rate must be one of"),
+        ([film, "--format", "edl", "--rate", "1e99999999"], 2, "--rate must be one of"),
+        ([film, "--gap", "inf"], 2, "--gap must be finite"),
         ([film, "--format", "edl", "--drop-frame"], 2, "drop-frame timecode exists for"),
         ([str(folder / "even.jsonl"), "--format", "edl"], 2, "choose the rate of your project with --rate"),
     ):
