@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from acfd_stream.errors import AcfdError, CastError, ConfigError, OutputError
 from acfd_stream.identity.cast import database
 from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.service.access.file_watch import FileWatch
 from acfd_stream.types import FloatArray
 from tests.identity.made_up import HEADER, looks, write_views
 
@@ -57,6 +58,24 @@ def damage(path: Path) -> None:
             lambda path: execute(path, "CREATE TRIGGER t AFTER INSERT ON views BEGIN SELECT 1; END"),
             ".*it has other tables",
         ),
+        *(
+            (lambda path, statement=statement: execute(path, statement), rf"the cast is damaged .{reason}.*")
+            for statement, reason in (
+                ("UPDATE views SET embedding = 'text' WHERE id = 2", "a value in views is of"),
+                ("UPDATE views SET embedding = x'0000' WHERE id = 2", "an embedding has another length"),
+                (
+                    "UPDATE views SET embedding = CAST(printf('%128s', '~~') AS BLOB) WHERE id = 2",
+                    "an embedding is not finite",
+                ),
+                ("UPDATE views SET embedding = zeroblob(126)", "an embedding has another length"),
+                ("UPDATE members SET name = x'ff' WHERE id = 2", "a value in members is of another type"),
+                ("UPDATE steps SET statement = x'ff'", "a value in steps is of another type"),
+                ("UPDATE meta SET value = 'abc' WHERE key = 'link_similarity'", "it does not say what network"),
+                ("UPDATE meta SET value = 'nan' WHERE key = 'link_similarity'", "it does not say what network"),
+                ("DELETE FROM meta WHERE key = 'digest'", "it does not say what network"),
+                ("DELETE FROM meta", "an embedding has another length"),
+            )
+        ),
     ],
 )
 def test_a_file_that_is_no_sound_cast_is_refused(path: Path, change: Callable[[Path], object], message: str) -> None:
@@ -66,6 +85,17 @@ def test_a_file_that_is_no_sound_cast_is_refused(path: Path, change: Callable[[P
         with pytest.raises(CastError, match=rf"cast\.db: {message}"):
             Cast.open(path, is_new=is_new)
     assert path.read_bytes() == before
+
+
+def test_a_service_keeps_the_members_of_a_cast_that_becomes_damaged(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = FileWatch("members of the cast", [path], lambda: Cast.matcher_for(path, HEADER.digest, "acfd-id 1"))
+    before = watch.value
+    execute(path, "UPDATE views SET embedding = x'0000'")
+    assert not watch.reload()
+    assert watch.value is before
+    assert "cast.db: the cast is damaged (an embedding has another length)" in caplog.text
 
 
 def test_a_missing_file_is_made_only_on_request(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Additions:
         file, digest = read_views(path, with_crops=False), _digest(path)
         require_model(self._database, file.header.digest, told(path, file.header))
         characters = file.by_character()
-        if characters and self._database.value("SELECT COUNT(*) FROM meta") == 0:
+        if characters and self._database.value("SELECT COUNT(*) FROM views") == 0:
             set_model(self._database, file.header, len(file.views[0].embedding))
         members, new = self._matched(characters, file.together)
         self._store(path, digest, file, members)
