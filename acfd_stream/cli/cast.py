@@ -132,8 +132,8 @@ def split(
     """Make a new member of some pictures of a member, or of what comes from one video; prints its number."""
     from acfd_stream.cli.choices import split as parts
 
-    if not all(part.isdecimal() for part in parts(views)):
-        raise ConfigError(f"--views must be whole numbers like 3,4,7, got {views!r}")
+    if not all(part.isdecimal() and len(part) <= 18 for part in parts(views)):
+        raise ConfigError(f"--views must be whole numbers like 3,4,7, got {views[:100]!r}")
     with _opened(file) as cast:
         print(
             cast.split(

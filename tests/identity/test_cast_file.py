@@ -153,6 +153,18 @@ def test_rebuild_embeds_the_crops_with_another_network(path: Path) -> None:
         assert len(cast.views(1)) == 5
 
 
+def test_numbers_that_sqlite_cannot_hold_are_unknown(path: Path) -> None:
+    with Cast.open(path) as cast:
+        for who in ("9" * 23, "1" * 5000):
+            with pytest.raises(ConfigError, match=r"has no member \d{23,100};"):
+                cast.find(who)
+        assert cast.find("0" * 5000 + "1") == 1
+        with pytest.raises(ConfigError, match=r"member 1 is not in e1\.views\.jsonl as character 9"):
+            cast.split(1, source="e1.views.jsonl", character=int("9" * 20))
+        with pytest.raises(ConfigError, match="views must be some"):
+            cast.split(1, views=[int("9" * 20)])
+
+
 def test_two_processes_that_change_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "_BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other, Cast.open(path) as cast:

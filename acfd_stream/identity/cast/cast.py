@@ -104,7 +104,8 @@ class Cast(Closeable):
         """
         text = str(who).strip()
         if text.isdecimal():
-            members.require_member(self._database, number := int(text))
+            text = text.lstrip("0")[: members.MOST_NAME]  # Python reads no number of thousands of digits
+            members.require_member(self._database, number := int(text or "0"))
             return number
         found = self._database.value("SELECT id FROM members WHERE name = ?", members.clean_name(text))
         if found is None:

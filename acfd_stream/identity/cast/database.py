@@ -134,7 +134,10 @@ class CastDatabase(Closeable):
             OutputError: the file cannot be read now.
         """
         with self._translated():
-            return self._sqlite.execute(query, values).fetchall()
+            try:
+                return self._sqlite.execute(query, values).fetchall()
+            except OverflowError:  # no row has a number of more than 64 bits
+                return []
 
     def value(self, query: str, *values: Any) -> Any:
         """The first value of the first row; None: there is none."""
