@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import sqlite3
@@ -16,7 +18,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from acfd_stream.errors import AcfdError, CastError, ConfigError, OutputError
+from acfd_stream.cli.cast_names import apply_names_file
+from acfd_stream.errors import AcfdError, CastError, ConfigError, MediaError, OutputError
 from acfd_stream.identity.cast import database
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.service.access.file_watch import FileWatch
@@ -121,6 +124,32 @@ def test_embeddings_of_another_network_are_refused(path: Path, tmp_path: Path) -
     with pytest.raises(CastError, match="and this run uses acfd-id 2"):
         Cast.matcher_for(path, "cd" * 32, "acfd-id 2")
     assert len(Cast.matcher_for(path, HEADER.digest, "acfd-id 1").prototypes) == 3
+
+
+def test_a_views_file_of_another_length_or_of_deep_lines_is_named(path: Path, tmp_path: Path) -> None:
+    other, deep = tmp_path / "new/e2.views.jsonl", tmp_path / "new/deep.views.jsonl"
+    lines = write_views(other, [1]).read_bytes().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows[1:-1]:
+        row["embedding"] = base64.b64encode(np.ones(8, "<f2").tobytes()).decode()
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    deep.write_bytes(lines[0] + b"\n" + b"[" * 200_000)
+    with Cast.open(path) as cast:
+        for file, message in (
+            (other, r"e2\.views\.jsonl: its embeddings have a length of 8, and those of the cast 64"),
+            (deep, r"deep\.views\.jsonl: is not a views file of version 1"),
+        ):
+            for call in (lambda file=file: cast.build([file]), lambda file=file: cast.names(file)):
+                with pytest.raises(MediaError, match=message):
+                    call()
+        assert cast.undo() == "name member 1 'Velma'"
+
+
+def test_a_names_file_of_deep_lists_is_named(path: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_bytes(b"[" * 200_000)
+    with Cast.open(path) as cast, pytest.raises(MediaError, match=r"deep\.json: is no file of names"):
+        apply_names_file(cast, deep, None)
 
 
 class Network:

@@ -14,7 +14,6 @@ from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatch, CastMatcher
 from acfd_stream.identity.cast.members import Appearance, Member
 from acfd_stream.identity.cast.views import CastView, views_of
-from acfd_stream.identity.views_file import read_views
 from acfd_stream.types import Closeable, FloatArray
 
 if TYPE_CHECKING:
@@ -151,8 +150,7 @@ class Cast(Closeable):
         (path,) = views_files([path])
         source = adding.source_of(self._database, path)
         if source is None:
-            file = read_views(path, with_crops=False)
-            adding.require_model(self._database, file.header.digest, adding.told(path, file.header))
+            file = adding.views_for(self._database, path)
             looks = {number: look_of_views(views) for number, views in file.by_character().items()}
             return self.matcher().assign(looks, file.together)
         query = (
