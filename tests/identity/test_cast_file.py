@@ -24,7 +24,7 @@ from acfd_stream.identity.cast import database
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.service.access.file_watch import FileWatch
 from acfd_stream.types import FloatArray
-from tests.identity.made_up import HEADER, looks, write_views
+from tests.identity.made_up import HEADER, crop_of, looks, write_views
 
 
 @pytest.fixture
@@ -310,6 +310,41 @@ def test_a_copy_has_the_members_as_they_were(path: Path, tmp_path: Path) -> None
         assert cast.find("Velma") == 1
         assert cast.undo() is None
         assert cast.match(looks(2, seed=3)) is not None
+
+
+def test_forgotten_pictures_leave_the_file_after_ten_changes(path: Path) -> None:
+    picture = crop_of(2)
+    with Cast.open(path) as cast:
+        cast.forget(2)
+        assert is_in(picture, path)  # the log of changes has it
+        for number in range(10):
+            cast.name(3, f"Fred {number}")
+    assert is_in(crop_of(3), path)
+    assert not is_in(picture, path)
+
+
+def test_a_copy_has_no_forgotten_pictures(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    with Cast.open(path) as cast:
+        cast._database.run("PRAGMA secure_delete = OFF")  # as it was when an older version wrote the file
+        cast.forget(2)
+        cast.copy_to(copy)
+    assert is_in(crop_of(2), path)
+    assert is_in(crop_of(3), copy)
+    assert not is_in(crop_of(2), copy)
+    with Cast.open(copy) as cast:
+        cast.build([write_views(tmp_path / "e2.views.jsonl", [7])])
+        assert [member.number for member in cast.members()] == [1, 3, 4]
+
+
+def is_in(picture: bytes, path: Path) -> bool:
+    """Whether an SQLite file has a picture, or its digits.
+
+    Long values are on chains of pages, whose first four bytes name the next one.
+    """
+    content = path.read_bytes()
+    joined = b"".join(content[begin + 4 : begin + 4096] for begin in range(0, len(content), 4096))
+    return picture in joined or picture.hex().upper().encode() in joined
 
 
 def test_the_log_holds_no_pictures_that_came_and_went_in_one_change(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ class CastDatabase(Closeable):
         try:
             with self._translated():
                 self._sqlite.execute("PRAGMA trusted_schema = OFF")
+                self._sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the file
                 self._check(is_new)
         except BaseException:
             self._sqlite.close()
@@ -210,6 +211,7 @@ class CastDatabase(Closeable):
                 self._sqlite.backup(copy)
                 copy.execute("DELETE FROM steps")
                 copy.execute("DELETE FROM changes")
+                copy.execute("VACUUM")  # free pages have what was deleted
             with writing(path):
                 fresh.replace(path)
         finally:
