@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from acfd_stream.cli import main
 from acfd_stream.cli.cast_names import apply_names_file
 from acfd_stream.errors import AcfdError, CastError, ConfigError, MediaError, OutputError
 from acfd_stream.identity.cast import database
@@ -107,6 +108,17 @@ def test_a_missing_file_is_made_only_on_request(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
     with pytest.raises(OutputError, match="cannot be opened"):
         Cast.open(tmp_path / "none" / "cast.db", is_new=True)
+
+
+def test_a_build_that_fails_leaves_no_new_cast(path: Path, tmp_path: Path) -> None:
+    new, deep = tmp_path / "new.db", tmp_path / "deep.views.jsonl"
+    deep.write_bytes(b"[")
+    before = path.read_bytes()
+    for results in ("missing.jsonl", str(deep)):
+        for to in (new, path):
+            assert main(["cast", "build", results, "--to", str(to)]) != 0
+    assert sorted(os.listdir(tmp_path)) == ["cast.db", "deep.views.jsonl", "e1.views.jsonl"]
+    assert path.read_bytes() == before
 
 
 def test_embeddings_of_another_network_are_refused(path: Path, tmp_path: Path) -> None:
