@@ -73,6 +73,7 @@ def damage(path: Path) -> None:
                 ),
                 ("UPDATE views SET embedding = zeroblob(126)", "an embedding has another length"),
                 ("UPDATE members SET name = x'ff' WHERE id = 2", "a value in members is of another type"),
+                ("UPDATE members SET name = CAST(x'ff' AS TEXT) WHERE id = 2", "Could not decode to UTF-8"),
                 ("UPDATE steps SET statement = x'ff'", "a value in steps is of another type"),
                 ("UPDATE meta SET value = 'abc' WHERE key = 'link_similarity'", "it does not say what network"),
                 ("UPDATE meta SET value = 'nan' WHERE key = 'link_similarity'", "it does not say what network"),

@@ -108,6 +108,7 @@ class CastDatabase(Closeable):
             is_other = " OR ".join(f"typeof({name}) != '{kind}'" for name, kind in columns)
             if self.value(f"SELECT COUNT(*) FROM {table} WHERE {is_other}"):
                 return f"a value in {table} is of another type"
+        self.rows("SELECT name FROM members")  # fails where one is no text in UTF-8
         about = dict(self.rows("SELECT key, value FROM meta"))
         try:
             size = int(about["dimensions"]) * np.dtype("<f2").itemsize if about else 0
