@@ -41,8 +41,14 @@ def build(
     is_quiet: QuietOption = False,
 ) -> int:
     """Add the characters of finished videos: known ones join their members, others become new members."""
+    is_made = not to.exists()
     with _opened(to, is_new=True) as cast:
-        found = cast.build(results)
+        try:
+            found = cast.build(results)
+        except BaseException:
+            if is_made and not cast.about():  # another process may have added videos meanwhile
+                to.unlink(missing_ok=True)
+            raise
         members = len(cast.members())
     for each in [] if is_quiet else found:
         what = f"{count(len(each.members), 'character')}, {len(each.new)} new"
@@ -132,8 +138,8 @@ def split(
     """Make a new member of some pictures of a member, or of what comes from one video; prints its number."""
     from acfd_stream.cli.choices import split as parts
 
-    if not all(part.isdecimal() for part in parts(views)):
-        raise ConfigError(f"--views must be whole numbers like 3,4,7, got {views!r}")
+    if not all(part.isdecimal() and len(part) <= 18 for part in parts(views)):
+        raise ConfigError(f"--views must be whole numbers like 3,4,7, got {views[:100]!r}")
     with _opened(file) as cast:
         print(
             cast.split(

@@ -114,7 +114,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("the result is no text")
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MediaError(f"{path}: is no file of names of version {VERSION} ({error})") from error
     return {**about, "names": names, "merges": merges}
 

@@ -161,7 +161,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ResumeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ResumeError) as error:
         reason = str(error).removeprefix("checkpoint is damaged: ").removesuffix("; begin at the beginning")
         raise MediaError(f"{path}: is not a views file of version {VERSION} ({reason})") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import sqlite3
@@ -16,11 +18,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from acfd_stream.errors import AcfdError, CastError, ConfigError, OutputError
+from acfd_stream.cli import main
+from acfd_stream.cli.cast_names import apply_names_file
+from acfd_stream.errors import AcfdError, CastError, ConfigError, MediaError, OutputError
 from acfd_stream.identity.cast import database
 from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.service.access.file_watch import FileWatch
 from acfd_stream.types import FloatArray
-from tests.identity.made_up import HEADER, looks, write_views
+from tests.identity.made_up import HEADER, crop_of, looks, write_views
 
 
 @pytest.fixture
@@ -57,6 +62,25 @@ def damage(path: Path) -> None:
             lambda path: execute(path, "CREATE TRIGGER t AFTER INSERT ON views BEGIN SELECT 1; END"),
             ".*it has other tables",
         ),
+        *(
+            (lambda path, statement=statement: execute(path, statement), rf"the cast is damaged .{reason}.*")
+            for statement, reason in (
+                ("UPDATE views SET embedding = 'text' WHERE id = 2", "a value in views is of"),
+                ("UPDATE views SET embedding = x'0000' WHERE id = 2", "an embedding has another length"),
+                (
+                    "UPDATE views SET embedding = CAST(printf('%128s', '~~') AS BLOB) WHERE id = 2",
+                    "an embedding is not finite",
+                ),
+                ("UPDATE views SET embedding = zeroblob(126)", "an embedding has another length"),
+                ("UPDATE members SET name = x'ff' WHERE id = 2", "a value in members is of another type"),
+                ("UPDATE members SET name = CAST(x'ff' AS TEXT) WHERE id = 2", "Could not decode to UTF-8"),
+                ("UPDATE steps SET statement = x'ff'", "a value in steps is of another type"),
+                ("UPDATE meta SET value = 'abc' WHERE key = 'link_similarity'", "it does not say what network"),
+                ("UPDATE meta SET value = 'nan' WHERE key = 'link_similarity'", "it does not say what network"),
+                ("DELETE FROM meta WHERE key = 'digest'", "it does not say what network"),
+                ("DELETE FROM meta", "an embedding has another length"),
+            )
+        ),
     ],
 )
 def test_a_file_that_is_no_sound_cast_is_refused(path: Path, change: Callable[[Path], object], message: str) -> None:
@@ -68,12 +92,34 @@ def test_a_file_that_is_no_sound_cast_is_refused(path: Path, change: Callable[[P
     assert path.read_bytes() == before
 
 
+def test_a_service_keeps_the_members_of_a_cast_that_becomes_damaged(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = FileWatch("members of the cast", [path], lambda: Cast.matcher_for(path, HEADER.digest, "acfd-id 1"))
+    before = watch.value
+    execute(path, "UPDATE views SET embedding = x'0000'")
+    assert not watch.reload()
+    assert watch.value is before
+    assert "cast.db: the cast is damaged (an embedding has another length)" in caplog.text
+
+
 def test_a_missing_file_is_made_only_on_request(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such cast; 'acfd-stream cast build RESULTS --to"):
         Cast.open(tmp_path / "cast.db")
     assert os.listdir(tmp_path) == []
     with pytest.raises(OutputError, match="cannot be opened"):
         Cast.open(tmp_path / "none" / "cast.db", is_new=True)
+
+
+def test_a_build_that_fails_leaves_no_new_cast(path: Path, tmp_path: Path) -> None:
+    new, deep = tmp_path / "new.db", tmp_path / "deep.views.jsonl"
+    deep.write_bytes(b"[")
+    before = path.read_bytes()
+    for results in ("missing.jsonl", str(deep)):
+        for to in (new, path):
+            assert main(["cast", "build", results, "--to", str(to)]) != 0
+    assert sorted(os.listdir(tmp_path)) == ["cast.db", "deep.views.jsonl", "e1.views.jsonl"]
+    assert path.read_bytes() == before
 
 
 def test_embeddings_of_another_network_are_refused(path: Path, tmp_path: Path) -> None:
@@ -91,6 +137,32 @@ def test_embeddings_of_another_network_are_refused(path: Path, tmp_path: Path) -
     with pytest.raises(CastError, match="and this run uses acfd-id 2"):
         Cast.matcher_for(path, "cd" * 32, "acfd-id 2")
     assert len(Cast.matcher_for(path, HEADER.digest, "acfd-id 1").prototypes) == 3
+
+
+def test_a_views_file_of_another_length_or_of_deep_lines_is_named(path: Path, tmp_path: Path) -> None:
+    other, deep = tmp_path / "new/e2.views.jsonl", tmp_path / "new/deep.views.jsonl"
+    lines = write_views(other, [1]).read_bytes().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows[1:-1]:
+        row["embedding"] = base64.b64encode(np.ones(8, "<f2").tobytes()).decode()
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    deep.write_bytes(lines[0] + b"\n" + b"[" * 200_000)
+    with Cast.open(path) as cast:
+        for file, message in (
+            (other, r"e2\.views\.jsonl: its embeddings have a length of 8, and those of the cast 64"),
+            (deep, r"deep\.views\.jsonl: is not a views file of version 1"),
+        ):
+            for call in (lambda file=file: cast.build([file]), lambda file=file: cast.names(file)):
+                with pytest.raises(MediaError, match=message):
+                    call()
+        assert cast.undo() == "name member 1 'Velma'"
+
+
+def test_a_names_file_of_deep_lists_is_named(path: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_bytes(b"[" * 200_000)
+    with Cast.open(path) as cast, pytest.raises(MediaError, match=r"deep\.json: is no file of names"):
+        apply_names_file(cast, deep, None)
 
 
 class Network:
@@ -121,6 +193,18 @@ def test_rebuild_embeds_the_crops_with_another_network(path: Path) -> None:
         assert cast.undo() == "rebuild"
         assert [view.embedding.tolist() for view in cast.views(2)] == before
         assert len(cast.views(1)) == 5
+
+
+def test_numbers_that_sqlite_cannot_hold_are_unknown(path: Path) -> None:
+    with Cast.open(path) as cast:
+        for who in ("9" * 23, "1" * 5000):
+            with pytest.raises(ConfigError, match=r"has no member \d{23,100};"):
+                cast.find(who)
+        assert cast.find("0" * 5000 + "1") == 1
+        with pytest.raises(ConfigError, match=r"member 1 is not in e1\.views\.jsonl as character 9"):
+            cast.split(1, source="e1.views.jsonl", character=int("9" * 20))
+        with pytest.raises(ConfigError, match="views must be some"):
+            cast.split(1, views=[int("9" * 20)])
 
 
 def test_two_processes_that_change_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +323,41 @@ def test_a_copy_has_the_members_as_they_were(path: Path, tmp_path: Path) -> None
         assert cast.find("Velma") == 1
         assert cast.undo() is None
         assert cast.match(looks(2, seed=3)) is not None
+
+
+def test_forgotten_pictures_leave_the_file_after_ten_changes(path: Path) -> None:
+    picture = crop_of(2)
+    with Cast.open(path) as cast:
+        cast.forget(2)
+        assert is_in(picture, path)  # the log of changes has it
+        for number in range(10):
+            cast.name(3, f"Fred {number}")
+    assert is_in(crop_of(3), path)
+    assert not is_in(picture, path)
+
+
+def test_a_copy_has_no_forgotten_pictures(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    with Cast.open(path) as cast:
+        cast._database.run("PRAGMA secure_delete = OFF")  # as it was when an older version wrote the file
+        cast.forget(2)
+        cast.copy_to(copy)
+    assert is_in(crop_of(2), path)
+    assert is_in(crop_of(3), copy)
+    assert not is_in(crop_of(2), copy)
+    with Cast.open(copy) as cast:
+        cast.build([write_views(tmp_path / "e2.views.jsonl", [7])])
+        assert [member.number for member in cast.members()] == [1, 3, 4]
+
+
+def is_in(picture: bytes, path: Path) -> bool:
+    """Whether an SQLite file has a picture, or its digits.
+
+    Long values are on chains of pages, whose first four bytes name the next one.
+    """
+    content = path.read_bytes()
+    joined = b"".join(content[begin + 4 : begin + 4096] for begin in range(0, len(content), 4096))
+    return picture in joined or picture.hex().upper().encode() in joined
 
 
 def test_the_log_holds_no_pictures_that_came_and_went_in_one_change(tmp_path: Path) -> None:

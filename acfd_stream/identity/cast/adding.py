@@ -104,9 +104,22 @@ def require_model(database: CastDatabase, digest: str, what: str) -> None:
         )
 
 
-def told(path: Path, header: ViewsHeader) -> str:
-    """The network of a views file, for ``require_model``."""
-    return f"{path} has those of {header.model} {header.model_version}"
+def views_for(database: CastDatabase, path: Path) -> ViewsFile:
+    """The views file at ``path``, without crops.
+
+    Raises:
+        CastError: its embeddings are of another network.
+        MediaError: it cannot be read, or its embeddings have another length.
+    """
+    file = read_views(path, with_crops=False)
+    header, own = file.header, {len(view.embedding) for view in file.views}
+    require_model(database, header.digest, f"{path} has those of {header.model} {header.model_version}")
+    length = database.value("SELECT length(embedding) / 2 FROM views LIMIT 1")
+    if length is not None and not own <= {length}:
+        raise MediaError(
+            f"{path}: its embeddings have a length of {max(own)}, and those of the cast {length}; track the video again"
+        )
+    return file
 
 
 def set_model(database: CastDatabase, header: ViewsHeader, dimensions: int) -> None:
@@ -141,10 +154,9 @@ class Additions:
         """
         if source_of(self._database, path) is not None:
             return Addition(path, is_known=True)
-        file, digest = read_views(path, with_crops=False), _digest(path)
-        require_model(self._database, file.header.digest, told(path, file.header))
+        file, digest = views_for(self._database, path), _digest(path)
         characters = file.by_character()
-        if characters and self._database.value("SELECT COUNT(*) FROM meta") == 0:
+        if characters and self._database.value("SELECT COUNT(*) FROM views") == 0:
             set_model(self._database, file.header, len(file.views[0].embedding))
         members, new = self._matched(characters, file.together)
         self._store(path, digest, file, members)

@@ -14,7 +14,6 @@ from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.matching import CastMatch, CastMatcher
 from acfd_stream.identity.cast.members import Appearance, Member
 from acfd_stream.identity.cast.views import CastView, views_of
-from acfd_stream.identity.views_file import read_views
 from acfd_stream.types import Closeable, FloatArray
 
 if TYPE_CHECKING:
@@ -104,7 +103,8 @@ class Cast(Closeable):
         """
         text = str(who).strip()
         if text.isdecimal():
-            members.require_member(self._database, number := int(text))
+            text = text.lstrip("0")[: members.MOST_NAME]  # Python reads no number of thousands of digits
+            members.require_member(self._database, number := int(text or "0"))
             return number
         found = self._database.value("SELECT id FROM members WHERE name = ?", members.clean_name(text))
         if found is None:
@@ -150,8 +150,7 @@ class Cast(Closeable):
         (path,) = views_files([path])
         source = adding.source_of(self._database, path)
         if source is None:
-            file = read_views(path, with_crops=False)
-            adding.require_model(self._database, file.header.digest, adding.told(path, file.header))
+            file = adding.views_for(self._database, path)
             looks = {number: look_of_views(views) for number, views in file.by_character().items()}
             return self.matcher().assign(looks, file.together)
         query = (

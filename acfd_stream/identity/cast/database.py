@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from acfd_stream.errors import CastError, ConfigError, OutputError
 from acfd_stream.files import PART_SUFFIX, writing
 from acfd_stream.types import Closeable
@@ -73,6 +75,7 @@ class CastDatabase(Closeable):
         try:
             with self._translated():
                 self._sqlite.execute("PRAGMA trusted_schema = OFF")
+                self._sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the file
                 self._check(is_new)
         except BaseException:
             self._sqlite.close()
@@ -94,8 +97,32 @@ class CastDatabase(Closeable):
         found = self.value("PRAGMA quick_check(1)")
         if found == "ok" and _schema_of(self._sqlite) != _own_schema():
             found = "it has other tables"
+        found = self._wrong_value() if found == "ok" else found
         if found != "ok":
             raise CastError(f"{self.path}: the cast is damaged ({found}); {_ADVICE}")
+
+    def _wrong_value(self) -> str:
+        """Which value no cast has, in words; "ok": none."""
+        for table in (*_TABLES, "changes", "steps"):
+            columns = self.rows("SELECT name, lower(type) FROM pragma_table_info(?)", table)
+            is_other = " OR ".join(f"typeof({name}) != '{kind}'" for name, kind in columns)
+            if self.value(f"SELECT COUNT(*) FROM {table} WHERE {is_other}"):
+                return f"a value in {table} is of another type"
+        self.rows("SELECT name FROM members")  # fails where one is no text in UTF-8
+        about = dict(self.rows("SELECT key, value FROM meta"))
+        try:
+            size = int(about["dimensions"]) * np.dtype("<f2").itemsize if about else 0
+            is_sound = not about or (-1.0 <= float(about["link_similarity"]) <= 1.0 and 0 <= size < 2**31)
+        except (KeyError, ValueError):
+            is_sound = False
+        if not is_sound or (about and not {"model", "model_version", "digest"} <= about.keys()):
+            return "it does not say what network its embeddings are of"
+        if self.value("SELECT COUNT(*) FROM views WHERE length(embedding) != ?", size):
+            return "an embedding has another length"
+        with closing(self._sqlite.execute("SELECT embedding FROM views")) as embeddings:
+            if not all(np.isfinite(np.frombuffer(embedding, "<f2")).all() for (embedding,) in embeddings):
+                return "an embedding is not finite"
+        return "ok"
 
     def close(self) -> None:
         """Close the file."""
@@ -109,7 +136,10 @@ class CastDatabase(Closeable):
             OutputError: the file cannot be read now.
         """
         with self._translated():
-            return self._sqlite.execute(query, values).fetchall()
+            try:
+                return self._sqlite.execute(query, values).fetchall()
+            except OverflowError:  # no row has a number of more than 64 bits
+                return []
 
     def value(self, query: str, *values: Any) -> Any:
         """The first value of the first row; None: there is none."""
@@ -182,6 +212,7 @@ class CastDatabase(Closeable):
                 self._sqlite.backup(copy)
                 copy.execute("DELETE FROM steps")
                 copy.execute("DELETE FROM changes")
+                copy.execute("VACUUM")  # free pages have what was deleted
             with writing(path):
                 fresh.replace(path)
         finally:
