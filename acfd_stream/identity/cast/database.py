@@ -97,7 +97,12 @@ class CastDatabase(Closeable):
         found = self.value("PRAGMA quick_check(1)")
         if found == "ok" and _schema_of(self._sqlite) != _own_schema():
             found = "it has other tables"
-        found = self._wrong_value() if found == "ok" else found
+        if found == "ok":
+            self._sqlite.execute("BEGIN")  # other processes may change the cast meanwhile
+            try:
+                found = self._wrong_value()
+            finally:
+                self._sqlite.execute("ROLLBACK")
         if found != "ok":
             raise CastError(f"{self.path}: the cast is damaged ({found}); {_ADVICE}")
 
