@@ -42,16 +42,16 @@ def write_views(
     seed: int = 0,
     count: int = 5,
     header: ViewsHeader = HEADER,
+    tracks: Sequence[int] | None = None,
 ) -> Path:
     """A finished views file whose characters 1, 2, … are these identities, with a track each; returns ``path``."""
     lines = [header_line(header)]
-    for character, identity in enumerate(identities, start=1):
+    own_tracks = range(1, len(identities) + 1) if tracks is None else tracks
+    for character, (identity, track) in enumerate(zip(identities, own_tracks, strict=True), start=1):
         for number, embedding in enumerate(looks(identity, count, seed=seed)):
             quality = 0.5 + number / 100
             half = embedding.astype(np.float16)
-            lines.append(
-                view_line(StoredView(character, character, number, number / 24, quality, half, crop_of(identity)))
-            )
+            lines.append(view_line(StoredView(track, character, number, number / 24, quality, half, crop_of(identity))))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join([*lines, end_line(together)]))
     return path

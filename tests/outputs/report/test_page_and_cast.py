@@ -22,7 +22,7 @@ def opened(tab: Tab, folder: Path) -> Page:
 
 def test_names_given_in_a_page_reach_the_results(tmp_path: Path, report_tab: Tab) -> None:
     jsonl, cast = result_of_characters(tmp_path / "a.jsonl", {}), str(tmp_path / "season.db")
-    write_views(tmp_path / "a.views.jsonl", [1, 2, 3], together=[(1, 3)])
+    write_views(tmp_path / "a.views.jsonl", [1, 2, 3], together=[(1, 3)], tracks=[1, 2, 4])
     page = opened(report_tab, tmp_path)
     page.value("document.getElementById('gallery').scrollIntoView()")
     for number, name in ((2, "Velma"), (3, "Velma"), (1, "Fred")):  # the second one is merged with the first
