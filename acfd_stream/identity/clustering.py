@@ -1,8 +1,9 @@
 """The characters of a whole video: agglomerative clustering of its tracks.
 
 Average linkage: two groups are as similar as their tracks are on average, by the directions of their means without what
-all tracks of the video have in common. Tracks that were on screen at one time are never in one group. Tracks with poor
-views take no part in the grouping; each joins its nearest group afterwards.
+all tracks of the video have in common. Tracks that were on screen at one time are never in one group. Groups that only
+this rule keeps apart are divided anew. Tracks with poor views take no part in the grouping; each joins its nearest
+group afterwards.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from acfd_stream.characters import Character
 from acfd_stream.identity.centring import Centre
 from acfd_stream.identity.linked_track import LinkedTrack, confidence_of, unit
+from acfd_stream.identity.look_alikes import divide_look_alikes
 from acfd_stream.types import FloatArray
 
 MOST_GROUPED = 4000
@@ -45,7 +47,9 @@ def cluster_tracks(tracks: Sequence[LinkedTrack], threshold: float, first_free: 
     seeds = [track for track in heaviest[:MOST_GROUPED] if track.weight >= GROUPED_WEIGHT] or heaviest[:MOST_GROUPED]
     vectors = np.stack([unit(track.vector) for track in seeds if track.vector is not None])
     centre = Centre.of(vectors, np.array([max(track.weight, _LEAST_WEIGHT) for track in seeds]))
-    labels = agglomerate(centre.centred(vectors), _together(seeds), centre.threshold(threshold))
+    centred, are_apart = centre.centred(vectors), _together(seeds)
+    labels = agglomerate(centred, are_apart, centre.threshold(threshold))
+    labels = divide_look_alikes(labels, centred, are_apart, centre.threshold(threshold))
     groups: dict[int, _Group] = {}
     for track, label in zip(seeds, labels.tolist(), strict=True):
         groups.setdefault(label, _Group()).add(track, _direction(track, centre))
