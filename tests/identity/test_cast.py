@@ -114,6 +114,21 @@ def test_two_of_one_frame_are_never_merged(cast: Cast) -> None:
         cast.merge(4, 3)
 
 
+def test_views_that_were_split_off_are_still_of_their_frames(cast: Cast) -> None:
+    first, *_ = (view.number for view in cast.views(1) if view.source.startswith("out/e1"))
+    assert cast.split(1, views=[first]) == 5  # without an appearance
+    before = content(cast)
+    for members in ((2, 5), (5, 2)):
+        with pytest.raises(ConfigError, match=r"members (2 and 5|5 and 2) were in one frame of out/e1\.views\.jsonl"):
+            cast.merge(*members)
+    cast.name(2, "Fred")
+    with pytest.raises(ConfigError, match="were in one frame"):
+        cast.name(5, "Fred", merges=True)
+    cast.name(2, "")
+    assert content(cast) == before
+    cast.merge(1, 5)  # of one character
+
+
 def test_a_merge_keeps_the_one_name(cast: Cast) -> None:
     cast.name(3, "Shaggy")
     cast.merge(4, 3)

@@ -105,12 +105,15 @@ def merge(database: CastDatabase, member: int, others: Sequence[int]) -> None:
 
 def _require_never_together(database: CastDatabase, members: Sequence[int]) -> None:
     marks = ", ".join(str(int(each)) for each in members)
+    # Views that were split off are still of their character, whose appearance stayed with the member of before.
     found = database.rows(
-        "SELECT a.member, b.member, sources.path FROM together"
-        " JOIN appearances a ON a.source = together.source AND a.character = together.one"
-        " JOIN appearances b ON b.source = together.source AND b.character = together.other"
+        f"WITH held AS (SELECT source, character, member FROM appearances WHERE member IN ({marks})"
+        f" UNION SELECT source, character, member FROM views WHERE member IN ({marks}))"
+        " SELECT a.member, b.member, sources.path FROM together"
+        " JOIN held a ON a.source = together.source AND a.character = together.one"
+        " JOIN held b ON b.source = together.source AND b.character = together.other"
         " JOIN sources ON sources.id = together.source"
-        f" WHERE a.member IN ({marks}) AND b.member IN ({marks}) AND a.member != b.member ORDER BY sources.path LIMIT 1"
+        " WHERE a.member != b.member ORDER BY sources.path, a.member, b.member LIMIT 1"
     )
     if found:
         one, other, path = found[0]
