@@ -49,12 +49,20 @@ def build(
             if is_made and not cast.about():  # another process may have added videos meanwhile
                 to.unlink(missing_ok=True)
             raise
-        members = len(cast.members())
+        members = cast.members()
     for each in [] if is_quiet else found:
         what = f"{count(len(each.members), 'character')}, {len(each.new)} new"
+        if each.replaced:
+            what += f"; replaces the {len(each.replaced)} that the cast had from this file"
         print_note(f"{each.path}: {'is in the cast already' if each.is_known else what}")
     if not is_quiet:
-        print_note(f"{to}: {count(members, 'member')}")
+        print_note(f"{to}: {count(len(members), 'member')}")
+    replaced = {member for each in found for member in each.replaced.values()}
+    if lost := [member.name for member in members if member.number in replaced and not member.views]:
+        print_error(
+            f"warning: {to}: no pictures are left of {', '.join(lost)}: those came from files that have changed; "
+            f"'acfd-stream cast undo {to}' takes this back"
+        )
     return DONE
 
 

@@ -60,7 +60,7 @@ def test_an_episode_that_is_tracked_again_replaces_its_part(cast: Cast, tmp_path
     cast.name(4, "Daphne")
     write_views(tmp_path / "out/e2.views.jsonl", [VELMA, FRED], seed=3)
     (_, added) = cast.build([tmp_path / "out"])
-    assert (added.members, added.new) == ({1: 1, 2: 2}, frozenset())
+    assert (added.members, added.new, added.replaced) == ({1: 1, 2: 2}, frozenset(), {1: 2, 2: 4, 3: 1, 4: 3})
     members = {member.number: member for member in cast.members()}
     assert [each.character for each in members[1].appearances] == [1, 1]
     assert members[4].name == "Daphne"  # a name is never lost
