@@ -6,7 +6,6 @@ has changed since.
 
 from __future__ import annotations
 
-import csv
 import heapq
 import io
 import os
@@ -24,6 +23,7 @@ from acfd_stream.checked import Checked
 from acfd_stream.errors import ConfigError
 from acfd_stream.files import writing
 from acfd_stream.outputs import ResultFile
+from acfd_stream.outputs.csv_rows import csv_bytes
 from acfd_stream.outputs.face_values import face_columns, face_row
 from acfd_stream.outputs.thumbnails import quality_of
 from acfd_stream.recording.published import FinalNames, Journal
@@ -94,9 +94,8 @@ def write_crops(
     every = iter(frames)
     first = next(every, None)  # a video that is missing or another one costs no crops of an earlier call
     names = _claimed(out)
-    table = _Table()
+    table: list[list[Any]] = [["file", "frame", "time", "shot", *face_columns(), "left", "top", "side"]]
     batch = _Batch(names)
-    count = 0
     for frame, result in () if first is None else chain((first,), every):
         faces = [face for face in _faces(result, config) if chosen is None or (result.index, face.track_id) in chosen]
         image = frame.to_rgb() if faces else None
@@ -106,12 +105,12 @@ def write_crops(
             path = f"{_folder(face, config)}/{result.index:06d}_{face.track_id}.jpg"
             picture, corner = _cut(image, face, config)
             batch.add(path, _jpeg(picture, config.size))
-            table.add(path, result, face, corner)
-            count += 1
+            time = round(result.pts_seconds, 6)
+            table.append([path, result.index, time, result.shot, *face_row(face), *corner])
             on_crop()
-    batch.add(TABLE, table.content())
+    batch.add(TABLE, csv_bytes(table))
     batch.flush()
-    return count
+    return len(table) - 1
 
 
 def _claimed(out: Path) -> FinalNames:
@@ -189,25 +188,6 @@ def _jpeg(crop: NDArray[np.uint8], size: int) -> bytes:
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=_QUALITY, subsampling=0)
     return data.getvalue()
-
-
-class _Table:
-    """The rows of ``TABLE``."""
-
-    def __init__(self) -> None:
-        self._text = io.StringIO()
-        self._rows = csv.writer(self._text, lineterminator="\n")
-        self._rows.writerow(["file", "frame", "time", "shot", *face_columns(), "left", "top", "side"])
-
-    def add(self, path: str, result: FrameResult, face: Face, corner: tuple[int, int, int]) -> None:
-        """Add the row of a crop."""
-        time = round(result.pts_seconds, 6)
-        row: list[Any] = [path, result.index, time, result.shot, *face_row(face), *corner]
-        self._rows.writerow(row)
-
-    def content(self) -> bytes:
-        """The whole table."""
-        return self._text.getvalue().encode("utf-8", "backslashreplace")
 
 
 class _Batch:
