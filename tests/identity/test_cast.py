@@ -94,10 +94,27 @@ def test_a_name_belongs_to_one_member(cast: Cast) -> None:
         cast.find("Velma")
 
 
-@pytest.mark.parametrize("name", ["  ", "x" * 101, "a\nb", "12", "\ud800"])
+@pytest.mark.parametrize("name", ["  ", "x" * 101, "a\nb", "12", "\ud800", "\u202eamleV", "\u200d", "a\u2028b"])
 def test_a_name_that_is_none_is_refused(cast: Cast, name: str) -> None:
     with pytest.raises(ConfigError, match="name must be 1 … 100 printable characters and no number"):
         cast.name(1, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("👩\u200d🚀 👨\u200d👩\u200d👧", "👩\u200d🚀 👨\u200d👩\u200d👧"),
+        ("क्\u200dष می\u200cخواهم", "क्\u200dष می\u200cخواهم"),
+        ("Velma\u00a0Dinkley\u00a0", "Velma Dinkley"),
+        ("桜木\u3000花道", "桜木 花道"),
+        ("\u200dVel\u200dma\u200c", "Velma"),
+        ("क्\u200d\u200dष\u200d", "क्\u200dष"),
+    ],
+)
+def test_a_name_of_any_script_is_stored_as_it_is_read(cast: Cast, name: str, stored: str) -> None:
+    cast.name(1, name)
+    assert cast.members()[0].name == stored
+    assert cast.find(name) == cast.find(stored) == 1
 
 
 def test_two_of_one_frame_are_never_merged(cast: Cast) -> None:

@@ -5,6 +5,7 @@ Each function that changes something runs inside one change.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 from acfd_stream.errors import ConfigError
 from acfd_stream.identity.cast.database import CastDatabase
 from acfd_stream.identity.cast.views import prune
+from acfd_stream.printable import JOINERS, is_printable
 
 MOST_NAME = 100
 """Characters of a name."""
+_LOST_JOINERS = re.compile(rf"(?<![^\x00-\x7f{JOINERS}])[{JOINERS}]+|[{JOINERS}]+(?=\s|$)")
+"""They follow an ASCII character or another joiner, or join nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,14 @@ class Member:
 
 
 def clean_name(name: str) -> str:
-    """``name`` as a cast stores it.
+    """``name`` as a cast stores it: every space is a plain one, and joiners that nobody sees are left out.
 
     Raises:
         ConfigError: it is empty, too long, a number, or has characters that cannot be printed.
     """
-    found = unicodedata.normalize("NFC", name).strip()
-    is_good = 0 < len(found) <= MOST_NAME and found.isprintable() and not found.isdecimal()
+    found = "".join(" " if unicodedata.category(sign) == "Zs" else sign for sign in unicodedata.normalize("NFC", name))
+    found = _LOST_JOINERS.sub("", found).strip()
+    is_good = 0 < len(found) <= MOST_NAME and is_printable(found) and not found.isdecimal()
     if not is_good:
         allowed = f"1 … {MOST_NAME} printable characters and no number"
         raise ConfigError(f"name must be {allowed}, got {name[: MOST_NAME + 1]!r}")

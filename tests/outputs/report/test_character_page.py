@@ -248,7 +248,7 @@ def test_a_name_that_another_one_has_merges_both(page: Page) -> None:
 def test_names_are_saved_as_the_file_that_a_cast_reads(page: Page, report: Path, tmp_path: Path) -> None:
     assert page.value("document.getElementById('save-names').disabled")
     page.click("#character-3")
-    rename(page, 'Fred "the" Jones')
+    rename(page, 'Fred\u00a0"the" 👩\u200d🚀')
     drag(page, "#character-1 img", "#character-2 img")
     page.tab.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     page.click("#save-names")
@@ -260,7 +260,7 @@ def test_names_are_saved_as_the_file_that_a_cast_reads(page: Page, report: Path,
         "version": 1,
         "result": "clip.mp4",
         "characters": numbering_key("clip.mp4", results.end.characters),
-        "names": {"3": 'Fred "the" Jones'},
+        "names": {"3": 'Fred "the" 👩\u200d🚀'},
         "merges": [[2, 1]],
     }
 
