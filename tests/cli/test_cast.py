@@ -259,6 +259,19 @@ def test_the_result_of_a_names_file_is_said_by_either_of_its_files(folder: Path,
         assert [member.name for member in cast.members()] == ["", "", "Shaggy"]
 
 
+def test_names_of_a_run_that_the_cast_has_not_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, before = folder / "out/e2.mp4.jsonl", (folder / "cast.db").read_bytes()
+    views = result.with_name("e2.mp4.views.jsonl").read_bytes()
+    for call in (["--result", str(result)], []):
+        write_result(result, [FRED, SHAGGY], seed=2)  # tracked again, and not added
+        assert main(["cast", "name", "cast.db", "--from", names_file(folder, names={"1": "Fred"}), *call]) == 2
+        assert "the cast has another run of " in capsys.readouterr().err
+        result.with_name("e2.mp4.views.jsonl").write_bytes(views)  # tracked again without --views
+        assert main(["cast", "name", "cast.db", "--from", names_file(folder, names={"1": "Fred"}), *call]) == 1
+        assert "e2.mp4.views.jsonl: its views are of another run than " in capsys.readouterr().err
+    assert (folder / "cast.db").read_bytes() == before
+
+
 REFUSED = (
     ({"names": {"1": "A"}, "characters": "0" * 16}, 2, "the names are of another run of e2.mp4"),
     ({"names": {"1": "A"}, "result": "other.mp4"}, 2, "the names are of another run of other.mp4"),

@@ -135,6 +135,18 @@ class Cast(Closeable):
         """
         return self.matcher().match(embeddings)
 
+    def has(self, path: str | Path) -> bool:
+        """Whether a finished video was added, with the content that its views file has now.
+
+        Args:
+            path: of a result or its views file.
+
+        Raises:
+            MediaError: the views file cannot be read.
+        """
+        (path,) = views_files([path])
+        return adding.source_of(self._database, path) is not None
+
     def names(self, path: str | Path) -> dict[int, CastMatch]:
         """Character → member, of a finished video.
 
