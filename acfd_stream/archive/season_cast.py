@@ -33,12 +33,12 @@ NAMED_OUTPUTS = (*(name for name in FORMATS if name not in _WITHOUT_NAMES), "ove
 def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
     """The options of a run whose workers read a copy of the cast, in the folder of the archive.
 
-    A cast that is missing is made.
+    The copy of a cast that is missing has no members; ``grow`` makes the cast.
 
     Raises:
         CastError: the cast is damaged, no cast, or has embeddings of another network.
         ConfigError: the cast is that copy.
-        OutputError: it cannot be copied.
+        OutputError: it cannot be copied, or could not be made.
     """
     if call.cast is None or call.characters is None:
         return replace(call, cast=None)
@@ -46,7 +46,7 @@ def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
     if os.path.realpath(call.cast) == os.path.realpath(path):
         raise ConfigError(f"cast {call.cast} is the archive's own copy of its cast; name a file outside {path.parent}")
     spec = read_embedder_spec(network)
-    with Cast.open(call.cast, is_new=True) as cast:
+    with Cast.made(call.cast) as cast:
         cast.require_network(digest(network), f"{spec.name} {spec.version}")
         cast.copy_to(path)
     return replace(call, cast=path)
@@ -65,7 +65,7 @@ def grow(cast: Path, out: Path) -> list[Addition]:
     paths = [task.path_of(VIEWS) for task in tasks if task.path_of(VIEWS).is_file()]
     if not paths:
         return []
-    with Cast.open(cast, is_new=True) as opened:
+    with Cast.made(cast) as opened:
         return opened.build(paths)
 
 

@@ -41,14 +41,10 @@ def build(
     is_quiet: QuietOption = False,
 ) -> int:
     """Add the characters of finished videos: known ones join their members, others become new members."""
-    is_made = not to.exists()
-    with _opened(to, is_new=True) as cast:
-        try:
-            found = cast.build(results)
-        except BaseException:
-            if is_made and not cast.about():  # another process may have added videos meanwhile
-                to.unlink(missing_ok=True)
-            raise
+    from acfd_stream.identity.cast.cast import Cast
+
+    with Cast.made(to) as cast:
+        found = cast.build(results)
         members = cast.members()
     for each in [] if is_quiet else found:
         what = f"{count(len(each.members), 'character')}, {len(each.new)} new"
@@ -224,10 +220,10 @@ def apply(file: File, results: Results, is_quiet: QuietOption = False) -> int:
 
 
 @contextmanager
-def _opened(path: Path, *, is_new: bool = False) -> Iterator[Cast]:
+def _opened(path: Path) -> Iterator[Cast]:
     from acfd_stream.identity.cast.cast import Cast
 
-    with Cast.open(path, is_new=is_new) as cast:
+    with Cast.open(path) as cast:
         yield cast
 
 

@@ -186,6 +186,19 @@ def test_a_cast_that_does_not_fit_ends_the_run_before_it_begins(
     assert sorted(season.names()) == ["e1", "e2"]
 
 
+def test_a_run_that_fails_leaves_no_new_cast(season: Season, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*about: object) -> list[WorkerEvent]:
+        raise ConfigError("no model")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RealWorkers, "events", fails)
+        with pytest.raises(ConfigError, match="no model"):
+            season.run()
+    assert not season.cast.exists()
+    assert season.run()[1] == ["e1.mkv", "e2.mkv"]
+    assert season.cast.exists()
+
+
 def test_the_copy_of_the_cast_is_not_taken_for_the_cast(season: Season) -> None:
     season.run()
     season.cast = season.out.joinpath(*season_cast.SNAPSHOT)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from acfd_stream.errors import ConfigError
+from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.identity.cast import adding, members
 from acfd_stream.identity.cast.adding import Addition, Additions, look_of_views, views_files
 from acfd_stream.identity.cast.database import CastDatabase
@@ -44,6 +45,24 @@ class Cast(Closeable):
             OutputError: it cannot be made.
         """
         return cls(CastDatabase(Path(path), is_new=is_new))
+
+    @classmethod
+    @contextmanager
+    def made(cls, path: str | Path) -> Iterator[Self]:
+        """As ``open`` with ``is_new``; a file that is made and never changed is removed in the end.
+
+        Raises:
+            CastError: it is damaged, no cast, or of another format.
+            OutputError: it cannot be made.
+        """
+        is_there = os.path.lexists(path)
+        with cls.open(path, is_new=True) as cast:
+            try:
+                yield cast
+            finally:
+                if not is_there:
+                    with suppress(OutputError):  # another process is changing it, or has removed it
+                        cast._database.remove_if_unchanged()
 
     @classmethod
     def matcher_for(cls, path: str | Path, digest: str, network: str) -> CastMatcher:

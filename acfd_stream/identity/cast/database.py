@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class CastDatabase(Closeable):
                 self._sqlite.execute("PRAGMA trusted_schema = OFF")
                 self._sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the file
                 self._check(is_new)
+                self._file = os.stat(path)
         except BaseException:
             self._sqlite.close()
             raise
@@ -205,6 +206,16 @@ class CastDatabase(Closeable):
             self.run("DELETE FROM changes WHERE id = ?", change)
         return str(what)
 
+    def remove_if_unchanged(self) -> None:
+        """Remove the file if nobody has ever changed the cast; other processes that have it open are told so.
+
+        Raises:
+            OutputError: another process is changing the cast.
+        """
+        with self._transaction():
+            if not self.value("SELECT COUNT(*) FROM changes"):
+                self.path.unlink()
+
     def copy_to(self, path: Path) -> None:
         """Write the cast as it is now to ``path``, over what is there; without the log of changes.
 
@@ -251,12 +262,22 @@ class CastDatabase(Closeable):
         with self._translated():
             self._sqlite.execute("BEGIN IMMEDIATE")
             try:
+                self._require_own_file()
                 yield
                 self._sqlite.execute("COMMIT")
             except BaseException:
                 if self._sqlite.in_transaction:
                     self._sqlite.execute("ROLLBACK")
                 raise
+
+    def _require_own_file(self) -> None:
+        """Raise OutputError if the path has another file by now: a change of the old one would be lost."""
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path), self._file):
+                return
+        raise OutputError(
+            f"{self.path}: another process has removed or replaced the cast; nothing was changed; try again"
+        )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
