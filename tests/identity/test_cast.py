@@ -216,3 +216,14 @@ def test_ten_changes_can_be_undone(cast: Cast) -> None:
         undone.append(what)
     assert undone == [f"name member 1 'Name {number}'" for number in range(11, 1, -1)]
     assert cast.find("Name 1") == 1
+
+
+def test_views_are_bounded_and_unlike_each_other(tmp_path: Path) -> None:
+    files = [write_views(tmp_path / f"e{number:02}.views.jsonl", [1], seed=number) for number in range(9)]
+    with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
+        cast.build(files[:4])
+        cast.build(files[4:])
+        views = cast.views(1)
+        assert len(views) == 16
+        assert len({view.source for view in views}) >= 6
+        assert [len(member.appearances) for member in cast.members()] == [9]

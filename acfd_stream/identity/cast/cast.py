@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.identity.cast import adding, members
 from acfd_stream.identity.cast.adding import Addition, Additions, look_of_views, views_files
-from acfd_stream.identity.cast.database import CastDatabase
+from acfd_stream.identity.cast.database import MOST_NAME, CastDatabase
 from acfd_stream.identity.cast.matching import CastMatch, CastMatcher
 from acfd_stream.identity.cast.members import Appearance, Member
 from acfd_stream.identity.cast.views import CastView, views_of
@@ -122,7 +122,7 @@ class Cast(Closeable):
         """
         text = str(who).strip()
         if text.isdecimal():
-            text = text.lstrip("0")[: members.MOST_NAME]  # Python reads no number of thousands of digits
+            text = text.lstrip("0")[:MOST_NAME]  # Python reads no number of thousands of digits
             members.require_member(self._database, number := int(text or "0"))
             return number
         found = self._database.value("SELECT id FROM members WHERE name = ?", members.clean_name(text))

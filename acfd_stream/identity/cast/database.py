@@ -18,9 +18,12 @@ import numpy as np
 
 from acfd_stream.errors import CastError, ConfigError, OutputError
 from acfd_stream.files import PART_SUFFIX, writing
+from acfd_stream.identity.views_file import MOST_SECONDS
 from acfd_stream.types import Closeable
 
 FORMAT = 1
+MOST_NAME = 100
+"""Characters of a name."""
 CHANGES_KEPT = 10
 """So many of the last changes can be undone."""
 _APPLICATION = 0x41434644  # "ACFD", by which SQLite and ``file`` know the kind of the file
@@ -48,6 +51,12 @@ _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {FORMAT}",
 )
+_OUT_OF_RANGE = {
+    "members": f"length(name) > {MOST_NAME}",
+    "appearances": "character < 0 OR tracks < 0 OR tracks >= 1 << 32",  # their sum is a whole number, too
+    "views": f"character < 0 OR track < 0 OR frame < 0 OR quality NOT BETWEEN 0 AND 1 OR abs(time) > {MOST_SECONDS}",
+}
+"""Table → rows that no cast has; an infinite number is one."""
 _UNDONE_BY = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 
 
@@ -114,6 +123,9 @@ class CastDatabase(Closeable):
             is_other = " OR ".join(f"typeof({name}) != '{kind}'" for name, kind in columns)
             if self.value(f"SELECT COUNT(*) FROM {table} WHERE {is_other}"):
                 return f"a value in {table} is of another type"
+        for table, is_wrong in _OUT_OF_RANGE.items():
+            if self.value(f"SELECT COUNT(*) FROM {table} WHERE {is_wrong}"):
+                return f"a value in {table} is out of range"
         self.rows("SELECT name FROM members")  # fails where one is no text in UTF-8
         about = dict(self.rows("SELECT key, value FROM meta"))
         try:

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.identity.cast.database import CastDatabase
+from acfd_stream.identity.cast.database import MOST_NAME, CastDatabase
 from acfd_stream.identity.cast.views import prune
 from acfd_stream.printable import JOINERS, is_printable
 
-MOST_NAME = 100
-"""Characters of a name."""
 _LOST_JOINERS = re.compile(rf"(?<![^\x00-\x7f{JOINERS}])[{JOINERS}]+|[{JOINERS}]+(?=\s|$)")
 """They follow an ASCII character or another joiner, or join nothing."""
 
