@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from acfd_stream.checked import Checked
 from acfd_stream.errors import ConfigError
-from acfd_stream.files import writing
+from acfd_stream.files import lock, writing
 from acfd_stream.outputs import ResultFile
 from acfd_stream.outputs.csv_rows import csv_bytes
 from acfd_stream.outputs.face_values import face_columns, face_row
@@ -151,6 +151,15 @@ class _Waiting(Closeable):
             ForeignFileError: a name is taken; nothing was changed.
             OutputError: the file system refuses.
         """
+        with ExitStack() as opened:
+            with writing(self._out):
+                self._out.mkdir(parents=True, exist_ok=True)  # a failing call that made it may have removed it
+                folder = os.open(self._out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                opened.callback(os.close, folder)
+                lock(folder, is_patient=True)  # of two calls at once, the last one replaces all of the other's
+            self._publish()
+
+    def _publish(self) -> None:
         journal = Journal(self._out / JOURNAL)
         journal.note(())  # from now on it is a folder of crops
         known = journal.read()
