@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.archive.state_folder import DATABASE
 from acfd_stream.errors import CastNetworkError, ConfigError, MediaError
-from acfd_stream.files import lock_file
+from acfd_stream.files import lock_file, writing
 from acfd_stream.identity.cast.adding import Addition
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.identity.spec import find_embedder, read_embedder_spec
@@ -46,10 +48,23 @@ def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
     if os.path.realpath(call.cast) == os.path.realpath(path):
         raise ConfigError(f"cast {call.cast} is the archive's own copy of its cast; name a file outside {path.parent}")
     spec = read_embedder_spec(network)
-    with Cast.made(call.cast) as cast:
+    with _opened(call.cast) as cast:
         cast.require_network(digest(network), f"{spec.name} {spec.version}")
         cast.copy_to(path)
     return replace(call, cast=path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Cast]:
+    """The cast ``path``; where it is missing, one without members at another place, and ``path`` can be made later."""
+    if os.path.lexists(path):
+        with Cast.open(path, is_new=True) as cast:
+            yield cast
+        return
+    with writing(path), TemporaryFile(dir=path.parent):
+        pass
+    with TemporaryDirectory() as folder, Cast.open(Path(folder, "cast.db"), is_new=True) as cast:
+        yield cast
 
 
 def grow(cast: Path, out: Path) -> list[Addition]:

@@ -12,6 +12,7 @@ import pytest
 
 from acfd_stream.errors import OutputError
 from acfd_stream.identity.cast.cast import Cast
+from acfd_stream.identity.cast.database import CastDatabase
 from tests.identity.made_up import write_views
 
 
@@ -43,3 +44,15 @@ def test_a_new_cast_that_nobody_changes_is_removed_by_who_made_it(tmp_path: Path
         other.build([write_views(tmp_path / "e1.views.jsonl", [1])])
     with Cast.open(path) as cast:
         assert len(cast.members()) == 1
+
+
+def test_a_cast_that_is_removed_while_it_is_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = CastDatabase._check
+
+    def removed(self: CastDatabase, is_new: bool) -> None:
+        check(self, is_new)
+        self.path.unlink()
+
+    monkeypatch.setattr(CastDatabase, "_check", removed)
+    with pytest.raises(OutputError, match=r"cast\.db: another process has removed the cast; try again"):
+        Cast.open(tmp_path / "cast.db", is_new=True)

@@ -86,7 +86,10 @@ class CastDatabase(Closeable):
                 self._sqlite.execute("PRAGMA trusted_schema = OFF")
                 self._sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the file
                 self._check(is_new)
+            try:
                 self._file = os.stat(path)
+            except OSError as error:
+                raise OutputError(f"{path}: another process has removed the cast; try again") from error
         except BaseException:
             self._sqlite.close()
             raise
