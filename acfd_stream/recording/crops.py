@@ -166,7 +166,7 @@ class _Waiting(Closeable):
         names = FinalNames(self._out, known, journal.note)
         for path in self._sizes:
             names.require_free(path)
-        for path in dict.fromkeys(file.path for file in known):
+        for path in dict.fromkeys((TABLE, *(file.path for file in known))):  # a table is of a folder that is complete
             names.withdraw(path)
         for folder in {(self._out / file.path).parent for file in known} - {self._out}:
             if folder.is_dir() and not folder.is_symlink() and not os.listdir(folder):

@@ -23,7 +23,7 @@ from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.crops import CropConfig, write_crops
 from acfd_stream.recording.derived import frames_again
 from acfd_stream.recording.header import end_of, header_of
-from acfd_stream.recording.published import Journal, PublishedFile
+from acfd_stream.recording.published import FinalNames, Journal, PublishedFile
 from acfd_stream.types import FrameResult
 from acfd_stream.video.frame import Frame
 from tests.pipeline.conftest import write_clip
@@ -124,6 +124,24 @@ def test_another_call_replaces_its_own_crops_and_keeps_what_somebody_changed_or_
     assert list(pictures(out)) == left
     assert (out / rows[0]["file"]).read_bytes() == b"retouched"
     assert (out / "mine.txt").read_text() == "mine"
+
+
+def test_a_table_is_there_only_with_all_of_its_crops(
+    clip: str, results: ResultFile, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(names: FinalNames, path: str) -> None:
+        withdraw(names, path)
+        if path.endswith(".jpg"):
+            raise KeyboardInterrupt
+
+    write(clip, results, out)
+    withdraw = FinalNames.withdraw
+    with monkeypatch.context() as patched:
+        patched.setattr(FinalNames, "withdraw", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write(clip, results, out)
+    assert not (out / "crops.csv").exists()
+    assert len(write(clip, results, out)) == len(list(pictures(out)))
 
 
 def test_of_two_calls_at_once_one_replaces_all_of_the_other(
