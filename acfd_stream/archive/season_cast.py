@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from acfd_stream.archive.manifest import Manifest
 from acfd_stream.archive.options import ArchiveOptions
 from acfd_stream.archive.records import Episode, EpisodeStatus
 from acfd_stream.archive.state_folder import DATABASE
 from acfd_stream.errors import CastNetworkError, ConfigError, MediaError
-from acfd_stream.files import lock_file
+from acfd_stream.files import lock_file, writing
 from acfd_stream.identity.cast.adding import Addition
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.identity.spec import find_embedder, read_embedder_spec
@@ -33,12 +35,12 @@ NAMED_OUTPUTS = (*(name for name in FORMATS if name not in _WITHOUT_NAMES), "ove
 def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
     """The options of a run whose workers read a copy of the cast, in the folder of the archive.
 
-    A cast that is missing is made.
+    The copy of a cast that is missing has no members; ``grow`` makes the cast.
 
     Raises:
         CastError: the cast is damaged, no cast, or has embeddings of another network.
         ConfigError: the cast is that copy.
-        OutputError: it cannot be copied.
+        OutputError: it cannot be copied, or could not be made.
     """
     if call.cast is None or call.characters is None:
         return replace(call, cast=None)
@@ -46,10 +48,23 @@ def with_snapshot(call: ArchiveOptions) -> ArchiveOptions:
     if os.path.realpath(call.cast) == os.path.realpath(path):
         raise ConfigError(f"cast {call.cast} is the archive's own copy of its cast; name a file outside {path.parent}")
     spec = read_embedder_spec(network)
-    with Cast.open(call.cast, is_new=True) as cast:
+    with _opened(call.cast) as cast:
         cast.require_network(digest(network), f"{spec.name} {spec.version}")
         cast.copy_to(path)
     return replace(call, cast=path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Cast]:
+    """The cast ``path``; where it is missing, one without members at another place, and ``path`` can be made later."""
+    if os.path.lexists(path):
+        with Cast.open(path, is_new=True) as cast:
+            yield cast
+        return
+    with writing(path), TemporaryFile(dir=path.parent):
+        pass
+    with TemporaryDirectory() as folder, Cast.open(Path(folder, "cast.db"), is_new=True) as cast:
+        yield cast
 
 
 def grow(cast: Path, out: Path) -> list[Addition]:
@@ -65,7 +80,7 @@ def grow(cast: Path, out: Path) -> list[Addition]:
     paths = [task.path_of(VIEWS) for task in tasks if task.path_of(VIEWS).is_file()]
     if not paths:
         return []
-    with Cast.open(cast, is_new=True) as opened:
+    with Cast.made(cast) as opened:
         return opened.build(paths)
 
 

@@ -41,20 +41,24 @@ def build(
     is_quiet: QuietOption = False,
 ) -> int:
     """Add the characters of finished videos: known ones join their members, others become new members."""
-    is_made = not to.exists()
-    with _opened(to, is_new=True) as cast:
-        try:
-            found = cast.build(results)
-        except BaseException:
-            if is_made and not cast.about():  # another process may have added videos meanwhile
-                to.unlink(missing_ok=True)
-            raise
-        members = len(cast.members())
+    from acfd_stream.identity.cast.cast import Cast
+
+    with Cast.made(to) as cast:
+        found = cast.build(results)
+        members = cast.members()
     for each in [] if is_quiet else found:
         what = f"{count(len(each.members), 'character')}, {len(each.new)} new"
+        if each.replaced:
+            what += f"; replaces the {len(each.replaced)} that the cast had from this file"
         print_note(f"{each.path}: {'is in the cast already' if each.is_known else what}")
     if not is_quiet:
-        print_note(f"{to}: {count(members, 'member')}")
+        print_note(f"{to}: {count(len(members), 'member')}")
+    replaced = {member for each in found for member in each.replaced.values()}
+    if lost := [member.name for member in members if member.number in replaced and not member.views]:
+        print_error(
+            f"warning: {to}: no pictures are left of {', '.join(lost)}: those came from files that have changed; "
+            f"'acfd-stream cast undo {to}' takes this back"
+        )
     return DONE
 
 
@@ -216,10 +220,10 @@ def apply(file: File, results: Results, is_quiet: QuietOption = False) -> int:
 
 
 @contextmanager
-def _opened(path: Path, *, is_new: bool = False) -> Iterator[Cast]:
+def _opened(path: Path) -> Iterator[Cast]:
     from acfd_stream.identity.cast.cast import Cast
 
-    with Cast.open(path, is_new=is_new) as cast:
+    with Cast.open(path) as cast:
         yield cast
 
 

@@ -13,6 +13,7 @@ from acfd_stream.errors import AcfdError, CastNetworkError, ConfigError, MediaEr
 
 if TYPE_CHECKING:
     from acfd_stream.identity.cast.cast import Cast
+    from acfd_stream.outputs import ResultFile
 
 _FIELDS = {"type", "version", "result", "characters", "names", "merges"}
 VERSION = 1
@@ -27,11 +28,19 @@ def apply_names_file(cast: Cast, path: Path, result: Path | None) -> list[str]:
         result: this result, or its views file; None: the one of the cast whose video has the name that the file says.
 
     Raises:
-        ConfigError: the names are of another run or result, or the cast refuses one of them.
-        MediaError: it is no such file, or a result cannot be read.
+        ConfigError: the names are of another run or result than the cast has, or the cast refuses one of them.
+        MediaError: it is no such file, or a result or its views cannot be read, or they are of two runs.
     """
+    from acfd_stream.identity.cast.adding import views_path
+    from acfd_stream.recording.rename import require_same_run
+
     values = _read(path)
-    members = {number: match.member for number, match in cast.names(_result_of(cast, values, result)).items()}
+    results = _result_of(cast, values, result)
+    require_same_run(results, views_path(results.path))
+    if not cast.has(results.path):  # by looks alone, a name might get to another member than the one in the page
+        add = f"'acfd-stream cast build {results.path} --to {cast.path}'"
+        raise ConfigError(f"{path}: the cast has another run of {results.path}, or none; {add} adds this one")
+    members = {number: match.member for number, match in cast.names(results.path).items()}
     done = []
 
     def member_of(character: int) -> int:
@@ -119,7 +128,7 @@ def _read(path: Path) -> dict[str, Any]:
     return {**about, "names": names, "merges": merges}
 
 
-def _result_of(cast: Cast, values: Mapping[str, Any], result: Path | None) -> Path:
+def _result_of(cast: Cast, values: Mapping[str, Any], result: Path | None) -> ResultFile:
     """The result to which a names file belongs."""
     from acfd_stream.identity.cast.adding import results_path, views_path
     from acfd_stream.outputs import read_results
@@ -139,7 +148,7 @@ def _result_of(cast: Cast, values: Mapping[str, Any], result: Path | None) -> Pa
         key = numbering_key(source, results.end.characters)
         is_named = values.get("result", source) == source
         if (result is not None or is_named) and values.get("characters", key) == key:
-            return results.path
+            return results
     what = values.get("result", "its result") if result is None else result
     raise ConfigError(
         f"the names are of another run of {what}, or it is not in the cast; save them again from its page"

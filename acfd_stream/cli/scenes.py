@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,6 +64,8 @@ def scenes(result: str, form: SceneFormat, output: Path | None, options: SceneOp
     if form is SceneFormat.CSV and (options.rate or options.is_drop_frame):
         raise ConfigError("--rate and --drop-frame are of timecodes; add --format edl")
     if output is not None:
+        if os.path.exists(output) and os.path.exists(result) and os.path.samefile(output, result):
+            raise ConfigError(f"--output {output} would write over the result, {result}; choose another path")
         require_replaceable("--output", output, overwrites=overwrites, is_ours=_is_ours)
     if not isfinite(options.gap):
         raise ConfigError(f"--gap must be finite, got {options.gap}")

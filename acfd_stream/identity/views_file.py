@@ -30,6 +30,9 @@ VIEWS_SUFFIX = ".views.jsonl"
 _MOST_DIMENSIONS = 4096
 _MOST_CROP_SIGNS = 2**18  # in base64
 _MOST_TEXT = 200
+_MOST_DIGITS = 20  # of a whole number
+MOST_SECONDS = 2.0**40
+"""Above every time of a view, also before 0: 35,000 years."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class ViewsFile:
         wanted = set(numbers)
         with _reading(self.path), self.path.open("rb") as file:
             rows = enumerate(file, start=-1)  # after the header
-            return {number: _decoded(json.loads(line)["crop"]) for number, line in rows if number in wanted}
+            return {number: _decoded(_values(line)["crop"]) for number, line in rows if number in wanted}
 
 
 def header_line(header: ViewsHeader) -> bytes:
@@ -141,8 +144,8 @@ def read_views(path: str | Path, *, with_crops: bool = True) -> ViewsFile:
     ends: list[Mapping[str, Any]] = []
     views: list[StoredView] = []
     with _reading(path), path.open("rb") as file:
-        header = _header(json.loads(file.readline()))
-        for values in map(json.loads, file):
+        header = _header(_values(file.readline()))
+        for values in map(_values, file):
             if values.get("type") == "end":
                 ends.append(values)
                 break
@@ -171,6 +174,16 @@ def is_views(head: bytes) -> bool:
     return head.startswith(b'{"type": "views", "version": ')
 
 
+def _values(line: bytes) -> Any:
+    return json.loads(line, parse_int=_whole)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
 def _header(values: Mapping[str, Any]) -> ViewsHeader:
     if values["type"] != "views" or values["version"] != VERSION:
         raise ValueError(f"its first line is of type {values['type']!r} and version {values['version']!r}")
@@ -195,7 +208,7 @@ def _view(values: Mapping[str, Any], with_crop: bool) -> StoredView:
         stored.whole(values["track"], "track"),
         stored.whole(values["character"], "character"),
         stored.whole(values["frame"], "frame"),
-        stored.real(values["time"], "time", -stored.MOST_PTS, stored.MOST_PTS),
+        stored.real(values["time"], "time", -MOST_SECONDS, MOST_SECONDS),
         stored.score(values["quality"], "quality"),
         embedding,
         _decoded(crop) if with_crop else b"",

@@ -13,7 +13,11 @@ from typing import Any
 from acfd_stream.outputs.face_values import face_columns, face_row, rounded
 from acfd_stream.outputs.jsonl import SECONDS_DECIMALS
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.printable import printable
 from acfd_stream.types import FrameResult
+
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four are the full-width signs
+"""The first characters of formulas. Source: OWASP, CSV Injection."""
 
 
 class CsvEncoder:
@@ -24,19 +28,31 @@ class CsvEncoder:
 
     def header(self) -> bytes:
         """The names of the columns."""
-        return _encoded([["frame", "time", "shot", *face_columns(), "reused"]])
+        return csv_bytes([["frame", "time", "shot", *face_columns(), "reused"]])
 
     def frame(self, result: FrameResult) -> bytes:
         """The frame's rows, one per face."""
         before = [result.index, rounded(result.pts_seconds, SECONDS_DECIMALS), result.shot]
-        return _encoded([[*before, *face_row(face), str(result.reused).lower()] for face in result.faces])
+        return csv_bytes([[*before, *face_row(face), str(result.reused).lower()] for face in result.faces])
 
     def trailer(self, end: ResultEnd) -> Iterable[bytes]:
         """Nothing."""
         return ()
 
 
-def _encoded(rows: Iterable[Sequence[Any]]) -> bytes:
+def csv_bytes(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Rows as CSV in UTF-8.
+
+    Spreadsheets run a text as a formula by its first character, so such a text gets an apostrophe before it. Controls,
+    of which some begin a formula or end a row, become "?".
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8")
+    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

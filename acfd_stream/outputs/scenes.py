@@ -5,13 +5,13 @@ A character that leaves the screen for less than ``gap_seconds`` stays in its sc
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from acfd_stream.errors import ConfigError
+from acfd_stream.outputs.csv_rows import csv_bytes
 from acfd_stream.outputs.face_values import rounded
 from acfd_stream.outputs.jsonl import SECONDS_DECIMALS
 from acfd_stream.outputs.reader import ResultFile
@@ -58,15 +58,13 @@ def scenes_of(results: ResultFile, gap_seconds: float = 2.0, who: str = "") -> l
 
 def scenes_csv(scenes: Iterable[Scene]) -> bytes:
     """One row per scene, times in seconds; the first row has the names of the columns."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows: list[tuple[Any, ...]] = [COLUMNS]
     for scene in scenes:
         begin, end = (rounded(float(time), SECONDS_DECIMALS) for time in (scene.begin_seconds, scene.end_seconds))
         seconds = rounded(float(scene.end_seconds - scene.begin_seconds), SECONDS_DECIMALS)
         about = (scene.first_frame, scene.last_frame, scene.first_shot)
-        rows.writerow([scene.character, scene.name, scene.number, begin, end, seconds, *about])
-    return text.getvalue().encode("utf-8", "backslashreplace")
+        rows.append((scene.character, scene.name, scene.number, begin, end, seconds, *about))
+    return csv_bytes(rows)
 
 
 def _wanted(results: ResultFile, who: str) -> dict[int, str]:

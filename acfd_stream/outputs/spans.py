@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from acfd_stream.outputs.jsonl import JsonlLines
 from acfd_stream.outputs.writer import ResultEnd, ResultHeader
+from acfd_stream.printable import printable
 from acfd_stream.types import Face, FrameResult
 
 
@@ -79,7 +80,7 @@ class TrackSpans:
 
 def _text(face: Face) -> str:
     if face.name:
-        return " ".join(face.name.split())
+        return printable(" ".join(face.name.split()))
     return f"character {face.character}" if face.character else f"face {face.track_id}"
 
 

@@ -6,12 +6,13 @@ has changed since.
 
 from __future__ import annotations
 
-import csv
 import heapq
 import io
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 
 from acfd_stream.checked import Checked
 from acfd_stream.errors import ConfigError
-from acfd_stream.files import writing
+from acfd_stream.files import lock, writing
 from acfd_stream.outputs import ResultFile
+from acfd_stream.outputs.csv_rows import csv_bytes
 from acfd_stream.outputs.face_values import face_columns, face_row
 from acfd_stream.outputs.thumbnails import quality_of
 from acfd_stream.recording.published import FinalNames, Journal
-from acfd_stream.types import Face, FaceState, FrameResult
+from acfd_stream.types import Closeable, Face, FaceState, FrameResult
 
 if TYPE_CHECKING:
     from acfd_stream.video.frame import Frame
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 JOURNAL = ".acfd-crops.jsonl"
 """In a folder of crops: it is one, and these files of it are ours."""
 TABLE = "crops.csv"
-_BATCH_BYTES = 2**23  # of crops that wait for the journal
+_BATCH_BYTES = 2**23  # of crops that get into the journal at once
 _QUALITY = 95
 _FOLDER_CHARACTERS = 60
 
@@ -78,7 +80,8 @@ def write_crops(
     Args:
         results: of the video.
         frames: the video read once more, from where tracking began.
-        out: made when missing. Crops of an earlier call in it are removed, as far as nobody has changed them.
+        out: made when missing. Crops of an earlier call in it are removed, as far as nobody has changed them, when all
+            new ones are made.
         config: which faces, and how.
         on_crop: called after every crop.
 
@@ -91,46 +94,103 @@ def write_crops(
     if not (results.has_characters or config.by_track):
         raise ConfigError(f"{results.path}: has no characters; track it without --no-characters, or choose --by track")
     chosen = _chosen(results, config)
+    table: list[list[Any]] = [["file", "frame", "time", "shot", *face_columns(), "left", "top", "side"]]
     every = iter(frames)
-    first = next(every, None)  # a video that is missing or another one costs no crops of an earlier call
-    names = _claimed(out)
-    table = _Table()
-    batch = _Batch(names)
-    count = 0
-    for frame, result in () if first is None else chain((first,), every):
-        faces = [face for face in _faces(result, config) if chosen is None or (result.index, face.track_id) in chosen]
-        image = frame.to_rgb() if faces else None
-        for face in faces:
-            if image is None:
-                break
-            path = f"{_folder(face, config)}/{result.index:06d}_{face.track_id}.jpg"
-            picture, corner = _cut(image, face, config)
-            batch.add(path, _jpeg(picture, config.size))
-            table.add(path, result, face, corner)
-            count += 1
-            on_crop()
-    batch.add(TABLE, table.content())
-    batch.flush()
-    return count
+    first = next(every, None)  # a video that is missing makes no folder
+    with _Waiting(out) as waiting:
+        for frame, result in () if first is None else chain((first,), every):
+            faces = [
+                face for face in _faces(result, config) if chosen is None or (result.index, face.track_id) in chosen
+            ]
+            image = frame.to_rgb() if faces else None
+            for face in faces:
+                if image is None:
+                    break
+                path = f"{_folder(face, config)}/{result.index:06d}_{face.track_id}.jpg"
+                picture, corner = _cut(image, face, config)
+                waiting.add(path, _jpeg(picture, config.size))
+                time = round(result.pts_seconds, 6)
+                table.append([path, result.index, time, result.shot, *face_row(face), *corner])
+                on_crop()
+        waiting.add(TABLE, csv_bytes(table))
+        waiting.publish()
+    return len(table) - 1
 
 
-def _claimed(out: Path) -> FinalNames:
-    """The names of ``out``, without what an earlier call wrote."""
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        if os.listdir(out) and not (out / JOURNAL).is_file():
-            raise ConfigError(f"--out {out} has files and is not a folder of crops; choose an empty or a new folder")
-    journal = Journal(out / JOURNAL)
-    journal.note(())  # from now on it is one
-    known = journal.read()
-    names = FinalNames(out, known, journal.note)
-    for path in dict.fromkeys(file.path for file in known):
-        names.withdraw(path)
-    for folder in {(out / file.path).parent for file in known} - {out}:
-        if folder.is_dir() and not folder.is_symlink() and not os.listdir(folder):
-            with writing(folder):
-                folder.rmdir()
-    return names
+class _Waiting(Closeable):
+    """Crops on the disk that have no names yet: those of an earlier call stay until the video has been read.
+
+    A kill leaves nothing of them.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        with writing(out):
+            self._is_new = not out.exists()
+            out.mkdir(parents=True, exist_ok=True)
+            if os.listdir(out) and not (out / JOURNAL).is_file():
+                what = "has files and is not a folder of crops"
+                raise ConfigError(f"--out {out} {what}; choose an empty or a new folder")
+            self._file = tempfile.TemporaryFile(dir=out)  # noqa: SIM115  # ``close`` closes it
+        self._sizes: dict[str, int] = {}  # path below ``out`` → bytes, in the order of the file
+
+    def add(self, path: str, content: bytes) -> None:
+        """Add a file.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with writing(self._out):
+            self._file.write(content)
+        self._sizes[path] = len(content)
+
+    def publish(self) -> None:
+        """Remove what an earlier call wrote, and give all that waits its names.
+
+        Raises:
+            ForeignFileError: a name is taken; nothing was changed.
+            OutputError: the file system refuses.
+        """
+        with ExitStack() as opened:
+            with writing(self._out):
+                self._out.mkdir(parents=True, exist_ok=True)  # a failing call that made it may have removed it
+                folder = os.open(self._out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                opened.callback(os.close, folder)
+                lock(folder, is_patient=True)  # of two calls at once, the last one replaces all of the other's
+            self._publish()
+
+    def _publish(self) -> None:
+        journal = Journal(self._out / JOURNAL)
+        journal.note(())  # from now on it is a folder of crops
+        known = journal.read()
+        names = FinalNames(self._out, known, journal.note)
+        for path in self._sizes:
+            names.require_free(path)
+        for path in dict.fromkeys((TABLE, *(file.path for file in known))):  # a table is of a folder that is complete
+            names.withdraw(path)
+        for folder in {(self._out / file.path).parent for file in known} - {self._out}:
+            if folder.is_dir() and not folder.is_symlink() and not os.listdir(folder):
+                with writing(folder):
+                    folder.rmdir()
+        with writing(self._out):
+            self._file.seek(0)
+        batch: dict[str, bytes] = {}
+        room = _BATCH_BYTES
+        for path, size in self._sizes.items():
+            with writing(self._out):
+                batch[path] = self._file.read(size)
+            room -= size
+            if room <= 0:
+                names.write(batch)
+                batch, room = {}, _BATCH_BYTES
+        names.write(batch)
+
+    def close(self) -> None:
+        """Remove what has no name; a new folder, too, if it is empty."""
+        self._file.close()
+        if self._is_new:
+            with suppress(OSError):
+                self._out.rmdir()
 
 
 def _faces(result: FrameResult, config: CropConfig) -> Iterator[Face]:
@@ -189,43 +249,3 @@ def _jpeg(crop: NDArray[np.uint8], size: int) -> bytes:
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=_QUALITY, subsampling=0)
     return data.getvalue()
-
-
-class _Table:
-    """The rows of ``TABLE``."""
-
-    def __init__(self) -> None:
-        self._text = io.StringIO()
-        self._rows = csv.writer(self._text, lineterminator="\n")
-        self._rows.writerow(["file", "frame", "time", "shot", *face_columns(), "left", "top", "side"])
-
-    def add(self, path: str, result: FrameResult, face: Face, corner: tuple[int, int, int]) -> None:
-        """Add the row of a crop."""
-        time = round(result.pts_seconds, 6)
-        row: list[Any] = [path, result.index, time, result.shot, *face_row(face), *corner]
-        self._rows.writerow(row)
-
-    def content(self) -> bytes:
-        """The whole table."""
-        return self._text.getvalue().encode("utf-8", "backslashreplace")
-
-
-class _Batch:
-    """Files that wait until the journal has them."""
-
-    def __init__(self, names: FinalNames) -> None:
-        self._names = names
-        self._files: dict[str, bytes] = {}
-        self._bytes = 0
-
-    def add(self, path: str, content: bytes) -> None:
-        """Add a file."""
-        self._files[path] = content
-        self._bytes += len(content)
-        if self._bytes >= _BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what waits."""
-        self._names.write(self._files)
-        self._files, self._bytes = {}, 0

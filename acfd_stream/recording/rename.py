@@ -27,13 +27,22 @@ def names_of(cast: Cast, results: ResultFile, views: Path) -> dict[int, str]:
     """
     from acfd_stream.identity.cast.cast import named
 
+    require_same_run(results, views)
+    return named(cast.names(views))
+
+
+def require_same_run(results: ResultFile, views: Path) -> None:
+    """Return if the views file ``views`` is of the run that wrote ``results``.
+
+    Raises:
+        MediaError: it is of another run, or cannot be read.
+    """
     characters = {track: each.number for each in results.end.characters for track in each.tracks}
     for view in read_views(views, with_crops=False).views:
         if view.character and characters.get(view.track) != view.character:
             raise MediaError(
                 f"{views}: its views are of another run than {results.path}; track the video again with --views {views}"
             )
-    return named(cast.names(views))
 
 
 def has_names(results: ResultFile, names: Mapping[int, str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from acfd_stream.drawing import Box, Color, Image, draw_box, draw_caption, draw_label, track_color
 from acfd_stream.printable import printable
 from acfd_stream.types import Face, FaceState, FrameResult
@@ -25,7 +27,15 @@ def draw_result(image: Image, result: FrameResult, scale: tuple[float, float]) -
 
 def _label(face: Face) -> str:
     """Who it is, as far as is known: the name, else the number of the character, else that of the track."""
-    return printable(face.name) or (f"character {face.character}" if face.character else str(face.track_id))
+    if name := _drawable(face.name):
+        return name
+    return f"character {face.character}" if face.character else str(face.track_id)
+
+
+def _drawable(name: str) -> str:
+    """``name`` without what the font lacks, which is all but ASCII: "é" is "e"; "": no letter or digit is left."""
+    text = unicodedata.normalize("NFKD", printable(name)).encode("ascii", "ignore").decode()
+    return " ".join(text.split()) if any(map(str.isalnum, text)) else ""
 
 
 def _color(face: Face) -> Color:

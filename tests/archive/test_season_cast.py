@@ -18,7 +18,7 @@ from acfd_stream.archive.season_cast import Renamed, apply_names, archive_of, gr
 from acfd_stream.archive.verify import verify
 from acfd_stream.archive.workers import Began, Ended, WorkerEvent
 from acfd_stream.characters import CharacterConfig
-from acfd_stream.errors import CastError, ConfigError
+from acfd_stream.errors import CastError, ConfigError, OutputError
 from acfd_stream.files import lock_file
 from acfd_stream.identity.cast.cast import Cast
 from acfd_stream.outputs import read_results
@@ -184,6 +184,23 @@ def test_a_cast_that_does_not_fit_ends_the_run_before_it_begins(
     with pytest.raises(CastError, match="is not a cast"):
         season.run()
     assert sorted(season.names()) == ["e1", "e2"]
+
+
+def test_a_run_that_fails_leaves_no_new_cast(season: Season, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*about: object) -> list[WorkerEvent]:
+        assert not season.cast.exists()
+        raise ConfigError("no model")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RealWorkers, "events", fails)
+        with pytest.raises(ConfigError, match="no model"):
+            season.run()
+    assert not season.cast.exists()
+    assert season.run()[1] == ["e1.mkv", "e2.mkv"]
+    assert season.cast.exists()
+    season.cast = season.cast / "none" / "cast.db"
+    with pytest.raises(OutputError, match=r"cannot write .*cast\.db"):  # before anything is tracked
+        season.run()
 
 
 def test_the_copy_of_the_cast_is_not_taken_for_the_cast(season: Season) -> None:

@@ -81,6 +81,23 @@ def test_names_get_into_results(folder: Path, capsys: pytest.CaptureFixture[str]
     ]
 
 
+def test_a_views_file_that_has_another_video_now_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cast", "name", "cast.db", "3", "Shaggy"]) == 0
+    write_result(folder / "out/e2.mp4.jsonl", [DAPHNE], seed=3)
+    capsys.readouterr()
+    assert main(["cast", "build", "out", "--to", "cast.db"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "out/e1.mp4.views.jsonl: is in the cast already",
+        "out/e2.mp4.views.jsonl: 1 character, 1 new; replaces the 3 that the cast had from this file",
+        "cast.db: 4 members",
+        "acfd-stream: warning: cast.db: no pictures are left of Shaggy: those came from files that have changed; "
+        "'acfd-stream cast undo cast.db' takes this back",
+    ]
+    assert main(["cast", "undo", "cast.db"]) == 0
+    with Cast.open(folder / "cast.db") as cast:
+        assert [view.source for view in cast.views(cast.find("Shaggy"))] == ["out/e2.mp4.views.jsonl"] * 5
+
+
 def test_a_result_that_was_never_added_gets_names_by_looks(folder: Path) -> None:
     write_result(folder / "new/e3.jsonl", [DAPHNE, FRED], seed=3)
     assert main(["cast", "name", "cast.db", "2", "Fred"]) == 0
@@ -240,6 +257,19 @@ def test_the_result_of_a_names_file_is_said_by_either_of_its_files(folder: Path,
     assert main(["cast", "name", "cast.db", "--from", path, "--result", f"out/{name}"]) == 0
     with Cast.open(folder / "cast.db") as cast:
         assert [member.name for member in cast.members()] == ["", "", "Shaggy"]
+
+
+def test_names_of_a_run_that_the_cast_has_not_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, before = folder / "out/e2.mp4.jsonl", (folder / "cast.db").read_bytes()
+    views = result.with_name("e2.mp4.views.jsonl").read_bytes()
+    for call in (["--result", str(result)], []):
+        write_result(result, [FRED, SHAGGY], seed=2)  # tracked again, and not added
+        assert main(["cast", "name", "cast.db", "--from", names_file(folder, names={"1": "Fred"}), *call]) == 2
+        assert "the cast has another run of " in capsys.readouterr().err
+        result.with_name("e2.mp4.views.jsonl").write_bytes(views)  # tracked again without --views
+        assert main(["cast", "name", "cast.db", "--from", names_file(folder, names={"1": "Fred"}), *call]) == 1
+        assert "e2.mp4.views.jsonl: its views are of another run than " in capsys.readouterr().err
+    assert (folder / "cast.db").read_bytes() == before
 
 
 REFUSED = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 from pathlib import Path
@@ -109,7 +110,19 @@ def test_what_cannot_be_cut_is_refused_in_one_line(
         assert main(["crops", result, str(clip), "--out", str(closed / "crops")]) == 1
 
 
-def test_crops_of_before_stay_where_the_video_is_missing(clip: Path, tmp_path: Path) -> None:
-    kept, result = crops(clip, tmp_path / "kept"), str(clip.with_name("clip.jsonl"))
-    assert main(["crops", result, str(tmp_path / "none.mkv"), "--out", str(tmp_path / "kept")]) == 1
-    assert all((tmp_path / "kept" / row["file"]).is_file() for row in kept)
+def test_crops_of_before_stay_where_the_video_is_missing_or_too_short(clip: Path, tmp_path: Path) -> None:
+    out, result = tmp_path / "kept", str(clip.with_name("clip.jsonl"))
+    crops(clip, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    longer = tmp_path / "longer.jsonl"
+    header, *frames, end = Path(result).read_text().splitlines(keepends=True)
+    last = json.loads(frames[-1])
+    more = {**last, "index": last["index"] + 1, "pts": 2 * last["pts"], "time": 2 * last["time"]}
+    closing = {**json.loads(end), "frames": len(frames) + 1}
+    longer.write_text("".join([header, *frames, json.dumps(more), "\n", json.dumps(closing), "\n"]))
+    for given, video in ((result, tmp_path / "none.mkv"), (str(longer), clip)):
+        for options in ([], ["--by", "track"]):
+            assert main(["crops", given, str(video), "--out", str(out), *options]) == 1
+            assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+        assert main(["crops", given, str(video), "--out", str(tmp_path / "new")]) == 1
+        assert not (tmp_path / "new").exists()

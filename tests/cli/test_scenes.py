@@ -73,6 +73,7 @@ def test_what_is_no_list_is_refused_in_one_line(
         ([str(folder / "film.mkv")], 1, "is not a line of a track result"),
         ([str(folder / "none.jsonl")], 1, "cannot be read"),
         ([film, "-o", str(mine)], 2, "would replace"),
+        ([film, "-o", film, "--overwrite"], 2, "film.jsonl would write over the result, "),
         ([film, "-o", str(tmp_path / "none" / "scenes.csv")], 1, "scenes.csv"),
         ([film, "--rate", "24"], 2, "add --format edl"),
         ([film, "--format", "edl", "--rate", "17"], 2, "--rate must be one of"),

@@ -60,7 +60,7 @@ def test_an_episode_that_is_tracked_again_replaces_its_part(cast: Cast, tmp_path
     cast.name(4, "Daphne")
     write_views(tmp_path / "out/e2.views.jsonl", [VELMA, FRED], seed=3)
     (_, added) = cast.build([tmp_path / "out"])
-    assert (added.members, added.new) == ({1: 1, 2: 2}, frozenset())
+    assert (added.members, added.new, added.replaced) == ({1: 1, 2: 2}, frozenset(), {1: 2, 2: 4, 3: 1, 4: 3})
     members = {member.number: member for member in cast.members()}
     assert [each.character for each in members[1].appearances] == [1, 1]
     assert members[4].name == "Daphne"  # a name is never lost
@@ -94,10 +94,27 @@ def test_a_name_belongs_to_one_member(cast: Cast) -> None:
         cast.find("Velma")
 
 
-@pytest.mark.parametrize("name", ["  ", "x" * 101, "a\nb", "12", "\ud800"])
+@pytest.mark.parametrize("name", ["  ", "x" * 101, "a\nb", "12", "\ud800", "\u202eamleV", "\u200d", "a\u2028b"])
 def test_a_name_that_is_none_is_refused(cast: Cast, name: str) -> None:
     with pytest.raises(ConfigError, match="name must be 1 … 100 printable characters and no number"):
         cast.name(1, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("👩\u200d🚀 👨\u200d👩\u200d👧", "👩\u200d🚀 👨\u200d👩\u200d👧"),
+        ("क्\u200dष می\u200cخواهم", "क्\u200dष می\u200cخواهم"),
+        ("Velma\u00a0Dinkley\u00a0", "Velma Dinkley"),
+        ("桜木\u3000花道", "桜木 花道"),
+        ("\u200dVel\u200dma\u200c", "Velma"),
+        ("क्\u200d\u200dष\u200d", "क्\u200dष"),
+    ],
+)
+def test_a_name_of_any_script_is_stored_as_it_is_read(cast: Cast, name: str, stored: str) -> None:
+    cast.name(1, name)
+    assert cast.members()[0].name == stored
+    assert cast.find(name) == cast.find(stored) == 1
 
 
 def test_two_of_one_frame_are_never_merged(cast: Cast) -> None:
@@ -112,6 +129,21 @@ def test_two_of_one_frame_are_never_merged(cast: Cast) -> None:
         cast.merge(4, 4)
     with pytest.raises(ConfigError, match="has no member 3"):
         cast.merge(4, 3)
+
+
+def test_views_that_were_split_off_are_still_of_their_frames(cast: Cast) -> None:
+    first, *_ = (view.number for view in cast.views(1) if view.source.startswith("out/e1"))
+    assert cast.split(1, views=[first]) == 5  # without an appearance
+    before = content(cast)
+    for members in ((2, 5), (5, 2)):
+        with pytest.raises(ConfigError, match=r"members (2 and 5|5 and 2) were in one frame of out/e1\.views\.jsonl"):
+            cast.merge(*members)
+    cast.name(2, "Fred")
+    with pytest.raises(ConfigError, match="were in one frame"):
+        cast.name(5, "Fred", merges=True)
+    cast.name(2, "")
+    assert content(cast) == before
+    cast.merge(1, 5)  # of one character
 
 
 def test_a_merge_keeps_the_one_name(cast: Cast) -> None:
@@ -184,3 +216,14 @@ def test_ten_changes_can_be_undone(cast: Cast) -> None:
         undone.append(what)
     assert undone == [f"name member 1 'Name {number}'" for number in range(11, 1, -1)]
     assert cast.find("Name 1") == 1
+
+
+def test_views_are_bounded_and_unlike_each_other(tmp_path: Path) -> None:
+    files = [write_views(tmp_path / f"e{number:02}.views.jsonl", [1], seed=number) for number in range(9)]
+    with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
+        cast.build(files[:4])
+        cast.build(files[4:])
+        views = cast.views(1)
+        assert len(views) == 16
+        assert len({view.source for view in views}) >= 6
+        assert [len(member.appearances) for member in cast.members()] == [9]

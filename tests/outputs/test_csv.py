@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 
-from tests.outputs.made_up import HEADER, write_made_up
+from acfd_stream.outputs import open_writer
+from acfd_stream.outputs.scenes import Scene, scenes_csv
+from acfd_stream.types import Face, FrameResult
+from tests.outputs.made_up import END, HEADER, write_made_up
 
 COLUMNS = ["frame", "time", "shot", "track_id", "x1", "y1", "x2", "y2", "score", "state"]
 COLUMNS += ["character", "name", "reused"]
@@ -44,3 +48,21 @@ def test_duckdb_reads_the_same_types_without_a_hint(tmp_path: Path) -> None:
 def test_frames_without_faces_leave_the_names_of_the_columns(tmp_path: Path) -> None:
     place = write_made_up(tmp_path / "a.csv", "csv", 0, HEADER)
     assert list(csv.reader(place.read_text().splitlines())) == [COLUMNS]
+
+
+SHOWN = {"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@A1": "'@A1", "\uff1d1": "'\uff1d1", "\t=1\r\n": "?=1??"}
+SHOWN |= {name: name for name in ("Vel=ma", "'Allo", "")}
+"""Name → what CSV has."""
+
+
+def test_spreadsheets_run_no_name(tmp_path: Path) -> None:
+    faces = tuple(Face(1, (-9.0, 0.0, 9.0, 9.0), 1.0, character=1, name=name) for name in SHOWN)
+    writer = open_writer(tmp_path / "a.csv", "csv", HEADER)
+    writer.write(FrameResult(0, 0, Fraction(1, 24), 0.0, faces))
+    writer.close(END)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == list(SHOWN.values())
+    assert {row["x1"] for row in rows} == {"-9.0"}  # a number stays one
+    scene = Scene(1, "=1+1", 1, Fraction(-1), Fraction(1), 0, 9, 0)
+    assert scenes_csv([scene]).splitlines()[1] == b"1,'=1+1,1,-1.0,1.0,2.0,0,9,0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,11 +17,15 @@ from PIL import Image
 from acfd_stream.characters import Character
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import ConfigError, ForeignFileError
+from acfd_stream.files import lock
 from acfd_stream.outputs import ResultEnd, ResultFile, open_writer, read_results
 from acfd_stream.pipeline.session import TrackSession
 from acfd_stream.recording.crops import CropConfig, write_crops
 from acfd_stream.recording.derived import frames_again
 from acfd_stream.recording.header import end_of, header_of
+from acfd_stream.recording.published import FinalNames, Journal, PublishedFile
+from acfd_stream.types import FrameResult
+from acfd_stream.video.frame import Frame
 from tests.pipeline.conftest import write_clip
 from tests.pipeline.square_finder import SquareFinder
 
@@ -112,11 +117,54 @@ def test_another_call_replaces_its_own_crops_and_keeps_what_somebody_changed_or_
     write(clip, results, out, best=1, by_track=True)
     assert (out / rows[0]["file"]).read_bytes() == b"retouched"
     assert next(pictures(out)) == rows[0]["file"]
-    assert len(list(pictures(out))) == 3
+    left = list(pictures(out))
+    assert len(left) == 3
     with pytest.raises(ForeignFileError, match="was changed after this program wrote it; it is kept"):
         write(clip, results, out)
+    assert list(pictures(out)) == left
     assert (out / rows[0]["file"]).read_bytes() == b"retouched"
     assert (out / "mine.txt").read_text() == "mine"
+
+
+def test_a_table_is_there_only_with_all_of_its_crops(
+    clip: str, results: ResultFile, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(names: FinalNames, path: str) -> None:
+        withdraw(names, path)
+        if path.endswith(".jpg"):
+            raise KeyboardInterrupt
+
+    write(clip, results, out)
+    withdraw = FinalNames.withdraw
+    with monkeypatch.context() as patched:
+        patched.setattr(FinalNames, "withdraw", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write(clip, results, out)
+    assert not (out / "crops.csv").exists()
+    assert len(write(clip, results, out)) == len(list(pictures(out)))
+
+
+def test_of_two_calls_at_once_one_replaces_all_of_the_other(
+    clip: str, results: ResultFile, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, locked = Journal.read, []
+
+    def while_it_is_locked(journal: Journal) -> list[PublishedFile]:
+        folder = os.open(out, os.O_RDONLY)
+        locked.append(not lock(folder))
+        os.close(folder)
+        return read(journal)
+
+    def frames() -> Iterator[tuple[Frame, FrameResult]]:
+        yield from frames_again(clip, VideoConfig(), results)
+        write(clip, results, out)  # the other call, from its begin to its end
+
+    monkeypatch.setattr(Journal, "read", while_it_is_locked)
+    write_crops(results, frames(), out, CropConfig(by_track=True))
+    rows = list(csv.DictReader((out / "crops.csv").read_text().splitlines()))
+    assert {row["file"].split("/")[0] for row in rows} == {"track_1", "track_2"}
+    assert list(pictures(out)) == sorted(row["file"] for row in rows)
+    assert locked == [True, True]
 
 
 def test_a_folder_of_somebody_s_is_left_alone(clip: str, results: ResultFile, out: Path) -> None:

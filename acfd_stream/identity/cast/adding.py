@@ -28,6 +28,7 @@ class Addition:
     path: Path  # of its views file
     members: Mapping[int, int] = field(default_factory=dict)  # character → member
     new: frozenset[int] = frozenset()  # members that were made for it
+    replaced: Mapping[int, int] = field(default_factory=dict)  # what ``members`` was for an earlier content of the file
     is_known: bool = False  # nothing was done: the cast had it
 
 
@@ -159,8 +160,9 @@ class Additions:
         if characters and self._database.value("SELECT COUNT(*) FROM views") == 0:
             set_model(self._database, file.header, len(file.views[0].embedding))
         members, new = self._matched(characters, file.together)
+        replaced = self._remove(path)
         self._store(path, digest, file, members)
-        return Addition(path, members, frozenset(new))
+        return Addition(path, members, frozenset(new), replaced)
 
     def finish(self) -> None:
         """Drop the views that are too many, and members that have nothing left."""
@@ -186,13 +188,20 @@ class Additions:
         }
         return dict(sorted({**members, **new}.items())), sorted(new.values())
 
+    def _remove(self, path: Path) -> dict[int, int]:
+        """Remove what the cast has from an earlier content of the file: character → member."""
+        database = self._database
+        source = database.value("SELECT id FROM sources WHERE path = ?", source_name(database, path))
+        if source is None:
+            return {}
+        found = dict(database.rows("SELECT character, member FROM appearances WHERE source = ?", source))
+        for table in ("appearances", "together", "views"):
+            database.run(f"DELETE FROM {table} WHERE source = ?", source)
+        database.run("DELETE FROM sources WHERE id = ?", source)
+        return found
+
     def _store(self, path: Path, digest: str, file: ViewsFile, members: Mapping[int, int]) -> None:
         database, name = self._database, source_name(self._database, path)
-        before = database.value("SELECT id FROM sources WHERE path = ?", name)
-        if before is not None:  # it was tracked again: its characters have other numbers now
-            for table in ("appearances", "together", "views"):
-                database.run(f"DELETE FROM {table} WHERE source = ?", before)
-            database.run("DELETE FROM sources WHERE id = ?", before)
         source = database.run("INSERT INTO sources (path, digest) VALUES (?, ?)", name, digest)
         tracks: dict[int, set[int]] = {}
         for view in file.views:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from acfd_stream.errors import ConfigError
+from acfd_stream.errors import ConfigError, OutputError
 from acfd_stream.identity.cast import adding, members
 from acfd_stream.identity.cast.adding import Addition, Additions, look_of_views, views_files
-from acfd_stream.identity.cast.database import CastDatabase
+from acfd_stream.identity.cast.database import MOST_NAME, CastDatabase
 from acfd_stream.identity.cast.matching import CastMatch, CastMatcher
 from acfd_stream.identity.cast.members import Appearance, Member
 from acfd_stream.identity.cast.views import CastView, views_of
@@ -44,6 +45,24 @@ class Cast(Closeable):
             OutputError: it cannot be made.
         """
         return cls(CastDatabase(Path(path), is_new=is_new))
+
+    @classmethod
+    @contextmanager
+    def made(cls, path: str | Path) -> Iterator[Self]:
+        """As ``open`` with ``is_new``; a file that is made and never changed is removed in the end.
+
+        Raises:
+            CastError: it is damaged, no cast, or of another format.
+            OutputError: it cannot be made.
+        """
+        is_there = os.path.lexists(path)
+        with cls.open(path, is_new=True) as cast:
+            try:
+                yield cast
+            finally:
+                if not is_there:
+                    with suppress(OutputError):  # another process is changing it, or has removed it
+                        cast._database.remove_if_unchanged()
 
     @classmethod
     def matcher_for(cls, path: str | Path, digest: str, network: str) -> CastMatcher:
@@ -103,7 +122,7 @@ class Cast(Closeable):
         """
         text = str(who).strip()
         if text.isdecimal():
-            text = text.lstrip("0")[: members.MOST_NAME]  # Python reads no number of thousands of digits
+            text = text.lstrip("0")[:MOST_NAME]  # Python reads no number of thousands of digits
             members.require_member(self._database, number := int(text or "0"))
             return number
         found = self._database.value("SELECT id FROM members WHERE name = ?", members.clean_name(text))
@@ -134,6 +153,18 @@ class Cast(Closeable):
             ShapeError: they are of another shape.
         """
         return self.matcher().match(embeddings)
+
+    def has(self, path: str | Path) -> bool:
+        """Whether a finished video was added, with the content that its views file has now.
+
+        Args:
+            path: of a result or its views file.
+
+        Raises:
+            MediaError: the views file cannot be read.
+        """
+        (path,) = views_files([path])
+        return adding.source_of(self._database, path) is not None
 
     def names(self, path: str | Path) -> dict[int, CastMatch]:
         """Character → member, of a finished video.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ import numpy as np
 
 from acfd_stream.errors import CastError, ConfigError, OutputError
 from acfd_stream.files import PART_SUFFIX, writing
+from acfd_stream.identity.views_file import MOST_SECONDS
 from acfd_stream.types import Closeable
 
 FORMAT = 1
+MOST_NAME = 100
+"""Characters of a name."""
 CHANGES_KEPT = 10
 """So many of the last changes can be undone."""
 _APPLICATION = 0x41434644  # "ACFD", by which SQLite and ``file`` know the kind of the file
@@ -48,6 +51,12 @@ _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {FORMAT}",
 )
+_OUT_OF_RANGE = {
+    "members": f"length(name) > {MOST_NAME}",
+    "appearances": "character < 0 OR tracks < 0 OR tracks >= 1 << 32",  # their sum is a whole number, too
+    "views": f"character < 0 OR track < 0 OR frame < 0 OR quality NOT BETWEEN 0 AND 1 OR abs(time) > {MOST_SECONDS}",
+}
+"""Table → rows that no cast has; an infinite number is one."""
 _UNDONE_BY = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 
 
@@ -77,6 +86,10 @@ class CastDatabase(Closeable):
                 self._sqlite.execute("PRAGMA trusted_schema = OFF")
                 self._sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the file
                 self._check(is_new)
+            try:
+                self._file = os.stat(path)
+            except OSError as error:
+                raise OutputError(f"{path}: another process has removed the cast; try again") from error
         except BaseException:
             self._sqlite.close()
             raise
@@ -113,6 +126,9 @@ class CastDatabase(Closeable):
             is_other = " OR ".join(f"typeof({name}) != '{kind}'" for name, kind in columns)
             if self.value(f"SELECT COUNT(*) FROM {table} WHERE {is_other}"):
                 return f"a value in {table} is of another type"
+        for table, is_wrong in _OUT_OF_RANGE.items():
+            if self.value(f"SELECT COUNT(*) FROM {table} WHERE {is_wrong}"):
+                return f"a value in {table} is out of range"
         self.rows("SELECT name FROM members")  # fails where one is no text in UTF-8
         about = dict(self.rows("SELECT key, value FROM meta"))
         try:
@@ -205,6 +221,16 @@ class CastDatabase(Closeable):
             self.run("DELETE FROM changes WHERE id = ?", change)
         return str(what)
 
+    def remove_if_unchanged(self) -> None:
+        """Remove the file if nobody has ever changed the cast; other processes that have it open are told so.
+
+        Raises:
+            OutputError: another process is changing the cast.
+        """
+        with self._transaction():
+            if not self.value("SELECT COUNT(*) FROM changes"):
+                self.path.unlink()
+
     def copy_to(self, path: Path) -> None:
         """Write the cast as it is now to ``path``, over what is there; without the log of changes.
 
@@ -251,12 +277,22 @@ class CastDatabase(Closeable):
         with self._translated():
             self._sqlite.execute("BEGIN IMMEDIATE")
             try:
+                self._require_own_file()
                 yield
                 self._sqlite.execute("COMMIT")
             except BaseException:
                 if self._sqlite.in_transaction:
                     self._sqlite.execute("ROLLBACK")
                 raise
+
+    def _require_own_file(self) -> None:
+        """Raise OutputError if the path has another file by now: a change of the old one would be lost."""
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path), self._file):
+                return
+        raise OutputError(
+            f"{self.path}: another process has removed or replaced the cast; nothing was changed; try again"
+        )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -5,16 +5,18 @@ Each function that changes something runs inside one change.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acfd_stream.errors import ConfigError
-from acfd_stream.identity.cast.database import CastDatabase
+from acfd_stream.identity.cast.database import MOST_NAME, CastDatabase
 from acfd_stream.identity.cast.views import prune
+from acfd_stream.printable import JOINERS, is_printable
 
-MOST_NAME = 100
-"""Characters of a name."""
+_LOST_JOINERS = re.compile(rf"(?<![^\x00-\x7f{JOINERS}])[{JOINERS}]+|[{JOINERS}]+(?=\s|$)")
+"""They follow an ASCII character or another joiner, or join nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,14 @@ class Member:
 
 
 def clean_name(name: str) -> str:
-    """``name`` as a cast stores it.
+    """``name`` as a cast stores it: every space is a plain one, and joiners that nobody sees are left out.
 
     Raises:
         ConfigError: it is empty, too long, a number, or has characters that cannot be printed.
     """
-    found = unicodedata.normalize("NFC", name).strip()
-    is_good = 0 < len(found) <= MOST_NAME and found.isprintable() and not found.isdecimal()
+    found = "".join(" " if unicodedata.category(sign) == "Zs" else sign for sign in unicodedata.normalize("NFC", name))
+    found = _LOST_JOINERS.sub("", found).strip()
+    is_good = 0 < len(found) <= MOST_NAME and is_printable(found) and not found.isdecimal()
     if not is_good:
         allowed = f"1 … {MOST_NAME} printable characters and no number"
         raise ConfigError(f"name must be {allowed}, got {name[: MOST_NAME + 1]!r}")
@@ -105,12 +108,15 @@ def merge(database: CastDatabase, member: int, others: Sequence[int]) -> None:
 
 def _require_never_together(database: CastDatabase, members: Sequence[int]) -> None:
     marks = ", ".join(str(int(each)) for each in members)
+    # Views that were split off are still of their character, whose appearance stayed with the member of before.
     found = database.rows(
-        "SELECT a.member, b.member, sources.path FROM together"
-        " JOIN appearances a ON a.source = together.source AND a.character = together.one"
-        " JOIN appearances b ON b.source = together.source AND b.character = together.other"
+        f"WITH held AS (SELECT source, character, member FROM appearances WHERE member IN ({marks})"
+        f" UNION SELECT source, character, member FROM views WHERE member IN ({marks}))"
+        " SELECT a.member, b.member, sources.path FROM together"
+        " JOIN held a ON a.source = together.source AND a.character = together.one"
+        " JOIN held b ON b.source = together.source AND b.character = together.other"
         " JOIN sources ON sources.id = together.source"
-        f" WHERE a.member IN ({marks}) AND b.member IN ({marks}) AND a.member != b.member ORDER BY sources.path LIMIT 1"
+        " WHERE a.member != b.member ORDER BY sources.path, a.member, b.member LIMIT 1"
     )
     if found:
         one, other, path = found[0]

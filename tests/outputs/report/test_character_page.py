@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd_stream.outputs import read_results
+from acfd_stream.outputs import convert, read_results
 from acfd_stream.outputs.report import write_episode_report
 from acfd_stream.outputs.report.characters import numbering_key
 from tests.outputs.report.browser import DESKTOP, PHONE, Page, wait_for
@@ -248,7 +249,7 @@ def test_a_name_that_another_one_has_merges_both(page: Page) -> None:
 def test_names_are_saved_as_the_file_that_a_cast_reads(page: Page, report: Path, tmp_path: Path) -> None:
     assert page.value("document.getElementById('save-names').disabled")
     page.click("#character-3")
-    rename(page, 'Fred "the" Jones')
+    rename(page, 'Fred\u00a0"the" 👩\u200d🚀')
     drag(page, "#character-1 img", "#character-2 img")
     page.tab.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     page.click("#save-names")
@@ -260,7 +261,7 @@ def test_names_are_saved_as_the_file_that_a_cast_reads(page: Page, report: Path,
         "version": 1,
         "result": "clip.mp4",
         "characters": numbering_key("clip.mp4", results.end.characters),
-        "names": {"3": 'Fred "the" Jones'},
+        "names": {"3": 'Fred "the" 👩\u200d🚀'},
         "merges": [[2, 1]],
     }
 
@@ -287,6 +288,22 @@ def test_no_name_is_ever_code(tmp_path: Path, report_tab: Tab) -> None:
     assert page.value("document.title").endswith(" · face tracks")
     assert page.value("document.querySelectorAll('b b, img, script:not([type])').length") == 0
     page.value("localStorage.clear()")
+
+
+def test_names_in_saved_tables_are_no_formulas(tmp_path: Path, report_tab: Tab) -> None:
+    path = result_of_characters(tmp_path / "a.jsonl", {1: '=HYPERLINK("x",1)', 2: "क्\u200dष\r\n-->\u202e"})
+    write_episode_report(path, None, tmp_path / "a.html")
+    page = Page(report_tab, tmp_path / "a.html")
+    report_tab.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    for kind in ("csv", "vtt"):
+        page.click(f"#save-{kind}")
+        wait_for((tmp_path / f"clip.mp4.{kind}").exists)
+        convert(read_results(path), tmp_path / f"own.{kind}", kind)
+    own, saved = ((tmp_path / f"{name}.csv").read_text().splitlines() for name in ("own", "clip.mp4"))
+    names = [{row["name"] for row in csv.DictReader(lines)} for lines in (own, saved)]
+    assert names == [{'\'=HYPERLINK("x",1)', "क्\u200dष??-->?", ""}] * 2
+    for name in ("own", "clip.mp4"):
+        assert "\nक्\u200dष --&gt;?\n" in (tmp_path / f"{name}.vtt").read_text()
 
 
 def test_another_page_can_point_to_a_character(report: Path, report_tab: Tab) -> None:

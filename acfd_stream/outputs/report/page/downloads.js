@@ -7,12 +7,18 @@ function csvOf(episode) {
     const before = [frame, Number(episode.times[frame].toFixed(6)), episode.shotAt(frame)];
     for (const { track, isFilled, box, score } of episode.facesOf(frame)) {
       const row = [...before, track.id, ...box.map((value) => Number(value.toFixed(2))), score, isFilled ? "filled" : "detected"];
-      if (hasCharacters) row.push(track.character?.number ?? 0, quoted(track.character?.name ?? ""));
+      if (hasCharacters) row.push(track.character?.number ?? 0, cell(track.character?.name ?? ""));
       rows.push(row.join());
     }
   }
   return `${rows.join("\n")}\n`;
 }
+
+// Controls become "?", as in the files that acfd-stream writes; joiners are no controls.
+const printable = (text) => text.replace(/(?![\u200c\u200d])[\p{C}\p{Zl}\p{Zp}]/gu, "?");
+
+// Spreadsheets run a text that begins so as a formula; an apostrophe before it stops them.
+const cell = (text) => quoted(printable(text).replace(/^[=+\-@\uff1d\uff0b\uff0d\uff20]/, "'$&"));
 
 const quoted = (text) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
@@ -20,7 +26,7 @@ const quoted = (text) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` 
 function cueOf({ id, character }) {
   if (!character) return `face ${id}`;
   if (!character.name) return `character ${character.number}`;
-  return character.name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return printable(character.name.split(/\s+/u).join(" ")).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 // A cue for every span in which a track is on screen, by its start.

@@ -2,7 +2,8 @@
 
 const LONGEST_NAME = 100;
 
-const cleanName = (text) => [...text.replace(/[\p{C}\p{Zl}\p{Zp}\s]+/gu, " ").trim()].slice(0, LONGEST_NAME).join("").trim();
+// Joiners (U+200C, U+200D) are parts of emoji and of Persian and Indic words.
+const cleanName = (text) => [...text.replace(/(?:(?![\u200c\u200d])[\p{C}\p{Zl}\p{Zp}\s])+/gu, " ").trim()].slice(0, LONGEST_NAME).join("").trim();
 
 class Names {
   // Changes are ["name", number, text] and ["merge", kept number, other number]; `numbers` are those of the result.
