@@ -6,7 +6,7 @@
 ``server``: the service with four jobs is killed and started again. ``decoder``: a child process of the service.
 ``client``: ``acfd-stream client track``, which is started again. ``worker``: a process of an archive run, which is
 resumed when it has ended. ``disk``: an archive and a service, both on a small disk that is full half of the time. Each
-ends with the same bytes as an undisturbed run, or the exit code is 1.
+ends with the same bytes as an undisturbed run, or the exit code is 1. The network is tiny: nothing here is about it.
 """
 
 from __future__ import annotations
@@ -213,6 +213,8 @@ def worker(folder: Path, kills: int, rng: random.Random) -> bool:
         "archive",
         "run",
         str(videos),
+        "--model",
+        str(tiny_model(folder)),
         "--outputs",
         "jsonl,vtt,parquet",
         "--checkpoint-seconds",
@@ -257,6 +259,8 @@ def disk(folder: Path, minutes: float, rng: random.Random) -> bool:
         "archive",
         "run",
         str(videos),
+        "--model",
+        str(tiny_model(folder)),
         "--outputs",
         "jsonl,vtt",
         "--checkpoint-seconds",
