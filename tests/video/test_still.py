@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -162,3 +164,30 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
 def test_only_the_scans_of_the_picture_itself_count() -> None:
     marks = b"\xff\xda\0\2" * (MOST_SCANS + 1)  # in a segment, as of a thumbnail, and behind the end, as of a film
     assert decode_still(progressive(8, comment=marks) + marks, 64 * 64).shape == (64, 64, 3)
+
+
+INFLATED_MIB = 600
+BOUNDED = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, ({INFLATED_MIB} << 20, {INFLATED_MIB} << 20))
+from acfd_stream.video.still import decode_still
+print(decode_still(sys.stdin.buffer.read(), 64 * 64).sum())
+"""
+
+
+def png_with(kind: bytes, content: bytes, times: int = 1) -> bytes:
+    """A white PNG with chunks behind its header, and junk behind its end."""
+    data = cv2.imencode(".png", np.full((64, 64, 3), 255, np.uint8))[1].tobytes()
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return data[:33] + times * chunk + data[33:] + b"\xff" * 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"), [(b"iCCP", 1), (b"zTXt", 1), (b"zTXt", 150)], ids=["a profile", "a text", "many texts"]
+)
+def test_what_a_png_says_besides_its_pixels_is_not_inflated(kind: bytes, times: int) -> None:
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(INFLATED_MIB // times)) + packer.flush()
+    data = png_with(kind, b"a\0\0" + packed, times)
+    done = subprocess.run([sys.executable, "-c", BOUNDED], input=data, capture_output=True, check=True)
+    assert int(done.stdout) == 64 * 64 * 3 * 255
