@@ -17,7 +17,7 @@ import pytest
 
 from acfd_stream.errors import MediaError
 from acfd_stream.video.decode_image import decode_image
-from acfd_stream.video.still import MOST_SCANS, decode_still, still_size
+from acfd_stream.video.still import MOST_CHUNKS, MOST_SCANS, MOST_SEGMENTS, decode_still, still_size
 
 SIZE, HUGE = (24, 40), 12_000
 ENCODINGS = {
@@ -197,5 +197,20 @@ def test_names_of_very_many_texts_are_not_compared() -> None:
     plain = png_with(b"tEXt", b"a\0b")
     texts = b"".join(chunk(b"tEXt", b"%d\0" % number) for number in range(100_000))
     begin = time.process_time()
-    assert np.array_equal(decode_still(plain[:33] + texts + plain[33:], 64 * 64), decode_still(plain, 64 * 64))
+    assert np.array_equal(decode_image(plain[:33] + texts + plain[33:]), decode_image(plain))
     assert time.process_time() - begin < 10  # minutes, if they were
+
+
+def test_a_picture_of_very_many_parts_is_refused_before_it_is_decoded() -> None:
+    jpeg = cv2.imencode(".jpg", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+    comment = b"\xff\xfe\0\2"
+    assert decode_still(jpeg[:2] + comment * 1000 + jpeg[2:], 64 * 64).shape == (64, 64, 3)
+    begin = time.process_time()
+    for data in (jpeg[:2] + comment * 700_000 + jpeg[2:], jpeg[:-2] + comment * 700_000 + jpeg[-2:]):
+        with pytest.raises(MediaError):
+            decode_still(data, 64 * 64)
+    with pytest.raises(MediaError):
+        decode_still(png_with(b"IDAT", b"", MOST_CHUNKS), 64 * 64)
+    assert time.process_time() - begin < 1.0  # two seconds for each JPEG, if all parts were looked at
+    with pytest.raises(MediaError, match=f"{MOST_SEGMENTS} segments"):
+        decode_still(jpeg[:-2] + comment * MOST_SEGMENTS + jpeg[-2:], 64 * 64)
