@@ -6,7 +6,8 @@
 ``server``: the service with four jobs is killed and started again. ``decoder``: a child process of the service.
 ``client``: ``acfd-stream client track``, which is started again. ``worker``: a process of an archive run, which is
 resumed when it has ended. ``disk``: an archive and a service, both on a small disk that is full half of the time. Each
-ends with the same bytes as an undisturbed run, or the exit code is 1.
+ends with the same bytes as an undisturbed run, or the exit code is 1. The network is tiny, but for ``worker``: three
+kills without a frame between them set a video aside.
 """
 
 from __future__ import annotations
@@ -257,6 +258,8 @@ def disk(folder: Path, minutes: float, rng: random.Random) -> bool:
         "archive",
         "run",
         str(videos),
+        "--model",
+        str(tiny_model(folder)),
         "--outputs",
         "jsonl,vtt",
         "--checkpoint-seconds",

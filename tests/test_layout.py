@@ -75,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service.jobs": SERVICE_FLOOR
     | {"v1", "wire", "files", "places", "video", "pipeline", "outputs", "recording", "metrics"}
     | {"service.access", "service.decoding", "service.embedding", "service.progress", "service.requests"},
-    "service.connections": SERVICE_FLOOR,
+    "service.connections": SERVICE_FLOOR | {"service.access"},
     "service.memory_guard": SERVICE_FLOOR | {"memory", "metrics"},
     "service.interceptors": SERVICE_FLOOR
     | {"metrics", "service.access", "service.logs", "service.memory_guard", "service.tracing"},

@@ -297,16 +297,19 @@ class Capacity:
     def _above_share(self, load: _Load, others: list[_Load]) -> str | None:
         """Whether further live streams of one caller would leave too little to the others."""
         caller, share = load.demand.caller, self._load_share()
-        own = [other.share for other in others if other.demand.is_live and other.demand.caller == caller]
-        limit = share * self.config.load_limit
-        if not load.demand.is_live or not own or share >= 1 or sum(own) + load.share <= limit:
+        own = [other for other in others if other.demand.is_live and other.demand.caller == caller]
+        if not load.demand.is_live or not own or share >= 1:
             return None
+        taken, limit = sum(other.share for other in own), share * self.config.load_limit / self._costs.tail
+        if taken + load.share <= limit:
+            reason = self._too_slow_together([*own, load], share)
+            return None if reason is None else f"{reason} to one caller"
         return (
-            f"{sum(own):.0%} of the machine are taken by {len(own)} live streams of this caller, and this one of "
+            f"{taken:.0%} of the machine are taken by {len(own)} live streams of this caller, and this one of "
             f"{_name(load.demand)} needs {load.share:.0%}: together more than its share of {limit:.0%}"
         )
 
-    def _too_slow_together(self, loads: list[_Load]) -> str | None:
+    def _too_slow_together(self, loads: list[_Load], share: float = 1.0) -> str | None:
         """Whether frames that arrive at the worst moments miss the objective; see the top of this file."""
         live = [load for load in loads if load.demand.is_live]
         for due in sorted({load.due_seconds for load in live}):
@@ -314,10 +317,10 @@ class Capacity:
             later = [load for load in loads if load.due_seconds > due]
             running = max((self._running_seconds(load, live) for load in later), default=0.0)
             needed = self._burst_seconds(urgent, due) + running
-            if needed > due:
+            if needed > share * due:
                 return (
                     f"frames of {len(urgent)} streams that come at once would take {_milliseconds(needed)} "
-                    f"of the {_milliseconds(due)} that their objective leaves"
+                    f"of the {_milliseconds(share * due)} that their objective leaves"
                 )
         return None
 

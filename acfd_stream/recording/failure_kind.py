@@ -68,11 +68,12 @@ class SourceWatch:
         self._name, self._path = source_name(source), local_path(source)
         self._is_file_object = False
         self.failure: BaseException | None = None  # of reading from a store
-        self._stamp = self._current()
+        self.stamp = self._current()
+        """Of the local file as it was at first; None: it is elsewhere, or not there."""
 
     def watched(self, source: Any) -> Any:
-        """``source``; a file object gets the name of its URL, and its failed reads are noted."""
-        if isinstance(source, str):
+        """``source``; a file object of a store gets the name of its URL, and its failed reads are noted."""
+        if isinstance(source, str) or self._path is not None:
             return source
         self._is_file_object = True
         return _WatchedFile(source, self._name, self)
@@ -95,15 +96,15 @@ class SourceWatch:
 
     def require_unchanged(self) -> None:
         """Raise OverloadedError where a local file is not what it was at first: another program writes to it."""
-        if self._stamp is not None and self._current() != self._stamp:
-            raise OverloadedError(f"{self._name}: changed while it was read; it is read again when that has ended")
+        if self.stamp is not None and self._current() != self.stamp:
+            raise OverloadedError(f"{self._name}: changed while it was read; try again when that has ended")
 
     def is_break_transient(self, error: str) -> bool:
         """Whether a break in mid-file, which the session describes as ``error``, is no damage of the video."""
         if self._is_file_object:
             return self.failure is not None
         if self._path is not None:  # its disk or share may have gone away
-            return self._stamp is not None and not os.access(self._path, os.R_OK)
+            return self.stamp is not None and not os.access(self._path, os.R_OK)
         return not any(damage in error for damage in _DATA_DAMAGE)
 
     def _current(self) -> FileStamp | None:

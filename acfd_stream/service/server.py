@@ -30,8 +30,8 @@ from acfd_stream.service.access.token_signer import TokenSigner
 from acfd_stream.service.calls.handler import CallLimits, Handlers
 from acfd_stream.service.calls.pool import WAITING, CallPool
 from acfd_stream.service.calls.server import LoopServer
-from acfd_stream.service.connections import connection_options
-from acfd_stream.service.dashboard.http_server import DashboardServer
+from acfd_stream.service.connections import AddressBound, connection_options, most_of_address
+from acfd_stream.service.dashboard.http_server import DashboardServer, is_loopback
 from acfd_stream.service.dashboard.page_data import ServiceInfo
 from acfd_stream.service.decoding import Decoders
 from acfd_stream.service.embedding import SharedEmbedder
@@ -114,6 +114,7 @@ class Server:
         )
         self._face_tracks, self._job_calls = LateServicer(), LateServicer()
         self._grpc: LoopServer | None = None
+        self._addresses: AddressBound | None = None
         self._jobs: Jobs | None = None
         self._opened = ExitStack()
         self._stopping = threading.Lock()
@@ -196,6 +197,8 @@ class Server:
         """Called several times a second."""
         self._access.withdraw_invalid()
         self.memory.update()
+        if self._addresses is not None:
+            self._addresses.enforce()
 
     def _listen(self) -> None:
         settings, limits = self.settings, self.settings.limits
@@ -227,6 +230,8 @@ class Server:
         face_track_pb2_grpc.add_FaceTrackServiceServicer_to_server(self._face_tracks, server)
         job_pb2_grpc.add_JobServiceServicer_to_server(self._job_calls, server)
         self.port = _bound(server, settings)
+        if self.port:
+            self._addresses = AddressBound(self.port, most_of_address(settings.connections))
         server.start()
         self._grpc = server
 
@@ -297,8 +302,16 @@ class Server:
             upkeep_seconds,
             live_view,
             settings.callers.newcomers,
-            lambda: settings.callers.load_share if len(self._access.grants()) > 1 else 1.0,
+            self._live_share,
         )
+
+    def _live_share(self) -> float:
+        """Share of the load limit for live streams of one caller; all of it where there can be no other caller."""
+        tokens = len(self._access.grants())
+        listen = self.settings.listen
+        is_local = listen.startswith("unix:") or is_loopback(listen.rpartition(":")[0].strip("[]"))
+        is_alone = tokens == 1 or (tokens == 0 and is_local)
+        return 1.0 if is_alone else self.settings.callers.load_share
 
 
 def _bound(server: LoopServer, settings: ServiceSettings) -> int:

@@ -26,6 +26,8 @@ from acfd_stream.video.picture import to_picture
 _JPEG, _JPEG_END, _GIF, _GIF_END = b"\xff\xd8\xff", b"\xff\xd9", b"GIF8", b";"
 _CODECS = {b"\x89PNG": "png", _JPEG: "mjpeg", b"RIFF": "webp"}  # a whole file is one packet of these
 _OTHERS = "bmp_pipe,gif,tiff_pipe,j2k_pipe,pam_pipe,pbm_pipe,pgm_pipe,ppm_pipe,hdr_pipe"
+_PNG, _CHUNK_BYTES = b"\x89PNG\r\n\x1a\n", 12  # of a chunk without content
+_TEXTS, _TEXT_BYTES = (b"tEXt", b"zTXt"), 2**14  # of all texts in a PNG: at most 16 MiB when they are inflated
 _AVIF_BRANDS = (b"avif", b"avis")
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}  # an error instead of a picture with a grey half
 _ALIGNED = 64  # pixels by which a decoder makes rows and columns longer
@@ -59,8 +61,27 @@ def _first_frame(data: bytes, options: dict[str, str]) -> VideoFrame:
         return _first_frame_of_others(data, options)
     decoder = cast(VideoCodecContext, CodecContext.create(codec, "r"))
     decoder.options, decoder.thread_count = {**_STRICT, **options}, 1
-    packet = Packet(_first_webp(data) if codec == "webp" else data)
+    packet = Packet(_first_webp(data) if codec == "webp" else _lean_png(data) if codec == "png" else data)
     return (decoder.decode(packet) or decoder.decode(None))[0]
+
+
+def _lean_png(data: bytes) -> bytes:
+    """``data`` without its profile and long or many texts.
+
+    FFmpeg inflates them whole, however large they get, and compares the names of all texts with each other. They change
+    no pixel. A short text may hold EXIF data.
+    """
+    kept, place, text_bytes = [data[: len(_PNG)]], len(_PNG), 0
+    while place + _CHUNK_BYTES <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + _CHUNK_BYTES + length
+        text_bytes += length if kind in _TEXTS else 0
+        if kind != b"iCCP" and (kind not in _TEXTS or text_bytes <= _TEXT_BYTES):
+            kept.append(data[place:end])
+        place = end
+        if kind == b"IEND":
+            break
+    return b"".join([*kept, data[place:]])
 
 
 def _has_no_end(data: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ _JPEG_SCANS = {*_JPEG_BARE, _JPEG_SCAN}  # the scans begin, or the picture ends
 
 MOST_SCANS = 64
 """Most scans of a JPEG: encoders make up to about 15, and a decoder goes through the whole picture in each."""
+MOST_SEGMENTS, MOST_CHUNKS = 4096, 2**16
+"""Most segments of a JPEG and chunks of a PNG: usual files have one for 64 KiB and 8 KiB, and each takes time."""
 DECODING_BYTES = 13
 """Most bytes of memory for each pixel while it is decoded: of a progressive JPEG in CMYK."""
 
@@ -44,15 +47,16 @@ def decoding_bytes(data: bytes, most_pixels: int) -> int:
     """Most bytes of memory that ``decode_still`` takes.
 
     Raises:
-        MediaError: it is no PNG, JPEG or WebP, of more than ``most_pixels``, or of more than ``MOST_SCANS``.
+        MediaError: it is no PNG, JPEG or WebP, of more than ``most_pixels``, or of too many scans, segments or chunks.
     """
     size = still_size(data)
     if size is None:
         raise MediaError("is no PNG, JPEG or WebP picture, or only the beginning of one")
     if size[0] * size[1] > most_pixels:
         raise MediaError(f"its {size[1]}×{size[0]} pixels are above the limit of {most_pixels}; scale it down")
-    if data.startswith(_JPEG) and _has_too_many_scans(data):
-        raise MediaError(f"has more than {MOST_SCANS} scans, each of which takes time; save it again as another JPEG")
+    if data.startswith(_JPEG) and _has_too_many_parts(data):
+        most = f"{MOST_SCANS} scans or {MOST_SEGMENTS} segments"
+        raise MediaError(f"has more than {most}, each of which takes time; save it again as another JPEG")
     return DECODING_BYTES * size[0] * size[1]
 
 
@@ -73,15 +77,16 @@ def still_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    """Width and height; zeros where no decoder reads it: another chunk than IHDR is first, or one is cut off.
+    """Width and height; zeros where another chunk than IHDR is first, one is cut off, or there are too many.
 
     There are decoders that take as much memory for a chunk as its length says, before they read the chunk.
     """
     length, kind, width, height = struct.unpack_from(">I4sII", data, len(_PNG))
-    is_whole, place = (length, kind) == (_IHDR_BYTES, b"IHDR"), len(_PNG)
+    is_whole, place, chunks = (length, kind) == (_IHDR_BYTES, b"IHDR"), len(_PNG), 0
     while is_whole and place + _CHUNK_BYTES <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
-        is_whole = length <= len(data)
+        chunks += 1
+        is_whole = length <= len(data) and chunks <= MOST_CHUNKS
         place = place + _CHUNK_BYTES + length if kind != b"IEND" else len(data)
     return (width, height) if is_whole else (0, 0)
 
@@ -93,7 +98,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
     Source: ISO/IEC 10918-1, B.1.1.2; ``next_marker`` of jdmarker.c in libjpeg.
     """
-    for marker, place in _jpeg_markers(data):
+    for marker, place in islice(_jpeg_markers(data), MOST_SEGMENTS):
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, place + 3)
             return height, width
@@ -102,13 +107,15 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _has_too_many_scans(data: bytes) -> bool:
+def _has_too_many_parts(data: bytes) -> bool:
     scans = 0
-    for marker, _ in _jpeg_markers(data):
-        scans += marker == _JPEG_SCAN
-        if scans > MOST_SCANS or marker == _JPEG_END:
+    for number, (marker, _) in enumerate(_jpeg_markers(data)):
+        if marker == _JPEG_END:
             break
-    return scans > MOST_SCANS
+        scans += marker == _JPEG_SCAN
+        if scans > MOST_SCANS or number >= MOST_SEGMENTS:
+            return True
+    return False
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:

@@ -46,6 +46,17 @@ def test_live_streams_of_one_caller_leave_a_share_to_the_others() -> None:
     assert len(fill(room, replace(LIVE, caller="alice"))[0]) == 3
 
 
+def test_the_share_holds_for_frames_that_come_at_once() -> None:
+    prompt = replace(LIVE, objective_seconds=0.05)
+    full, room = capacity(), capacity(load_share=0.75)
+    most = len(fill(full, prompt)[0])
+    assert not full.ask(SIZE, 10.0, 0.05, "alice").fits
+    inside, reason = fill(room, prompt)
+    assert len(inside) == most - 1
+    assert reason.endswith("of the 37.5 ms that their objective leaves to one caller")
+    assert room.ask(SIZE, 10.0, 0.05, "alice").fits
+
+
 def test_a_first_stream_may_take_more_than_the_share() -> None:
     room = capacity(load_share=0.5)
     room.reserve(replace(LIVE, frame_rate=70.0))

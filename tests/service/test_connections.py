@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +18,12 @@ from acfd_stream.client.client import Client
 from acfd_stream.errors import ConfigError
 from acfd_stream.service.calls import handler
 from acfd_stream.service.calls.handler import CallLimits
-from acfd_stream.service.connections import connection_options, most_connections
+from acfd_stream.service.connections import AddressBound, connection_options, most_connections, most_of_address
 from acfd_stream.service.health import Health
 from acfd_stream.service.settings.connections import ConnectionSettings
 from tests.service.http2 import Http2, is_open
 from tests.service.rig import eventually
+from tests.service.rig import serving as a_service
 from tests.service.small_server import SERVICE, small_server
 
 QUICK = ConnectionSettings(handshake_seconds=0.5, idle_seconds=60.0)
@@ -76,6 +78,12 @@ def test_no_more_connections_than_the_most_and_the_next_when_one_ends() -> None:
         assert eventually(lambda: answers(port))
 
 
+def lets_in(port: int, address: str) -> bool:
+    with contextlib.suppress(OSError), Http2(port, address) as connection:
+        return bool(connection.settings())
+    return False
+
+
 def answers(port: int) -> bool:
     with contextlib.suppress(Exception):
         return answers_promptly(port)
@@ -111,6 +119,31 @@ def test_a_connection_has_so_many_calls() -> None:
         for _ in range(10):
             caller.begin_call(CHECK)
         assert caller.refused(6)
+
+
+def test_an_address_has_so_many_connections_and_others_are_let_in(tiny_model: Path) -> None:
+    settings = replace(QUICK, most=8, per_address=100)
+    assert most_of_address(settings) == 6  # two are kept for others
+    with a_service(tiny_model, connections=settings) as server, contextlib.ExitStack() as opened:
+        greedy = [opened.enter_context(Http2(server.port)) for _ in range(6)]
+        for _ in range(20):
+            with contextlib.suppress(OSError):
+                greedy.append(opened.enter_context(Http2(server.port)))
+        assert eventually(lambda: sum(one.is_open() for one in greedy) == 6)
+        assert all(one.is_open() for one in greedy[:6])  # the latest were closed
+        assert eventually(lambda: lets_in(server.port, "127.0.0.2"))
+
+
+def test_a_connection_that_nobody_counts_stays_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as opened:
+        port = listener.getsockname()[1]
+        bound = AddressBound(port, 2)
+        ours = [opened.enter_context(connected(port, f"127.0.0.{number}")) for number in (1, 1, 1, 2)]
+        for _ in ours:
+            opened.enter_context(listener.accept()[0])
+        assert bound.enforce() == 1
+        assert [is_open(one) for one in ours] == [True, True, False, True]
+        assert AddressBound(port + 1, 1).enforce() == 0
 
 
 def test_half_of_the_files_are_kept_for_work() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -149,6 +150,43 @@ def test_a_job_over_two_servers_writes_the_same(
     wanted = settings(clip, tmp_path / "state")
     job_id = interrupted(scheduler, wanted, clip, batches)
     assert continued(scheduler, wanted, job_id) == command_lines(clip, tiny_model, tmp_path)
+
+
+def test_a_job_whose_video_is_overwritten_says_so(scheduler: Scheduler, clip: Path, tmp_path: Path) -> None:
+    video = tmp_path / "video.mkv"
+    video.write_bytes(clip.read_bytes())
+    engines: list[Held] = []
+
+    def held_engine(config: StreamQueueConfig) -> Engine:
+        engines.append(Held(scheduler.open_shared(config), 3))
+        return engines[-1]
+
+    jobs = Jobs(settings(video, None), scheduler.engine, held_engine)
+    jobs.start()
+    job_id = jobs.runner.submit("", "", job_pb2.SubmitJobRequest(uri=str(video)).SerializeToString()).job_id
+    while not engines:
+        jobs.runner.wait(jobs.runner.version(), 0.05)
+    assert engines[0].is_held.wait(20)
+    with open(video, "r+b") as file:
+        file.seek(video.stat().st_size // 2)
+        file.write(bytes(100))
+    engines[0].go.set()
+    job = ended(jobs.runner, job_id)
+    jobs.close()
+    assert job.state is JobState.FAILED
+    assert job.error == f"{video}: changed while it was read; try again when that has ended"
+
+
+def test_a_job_whose_video_changes_between_two_servers_begins_again(
+    scheduler: Scheduler, clip: Path, tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = tmp_path / "video.mkv"
+    video.write_bytes(clip.read_bytes())
+    wanted = settings(video, tmp_path / "state")
+    job_id = interrupted(scheduler, wanted, video, 8)
+    os.utime(video, (1, 1))
+    assert continued(scheduler, wanted, job_id) == command_lines(video, tiny_model, tmp_path)
+    assert f"job {job_id} begins again: its video has changed since the checkpoint" in caplog.text
 
 
 @pytest.mark.parametrize("harm", ["another header", "fewer lines", "no file"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import struct
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 
 from acfd_stream.errors import MediaError
 from acfd_stream.video.decode_image import decode_image
-from acfd_stream.video.still import MOST_SCANS, decode_still, still_size
+from acfd_stream.video.still import MOST_CHUNKS, MOST_SCANS, MOST_SEGMENTS, decode_still, still_size
 
 SIZE, HUGE = (24, 40), 12_000
 ENCODINGS = {
@@ -162,3 +165,52 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
 def test_only_the_scans_of_the_picture_itself_count() -> None:
     marks = b"\xff\xda\0\2" * (MOST_SCANS + 1)  # in a segment, as of a thumbnail, and behind the end, as of a film
     assert decode_still(progressive(8, comment=marks) + marks, 64 * 64).shape == (64, 64, 3)
+
+
+INFLATED_MIB = 600
+BOUNDED = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, ({INFLATED_MIB} << 20, {INFLATED_MIB} << 20))
+from acfd_stream.video.still import decode_still
+print(decode_still(sys.stdin.buffer.read(), 64 * 64).sum())
+"""
+
+
+def png_with(kind: bytes, content: bytes, times: int = 1) -> bytes:
+    """A white PNG with chunks behind its header, and junk behind its end."""
+    data = cv2.imencode(".png", np.full((64, 64, 3), 255, np.uint8))[1].tobytes()
+    return data[:33] + times * chunk(kind, content) + data[33:] + b"\xff" * 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"), [(b"iCCP", 1), (b"zTXt", 1), (b"zTXt", 150)], ids=["a profile", "a text", "many texts"]
+)
+def test_what_a_png_says_besides_its_pixels_is_not_inflated(kind: bytes, times: int) -> None:
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(INFLATED_MIB // times)) + packer.flush()
+    data = png_with(kind, b"a\0\0" + packed, times)
+    done = subprocess.run([sys.executable, "-c", BOUNDED], input=data, capture_output=True, check=True)
+    assert int(done.stdout) == 64 * 64 * 3 * 255
+
+
+def test_names_of_very_many_texts_are_not_compared() -> None:
+    plain = png_with(b"tEXt", b"a\0b")
+    texts = b"".join(chunk(b"tEXt", b"%d\0" % number) for number in range(100_000))
+    begin = time.process_time()
+    assert np.array_equal(decode_image(plain[:33] + texts + plain[33:]), decode_image(plain))
+    assert time.process_time() - begin < 10  # minutes, if they were
+
+
+def test_a_picture_of_very_many_parts_is_refused_before_it_is_decoded() -> None:
+    jpeg = cv2.imencode(".jpg", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+    comment = b"\xff\xfe\0\2"
+    assert decode_still(jpeg[:2] + comment * 1000 + jpeg[2:], 64 * 64).shape == (64, 64, 3)
+    begin = time.process_time()
+    for data in (jpeg[:2] + comment * 700_000 + jpeg[2:], jpeg[:-2] + comment * 700_000 + jpeg[-2:]):
+        with pytest.raises(MediaError):
+            decode_still(data, 64 * 64)
+    with pytest.raises(MediaError):
+        decode_still(png_with(b"IDAT", b"", MOST_CHUNKS), 64 * 64)
+    assert time.process_time() - begin < 1.0  # two seconds for each JPEG, if all parts were looked at
+    with pytest.raises(MediaError, match=f"{MOST_SEGMENTS} segments"):
+        decode_still(jpeg[:-2] + comment * MOST_SEGMENTS + jpeg[-2:], 64 * 64)

@@ -87,7 +87,7 @@ class DashboardServer:
         self._scrapes = Scrapes(registry.metrics.registry)
         self._stopped = threading.Event()
         host, _, port = address.rpartition(":")
-        self._is_local = _is_loopback(host.strip("[]"))
+        self._is_local = is_loopback(host.strip("[]"))
         try:
             self._connections = open_connections(host.strip("[]"), int(port), self.answer)
         except (OSError, ValueError, OverflowError) as error:
@@ -191,7 +191,8 @@ def _host_name(host: str) -> str:
         return ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether ``host``, a name or an address, is this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -16,6 +16,7 @@ from acfd_stream.service.jobs.digests import SEGMENT_BYTES, Segment
 from acfd_stream.service.jobs.record import Job
 from acfd_stream.service.jobs.results import JobLines
 from acfd_stream.service.jobs.store import JobStore
+from acfd_stream.video.origin import FileStamp
 
 _CHECKSUM = (b"",)  # the key of ``pack`` where none is given: it finds damage, and no forgery
 _MOST_BYTES = tokens.most_state_bytes(2**31)  # of any frame that FFmpeg decodes
@@ -39,6 +40,8 @@ class JobCheckpoint:
         self._store, self._job, self._lines, self.interval_seconds = store, job, lines, interval_seconds
         self._on_saved = on_saved
         self._saved_bytes = 0  # of the lines, whose digests are stored
+        self.stamp: FileStamp | None = None
+        """Of the video, a local file; a checkpoint of another one is not used."""
         self._began_at = time.monotonic()
 
     @property
@@ -59,6 +62,8 @@ class JobCheckpoint:
             values = tokens.unpack(self._job.checkpoint, _CHECKSUM, _MOST_BYTES)
             if not all(isinstance(values.get(name), Mapping) for name in ("session", "lines")):
                 raise ResumeError("checkpoint lacks its session or its lines; begin at the beginning")
+            if self.stamp is not None and values.get("stamp", self._stamp_values()) != self._stamp_values():
+                raise ResumeError("its video has changed since the checkpoint")
         except (ConfigError, ResumeError) as error:
             _log.warning("job %s begins again: %s", self._job.job_id, error)
             return None
@@ -70,10 +75,15 @@ class JobCheckpoint:
         """See ``CheckpointStore``."""
         stats = checkpoint.stats
         progress = RecordingProgress(frames=stats.frames, tracks=stats.tracks, result_bytes=checkpoint.size)
-        packed = tokens.pack({"session": checkpoint.session, "lines": checkpoint.lines})
+        values = {"session": checkpoint.session, "lines": checkpoint.lines, "stamp": self._stamp_values()}
+        packed = tokens.pack(values)
         self._store.save(self._job.job_id, progress, packed, self.new_digests(), self.worked_seconds)
         self._saved_bytes = checkpoint.size
         self._on_saved()
+
+    def _stamp_values(self) -> list[int]:
+        stamp = self.stamp
+        return [] if stamp is None else [stamp.size, stamp.mtime_ns, stamp.inode]
 
     def clear(self) -> None:
         """See ``CheckpointStore``."""

@@ -15,6 +15,7 @@ from acfd_stream.pipeline.capacity import Capacity
 from acfd_stream.pipeline.demand import Demand
 from acfd_stream.pipeline.engine import Engine
 from acfd_stream.recording.cancellation import Cancelled
+from acfd_stream.recording.failure_kind import SourceWatch
 from acfd_stream.recording.header import RecordingStart
 from acfd_stream.recording.record import Recorder, Recording, ignore
 from acfd_stream.recording.task import RecordingSettings
@@ -26,7 +27,7 @@ from acfd_stream.service.requests import read_request
 from acfd_stream.service.settings import ServiceSettings
 from acfd_stream.v1 import job_pb2, stream_pb2
 from acfd_stream.video import Source
-from acfd_stream.video.origin import source_name
+from acfd_stream.video.origin import is_url, source_name
 from acfd_stream.video.process.decoder import DecoderProcess
 from acfd_stream.wire.messages import media_info_pb
 
@@ -79,10 +80,13 @@ class JobRecording:
         """Record to the end, or until the job is cancelled.
 
         Raises:
+            OverloadedError: the file changed while it was read.
             AcfdError: the job failed.
         """
         asked = job_pb2.SubmitJobRequest.FromString(context.job.request)
         request = read_request(asked.config, self._settings, self._engine)
+        watch = None if is_url(asked.uri) else SourceWatch(asked.uri)
+        context.checkpoints.stamp = None if watch is None else watch.stamp
         engine = self._open_shared(replace(request.queue, priority=LOWEST_PRIORITY))
         with closing(engine), ExitStack() as reserved:
 
@@ -102,6 +106,7 @@ class JobRecording:
                 embedder=None if request.characters is None else self._embedder.open(),
                 cast=None if request.characters is None else self._embedder.cast,
                 name=source_name(asked.uri),
+                watch=watch,
                 on_start=begin,
                 on_progress=context.on_progress,
                 cancellation=context.cancellation,

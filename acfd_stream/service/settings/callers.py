@@ -47,7 +47,7 @@ class CallerSettings(CallerLimits):
     newcomers: float = NEWCOMERS
     """Places beside each limit of the service for callers who hold few, as a share of the limit, 0 … 1."""
     load_share: float = 0.75
-    """Share of the load limit that the live streams of one token may use, if there are several tokens, (0, 1]."""
+    """Share of load limit and objective for several live streams of one caller, if there can be others, (0, 1]."""
 
     def _check(self) -> None:
         super()._check()

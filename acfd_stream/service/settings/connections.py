@@ -13,6 +13,8 @@ class ConnectionSettings(Checked):
 
     most: int = 2048
     """Maximum open connections, 1 … 65536; never more than half of the files that the process may open."""
+    per_address: int = 512
+    """Maximum open connections of one address (of IPv6 the first 64 bits), 1 … 65536; at most three quarters of all."""
     calls: int = 128
     """Maximum concurrent calls on one connection, 1 … 65536; the client holds back further ones."""
     handshake_seconds: float = 5.0
@@ -23,5 +25,5 @@ class ConnectionSettings(Checked):
     """After this time a connection takes no more calls, seconds, > 0; those on it go on, and clients open another."""
 
     def _check(self) -> None:
-        self._require_between(1, 2**16, "most", "calls")
+        self._require_between(1, 2**16, "most", "per_address", "calls")
         self._require_positive("handshake_seconds", "idle_seconds", "age_seconds")

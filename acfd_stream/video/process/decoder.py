@@ -25,7 +25,7 @@ from acfd_stream.video.nvdec import choose_decoder
 from acfd_stream.video.origin import bytes_reader, source_name
 from acfd_stream.video.process.channel import Channel
 from acfd_stream.video.process.child import FRAMES_TOLD, Order
-from acfd_stream.video.process.fork_server import FORK_SERVER, TOO_MUCH_MEMORY
+from acfd_stream.video.process.fork_server import FORK_SERVER, STOPPED, STOPPED_SECONDS, TOO_MUCH_MEMORY
 from acfd_stream.video.process.limits import DecoderLimits
 from acfd_stream.video.process.sent_bytes import Sender
 from acfd_stream.video.process.served_file import FileServer
@@ -156,6 +156,8 @@ class DecoderProcess(Closeable):
         if code < 0:
             known = {number.value: number.name for number in signal.Signals}
             how = f"by {known.get(-code, f'signal {-code}')}"
+        if said == STOPPED:
+            how = f"because a signal had stopped it for {STOPPED_SECONDS:g} s"
         return DecoderError(f"{name}: the decoder process ended {how}")
 
     def memory_error(self, name: str) -> DecoderMemoryError:

@@ -18,16 +18,22 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
 from acfd_stream.video.process.channel import Channel
-from acfd_stream.video.process.watch import memory_bytes
+from acfd_stream.video.process.watch import is_stopped, memory_bytes
 
-TOO_MUCH_MEMORY = "memory"
-"""How a decoder ended that was killed for its memory."""
+TOO_MUCH_MEMORY, STOPPED = "memory", "stopped"
+"""How a decoder ended that was killed for its memory, or because a signal had stopped it."""
+STOPPED_SECONDS = 5.0
+"""For how long a decoder may be stopped, until it is killed: its caller waits for it."""
+START_SECONDS = 60.0
+"""For how long a fork server may take to start a decoder, until it is killed and another one is asked."""
 _AHEAD_BYTES = 2**14  # some frames' messages, which the caller reads at once
 _POLL_MILLISECONDS = 100  # between two looks at the memory of the decoders
+_LONGEST_PASS = 1.0  # seconds that count between two looks
 _BEYOND_BYTES = 2**30
 _EXIT_SECONDS = 5.0
 _KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -48,7 +54,8 @@ main({descriptor})
 class _Decoder:
     lifeline: socket.socket
     memory_bytes: int
-    is_too_large: bool = False
+    stopped_seconds: float = 0.0  # as far as this process ran, too
+    killed_for: str = ""
 
 
 class ForkServer:
@@ -96,10 +103,19 @@ class ForkServer:
 
     def _ask(self, memory_bytes: int, descriptors: list[int]) -> None:
         try:
-            self._started().send(memory_bytes, descriptors)
-        except EOFError:  # it was killed
+            self._ask_once(memory_bytes, descriptors)
+        except EOFError:  # it was killed, or is now
             self._stop()
-            self._started().send(memory_bytes, descriptors)
+            self._ask_once(memory_bytes, descriptors)
+
+    def _ask_once(self, memory_bytes: int, descriptors: list[int]) -> None:
+        channel = self._started()
+        channel.send(memory_bytes, descriptors)
+        if not select.select([channel], [], [], START_SECONDS)[0]:
+            if self._process is not None:
+                self._process.kill()
+            raise EOFError(f"the fork server did not answer within {START_SECONDS:g} s")
+        channel.receive()
 
     def _started(self) -> Channel:
         if self._channel is None:
@@ -148,6 +164,7 @@ class _Server:
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._poll.register(self._ended, select.POLLIN)
+        self._checked_at = time.monotonic()
 
     def serve(self) -> None:
         """Start decoders until the caller is gone; then kill them."""
@@ -157,18 +174,25 @@ class _Server:
                 if self._ended in ready:
                     os.read(self._ended, 4096)
                 self._reap()
+                now = time.monotonic()
+                passed = min(now - self._checked_at, _LONGEST_PASS)  # longer: this process was stopped as well
+                self._checked_at = now
                 for process_id, decoder in self._decoders.items():
-                    self._check(process_id, decoder, is_left=decoder.lifeline.fileno() in ready)
+                    self._check(process_id, decoder, passed, is_left=decoder.lifeline.fileno() in ready)
                 if self._connection.fileno() in ready:
                     self._start(self._channel.receive(), self._channel.take_descriptors())
         except EOFError:
             for process_id in self._decoders:
                 os.kill(process_id, signal.SIGKILL)
 
-    def _check(self, process_id: int, decoder: _Decoder, *, is_left: bool) -> None:
-        """Kill a decoder that nobody waits for, or that is too large."""
-        decoder.is_too_large = decoder.is_too_large or memory_bytes(process_id) > decoder.memory_bytes
-        if is_left or decoder.is_too_large:
+    def _check(self, process_id: int, decoder: _Decoder, passed: float, *, is_left: bool) -> None:
+        """Kill a decoder that nobody waits for, that is too large, or that has been stopped for too long."""
+        decoder.stopped_seconds = decoder.stopped_seconds + passed if is_stopped(process_id) else 0.0
+        if memory_bytes(process_id) > decoder.memory_bytes:
+            decoder.killed_for = TOO_MUCH_MEMORY
+        elif decoder.stopped_seconds > STOPPED_SECONDS:
+            decoder.killed_for = decoder.killed_for or STOPPED
+        if is_left or decoder.killed_for:
             os.kill(process_id, signal.SIGKILL)
         if is_left:
             self._poll.unregister(decoder.lifeline)  # else its hang-up is reported until the process has ended
@@ -183,7 +207,7 @@ class _Server:
                 self._poll.unregister(decoder.lifeline)
             code = os.waitstatus_to_exitcode(status)
             with decoder.lifeline, suppress(OSError):  # nobody waits for it
-                decoder.lifeline.send(TOO_MUCH_MEMORY.encode() if decoder.is_too_large else str(code).encode())
+                decoder.lifeline.send((decoder.killed_for or str(code)).encode())
 
     def _start(self, memory_bytes: int, descriptors: list[int]) -> None:
         channel, lifeline, *source = descriptors
@@ -193,12 +217,14 @@ class _Server:
                 _decode(channel, source[0] if source else None, memory_bytes)
         except OSError:  # too many processes; the caller finds both sockets closed
             os.close(lifeline)
+            self._channel.send(False)
             return
         finally:
             for descriptor in (channel, *source):
                 os.close(descriptor)
         decoder = self._decoders[process_id] = _Decoder(socket.socket(fileno=lifeline), memory_bytes)
         self._poll.register(decoder.lifeline, 0)  # a hang-up is always reported
+        self._channel.send(True)
 
 
 def _decode(channel: int, source: int | None, memory_bytes: int) -> None:

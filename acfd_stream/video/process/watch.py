@@ -41,6 +41,15 @@ def memory_bytes(process_id: int | str = "self") -> int:
     return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES
 
 
+def is_stopped(process_id: int) -> bool:
+    """Whether a signal or a debugger has stopped a process."""
+    try:
+        with open(f"/proc/{process_id}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2][1:2] in (b"T", b"t")
+    except OSError:
+        return False
+
+
 class DecoderWatch:
     """Watches the decoder of this process.
 

@@ -23,6 +23,7 @@ import pytest
 from acfd_stream.config import VideoConfig
 from acfd_stream.errors import DecoderError, DecoderMemoryError, MediaError
 from acfd_stream.video import ByteStream, open_video
+from acfd_stream.video.process import fork_server
 from acfd_stream.video.process.channel import Channel
 from acfd_stream.video.process.decoder import _EXIT_SECONDS, DecoderProcess
 from acfd_stream.video.process.fork_server import FORK_SERVER
@@ -69,6 +70,27 @@ def test_a_killed_decoder_ends_its_video_and_no_other(large_clip: Path) -> None:
         assert not video.is_complete
         assert failures == ["crash"]
         assert first.picture.planes[0][8, 8] == first.picture.planes[0][700, 1200]  # still there
+
+
+def test_a_stopped_decoder_ends_its_video_and_no_other(large_clip: Path) -> None:
+    with closing(DecoderProcess().open(large_clip)) as video:
+        next(iter(video))
+        [stopped] = decoders()
+        os.kill(stopped, signal.SIGSTOP)
+        with closing(DecoderProcess().open(large_clip)) as neighbour:
+            with pytest.raises(DecoderError, match="ended because a signal had stopped it for 5 s"):
+                list(video)
+            assert len(list(neighbour)) > 0
+
+
+def test_a_stopped_fork_server_is_replaced(plain_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server, "START_SECONDS", 5.0)  # the next one starts within it
+    stopped = FORK_SERVER.process_id
+    assert stopped is not None
+    os.kill(stopped, signal.SIGSTOP)
+    with closing(DecoderProcess().open(plain_clip)) as video:
+        assert len(list(video)) > 0
+    assert FORK_SERVER.process_id != stopped
 
 
 def test_a_crash_is_named(plain_clip: Path) -> None:
