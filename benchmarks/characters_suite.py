@@ -44,7 +44,7 @@ class Tracked:
 
 def tracked(video: Path, folder: Path) -> Tracked:
     """Run ``acfd-stream track`` on a video; its results go to ``folder``."""
-    stream, views = folder / f"{video.stem}.jsonl", folder / f"{video.stem}.views.jsonl"
+    stream, views = folder / f"{video.stem}.jsonl", folder / f"{video.stem}.views.ndjson"
     with open(stream, "wb") as target:  # a stream keeps the online characters
         command = [sys.executable, "-m", "acfd_stream.cli", "track", str(video), "-o", "-", "--views", str(views)]
         subprocess.run([*command, "--quiet"], check=True, stdin=subprocess.DEVNULL, stdout=target)

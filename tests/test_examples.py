@@ -48,7 +48,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("page.png", "poster.jpg")):
         Image.fromarray(picture(np.random.default_rng(seed), (256, 256))[0]).save(folder / name)
     output = str(folder / "episode.jsonl")
-    views = ("--views", str(folder / "episode.views.jsonl"))
+    views = ("--views", str(folder / "episode.views.ndjson"))
     assert main(["track", str(folder / "episode.mkv"), "-o", output, *views, "--quiet", "--threads", "1"]) == 0
     cast = str(folder / "cast.db")
     assert main(["cast", "build", output, "--to", cast]) == 0

@@ -95,7 +95,7 @@ def track(
     ] = False,
     views: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.views.jsonl", help="Also write the best pictures of every track, for a cast."),
+        typer.Option(metavar="OUT.views.ndjson", help="Also write the best pictures of every track, for a cast."),
     ] = None,
     cast_path: CastOption = None,
     overwrites: OverwriteOption = False,

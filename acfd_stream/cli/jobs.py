@@ -157,7 +157,7 @@ def views(
     remote: Remote,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="OUT", help="Views file; '-' is stdout; default: ID.views.jsonl."),
+        typer.Option("--output", "-o", metavar="OUT", help="Views file; '-' is stdout; default: ID.views.ndjson."),
     ] = None,
     overwrites: OverwriteOption = False,
 ) -> int:
@@ -165,7 +165,7 @@ def views(
     from acfd_stream.outputs.recognise import require_replaceable
     from acfd_stream.outputs.target import OutputTarget
 
-    place = f"{job_id}.views.jsonl" if output is None else output
+    place = f"{job_id}.views.ndjson" if output is None else output
     if place != STDOUT:
         require_replaceable("--output", place, overwrites=overwrites)
     with remote.open() as client:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     HalfArray = NDArray[np.float16]
 
 VERSION = 1
-VIEWS_SUFFIX = ".views.jsonl"
+VIEWS_SUFFIX = ".views.ndjson"
 """Of a views file: it follows the name of the video's results."""
 _MOST_DIMENSIONS = 4096
 _MOST_CROP_SIGNS = 2**18  # in base64

@@ -39,7 +39,7 @@ FORMATS = tuple(_FORMATS)
 RESULTS = FORMATS[0]
 """Every other output is made from it."""
 ARCHIVE_SUFFIXES = {name: each.archive_suffix or each.suffix for name, each in _FORMATS.items()} | {
-    "views": ".views.jsonl",
+    "views": ".views.ndjson",
     "overlay": ".overlay.mp4",
     "thumbnails": ".thumbnails",
     "poster": ".poster.jpg",

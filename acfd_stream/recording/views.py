@@ -89,7 +89,7 @@ class ViewsSink:
         self.place = place
         self.warnings: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="acfd-views-", ignore_cleanup_errors=True)
-        self.lines = FileLines(Path(self._folder.name, "views.jsonl"))
+        self.lines = FileLines(Path(self._folder.name, "views.ndjson"))
         self._together = TracksTogether()
 
     def begin(self, start: RecordingStart) -> None:

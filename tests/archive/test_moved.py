@@ -175,4 +175,4 @@ def test_an_overlay_whose_video_moved_is_no_video(shows: Shows) -> None:
     shows.run(outputs="overlay")
     film.rename(shows.folder / "b.mkv")
     assert shows.run(outputs="overlay") == {"b.mkv": None}
-    assert shows.files() == {"b.mkv", "b.mkv.jsonl", "b.mkv.overlay.mp4", "b.mkv.views.jsonl"}
+    assert shows.files() == {"b.mkv", "b.mkv.jsonl", "b.mkv.overlay.mp4", "b.mkv.views.ndjson"}

@@ -77,7 +77,7 @@ def test_a_cast_names_the_same_characters_on_a_cluster(
     white = np.full(3, 3**-0.5, np.float16)
     header = ViewsHeader("tiny-id", "1", digest(tiny_embedder), 0.8)
     view = StoredView(1, 1, 0, 0.0, 0.5, white, b"jpeg")
-    (tmp_path / "e0.views.jsonl").write_bytes(b"".join([header_line(header), view_line(view), end_line([])]))
+    (tmp_path / "e0.views.ndjson").write_bytes(b"".join([header_line(header), view_line(view), end_line([])]))
     with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
         cast.build([tmp_path])
         cast.name(1, "Velma")

@@ -99,7 +99,7 @@ def test_a_run_makes_one_cast_of_all_episodes(season: Season) -> None:
     assert season.run()[1] == []
     with Cast.open(season.cast) as cast:
         (member,) = cast.members()
-        assert [each.source for each in member.appearances] == ["out/e1.mkv.views.jsonl", "out/e2.mkv.views.jsonl"]
+        assert [each.source for each in member.appearances] == ["out/e1.mkv.views.ndjson", "out/e2.mkv.views.ndjson"]
         assert cast.undo() == "add 2 videos"  # the second run has changed nothing
         assert cast.undo() is None
     assert season.names() == {"e1": [""], "e2": [""]}  # those of the script are none of the cast
@@ -165,7 +165,7 @@ def test_an_episode_of_another_network_does_not_stop_the_others(season: Season) 
     season.run()
     with Cast.open(season.cast) as cast:
         cast.name(1, "Velma")
-    views = season.out / "e1.mkv.views.jsonl"
+    views = season.out / "e1.mkv.views.ndjson"
     views.write_bytes(views.read_bytes().replace(EMBEDDER.digest.encode(), b"ef" * 8, 1))
     first, second = season.apply()
     assert "whose embeddings differ" in first.error

@@ -42,7 +42,7 @@ class Archive:
         """What lies in OUT under a final name, without the views of tracks."""
         paths = [path for path in self.out.rglob("*") if path.is_file() and ".acfd" not in path.parts]
         found = {str(path.relative_to(self.out)): path.read_bytes() for path in paths}
-        return {name: content for name, content in found.items() if not name.endswith(".views.jsonl")}
+        return {name: content for name, content in found.items() if not name.endswith(".views.ndjson")}
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_lines_of_somebody_s_stop_the_video_before_it_is_tracked(shows: Shows) -
     code, said = shows.run()
     assert (code, notes.read_text()) == (1, '{"my": "own notes"}\n')
     assert "a.mkv.jsonl is not a file of this archive" in said
-    assert shows.files().keys() == {"a.mkv.jsonl", "b.mkv.jsonl", "b.mkv.views.jsonl", "b.mkv.vtt"}
+    assert shows.files().keys() == {"a.mkv.jsonl", "b.mkv.jsonl", "b.mkv.views.ndjson", "b.mkv.vtt"}
 
 
 def test_what_somebody_edited_is_kept_and_said(shows: Shows) -> None:

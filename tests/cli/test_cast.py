@@ -32,7 +32,7 @@ def write_result(path: Path, identities: list[int], *, seed: int = 0) -> Path:
         writer.write(FrameResult(index, index, BASE, float(index * BASE), seen))
     writer.close(ResultEnd(len(faces), characters=tuple(Character(f.track_id, (f.track_id,), 0.75) for f in faces)))
     write_views(
-        path.with_name(path.name.removesuffix(".jsonl") + ".views.jsonl"), identities, together=[(1, 2)], seed=seed
+        path.with_name(path.name.removesuffix(".jsonl") + ".views.ndjson"), identities, together=[(1, 2)], seed=seed
     )
     return path
 
@@ -61,8 +61,8 @@ def test_names_get_into_results(folder: Path, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [
-        "out/e1.mp4.views.jsonl: 2 characters, 2 new",
-        "out/e2.mp4.views.jsonl: 3 characters, 1 new",
+        "out/e1.mp4.views.ndjson: 2 characters, 2 new",
+        "out/e2.mp4.views.ndjson: 3 characters, 1 new",
         "again.db: 3 members",
     ]
     before = (folder / "out/e2.mp4.jsonl").read_bytes()
@@ -71,13 +71,13 @@ def test_names_get_into_results(folder: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "2 results: 2 with other names now\n"
     assert names_in(folder / "out/e1.mp4.jsonl") == {1: "Velma Dinkley", 2: ""}
     assert names_in(folder / "out/e2.mp4.jsonl") == {1: "", 2: "Velma Dinkley", 3: ""}
-    assert main(["cast", "apply", "cast.db", "out/e1.mp4.jsonl", "out/e2.mp4.views.jsonl"]) == 0
+    assert main(["cast", "apply", "cast.db", "out/e1.mp4.jsonl", "out/e2.mp4.views.ndjson"]) == 0
     assert capsys.readouterr().err == "2 results: 0 with other names now\n"
     assert main(["cast", "name", "cast.db", "Velma Dinkley", ""]) == 0
     assert main(["cast", "apply", "cast.db", "out", "--quiet"]) == 0
     assert (folder / "out/e2.mp4.jsonl").read_bytes() == before  # all else in it has stayed
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        *("e1.mp4.jsonl", "e1.mp4.views.jsonl", "e2.mp4.jsonl", "e2.mp4.views.jsonl"),
+        *("e1.mp4.jsonl", "e1.mp4.views.ndjson", "e2.mp4.jsonl", "e2.mp4.views.ndjson"),
     ]
 
 
@@ -87,15 +87,15 @@ def test_a_views_file_that_has_another_video_now_is_said(folder: Path, capsys: p
     capsys.readouterr()
     assert main(["cast", "build", "out", "--to", "cast.db"]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "out/e1.mp4.views.jsonl: is in the cast already",
-        "out/e2.mp4.views.jsonl: 1 character, 1 new; replaces the 3 that the cast had from this file",
+        "out/e1.mp4.views.ndjson: is in the cast already",
+        "out/e2.mp4.views.ndjson: 1 character, 1 new; replaces the 3 that the cast had from this file",
         "cast.db: 4 members",
         "acfd-stream: warning: cast.db: no pictures are left of Shaggy: those came from files that have changed; "
         "'acfd-stream cast undo cast.db' takes this back",
     ]
     assert main(["cast", "undo", "cast.db"]) == 0
     with Cast.open(folder / "cast.db") as cast:
-        assert [view.source for view in cast.views(cast.find("Shaggy"))] == ["out/e2.mp4.views.jsonl"] * 5
+        assert [view.source for view in cast.views(cast.find("Shaggy"))] == ["out/e2.mp4.views.ndjson"] * 5
 
 
 def test_a_result_that_was_never_added_gets_names_by_looks(folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_result_that_was_never_added_gets_names_by_looks(folder: Path) -> None
 
 
 def test_views_of_another_run_give_no_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    views, result = folder / "out/e1.mp4.views.jsonl", folder / "out/e1.mp4.jsonl"
+    views, result = folder / "out/e1.mp4.views.ndjson", folder / "out/e1.mp4.jsonl"
     write_result(result, [VELMA], seed=1)
     write_views(views, [VELMA, FRED], together=[(1, 2)], seed=1)
     before = result.read_bytes()
@@ -114,19 +114,19 @@ def test_views_of_another_run_give_no_names(folder: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert main(["cast", "apply", "cast.db", "out"]) == 1
     wrong, said = capsys.readouterr().err.splitlines()
-    assert "out/e1.mp4.views.jsonl: its views are of another run than out/e1.mp4.jsonl" in wrong
+    assert "out/e1.mp4.views.ndjson: its views are of another run than out/e1.mp4.jsonl" in wrong
     assert said == "2 results: 1 with other names now"
     assert result.read_bytes() == before
 
 
 def test_a_result_of_another_network_does_not_stop_the_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_result(folder / "out/e0.jsonl", [VELMA])
-    write_views(folder / "out/e0.views.jsonl", [VELMA], header=ViewsHeader("acfd-id", "0.1", "cd" * 32))
+    write_views(folder / "out/e0.views.ndjson", [VELMA], header=ViewsHeader("acfd-id", "0.1", "cd" * 32))
     assert main(["cast", "name", "cast.db", "1", "Velma"]) == 0
     capsys.readouterr()
     assert main(["cast", "apply", "cast.db", "out"]) == 1
     wrong, said = capsys.readouterr().err.splitlines()
-    assert "out/e0.views.jsonl has those of acfd-id 0.1" in wrong
+    assert "out/e0.views.ndjson has those of acfd-id 0.1" in wrong
     assert said == "3 results: 2 with other names now"
 
 
@@ -138,10 +138,10 @@ def test_members_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert rows[0] == ["member", "name", "videos", "tracks", "pictures"]
     assert rows[2:] == [["1", "–", "2", "2", "10"], ["2", "Fréd", "[bold]", "2", "2", "10"], ["3", "–", "1", "1", "5"]]
     assert main(["cast", "show", "cast.db", "Fréd [bold]"]) == 0
-    assert "out/e2.mp4.views.jsonl" in capsys.readouterr().out
+    assert "out/e2.mp4.views.ndjson" in capsys.readouterr().out
     assert main(["cast", "show", "cast.db", "2", "--json"]) == 0
     (values,) = map(json.loads, capsys.readouterr().out.splitlines())
-    assert values["appearances"][1] == {"source": "out/e2.mp4.views.jsonl", "character": 3, "tracks": 1}
+    assert values["appearances"][1] == {"source": "out/e2.mp4.views.ndjson", "character": 3, "tracks": 1}
     assert len(values["views"]) == 10
     assert main(["cast", "show", "cast.db", "--json"]) == 0
     assert [json.loads(line)["member"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 3]
@@ -150,7 +150,7 @@ def test_members_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_members_are_merged_split_forgotten_and_undone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     for call, said in (
-        (["merge", "cast.db", "1", "2"], "were in one frame of out/e1.mp4.views.jsonl"),
+        (["merge", "cast.db", "1", "2"], "were in one frame of out/e1.mp4.views.ndjson"),
         (["forget", "cast.db", "9"], "has no member 9"),
         (["name", "cast.db", "Nobody", "X"], "has no member 'Nobody'"),
         (["name", "cast.db", "1"], "name takes MEMBER and NAME, or --from NAMES.json"),
@@ -237,7 +237,7 @@ def names_file(folder: Path, **values: object) -> str:
 
 
 def test_names_from_the_page_of_a_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["cast", "split", "cast.db", "1", "--from", "out/e2.mp4.views.jsonl"]) == 0
+    assert main(["cast", "split", "cast.db", "1", "--from", "out/e2.mp4.views.ndjson"]) == 0
     path = names_file(folder, names={"1": "Shaggy"}, merges=[[2, 3], [1, 2]])
     assert main(["cast", "name", "cast.db", "--from", path]) == 2
     assert "were in one frame" in capsys.readouterr().err
@@ -251,7 +251,7 @@ def test_names_from_the_page_of_a_report(folder: Path, capsys: pytest.CaptureFix
         assert [member.name for member in cast.members()] == ["", "", "", ""]
 
 
-@pytest.mark.parametrize("name", ["e2.mp4.jsonl", "e2.mp4.views.jsonl"])
+@pytest.mark.parametrize("name", ["e2.mp4.jsonl", "e2.mp4.views.ndjson"])
 def test_the_result_of_a_names_file_is_said_by_either_of_its_files(folder: Path, name: str) -> None:
     path = names_file(folder, names={"1": "Shaggy"})
     assert main(["cast", "name", "cast.db", "--from", path, "--result", f"out/{name}"]) == 0
@@ -261,14 +261,14 @@ def test_the_result_of_a_names_file_is_said_by_either_of_its_files(folder: Path,
 
 def test_names_of_a_run_that_the_cast_has_not_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, before = folder / "out/e2.mp4.jsonl", (folder / "cast.db").read_bytes()
-    views = result.with_name("e2.mp4.views.jsonl").read_bytes()
+    views = result.with_name("e2.mp4.views.ndjson").read_bytes()
     for call in (["--result", str(result)], []):
         write_result(result, [FRED, SHAGGY], seed=2)  # tracked again, and not added
         assert main(["cast", "name", "cast.db", "--from", names_file(folder, names={"1": "Fred"}), *call]) == 2
         assert "the cast has another run of " in capsys.readouterr().err
-        result.with_name("e2.mp4.views.jsonl").write_bytes(views)  # tracked again without --views
+        result.with_name("e2.mp4.views.ndjson").write_bytes(views)  # tracked again without --views
         assert main(["cast", "name", "cast.db", "--from", names_file(folder, names={"1": "Fred"}), *call]) == 1
-        assert "e2.mp4.views.jsonl: its views are of another run than " in capsys.readouterr().err
+        assert "e2.mp4.views.ndjson: its views are of another run than " in capsys.readouterr().err
     assert (folder / "cast.db").read_bytes() == before
 
 

@@ -28,7 +28,7 @@ def clip(tiny_model: Path, tiny_embedder: Path, tmp_path: Path) -> Path:
     """A clip. ``old`` has its results with an older network, ``cast.db`` their cast; its one member is Velma."""
     clip = write_clip(tmp_path / "clip.mkv")
     (tmp_path / "old").mkdir()
-    views = ViewsSink(tmp_path / "old" / "clip.views.jsonl")
+    views = ViewsSink(tmp_path / "old" / "clip.views.ndjson")
     Recorder(
         source=str(clip),
         settings=RecordingSettings(
@@ -51,7 +51,7 @@ def test_it_is_refused_until_it_is_rebuilt(
     clip: Path, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cast = str(tmp_path / "cast.db")
-    new = track(clip, tiny_model, "--views", str(clip.with_suffix(".views.jsonl")))
+    new = track(clip, tiny_model, "--views", str(clip.with_suffix(".views.ndjson")))
     before, kept = new.read_bytes(), (tmp_path / "cast.db").read_bytes()
     quick = ["--model", str(tiny_model), "--size", "128", "--threads", "1", "--quiet"]
     tracking = ["track", str(clip), "-o", str(tmp_path / "out.jsonl"), *quick]

@@ -27,12 +27,12 @@ Track = Callable[..., bytes]
 def cast(here: Track, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cast of the clip, with a name for everybody."""
     folder = tmp_path_factory.mktemp("cast")
-    here(folder / "clip.jsonl", "--views", str(folder / "clip.views.jsonl"))
+    here(folder / "clip.jsonl", "--views", str(folder / "clip.views.ndjson"))
     with Cast.open(folder / "cast.db", is_new=True) as cast:
         cast.build([folder])
         for member in cast.members():
             cast.name(member.number, f"Velma {'I' * member.number}")
-    (folder / "clip.views.jsonl").unlink()
+    (folder / "clip.views.ndjson").unlink()
     return folder / "cast.db"
 
 
@@ -118,7 +118,7 @@ def test_a_cast_that_changes_is_read_again_and_a_damaged_one_is_not(
 def test_a_cast_that_does_not_fit_ends_the_start_in_one_line(
     tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write_views(tmp_path / "e1.views.jsonl", [1])
+    write_views(tmp_path / "e1.views.ndjson", [1])
     with Cast.open(tmp_path / "other.db", is_new=True) as cast:
         cast.build([tmp_path])
     (tmp_path / "damaged.db").write_bytes((tmp_path / "other.db").read_bytes()[:5000])

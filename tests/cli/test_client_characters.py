@@ -87,10 +87,10 @@ def test_the_views_of_a_job_are_those_of_track(
     assert main(["client", "jobs", "submit", str(clip), *to(server), "--views"]) == 0
     kept = capfd.readouterr().out.strip()
     assert main(["client", "jobs", "watch", kept, *to(server)]) == 0
-    out = tmp_path / "there.views.jsonl"
+    out = tmp_path / "there.views.ndjson"
     assert main(["client", "jobs", "views", kept, *to(server), "-o", str(out)]) == 0
-    here(tmp_path / "here", "--views", str(tmp_path / "here.views.jsonl"))
-    assert out.read_bytes() == (tmp_path / "here.views.jsonl").read_bytes()
+    here(tmp_path / "here", "--views", str(tmp_path / "here.views.ndjson"))
+    assert out.read_bytes() == (tmp_path / "here.views.ndjson").read_bytes()
     assert len({view.character for view in read_views(out).views} - {0}) >= 1
     main(["client", "jobs", "submit", str(clip), *to(server)])
     other = capfd.readouterr().out.splitlines()[-1]

@@ -16,8 +16,8 @@ VELMA, FRED, SHAGGY, DAPHNE, GHOST = range(1, 6)
 @pytest.fixture
 def cast(tmp_path: Path) -> Cast:
     """A cast of two episodes: Velma, Fred and Shaggy in both."""
-    write_views(tmp_path / "out/e1.views.jsonl", [VELMA, FRED, SHAGGY], together=[(1, 2)], seed=1)
-    write_views(tmp_path / "out/e2.views.jsonl", [FRED, DAPHNE, VELMA, SHAGGY], together=[(1, 3)], seed=2)
+    write_views(tmp_path / "out/e1.views.ndjson", [VELMA, FRED, SHAGGY], together=[(1, 2)], seed=1)
+    write_views(tmp_path / "out/e2.views.ndjson", [FRED, DAPHNE, VELMA, SHAGGY], together=[(1, 3)], seed=2)
     cast = Cast.open(tmp_path / "cast.db", is_new=True)
     cast.build([tmp_path / "out"])
     return cast
@@ -30,7 +30,7 @@ def content(cast: Cast) -> object:
 
 def test_characters_of_episodes_become_members(cast: Cast) -> None:
     found = {member.number: [(each.source, each.character) for each in member.appearances] for member in cast.members()}
-    first, second = "out/e1.views.jsonl", "out/e2.views.jsonl"
+    first, second = "out/e1.views.ndjson", "out/e2.views.ndjson"
     assert found == {
         1: [(first, 1), (second, 3)],
         2: [(first, 2), (second, 1)],
@@ -52,13 +52,13 @@ def test_building_again_changes_nothing(cast: Cast, tmp_path: Path) -> None:
 
 def test_one_build_is_equal_from_run_to_run(cast: Cast, tmp_path: Path) -> None:
     with Cast.open(tmp_path / "again.db", is_new=True) as again:
-        again.build([tmp_path / "out/e1.views.jsonl", tmp_path / "out/e2.views.jsonl"])
+        again.build([tmp_path / "out/e1.views.ndjson", tmp_path / "out/e2.views.ndjson"])
         assert content(again) == content(cast)
 
 
 def test_an_episode_that_is_tracked_again_replaces_its_part(cast: Cast, tmp_path: Path) -> None:
     cast.name(4, "Daphne")
-    write_views(tmp_path / "out/e2.views.jsonl", [VELMA, FRED], seed=3)
+    write_views(tmp_path / "out/e2.views.ndjson", [VELMA, FRED], seed=3)
     (_, added) = cast.build([tmp_path / "out"])
     assert (added.members, added.new, added.replaced) == ({1: 1, 2: 2}, frozenset(), {1: 2, 2: 4, 3: 1, 4: 3})
     members = {member.number: member for member in cast.members()}
@@ -76,7 +76,7 @@ def test_results_are_found_beside_their_views(cast: Cast, tmp_path: Path) -> Non
         2: (2, "", 1.0),
         3: (3, "", 1.0),
     }
-    third = write_views(tmp_path / "e3.views.jsonl", [GHOST, VELMA], seed=4)  # it was not added: by looks
+    third = write_views(tmp_path / "e3.views.ndjson", [GHOST, VELMA], seed=4)  # it was not added: by looks
     assert {number: match.name for number, match in cast.names(third).items()} == {2: "Velma"}
     with pytest.raises(MediaError, match=r"none\.views\.jsonl: there is no such views file"):
         cast.names(tmp_path / "none.jsonl")
@@ -158,14 +158,14 @@ def test_a_merge_keeps_the_one_name(cast: Cast) -> None:
 
 def test_a_split_takes_what_came_from_one_episode(cast: Cast) -> None:
     cast.name(1, "Velma")
-    assert cast.split(1, source="out/e2.views.jsonl") == 5
-    assert [(each.source, each.character) for each in cast.members()[-1].appearances] == [("out/e2.views.jsonl", 3)]
-    assert {view.source for view in cast.views(5)} == {"out/e2.views.jsonl"}
-    assert {view.source for view in cast.views(1)} == {"out/e1.views.jsonl"}
+    assert cast.split(1, source="out/e2.views.ndjson") == 5
+    assert [(each.source, each.character) for each in cast.members()[-1].appearances] == [("out/e2.views.ndjson", 3)]
+    assert {view.source for view in cast.views(5)} == {"out/e2.views.ndjson"}
+    assert {view.source for view in cast.views(1)} == {"out/e1.views.ndjson"}
     with pytest.raises(ConfigError, match=r"member 1 is not in out/e2\.views\.jsonl"):
-        cast.split(1, source="out/e2.views.jsonl")
+        cast.split(1, source="out/e2.views.ndjson")
     with pytest.raises(ConfigError, match="there is nothing to split"):
-        cast.split(5, source="out/e2.views.jsonl")
+        cast.split(5, source="out/e2.views.ndjson")
 
 
 def test_a_split_of_views_moves_a_character_with_its_last_view(cast: Cast) -> None:
@@ -184,15 +184,15 @@ def test_forgotten_members_stay_forgotten_where_they_were(cast: Cast, tmp_path: 
     cast.forget(1, 4)
     cast.build([tmp_path / "out"])
     assert [member.number for member in cast.members()] == [2, 3]
-    assert sorted(cast.names(tmp_path / "out/e1.views.jsonl")) == [2, 3]
+    assert sorted(cast.names(tmp_path / "out/e1.views.ndjson")) == [2, 3]
 
 
 def test_every_change_can_be_undone(cast: Cast, tmp_path: Path) -> None:
-    states, write = [content(cast)], write_views(tmp_path / "new/e3.views.jsonl", [GHOST, VELMA], seed=3)
+    states, write = [content(cast)], write_views(tmp_path / "new/e3.views.ndjson", [GHOST, VELMA], seed=3)
     for change in (
         lambda: cast.name(1, 'Velma\'s "quotes"'),
         lambda: cast.merge(4, 3),
-        lambda: cast.split(1, source="out/e2.views.jsonl"),
+        lambda: cast.split(1, source="out/e2.views.ndjson"),
         lambda: cast.forget(2),
         lambda: cast.build([write]),
     ):
@@ -203,7 +203,7 @@ def test_every_change_can_be_undone(cast: Cast, tmp_path: Path) -> None:
         assert (cast.undo() or "").startswith(what)
         assert content(cast) == state
     cast.forget(4)
-    assert cast.split(1, source="out/e2.views.jsonl") == 8  # no number is used twice, also after an undo
+    assert cast.split(1, source="out/e2.views.ndjson") == 8  # no number is used twice, also after an undo
 
 
 def test_ten_changes_can_be_undone(cast: Cast) -> None:
@@ -219,7 +219,7 @@ def test_ten_changes_can_be_undone(cast: Cast) -> None:
 
 
 def test_views_are_bounded_and_unlike_each_other(tmp_path: Path) -> None:
-    files = [write_views(tmp_path / f"e{number:02}.views.jsonl", [1], seed=number) for number in range(9)]
+    files = [write_views(tmp_path / f"e{number:02}.views.ndjson", [1], seed=number) for number in range(9)]
     with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
         cast.build(files[:4])
         cast.build(files[4:])

@@ -33,7 +33,7 @@ OUT_OF_RANGE = ("time = 9e999", "time = -1e300", "quality = 9e999", "quality = 1
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    write_views(tmp_path / "e1.views.jsonl", [1, 2, 3])
+    write_views(tmp_path / "e1.views.ndjson", [1, 2, 3])
     with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
         cast.build([tmp_path])
         cast.name(1, "Velma")
@@ -114,19 +114,19 @@ def test_a_missing_file_is_made_only_on_request(tmp_path: Path) -> None:
 
 
 def test_a_build_that_fails_leaves_no_new_cast(path: Path, tmp_path: Path) -> None:
-    new, deep = tmp_path / "new.db", tmp_path / "deep.views.jsonl"
+    new, deep = tmp_path / "new.db", tmp_path / "deep.views.ndjson"
     deep.write_bytes(b"[")
     before = path.read_bytes()
     for results in ("missing.jsonl", str(deep)):
         for to in (new, path):
             assert main(["cast", "build", results, "--to", str(to)]) != 0
-    assert sorted(os.listdir(tmp_path)) == ["cast.db", "deep.views.jsonl", "e1.views.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["cast.db", "deep.views.ndjson", "e1.views.ndjson"]
     assert path.read_bytes() == before
 
 
 def test_embeddings_of_another_network_are_refused(path: Path, tmp_path: Path) -> None:
     other = write_views(
-        tmp_path / "new/e2.views.jsonl", [1], header=replace(HEADER, model_version="2", digest="cd" * 32)
+        tmp_path / "new/e2.views.ndjson", [1], header=replace(HEADER, model_version="2", digest="cd" * 32)
     )
     with Cast.open(path) as cast:
         for call in (lambda: cast.build([other]), lambda: cast.names(other)):
@@ -142,7 +142,7 @@ def test_embeddings_of_another_network_are_refused(path: Path, tmp_path: Path) -
 
 
 def test_a_views_file_of_another_length_or_of_deep_lines_is_named(path: Path, tmp_path: Path) -> None:
-    other, deep = tmp_path / "new/e2.views.jsonl", tmp_path / "new/deep.views.jsonl"
+    other, deep = tmp_path / "new/e2.views.ndjson", tmp_path / "new/deep.views.ndjson"
     lines = write_views(other, [1]).read_bytes().splitlines()
     rows = [json.loads(line) for line in lines]
     for row in rows[1:-1]:
@@ -204,7 +204,7 @@ def test_numbers_that_sqlite_cannot_hold_are_unknown(path: Path) -> None:
                 cast.find(who)
         assert cast.find("0" * 5000 + "1") == 1
         with pytest.raises(ConfigError, match=r"member 1 is not in e1\.views\.jsonl as character 9"):
-            cast.split(1, source="e1.views.jsonl", character=int("9" * 20))
+            cast.split(1, source="e1.views.ndjson", character=int("9" * 20))
         with pytest.raises(ConfigError, match="views must be some"):
             cast.split(1, views=[int("9" * 20)])
 
@@ -366,7 +366,7 @@ def test_a_copy_has_no_forgotten_pictures(path: Path, tmp_path: Path) -> None:
     assert is_in(crop_of(3), copy)
     assert not is_in(crop_of(2), copy)
     with Cast.open(copy) as cast:
-        cast.build([write_views(tmp_path / "e2.views.jsonl", [7])])
+        cast.build([write_views(tmp_path / "e2.views.ndjson", [7])])
         assert [member.number for member in cast.members()] == [1, 3, 4]
 
 
@@ -381,7 +381,7 @@ def is_in(picture: bytes, path: Path) -> bool:
 
 
 def test_the_log_holds_no_pictures_that_came_and_went_in_one_change(tmp_path: Path) -> None:
-    files = [write_views(tmp_path / f"e{number}.views.jsonl", [1], seed=number, count=9) for number in range(9)]
+    files = [write_views(tmp_path / f"e{number}.views.ndjson", [1], seed=number, count=9) for number in range(9)]
     with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
         cast.build(files)
         statements = [statement for (statement,) in cast._database.rows("SELECT statement FROM steps")]

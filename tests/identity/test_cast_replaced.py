@@ -23,7 +23,7 @@ def copied(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [Path.unlink, copied])
 def test_no_change_gets_into_a_file_that_has_no_name_any_more(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    views = write_views(tmp_path / "e1.views.jsonl", [1])
+    views = write_views(tmp_path / "e1.views.ndjson", [1])
     with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
         cast.build([views])
         change(tmp_path / "cast.db")
@@ -41,7 +41,7 @@ def test_a_new_cast_that_nobody_changes_is_removed_by_who_made_it(tmp_path: Path
         assert path.exists()
     assert os.listdir(tmp_path) == []
     with Cast.made(path), Cast.open(path) as other:
-        other.build([write_views(tmp_path / "e1.views.jsonl", [1])])
+        other.build([write_views(tmp_path / "e1.views.ndjson", [1])])
     with Cast.open(path) as cast:
         assert len(cast.members()) == 1
 

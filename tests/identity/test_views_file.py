@@ -34,7 +34,7 @@ def lines(*views: StoredView) -> list[bytes]:
 
 
 def test_a_file_is_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "film.views.jsonl"
+    path = tmp_path / "film.views.ndjson"
     path.write_bytes(b"".join([*lines(a_view(1, 1), a_view(2, 2), a_view(3)), end_line([(2, 1)])]))
     found = read_views(path)
     assert is_views(path.read_bytes())
@@ -51,7 +51,7 @@ def test_a_file_is_read_back(tmp_path: Path) -> None:
 
 
 def test_crops_are_read_on_request(tmp_path: Path) -> None:
-    path = tmp_path / "film.views.jsonl"
+    path = tmp_path / "film.views.ndjson"
     path.write_bytes(b"".join([*lines(a_view(1, 1), a_view(2, 2)), end_line([])]))
     found = read_views(path, with_crops=False)
     assert [view.crop for view in found.views] == [b"", b""]
@@ -62,7 +62,7 @@ def test_crops_are_read_on_request(tmp_path: Path) -> None:
 
 
 def test_finishing_fills_in_characters_and_keeps_all_else(tmp_path: Path) -> None:
-    path = tmp_path / "film.views.jsonl"
+    path = tmp_path / "film.views.ndjson"
     once = list(finished_lines(lines(a_view(1), a_view(2), a_view(3)), {1: 2, 3: 1}, [(2, 1)]))
     assert once[:-1] == lines(a_view(1, 2), a_view(2, 0), a_view(3, 1))
     assert list(finished_lines(once, {1: 2, 3: 1}, {(1, 2)})) == once  # a kill in between changes nothing
@@ -71,7 +71,7 @@ def test_finishing_fills_in_characters_and_keeps_all_else(tmp_path: Path) -> Non
 
 
 def test_an_unfinished_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "film.views.jsonl"
+    path = tmp_path / "film.views.ndjson"
     path.write_bytes(b"".join(lines(a_view(1), a_view(2))))
     with pytest.raises(MediaError, match="has no closing line, so the run did not finish"):
         read_views(path)
@@ -96,7 +96,7 @@ def test_an_unfinished_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_view_is_named(tmp_path: Path, change: dict[str, object], reason: str) -> None:
-    path = tmp_path / "film.views.jsonl"
+    path = tmp_path / "film.views.ndjson"
     damaged = json.dumps(json.loads(view_line(a_view(1, 1))) | change).encode() + b"\n"
     path.write_bytes(b"".join([*lines(a_view(2, 1)), damaged]))
     with pytest.raises(MediaError, match=rf"film\.views\.jsonl: is not a views file of version 1 .*({reason})"):

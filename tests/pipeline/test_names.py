@@ -48,7 +48,7 @@ def embedder(tiny_embedder: Path) -> Iterator[FaceEmbedder]:
 def cast(faces: Path, embedder: FaceEmbedder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cast of the clip; red and green have names."""
     folder = tmp_path_factory.mktemp("cast")
-    sink = ViewsSink(folder / "faces.views.jsonl")
+    sink = ViewsSink(folder / "faces.views.ndjson")
     settings = RecordingSettings(characters=CONFIG)
     Recorder(
         source=str(faces), settings=settings, engine=ColourFinder(), embedder=embedder, sinks=[sink], views=sink.lines
@@ -152,7 +152,7 @@ def test_a_session_goes_on_with_another_cast_or_none(
 def test_the_end_says_what_the_views_file_says(
     faces: Path, embedder: FaceEmbedder, cast: Path, tmp_path: Path, expected: Answer
 ) -> None:
-    sink = ViewsSink(tmp_path / "again.views.jsonl")
+    sink = ViewsSink(tmp_path / "again.views.ndjson")
     Recorder(
         source=str(faces),
         settings=RecordingSettings(characters=CONFIG, cast=cast),

@@ -127,14 +127,14 @@ def test_an_overlay_is_drawn_with_the_final_answer_where_the_video_can_be_read_a
 
 
 def test_the_views_file_has_characters_and_who_was_together(clip: str, tmp_path: Path) -> None:
-    sink = ViewsSink(tmp_path / "a.views.jsonl")
+    sink = ViewsSink(tmp_path / "a.views.ndjson")
     record(clip, FormatSink(tmp_path / "a.csv", "csv"), sink, views=sink.lines)
-    views = read_views(tmp_path / "a.views.jsonl")
+    views = read_views(tmp_path / "a.views.ndjson")
     assert (views.header.model, views.header.model_version, views.header.link_similarity) == ("scripted", "3", 0.5)
     assert [(view.track, view.character, view.crop) for view in views.views] == [
         *((1, NUMBER, b"jpeg of 1"), (2, NUMBER, b"jpeg of 2"))
     ]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.views.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.views.ndjson"]
 
 
 @pytest.fixture

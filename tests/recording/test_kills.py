@@ -65,7 +65,7 @@ def test_the_unbroken_run_gives_every_output_and_the_lines_of_the_command(
     files, _ = unbroken
     suffixes = {name.removeprefix("show/clip.mkv").split("/")[0] for name in files}
     assert suffixes == {
-        *(".jsonl", ".parquet", ".csv", ".mot.txt", ".characters.txt", ".coco.json", ".vtt", ".srt", ".views.jsonl"),
+        *(".jsonl", ".parquet", ".csv", ".mot.txt", ".characters.txt", ".coco.json", ".vtt", ".srt", ".views.ndjson"),
         *(".overlay.mp4", ".thumbnails", ".poster.jpg", ".proxy.mp4", ".report.html"),
     }
     monkeypatch.setattr(session, "open_characters", session.open_characters)  # to put it back

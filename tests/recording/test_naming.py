@@ -38,7 +38,7 @@ def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     install()
     header = ViewsHeader(EMBEDDER.name, EMBEDDER.version, EMBEDDER.digest, EMBEDDER.link_similarity)
     view = StoredView(1, 1, 0, 0.0, 0.5, np.full(4, 0.5, np.float16), b"jpeg")
-    views = tmp_path / "before.views.jsonl"
+    views = tmp_path / "before.views.ndjson"
     views.write_bytes(b"".join([header_line(header), view_line(view), end_line([])]))
     with Cast.open(tmp_path / "cast.db", is_new=True) as cast:
         cast.build([views])

@@ -56,7 +56,7 @@ def views_files(places: Iterable[str | Path]) -> list[Path]:
 def views_path(path: Path) -> Path:
     """The views file of a result; a views file itself."""
     name = path.name
-    is_result = name.endswith(RESULT_SUFFIX) and not name.endswith(VIEWS_SUFFIX)
+    is_result = name.endswith(RESULT_SUFFIX)
     return path.with_name(name.removesuffix(RESULT_SUFFIX) + VIEWS_SUFFIX) if is_result else path
 
 

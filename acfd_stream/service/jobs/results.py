@@ -17,7 +17,7 @@ from acfd_stream.service.jobs.digests import SEGMENT_BYTES, RunningDigests, Segm
 from acfd_stream.service.jobs.waiting import StoreTrouble, storage_reason
 
 SUFFIX = ".jsonl"
-VIEWS_SUFFIX = ".views.jsonl"
+VIEWS_SUFFIX = ".views.ndjson"
 LOST = "lost+found"
 """Folder beside that of the results, for those whose job is not known."""
 _Known = Callable[[int, int], Mapping[int, Segment]]

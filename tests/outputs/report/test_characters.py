@@ -111,7 +111,7 @@ def test_pictures_come_from_the_views_and_else_from_the_best_track(tmp_path: Pat
     assert {number: level_of(url) for number, url in read_portraits(tmp_path / "a.html").items()} == {
         "1": 10, "2": 20, "3": 40,
     }  # fmt: skip
-    views = write_views(tmp_path / "a.views.jsonl")
+    views = write_views(tmp_path / "a.views.ndjson")
     write_episode_report(jsonl, None, tmp_path / "b.html", pictures, views=views)
     assert {number: level_of(url) for number, url in read_portraits(tmp_path / "b.html").items()} == {
         "1": 100, "2": 140, "3": 40,

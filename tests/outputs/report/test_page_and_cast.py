@@ -15,14 +15,14 @@ from tests.service.chromium import Tab
 
 def opened(tab: Tab, folder: Path) -> Page:
     """The page of the result in ``folder``, made anew, in a browser that has kept nothing of it."""
-    write_episode_report(folder / "a.jsonl", None, folder / "a.html", views=folder / "a.views.jsonl")
+    write_episode_report(folder / "a.jsonl", None, folder / "a.html", views=folder / "a.views.ndjson")
     Page(tab, folder / "a.html").value("localStorage.clear()")
     return Page(tab, folder / "a.html")
 
 
 def test_names_given_in_a_page_reach_the_results(tmp_path: Path, report_tab: Tab) -> None:
     jsonl, cast = result_of_characters(tmp_path / "a.jsonl", {}), str(tmp_path / "season.db")
-    write_views(tmp_path / "a.views.jsonl", [1, 2, 3], together=[(1, 3)], tracks=[1, 2, 4])
+    write_views(tmp_path / "a.views.ndjson", [1, 2, 3], together=[(1, 3)], tracks=[1, 2, 4])
     page = opened(report_tab, tmp_path)
     page.value("document.getElementById('gallery').scrollIntoView()")
     for number, name in ((2, "Velma"), (3, "Velma"), (1, "Fred")):  # the second one is merged with the first
