@@ -12,6 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 _HEAD = struct.Struct("<IB")  # bytes of the message, and descriptors that come with it
@@ -40,6 +41,12 @@ _BUILT = {
     "acfd_stream.video.web": {"WebRules", "WebUrl"},
     "acfd_stream.video.process.limits": {"DecoderLimits"},
 }
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        """An enum's member as its class and value: Python 3.11.0 to 3.11.3 call ``getattr`` for it."""
+        return (type(value), (value.value,)) if isinstance(value, Enum) else NotImplemented
 
 
 class _Unpickler(pickle.Unpickler):
@@ -73,8 +80,9 @@ class Channel:
 
     def send(self, message: Any, descriptors: Iterable[int] = ()) -> None:
         """Send a message, and copies of descriptors, at most four."""
-        data, copied = pickle.dumps(message, pickle.HIGHEST_PROTOCOL), list(descriptors)
-        data = _HEAD.pack(len(data), len(copied)) + data
+        pickled, copied = io.BytesIO(), list(descriptors)
+        _Pickler(pickled, pickle.HIGHEST_PROTOCOL).dump(message)
+        data = _HEAD.pack(pickled.tell(), len(copied)) + pickled.getvalue()
         try:
             sent = socket.send_fds(self._socket, [data], copied) if copied else self._socket.send(data)
             if sent < len(data):

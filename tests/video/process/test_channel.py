@@ -95,6 +95,14 @@ def test_descriptors_of_a_message_that_announces_more_are_closed(ends: tuple[soc
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_an_enum_comes_over_from_a_python_that_pickles_it_by_getattr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PixelFormat, "__reduce_ex__", lambda self, _: (getattr, (type(self), self.name)))
+    one, other = socket.socketpair()
+    with one, other:
+        Channel(one).send(("frame", PixelFormat.NV12, Fraction(1, 24)))
+        assert Channel(other).receive() == ("frame", PixelFormat.NV12, Fraction(1, 24))
+
+
 def test_the_rules_of_a_url_come_over(ends: tuple[socket.socket, Channel]) -> None:
     rules = WebRules(("https",), ("a.example",), "public", Path("/ca.pem"))
     Channel(ends[0]).send(("open", WebUrl.under("https://a.example/a.mkv", rules)))
