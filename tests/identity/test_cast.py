@@ -78,7 +78,7 @@ def test_results_are_found_beside_their_views(cast: Cast, tmp_path: Path) -> Non
     }
     third = write_views(tmp_path / "e3.views.ndjson", [GHOST, VELMA], seed=4)  # it was not added: by looks
     assert {number: match.name for number, match in cast.names(third).items()} == {2: "Velma"}
-    with pytest.raises(MediaError, match=r"none\.views\.jsonl: there is no such views file"):
+    with pytest.raises(MediaError, match=r"none\.views\.ndjson: there is no such views file"):
         cast.names(tmp_path / "none.jsonl")
 
 
@@ -119,7 +119,7 @@ def test_a_name_of_any_script_is_stored_as_it_is_read(cast: Cast, name: str, sto
 
 def test_two_of_one_frame_are_never_merged(cast: Cast) -> None:
     before = content(cast)
-    with pytest.raises(ConfigError, match=r"members 1 and 2 were in one frame of out/e1\.views\.jsonl"):
+    with pytest.raises(ConfigError, match=r"members 1 and 2 were in one frame of out/e1\.views\.ndjson"):
         cast.merge(1, 2)
     with pytest.raises(ConfigError, match="were in one frame"):
         cast.merge(3, 2, 1)
@@ -136,7 +136,7 @@ def test_views_that_were_split_off_are_still_of_their_frames(cast: Cast) -> None
     assert cast.split(1, views=[first]) == 5  # without an appearance
     before = content(cast)
     for members in ((2, 5), (5, 2)):
-        with pytest.raises(ConfigError, match=r"members (2 and 5|5 and 2) were in one frame of out/e1\.views\.jsonl"):
+        with pytest.raises(ConfigError, match=r"members (2 and 5|5 and 2) were in one frame of out/e1\.views\.ndjson"):
             cast.merge(*members)
     cast.name(2, "Fred")
     with pytest.raises(ConfigError, match="were in one frame"):
@@ -162,7 +162,7 @@ def test_a_split_takes_what_came_from_one_episode(cast: Cast) -> None:
     assert [(each.source, each.character) for each in cast.members()[-1].appearances] == [("out/e2.views.ndjson", 3)]
     assert {view.source for view in cast.views(5)} == {"out/e2.views.ndjson"}
     assert {view.source for view in cast.views(1)} == {"out/e1.views.ndjson"}
-    with pytest.raises(ConfigError, match=r"member 1 is not in out/e2\.views\.jsonl"):
+    with pytest.raises(ConfigError, match=r"member 1 is not in out/e2\.views\.ndjson"):
         cast.split(1, source="out/e2.views.ndjson")
     with pytest.raises(ConfigError, match="there is nothing to split"):
         cast.split(5, source="out/e2.views.ndjson")

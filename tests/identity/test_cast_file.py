@@ -151,8 +151,8 @@ def test_a_views_file_of_another_length_or_of_deep_lines_is_named(path: Path, tm
     deep.write_bytes(lines[0] + b"\n" + b"[" * 200_000)
     with Cast.open(path) as cast:
         for file, message in (
-            (other, r"e2\.views\.jsonl: its embeddings have a length of 8, and those of the cast 64"),
-            (deep, r"deep\.views\.jsonl: is not a views file of version 1"),
+            (other, r"e2\.views\.ndjson: its embeddings have a length of 8, and those of the cast 64"),
+            (deep, r"deep\.views\.ndjson: is not a views file of version 1"),
         ):
             for call in (lambda file=file: cast.build([file]), lambda file=file: cast.names(file)):
                 with pytest.raises(MediaError, match=message):
@@ -203,7 +203,7 @@ def test_numbers_that_sqlite_cannot_hold_are_unknown(path: Path) -> None:
             with pytest.raises(ConfigError, match=r"has no member \d{23,100};"):
                 cast.find(who)
         assert cast.find("0" * 5000 + "1") == 1
-        with pytest.raises(ConfigError, match=r"member 1 is not in e1\.views\.jsonl as character 9"):
+        with pytest.raises(ConfigError, match=r"member 1 is not in e1\.views\.ndjson as character 9"):
             cast.split(1, source="e1.views.ndjson", character=int("9" * 20))
         with pytest.raises(ConfigError, match="views must be some"):
             cast.split(1, views=[int("9" * 20)])

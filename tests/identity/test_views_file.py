@@ -99,7 +99,7 @@ def test_a_damaged_view_is_named(tmp_path: Path, change: dict[str, object], reas
     path = tmp_path / "film.views.ndjson"
     damaged = json.dumps(json.loads(view_line(a_view(1, 1))) | change).encode() + b"\n"
     path.write_bytes(b"".join([*lines(a_view(2, 1)), damaged]))
-    with pytest.raises(MediaError, match=rf"film\.views\.jsonl: is not a views file of version 1 .*({reason})"):
+    with pytest.raises(MediaError, match=rf"film\.views\.ndjson: is not a views file of version 1 .*({reason})"):
         read_views(path)
 
 
